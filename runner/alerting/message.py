@@ -1,0 +1,44 @@
+"""A message in words, for any transport: styled spans instead of markup, so nothing can fail to parse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Style(StrEnum):
+    """How a span looks. A transport that cannot show it shows the plain text."""
+
+    PLAIN = "plain"
+    BOLD = "bold"
+    ITALIC = "italic"
+    CODE = "code"
+    PRE = "pre"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    text: str
+    style: Style = Style.PLAIN
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """`data` is at most 64 bytes (Bot API, callback_data)."""
+
+    label: str
+    data: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """Spans in reading order, rows of buttons under them."""
+
+    spans: tuple[Span, ...]
+    buttons: tuple[tuple[Button, ...], ...] = ()
+    silent: bool = False
+
+    @property
+    def plain(self) -> str:
+        """The text without styles."""
+        return "".join(span.text for span in self.spans)

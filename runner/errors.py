@@ -1,0 +1,43 @@
+"""The tree of errors that Dozor raises on purpose.
+
+Each message says what is wrong and what would be right, in words a person on
+call can act on; the command line prints it as one line, without a traceback.
+"""
+
+from __future__ import annotations
+
+
+class DozorError(Exception):
+    """The root. The message is for a person."""
+
+
+class ConfigError(DozorError):
+    """The configuration is not usable. `problems` holds every one of them, one line each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class StorageError(DozorError):
+    """PostgreSQL cannot be used as it is; the message names the remedy."""
+
+
+class DatabaseUnavailableError(StorageError):
+    """PostgreSQL does not answer (refused, timed out, restarting). Trying again later makes sense."""
+
+
+class SchemaError(StorageError):
+    """The schema is missing, older or newer than this program, or an applied migration was edited."""
+
+
+class RunnerBusyError(StorageError):
+    """Another runner works on this database; the message says which."""
+
+
+class CommandRefusedError(DozorError):
+    """A command cannot be carried out: unknown task, wrong state, nobody to carry it out."""
+
+
+class Fatal(DozorError):  # noqa: N818 -- a public name of the library, raised by checkers
+    """Raised by a checker for an error that trying again cannot mend: its task stops at once."""

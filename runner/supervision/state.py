@@ -1,0 +1,77 @@
+"""What is known about a task at one moment. Frozen: a change is a new value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """The states of a task, as people and the database see them."""
+
+    WAITING = "waiting"
+    """For its next run."""
+    RUNNING = "running"
+    BACKOFF = "backoff"
+    """Failed, waiting to restart."""
+    STOPPED = "stopped"
+    """Critical stop: only a person, or a slow retry by policy, brings it back."""
+    PAUSED = "paused"
+    """By a person."""
+    HELD = "held"
+    """Something it requires is down."""
+
+
+class RunOutcome(StrEnum):
+    """How a run ended."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+    """By us: shutdown, pause, restart. Neither success nor failure."""
+    LOST = "lost"
+    """The runner's process ended under it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One failure, as text: no exception object outlives its run.
+
+    `error_text` and `traceback` are redacted. `where` is the deepest frame of the user's own code.
+    """
+
+    error_type: str
+    error_text: str
+    where: str
+    traceback: str
+    outcome: RunOutcome = RunOutcome.FAILED
+    fatal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TaskState:
+    """Times are seconds since the epoch (UTC); None: not yet, or not at all."""
+
+    state: State = State.WAITING
+    next_at: float | None = None
+    """When the machine must look at this task again: its next run, or a deadline of the present one."""
+    due_at: float | None = None
+    """The scheduled time of the present or next run: the base of a fixed rate."""
+    running_since: float | None = None
+    """A run is in progress (also in `paused` and `stopped`, while it finishes)."""
+    again: bool = False
+    """Start anew as soon as the present run has ended: a restart or a run was asked for meanwhile."""
+    failures: int = 0
+    """Failure streak."""
+    failing_since: float | None = None
+    failure: Failure | None = None
+    """The last one, kept after recovery for people to read."""
+    failed_at: float | None = None
+    succeeded_at: float | None = None
+    started_at: float | None = None
+    duration: float | None = None
+    runs_total: int = 0
+    failures_total: int = 0
+    by: str | None = None
+    """Who acted on it last."""
