@@ -1,0 +1,10 @@
+"""The languages Dozor speaks."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Language(StrEnum):
+    RU = "ru"
+    EN = "en"
