@@ -1,0 +1,151 @@
+"""A real PostgreSQL for the tests: one server a session, a fresh database a test."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+import pytest
+
+from runner.storage.embedded import EmbeddedServer, start_embedded
+from runner.storage.migrate import migrate
+from runner.storage.pool import Pool, connect, create_pool
+
+T = TypeVar("T")
+
+
+@pytest.fixture(scope="session")
+def short_dir() -> Iterator[Path]:
+    """A folder of this session with a short path, as sockets need."""
+    path = Path(tempfile.mkdtemp(prefix="dozor-"))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres(short_dir: Path) -> Iterator[str]:
+    """DSN of the session's server (its database `postgres`). No fsync: nobody needs its data tomorrow."""
+    with start_embedded(short_dir / "pg") as server:
+        _run(_execute(server.dsn, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()"))
+        yield server.dsn
+
+
+@pytest.fixture(scope="session")
+def template(postgres: str) -> str:
+    """Name of a migrated database that `database` clones. Nobody may be connected to it."""
+    _run(_execute(postgres, "CREATE DATABASE dozor_template"))
+    _run(migrate(_with_database(postgres, "dozor_template")))
+    return "dozor_template"
+
+
+@pytest.fixture
+def database(postgres: str, template: str) -> Iterator[str]:
+    """DSN of a fresh, migrated database."""
+    yield from _fresh_database(postgres, template)
+
+
+@pytest.fixture
+def empty_database(postgres: str) -> Iterator[str]:
+    """DSN of a fresh database without a schema."""
+    yield from _fresh_database(postgres, "template0")
+
+
+@pytest.fixture
+async def pool(database: str) -> AsyncIterator[Pool]:
+    """A pool on `database`."""
+    pool = await create_pool(database, min_size=1, max_size=5)
+    yield pool
+    pool.terminate()
+
+
+@pytest.fixture
+def postgres_control(short_dir: Path) -> Iterator[PostgresControl]:
+    """A server of the test's own, to be stopped, restarted, killed and frozen. Its database is migrated."""
+    control = PostgresControl(short_dir / f"own-{uuid.uuid4().hex[:8]}")
+    _run(_execute(control.dsn, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()"))
+    _run(migrate(control.dsn))
+    yield control
+    control.thaw()
+    control.stop()
+
+
+class PostgresControl:
+    """A private server; `dsn` stays the same whatever happens to it."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        self._server: EmbeddedServer | None = start_embedded(data_dir)
+        self.dsn = self._server.dsn
+        self._frozen: list[psutil.Process] = []
+
+    def start(self) -> None:
+        """Returns when it takes connections."""
+        if self._server is None:
+            self._server = start_embedded(self.data_dir)
+
+    def stop(self) -> None:
+        """A fast shutdown: connections are ended, data is written. Returns when it is gone."""
+        if self._server is not None:
+            self._server.release()
+            self._server = None
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def kill(self) -> None:
+        """kill -9 of the server, as a crash of the machine. `start` recovers it."""
+        assert self._server is not None
+        processes = self._processes()
+        os.kill(self._server.pid, signal.SIGKILL)
+        psutil.wait_procs(processes, timeout=10)
+        self.stop()
+
+    def freeze(self) -> None:
+        """Silently dead: connections stay open, nobody answers, until `thaw`."""
+        self._frozen = self._processes()
+        for process in self._frozen:
+            process.suspend()
+
+    def thaw(self) -> None:
+        for process in self._frozen:
+            process.resume()
+        self._frozen = []
+
+    def _processes(self) -> list[psutil.Process]:
+        assert self._server is not None
+        parent = psutil.Process(self._server.pid)
+        return [parent, *parent.children(recursive=True)]
+
+
+def _fresh_database(postgres: str, template: str) -> Iterator[str]:
+    name = f"t_{uuid.uuid4().hex}"
+    _run(_execute(postgres, f"CREATE DATABASE {name} TEMPLATE {template}"))
+    yield _with_database(postgres, name)
+    _run(_execute(postgres, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+def _with_database(dsn: str, name: str) -> str:
+    return dsn.replace("@/postgres?", f"@/{name}?")
+
+
+async def _execute(dsn: str, *statements: str) -> None:
+    connection = await connect(dsn)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    with asyncio.Runner() as runner:
+        return runner.run(work)
