@@ -199,7 +199,7 @@ def choose_socket_dir(pgdata: Path, account: Account) -> Path:
 
 
 def open_way(binaries: Path, pgdata: Path, account: Account) -> None:
-    """As root only: lets the account pass through, not list, the parents of `pgdata`, and run the binaries."""
+    """As root only: lets the account pass through (not list) the parents of `pgdata`, and run PostgreSQL."""
     if account.uid is None:
         return
     for folder in (*pgdata.parents, *binaries.parents, binaries):

@@ -81,16 +81,16 @@ class SchemaReport:
     def refusal(self) -> str | None:
         """Why neither `migrate` nor `run` may touch this database; None if pending files are all."""
         if self.newer:
-            return f"the database's schema is newer than this program (it has {', '.join(self.newer)}): upgrade dozor"
+            return f"the schema is newer than this program (it has {', '.join(self.newer)}): upgrade dozor"
         if self.edited:
             return (
                 f"{', '.join(self.edited)} changed after it was applied: put the old text back, "
                 "and write the change as a new migration"
             )
         if self.missing:
-            return f"the database has {', '.join(self.missing)}, which this program does not: use the matching dozor"
+            return f"the schema has {', '.join(self.missing)}, unknown to this program: use the dozor that made it"
         if self.late:
-            return f"{', '.join(self.late)} comes too late, higher numbers are applied: give it the next free number"
+            return f"{', '.join(self.late)}: higher numbers are applied already, give it the next free number"
         return None
 
 

@@ -14,6 +14,7 @@ from runner.errors import DatabaseUnavailableError, StorageError
 
 Pool: TypeAlias = asyncpg.Pool
 Connection: TypeAlias = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
+Row: TypeAlias = asyncpg.Record
 
 CONNECT_TIMEOUT = 10.0
 """Seconds until a server that does not answer counts as away."""
@@ -107,7 +108,7 @@ def connect_error_text(error: BaseException) -> str:
 
 
 def address(dsn: str) -> str:
-    """Where `dsn` points, for people: host and port, or the socket's folder. Never user, password or options."""
+    """Where `dsn` points, for people: host and port, or the socket's folder; never user, password, options."""
     try:
         parts = urlsplit(dsn)
         host, port = parts.hostname, parts.port
@@ -206,7 +207,7 @@ _CONNECT_ERRORS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((asyncpg.CannotConnectNowError,), "the server is starting up or shutting down: try again in a moment"),
     (
         (ssl.SSLCertVerificationError,),
-        "the server's certificate is not trusted: give its CA with sslrootcert=",
+        "the server's certificate is not trusted: name its CA with sslrootcert=",
     ),
     ((TimeoutError,), "no answer in time: is the server reachable, and is a firewall in between?"),
     ((ConnectionRefusedError,), "nobody listens there: is the server running, are host and port right?"),

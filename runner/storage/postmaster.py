@@ -65,7 +65,7 @@ def read(pgdata: Path) -> Postmaster | None:
 
 
 def find_running(pgdata: Path, *, timeout: float) -> Postmaster | None:
-    """The server at work in `pgdata`, or None. Waits up to `timeout` seconds for one that is starting or stopping.
+    """The server at work in `pgdata`, or None. Waits up to `timeout` seconds while it starts or stops.
 
     A pid file left by a crash, whose pid now belongs to some other program, is removed.
     Raises StorageError: damaged pid file, or a server that neither gets ready nor ends.
@@ -82,8 +82,8 @@ def find_running(pgdata: Path, *, timeout: float) -> Postmaster | None:
             return None
         if time.monotonic() > deadline:
             raise StorageError(
-                f"PostgreSQL (pid {found.pid}) in {pgdata} has been neither ready nor gone for {timeout:.0f} s: "
-                f"see its log, or end it with: kill -INT {found.pid}"
+                f"PostgreSQL (pid {found.pid}) in {pgdata} has been neither ready nor gone for "
+                f"{timeout:.0f} s: see its log, or end it with: kill -INT {found.pid}"
             )
         pause()
 
