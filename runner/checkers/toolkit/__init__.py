@@ -1,0 +1,25 @@
+"""The shape that checkers share, for your own as well: see docs/checkers.md.
+
+`Queue` and `drain`: items that fall due, in batches that other processes skip (batches.py).
+`read_cursor` and `move_cursor`: how far a source has been read (cursor.py).
+`set_aside` and `announce`: items that cannot be processed, told about once (quarantine.py).
+`report_backlog`: how far behind, and an alert when too far (backlog.py).
+"""
+
+from __future__ import annotations
+
+from runner.checkers.toolkit.backlog import Backlog, report_backlog
+from runner.checkers.toolkit.batches import Queue, drain
+from runner.checkers.toolkit.cursor import move_cursor, read_cursor
+from runner.checkers.toolkit.quarantine import announce, set_aside
+
+__all__ = [
+    "Backlog",
+    "Queue",
+    "announce",
+    "drain",
+    "move_cursor",
+    "read_cursor",
+    "report_backlog",
+    "set_aside",
+]

@@ -1,0 +1,138 @@
+"""The batch loop: claim what is due, process it in one transaction, go on until nothing is left.
+
+Any number of processes may drain one queue: a claim skips the rows that others hold. A crash rolls the
+batch back and somebody else claims it. An item that makes its batch fail is found by halving the batch
+inside the same transaction, set aside with the reason, and the rest of the batch goes through.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import asyncpg
+
+from runner.checkers.context import CheckerContext
+from runner.checkers.toolkit.backlog import Backlog, report_backlog
+from runner.checkers.toolkit.quarantine import announce, set_aside
+from runner.errors import DozorError
+from runner.storage.pool import Connection
+
+Process: TypeAlias = Callable[[Connection, Sequence[int]], Awaitable[Mapping[int, str]]]
+
+POISON: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.RaiseError)
+"""What a bad row raises, SQLSTATE classes 22, 23 and P0001. Everything else is no fault of a row."""
+
+CONTENTION: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+CONTENTION_RETRIES: Final = 10
+MEASURE_EVERY: Final = 10.0
+"""Seconds between measurements of the backlog within one long run."""
+
+
+AGED: Final = """
+SELECT b.size, b.oldest_at, extract(epoch FROM now() - b.oldest_at)::float8
+  FROM ({}) AS b (size, oldest_at)"""
+
+
+class StuckQueueError(DozorError):
+    """A batch was processed and claimed again: `process` does not move items out of `claim`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """Items that fall due. The SQL is plain, `id` is a bigint.
+
+    claim: ids that are due, oldest first, at most $1, `FOR UPDATE SKIP LOCKED`.
+    backlog: one row `(size, oldest_at)` of what is due.
+    set_aside: takes item $1 out of `claim` for good.
+    process: acts on the claimed ids, within the transaction. Returns the ids it found impossible and did not
+    touch, each with the reason.
+    """
+
+    name: str
+    item: str
+    """One of them, as people call it: "auction"."""
+    claim: str
+    backlog: str
+    set_aside: str
+    process: Process
+
+
+async def drain(
+    ctx: CheckerContext, queue: Queue, *, batch: int = 2000, behind_after: float | None = None
+) -> int:
+    """Process what is due until nothing is left, or until the runner wants to stop. Returns how many items.
+
+    `behind_after`: seconds an item may wait before people hear of it. Raises what PostgreSQL raises when it
+    is not about a row, and StuckQueueError.
+    """
+    start = await measure(ctx, queue)
+    await report_backlog(ctx, queue.name, start, behind_after)
+    loop = asyncio.get_running_loop()
+    measured_at = loop.time()
+    done = 0
+    before: Sequence[int] = ()
+    while start.size and not ctx.stopping.is_set():
+        ids = await take_batch(ctx, queue, batch)
+        if not ids:
+            break
+        if ids == before:
+            raise StuckQueueError(
+                f"{queue.name}: the same {len(ids)} items were claimed twice; process must move them on"
+            )
+        before = ids
+        done += len(ids)
+        ctx.heartbeat()
+        ctx.progress(done, max(done, start.size))
+        if loop.time() - measured_at > MEASURE_EVERY:
+            await report_backlog(ctx, queue.name, await measure(ctx, queue), behind_after)
+            measured_at = loop.time()
+    await announce(ctx, queue.name)
+    if done:
+        await report_backlog(ctx, queue.name, await measure(ctx, queue), behind_after)
+    return done
+
+
+async def measure(ctx: CheckerContext, queue: Queue) -> Backlog:
+    """The backlog of the queue, now."""
+    async with ctx.db.acquire() as connection:
+        return await read_backlog(connection, queue.backlog)
+
+
+async def read_backlog(connection: Connection, query: str, *args: object) -> Backlog:
+    """Run a backlog query, `(size, oldest_at)`, and add the age by the database's clock."""
+    sized = AGED.format(query)
+    size, oldest_at, age = await connection.fetchrow(sized, *args)
+    return Backlog(size, oldest_at, age)
+
+
+async def take_batch(ctx: CheckerContext, queue: Queue, limit: int) -> Sequence[int]:
+    """Claim and process one batch in one transaction. Returns the ids that left the queue."""
+    for attempt in range(1, CONTENTION_RETRIES + 1):
+        try:
+            async with ctx.db.acquire() as connection, connection.transaction():
+                ids = [row[0] for row in await connection.fetch(queue.claim, limit)]
+                if ids:
+                    for item, reason in (await process_or_split(connection, queue, ids)).items():
+                        await connection.execute(queue.set_aside, item)
+                        await set_aside(connection, queue.name, f"{queue.item} {item}", reason)
+                return ids
+        except CONTENTION:
+            if attempt == CONTENTION_RETRIES:
+                raise
+    return ()
+
+
+async def process_or_split(connection: Connection, queue: Queue, ids: Sequence[int]) -> dict[int, str]:
+    """Process `ids`; when a row makes that fail, halve until it stands alone. Returns the impossible ones."""
+    try:
+        async with connection.transaction():
+            return dict(await queue.process(connection, ids))
+    except POISON as error:
+        if len(ids) == 1:
+            return {ids[0]: f"{type(error).__name__}: {error}"}
+    middle = len(ids) // 2
+    impossible = await process_or_split(connection, queue, ids[:middle])
+    return impossible | await process_or_split(connection, queue, ids[middle:])
