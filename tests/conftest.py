@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
-import signal
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-import psutil
 import pytest
 
-from runner.storage.embedded import EmbeddedServer, start_embedded
+from runner.storage.embedded import start_embedded
 from runner.storage.migrate import migrate
 from runner.storage.pool import Pool, connect, create_pool
+from tests.server import PostgresControl
 
 T = TypeVar("T")
 
@@ -75,55 +73,6 @@ def postgres_control(short_dir: Path) -> Iterator[PostgresControl]:
     yield control
     control.thaw()
     control.stop()
-
-
-class PostgresControl:
-    """A private server; `dsn` stays the same whatever happens to it."""
-
-    def __init__(self, data_dir: Path) -> None:
-        self.data_dir = data_dir
-        self._server: EmbeddedServer | None = start_embedded(data_dir)
-        self.dsn = self._server.dsn
-        self._frozen: list[psutil.Process] = []
-
-    def start(self) -> None:
-        """Returns when it takes connections."""
-        if self._server is None:
-            self._server = start_embedded(self.data_dir)
-
-    def stop(self) -> None:
-        """A fast shutdown: connections are ended, data is written. Returns when it is gone."""
-        if self._server is not None:
-            self._server.release()
-            self._server = None
-
-    def restart(self) -> None:
-        self.stop()
-        self.start()
-
-    def kill(self) -> None:
-        """kill -9 of the server, as a crash of the machine. `start` recovers it."""
-        assert self._server is not None
-        processes = self._processes()
-        os.kill(self._server.pid, signal.SIGKILL)
-        psutil.wait_procs(processes, timeout=10)
-        self.stop()
-
-    def freeze(self) -> None:
-        """Silently dead: connections stay open, nobody answers, until `thaw`."""
-        self._frozen = self._processes()
-        for process in self._frozen:
-            process.suspend()
-
-    def thaw(self) -> None:
-        for process in self._frozen:
-            process.resume()
-        self._frozen = []
-
-    def _processes(self) -> list[psutil.Process]:
-        assert self._server is not None
-        parent = psutil.Process(self._server.pid)
-        return [parent, *parent.children(recursive=True)]
 
 
 def _fresh_database(postgres: str, template: str) -> Iterator[str]:

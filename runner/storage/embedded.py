@@ -45,8 +45,8 @@ class EmbeddedServer:
     pid: int
     started: bool
     """This call started it; False: it ran already."""
-    _holders: int
-    _guard: threading.Lock = field(default_factory=threading.Lock)
+    _holders: int = field(repr=False)
+    _guard: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def ensure_running(self) -> bool:
         """Starts the server again if it is gone (killed, out of memory). True: it was.

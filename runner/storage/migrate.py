@@ -88,7 +88,9 @@ class SchemaReport:
                 "and write the change as a new migration"
             )
         if self.missing:
-            return f"the schema has {', '.join(self.missing)}, unknown to this program: use the dozor that made it"
+            return (
+                f"the schema has {', '.join(self.missing)}, which this program lacks: use the right version"
+            )
         if self.late:
             return f"{', '.join(self.late)}: higher numbers are applied already, give it the next free number"
         return None

@@ -108,7 +108,7 @@ def connect_error_text(error: BaseException) -> str:
 
 
 def address(dsn: str) -> str:
-    """Where `dsn` points, for people: host and port, or the socket's folder; never user, password, options."""
+    """Where `dsn` points, for people: host and port, or the socket's folder; nothing secret."""
     try:
         parts = urlsplit(dsn)
         host, port = parts.hostname, parts.port

@@ -77,7 +77,7 @@ def find_running(pgdata: Path, *, timeout: float) -> Postmaster | None:
             return None
         if found.ready and _answers(found.socket):
             return found
-        if not _is_postgres(found.pid):
+        if not _works_in(found.pid, pgdata):
             (pgdata / PID_FILE).unlink(missing_ok=True)
             return None
         if time.monotonic() > deadline:
@@ -94,7 +94,7 @@ def stop(pgdata: Path) -> None:
     Raises StorageError if it stays, or belongs to another user.
     """
     found = read(pgdata)
-    if found is None or not _lives(found.pid) or not _is_postgres(found.pid):
+    if found is None or not _lives(found.pid) or not _works_in(found.pid, pgdata):
         return
     for number, seconds in ((signal.SIGINT, _FAST_SHUTDOWN), (signal.SIGQUIT, _IMMEDIATE_SHUTDOWN)):
         try:
@@ -141,8 +141,14 @@ def _answers(path: Path | None) -> bool:
     return True
 
 
-def _is_postgres(pid: int) -> bool:
+def _works_in(pid: int, pgdata: Path) -> bool:
+    """A server's working directory is its data directory; any other process only inherited the pid."""
     try:
-        return "postgres" in psutil.Process(pid).name()
+        process = psutil.Process(pid)
+        if "postgres" not in process.name():
+            return False
+        return Path(process.cwd()) == pgdata
+    except psutil.AccessDenied:  # root without CAP_SYS_PTRACE, in a container
+        return True
     except psutil.NoSuchProcess:
         return False

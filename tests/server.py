@@ -1,0 +1,60 @@
+"""A private PostgreSQL server, for tests of what happens when it goes away."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import psutil
+
+from runner.storage.embedded import EmbeddedServer, start_embedded
+
+
+class PostgresControl:
+    """A private server; `dsn` stays the same whatever happens to it."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        self._server: EmbeddedServer | None = start_embedded(data_dir)
+        self.dsn = self._server.dsn
+        self._frozen: list[psutil.Process] = []
+
+    def start(self) -> None:
+        """Returns when it takes connections."""
+        if self._server is None:
+            self._server = start_embedded(self.data_dir)
+
+    def stop(self) -> None:
+        """A fast shutdown: connections are ended, data is written. Returns when it is gone."""
+        if self._server is not None:
+            self._server.release()
+            self._server = None
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def kill(self) -> None:
+        """kill -9 of the server, as a crash of the machine. `start` recovers it."""
+        assert self._server is not None
+        processes = self._processes()
+        os.kill(self._server.pid, signal.SIGKILL)
+        psutil.wait_procs(processes, timeout=10)
+        self.stop()
+
+    def freeze(self) -> None:
+        """Silently dead: connections stay open, nobody answers, until `thaw`."""
+        self._frozen = self._processes()
+        for process in self._frozen:
+            process.suspend()
+
+    def thaw(self) -> None:
+        for process in self._frozen:
+            process.resume()
+        self._frozen = []
+
+    def _processes(self) -> list[psutil.Process]:
+        assert self._server is not None
+        parent = psutil.Process(self._server.pid)
+        return [parent, *parent.children(recursive=True)]
