@@ -65,8 +65,8 @@ COMMANDS_CHANNEL = "dozor_commands"
 RESULTS_CHANNEL = "dozor_command_results"
 
 SUBMIT_SQL = """
-INSERT INTO dozor.commands (name, task, actor, expires_at)
-VALUES ($1, $2, $3, now() + make_interval(secs => $4))
+INSERT INTO dozor.commands (name, task, actor, place, expires_at)
+VALUES ($1, $2, $3, $4, now() + make_interval(secs => $5))
 RETURNING id
 """
 
@@ -94,7 +94,7 @@ async def submit(
     connection: Connection, name: CommandName, task: str, actor: Actor, *, expires_in: float = 60.0
 ) -> int:
     """Write the command; its id. Call it inside a transaction of your own to bind it to other writes."""
-    command_id = await connection.fetchval(SUBMIT_SQL, name.value, task, str(actor), expires_in)
+    command_id = await connection.fetchval(SUBMIT_SQL, name.value, task, str(actor), actor.place, expires_in)
     await connection.execute(NOTIFY_COMMANDS_SQL)
     assert isinstance(command_id, int)
     return command_id

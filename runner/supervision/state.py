@@ -29,7 +29,7 @@ class RunOutcome(StrEnum):
     FAILED = "failed"
     TIMED_OUT = "timed_out"
     CANCELLED = "cancelled"
-    """By us: shutdown, pause, restart. Neither success nor failure."""
+    """By us (shutdown, pause, restart), or because a dependency was down: neither success nor failure."""
     LOST = "lost"
     """The runner's process ended under it."""
 
@@ -45,8 +45,26 @@ class Failure:
     error_text: str
     where: str
     traceback: str
-    outcome: RunOutcome = RunOutcome.FAILED
+    timed_out: bool = False
     fatal: bool = False
+    """Trying again cannot mend it: stop at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """The part of a task's state that healthy runs never touch."""
+
+    failures_total: int = 0
+    failing_since: float | None = None
+    """First failure since the last success; a restart by a person does not forget it."""
+    failed_at: float | None = None
+    failure: Failure | None = None
+    """The last one, kept after recovery for people to read."""
+    by: str | None = None
+    """Who acted on the task last."""
+
+
+NO_PAST = Past()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +77,14 @@ class TaskState:
     due_at: float | None = None
     """The scheduled time of the present or next run: the base of a fixed rate."""
     running_since: float | None = None
-    """A run is in progress (also in `paused` and `stopped`, while it finishes)."""
+    """A run is in progress (in `paused` and `stopped` too, while it finishes or probes)."""
     again: bool = False
-    """Start anew as soon as the present run has ended: a restart or a run was asked for meanwhile."""
+    """Start anew as soon as the present run has ended: a restart was asked for meanwhile."""
     failures: int = 0
     """Failure streak."""
-    failing_since: float | None = None
-    failure: Failure | None = None
-    """The last one, kept after recovery for people to read."""
-    failed_at: float | None = None
-    succeeded_at: float | None = None
-    started_at: float | None = None
-    duration: float | None = None
     runs_total: int = 0
-    failures_total: int = 0
-    by: str | None = None
-    """Who acted on it last."""
+    started_at: float | None = None
+    succeeded_at: float | None = None
+    duration: float | None = None
+    """Seconds, of the last finished run."""
+    past: Past = NO_PAST

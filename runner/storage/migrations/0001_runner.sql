@@ -112,6 +112,7 @@ CREATE TABLE dozor.commands (
     task         text NOT NULL,
     args         jsonb NOT NULL DEFAULT '{}',
     actor        text NOT NULL,                               -- "telegram:111", "cli:ann@host"
+    place        text NOT NULL DEFAULT '',                    -- where they were: a chat id, a host
     state        text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'done', 'refused', 'expired')),
     created_at   timestamptz NOT NULL DEFAULT now(),
     expires_at   timestamptz NOT NULL,

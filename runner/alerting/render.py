@@ -1,0 +1,241 @@
+"""A notification in words: the important first, readable from a lock screen, safe for any error text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import tzinfo
+from typing import assert_never
+
+from runner.alerting.buttons import Origin, encode
+from runner.alerting.message import Button, Message, Span, Style
+from runner.alerting.notification import Facts, Notification, NotificationKind, Severity
+from runner.alerting.text import clean, one_line, shorten, units
+from runner.language.times import ahead, clock, duration
+from runner.language.translator import Translator
+
+MESSAGE_UNITS = 4096
+"""Bot API: 4096 characters; counted here in UTF-16 units, which are never fewer."""
+NAME_UNITS = 80
+ERROR_UNITS = 700
+WHERE_UNITS = 200
+HEADLINE_UNITS = 200
+TEXT_UNITS = 3000
+TASKS_SHOWN = 20
+BUTTONS_SHOWN = 8
+
+
+def render(notification: Notification, translator: Translator, timezone: tzinfo, now: float) -> Message:
+    """`now`: seconds since the epoch, for "in 60 s". Never raises for what `notification` holds."""
+    words = _Words(notification, translator, timezone, now)
+    header, lines = words.say()
+    spans: list[Span] = [Span(shorten(header, HEADLINE_UNITS + NAME_UNITS), Style.BOLD)]
+    for line in lines:
+        spans += [Span("\n"), line]
+    if notification.possible_duplicate:
+        spans += [Span("\n"), Span(translator.format("alert-duplicate"), Style.ITALIC)]
+    return Message(
+        spans=bounded(spans, MESSAGE_UNITS),
+        buttons=words.buttons(),
+        silent=notification.severity is Severity.INFO
+        and notification.kind not in (NotificationKind.RECOVERED, NotificationKind.TEST),
+    )
+
+
+def bounded(spans: Sequence[Span], limit: int) -> tuple[Span, ...]:
+    """The spans as far as `limit` UTF-16 units reach, the last of them shortened; empty ones left out."""
+    kept: list[Span] = []
+    for span in spans:
+        size = units(span.text)
+        if size > limit:
+            if limit > 0:
+                kept.append(Span(shorten(span.text, limit), span.style))
+            break
+        if size:
+            kept.append(span)
+            limit -= size
+    return tuple(kept)
+
+
+def who(translator: Translator, by: str) -> str:
+    """ "telegram:111" in words."""
+    source, _, ident = by.partition(":")
+    ident = shorten(one_line(ident), NAME_UNITS)
+    match source:
+        case "telegram":
+            return translator.format("by-telegram", ident=ident)
+        case "cli":
+            return translator.format("by-cli", ident=ident)
+        case "web":
+            return translator.format("by-web", ident=ident)
+        case _:
+            return shorten(one_line(by), NAME_UNITS)
+
+
+def error_span(error_type: str | None, error_text: str | None, limit: int = ERROR_UNITS) -> Span | None:
+    """ "ConnectionError: timed out", cut; None if there is no error."""
+    text = ": ".join(part for part in (error_type, error_text) if part)
+    cleaned = shorten(clean(text), limit)
+    return Span(cleaned, Style.CODE) if cleaned else None
+
+
+class _Words:
+    """One notification being put into words."""
+
+    def __init__(self, note: Notification, translator: Translator, timezone: tzinfo, now: float) -> None:
+        self._note, self._facts = note, note.facts
+        self._translator, self._timezone, self._now = translator, timezone, now
+        self._task = shorten(one_line(note.task or ""), NAME_UNITS)
+
+    def say(self) -> tuple[str, list[Span]]:
+        """The header and the lines under it."""
+        text = self._translator.format
+        facts = self._facts
+        failures = facts.failures or 0
+        match self._note.kind:
+            case NotificationKind.REPEATED_ERRORS:
+                header = text("alert-repeated", task=self._task, failures=failures, since=self._since())
+                return header, [*self._failure(), *self._next_restart()]
+            case NotificationKind.CRITICAL_STOP:
+                header = text("alert-stopped", task=self._task, failures=failures, since=self._since())
+                return header, [*self._failure(), *self._after_stop()]
+            case NotificationKind.RECOVERED:
+                return text("alert-recovered", task=self._task), self._recovery()
+            case NotificationKind.REMINDER:
+                lasting = self._duration(self._now - (facts.failing_since or self._note.created_at))
+                since = self._since()
+                if self._stopped:
+                    header = text("alert-reminder-stopped", task=self._task, duration=lasting, since=since)
+                    return header, [*self._failure(), *self._after_stop()]
+                header = text("alert-reminder-failing", task=self._task, duration=lasting, since=since)
+                return header, [*self._failure(), *self._next_restart()]
+            case NotificationKind.CHECKER:
+                return self._checker()
+            case NotificationKind.RUNNER_STARTED:
+                return self._runner_started()
+            case NotificationKind.DROPPED:
+                lines = [Span(text("alert-dropped-why"))]
+                return text("alert-dropped"), lines + self._own_text()
+            case NotificationKind.TEST:
+                return text("alert-test"), self._own_text()
+            case _:
+                assert_never(self._note.kind)
+
+    def buttons(self) -> tuple[tuple[Button, ...], ...]:
+        """Restart under what is stopped."""
+        if self._note.kind is NotificationKind.RUNNER_STARTED:
+            return tuple((self._restart_one(task),) for task in self._facts.stopped_tasks[:BUTTONS_SHOWN])
+        if self._stopped and self._note.task:
+            label = self._translator.format("button-restart")
+            return ((Button(label, encode(Origin.ALERT, "restart", self._note.task)),),)
+        return ()
+
+    def _restart_one(self, task: str) -> Button:
+        label = self._translator.format("button-restart-task", task=shorten(one_line(task), NAME_UNITS))
+        return Button(label, encode(Origin.ALERT, "restart", task))
+
+    @property
+    def _stopped(self) -> bool:
+        kind, severity = self._note.kind, self._note.severity
+        reminded = kind is NotificationKind.REMINDER and severity is Severity.CRITICAL
+        return kind is NotificationKind.CRITICAL_STOP or reminded
+
+    def _failure(self) -> list[Span]:
+        text, facts = self._translator.format, self._facts
+        lines: list[Span] = []
+        if facts.failures is not None and facts.max_failures is not None:
+            lines.append(Span(text("alert-attempt", failures=facts.failures, max=facts.max_failures)))
+        return lines + self._error()
+
+    def _error(self) -> list[Span]:
+        facts = self._facts
+        error = error_span(facts.error_type, facts.error_text)
+        lines = [] if error is None else [error]
+        if facts.error_where:
+            where = shorten(one_line(facts.error_where), WHERE_UNITS)
+            lines.append(Span(self._translator.format("alert-where", where=where)))
+        return lines
+
+    def _next_restart(self) -> list[Span]:
+        at = self._facts.next_run_at
+        if at is None:
+            return []
+        distance = ahead(self._translator, at - self._now)
+        return [Span(self._translator.format("alert-next-restart", at=self._clock(at), distance=distance))]
+
+    def _after_stop(self) -> list[Span]:
+        text, at = self._translator.format, self._facts.next_run_at
+        if at is not None:
+            distance = ahead(self._translator, at - self._now)
+            return [Span(text("alert-next-retry", at=self._clock(at), distance=distance))]
+        if _gave_up_early(self._facts):
+            return [Span(text("alert-next-person-fatal"), Style.BOLD)]
+        return [Span(text("alert-next-person"), Style.BOLD)]
+
+    def _recovery(self) -> list[Span]:
+        text, facts = self._translator.format, self._facts
+        lines: list[Span] = []
+        if facts.lasted is not None:
+            since = facts.failing_since
+            if since is None:
+                since = self._note.created_at - facts.lasted
+            lasted = self._duration(facts.lasted)
+            lines.append(Span(text("alert-lasted", duration=lasted, since=self._clock(since))))
+        if facts.failures:
+            lines.append(Span(text("alert-lasted-errors", failures=facts.failures)))
+        if facts.by:
+            lines.append(Span(text("alert-by-person", by=who(self._translator, facts.by))))
+        else:
+            lines.append(Span(text("alert-by-itself")))
+        error = error_span(facts.error_type, facts.error_text, ERROR_UNITS // 2)
+        if error is not None:
+            lines += [Span(text("alert-last-error")), error]
+        return lines
+
+    def _checker(self) -> tuple[str, list[Span]]:
+        text = self._translator.format
+        first, _, rest = clean(self._facts.text or "").partition("\n")
+        headline = shorten(first, HEADLINE_UNITS)
+        if headline != first:
+            rest = clean(self._facts.text or "")
+        match self._note.severity:
+            case Severity.INFO:
+                header = text("alert-checker-info", task=self._task, text=headline)
+            case Severity.WARNING:
+                header = text("alert-checker-warning", task=self._task, text=headline)
+            case Severity.CRITICAL:
+                header = text("alert-checker-critical", task=self._task, text=headline)
+            case _:
+                assert_never(self._note.severity)
+        return header, [Span(shorten(rest.strip(), TEXT_UNITS))] if rest.strip() else []
+
+    def _runner_started(self) -> tuple[str, list[Span]]:
+        text, facts = self._translator.format, self._facts
+        header = text("alert-runner-unclean") if facts.unclean_end else text("alert-runner-started")
+        lines = [Span(text("alert-unclean"))] if facts.unclean_end else []
+        tasks = facts.stopped_tasks
+        if tasks:
+            lines.append(Span(text("alert-stopped-tasks", count=len(tasks))))
+            lines += [Span("🛑 " + shorten(one_line(task), NAME_UNITS)) for task in tasks[:TASKS_SHOWN]]
+        if len(tasks) > TASKS_SHOWN:
+            lines.append(Span(text("alert-and-more", count=len(tasks) - TASKS_SHOWN)))
+        return header, lines + self._own_text()
+
+    def _own_text(self) -> list[Span]:
+        cleaned = shorten(clean(self._facts.text or ""), TEXT_UNITS)
+        return [Span(cleaned)] if cleaned else []
+
+    def _since(self) -> str:
+        since = self._facts.failing_since
+        return self._clock(self._note.created_at if since is None else since)
+
+    def _clock(self, at: float) -> str:
+        return clock(at, self._timezone, self._now)
+
+    def _duration(self, seconds: float) -> str:
+        return duration(self._translator, seconds)
+
+
+def _gave_up_early(facts: Facts) -> bool:
+    """Stopped before the limit: the checker said that trying again cannot help."""
+    failures, limit = facts.failures, facts.max_failures
+    return failures is not None and limit is not None and failures < limit

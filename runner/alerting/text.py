@@ -1,0 +1,74 @@
+"""Foreign text made fit to be shown: an exception may say anything, and must never cost an alert."""
+
+from __future__ import annotations
+
+import unicodedata
+
+ELLIPSIS = "…"
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+LONG = 20_000
+"""Characters looked at, of a text that is going to be cut anyway."""
+
+_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_LINE_ENDS = "\r\x0b\x0c\x85\u2028\u2029"
+_JOINER = "\u200d"
+_LONGEST_CLUSTER = 16
+
+
+def clean(text: str) -> str:
+    """No NUL, control characters, lone surrogates or direction overrides; at most one empty line in a row."""
+    text = text[:LONG].replace("\r\n", "\n").replace("\t", "    ")
+    shown = "".join(map(_shown, text)) if not (text.isascii() and text.isprintable()) else text
+    while "\n\n\n" in shown:
+        shown = shown.replace("\n\n\n", "\n\n")
+    return shown.strip()
+
+
+def one_line(text: str) -> str:
+    """Cleaned, with line ends as spaces."""
+    return " ".join(clean(text).split())
+
+
+def units(text: str) -> int:
+    """Length in UTF-16 code units, as the Bot API counts offsets."""
+    return len(text) + sum(character > "\uffff" for character in text)
+
+
+def shorten(text: str, limit: int) -> str:
+    """At most `limit` UTF-16 units, an ellipsis in place of the rest; no character is cut in two."""
+    if units(text) <= limit:
+        return text
+    left, end = limit - units(ELLIPSIS), 0
+    for character in text:
+        left -= 2 if character > "\uffff" else 1
+        if left < 0:
+            break
+        end += 1
+    start = end
+    while start > 0 and end - start < _LONGEST_CLUSTER and _joins(text, start):
+        start -= 1
+    if start > 0 and not _joins(text, start):
+        end = start
+    return text[:end].rstrip() + ELLIPSIS
+
+
+def _shown(character: str) -> str:
+    if character == "\n" or character in _LINE_ENDS:
+        return "\n"
+    if character in _BIDI:
+        return REPLACEMENT
+    return REPLACEMENT if unicodedata.category(character) in ("Cc", "Cs") else character
+
+
+def _joins(text: str, at: int) -> bool:
+    """Whether a cut before `text[at]` parts what is drawn as one: a mark, a joined emoji, a flag."""
+    after, before = text[at], text[at - 1]
+    if (
+        _JOINER in (after, before)
+        or unicodedata.combining(after)
+        or unicodedata.category(after) in ("Mn", "Me")
+    ):
+        return True
+    if "\U0001f3fb" <= after <= "\U0001f3ff":  # skin tones
+        return True
+    return "\U0001f1e6" <= after <= "\U0001f1ff" and "\U0001f1e6" <= before <= "\U0001f1ff"

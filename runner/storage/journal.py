@@ -1,0 +1,367 @@
+"""The one transactional door: every state change, incident, message owed and answer goes through here.
+
+What belongs together is appended together and committed together, in one transaction of one session that
+holds the runner's lock: a runner that has lost the lock cannot write. `append` never waits; while the
+database is away, what is to be written waits here, merged and bounded, and is written after.
+Writing the same twice changes nothing (absolute states, unique keys), so a commit with an unknown outcome
+is simply written again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from loguru import logger
+
+from runner.clock import Clock
+from runner.errors import DatabaseUnavailableError, RunnerBusyError
+from runner.storage import answers, incidents, notifications, runners, runs, tasks
+from runner.storage.answers import Answer
+from runner.storage.health import DatabaseHealth
+from runner.storage.incidents import IncidentRow
+from runner.storage.notifications import NotificationRow
+from runner.storage.pool import Connection, connect, unavailable
+from runner.storage.runners import Registration
+from runner.storage.runs import RunRow
+from runner.storage.tasks import CheckpointRow, TaskRow
+
+MAX_WAITING_RUNS = 20_000
+MAX_WAITING_NOTIFICATIONS = 20_000
+WRITE_TIMEOUT = 20.0
+"""Seconds a transaction may take before the database counts as away."""
+TAKE_OVER_SECONDS = 30.0
+"""How long to wait for our own lost session to be gone before concluding that another runner has the lock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """What must be written together or not at all."""
+
+    tasks: tuple[TaskRow, ...] = ()
+    runs: tuple[RunRow, ...] = ()
+    incidents: tuple[IncidentRow, ...] = ()
+    notifications: tuple[NotificationRow, ...] = ()
+    answers: tuple[Answer, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What healthy runs have changed since the last one."""
+
+    hot: Sequence[CheckpointRow] = ()
+    full: Sequence[TaskRow] = ()
+    runs: Sequence[RunRow] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """What did not fit into memory while the database was away."""
+
+    runs: int = 0
+    notifications: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.runs or self.notifications)
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """Not yet written; merged: of a task or an incident only the latest matters."""
+
+    tasks: dict[str, TaskRow] = field(default_factory=dict)
+    runs: deque[RunRow] = field(default_factory=deque)
+    incidents: dict[int, IncidentRow] = field(default_factory=dict)
+    notifications: deque[NotificationRow] = field(default_factory=deque)
+    answers: list[Answer] = field(default_factory=list)
+    dropped: Dropped = Dropped()
+
+    def add(self, commit: Commit) -> None:
+        for task in commit.tasks:
+            self.tasks[task.name] = task
+        for incident in commit.incidents:
+            self.incidents[incident.id] = incident
+        self.runs.extend(commit.runs)
+        self.notifications.extend(commit.notifications)
+        self.answers.extend(commit.answers)
+        self._bound()
+
+    def follow(self, newer: _Waiting) -> None:
+        """Take over what came after."""
+        self.tasks.update(newer.tasks)
+        self.incidents.update(newer.incidents)
+        self.runs.extend(newer.runs)
+        self.notifications.extend(newer.notifications)
+        self.answers.extend(newer.answers)
+        self.dropped = Dropped(
+            self.dropped.runs + newer.dropped.runs, self.dropped.notifications + newer.dropped.notifications
+        )
+        self._bound()
+
+    def _bound(self) -> None:
+        lost_runs = lost_notifications = 0
+        while len(self.runs) > MAX_WAITING_RUNS:
+            self.runs.popleft()
+            lost_runs += 1
+        while len(self.notifications) > MAX_WAITING_NOTIFICATIONS:
+            self.notifications.popleft()
+            lost_notifications += 1
+        if lost_runs or lost_notifications:
+            self.dropped = Dropped(
+                self.dropped.runs + lost_runs, self.dropped.notifications + lost_notifications
+            )
+
+    def __len__(self) -> int:
+        return sum(
+            len(part) for part in (self.tasks, self.runs, self.incidents, self.notifications, self.answers)
+        )
+
+
+class Journal:
+    """Owns the session that holds the lock. Open it, then let `run` be supervised."""
+
+    def __init__(
+        self,
+        dsn: str,
+        connection: Connection,
+        registration: Registration,
+        clock: Clock,
+        *,
+        checkpoint_every: float = 1.0,
+    ) -> None:
+        self._dsn = dsn
+        self._connection: Connection | None = connection
+        self.registration = registration
+        self.health = DatabaseHealth(clock, self._probe)
+        self._clock = clock
+        self._checkpoint_every = checkpoint_every
+        self._waiting = _Waiting()
+        self._batch = _Waiting()
+        self._checkpoint = Checkpoint()
+        self._writer = asyncio.Lock()
+        self._wanted = asyncio.Event()
+        self._written = asyncio.Condition()
+        self._appended = 0
+        self._committed = 0
+        self.checkpoint: Callable[[], Checkpoint] = Checkpoint
+        """Where the dirty states come from; called in the turn in which the batch is taken."""
+        self.on_notifications: Callable[[], None] = lambda: None
+        """Called when messages have become owed."""
+        self.on_dropped: Callable[[Dropped], Commit] = lambda dropped: Commit()
+        """What to say of an overflow."""
+        self.last_written_at = clock.now()
+
+    @classmethod
+    async def open(
+        cls, dsn: str, version: str, clock: Clock, *, wait: bool = False, checkpoint_every: float = 1.0
+    ) -> Journal:
+        """Take the lock and register. Raises RunnerBusyError if another runner works on this database.
+
+        With `wait`, stay in line instead until it has ended.
+        """
+        connection = await connect(dsn, application_name="dozor", command_timeout=WRITE_TIMEOUT)
+        try:
+            said = False
+            while not await runners.try_lock(connection):
+                holder = await runners.read_holder(connection)
+                if holder is None:
+                    continue  # it has just gone
+                if not wait:
+                    raise RunnerBusyError(
+                        f"Another runner works on this database: {holder}. Stop it, or start this one with "
+                        "--wait to take over when it ends."
+                    )
+                if not said:
+                    logger.info("Waiting for {} to end", holder)
+                    said = True
+                await asyncio.sleep(0.5)
+            registration = await runners.register(connection, version)
+        except BaseException:
+            connection.terminate()
+            raise
+        return cls(dsn, connection, registration, clock, checkpoint_every=checkpoint_every)
+
+    @property
+    def connection(self) -> Connection:
+        """The session that holds the lock. Raises DatabaseUnavailableError while there is none."""
+        if self._connection is None:
+            raise DatabaseUnavailableError("the runner's database session is being restored")
+        return self._connection
+
+    @property
+    def backlog(self) -> int:
+        """Entries that wait to be written."""
+        return len(self._waiting) + len(self._batch)
+
+    def append(self, commit: Commit) -> None:
+        """Have `commit` written soon, in order. Never waits, never raises."""
+        self._appended += 1
+        self._waiting.add(commit)
+        self._wanted.set()
+
+    async def flush(self) -> None:
+        """Wait until everything appended so far is in the database."""
+        target = self._appended
+        self._wanted.set()
+        async with self._written:
+            await self._written.wait_for(lambda: self._committed >= target)
+
+    async def run(self) -> None:
+        """Write for ever. Raises RunnerBusyError when another runner has taken over: nothing may go on then."""
+        while True:
+            try:
+                await asyncio.wait_for(self._wanted.wait(), self._checkpoint_every)
+            except TimeoutError:
+                pass
+            await self.write()
+
+    async def write(self) -> None:
+        """Write what waits; while the database is away, try until it is back.
+
+        What is in hand stays in hand when this is cancelled: the next call goes on with it.
+        """
+        async with self._writer:
+            pause = 0.1
+            while True:
+                upto = self._take()
+                try:
+                    await self._restore_session()
+                    await self._transact(self.connection, self._batch, self._checkpoint)
+                    break
+                except RunnerBusyError:
+                    raise
+                except Exception as error:
+                    self._lose_session()
+                    if not unavailable(error):
+                        # A row that PostgreSQL refuses is a defect of ours: let it be heard, keep the rest.
+                        logger.opt(exception=error).error("Journal: a batch was refused; writing it in parts")
+                        if await self._write_apart():
+                            break
+                    self.health.report_down(f"{type(error).__name__}: {str(error)[:200]}")
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 1.0)
+            owed = bool(self._batch.notifications)
+            self._batch, self._checkpoint = _Waiting(), Checkpoint()
+            self.last_written_at = self._clock.now()
+            self.health.report_up()
+            if owed:
+                self.on_notifications()
+        async with self._written:
+            self._committed = upto
+            self._written.notify_all()
+
+    def _take(self) -> int:
+        """Take into hand all that was appended so far, and the dirty states of the same moment."""
+        self._wanted.clear()
+        self._batch.follow(self._waiting)
+        self._waiting = _Waiting()
+        if self._batch.dropped:
+            self._batch.add(self.on_dropped(self._batch.dropped))
+            self._batch.dropped = Dropped()
+        self._checkpoint = _newer(self._checkpoint, self.checkpoint())
+        return self._appended
+
+    async def close(self) -> None:
+        """Write what waits (the caller bounds the time), mark the runner ended, give up the lock."""
+        await self.write()
+        await runners.end(self.connection, self.registration.runner_id)
+        await self.connection.close()
+        self._connection = None
+
+    def abandon(self) -> None:
+        """Give up the session without a word, as a killed process would."""
+        self._lose_session()
+
+    async def _transact(self, connection: Connection, batch: _Waiting, checkpoint: Checkpoint) -> None:
+        async with asyncio.timeout(WRITE_TIMEOUT), connection.transaction():
+            if batch.tasks:
+                await tasks.write(connection, batch.tasks.values())
+            if checkpoint.full:
+                await tasks.write(connection, checkpoint.full)
+            if checkpoint.hot:
+                await tasks.checkpoint(connection, checkpoint.hot)
+            if batch.runs or checkpoint.runs:
+                await runs.add(connection, [*batch.runs, *checkpoint.runs])
+            if batch.incidents:
+                await incidents.write(connection, list(batch.incidents.values()))
+            if batch.notifications:
+                await notifications.owe(connection, list(batch.notifications))
+            if batch.answers:
+                await answers.answer(connection, batch.answers)
+            await connection.execute(runners.SEEN_SQL, self.registration.runner_id)
+
+    async def _write_apart(self) -> bool:
+        """Write entry by entry, leaving out (and reporting) what PostgreSQL will not take.
+
+        False if the database went away meanwhile: all of it is still in hand.
+        """
+        batch, checkpoint = self._batch, self._checkpoint
+        parts: list[tuple[_Waiting, Checkpoint]] = [(_Waiting(), Checkpoint(hot=checkpoint.hot))]
+        for task in [*batch.tasks.values(), *checkpoint.full]:
+            parts.append((_Waiting(tasks={task.name: task}), Checkpoint()))
+        parts.extend((_Waiting(runs=deque([run])), Checkpoint()) for run in [*batch.runs, *checkpoint.runs])
+        parts.extend((_Waiting(incidents={row.id: row}), Checkpoint()) for row in batch.incidents.values())
+        parts.extend((_Waiting(notifications=deque([row])), Checkpoint()) for row in batch.notifications)
+        parts.extend((_Waiting(answers=[one]), Checkpoint()) for one in batch.answers)
+        for waiting, part in parts:
+            try:
+                await self._restore_session()
+                await self._transact(self.connection, waiting, part)
+            except RunnerBusyError:
+                raise
+            except Exception as refused:
+                self._lose_session()
+                if unavailable(refused):
+                    return False
+                logger.opt(exception=refused).critical("Journal: left out an entry: {}", waiting)
+        return True
+
+    def _lose_session(self) -> None:
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+
+    async def _restore_session(self) -> None:
+        """The session with the lock, made anew if it is lost. Raises RunnerBusyError if we were replaced."""
+        if self._connection is not None and not self._connection.is_closed():
+            return
+        self._lose_session()
+        connection = await connect(self._dsn, application_name="dozor", command_timeout=WRITE_TIMEOUT)
+        try:
+            deadline = self._clock.now() + TAKE_OVER_SECONDS
+            while not await runners.try_lock(connection):
+                holder = await runners.read_holder(connection)
+                if holder is None:
+                    continue
+                if holder.runner_id == self.registration.runner_id:
+                    await runners.terminate(connection, holder.backend)
+                elif holder.runner_id is not None or self._clock.now() > deadline:
+                    raise RunnerBusyError(
+                        f"This runner lost its database and meanwhile {holder} has taken over: it must end"
+                    )
+                await asyncio.sleep(0.1)
+            await runners.name_session(connection, self.registration.runner_id)
+        except BaseException:
+            connection.terminate()
+            raise
+        self._connection = connection
+
+    async def _probe(self) -> None:
+        connection = await connect(self._dsn, application_name="dozor probe", timeout=2.0)
+        try:
+            await connection.fetchval("SELECT 1")
+        finally:
+            connection.terminate()
+
+
+def _newer(older: Checkpoint, newer: Checkpoint) -> Checkpoint:
+    """Both, the newer state of a task winning; histories bounded as everything that waits."""
+    hot = {row[0]: row for row in older.hot}
+    full = {row.name: row for row in older.full}
+    for name in {row.name for row in newer.full}:
+        hot.pop(name, None)
+    hot.update((row[0], row) for row in newer.hot)
+    full.update((row.name, row) for row in newer.full)
+    return Checkpoint(list(hot.values()), list(full.values()), [*older.runs, *newer.runs][-MAX_WAITING_RUNS:])

@@ -1,0 +1,98 @@
+"""Table `dozor.runners`: who works on this database, and the lock that makes it one at a time."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+
+from runner.storage.pool import Connection
+
+LOCK_KEY = 0x646F7A6F72  # "dozor"
+
+TRY_LOCK_SQL = "SELECT pg_try_advisory_lock($1)"
+
+HOLDER_SQL = """
+SELECT a.pid AS backend, r.id, r.host, r.pid, r.started_at
+FROM pg_locks l
+JOIN pg_stat_activity a ON a.pid = l.pid
+LEFT JOIN dozor.runners r ON a.application_name = 'dozor runner ' || r.id
+WHERE l.locktype = 'advisory' AND l.granted
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND (l.classid::int8 << 32) + l.objid::int8 = $1
+"""
+
+END_STALE_SQL = """
+UPDATE dozor.runners SET ended_at = seen_at, clean = false WHERE ended_at IS NULL RETURNING id
+"""
+
+REGISTER_SQL = """
+INSERT INTO dozor.runners (host, pid, version, started_at, seen_at) VALUES ($1, $2, $3, now(), now())
+RETURNING id
+"""
+
+NAME_SESSION_SQL = "SELECT set_config('application_name', 'dozor runner ' || $1::text, false)"
+
+SEEN_SQL = "UPDATE dozor.runners SET seen_at = now() WHERE id = $1"
+
+END_SQL = "UPDATE dozor.runners SET ended_at = now(), seen_at = now(), clean = true WHERE id = $1"
+
+TERMINATE_SQL = "SELECT pg_terminate_backend($1)"
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds the lock. `runner_id` None: a session that never registered. `backend`: its server process."""
+
+    backend: int
+    runner_id: int | None
+    host: str | None
+    pid: int | None
+
+    def __str__(self) -> str:
+        if self.runner_id is None:
+            return f"a session of PostgreSQL process {self.backend}"
+        return f"runner {self.runner_id}, process {self.pid} on {self.host}"
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """`unclean_before`: the runner before this one did not end by itself."""
+
+    runner_id: int
+    unclean_before: bool
+
+
+async def try_lock(connection: Connection) -> bool:
+    """Take the lock for as long as this session lives; False if somebody has it."""
+    return bool(await connection.fetchval(TRY_LOCK_SQL, LOCK_KEY))
+
+
+async def read_holder(connection: Connection) -> Holder | None:
+    """Who has the lock, None if nobody."""
+    row = await connection.fetchrow(HOLDER_SQL, LOCK_KEY)
+    return None if row is None else Holder(row["backend"], row["id"], row["host"], row["pid"])
+
+
+async def register(connection: Connection, version: str) -> Registration:
+    """A new generation. Call it with the lock held: whoever had not ended before, ended uncleanly."""
+    async with connection.transaction():
+        stale = await connection.fetch(END_STALE_SQL)
+        runner_id: int = await connection.fetchval(REGISTER_SQL, socket.gethostname(), os.getpid(), version)
+    await name_session(connection, runner_id)
+    return Registration(runner_id, bool(stale))
+
+
+async def name_session(connection: Connection, runner_id: int) -> None:
+    """So that others can see whose session holds the lock."""
+    await connection.fetchval(NAME_SESSION_SQL, str(runner_id))
+
+
+async def end(connection: Connection, runner_id: int) -> None:
+    """This runner has ended by itself."""
+    await connection.execute(END_SQL, runner_id)
+
+
+async def terminate(connection: Connection, backend: int) -> None:
+    """End a session of our own that the server has not yet noticed to be gone."""
+    await connection.execute(TERMINATE_SQL, backend)

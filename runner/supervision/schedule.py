@@ -1,0 +1,95 @@
+"""When a task runs next: pure functions of the last due time and now."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime
+from typing import assert_never
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim
+
+from runner.clock import to_datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Every:
+    """A fixed rate: every `seconds` from the first run on, never overlapping itself."""
+
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"every {self.seconds:g}s"
+
+
+@dataclass(frozen=True, slots=True)
+class Cron:
+    """Debian's cron, in a timezone."""
+
+    expression: str
+    timezone: ZoneInfo
+
+    def __str__(self) -> str:
+        return f"cron {self.expression} ({self.timezone.key})"
+
+
+@dataclass(frozen=True, slots=True)
+class Continuous:
+    """Meant never to return. When it does, it runs again after its restart delay."""
+
+    def __str__(self) -> str:
+        return "continuous"
+
+
+Schedule = Every | Cron | Continuous
+
+
+def next_due(
+    schedule: Schedule, due_at: float, now: float, *, rest: float, skip_missed: bool = False
+) -> float:
+    """The due time after a run that was due at `due_at` and has ended at `now`.
+
+    Ticks missed meanwhile become one, due in the past, unless `skip_missed`.
+    `rest` (seconds) is the pause of a continuous task that returned.
+    """
+    match schedule:
+        case Every(seconds):
+            following = due_at + seconds
+            if following > now:
+                return following
+            latest = due_at + math.floor((now - due_at) / seconds) * seconds
+            return latest + seconds if skip_missed else latest
+        case Cron():
+            following = cron_after(schedule, due_at)
+            if following > now or not skip_missed:
+                # Once for all missed ticks: the first of them is due, the next is counted from now.
+                return following if following > now else now
+            return cron_after(schedule, now)
+        case Continuous():
+            return now + rest
+        case _:
+            assert_never(schedule)
+
+
+def first_due(schedule: Schedule, now: float, *, spread: float) -> float:
+    """The due time of a task that never ran. `spread` (seconds) keeps a thousand tasks apart."""
+    match schedule:
+        case Every() | Continuous():
+            return now + spread
+        case Cron():
+            return cron_after(schedule, now)
+        case _:
+            assert_never(schedule)
+
+
+def cron_after(cron: Cron, at: float) -> float:
+    """The first tick strictly after `at`; seconds since the epoch."""
+    local = to_datetime(at).astimezone(cron.timezone)
+    following: datetime = next(CronSim(cron.expression, local))
+    return following.timestamp()
+
+
+def interval_of(schedule: Schedule) -> float | None:
+    """Seconds between runs where that is a constant."""
+    return schedule.seconds if isinstance(schedule, Every) else None
