@@ -1,0 +1,177 @@
+# Dozor's texts.
+
+### Times
+
+milliseconds = { $count } ms
+seconds = { $count } s
+minutes = { $count } min
+hours = { $count } h
+days = { $count ->
+    [one] { $count } day
+   *[other] { $count } days
+}
+ago = { $duration } ago
+ahead = in { $duration }
+just-now = just now
+right-now = now
+
+### Alerts: the header is read from a lock screen
+
+alert-repeated = ⚠️ { $task }: { $failures ->
+    [1] an error at { $since }
+   *[other] { $failures } errors in a row since { $since }
+}
+alert-stopped = 🛑 { $task } stopped: { $failures ->
+    [1] an error at { $since }
+   *[other] { $failures } errors in a row since { $since }
+}
+alert-recovered = ✅ { $task } works again
+alert-reminder-stopped = 🛑 { $task } is still stopped: down for { $duration }, since { $since }
+alert-reminder-failing = ⚠️ { $task }: errors go on for { $duration }, since { $since }
+alert-checker-info = ℹ️ { $task }: { $text }
+alert-checker-warning = ⚠️ { $task }: { $text }
+alert-checker-critical = 🔴 { $task }: { $text }
+alert-runner-started = ⚠️ Dozor started: some tasks are stopped
+alert-runner-unclean = ⚠️ Dozor started after an unclean end
+alert-dropped = ⚠️ Dozor lost some of its records
+alert-test = ✅ Test: Dozor's alerts arrive here
+
+### Alerts: details
+
+alert-attempt = Attempt { $failures }/{ $max }
+alert-where = Where: { $where }
+alert-next-restart = Restart at { $at } ({ $distance })
+alert-next-retry = Next attempt at { $at } ({ $distance })
+alert-next-person = It will not start by itself: a person is needed.
+alert-next-person-fatal = Trying again cannot help, it will not start by itself: a person is needed.
+alert-lasted = Was down for { $duration }, since { $since }.
+alert-lasted-errors = Errors in a row: { $failures }.
+alert-by-person = Restarted by: { $by }
+alert-by-itself = Recovered by itself.
+alert-last-error = Last error:
+alert-stopped-tasks = { $count ->
+    [one] { $count } task is stopped and waits for a person:
+   *[other] { $count } tasks are stopped and wait for a person:
+}
+alert-unclean = The last run was cut off (a crash, kill -9 or power). Error counts and states of tasks are kept.
+alert-dropped-why = The database was away longer than the queue in memory could hold.
+alert-duplicate = Possibly a duplicate: it is not known whether this message arrived before.
+alert-and-more = … and { $count } more
+button-restart = 🔄 Restart
+button-restart-task = 🔄 { $task }
+by-telegram = Telegram, id { $ident }
+by-cli = command line, { $ident }
+by-web = web page, { $ident }
+
+### States
+
+state-waiting = waiting for its next run
+state-running = running
+state-backoff = waiting to restart
+state-stopped = stopped
+state-paused = paused
+state-held = held: something it requires is down
+state-failing = failing
+
+### /status
+
+status-no-tasks = No tasks: the tasks section of config.yaml is empty.
+status-all-well = ✅ { $count ->
+    [one] { $count } task, all well
+   *[other] { $count } tasks, all well
+}
+status-count-stopped = 🛑 { $count } stopped
+status-count-failing = ⚠️ { $count } failing
+status-count-held = ⏳ { $count } held
+status-count-paused = ⏸ { $count } paused
+status-count-well = ✅ { $count } well
+status-no-runner = ❗ No runner has worked on this database yet.
+status-runner-gone = ❗ The runner is not working: last seen { $ago }. What follows is from then.
+status-alerts-pending = ✉️ { $count ->
+    [one] { $count } alert
+   *[other] { $count } alerts
+} not delivered, the oldest waits for { $duration }
+status-more = … and { $count ->
+    [one] { $count } more task
+   *[other] { $count } more tasks
+}. More about one: /status name
+status-line-stopped = stopped { $ago }
+status-line-running = running for { $duration }
+status-line-restart = restart { $ahead }
+status-line-next = next run { $ahead }
+status-line-success = success { $ago }
+status-line-never = no success yet
+
+### /status name
+
+card-schedule-every = Runs: every { $interval }
+card-schedule-cron = Runs: cron { $expression }
+card-schedule-continuous = Runs: continuously
+card-failing = Errors in a row: { $failures }/{ $max }, since { $since } ({ $ago })
+card-failing-unlimited = Errors in a row: { $failures }, since { $since } ({ $ago })
+card-last-error = Last error: { $at } ({ $ago })
+card-last-success = Last success: { $at } ({ $ago })
+card-no-success = Last success: none yet
+card-running = Running for: { $duration }
+card-next = Next run: { $at } ({ $ahead })
+card-restart = Restart: { $at } ({ $ahead })
+card-person = It will not start by itself: a person is needed.
+card-progress = Done: { $done } of { $total } ({ $percent }%)
+card-backlog = Backlog: { $size }, the oldest waits for { $duration }
+card-backlog-size = Backlog: { $size }
+card-backlog-empty = Backlog: empty
+card-runs = Runs in all: { $runs }, failed: { $failures }
+card-by = Last action: { $by }
+
+### Commands
+
+command-status = how the tasks are
+command-restart = restart a task
+command-pause = pause a task
+command-resume = resume a paused task
+command-run = run a task now
+command-help = what the bot can do
+help-title = Dozor watches over background tasks.
+help-names = A part of the name is enough. Without a name the bot offers a choice.
+help-role = Your role: { $role }.
+help-line = /{ $command }: { $description }
+help-line-name = /{ $command } name: { $description }
+role-viewer = viewer
+role-operator = operator
+role-admin = admin
+choose-restart = Restart which task?
+choose-pause = Pause which task?
+choose-resume = Resume which task?
+choose-run = Run which task now?
+choose-nothing-resume = Nothing is paused.
+choose-nothing = No such tasks.
+choose-more = The first { $count } are shown. The others by name: /{ $command } name
+name-ambiguous = “{ $query }” fits several tasks. Which one?
+name-unknown = There is no task “{ $query }”.
+name-unknown-like = There is no task “{ $query }”. Did you mean this?
+working-restart = ⏳ { $task }: restarting…
+working-pause = ⏳ { $task }: pausing…
+working-resume = ⏳ { $task }: resuming…
+working-run = ⏳ { $task }: starting a run…
+done-restart = 🔄 { $task } restarted, now { $state }
+done-pause = ⏸ { $task } paused
+done-resume = ▶️ { $task } resumed, now { $state }
+done-run = ▶️ { $task } started, now { $state }
+already-restart = { $task }: a restart is under way already
+already-pause = { $task } is paused already
+already-resume = { $task } is not paused, now { $state }
+already-run = { $task } is running already
+refused-unknown = { $task }: no such task at work
+refused-disabled = { $task } is disabled in the configuration (enabled: false)
+refused-expired = { $task }: not done, the command expired before its turn came. Send it again
+refused-no-runner = { $task }: not done, no runner is working. Start dozor run
+refused-timeout = { $task }: no answer from the runner yet, the command may still be carried out. Check: /status { $task }
+too-old-command = The command came late ({ $duration }) and was not carried out: much may have changed since. Send it again.
+too-old-press = The press came late and was not carried out: much may have changed since. Press again.
+forbidden = This needs the role “{ $needed }”, yours is “{ $role }”.
+press-unknown = This button no longer works.
+press-taken = Taken
+command-unknown = No such command. All commands: /help
+handler-failed = That did not work: an internal error. Details are in the runner's log.
+database-away = The database does not answer. I will, once it is back.
+topic-note = The topic for alerts is closed or deleted, so I write here.

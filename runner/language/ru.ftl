@@ -1,0 +1,194 @@
+# Тексты Дозора. «Задача» женского рода: «остановлена», «перезапущена».
+
+### Время
+
+milliseconds = { $count } мс
+seconds = { $count } с
+minutes = { $count } мин
+hours = { $count } ч
+days = { $count ->
+    [one] { $count } день
+    [few] { $count } дня
+   *[many] { $count } дней
+}
+ago = { $duration } назад
+ahead = через { $duration }
+just-now = только что
+right-now = сейчас
+
+### Оповещения: заголовок читают с экрана блокировки
+
+alert-repeated = ⚠️ { $task }: { $failures ->
+    [1] ошибка в { $since }
+    [one] { $failures } ошибка подряд с { $since }
+    [few] { $failures } ошибки подряд с { $since }
+   *[many] { $failures } ошибок подряд с { $since }
+}
+alert-stopped = 🛑 { $task } остановлена: { $failures ->
+    [1] ошибка в { $since }
+    [one] { $failures } ошибка подряд с { $since }
+    [few] { $failures } ошибки подряд с { $since }
+   *[many] { $failures } ошибок подряд с { $since }
+}
+alert-recovered = ✅ { $task } снова работает
+alert-reminder-stopped = 🛑 { $task } всё ещё остановлена: не работает { $duration }, с { $since }
+alert-reminder-failing = ⚠️ { $task }: ошибки продолжаются { $duration }, с { $since }
+alert-checker-info = ℹ️ { $task }: { $text }
+alert-checker-warning = ⚠️ { $task }: { $text }
+alert-checker-critical = 🔴 { $task }: { $text }
+alert-runner-started = ⚠️ Дозор запущен: есть остановленные задачи
+alert-runner-unclean = ⚠️ Дозор запущен после аварийного завершения
+alert-dropped = ⚠️ Дозор потерял часть записей
+alert-test = ✅ Проверка связи: оповещения Дозора приходят сюда
+
+### Оповещения: подробности
+
+alert-attempt = Попытка { $failures }/{ $max }
+alert-where = Где: { $where }
+alert-next-restart = Перезапуск в { $at } ({ $distance })
+alert-next-retry = Следующая попытка в { $at } ({ $distance })
+alert-next-person = Сама не запустится: нужен человек.
+alert-next-person-fatal = Повтор не поможет, сама не запустится: нужен человек.
+alert-lasted = Не работала { $duration }, с { $since }.
+alert-lasted-errors = Ошибок подряд: { $failures }.
+alert-by-person = Перезапуск: { $by }
+alert-by-itself = Восстановилась сама.
+alert-last-error = Последняя ошибка:
+alert-stopped-tasks = { $count ->
+    [one] Остановлена { $count } задача, ждёт человека:
+    [few] Остановлены { $count } задачи, ждут человека:
+   *[many] Остановлено { $count } задач, ждут человека:
+}
+alert-unclean = Прошлый запуск оборвался (сбой, kill -9 или питание). Счётчики ошибок и состояния задач сохранены.
+alert-dropped-why = База данных была недоступна дольше, чем хватило памяти для очереди.
+alert-duplicate = Возможно, повтор: неизвестно, дошло ли это сообщение раньше.
+alert-and-more = … и ещё { $count }
+button-restart = 🔄 Перезапустить
+button-restart-task = 🔄 { $task }
+by-telegram = Telegram, id { $ident }
+by-cli = командная строка, { $ident }
+by-web = веб-страница, { $ident }
+
+### Состояния
+
+state-waiting = ждёт запуска
+state-running = выполняется
+state-backoff = ждёт перезапуска
+state-stopped = остановлена
+state-paused = на паузе
+state-held = придержана: недоступно то, что ей нужно
+state-failing = с ошибками
+
+### /status
+
+status-no-tasks = Задач нет: секция tasks в config.yaml пуста.
+status-all-well = ✅ { $count ->
+    [one] { $count } задача, всё в порядке
+    [few] { $count } задачи, всё в порядке
+   *[many] { $count } задач, всё в порядке
+}
+status-count-stopped = 🛑 { $count ->
+    [one] { $count } остановлена
+    [few] { $count } остановлены
+   *[many] { $count } остановлено
+}
+status-count-failing = ⚠️ { $count } с ошибками
+status-count-held = ⏳ { $count ->
+    [one] { $count } придержана
+    [few] { $count } придержаны
+   *[many] { $count } придержано
+}
+status-count-paused = ⏸ { $count } на паузе
+status-count-well = ✅ { $count } в порядке
+status-no-runner = ❗ Раннер ещё не запускался на этой базе.
+status-runner-gone = ❗ Раннер не работает: последний признак жизни { $ago }. Данные ниже того же времени.
+status-alerts-pending = ✉️ Не доставлено { $count ->
+    [one] { $count } оповещение
+    [few] { $count } оповещения
+   *[many] { $count } оповещений
+}, старшее ждёт { $duration }
+status-more = … и ещё { $count ->
+    [one] { $count } задача
+    [few] { $count } задачи
+   *[many] { $count } задач
+}. Подробно об одной: /status имя
+status-line-stopped = остановлена { $ago }
+status-line-running = выполняется { $duration }
+status-line-restart = перезапуск { $ahead }
+status-line-next = следующий запуск { $ahead }
+status-line-success = успех { $ago }
+status-line-never = успеха ещё не было
+
+### /status имя
+
+card-schedule-every = Запуск: каждые { $interval }
+card-schedule-cron = Запуск: cron { $expression }
+card-schedule-continuous = Запуск: непрерывно
+card-failing = Ошибок подряд: { $failures }/{ $max }, с { $since } ({ $ago })
+card-failing-unlimited = Ошибок подряд: { $failures }, с { $since } ({ $ago })
+card-last-error = Последняя ошибка: { $at } ({ $ago })
+card-last-success = Последний успех: { $at } ({ $ago })
+card-no-success = Последний успех: ещё не было
+card-running = Выполняется: { $duration }
+card-next = Следующий запуск: { $at } ({ $ahead })
+card-restart = Перезапуск: { $at } ({ $ahead })
+card-person = Сама не запустится: нужен человек.
+card-progress = Готово: { $done } из { $total } ({ $percent }%)
+card-backlog = В очереди: { $size }, старшее ждёт { $duration }
+card-backlog-size = В очереди: { $size }
+card-backlog-empty = В очереди пусто
+card-runs = Всего запусков: { $runs }, с ошибкой: { $failures }
+card-by = Последнее действие: { $by }
+
+### Команды
+
+command-status = что с задачами
+command-restart = перезапустить задачу
+command-pause = поставить задачу на паузу
+command-resume = снять задачу с паузы
+command-run = запустить задачу сейчас
+command-help = что умеет бот
+help-title = Дозор следит за фоновыми задачами.
+help-names = Имя можно писать не целиком. Без имени бот предложит выбрать.
+help-role = Ваша роль: { $role }.
+help-line = /{ $command }: { $description }
+help-line-name = /{ $command } имя: { $description }
+role-viewer = наблюдатель
+role-operator = оператор
+role-admin = администратор
+choose-restart = Какую задачу перезапустить?
+choose-pause = Какую задачу поставить на паузу?
+choose-resume = Какую задачу снять с паузы?
+choose-run = Какую задачу запустить сейчас?
+choose-nothing-resume = На паузе ничего нет.
+choose-nothing = Подходящих задач нет.
+choose-more = Показаны первые { $count }. Остальные по имени: /{ $command } имя
+name-ambiguous = «{ $query }» подходит к нескольким задачам. Какая?
+name-unknown = Задачи «{ $query }» нет.
+name-unknown-like = Задачи «{ $query }» нет. Может быть, эта?
+working-restart = ⏳ { $task }: перезапускаю…
+working-pause = ⏳ { $task }: ставлю на паузу…
+working-resume = ⏳ { $task }: снимаю с паузы…
+working-run = ⏳ { $task }: запускаю…
+done-restart = 🔄 { $task } перезапущена, сейчас { $state }
+done-pause = ⏸ { $task } на паузе
+done-resume = ▶️ { $task } снята с паузы, сейчас { $state }
+done-run = ▶️ { $task } запущена, сейчас { $state }
+already-restart = { $task }: перезапуск уже идёт
+already-pause = { $task } уже на паузе
+already-resume = { $task } не на паузе, сейчас { $state }
+already-run = { $task } уже выполняется
+refused-unknown = { $task }: такой задачи нет в работе
+refused-disabled = { $task } отключена в конфигурации (enabled: false)
+refused-expired = { $task }: не выполнено, команда устарела раньше, чем до неё дошла очередь. Отправьте снова
+refused-no-runner = { $task }: не выполнено, раннер не работает. Запустите dozor run
+refused-timeout = { $task }: раннер пока не ответил, команда ещё может выполниться. Проверьте: /status { $task }
+too-old-command = Команда пришла с опозданием ({ $duration }) и не выполнена: за это время всё могло измениться. Отправьте её снова.
+too-old-press = Нажатие дошло с опозданием и не выполнено: за это время всё могло измениться. Нажмите снова.
+forbidden = Нужна роль «{ $needed }», у вас «{ $role }».
+press-unknown = Эта кнопка больше не действует.
+press-taken = Принято
+command-unknown = Такой команды нет. Все команды: /help
+handler-failed = Не получилось: внутренняя ошибка. Подробности в журнале раннера.
+database-away = База данных не отвечает. Отвечу, когда она вернётся.
+topic-note = Тема для оповещений закрыта или удалена, пишу сюда.
