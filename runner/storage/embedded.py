@@ -34,6 +34,9 @@ _OURS = frozenset({"data", "data.new", "server.log", "server.log.1", "lock", "ho
 _LOCK_TIMEOUT = 180.0
 _START_TIMEOUT = 120
 _LOG_LIMIT = 1_000_000
+_ORPHANS = "is still in use"
+"""Said while processes of a killed server are still ending; they take a moment."""
+_ORPHANS_TIMEOUT = 5.0
 
 
 @dataclass(slots=True)
@@ -123,26 +126,39 @@ def _start(data_dir: Path) -> tuple[Postmaster, bool]:
         initdb.initialise(binaries, pgdata, account)
     initdb.open_way(binaries, pgdata, account)
     initdb.write_settings(pgdata, initdb.choose_socket_dir(pgdata, account), account)
+    deadline = time.monotonic() + _ORPHANS_TIMEOUT
+    while True:
+        server, said = _launch(binaries, data_dir, account)
+        if server is not None:
+            return server, True
+        if _ORPHANS not in said or time.monotonic() > deadline:
+            break
+        postmaster.pause()
+    if postmaster.read(pgdata) is not None and "did not start in time" in said:
+        raise DatabaseUnavailableError(
+            initdb.explain(f"PostgreSQL in {data_dir} is still recovering, try again later", said)
+        )
+    text = initdb.explain(f"PostgreSQL did not start in {data_dir}", said)
+    raise StorageError(f"{text} (log: {data_dir / 'server.log'})")
+
+
+def _launch(binaries: Path, data_dir: Path, account: initdb.Account) -> tuple[Postmaster | None, str]:
+    """The server, or None and what was said."""
     log = data_dir / "server.log"
     if log.exists() and log.stat().st_size > _LOG_LIMIT:
         log.replace(data_dir / "server.log.1")
     log.touch(mode=0o600)
     initdb.give(log, account)
     seen = log.stat().st_size
+    pgdata = data_dir / "data"
+    # pg_ctl leaves the server in a session of its own: no signal to our process group reaches it.
     command = [str(binaries / "pg_ctl"), "start", "--wait", f"--timeout={_START_TIMEOUT}", "--silent"]
     command += ["--pgdata=" + str(pgdata), "--log=" + str(log)]
     result = initdb.run_as(account, command, cwd=pgdata, timeout=_START_TIMEOUT + 30)
     server = postmaster.find_running(pgdata, timeout=5) if result.returncode == 0 else None
-    if server is not None:
-        return server, True
     with log.open(errors="replace") as file:
         file.seek(seen)
-        said = result.stderr + file.read()
-    if postmaster.read(pgdata) is not None and "did not start in time" in result.stderr:
-        raise DatabaseUnavailableError(
-            initdb.explain(f"PostgreSQL in {data_dir} is still recovering, try again later", said)
-        )
-    raise StorageError(initdb.explain(f"PostgreSQL did not start in {data_dir}", said) + f" (log: {log})")
+        return server, result.stderr + file.read()
 
 
 def _check_content(data_dir: Path) -> None:

@@ -247,13 +247,13 @@ def give(path: Path, account: Account) -> None:
 def explain(what: str, output: str) -> str:
     """One line: `what` failed, a remedy for the known causes, and the last lines PostgreSQL wrote."""
     remedy = next((remedy for sign, remedy in _REMEDIES if sign in output), "")
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    lines = [line.strip() for line in output.splitlines() if line.strip() and not line.startswith("pg_ctl:")]
     telling = [line for line in lines if any(word in line for word in _TELLING)] or lines
     said = " | ".join(telling[-3:])
     return what + (f": {remedy}" if remedy else "") + (f". PostgreSQL said: {said}" if said else "")
 
 
-_TELLING = ("FATAL", "PANIC", "HINT", "error:", "could not")
+_TELLING = ("FATAL", "PANIC", "HINT", "error:", "could not", "invalid value")
 _REMEDIES = (
     ("No space left on device", "the disk is full, free some space and start again"),
     ("Disk quota exceeded", "the disk quota is used up, free some space and start again"),
