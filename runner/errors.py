@@ -41,3 +41,19 @@ class CommandRefusedError(DozorError):
 
 class Fatal(DozorError):  # noqa: N818 -- a public name of the library, raised by checkers
     """Raised by a checker for an error that trying again cannot mend: its task stops at once."""
+
+
+class TelegramError(DozorError):
+    """Telegram cannot be used as it is; the message says what to do."""
+
+
+class TelegramUnavailableError(TelegramError):
+    """Telegram does not answer. Trying again later makes sense."""
+
+
+class TokenRefusedError(TelegramError):
+    """Telegram does not know this token, or it is not one."""
+
+
+class PollerConflictError(TelegramError):
+    """Somebody else takes this bot's updates: another poller, or a webhook."""

@@ -1,0 +1,100 @@
+"""Puts the bot together. Importing this loads aiogram, which takes seconds: never before supervision runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import tzinfo
+
+from aiogram import Bot
+from aiogram.exceptions import AiogramError, TelegramNotFound, TelegramUnauthorizedError
+from aiogram.methods import GetMe, SetMyCommands
+from aiogram.types import BotCommand
+from aiogram.utils.token import TokenValidationError
+from loguru import logger
+
+from bot.access import Access
+from bot.commands import COMMANDS
+from bot.handlers.desk import Desk
+from bot.outcomes import UNAUTHORIZED, description
+from bot.poller import CALL_TIMEOUT, Poller
+from bot.replies import Replies
+from bot.router import Router
+from bot.session import Session
+from bot.transport import TelegramTransport
+from runner.clock import Clock
+from runner.config.models import TelegramConfig
+from runner.errors import TelegramError, TelegramUnavailableError, TokenRefusedError
+from runner.language.names import Language
+from runner.language.translator import Translator
+from runner.storage.pool import Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who the token belongs to."""
+
+    user_id: int
+    username: str
+
+
+class TelegramBot:
+    """`transport` carries alerts (None: no chat is configured), `poller.run()` takes commands."""
+
+    def __init__(
+        self, bot: Bot, poller: Poller, transport: TelegramTransport | None, translator: Translator
+    ) -> None:
+        self._bot = bot
+        self._translator = translator
+        self.poller = poller
+        self.transport = transport
+
+    async def check_token(self) -> Identity:
+        """Asks Telegram. Raises TokenRefusedError, or TelegramUnavailableError if it cannot be asked now."""
+        try:
+            me = await self._bot(GetMe(), request_timeout=CALL_TIMEOUT)
+        except (TelegramUnauthorizedError, TelegramNotFound) as error:
+            raise TokenRefusedError(f"{UNAUTHORIZED} ({description(error)})") from None
+        except AiogramError as error:
+            raise TelegramUnavailableError(f"Telegram cannot be reached: {description(error)}") from None
+        return Identity(me.id, me.username or "")
+
+    async def set_my_commands(self) -> None:
+        """The menu, in each language; the configured one for everybody else. A failure is only logged."""
+        for language in (None, *Language):
+            translator = Translator(language) if language is not None else self._translator
+            menu = [
+                BotCommand(command=s.name, description=translator.format(s.description)) for s in COMMANDS
+            ]
+            method = SetMyCommands(commands=menu, language_code=language.value if language else None)
+            try:
+                await self._bot(method, request_timeout=CALL_TIMEOUT)
+            except AiogramError as error:
+                logger.warning("Telegram did not take the menu of commands: {}", description(error))
+                return
+
+    async def close(self) -> None:
+        """Connections to Telegram. After the poller has stopped."""
+        await self._bot.session.close()
+
+
+def build_bot(
+    config: TelegramConfig, pool: Pool, language: Language, timezone: tzinfo, clock: Clock
+) -> TelegramBot:
+    """No network yet. Raises TokenRefusedError for what is no token, TelegramError for a SOCKS proxy."""
+    if config.token is None:
+        raise TokenRefusedError("telegram.token is empty: there is no bot to build")
+    proxy = None if config.proxy is None else config.proxy.get_secret_value()
+    if proxy is not None and not proxy.startswith(("http://", "https://")):
+        raise TelegramError("telegram.proxy: only http:// and https:// proxies are spoken; use one of those")
+    try:
+        bot = Bot(config.token.get_secret_value(), session=Session(config.api_url, proxy))
+    except TokenValidationError:
+        raise TokenRefusedError(f"telegram.token is not a bot's token. {UNAUTHORIZED}") from None
+    translator = Translator(language)
+    transport = None
+    if config.chat is not None:
+        transport = TelegramTransport(bot, config.chat.chat_id, config.chat.thread_id, translator)
+    desk = Desk(pool, translator, timezone, Replies(bot))
+    access = Access(admins=config.admins, operators=config.operators, viewers=config.viewers)
+    poller = Poller(bot, pool, Router(desk, access, clock), clock)
+    return TelegramBot(bot, poller, transport, translator)

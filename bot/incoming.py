@@ -1,0 +1,92 @@
+"""An update of Telegram, reduced to what matters here: a command, a press, or nothing of ours."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from aiogram.types import CallbackQuery, InaccessibleMessage, Message, Update
+
+_COMMAND = re.compile(r"/([A-Za-z0-9_]{1,32})(?:@([A-Za-z0-9_]+))?(?:\s+(.*))?", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sender:
+    """Where it came from, and where an answer goes."""
+
+    user_id: int | None
+    user_name: str
+    chat_id: int
+    private: bool
+    thread_id: int | None
+    message_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """`name` in lower case, without the slash; "" for words in a private chat. `date`: when it was sent."""
+
+    sender: Sender
+    name: str
+    argument: str
+    date: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pressed:
+    """A button under a message. Its data may be anything."""
+
+    sender: Sender
+    callback_id: str
+    data: str
+
+
+def read_update(update: Update, username: str) -> Command | Pressed | None:
+    """None: not meant for this bot (a talk in a group, a command of another bot, another kind of update)."""
+    if update.callback_query is not None:
+        return _read_press(update.callback_query)
+    if update.message is not None:
+        return _read_message(update.message, username)
+    return None
+
+
+def _read_message(message: Message, username: str) -> Command | None:
+    sender = _sender(message)
+    found = _COMMAND.fullmatch((message.text or "").strip())
+    if found is None:
+        return Command(sender, "", "", message.date.timestamp()) if sender.private else None
+    name, addressee, argument = found.groups()
+    if addressee is not None and addressee.casefold() != username.casefold():
+        return None
+    return Command(sender, name.lower(), (argument or "").strip(), message.date.timestamp())
+
+
+def _read_press(query: CallbackQuery) -> Pressed | None:
+    message = query.message
+    if message is None:
+        return None
+    thread_id = None
+    if not isinstance(message, InaccessibleMessage) and message.is_topic_message:
+        thread_id = message.message_thread_id
+    sender = Sender(
+        user_id=query.from_user.id,
+        user_name=query.from_user.full_name,
+        chat_id=message.chat.id,
+        private=message.chat.type == "private",
+        thread_id=thread_id,
+        message_id=message.message_id,
+    )
+    return Pressed(sender, query.id, query.data or "")
+
+
+def _sender(message: Message) -> Sender:
+    # An anonymous admin or a channel writes under a made-up user: sender_chat says so.
+    person = None if message.sender_chat is not None else message.from_user
+    return Sender(
+        user_id=None if person is None else person.id,
+        user_name="" if person is None else person.full_name,
+        chat_id=message.chat.id,
+        private=message.chat.type == "private",
+        thread_id=message.message_thread_id if message.is_topic_message else None,
+        message_id=message.message_id,
+    )

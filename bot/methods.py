@@ -1,0 +1,65 @@
+"""The calls whose answers must never be lost to a change of Telegram's schema: they come back as plain data.
+
+aiogram turns answers into models of every field. A field of a new kind would then fail the answer to an
+alert that has arrived, and it would be sent for ever; or fail a whole batch of updates, and the bot is deaf.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiogram.methods import TelegramMethod
+
+Json = dict[str, Any]
+
+
+class GetUpdates(TelegramMethod[list[Json]]):
+    """https://core.telegram.org/bots/api#getupdates"""
+
+    __returning__ = list[Json]
+    __api_method__ = "getUpdates"
+
+    offset: int | None = None
+    timeout: int | None = None
+    allowed_updates: list[str] | None = None
+
+
+class SendMessage(TelegramMethod[Json]):
+    """https://core.telegram.org/bots/api#sendmessage"""
+
+    __returning__ = Json
+    __api_method__ = "sendMessage"
+
+    chat_id: int
+    text: str
+    message_thread_id: int | None = None
+    entities: list[Json] | None = None
+    reply_markup: Json | None = None
+    reply_parameters: Json | None = None
+    link_preview_options: Json | None = None
+    disable_notification: bool | None = None
+
+
+class EditMessageText(TelegramMethod[Json | bool]):
+    """https://core.telegram.org/bots/api#editmessagetext"""
+
+    __returning__ = Json | bool
+    __api_method__ = "editMessageText"
+
+    chat_id: int
+    message_id: int
+    text: str
+    entities: list[Json] | None = None
+    reply_markup: Json | None = None
+    link_preview_options: Json | None = None
+
+
+class EditMessageReplyMarkup(TelegramMethod[Json | bool]):
+    """https://core.telegram.org/bots/api#editmessagereplymarkup"""
+
+    __returning__ = Json | bool
+    __api_method__ = "editMessageReplyMarkup"
+
+    chat_id: int
+    message_id: int
+    reply_markup: Json | None = None

@@ -1,0 +1,106 @@
+"""Answers to people. Best effort: what Telegram refuses is logged, and never fails the work that was done."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum, auto
+from typing import Any
+
+from aiogram import Bot
+from aiogram.exceptions import AiogramError, TelegramRetryAfter
+from aiogram.methods import AnswerCallbackQuery
+from aiogram.methods.base import TelegramMethod
+from loguru import logger
+
+from bot.incoming import Sender
+from bot.methods import EditMessageReplyMarkup, EditMessageText, SendMessage
+from bot.outcomes import description, is_not_modified, is_stale_press
+from bot.wire import NO_PREVIEW, to_keyboard, to_text
+from runner.alerting.message import Message
+
+ANSWER_TIMEOUT = 5
+"""Seconds for the answer to a press."""
+REPLY_TIMEOUT = 15
+PATIENCE = 5.0
+"""Seconds of `retry_after` that an answer waits for; a longer wait is not worth it to the person."""
+
+
+class PressAnswer(Enum):
+    """What became of the answer to a press."""
+
+    TAKEN = auto()
+    STALE = auto()
+    """The press is old: minutes or hours lie between it and now."""
+    UNKNOWN = auto()
+
+
+class Replies:
+    """Sends and edits."""
+
+    def __init__(self, bot: Bot) -> None:
+        self._bot = bot
+
+    async def send(self, to: Sender, message: Message) -> int | None:
+        """A reply; the id of the message, or None if Telegram did not take it."""
+        text, entities = to_text(message)
+        request = SendMessage(
+            chat_id=to.chat_id,
+            text=text,
+            entities=entities or None,
+            message_thread_id=to.thread_id,
+            reply_markup=to_keyboard(message.buttons),
+            reply_parameters=None
+            if to.private
+            else {"message_id": to.message_id, "allow_sending_without_reply": True},
+            link_preview_options=NO_PREVIEW,
+        )
+        sent = await self._call(request)
+        message_id = sent.get("message_id") if isinstance(sent, dict) else None
+        return message_id if isinstance(message_id, int) else None
+
+    async def edit(self, to: Sender, message_id: int, message: Message) -> None:
+        """In place of what stands there; a new message if that one is gone."""
+        text, entities = to_text(message)
+        request = EditMessageText(
+            chat_id=to.chat_id,
+            message_id=message_id,
+            text=text,
+            entities=entities or None,
+            reply_markup=to_keyboard(message.buttons),
+            link_preview_options=NO_PREVIEW,
+        )
+        if await self._call(request) is None:
+            await self.send(to, message)
+
+    async def remove_buttons(self, to: Sender, message_id: int) -> None:
+        """Under a message whose action is done."""
+        await self._call(EditMessageReplyMarkup(chat_id=to.chat_id, message_id=message_id))
+
+    async def answer_press(self, callback_id: str, text: str) -> PressAnswer:
+        """Ends the button's waiting sign; shows `text` for a moment."""
+        method = AnswerCallbackQuery(callback_query_id=callback_id, text=text or None)
+        try:
+            await self._bot(method, request_timeout=ANSWER_TIMEOUT)
+        except AiogramError as error:
+            if is_stale_press(error):
+                return PressAnswer.STALE
+            logger.warning("a press could not be answered: {}", description(error))
+            return PressAnswer.UNKNOWN
+        return PressAnswer.TAKEN
+
+    async def _call(self, request: TelegramMethod[Any]) -> Any:
+        """The result, True for an edit that changes nothing, None if it failed."""
+        for patience in (PATIENCE, 0.0):
+            try:
+                return await self._bot(request, request_timeout=REPLY_TIMEOUT)
+            except TelegramRetryAfter as error:
+                if error.retry_after > patience:
+                    logger.warning("an answer was given up: Telegram asks to wait {} s", error.retry_after)
+                    return None
+                await asyncio.sleep(error.retry_after)
+            except AiogramError as error:
+                if is_not_modified(error):
+                    return True
+                logger.warning("Telegram did not take an answer: {}", description(error))
+                return None
+        return None

@@ -1,0 +1,91 @@
+"""Telegram as a transport of alerts: one chat, or one topic of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from aiogram import Bot
+from aiogram.exceptions import AiogramError
+from loguru import logger
+
+from bot.methods import SendMessage
+from bot.outcomes import Simpler, classify, description
+from bot.wire import NO_PREVIEW, to_bare, to_keyboard, to_text
+from runner.alerting.message import Message, Span, Style
+from runner.alerting.render import MESSAGE_UNITS, bounded
+from runner.alerting.transport import ChatMoved, Delivered, Outcome, Rejected
+from runner.language.translator import Translator
+
+SEND_TIMEOUT = 15
+"""Seconds."""
+
+
+class TelegramTransport:
+    """Sends to `chat_id`, or to its topic `thread_id`. After `ChatMoved` it sends to the new chat."""
+
+    def __init__(self, bot: Bot, chat_id: int, thread_id: int | None, translator: Translator) -> None:
+        self._bot = bot
+        self._chat_id = chat_id
+        self._thread_id = thread_id
+        self._translator = translator
+
+    @property
+    def name(self) -> str:
+        return "telegram"
+
+    @property
+    def chat_id(self) -> int:
+        """Where it sends now."""
+        return self._chat_id
+
+    async def send(self, message: Message) -> Outcome:
+        """As written; refused for its form, in ever simpler ones: an alert is never lost to its looks."""
+        tried: set[Simpler] = set()
+        while True:
+            answer = await self._attempt(message, tried)
+            if not isinstance(answer, Simpler):
+                return answer
+            step = Simpler.BARE if answer in tried else answer
+            if step in tried:
+                return Rejected(f"refused in every form, the last time with {answer.name.lower()}")
+            tried.add(step)
+
+    async def _attempt(self, message: Message, tried: set[Simpler]) -> Outcome | Simpler:
+        try:
+            sent = await self._bot(self._request(message, tried), request_timeout=SEND_TIMEOUT)
+        except AiogramError as error:
+            outcome = classify(error)
+            if isinstance(outcome, Simpler):
+                logger.warning(
+                    "Telegram refused a message ({}); trying it in another form", description(error)
+                )
+            elif isinstance(outcome, ChatMoved):
+                logger.warning(
+                    "Telegram: the chat {} became the supergroup {}; put the new id into telegram.chat",
+                    self._chat_id,
+                    outcome.chat_id,
+                )
+                self._chat_id = outcome.chat_id
+            return outcome
+        message_id = sent.get("message_id")
+        return Delivered(message_id if isinstance(message_id, int) else None)
+
+    def _request(self, message: Message, tried: set[Simpler]) -> SendMessage:
+        form: dict[str, Any] = {}
+        if Simpler.NO_TOPIC in tried:
+            note = Span("\n" + self._translator.format("topic-note"), Style.ITALIC)
+            message = replace(message, spans=bounded((*message.spans, note), MESSAGE_UNITS))
+        elif self._thread_id is not None:
+            form["message_thread_id"] = self._thread_id
+        if Simpler.BARE in tried:
+            return SendMessage(chat_id=self._chat_id, text=to_bare(message), **form)
+        form["text"], entities = to_text(message)
+        if entities and Simpler.PLAIN not in tried:
+            form["entities"] = entities
+        keyboard = to_keyboard(message.buttons)
+        if keyboard is not None and Simpler.NO_BUTTONS not in tried:
+            form["reply_markup"] = keyboard
+        if message.silent:
+            form["disable_notification"] = True
+        return SendMessage(chat_id=self._chat_id, link_preview_options=NO_PREVIEW, **form)
