@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass, field, replace
 
 from loguru import logger
 
@@ -30,6 +30,8 @@ from runner.storage.tasks import CheckpointRow, TaskRow
 
 MAX_WAITING_RUNS = 20_000
 MAX_WAITING_NOTIFICATIONS = 20_000
+BREATH = 0.5
+"""Seconds between two checkpoints while there is more: 2,000 states a second at most."""
 WRITE_TIMEOUT = 20.0
 """Seconds a transaction may take before the database counts as away."""
 TAKE_OVER_SECONDS = 30.0
@@ -54,6 +56,8 @@ class Checkpoint:
     hot: Sequence[CheckpointRow] = ()
     full: Sequence[TaskRow] = ()
     runs: Sequence[RunRow] = ()
+    more: bool = False
+    """More has changed than fits into one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,15 +214,17 @@ class Journal:
 
     async def run(self) -> None:
         """Write for ever. Raises RunnerBusyError when another runner has taken over: nothing may go on then."""
+        more = False
         while True:
             try:
-                await asyncio.wait_for(self._wanted.wait(), self._checkpoint_every)
+                async with asyncio.timeout(BREATH if more else self._checkpoint_every):
+                    await self._wanted.wait()
             except TimeoutError:
                 pass
-            await self.write()
+            more = await self.write()
 
-    async def write(self) -> None:
-        """Write what waits; while the database is away, try until it is back.
+    async def write(self) -> bool:
+        """Write what waits; while the database is away, try until it is back. Whether more is left.
 
         What is in hand stays in hand when this is cancelled: the next call goes on with it.
         """
@@ -242,7 +248,7 @@ class Journal:
                     self.health.report_down(f"{type(error).__name__}: {str(error)[:200]}")
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 1.0)
-            owed = bool(self._batch.notifications)
+            owed, more = bool(self._batch.notifications), self._checkpoint.more
             self._batch, self._checkpoint = _Waiting(), Checkpoint()
             self.last_written_at = self._clock.now()
             self.health.report_up()
@@ -251,21 +257,24 @@ class Journal:
         async with self._written:
             self._committed = upto
             self._written.notify_all()
+        return more
 
     def _take(self) -> int:
         """Take into hand all that was appended so far, and the dirty states of the same moment."""
         self._wanted.clear()
+        older = _without(self._checkpoint, self._waiting.tasks)
         self._batch.follow(self._waiting)
         self._waiting = _Waiting()
         if self._batch.dropped:
             self._batch.add(self.on_dropped(self._batch.dropped))
             self._batch.dropped = Dropped()
-        self._checkpoint = _newer(self._checkpoint, self.checkpoint())
+        self._checkpoint = _newer(older, self.checkpoint())
         return self._appended
 
     async def close(self) -> None:
         """Write what waits (the caller bounds the time), mark the runner ended, give up the lock."""
-        await self.write()
+        while await self.write():
+            pass
         await runners.end(self.connection, self.registration.runner_id)
         await self.connection.close()
         self._connection = None
@@ -356,12 +365,26 @@ class Journal:
             connection.terminate()
 
 
+def _without(checkpoint: Checkpoint, tasks: Container[str]) -> Checkpoint:
+    """Leave out the tasks of which something newer is to be written."""
+    if not checkpoint.hot and not checkpoint.full:
+        return checkpoint
+    return replace(
+        checkpoint,
+        hot=[row for row in checkpoint.hot if row[0] not in tasks],
+        full=[row for row in checkpoint.full if row.name not in tasks],
+    )
+
+
 def _newer(older: Checkpoint, newer: Checkpoint) -> Checkpoint:
-    """Both, the newer state of a task winning; histories bounded as everything that waits."""
+    """Both: the newer state of a task winning; histories bounded as everything that waits."""
+    if not older.hot and not older.full and not older.runs:
+        return newer
     hot = {row[0]: row for row in older.hot}
     full = {row.name: row for row in older.full}
     for name in {row.name for row in newer.full}:
         hot.pop(name, None)
     hot.update((row[0], row) for row in newer.hot)
     full.update((row.name, row) for row in newer.full)
-    return Checkpoint(list(hot.values()), list(full.values()), [*older.runs, *newer.runs][-MAX_WAITING_RUNS:])
+    history = [*older.runs, *newer.runs][-MAX_WAITING_RUNS:]
+    return Checkpoint(list(hot.values()), list(full.values()), history, newer.more)

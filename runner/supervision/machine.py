@@ -67,7 +67,7 @@ def step(policy: Policy, task: TaskState, event: Event, now: float) -> Step:
             if task.state is not State.HELD:
                 return task, NOTHING
             at = now + spread
-            return replace(task, state=State.WAITING, next_at=at, due_at=at), NOTHING
+            return task._replace(state=State.WAITING, next_at=at, due_at=at), NOTHING
         case Restart(by):
             return _restart(policy, task, by, now)
         case Pause(by):
@@ -88,19 +88,19 @@ def restore(policy: Policy, stored: TaskState | None, now: float, *, spread: flo
     if stored is None:
         at = first_due(policy.schedule, now, spread=spread)
         return TaskState(State.WAITING, at, at)
-    task = replace(stored, running_since=None, again=False)
+    task = stored._replace(running_since=None, again=False)
     match stored.state:
         case State.PAUSED:
-            return replace(task, next_at=None)
+            return task._replace(next_at=None)
         case State.STOPPED:
-            return replace(task, next_at=_retry_at(policy, now))
+            return task._replace(next_at=_retry_at(policy, now))
         case State.BACKOFF:
             longest = now + policy.restart_delay.max
             at = now if task.next_at is None else min(max(task.next_at, now), longest)
-            return replace(task, next_at=at, due_at=at)
+            return task._replace(next_at=at, due_at=at)
         case State.RUNNING | State.HELD:
             at = now + spread
-            return replace(task, state=State.WAITING, next_at=at, due_at=at)
+            return task._replace(state=State.WAITING, next_at=at, due_at=at)
         case State.WAITING:
             due = task.due_at if task.due_at is not None else task.next_at
             latest = first_due(policy.schedule, now, spread=spread)
@@ -112,7 +112,7 @@ def restore(policy: Policy, stored: TaskState | None, now: float, *, spread: flo
                 due = now + spread if due is not None and due <= now else first_due(
                     policy.schedule, now, spread=spread
                 )
-            return replace(task, next_at=due, due_at=due)
+            return task._replace(next_at=due, due_at=due)
         case _:
             assert_never(stored.state)
 
@@ -130,7 +130,7 @@ def _due(policy: Policy, task: TaskState, now: float) -> Step:
         case State.PAUSED:
             return _deadline(policy, task, now)
         case State.HELD:
-            return replace(task, next_at=None), NOTHING
+            return task._replace(next_at=None), NOTHING
         case _:
             assert_never(task.state)
 
@@ -166,12 +166,12 @@ def _next_deadline(policy: Policy, failures: int, started_at: float, now: float)
 def _deadline(policy: Policy, task: TaskState, now: float) -> Step:
     started_at = task.running_since
     if started_at is None:
-        return replace(task, next_at=None), NOTHING
+        return task._replace(next_at=None), NOTHING
     if policy.timeout is not None and now >= started_at + policy.timeout:
-        return replace(task, next_at=None), TIME_OUT
+        return task._replace(next_at=None), TIME_OUT
     if task.failures and policy.continuous and now >= started_at + policy.stable_after:
         return _proven(policy, task)
-    return replace(task, next_at=_next_deadline(policy, task.failures, started_at, now)), NOTHING
+    return task._replace(next_at=_next_deadline(policy, task.failures, started_at, now)), NOTHING
 
 
 def _beats(policy: Policy, task: TaskState) -> bool:
@@ -181,8 +181,7 @@ def _beats(policy: Policy, task: TaskState) -> bool:
 def _proven(policy: Policy, task: TaskState) -> Step:
     """A continuous run has shown that it works: the streak is over while it goes on."""
     assert task.running_since is not None
-    healthy = replace(
-        task,
+    healthy = task._replace(
         state=State.RUNNING if task.state is State.STOPPED else task.state,
         failures=0,
         next_at=None if policy.timeout is None else task.running_since + policy.timeout,
@@ -230,7 +229,7 @@ def _failed(policy: Policy, task: TaskState, event: Failed, now: float) -> Step:
         past = replace(
             task.past, failures_total=task.past.failures_total + 1, failed_at=now, failure=failure
         )
-        return _started(policy, replace(_ended(task, now), past=past), State.RUNNING, now)
+        return _started(policy, _ended(task, now)._replace(past=past), State.RUNNING, now)
     failures = task.failures + 1
     past = replace(
         task.past,
@@ -239,26 +238,25 @@ def _failed(policy: Policy, task: TaskState, event: Failed, now: float) -> Step:
         failed_at=now,
         failure=failure,
     )
-    ended = replace(_ended(task, now), failures=failures, past=past)
+    ended = _ended(task, now)._replace(failures=failures, past=past)
     limit = policy.max_consecutive_failures
     match task.state:
         case State.PAUSED:
             return ended, NOTHING
         case State.STOPPED:
-            return replace(ended, next_at=_retry_at(policy, now)), NOTHING
+            return ended._replace(next_at=_retry_at(policy, now)), NOTHING
         case _ if failure.fatal or (limit is not None and failures >= limit):
-            return replace(ended, state=State.STOPPED, next_at=_retry_at(policy, now)), NOTHING
+            return ended._replace(state=State.STOPPED, next_at=_retry_at(policy, now)), NOTHING
         case _:
             at = now + policy.restart_delay.after(failures, event.luck)
-            return replace(ended, state=State.BACKOFF, next_at=at, due_at=at), NOTHING
+            return ended._replace(state=State.BACKOFF, next_at=at, due_at=at), NOTHING
 
 
 def _ended(
     task: TaskState, now: float, *, succeeded_at: float | None = None, failures: int | None = None
 ) -> TaskState:
     """The run is over; nothing is planned yet."""
-    return replace(
-        task,
+    return task._replace(
         next_at=None,
         running_since=None,
         again=False,
@@ -278,56 +276,56 @@ def _cancelled(policy: Policy, task: TaskState, now: float) -> Step:
     if task.again:
         return _started(policy, ended, State.RUNNING, now)
     if task.state is State.RUNNING:
-        return replace(ended, state=State.WAITING, next_at=now, due_at=now), NOTHING
+        return ended._replace(state=State.WAITING, next_at=now, due_at=now), NOTHING
     return ended, NOTHING
 
 
 def _interrupted(policy: Policy, task: TaskState, event: Interrupted, now: float) -> Step:
-    ended = replace(_ended(task, now), past=replace(task.past, failed_at=now, failure=event.failure))
+    ended = _ended(task, now)._replace(past=replace(task.past, failed_at=now, failure=event.failure))
     match task.state:
         case State.PAUSED:
             return ended, NOTHING
         case State.STOPPED:
-            return replace(ended, next_at=_retry_at(policy, now)), NOTHING
+            return ended._replace(next_at=_retry_at(policy, now)), NOTHING
         case _:
-            return replace(ended, state=State.HELD), NOTHING
+            return ended._replace(state=State.HELD), NOTHING
 
 
 def _dependency_down(policy: Policy, task: TaskState) -> Step:
     if policy.requires_database and task.state in (State.WAITING, State.BACKOFF):
-        return replace(task, state=State.HELD, next_at=None), NOTHING
+        return task._replace(state=State.HELD, next_at=None), NOTHING
     return task, NOTHING
 
 
 def _restart(policy: Policy, task: TaskState, by: str, now: float) -> Step:
-    fresh = replace(task, state=State.RUNNING, failures=0, past=replace(task.past, by=by))
+    fresh = task._replace(state=State.RUNNING, failures=0, past=replace(task.past, by=by))
     if task.running_since is not None:
-        return replace(fresh, again=True, next_at=None), STOP_RUN
-    return _started(policy, replace(fresh, next_at=now), State.RUNNING, now)
+        return fresh._replace(again=True, next_at=None), STOP_RUN
+    return _started(policy, fresh._replace(next_at=now), State.RUNNING, now)
 
 
 def _pause(policy: Policy, task: TaskState, by: str) -> Step:
     if task.state is State.PAUSED:
         return task, NOTHING
-    paused = replace(task, state=State.PAUSED, again=False, past=replace(task.past, by=by))
+    paused = task._replace(state=State.PAUSED, again=False, past=replace(task.past, by=by))
     if task.running_since is None:
-        return replace(paused, next_at=None), NOTHING
+        return paused._replace(next_at=None), NOTHING
     return paused, STOP_RUN if policy.continuous else ASK_TO_STOP
 
 
 def _resume(policy: Policy, task: TaskState, by: str, now: float) -> Step:
     if task.state is not State.PAUSED:
         return task, NOTHING
-    resumed = replace(task, past=replace(task.past, by=by))
+    resumed = task._replace(past=replace(task.past, by=by))
     if task.running_since is not None:
         # Its run was asked to stop: start the next one when it has.
-        return replace(resumed, state=State.RUNNING, again=True), NOTHING
-    return replace(resumed, state=State.WAITING, next_at=now, due_at=now), NOTHING
+        return resumed._replace(state=State.RUNNING, again=True), NOTHING
+    return resumed._replace(state=State.WAITING, next_at=now, due_at=now), NOTHING
 
 
 def _run_now(policy: Policy, task: TaskState, by: str, now: float) -> Step:
     if task.running_since is not None:
         return task, NOTHING
-    asked = replace(task, next_at=now, past=replace(task.past, by=by))
+    asked = task._replace(next_at=now, past=replace(task.past, by=by))
     state = task.state if task.state in (State.PAUSED, State.STOPPED) else State.RUNNING
     return _started(policy, asked, state, now)

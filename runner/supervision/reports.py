@@ -38,7 +38,7 @@ class RunReports:
         def note() -> None:
             if self._task.run is self._run:
                 self._task.progress = (float(done), float(total))
-                self._supervisor.dirty.add(self._task)
+                self._supervisor.mark_dirty(self._task)
 
         self._on_loop(note)
 
@@ -48,7 +48,7 @@ class RunReports:
 
         def note() -> None:
             self._task.backlog = (int(size), oldest_at)
-            self._supervisor.dirty.add(self._task)
+            self._supervisor.mark_dirty(self._task)
 
         self._on_loop(note)
 

@@ -34,5 +34,5 @@ class TaskSpec:
     policy: Policy = field(default_factory=Policy)
     isolation: Isolation = Isolation.INLINE
     takes_context: bool = False
-    args: Mapping[str, Any] = NO_ARGS
+    args: Mapping[str, Any] = field(default_factory=lambda: NO_ARGS)
     description: str = ""

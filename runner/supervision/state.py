@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class State(StrEnum):
@@ -67,9 +68,12 @@ class Past:
 NO_PAST = Past()
 
 
-@dataclass(frozen=True, slots=True)
-class TaskState:
-    """Times are seconds since the epoch (UTC); None: not yet, or not at all."""
+class TaskState(NamedTuple):
+    """Times are seconds since the epoch (UTC); None: not yet, or not at all.
+
+    A named tuple and not a dataclass: two are made for every run, and a frozen dataclass of this size costs
+    four times as much to make (`benchmarks/`, first row).
+    """
 
     state: State = State.WAITING
     next_at: float | None = None

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from runner.storage.runs import RunRow
-from runner.storage.tasks import TaskRow
+from runner.storage.tasks import CheckpointRow, TaskRow
 from runner.supervision.run import Run
 from runner.supervision.spec import TaskSpec
-from runner.supervision.state import RunOutcome, TaskState
+from runner.supervision.state import Past, RunOutcome, TaskState
 
 STRETCH_SECONDS = 60.0
 """Successes within one such span become one row of history, so that 1 Hz costs no more than a minute's."""
@@ -17,10 +17,11 @@ STRETCH_SECONDS = 60.0
 class Stretch:
     """Successes not yet written to the history. Durations in seconds."""
 
-    __slots__ = ("began_at", "longest", "runs", "seconds")
+    __slots__ = ("began_at", "last_number", "longest", "runs", "seconds")
 
     def __init__(self, began_at: float) -> None:
         self.began_at = began_at
+        self.last_number = 0
         self.runs = 0
         self.seconds = 0.0
         self.longest = 0.0
@@ -29,24 +30,26 @@ class Stretch:
 class Supervised:
     """One task under supervision. Mutable; owned by the supervisor alone."""
 
-    __slots__ = ("announced", "backlog", "index", "last_number", "progress", "run", "spec", "state", "stretch")
+    __slots__ = ("announced", "backlog", "index", "progress", "run", "spec", "state", "stretch", "written_past")
 
     def __init__(self, spec: TaskSpec, index: int, state: TaskState) -> None:
         self.spec = spec
         self.index = index
         self.state = state
         self.run: Run | None = None
-        self.last_number = 0
         self.stretch: Stretch | None = None
+        self.written_past: Past | None = None
+        """The past that the database has: while it is the present one, the hot part is enough."""
         self.progress: tuple[float, float] | None = None
         self.backlog: tuple[int, datetime | None] | None = None
         self.announced = False
         """The log has said that it started; a healthy periodic task is not announced again at every tick."""
 
-    def add_success(self, started_at: float, finished_at: float) -> None:
+    def add_success(self, number: int, started_at: float, finished_at: float) -> None:
         stretch = self.stretch
         if stretch is None:
             stretch = self.stretch = Stretch(started_at)
+        stretch.last_number = number
         stretch.runs += 1
         seconds = finished_at - started_at
         stretch.seconds += seconds
@@ -62,7 +65,7 @@ class Supervised:
         succeeded_at = self.state.succeeded_at
         assert succeeded_at is not None
         return RunRow(
-            id=run_id(generation, self.last_number),
+            id=run_id(generation, stretch.last_number),
             task=self.spec.name,
             started_at=stretch.began_at,
             finished_at=succeeded_at,
@@ -70,6 +73,20 @@ class Supervised:
             runs=stretch.runs,
             seconds=stretch.seconds,
             seconds_max=stretch.longest,
+        )
+
+    def hot_row(self) -> CheckpointRow:
+        """The part of the state that healthy runs change."""
+        state = self.state
+        return (
+            self.spec.name,
+            state.state,
+            state.runs_total,
+            state.started_at,
+            state.succeeded_at,
+            state.duration,
+            state.due_at if state.running_since is None and state.next_at is not None else None,
+            state.running_since,
         )
 
     def row(self) -> TaskRow:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from heapq import heappop, heappush
+from itertools import islice
 from typing import Protocol, assert_never
 
 from loguru import logger
 
 from runner.clock import SteadyClock
+from runner.storage.journal import Checkpoint
 from runner.storage.pool import Pool
+from runner.storage.runs import RunRow
+from runner.storage.tasks import CheckpointRow, TaskRow
 from runner.supervision.context import Context
 from runner.supervision.events import (
+    START_RUN,
     AskToStop,
     Cancelled,
     DependencyDown,
@@ -38,9 +43,11 @@ from runner.supervision.reports import RunReports
 from runner.supervision.run import Run, StopReason, call_in_thread
 from runner.supervision.spec import Isolation, TaskSpec
 from runner.supervision.state import State, TaskState
-from runner.supervision.supervised import Supervised, run_id
+from runner.supervision.supervised import STRETCH_SECONDS, Supervised, run_id
 
-SLACK = 0.001
+CHECKPOINT_ROWS = 1_000
+"""Tasks in one checkpoint: taking more at once would make runs late."""
+SLACK = 0.002
 """Seconds: runs due within it are started in one go, so that 10,000 tasks don't cost 10,000 wake-ups."""
 
 _DUE = Due()
@@ -120,8 +127,8 @@ class Supervisor:
         self._closing = False
         self._tasks: list[Supervised] = []
         self._by_name: dict[str, Supervised] = {}
-        self.dirty: set[Supervised] = set()
-        """Tasks whose state the database does not have yet."""
+        self._dirty: dict[Supervised, None] = {}
+        # Tasks whose state the database does not have yet, the longest waiting first.
         self.last_tick_at = clock.now()
         """When the control loop last looked at its tasks; seconds since the epoch."""
         specs = list(specs)
@@ -132,7 +139,7 @@ class Supervisor:
             task = Supervised(spec, index, restore(spec.policy, stored.get(spec.name), now, spread=spread))
             self._tasks.append(task)
             self._by_name[spec.name] = task
-            self.dirty.add(task)
+            self._dirty[task] = None
 
     @property
     def tasks(self) -> tuple[Supervised, ...]:
@@ -187,6 +194,31 @@ class Supervisor:
         await self._ended(running, min(self._grace, 5.0))
         return tuple(task.spec.name for task in running if task.run is not None)
 
+    def mark_dirty(self, task: Supervised) -> None:
+        """Have its state written with the next checkpoint."""
+        self._dirty[task] = None
+
+    def take_checkpoint(self, limit: int = CHECKPOINT_ROWS) -> Checkpoint:
+        """What has changed since the last one, of `limit` tasks; it counts as written from now on."""
+        taken = list(islice(self._dirty, limit))
+        now = self._clock.now()
+        hot: list[CheckpointRow] = []
+        full: list[TaskRow] = []
+        history: list[RunRow] = []
+        for task in taken:
+            del self._dirty[task]
+            if task.progress is None and task.backlog is None and task.state.past is task.written_past:
+                hot.append(task.hot_row())
+            else:
+                task.written_past = task.state.past
+                full.append(task.row())
+            stretch = task.stretch
+            if stretch is not None and (self._closing or _stretch_is_over(task, stretch.began_at, now)):
+                row = task.take_stretch(self._generation)
+                assert row is not None
+                history.append(row)
+        return Checkpoint(hot, full, history, more=bool(self._dirty))
+
     async def _ended(self, tasks: list[Supervised], seconds: float) -> None:
         waiting = [task.run.task for task in tasks if task.run is not None and task.run.task is not None]
         if waiting:
@@ -232,7 +264,7 @@ class Supervisor:
         """A defect of our own must not leave a task without a next step."""
         name = task.spec.name
         logger.bind(task=name).exception("Supervisor: task {} could not be handled; again in 60 s", name)
-        task.state = replace(task.state, next_at=self._clock.now() + 60.0)
+        task.state = task.state._replace(next_at=self._clock.now() + 60.0)
         self._plan(task)
 
     # -- decisions and effects
@@ -243,11 +275,14 @@ class Supervisor:
         if after is before and not effects:
             return
         task.state = after
-        self.dirty.add(task)
+        self._dirty[task] = None
         if after.next_at is not None and (after.next_at != before.next_at or event is _DUE):
             heappush(self._heap, (after.next_at, task.index))
-        for effect in effects:
-            self._perform(task, effect, now)
+        if effects is START_RUN:
+            self._start_run(task, now)
+        else:
+            for effect in effects:
+                self._perform(task, effect, now)
         if event is not _DUE or after.failures != before.failures:
             self._observer.transition(Transition(task, before, event, now, run))
 
@@ -279,7 +314,8 @@ class Supervisor:
         if not task.announced:
             task.announced = True
             self._log.starting(task.spec.name)
-        run.task = self._loop.create_task(self._carry_out(task, run))
+        # Not loop.create_task: the same thing a microsecond dearer, ten thousand times a second.
+        run.task = asyncio.Task(self._carry_out(task, run), loop=self._loop)
 
     def _cancel(self, task: Supervised, run: Run, reason: StopReason) -> None:
         run.cancel(reason)
@@ -295,8 +331,10 @@ class Supervisor:
             if spec.isolation is Isolation.INLINE:
                 if spec.takes_context:
                     await spec.function(self._context(task, run), **spec.args)
-                else:
+                elif spec.args:
                     await spec.function(**spec.args)
+                else:
+                    await spec.function()
             else:
                 arguments = (self._context(task, run),) if spec.takes_context else ()
                 await call_in_thread(spec.function, arguments, dict(spec.args))
@@ -324,7 +362,6 @@ class Supervisor:
         if run.cancelling is not None:
             run.cancelling.cancel()
         task.run = None
-        task.last_number = run.number
         now = self._clock.now()
         if error is None and run.reason is not StopReason.TIMED_OUT:
             seconds = now - run.started_at
@@ -332,12 +369,12 @@ class Supervisor:
             if healthy and not task.state.again:
                 task.state, _ = step(task.spec.policy, task.state, _SUCCEEDED, now)
                 self._plan(task)
-                self.dirty.add(task)
+                self._dirty[task] = None
             else:
                 self._apply(task, _SUCCEEDED, now, EndedRun(run.number, run.started_at, run.attempt))
             if task.spec.policy.continuous:
                 task.announced = False
-            task.add_success(run.started_at, now)
+            task.add_success(run.number, run.started_at, now)
             self._observer.succeeded(task, seconds, run.started_at - run.due_at)
         else:
             self._failed(task, run, error, now, outage=outage)
@@ -393,6 +430,11 @@ class Supervisor:
 
     def checker_alert(self, task: Supervised, text: str, severity: str) -> None:
         self._observer.checker_alert(task, self._redact(text), severity)
+
+
+def _stretch_is_over(task: Supervised, began_at: float, now: float) -> bool:
+    next_at = task.state.next_at
+    return next_at is None or next_at - began_at >= STRETCH_SECONDS or now - began_at >= STRETCH_SECONDS
 
 
 def _spread(spec: TaskSpec, index: int, count: int) -> float:
