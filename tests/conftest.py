@@ -14,7 +14,7 @@ import pytest
 
 from runner.storage.embedded import start_embedded
 from runner.storage.migrate import migrate
-from runner.storage.pool import Pool, connect, create_pool
+from runner.storage.pool import Pool, connect, create_pool, disconnect
 from tests.server import PostgresControl
 
 T = TypeVar("T")
@@ -62,6 +62,7 @@ async def pool(database: str) -> AsyncIterator[Pool]:
     pool = await create_pool(database, min_size=1, max_size=5)
     yield pool
     pool.terminate()
+    await asyncio.sleep(0)  # the transports close on the loop
 
 
 @pytest.fixture
@@ -92,7 +93,7 @@ async def _execute(dsn: str, *statements: str) -> None:
         for statement in statements:
             await connection.execute(statement)
     finally:
-        await connection.close()
+        await disconnect(connection)
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

@@ -43,6 +43,18 @@ class PostgresControl:
         psutil.wait_procs(processes, timeout=10)
         self.stop()
 
+    def shut_down_slowly(self) -> None:
+        """A smart shutdown: existing connections go on, new ones are turned away. `stop` ends it."""
+        assert self._server is not None
+        os.kill(self._server.pid, signal.SIGTERM)
+
+    def require_passwords(self) -> None:
+        """From now on everybody but `postgres` needs one."""
+        assert self._server is not None
+        hba = self.data_dir / "data" / "pg_hba.conf"
+        hba.write_text("local all postgres trust\nlocal all all scram-sha-256\n")
+        os.kill(self._server.pid, signal.SIGHUP)
+
     def freeze(self) -> None:
         """Silently dead: connections stay open, nobody answers, until `thaw`."""
         self._frozen = self._processes()

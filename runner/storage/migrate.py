@@ -16,15 +16,15 @@ from importlib import resources
 import asyncpg
 
 from runner.errors import DatabaseUnavailableError, SchemaError, StorageError
-from runner.storage.pool import Connection, connect, connect_error_text, unavailable
+from runner.storage.pool import Connection, connect, connect_error_text, disconnect, unavailable
 
 _LOCK = 0x646F7A6F72  # "dozor"
 _FILE_NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 
 LOCK_TIMEOUT_SQL = "SET LOCAL lock_timeout = '60s'"
 LOCK_SQL = "SELECT pg_advisory_xact_lock($1)"
-PREPARE_SQL = """
-CREATE SCHEMA IF NOT EXISTS dozor;
+MAKE_SCHEMA_SQL = "CREATE SCHEMA IF NOT EXISTS dozor"
+MAKE_TABLE_SQL = """
 CREATE TABLE IF NOT EXISTS dozor.schema_migrations (
     number      integer PRIMARY KEY,
     name        text NOT NULL,
@@ -142,7 +142,7 @@ async def check(dsn: str, migrations: Sequence[Migration] | None = None) -> Sche
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
         raise _storage_error("the schema could not be read", error) from error
     finally:
-        connection.terminate()
+        await disconnect(connection)
 
 
 async def migrate(dsn: str, migrations: Sequence[Migration] | None = None) -> list[str]:
@@ -161,7 +161,7 @@ async def migrate(dsn: str, migrations: Sequence[Migration] | None = None) -> li
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
         raise _storage_error("the schema could not be migrated", error) from error
     finally:
-        connection.terminate()
+        await disconnect(connection)
 
 
 async def _apply_next(connection: Connection, files: Sequence[Migration]) -> str | None:
@@ -173,7 +173,8 @@ async def _apply_next(connection: Connection, files: Sequence[Migration]) -> str
             raise SchemaError(report.refusal)
         if not report.pending:
             return None
-        await connection.execute(PREPARE_SQL)
+        await connection.execute(MAKE_SCHEMA_SQL)
+        await connection.execute(MAKE_TABLE_SQL)
         migration = next(file for file in files if file.name == report.pending[0])
         try:
             await connection.execute(migration.sql)

@@ -20,7 +20,7 @@ CONNECT_TIMEOUT = 10.0
 """Seconds until a server that does not answer counts as away."""
 COMMAND_TIMEOUT = 30.0
 """Seconds a statement may take before it fails with TimeoutError."""
-_SCHEMES = ("postgresql", "postgres")
+_SCHEMES = ("postgresql://", "postgres://")
 
 
 async def connect(
@@ -47,6 +47,14 @@ async def connect(
         connection.terminate()
         raise _connect_error(dsn, error) from _cause(error)
     return connection
+
+
+async def disconnect(connection: Connection, *, timeout: float = 2.0) -> None:
+    """Says goodbye to the server, if it listens within `timeout` seconds. Raises nothing if it does not."""
+    try:
+        await connection.close(timeout=timeout)
+    except _RAISED:
+        connection.terminate()
 
 
 async def create_pool(
@@ -90,7 +98,7 @@ def unavailable(error: BaseException) -> bool:
             return isinstance(error, _AWAY)
         case asyncpg.TargetServerAttributeNotMatched():  # in a failover nobody is primary
             return True
-        case asyncpg.InterfaceError():
+        case asyncpg.InterfaceError() | asyncpg.InternalClientError():
             return bool(_CLOSED.search(str(error)))
         case _:
             return False
@@ -130,7 +138,7 @@ def storable(text: str) -> str:
 def _options(
     dsn: str, application_name: str, timeout: float, command_timeout: float | None, statement_cache: bool
 ) -> dict[str, Any]:
-    if urlsplit(dsn).scheme not in _SCHEMES:
+    if not dsn.startswith(_SCHEMES):
         raise StorageError(_BAD_URL)
     options: dict[str, Any] = {
         "timeout": timeout,
@@ -175,8 +183,11 @@ def _said(error: BaseException) -> str:
 
 _RAISED = (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _JSON_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+# What the driver says of a connection that died while it was held, as it gives it back to its pool by
+# itself, or lost a race with the server's farewell. Misuse of ours would sound like the second only.
 _CLOSED = re.compile(
-    r"connection (is|was) closed|closed in the middle|connection has been closed", re.IGNORECASE
+    r"connection (is|was) closed|connection has been released back to the pool"
+    r"|cannot switch to state|called on a free connection holder"
 )
 _BAD_URL = (
     "database.url is not usable: it should read postgresql://user:password@host:5432/name, with special "
