@@ -228,11 +228,9 @@ class Poller:
         try:
             await work.finish()
         except Exception as error:  # noqa: BLE001 -- the border: logged, and the person is told
-            away = unavailable(error)
+            key = "database-away" if unavailable(error) else "handler-failed"
             logger.opt(exception=error).error("Telegram update {}: no answer was given", update_id)
-            await self._router.apology_to(
-                work.hears(), "database-away" if away else "handler-failed"
-            ).finish()
+            await self._router.apology_to(work.hears(), key).finish()
         finally:
             self._free.release()
 

@@ -60,12 +60,13 @@ class Router:
     async def _command(self, command: Command) -> Work | None:
         sender, now = command.sender, self._clock.now()
         role = self._access.role_of(sender.user_id)
+        spec = BY_NAME.get(command.name)
+        if spec is None and not sender.private:
+            return None  # in a group it may be meant for another bot there
         if role is None:
             return self._stranger(sender, f"/{command.name}" if command.name else "message")
-        spec = BY_NAME.get(command.name)
         if spec is None:
-            # In a group the command may be meant for another bot there.
-            return self._unknown(sender) if sender.private else None
+            return self._unknown(sender)
         if role < spec.role:
             answer = self._desk.answer(sender, self._needs(role, spec.role))
             return _denial(sender, f"/{command.name}", answer=answer)

@@ -71,4 +71,7 @@ def _joins(text: str, at: int) -> bool:
         return True
     if "\U0001f3fb" <= after <= "\U0001f3ff":  # skin tones
         return True
-    return "\U0001f1e6" <= after <= "\U0001f1ff" and "\U0001f1e6" <= before <= "\U0001f1ff"
+    flag = 0  # letters of flags before the cut: they go in pairs
+    while flag < at and "\U0001f1e6" <= text[at - 1 - flag] <= "\U0001f1ff":
+        flag += 1
+    return "\U0001f1e6" <= after <= "\U0001f1ff" and flag % 2 == 1

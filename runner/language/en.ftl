@@ -58,6 +58,9 @@ alert-dropped-why = The database was away longer than the queue in memory could 
 alert-duplicate = Possibly a duplicate: it is not known whether this message arrived before.
 alert-and-more = … and { $count } more
 button-restart = 🔄 Restart
+button-pause = ⏸ Pause
+button-resume = ▶️ Resume
+button-run = ▶️ Run now
 button-restart-task = 🔄 { $task }
 by-telegram = Telegram, id { $ident }
 by-cli = command line, { $ident }
@@ -71,7 +74,6 @@ state-backoff = waiting to restart
 state-stopped = stopped
 state-paused = paused
 state-held = held: something it requires is down
-state-failing = failing
 
 ### /status
 
@@ -98,7 +100,6 @@ status-more = … and { $count ->
 status-line-stopped = stopped { $ago }
 status-line-running = running for { $duration }
 status-line-restart = restart { $ahead }
-status-line-next = next run { $ahead }
 status-line-success = success { $ago }
 status-line-never = no success yet
 
@@ -107,8 +108,7 @@ status-line-never = no success yet
 card-schedule-every = Runs: every { $interval }
 card-schedule-cron = Runs: cron { $expression }
 card-schedule-continuous = Runs: continuously
-card-failing = Errors in a row: { $failures }/{ $max }, since { $since } ({ $ago })
-card-failing-unlimited = Errors in a row: { $failures }, since { $since } ({ $ago })
+card-failing = Errors in a row: { $streak }, the first at { $since } ({ $ago })
 card-last-error = Last error: { $at } ({ $ago })
 card-last-success = Last success: { $at } ({ $ago })
 card-no-success = Last success: none yet
@@ -173,5 +173,6 @@ press-unknown = This button no longer works.
 press-taken = Taken
 command-unknown = No such command. All commands: /help
 handler-failed = That did not work: an internal error. Details are in the runner's log.
-database-away = The database does not answer. I will, once it is back.
+database-away-waiting = База данных не отвечает. Выполню и отвечу, когда она вернётся.
+database-away = База данных не отвечает. Попробуйте ещё раз позже.
 topic-note = The topic for alerts is closed or deleted, so I write here.

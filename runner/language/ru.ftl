@@ -64,6 +64,9 @@ alert-dropped-why = База данных была недоступна доль
 alert-duplicate = Возможно, повтор: неизвестно, дошло ли это сообщение раньше.
 alert-and-more = … и ещё { $count }
 button-restart = 🔄 Перезапустить
+button-pause = ⏸ Пауза
+button-resume = ▶️ Снять с паузы
+button-run = ▶️ Запустить сейчас
 button-restart-task = 🔄 { $task }
 by-telegram = Telegram, id { $ident }
 by-cli = командная строка, { $ident }
@@ -77,7 +80,6 @@ state-backoff = ждёт перезапуска
 state-stopped = остановлена
 state-paused = на паузе
 state-held = придержана: недоступно то, что ей нужно
-state-failing = с ошибками
 
 ### /status
 
@@ -115,7 +117,6 @@ status-more = … и ещё { $count ->
 status-line-stopped = остановлена { $ago }
 status-line-running = выполняется { $duration }
 status-line-restart = перезапуск { $ahead }
-status-line-next = следующий запуск { $ahead }
 status-line-success = успех { $ago }
 status-line-never = успеха ещё не было
 
@@ -124,8 +125,7 @@ status-line-never = успеха ещё не было
 card-schedule-every = Запуск: каждые { $interval }
 card-schedule-cron = Запуск: cron { $expression }
 card-schedule-continuous = Запуск: непрерывно
-card-failing = Ошибок подряд: { $failures }/{ $max }, с { $since } ({ $ago })
-card-failing-unlimited = Ошибок подряд: { $failures }, с { $since } ({ $ago })
+card-failing = Ошибок подряд: { $streak }, первая в { $since } ({ $ago })
 card-last-error = Последняя ошибка: { $at } ({ $ago })
 card-last-success = Последний успех: { $at } ({ $ago })
 card-no-success = Последний успех: ещё не было
@@ -190,5 +190,6 @@ press-unknown = Эта кнопка больше не действует.
 press-taken = Принято
 command-unknown = Такой команды нет. Все команды: /help
 handler-failed = Не получилось: внутренняя ошибка. Подробности в журнале раннера.
-database-away = База данных не отвечает. Отвечу, когда она вернётся.
+database-away-waiting = База данных не отвечает. Выполню и отвечу, когда она вернётся.
+database-away = База данных не отвечает. Попробуйте ещё раз позже.
 topic-note = Тема для оповещений закрыта или удалена, пишу сюда.

@@ -1,0 +1,166 @@
+"""The words: every key is there, is used, and means the same arguments in both languages."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from fluent.syntax import FluentParser
+from fluent.syntax.ast import BaseNode, Junk, Message, VariableReference
+
+from runner.language import Language, Translator
+from runner.language.times import ago, ahead, clock, duration, rough
+
+ROOT = Path(__file__).parents[2]
+KEY = re.compile(r"[a-z]+(-[a-z]+)*")
+
+
+def _messages(language: Language) -> dict[str, Message]:
+    source = (ROOT / "runner" / "language" / f"{language.value}.ftl").read_text("utf-8")
+    body = FluentParser().parse(source).body
+    junk = [entry.content for entry in body if isinstance(entry, Junk)]
+    assert not junk, f"{language}.ftl does not parse: {junk}"
+    names = [entry.id.name for entry in body if isinstance(entry, Message)]
+    assert len(names) == len(set(names)), f"{language}.ftl says a key twice"
+    return {entry.id.name: entry for entry in body if isinstance(entry, Message)}
+
+
+def _variables(node: Any) -> Iterator[str]:
+    if isinstance(node, VariableReference):
+        yield node.id.name
+    elif isinstance(node, BaseNode):
+        for value in vars(node).values():
+            yield from _variables(value)
+    elif isinstance(node, list):
+        for item in node:
+            yield from _variables(item)
+
+
+def _sources() -> Iterator[ast.Module]:
+    for package in ("runner", "bot"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            yield ast.parse(path.read_text("utf-8"))
+
+
+def _literals() -> set[str]:
+    return {
+        node.value
+        for tree in _sources()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+
+
+def _formatted() -> set[str]:
+    """Literal first arguments of `translator.format(...)` and of its usual short name `text(...)`."""
+    keys = set()
+    for tree in _sources():
+        for node in ast.walk(tree):
+            if not (isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant)):
+                continue
+            called = node.func
+            short = isinstance(called, ast.Name) and called.id == "text"
+            long = (
+                isinstance(called, ast.Attribute)
+                and called.attr == "format"
+                and "translator" in ast.unparse(called.value)
+            )
+            if (short or long) and isinstance(node.args[0].value, str):
+                keys.add(node.args[0].value)
+    return keys
+
+
+def test_both_languages_have_the_same_keys() -> None:
+    assert _messages(Language.RU).keys() == _messages(Language.EN).keys()
+
+
+def test_arguments_are_the_same_in_both_languages() -> None:
+    russian, english = _messages(Language.RU), _messages(Language.EN)
+    for key in russian:
+        assert set(_variables(russian[key])) == set(_variables(english[key])), key
+
+
+def test_every_key_is_used() -> None:
+    unused = _messages(Language.RU).keys() - _literals()
+    assert not unused
+
+
+def test_every_key_the_code_asks_for_is_there() -> None:
+    asked = _formatted()
+    assert len(asked) > 50, "the scan finds nothing: has the translator been renamed?"
+    assert not asked - _messages(Language.RU).keys()
+
+
+def test_a_missing_argument_is_an_error_and_not_a_hole_in_the_text() -> None:
+    with pytest.raises(ValueError, match="alert-recovered"):
+        Translator("ru").format("alert-recovered")
+
+
+def test_an_unknown_key_is_an_error() -> None:
+    with pytest.raises(KeyError):
+        Translator("ru").format("no-such-key")
+
+
+def test_no_isolation_marks_around_arguments() -> None:
+    assert Translator("ru").format("alert-recovered", task="x") == "✅ x снова работает"
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (1, "1 ошибка подряд"),
+        (2, "2 ошибки подряд"),
+        (5, "5 ошибок подряд"),
+        (11, "11 ошибок подряд"),
+        (21, "21 ошибка подряд"),
+    ],
+)
+def test_russian_plurals(count: int, words: str) -> None:
+    text = Translator("ru").format("alert-repeated", task="t", failures=count, since="12:00")
+    assert (words in text) == (count != 1)
+    if count == 1:
+        assert text == "⚠️ t: ошибка в 12:00"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "russian", "english"),
+    [
+        (-5, "0 с", "0 s"),
+        (0.42, "420 мс", "420 ms"),
+        (45, "45 с", "45 s"),
+        (60, "1 мин", "1 min"),
+        (192, "3 мин 12 с", "3 min 12 s"),
+        (4800, "1 ч 20 мин", "1 h 20 min"),
+        (86400, "1 день", "1 day"),
+        (2 * 86400 + 4 * 3600, "2 дня 4 ч", "2 days 4 h"),
+        (5 * 86400, "5 дней", "5 days"),
+    ],
+)
+def test_durations_in_words(seconds: float, russian: str, english: str) -> None:
+    assert duration(Translator("ru"), seconds) == russian
+    assert duration(Translator("en"), seconds) == english
+
+
+def test_distances_in_time() -> None:
+    russian, english = Translator("ru"), Translator("en")
+    assert ago(russian, 200) == "3 мин назад"
+    assert ago(english, 200) == "3 min ago"
+    assert ago(russian, 0.5) == "только что"
+    assert ahead(russian, 60) == "через 1 мин"
+    assert ahead(english, -1) == "now"
+    assert rough(russian, 23 * 86400) == "23 дня"
+
+
+def test_clock_times_stand_in_the_configured_zone() -> None:
+    now = 1764000180.0  # 2025-11-24 16:03:00 UTC
+    moscow = ZoneInfo("Europe/Moscow")
+    assert clock(now, moscow, now) == "19:03:00"
+    assert clock(now, UTC, now) == "16:03:00 UTC"
+    assert clock(now - 86400, moscow, now) == "23.11 19:03"
+    assert clock(now - 400 * 86400, moscow, now) == "20.10.2024 19:03"

@@ -1,0 +1,228 @@
+"""Alerts in words: what a person woken at night reads, and that no exception text can spoil it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runner.alerting.buttons import Origin, Press, decode, encode
+from runner.alerting.message import Message
+from runner.alerting.notification import Facts, Notification, NotificationKind, Severity
+from runner.alerting.render import MESSAGE_UNITS, render
+from runner.alerting.text import clean, shorten, units
+from runner.language import Translator
+
+NOW = 1764000060.0
+ZONE = ZoneInfo("Europe/Moscow")
+FACTS = Facts(
+    failures=3,
+    max_failures=5,
+    error_type="ConnectionError",
+    error_text="timed out",
+    error_where="presales.py:41 in check_presales",
+    failing_since=NOW - 130,
+    next_run_at=NOW + 60,
+)
+
+
+def _note(kind: NotificationKind, severity: Severity, facts: Facts, **more: object) -> Notification:
+    fields: dict[str, object] = {"key": "k", "created_at": NOW, "task": "presale_checker", **more}
+    return Notification(kind=kind, severity=severity, facts=facts, **fields)  # type: ignore[arg-type]
+
+
+def _say(note: Notification, language: str = "ru") -> Message:
+    return render(note, Translator(language), ZONE, NOW)
+
+
+def _lines(note: Notification, language: str = "ru") -> list[str]:
+    return _say(note, language).plain.splitlines()
+
+
+def test_repeated_errors_say_what_since_when_and_what_comes_next() -> None:
+    note = _note(NotificationKind.REPEATED_ERRORS, Severity.WARNING, FACTS)
+    assert _lines(note) == [
+        "⚠️ presale_checker: 3 ошибки подряд с 18:58:50",
+        "Попытка 3/5",
+        "ConnectionError: timed out",
+        "Где: presales.py:41 in check_presales",
+        "Перезапуск в 19:02:00 (через 1 мин)",
+    ]
+    assert _say(note).buttons == ()
+    assert _lines(note, "en") == [
+        "⚠️ presale_checker: 3 errors in a row since 18:58:50",
+        "Attempt 3/5",
+        "ConnectionError: timed out",
+        "Where: presales.py:41 in check_presales",
+        "Restart at 19:02:00 (in 1 min)",
+    ]
+
+
+def test_a_critical_stop_asks_for_a_person_and_carries_a_restart_button() -> None:
+    facts = replace(FACTS, failures=5, next_run_at=None)
+    note = _note(NotificationKind.CRITICAL_STOP, Severity.CRITICAL, facts)
+    lines = _lines(note)
+    assert lines[0] == "🛑 presale_checker остановлена: 5 ошибок подряд с 18:58:50"
+    assert lines[1] == "Попытка 5/5"
+    assert lines[-1] == "Сама не запустится: нужен человек."
+    [[button]] = _say(note).buttons
+    assert button.label == "🔄 Перезапустить"
+    assert decode(button.data) == Press(Origin.ALERT, "restart", "presale_checker")
+
+
+def test_a_stop_before_the_limit_says_that_trying_again_cannot_help() -> None:
+    facts = replace(FACTS, failures=1, next_run_at=None)
+    lines = _lines(_note(NotificationKind.CRITICAL_STOP, Severity.CRITICAL, facts))
+    assert lines[0] == "🛑 presale_checker остановлена: ошибка в 18:58:50"
+    assert lines[-1] == "Повтор не поможет, сама не запустится: нужен человек."
+
+
+def test_a_stop_that_is_retried_slowly_says_when() -> None:
+    facts = replace(FACTS, failures=5, next_run_at=NOW + 600)
+    assert _lines(_note(NotificationKind.CRITICAL_STOP, Severity.CRITICAL, facts))[-1] == (
+        "Следующая попытка в 19:11:00 (через 10 мин)"
+    )
+
+
+def test_a_recovery_says_how_long_it_was_broken_and_who_restarted_it() -> None:
+    facts = replace(FACTS, failures=5, lasted=192.0, by="telegram:111", next_run_at=None)
+    assert _lines(_note(NotificationKind.RECOVERED, Severity.INFO, facts)) == [
+        "✅ presale_checker снова работает",
+        "Не работала 3 мин 12 с, с 18:58:50.",
+        "Ошибок подряд: 5.",
+        "Перезапуск: Telegram, id 111",
+        "Последняя ошибка:",
+        "ConnectionError: timed out",
+    ]
+    by_itself = _lines(_note(NotificationKind.RECOVERED, Severity.INFO, replace(facts, by=None)))
+    assert "Восстановилась сама." in by_itself
+
+
+def test_a_reminder_of_a_stopped_task_says_for_how_long_and_keeps_the_button() -> None:
+    facts = replace(FACTS, failures=5, failing_since=NOW - 4000, next_run_at=None)
+    note = _note(NotificationKind.REMINDER, Severity.CRITICAL, facts)
+    assert _lines(note)[0] == "🛑 presale_checker всё ещё остановлена: не работает 1 ч 6 мин, с 17:54:20"
+    assert _say(note).buttons
+    failing = _note(NotificationKind.REMINDER, Severity.WARNING, FACTS)
+    assert _lines(failing)[0] == "⚠️ presale_checker: ошибки продолжаются 2 мин 10 с, с 18:58:50"
+    assert not _say(failing).buttons
+
+
+def test_a_possible_duplicate_says_so() -> None:
+    note = _note(NotificationKind.REPEATED_ERRORS, Severity.WARNING, FACTS, possible_duplicate=True)
+    assert _lines(note)[-1] == "Возможно, повтор: неизвестно, дошло ли это сообщение раньше."
+
+
+def test_a_checkers_own_words_come_first() -> None:
+    facts = Facts(text="На горячем кошельке 3 TON\nНужно пополнить")
+    assert _lines(_note(NotificationKind.CHECKER, Severity.CRITICAL, facts)) == [
+        "🔴 presale_checker: На горячем кошельке 3 TON",
+        "Нужно пополнить",
+    ]
+
+
+def test_a_long_first_line_of_a_checker_is_told_whole_below() -> None:
+    long = "слово " * 100
+    message = _say(_note(NotificationKind.CHECKER, Severity.INFO, Facts(text=long)))
+    assert message.plain.splitlines()[1] == long.strip()
+
+
+def test_the_start_of_a_runner_names_stopped_tasks_and_an_unclean_end() -> None:
+    facts = Facts(stopped_tasks=("a", "b"), unclean_end=True)
+    note = _note(NotificationKind.RUNNER_STARTED, Severity.WARNING, facts, task=None)
+    assert _lines(note) == [
+        "⚠️ Дозор запущен после аварийного завершения",
+        "Прошлый запуск оборвался (сбой, kill -9 или питание). Счётчики ошибок и состояния задач сохранены.",
+        "Остановлены 2 задачи, ждут человека:",
+        "🛑 a",
+        "🛑 b",
+    ]
+    assert [decode(row[0].data) for row in _say(note).buttons] == [
+        Press(Origin.ALERT, "restart", "a"),
+        Press(Origin.ALERT, "restart", "b"),
+    ]
+
+
+def test_only_what_is_no_alarm_is_silent() -> None:
+    stop = _note(NotificationKind.CRITICAL_STOP, Severity.CRITICAL, FACTS)
+    info = _note(NotificationKind.CHECKER, Severity.INFO, Facts(text="x"))
+    assert not _say(stop).silent
+    assert _say(info).silent
+
+
+def test_a_button_of_the_longest_name_fits() -> None:
+    for origin in Origin:
+        for action in ("restart", "pause", "resume", "run-now", "status"):
+            assert len(encode(origin, action, "x" * 40).encode()) <= 64
+
+
+@pytest.mark.parametrize(
+    "data", ["", "x", "a:restart", "a::t", "z:restart:t", "a:restart:", "\x00", "a" * 64]
+)
+def test_foreign_button_data_is_nobodys(data: str) -> None:
+    assert decode(data) is None
+
+
+HOSTILE = [
+    "",
+    "\x00" * 50,
+    "\ud800 lone \udfff",
+    "\u202eevil\u202d",
+    "x" * 1_000_000,
+    "🦊" * 5000,
+    "👨‍👩‍👧‍👦" * 1000,
+    "e\u0301" * 5000,
+    "<b>&amp;</b> *_`[x](y)",
+    "\n" * 3000,
+    "a\u0300" + "\u0300" * 5000,
+    "\ufeff\u200b\u2060",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+@pytest.mark.parametrize("kind", list(NotificationKind))
+def test_hostile_texts_never_break_an_alert(kind: NotificationKind, text: str) -> None:
+    facts = Facts(
+        failures=10**9, max_failures=5, error_type=text, error_text=text, error_where=text, text=text, by=text,
+        failing_since=NOW, lasted=1e12, stopped_tasks=(text,) * 500,
+    )  # fmt: skip
+    _check(_say(_note(kind, Severity.CRITICAL, facts, task=text, possible_duplicate=True)))
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    text=st.text(st.characters(), max_size=2000),
+    kind=st.sampled_from(NotificationKind),
+    severity=st.sampled_from(Severity),
+)
+def test_no_exception_text_breaks_an_alert(text: str, kind: NotificationKind, severity: Severity) -> None:
+    facts = replace(FACTS, error_type=text[:50], error_text=text, error_where=text, text=text, by=text)
+    _check(_say(_note(kind, severity, facts)))
+
+
+def _check(message: Message) -> None:
+    text = message.plain
+    assert text.strip()
+    assert units(text) <= MESSAGE_UNITS
+    assert all(span.text for span in message.spans)
+    text.encode("utf-8")
+    assert "\x00" not in text
+    assert "\u202e" not in text
+
+
+@given(st.text(st.characters(), max_size=300), st.integers(1, 100))
+def test_shortening_keeps_the_limit_and_whole_characters(text: str, limit: int) -> None:
+    text = clean(text)
+    short = shorten(text, limit)
+    assert units(short) <= limit
+    assert short == text or (short.endswith("…") and text.startswith(short[:-1]))
+
+
+def test_a_cut_does_not_split_what_is_drawn_as_one() -> None:
+    family = "👨‍👩‍👧‍👦"
+    assert shorten("ab" + family + "cd", 8) == "ab…"
+    assert shorten("ae\u0301xy", 3) == "a…"
+    assert shorten("🇷🇺🇩🇪🇫🇷", 7) in ("…", "🇷🇺…")
