@@ -1,0 +1,159 @@
+"""The one border that keeps secrets out of logs, messages and the database.
+
+Whatever may hold the words of an exception, a URL or a request passes here on its way out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from urllib.parse import quote
+
+MASK = "***"
+SHORTEST = 4
+"""Characters. A shorter literal would blot out ordinary words; patterns still hide it in a URL."""
+
+# Every pattern begins with something of bounded length, so that a megabyte is read once.
+# https://core.telegram.org/bots/api#authorizing-your-bot: "123456:ABC-DEF1234ghIkl-zyx57W2v1u123ew11"
+_TELEGRAM_TOKEN = re.compile(r"(?<![0-9])([0-9]{6,20}(?::|%3[Aa]))[A-Za-z0-9_-]{30,}")
+_ASSIGNED = re.compile(
+    r"((?:password|passwd|passphrase|pwd|secret|token|api[_-]?key)[\"']?\s{0,3}=\s{0,3}"
+    r"|(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key)[\"']\s{0,3}:\s{0,3}"
+    r"|(?:password|passwd|passphrase|api-key)\s{0,3}:\s{0,3})"
+    r"(\"[^\"\n]*\"|'[^'\n]*'|[^\s,;&)}\]\"']+)",
+    re.IGNORECASE,
+)
+_AUTHORIZATION = re.compile(
+    r"(authorization[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:[a-z]{1,20}\s{1,3})?)[^\s\"',;]+", re.IGNORECASE
+)
+_BEARER = re.compile(r"(\bbearer\s{1,3})[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
+_URL_END = re.compile(r"[\s\"'<>`]")
+_PORT = re.compile(r"[0-9]{1,5}[/?#]")
+
+_NUL_OR_SURROGATE = re.compile("[\0\ud800-\udfff]")
+
+
+def clean(text: str) -> str:
+    """`text` as PostgreSQL can store it and UTF-8 can carry it.
+
+    NULs go; two halves of a character become that character, a lone half becomes U+FFFD.
+    """
+    if not _NUL_OR_SURROGATE.search(text):
+        return text
+    joined = text.replace("\0", "").encode("utf-16-le", "surrogatepass")
+    return joined.decode("utf-16-le", "replace")
+
+
+class Redactor:
+    """Hides literal secrets it was told of, and whatever looks like one.
+
+    Linear in the length of the text. Safe to call from threads once its secrets are registered.
+    """
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._literals: tuple[str, ...] = ()
+        self._encoded: re.Pattern[str] | None = None
+        self._secrets: set[str] = set()
+        self.register(*secrets)
+
+    def register(self, *secrets: str) -> None:
+        """Hide these from now on, in their plain, escaped and URL-encoded forms.
+
+        A text shorter than `SHORTEST` is passed over.
+        """
+        self._secrets.update(secret for secret in map(clean, secrets) if len(secret) >= SHORTEST)
+        literals = {form for secret in self._secrets for form in _written(secret)}
+        self._literals = tuple(sorted(literals))
+        encoded = "|".join(_encoded(secret) for secret in sorted(self._secrets, key=len, reverse=True))
+        self._encoded = re.compile(encoded) if encoded else None
+
+    def redact(self, text: str) -> str:
+        """`text`, cleaned (see `clean`), with every secret replaced by `***`."""
+        text = clean(text)
+        spans = self._find(text)
+        while spans:
+            text = _mask(text, spans)
+            # Only a secret that itself holds the mask's character can appear anew; each turn is shorter.
+            spans = self._find(text) if any("*" in literal for literal in self._literals) else []
+        return _patterns(text)
+
+    def _find(self, text: str) -> list[tuple[int, int]]:
+        spans = []
+        for literal in self._literals:
+            at = text.find(literal)
+            while at >= 0:
+                spans.append((at, at + len(literal)))
+                # By one, not by its length: of overlapping occurrences no tail may remain.
+                at = text.find(literal, at + 1)
+        if self._encoded is not None and ("%" in text or "+" in text):
+            spans.extend(match.span() for match in self._encoded.finditer(text))
+        return spans
+
+
+def _written(secret: str) -> set[str]:
+    """A secret as it is, in JSON, and in Python's repr of a string."""
+    return {
+        secret,
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        repr(secret)[1:-1],
+        secret.replace("\\", "\\\\"),
+    }
+
+
+def _encoded(secret: str) -> str:
+    """A pattern of `secret` with any of its characters percent-encoded, once or more often."""
+    parts = []
+    for character in secret:
+        codes = quote(character, safe="") if not character.isascii() else f"%{ord(character):02X}"
+        forms = [re.escape(character), "".join(f"%(?:25){{0,3}}{_any_case(c)}" for c in codes[1:].split("%"))]
+        if character == " ":
+            forms.append(r"\+")
+        parts.append(f"(?:{'|'.join(forms)})")
+    return "".join(parts)
+
+
+def _any_case(code: str) -> str:
+    return "".join(f"[{digit.upper()}{digit.lower()}]" if digit.isalpha() else digit for digit in code)
+
+
+def _mask(text: str, spans: list[tuple[int, int]]) -> str:
+    """`text` with each run of overlapping or touching spans replaced by one mask."""
+    spans.sort()
+    parts: list[str] = []
+    kept = 0
+    start, end = spans[0]
+    for following, following_end in spans[1:]:
+        if following > end:
+            parts += text[kept:start], MASK
+            kept = end
+            start, end = following, following_end
+        else:
+            end = max(end, following_end)
+    parts += text[kept:start], MASK, text[end:]
+    return "".join(parts)
+
+
+def _patterns(text: str) -> str:
+    if "://" in text:
+        text = _mask_passwords_in_urls(text)
+    text = _TELEGRAM_TOKEN.sub(rf"\1{MASK}", text)
+    text = _AUTHORIZATION.sub(rf"\1{MASK}", text)
+    text = _BEARER.sub(rf"\1{MASK}", text)
+    return _ASSIGNED.sub(rf"\1{MASK}", text)
+
+
+def _mask_passwords_in_urls(text: str) -> str:
+    """`scheme://user:***@host`. A password may hold an unescaped / or @: the last @ ends it."""
+    first, *rest = text.split("://")
+    pieces = [first]
+    for piece in rest:
+        end = _URL_END.search(piece)
+        url = piece[: end.start()] if end else piece
+        at = url.rfind("@")
+        colon = url.find(":", 0, at) if at > 0 else -1
+        if colon >= 0 and "/" not in url[:colon] and not _PORT.match(url, colon + 1):
+            piece = f"{url[: colon + 1]}{MASK}{piece[at:]}"
+        pieces.append(piece)
+    return "://".join(pieces)
