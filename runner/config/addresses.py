@@ -1,0 +1,110 @@
+"""Values that name something to connect to. No message here holds the value or a part of it."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from urllib.parse import SplitResult, urlsplit
+
+LISTEN_FORMS = 'write 127.0.0.1:9464, "[::1]:9464", :9464 for every interface, or null to switch it off'
+_DSN_FORM = "postgresql://user@host:5432/database"
+_TOKEN = re.compile(r"[0-9]+:[A-Za-z0-9_-]+", re.ASCII)
+_HOST = re.compile(r"[A-Za-z0-9_.%-]+|\[[0-9A-Fa-f:.%a-z]+\]", re.ASCII)
+_PROXIES = ("http", "https", "socks4", "socks5")
+
+
+def parse_token(value: object) -> str | None:
+    """A bot's token (https://core.telegram.org/bots/api#authorizing-your-bot); empty: None."""
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or not _TOKEN.fullmatch(value.strip()):
+        raise ValueError("this is not a bot's token; copy it from @BotFather, digits:letters, in full")
+    return value.strip()
+
+
+def parse_database_url(value: object) -> str | None:
+    """None for the embedded server. Otherwise a URL that asyncpg understands, several hosts included."""
+    if value is None or value == "embedded":
+        return None
+    if not isinstance(value, str):
+        raise ValueError(f"this is not a URL; write embedded or {_DSN_FORM}")
+    text = value.strip()
+    if text.partition(":")[0].lower() not in ("postgresql", "postgres") or "://" not in text:
+        raise ValueError(f"neither embedded nor a PostgreSQL URL; write embedded or {_DSN_FORM}")
+    parts = _split(text, f"write embedded or {_DSN_FORM}")
+    hosts = parts.netloc.rpartition("@")[2]
+    escape = "characters such as @ : / # ? in a password are written %40 %3A %2F %23 %3F"
+    if parts.fragment or not all(map(_is_host_and_port, hosts.split(",") if hosts else ())):
+        raise ValueError(f"the host and port cannot be read; {escape}")
+    if not hosts and "host=" not in parts.query:
+        raise ValueError(f"the URL names no host; write {_DSN_FORM}, or ?host=/folder for a unix socket")
+    return text
+
+
+def parse_api_url(value: object) -> str:
+    """The Bot API server, without a slash at its end."""
+    form = "write https://api.telegram.org or the address of your own Bot API server"
+    if not isinstance(value, str):
+        raise ValueError(f"this is not a URL; {form}")
+    parts = _split(value.strip(), form)
+    if parts.scheme not in ("http", "https"):
+        raise ValueError(f"the URL is neither http:// nor https://; {form}")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError(f"the URL holds more than an address; {form}")
+    if not _is_host_and_port(parts.netloc):
+        raise ValueError(f"the host and port cannot be read; {form}")
+    return value.strip().rstrip("/")
+
+
+def parse_proxy(value: object) -> str | None:
+    """A proxy towards Telegram; empty: None."""
+    if value is None or value == "":
+        return None
+    form = "write http://host:3128 or socks5://host:1080"
+    if not isinstance(value, str):
+        raise ValueError(f"this is not a URL; {form}")
+    text = value.strip()
+    parts = _split(text, form)
+    if parts.scheme not in _PROXIES:
+        raise ValueError(f"the URL begins with none of {', '.join(_PROXIES)}; {form}")
+    if parts.path not in ("", "/") or not _is_host_and_port(parts.netloc.rpartition("@")[2]):
+        raise ValueError(f"the host and port cannot be read; {form}")
+    if parts.scheme.startswith("socks") and importlib.util.find_spec("aiohttp_socks") is None:
+        raise ValueError("a SOCKS proxy needs the package aiohttp-socks; pip install aiohttp-socks")
+    return text
+
+
+def parse_listen(value: object) -> tuple[str, int] | None:
+    """`host:port` as a pair; the host "" is every interface. None: no web server."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, int) and not isinstance(value, bool):
+        raise ValueError(f"{{value}} has no host; {LISTEN_FORMS}")
+    if not isinstance(value, str):
+        raise ValueError(f"{{value}} is not an address; {LISTEN_FORMS}")
+    host, colon, port = value.strip().rpartition(":")
+    if "://" in value:
+        raise ValueError(f"{{value}} is a URL; {LISTEN_FORMS}")
+    if not colon or not re.fullmatch(r"[0-9]{1,5}", port, re.ASCII):
+        raise ValueError(f"{{value}} has no port; {LISTEN_FORMS}")
+    if int(port) > 65535:
+        raise ValueError("{value}: a port is at most 65535; write a lower one")
+    if ":" in host and not host.startswith("["):
+        raise ValueError(f"{{value}}: an IPv6 address stands in brackets; {LISTEN_FORMS}")
+    if host and not _HOST.fullmatch(host):
+        raise ValueError(f"{{value}} is not an address; {LISTEN_FORMS}")
+    return host.strip("[]"), int(port)
+
+
+def _split(text: str, form: str) -> SplitResult:
+    try:
+        return urlsplit(text)
+    except ValueError:
+        raise ValueError(f"the URL cannot be read; {form}") from None
+
+
+def _is_host_and_port(text: str) -> bool:
+    match = re.fullmatch(r"(.*?)(?::([0-9]{1,5}))?", text, re.ASCII)
+    if match is None or not _HOST.fullmatch(match.group(1)):
+        return False
+    return match.group(2) is None or 0 < int(match.group(2)) <= 65535

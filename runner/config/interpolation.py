@@ -1,0 +1,86 @@
+"""`${NAME}`, `${NAME:-default}` and `${file:PATH}` in a value of the configuration."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+FILE_LIMIT = 1024 * 1024
+"""Bytes: a secret is small, and `${file:/dev/zero}` must end."""
+
+_REFERENCE = re.compile(r"\$\$\{|\$\{([^{}]*)\}|\$\{")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_FORMS = "write ${NAME}, ${NAME:-default} or ${file:PATH}; a literal ${ is written $${"
+
+
+def has_reference(text: str) -> bool:
+    return "${" in text
+
+
+def interpolate(text: str, env: Mapping[str, str], folder: Path) -> str:
+    """`text` with every reference filled in; `$${` becomes a literal `${`.
+
+    A default stands in for a variable that is unset or empty, as in a shell. The path
+    of a file is relative to `folder`; the newlines at its end are dropped.
+    Raises ValueError for an unset variable, an unreadable file, a malformed reference.
+    """
+
+    def fill(match: re.Match[str]) -> str:
+        whole = match.group(0)
+        if whole == "$${":
+            return "${"
+        inside: str | None = match.group(1)
+        if inside is None:
+            raise ValueError(f"'${{' without its '}}', or one inside another; {_FORMS}")
+        if inside.startswith("file:"):
+            return _read(inside.removeprefix("file:").strip(), folder)
+        name, separator, default = inside.partition(":-")
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"'{whole}' is not understood; {_FORMS}")
+        value = env.get(name)
+        if separator:
+            value = value or default
+        if value is None:
+            raise ValueError(
+                f"the environment variable {name} is not set; set it, or write ${{{name}:-default}}"
+            )
+        return _storable(value, name)
+
+    return _REFERENCE.sub(fill, text)
+
+
+def _read(name: str, folder: Path) -> str:
+    if not name or "\0" in name:
+        raise ValueError("'${file:}' names no file; write ${file:PATH}")
+    path = folder / name
+    if name.startswith("~/"):
+        path = Path(name).expanduser()
+    try:
+        with path.open("rb") as file:
+            data = file.read(FILE_LIMIT + 1)
+        if len(data) > FILE_LIMIT:
+            raise ValueError(f"the file {path} is larger than 1 MiB; name a file that holds just the value")
+        text = data.decode()
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise ValueError(
+            f"the file {path} cannot be read: {reason}; correct the path or its rights"
+        ) from None
+    except UnicodeDecodeError:
+        raise ValueError(f"the file {path} is not UTF-8 text; save it as UTF-8") from None
+    return _storable(text.rstrip("\r\n"), str(path))
+
+
+def _storable(value: str, source: str) -> str:
+    if "\0" in value or not _encodable(value):
+        raise ValueError(f"the value from {source} is not UTF-8 text without NUL bytes")
+    return value
+
+
+def _encodable(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
