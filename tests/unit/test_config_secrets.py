@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from runner.config import load
+from runner.config.secrets import register_config_secrets
+from runner.redaction import Redactor
+
+TOKEN = "123456789:AAF-abcdefghijklmnopqrstuvwxyz_0123"
+
+TEXT = f"""\
+database: {{url: "postgresql://u:p%40ssword@h/d?sslpassword=key-password"}}
+telegram: {{token: "{TOKEN}", chat: 1, proxy: "http://u:proxy-password@h:1"}}
+defaults:
+  args: {{inherited: "${{file:secret}}"}}
+tasks:
+  inheriting: {{run: "m:f"}}
+  own:
+    run: m:f
+    args:
+      api_key: the-api-key
+      limit: 12345678
+      pin_token: 87654321
+      name: harmless-name
+      nested: {{seeds: [first-seed, second-seed]}}
+      dsn_like: postgresql://u:inner-password@h/d
+      file: ${{file:secret}}
+"""
+
+
+def test_secrets_of_a_config_are_hidden_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("from-a-file\n", encoding="utf-8")
+    path = tmp_path / "config.yaml"
+    path.write_text(TEXT, encoding="utf-8")
+    redactor = Redactor()
+    register_config_secrets(load(path, {}), redactor)
+    secrets = [
+        TOKEN, TOKEN.partition(":")[2], "p%40ssword", "p@ssword", "key-password", "proxy-password",
+        "from-a-file", "the-api-key", "87654321", "first-seed", "second-seed", "inner-password",
+    ]  # fmt: skip
+    for secret in secrets:
+        assert secret not in redactor.redact(f"<{secret}>"), secret
+    for harmless in ("12345678", "harmless-name", "embedded"):
+        assert redactor.redact(f"<{harmless}>") == f"<{harmless}>"
+
+
+def test_a_secret_inherited_from_defaults_is_hidden_when_no_task_reads_it_itself(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("from-a-file", encoding="utf-8")
+    path = tmp_path / "config.yaml"
+    path.write_text('defaults: {args: {x: "${file:secret}"}}\ntasks: {t: {run: "m:f"}}\n', encoding="utf-8")
+    redactor = Redactor()
+    register_config_secrets(load(path, {}), redactor)
+    assert redactor.redact("from-a-file") == "***"
