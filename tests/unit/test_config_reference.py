@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runner.config import models, tasks
+from runner.config.base import Section
+from runner.config.reference import reference
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_page_of_the_configuration_is_what_the_models_say() -> None:
+    written = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    assert written == reference(), "renew it: python -m runner.config.reference > docs/configuration.md"
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        models.Config, models.DatabaseConfig, models.TelegramConfig, models.AlertsConfig, models.WebConfig,
+        tasks.TaskConfig, tasks.RestartDelay, tasks.TaskAlerts,
+    ],
+)  # fmt: skip
+def test_every_key_has_a_row(model: type[Section]) -> None:
+    page = reference()
+    for key in model.known_keys():
+        assert f"| `{key}` |" in page
+
+
+def test_reading_a_configuration_loads_nothing_heavy() -> None:
+    heavy = "{'aiogram', 'aiohttp', 'asyncpg', 'loguru', 'fluent'}"
+    code = f"import sys, runner.config; print(sorted({heavy} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"
