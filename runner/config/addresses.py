@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from urllib.parse import SplitResult, urlsplit
 
@@ -10,7 +9,6 @@ LISTEN_FORMS = 'write 127.0.0.1:9464, "[::1]:9464", :9464 for every interface, o
 _DSN_FORM = "postgresql://user@host:5432/database"
 _TOKEN = re.compile(r"[0-9]+:[A-Za-z0-9_-]+", re.ASCII)
 _HOST = re.compile(r"[A-Za-z0-9_.%-]+|\[[0-9A-Fa-f:.%a-z]+\]", re.ASCII)
-_PROXIES = ("http", "https", "socks4", "socks5")
 
 
 def parse_token(value: object) -> str | None:
@@ -57,20 +55,20 @@ def parse_api_url(value: object) -> str:
 
 
 def parse_proxy(value: object) -> str | None:
-    """A proxy towards Telegram; empty: None."""
+    """An HTTP proxy towards Telegram; empty: None."""
     if value is None or value == "":
         return None
-    form = "write http://host:3128 or socks5://host:1080"
+    form = "write http://host:3128"
     if not isinstance(value, str):
         raise ValueError(f"this is not a URL; {form}")
     text = value.strip()
     parts = _split(text, form)
-    if parts.scheme not in _PROXIES:
-        raise ValueError(f"the URL begins with none of {', '.join(_PROXIES)}; {form}")
+    if parts.scheme.startswith("socks"):
+        raise ValueError(f"SOCKS is not spoken here, only HTTP; put an HTTP proxy in front and {form}")
+    if parts.scheme not in ("http", "https"):
+        raise ValueError(f"the URL is neither http:// nor https://; {form}")
     if parts.path not in ("", "/") or not _is_host_and_port(parts.netloc.rpartition("@")[2]):
         raise ValueError(f"the host and port cannot be read; {form}")
-    if parts.scheme.startswith("socks") and importlib.util.find_spec("aiohttp_socks") is None:
-        raise ValueError("a SOCKS proxy needs the package aiohttp-socks; pip install aiohttp-socks")
     return text
 
 

@@ -65,6 +65,8 @@ def parse_timezone(value: object) -> ZoneInfo:
         return ZoneInfo(value)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         names = zoneinfo.available_timezones()
+        if not names:
+            raise ValueError("this machine has no timezones; install tzdata (apt or pip)") from None
         cities = {name.rpartition("/")[2]: name for name in sorted(names)}
         hint = nearest(value, names)
         if not hint and (city := nearest(value.rpartition("/")[2], cities)):

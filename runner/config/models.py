@@ -92,9 +92,9 @@ class TelegramConfig(Section):
     """The Bot API server; another one only if you run your own."""
 
     proxy: Annotated[
-        SecretStr | None, _secret(addresses.parse_proxy), Kind("`http://`, `https://` or `socks5://` URL")
+        SecretStr | None, _secret(addresses.parse_proxy), Kind("`http://` or `https://` URL")
     ] = None
-    """A proxy on the way to Telegram. Empty: none."""
+    """An HTTP proxy on the way to Telegram. Empty: none."""
 
     chat: Annotated[ChatTarget | None, BeforeValidator(_chat), Kind('chat id, or `"chat:topic"`')] = None
     """The chat alerts go to. Required with a token."""
