@@ -186,9 +186,16 @@ HOSTILE = [
 @pytest.mark.parametrize("kind", list(NotificationKind))
 def test_hostile_texts_never_break_an_alert(kind: NotificationKind, text: str) -> None:
     facts = Facts(
-        failures=10**9, max_failures=5, error_type=text, error_text=text, error_where=text, text=text, by=text,
-        failing_since=NOW, lasted=1e12, stopped_tasks=(text,) * 500,
-    )  # fmt: skip
+        failures=10**9,
+        error_type=text,
+        error_text=text,
+        error_where=text,
+        text=text,
+        by=text,
+        failing_since=NOW,
+        lasted=1e12,
+        stopped_tasks=(text,) * 500,
+    )
     _check(_say(_note(kind, Severity.CRITICAL, facts, task=text, possible_duplicate=True)))
 
 

@@ -20,7 +20,10 @@ from tests.bot.botapi.refusal import Refusal, bad_request
 from tests.bot.botapi.validation import Params, Upload, read_params
 
 TOKEN = "42:stand-in-token"  # the stand-in's own
-WEBHOOK_ACTIVE = "Conflict: can't use getUpdates method while webhook is active; use deleteWebhook to delete the webhook first"
+WEBHOOK_ACTIVE = (
+    "Conflict: can't use getUpdates method while webhook is active; "
+    "use deleteWebhook to delete the webhook first"
+)
 MAX_BODY = 60 * 1024 * 1024
 
 

@@ -1,0 +1,92 @@
+"""A Bot API over HTTP, a bot on it, and a runner of the simplest kind behind the database door."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from zoneinfo import ZoneInfo
+
+import pytest
+from aiogram import Bot
+
+from bot.app import TelegramBot, build_bot
+from bot.session import Session
+from runner.clock import SteadyClock
+from runner.config.models import TelegramConfig
+from runner.language import Language
+from runner.storage.pool import Pool
+from tests.bot.botapi.server import BotApi
+from tests.bot.executor import Executor
+
+ADMIN, OPERATOR, VIEWER, STRANGER = 111, 222, 333, 666
+GROUP, FORUM, TOPIC = -500, -1001, 17
+ZONE = ZoneInfo("Europe/Moscow")
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[BotApi]:
+    api = BotApi()
+    for user_id, name in ((ADMIN, "Анна"), (OPERATOR, "Олег"), (VIEWER, "Вера"), (STRANGER, "Чужой")):
+        api.world.add_user(user_id, name)
+    api.world.add_chat(GROUP, "group", "Дежурные")
+    api.world.add_chat(FORUM, "supergroup", "Команда", is_forum=True, topics={TOPIC: True, 18: False})
+    async with api:
+        yield api
+
+
+@pytest.fixture
+async def client(api: BotApi) -> AsyncIterator[Bot]:
+    """aiogram's Bot on our session."""
+    session = Session(api.url)
+    yield Bot(api.token, session=session)
+    await session.close()
+
+
+def configure(api: BotApi, **more: object) -> TelegramConfig:
+    return TelegramConfig.model_validate(
+        {
+            "token": api.token,
+            "api_url": api.url,
+            "chat": GROUP,
+            "admins": [ADMIN],
+            "operators": [OPERATOR],
+            "viewers": [VIEWER],
+            **more,
+        }
+    )
+
+
+def build(api: BotApi, pool: Pool, language: Language = Language.RU) -> TelegramBot:
+    return build_bot(configure(api), pool, language, ZONE, SteadyClock())
+
+
+class Running:
+    """A bot whose poller runs; `kill` ends it as kill -9 would: without a word to anybody."""
+
+    def __init__(self, telegram: TelegramBot) -> None:
+        self.telegram = telegram
+        self.poller = telegram.poller
+        self.task = asyncio.create_task(telegram.poller.run())
+
+    async def close(self) -> None:
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+        await self.telegram.close()
+
+
+@pytest.fixture
+async def executor(pool: Pool) -> AsyncIterator[Executor]:
+    executor = Executor(pool)
+    task = asyncio.create_task(executor.run())
+    yield executor
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.fixture
+async def running(api: BotApi, pool: Pool, executor: Executor) -> AsyncIterator[Running]:
+    """A Russian bot that has begun to poll."""
+    running = Running(build(api, pool))
+    await api.wait_until(lambda: bool(api.calls_of("getUpdates")), what="the first poll")
+    yield running
+    await running.close()

@@ -1,0 +1,85 @@
+"""Carries out commands on `dozor.tasks` alone: what a runner does, without checkers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from runner.control.commands import CommandName, CommandReason, PendingCommand, read_pending
+from runner.storage.pool import Pool
+from runner.supervision.state import State
+
+FINISH_SQL = """
+UPDATE dozor.commands SET state = CASE WHEN $2 IN ('done', 'already') THEN 'done' ELSE 'refused' END,
+    finished_at = now(), result = $2
+WHERE id = $1
+"""
+SET_SQL = """
+UPDATE dozor.tasks SET state = $2, state_by = $3, consecutive_failures = 0, failing_since = NULL,
+    running_since = CASE WHEN $2 = 'running' THEN now() END
+WHERE name = $1
+"""
+ADD_SQL = """
+INSERT INTO dozor.tasks (name, position, description, schedule, max_consecutive_failures, state,
+    consecutive_failures, runs_total, failures_total, last_success_at, failing_since, last_failed_at,
+    last_error_type, last_error_text, last_error_where, next_run_at, updated_at)
+VALUES ($1, (SELECT count(*) FROM dozor.tasks), $2, 'every 60s', 5, $3, $4, 120, $4,
+    now() - make_interval(secs => $5),
+    CASE WHEN $4 > 0 THEN now() - interval '12 min' END, CASE WHEN $4 > 0 THEN now() - interval '10 min' END,
+    CASE WHEN $4 > 0 THEN 'ConnectionError' END, CASE WHEN $4 > 0 THEN 'timed out' END,
+    CASE WHEN $4 > 0 THEN 'presales.py:41 in check_presales' END,
+    CASE WHEN $3 IN ('waiting', 'backoff') THEN now() + interval '200 s' END, now())
+"""
+ALIVE_SQL = """
+INSERT INTO dozor.runners (host, pid, version, started_at, seen_at)
+VALUES ('test', 1, '0', now(), now() + interval '1 hour')
+"""
+_STATES = {
+    CommandName.RESTART: State.RUNNING,
+    CommandName.PAUSE: State.PAUSED,
+    CommandName.RESUME: State.WAITING,
+    CommandName.RUN_NOW: State.RUNNING,
+}
+
+
+class Executor:
+    """`slow`: seconds before each command. `reason`: the answer to all, if set. `done`: what it did."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self.slow = 0.0
+        self.reason: CommandReason | None = None
+        self.done: list[PendingCommand] = []
+
+    async def alive(self) -> None:
+        """A runner is at work, says the database."""
+        await self._pool.execute(ALIVE_SQL)
+
+    async def add(
+        self, name: str, state: State, failures: int = 0, description: str = "", success_ago: float = 1200.0
+    ) -> None:
+        await self._pool.execute(ADD_SQL, name, description, state.value, failures, success_ago)
+
+    async def add_all(self, names: Iterable[str]) -> None:
+        for name in names:
+            await self.add(name, State.WAITING)
+
+    async def run(self) -> None:
+        while True:
+            async with self._pool.acquire() as connection:
+                pending = await read_pending(connection)
+            for command in pending:
+                await asyncio.sleep(self.slow)
+                await self._carry_out(command)
+            await asyncio.sleep(0.01)
+
+    async def _carry_out(self, command: PendingCommand) -> None:
+        reason = self.reason or CommandReason.DONE
+        async with self._pool.acquire() as connection, connection.transaction():
+            state = await connection.fetchval("SELECT state FROM dozor.tasks WHERE name = $1", command.task)
+            if self.reason is None and state == State.PAUSED and command.name is CommandName.PAUSE:
+                reason = CommandReason.ALREADY
+            if reason is CommandReason.DONE:
+                await connection.execute(SET_SQL, command.task, _STATES[command.name].value, command.actor)
+            await connection.execute(FINISH_SQL, command.id, reason.value)
+        self.done.append(command)
