@@ -77,9 +77,7 @@ def on_failure(
     kind, severity = IncidentKind.REPEATED_ERRORS, Severity.WARNING
     if stopped:
         tell, kind, severity = NotificationKind.CRITICAL_STOP, IncidentKind.CRITICAL_STOP, Severity.CRITICAL
-    elif (
-        incident is None and after.state is State.BACKOFF and after.failures >= settings.repeated_errors
-    ):
+    elif incident is None and after.state is State.BACKOFF and after.failures >= settings.repeated_errors:
         tell = NotificationKind.REPEATED_ERRORS
     if incident is None:
         if tell is None:

@@ -24,7 +24,7 @@ class RetryAfter:
 
 @dataclass(frozen=True, slots=True)
 class ChatMoved:
-    """The group became the supergroup `chat_id`. Certainly not delivered; send there."""
+    """The group became the supergroup `chat_id`. Certainly not delivered; the transport goes there from now on."""
 
     chat_id: int
 

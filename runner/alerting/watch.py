@@ -20,7 +20,7 @@ from runner.supervision.supervisor import Supervisor, Transition
 
 
 class Watch:
-    """`runner.supervision.supervisor.Observer`: one commit for each transition, with all that belongs to it."""
+    """The supervisor's observer: one commit for each transition, with all that belongs to it."""
 
     def __init__(
         self,
@@ -132,9 +132,7 @@ class Watch:
     def dropped(self, dropped: Dropped) -> Commit:
         """What to say when the journal's memory overflowed."""
         text = f"{dropped.notifications} notifications, {dropped.runs} rows of history"
-        told = self._notification(
-            NotificationKind.DROPPED, Severity.CRITICAL, None, None, Facts(text=text)
-        )
+        told = self._notification(NotificationKind.DROPPED, Severity.CRITICAL, None, None, Facts(text=text))
         return Commit(notifications=(to_row(told),))
 
     # -- inside

@@ -22,44 +22,42 @@ BACKLOG: Final = (
 )
 SET_ASIDE: Final = "UPDATE market.auctions SET state = 'quarantined' WHERE id = $1"
 
-# One row a bid (one with nulls for an auction without bids). `sane` is true when every bid of the auction
-# agrees with what the ledger set aside for it and the best one is still held.
+# One row a held bid (one with nulls for an auction without any). `agrees` is true when the best of all bids
+# is held, none has been paid or released yet, and each held one is what the ledger set aside for it.
 RANKED: Final = """
 SELECT a.id AS auction_id, a.currency, a.fee_bps, a.reserve_price, seller.id AS seller_account,
-       b.id AS bid_id, b.state AS bid_state, b.amount, held.id AS held_account, free.id AS free_account,
-       row_number() OVER best AS place,
-       bool_and(seller.id IS NOT NULL
-                AND (b.id IS NULL
-                     OR CASE b.state WHEN 'held' THEN hold.amount = b.amount AND free.id IS NOT NULL
-                                     WHEN 'outbid' THEN true ELSE false END) IS TRUE)
-           OVER whole AS agrees,
-       first_value(b.state) OVER best IS NOT DISTINCT FROM 'outbid' AS leaderless
+       b.id AS bid_id, b.amount, held.id AS held_account, free.id AS free_account,
+       row_number() OVER (PARTITION BY a.id ORDER BY b.amount DESC, b.placed_at, b.id) AS place,
+       bool_and((seller.id IS NOT NULL AND seen.closed = 0 AND seen.best IS NOT DISTINCT FROM seen.best_held
+                 AND (b.id IS NULL OR hold.amount = b.amount AND free.id IS NOT NULL)) IS TRUE)
+           OVER (PARTITION BY a.id) AS agrees
   FROM market.auctions a
+ CROSS JOIN LATERAL (
+        SELECT max(amount) AS best, max(amount) FILTER (WHERE state = 'held') AS best_held,
+               count(*) FILTER (WHERE state IN ('won', 'lost')) AS closed
+          FROM market.bids WHERE auction_id = a.id) AS seen
   LEFT JOIN market.accounts seller
     ON seller.user_id = a.seller_id AND seller.kind = 'available' AND seller.currency = a.currency
-  LEFT JOIN market.bids b ON b.auction_id = a.id
+  LEFT JOIN market.bids b ON b.auction_id = a.id AND b.state = 'held'
   LEFT JOIN market.accounts held
-    ON b.state = 'held' AND held.user_id = b.bidder_id AND held.kind = 'held'
-       AND held.currency = a.currency
+    ON held.user_id = b.bidder_id AND held.kind = 'held' AND held.currency = a.currency
   LEFT JOIN market.accounts free
-    ON b.state = 'held' AND free.user_id = b.bidder_id AND free.kind = 'available'
-       AND free.currency = a.currency
-  LEFT JOIN market.postings hold
-    ON b.state = 'held' AND hold.movement_id = b.hold_movement_id AND hold.account_id = held.id
- WHERE a.id = ANY($1)
-WINDOW best AS (PARTITION BY a.id ORDER BY b.amount DESC, b.placed_at, b.id), whole AS (PARTITION BY a.id)"""
+    ON free.user_id = b.bidder_id AND free.kind = 'available' AND free.currency = a.currency
+  LEFT JOIN market.postings hold  -- + 0: by the movement, never by an account with a million postings
+    ON hold.movement_id = b.hold_movement_id AND hold.account_id + 0 = held.id
+ WHERE a.id = ANY($1)"""
 
 SETTLE: Final = f"""
 WITH ranked AS MATERIALIZED (
         SELECT r.*, r.place = 1 AND r.bid_id IS NOT NULL AND r.amount >= coalesce(r.reserve_price, 0) AS wins
-          FROM ({RANKED}) r WHERE r.agrees AND NOT r.leaderless),
+          FROM ({RANKED}) r WHERE r.agrees),
      step AS MATERIALIZED (
         SELECT r.*, nextval('market.movements_id_seq') AS movement_id, house.id AS house_account,
                CASE WHEN r.wins THEN market.fee(r.amount, r.fee_bps) ELSE 0 END AS fee
           FROM ranked r
           JOIN market.accounts house
             ON house.user_id IS NULL AND house.kind = 'house' AND house.currency = r.currency
-         WHERE r.bid_state = 'held'),
+         WHERE r.bid_id IS NOT NULL),
      movement AS (
         INSERT INTO market.movements (id, reference)
         SELECT movement_id, CASE WHEN wins THEN 'auction:' || auction_id || ':settled'
@@ -80,6 +78,10 @@ UPDATE market.auctions a
        winning_bid_id = CASE WHEN r.wins THEN r.bid_id END
   FROM ranked r WHERE r.place = 1 AND a.id = r.auction_id
 RETURNING a.id"""  # noqa: S608 -- put together from the constant above
+
+# Every join is a handful of index probes a row. A plan that hashes whole tables is fast while they are small
+# and slow for ever after; the planner, which does not know how long the list of ids is, must not choose it.
+BY_INDEX: Final = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off"
 
 DIAGNOSE: Final = """
 SELECT a.id,
@@ -106,6 +108,7 @@ LEADERLESS: Final = "the best bid is not held"
 
 async def settle(connection: Connection, ids: Sequence[int]) -> dict[int, str]:
     """Settle these auctions, locked by the caller. Returns the impossible ones, untouched, with reasons."""
+    await connection.execute(BY_INDEX)
     settled = {row["id"] for row in await connection.fetch(SETTLE, ids)}
     impossible = [auction for auction in ids if auction not in settled]
     if not impossible:

@@ -30,9 +30,7 @@ class AuditEntry:
 
 async def record(connection: Connection, actor: Actor, action: str, target: str, result: str) -> None:
     """Add one row, at the database's time."""
-    await connection.execute(
-        RECORD_SQL, str(actor), actor.source.value, actor.place, action, target, result
-    )
+    await connection.execute(RECORD_SQL, str(actor), actor.source.value, actor.place, action, target, result)
 
 
 async def read_recent(connection: Connection, limit: int = 50) -> list[AuditEntry]:

@@ -213,7 +213,7 @@ class Journal:
             await self._written.wait_for(lambda: self._committed >= target)
 
     async def run(self) -> None:
-        """Write for ever. Raises RunnerBusyError when another runner has taken over: nothing may go on then."""
+        """Write for ever. Raises RunnerBusyError when another runner has taken over."""
         more = False
         while True:
             try:
@@ -238,7 +238,7 @@ class Journal:
                     break
                 except RunnerBusyError:
                     raise
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001 -- kept in hand, logged, tried again
                     self._lose_session()
                     if not unavailable(error):
                         # A row that PostgreSQL refuses is a defect of ours: let it be heard, keep the rest.
@@ -308,8 +308,8 @@ class Journal:
         """
         batch, checkpoint = self._batch, self._checkpoint
         parts: list[tuple[_Waiting, Checkpoint]] = [(_Waiting(), Checkpoint(hot=checkpoint.hot))]
-        for task in [*batch.tasks.values(), *checkpoint.full]:
-            parts.append((_Waiting(tasks={task.name: task}), Checkpoint()))
+        states = [*batch.tasks.values(), *checkpoint.full]
+        parts.extend((_Waiting(tasks={task.name: task}), Checkpoint()) for task in states)
         parts.extend((_Waiting(runs=deque([run])), Checkpoint()) for run in [*batch.runs, *checkpoint.runs])
         parts.extend((_Waiting(incidents={row.id: row}), Checkpoint()) for row in batch.incidents.values())
         parts.extend((_Waiting(notifications=deque([row])), Checkpoint()) for row in batch.notifications)
@@ -320,7 +320,7 @@ class Journal:
                 await self._transact(self.connection, waiting, part)
             except RunnerBusyError:
                 raise
-            except Exception as refused:
+            except Exception as refused:  # noqa: BLE001 -- logged, the rest is written
                 self._lose_session()
                 if unavailable(refused):
                     return False

@@ -24,7 +24,7 @@ class NotificationRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimedNotification:
-    """A message about to be sent. `attempts` counts this one; `unknown_outcomes` those that may have arrived."""
+    """A message about to be sent. `attempts`: this one too; `unknown_outcomes`: may have arrived."""
 
     id: int
     row: NotificationRow
@@ -71,6 +71,15 @@ WHERE id = $1
 UNDELIVERABLE_SQL = """
 UPDATE dozor.notifications SET state = 'undeliverable', last_error = $2 WHERE id = $1
 """
+
+UNSHOWN_SQL = """
+SELECT id, key, incident_id, task, kind, severity, payload, attempts, unknown_outcomes, transport,
+       extract(epoch FROM created_at)::float8 AS created_at
+FROM dozor.notifications
+WHERE state IN ('pending', 'sending') AND transport IS NULL AND id > $1 ORDER BY id LIMIT 50
+"""
+
+SHOWN_SQL = "UPDATE dozor.notifications SET transport = $2 WHERE id = $1"
 
 PRUNE_NOTIFICATIONS_SQL = """
 DELETE FROM dozor.notifications WHERE id IN (
@@ -120,6 +129,16 @@ async def put_back(
 async def mark_undeliverable(pool: Pool, notification_id: int, error: str) -> None:
     """No transport can take this message; it has been shown on the console."""
     await pool.execute(UNDELIVERABLE_SQL, notification_id, error)
+
+
+async def read_unshown(pool: Pool, after_id: int) -> list[ClaimedNotification]:
+    """Messages owed beyond `after_id` that no transport has shown, oldest first, at most 50."""
+    return [_claimed(row) for row in await pool.fetch(UNSHOWN_SQL, after_id)]
+
+
+async def mark_shown(pool: Pool, notification_id: int, transport: str) -> None:
+    """It is owed still, but somebody at the console has seen it."""
+    await pool.execute(SHOWN_SQL, notification_id, transport)
 
 
 async def prune(connection: Connection, days: int) -> None:

@@ -42,7 +42,7 @@ TERMINATE_SQL = "SELECT pg_terminate_backend($1)"
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds the lock. `runner_id` None: a session that never registered. `backend`: its server process."""
+    """Who holds the lock. `runner_id` None: it never registered. `backend`: its server process."""
 
     backend: int
     runner_id: int | None

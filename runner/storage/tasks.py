@@ -57,7 +57,8 @@ ON CONFLICT (name) DO UPDATE SET configured = true, position = excluded.position
 """
 
 UNDECLARE_SQL = """
-UPDATE dozor.tasks SET configured = false, running_since = NULL WHERE configured AND NOT name = ANY($1::text[])
+UPDATE dozor.tasks SET configured = false, running_since = NULL
+WHERE configured AND NOT name = ANY($1::text[])
 """
 
 LOAD_SQL = "SELECT * FROM dozor.tasks WHERE name = ANY($1::text[])"
@@ -96,9 +97,7 @@ FROM unnest($1::text[], $2::text[], $3::int8[], $4::float8[], $5::float8[], $6::
 WHERE t.name = n.name
 """
 
-CheckpointRow = tuple[
-    str, str, int, float | None, float | None, float | None, float | None, float | None
-]
+CheckpointRow = tuple[str, str, int, float | None, float | None, float | None, float | None, float | None]
 """The part of a `TaskRow` that a healthy run changes, in the order of CHECKPOINT_SQL."""
 
 _FIELDS = tuple(field.name for field in fields(TaskRow))

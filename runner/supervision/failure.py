@@ -34,14 +34,14 @@ def describe(error: BaseException, redact: Callable[[str], str], *, timed_out: b
 def _text(error: BaseException) -> str:
     try:
         return str(error)[: 2 * MAX_TEXT]
-    except Exception as nested:  # a checker's own __str__ may do anything; said in the text
+    except Exception as nested:  # noqa: BLE001 -- a checker's own __str__ may do anything; said in the text
         return f"<str() of the error raised {type(nested).__name__}>"
 
 
 def _traceback(error: BaseException) -> str:
     try:
         return "".join(traceback.format_exception(error))
-    except Exception as nested:  # as above
+    except Exception as nested:  # noqa: BLE001 -- as above
         return f"<no traceback: formatting it raised {type(nested).__name__}>"
 
 

@@ -89,5 +89,5 @@ def _plain(seconds: float) -> str:
 def _text(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception as nested:  # a checker's own __str__ may do anything; said in the line
+    except Exception as nested:  # noqa: BLE001 -- a checker's own __str__ may do anything; said in the line
         return f"<str() of {type(error).__name__} raised {type(nested).__name__}>"

@@ -109,8 +109,10 @@ def restore(policy: Policy, stored: TaskState | None, now: float, *, spread: flo
                 from_now = next_due(policy.schedule, now, now, rest=0.0)
                 latest = max(latest, from_now)
             if due is None or due <= now or due > latest:
-                due = now + spread if due is not None and due <= now else first_due(
-                    policy.schedule, now, spread=spread
+                due = (
+                    now + spread
+                    if due is not None and due <= now
+                    else first_due(policy.schedule, now, spread=spread)
                 )
             return task._replace(next_at=due, due_at=due)
         case _:
@@ -226,9 +228,7 @@ def _failed(policy: Policy, task: TaskState, event: Failed, now: float) -> Step:
     failure = event.failure
     if task.again:
         # The run was already told to go; its last words do not count against the new one.
-        past = replace(
-            task.past, failures_total=task.past.failures_total + 1, failed_at=now, failure=failure
-        )
+        past = replace(task.past, failures_total=task.past.failures_total + 1, failed_at=now, failure=failure)
         return _started(policy, _ended(task, now)._replace(past=past), State.RUNNING, now)
     failures = task.failures + 1
     past = replace(

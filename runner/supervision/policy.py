@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from runner.supervision.schedule import Continuous, Schedule
+from runner.config.tasks import Continuous, Schedule
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,9 +62,20 @@ def _wake(waiter: asyncio.Future[None]) -> None:
 
 
 class Run:
-    """A run in progress. `number` counts the runs of this process; with its generation it is unique for ever."""
+    """A run in progress. `number` counts runs of this process."""
 
-    __slots__ = ("_stopping", "attempt", "cancelling", "due_at", "ended", "number", "reason", "started_at", "task", "used_database")
+    __slots__ = (
+        "_stopping",
+        "attempt",
+        "cancelling",
+        "due_at",
+        "ended",
+        "number",
+        "reason",
+        "started_at",
+        "task",
+        "used_database",
+    )
 
     def __init__(self, number: int, due_at: float, started_at: float, attempt: int) -> None:
         self.number = number
@@ -100,7 +111,7 @@ class Run:
             self.task.cancel()
 
 
-async def call_in_thread(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+async def call_in_thread(function: Callable[..., Any], arguments: dict[str, Any]) -> None:
     """Call `function` in a daemon thread of its own and wait for it.
 
     A thread cannot be cancelled: a cancellation is remembered, and raised when the thread has ended, so that
@@ -120,7 +131,7 @@ async def call_in_thread(function: Callable[..., Any], args: tuple[Any, ...], kw
     def body() -> None:
         error: BaseException | None = None
         try:
-            function(*args, **kwargs)
+            function(**arguments)
         except BaseException as caught:  # noqa: BLE001 -- handed to the loop, which records it
             error = caught
         try:

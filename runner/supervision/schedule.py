@@ -3,46 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
-from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
 from runner.clock import to_datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Every:
-    """A fixed rate: every `seconds` from the first run on, never overlapping itself."""
-
-    seconds: float
-
-    def __str__(self) -> str:
-        return f"every {self.seconds:g}s"
-
-
-@dataclass(frozen=True, slots=True)
-class Cron:
-    """Debian's cron, in a timezone."""
-
-    expression: str
-    timezone: ZoneInfo
-
-    def __str__(self) -> str:
-        return f"cron {self.expression} ({self.timezone.key})"
-
-
-@dataclass(frozen=True, slots=True)
-class Continuous:
-    """Meant never to return. When it does, it runs again after its restart delay."""
-
-    def __str__(self) -> str:
-        return "continuous"
-
-
-Schedule = Every | Cron | Continuous
+from runner.config.tasks import Continuous, Cron, Every, Schedule
 
 
 def next_due(
@@ -88,8 +55,3 @@ def cron_after(cron: Cron, at: float) -> float:
     local = to_datetime(at).astimezone(cron.timezone)
     following: datetime = next(CronSim(cron.expression, local))
     return following.timestamp()
-
-
-def interval_of(schedule: Schedule) -> float | None:
-    """Seconds between runs where that is a constant."""
-    return schedule.seconds if isinstance(schedule, Every) else None

@@ -17,11 +17,13 @@ STRETCH_SECONDS = 60.0
 class Stretch:
     """Successes not yet written to the history. Durations in seconds."""
 
-    __slots__ = ("began_at", "last_number", "longest", "runs", "seconds")
+    __slots__ = ("began_at", "last_number", "longest", "runs", "seconds", "urgent")
 
     def __init__(self, began_at: float) -> None:
         self.began_at = began_at
         self.last_number = 0
+        self.urgent = False
+        """A recovery: people want to see it in the history at once."""
         self.runs = 0
         self.seconds = 0.0
         self.longest = 0.0
@@ -30,7 +32,17 @@ class Stretch:
 class Supervised:
     """One task under supervision. Mutable; owned by the supervisor alone."""
 
-    __slots__ = ("announced", "backlog", "index", "progress", "run", "spec", "state", "stretch", "written_past")
+    __slots__ = (
+        "announced",
+        "backlog",
+        "index",
+        "progress",
+        "run",
+        "spec",
+        "state",
+        "stretch",
+        "written_past",
+    )
 
     def __init__(self, spec: TaskSpec, index: int, state: TaskState) -> None:
         self.spec = spec
@@ -45,11 +57,12 @@ class Supervised:
         self.announced = False
         """The log has said that it started; a healthy periodic task is not announced again at every tick."""
 
-    def add_success(self, number: int, started_at: float, finished_at: float) -> None:
+    def add_success(self, number: int, started_at: float, finished_at: float, *, urgent: bool) -> None:
         stretch = self.stretch
         if stretch is None:
             stretch = self.stretch = Stretch(started_at)
         stretch.last_number = number
+        stretch.urgent = stretch.urgent or urgent
         stretch.runs += 1
         seconds = finished_at - started_at
         stretch.seconds += seconds

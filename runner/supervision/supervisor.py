@@ -1,4 +1,4 @@
-"""The control loop: hosts thousands of tasks on one heap and one timer, and performs what the machine decides."""
+"""The control loop: thousands of tasks on one heap and one timer; performs what the machine decides."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Protocol, assert_never
 from loguru import logger
 
 from runner.clock import SteadyClock
+from runner.config.tasks import Every, Isolation
 from runner.storage.journal import Checkpoint
 from runner.storage.pool import Pool
 from runner.storage.runs import RunRow
@@ -41,9 +42,9 @@ from runner.supervision.lines import SupervisionLog
 from runner.supervision.machine import restore, step
 from runner.supervision.reports import RunReports
 from runner.supervision.run import Run, StopReason, call_in_thread
-from runner.supervision.spec import Isolation, TaskSpec
+from runner.supervision.spec import TaskSpec
 from runner.supervision.state import State, TaskState
-from runner.supervision.supervised import STRETCH_SECONDS, Supervised, run_id
+from runner.supervision.supervised import STRETCH_SECONDS, Stretch, Supervised, run_id
 
 CHECKPOINT_ROWS = 1_000
 """Tasks in one checkpoint: taking more at once would make runs late."""
@@ -213,7 +214,7 @@ class Supervisor:
                 task.written_past = task.state.past
                 full.append(task.row())
             stretch = task.stretch
-            if stretch is not None and (self._closing or _stretch_is_over(task, stretch.began_at, now)):
+            if stretch is not None and (self._closing or _stretch_is_over(task, stretch, now)):
                 row = task.take_stretch(self._generation)
                 assert row is not None
                 history.append(row)
@@ -256,7 +257,7 @@ class Supervisor:
                 continue  # planned anew meanwhile
             try:
                 self._apply(task, _DUE, max(now, at))
-            except Exception:  # the supervision border: one task's trouble is not the others'
+            except Exception:  # noqa: BLE001 -- the supervision border: one task's trouble is not the others'
                 self._look_again_later(task)
         self._arm()
 
@@ -330,14 +331,14 @@ class Supervisor:
             spec = task.spec
             if spec.isolation is Isolation.INLINE:
                 if spec.takes_context:
-                    await spec.function(self._context(task, run), **spec.args)
+                    await spec.function(ctx=self._context(task, run), **spec.args)
                 elif spec.args:
                     await spec.function(**spec.args)
                 else:
                     await spec.function()
             else:
-                arguments = (self._context(task, run),) if spec.takes_context else ()
-                await call_in_thread(spec.function, arguments, dict(spec.args))
+                context = {"ctx": self._context(task, run)} if spec.takes_context else {}
+                await call_in_thread(spec.function, {**spec.args, **context})
         except GeneratorExit:
             raise
         except BaseException as caught:  # noqa: BLE001 -- the supervision border: recorded by _run_ended
@@ -346,7 +347,7 @@ class Supervisor:
                 outage = await self._is_outage(caught, run.started_at, run.used_database)
         try:
             self._run_ended(task, run, error, outage=outage)
-        except Exception:  # the supervision border: as in _tick
+        except Exception:  # noqa: BLE001 -- the supervision border: as in _tick
             self._look_again_later(task)
 
     def _context(self, task: Supervised, run: Run) -> Context:
@@ -374,7 +375,7 @@ class Supervisor:
                 self._apply(task, _SUCCEEDED, now, EndedRun(run.number, run.started_at, run.attempt))
             if task.spec.policy.continuous:
                 task.announced = False
-            task.add_success(run.number, run.started_at, now)
+            task.add_success(run.number, run.started_at, now, urgent=not healthy)
             self._observer.succeeded(task, seconds, run.started_at - run.due_at)
         else:
             self._failed(task, run, error, now, outage=outage)
@@ -425,22 +426,25 @@ class Supervisor:
     def heard(self, task: Supervised, run: Run) -> None:
         """A heartbeat of `run`."""
         if task.run is run:
-            self._apply(task, Heartbeat(), self._clock.now(), EndedRun(run.number, run.started_at, run.attempt))
+            self._apply(
+                task, Heartbeat(), self._clock.now(), EndedRun(run.number, run.started_at, run.attempt)
+            )
             self._arm()
 
     def checker_alert(self, task: Supervised, text: str, severity: str) -> None:
         self._observer.checker_alert(task, self._redact(text), severity)
 
 
-def _stretch_is_over(task: Supervised, began_at: float, now: float) -> bool:
+def _stretch_is_over(task: Supervised, stretch: Stretch, now: float) -> bool:
+    if stretch.urgent or now - stretch.began_at >= STRETCH_SECONDS:
+        return True
     next_at = task.state.next_at
-    return next_at is None or next_at - began_at >= STRETCH_SECONDS or now - began_at >= STRETCH_SECONDS
+    return next_at is None or next_at - stretch.began_at >= STRETCH_SECONDS
 
 
 def _spread(spec: TaskSpec, index: int, count: int) -> float:
     """Seconds by which to put off the first run: at most a thousand starts a second."""
-    interval = getattr(spec.policy.schedule, "seconds", None)
     window = count * 0.001
-    if interval is not None:
-        window = min(window, interval)
+    if isinstance(spec.policy.schedule, Every):
+        window = min(window, spec.policy.schedule.seconds)
     return window * index / count

@@ -82,7 +82,8 @@ DECLARE
     wrong bigint;
     applied bigint;
 BEGIN
-    SELECT movement_id INTO wrong FROM fresh GROUP BY movement_id, currency HAVING sum(amount) <> 0 LIMIT 1;
+    SELECT f.movement_id INTO wrong
+      FROM (SELECT movement_id, currency FROM fresh GROUP BY movement_id, currency HAVING sum(amount) <> 0) f LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'movement % is not balanced', wrong
             USING ERRCODE = 'check_violation', SCHEMA = 'market', TABLE = 'postings', CONSTRAINT = 'postings_balanced';
@@ -94,11 +95,11 @@ BEGIN
         RAISE EXCEPTION 'movement % was not written by the statement that posts to it', wrong
             USING ERRCODE = 'foreign_key_violation', SCHEMA = 'market', TABLE = 'postings', CONSTRAINT = 'postings_movement';
     END IF;
-    -- All locks in one order, so that two statements over the same accounts queue instead of deadlocking.
-    PERFORM FROM market.accounts
-      WHERE id IN (SELECT account_id FROM fresh) ORDER BY id FOR NO KEY UPDATE;
+    -- In the order of ids, which a nested loop keeps: two statements over the same accounts queue for them
+    -- instead of deadlocking.
     UPDATE market.accounts a SET balance = a.balance + d.amount
-      FROM (SELECT account_id, currency, sum(amount) AS amount FROM fresh GROUP BY account_id, currency) d
+      FROM (SELECT account_id, currency, sum(amount) AS amount FROM fresh
+             GROUP BY account_id, currency ORDER BY account_id) d
      WHERE a.id = d.account_id AND a.currency = d.currency;
     GET DIAGNOSTICS applied = ROW_COUNT;
     IF applied <> (SELECT count(*) FROM (SELECT DISTINCT account_id, currency FROM fresh) d) THEN

@@ -1,0 +1,337 @@
+"""The composition root: builds everything from the configuration, in a straight line."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import importlib.metadata
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from loguru import logger
+
+from runner.alerting.console import ConsoleTransport
+from runner.alerting.dispatcher import Dispatcher
+from runner.alerting.incident import AlertSettings
+from runner.alerting.message import Message
+from runner.alerting.notification import Notification
+from runner.alerting.render import render
+from runner.alerting.transport import Transport
+from runner.alerting.watch import Watch
+from runner.clock import SteadyClock
+from runner.config import Config, load
+from runner.config.imports import Checker, import_checkers
+from runner.config.secrets import register_config_secrets
+from runner.config.tasks import TaskConfig
+from runner.control.commands import COMMANDS_CHANNEL
+from runner.control.executor import CommandExecutor
+from runner.control.readiness import Readiness, Vitals, judge
+from runner.errors import DatabaseUnavailableError, DozorError
+from runner.language.translator import Translator
+from runner.lifecycle import Cleanups
+from runner.redaction import Redactor
+from runner.services import Services
+from runner.storage import incidents, tasks
+from runner.storage.database import Database
+from runner.storage.housekeeping import prune_for_ever
+from runner.storage.journal import Journal
+from runner.storage.listen import Listener
+from runner.storage.pool import create_pool
+from runner.storage.tasks import TaskDeclaration
+from runner.supervision.lines import SupervisionLog
+from runner.supervision.spec import TaskSpec, from_config
+from runner.supervision.state import State
+from runner.supervision.stored import from_row
+from runner.supervision.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from bot.app import TelegramBot
+
+VERSION = importlib.metadata.version("dozor")
+FLUSH_SECONDS = 10.0
+"""How long the end of the runner waits for the database to take what is still to be written."""
+TELL_SECONDS = 5.0
+"""How long the end of the runner waits for messages owed to leave."""
+
+
+class Runner:
+    """A runner inside any application: `async with Runner.from_config("config.yaml") as runner: ...`
+
+    It takes no signals and does not touch the application's logging.
+    """
+
+    def __init__(
+        self, config: Config, checkers: dict[str, Checker], *, wait: bool = False, grace: float = 10.0
+    ) -> None:
+        self.config = config
+        self.redactor = Redactor()
+        register_config_secrets(config, self.redactor)
+        self._wait = wait
+        self._grace = grace
+        self._clock = SteadyClock()
+        self._cleanups = Cleanups()
+        self._enabled = [task for task in config.tasks if task.enabled]
+        self._specs: list[TaskSpec] = [from_config(task, checkers[task.name]) for task in self._enabled]
+        self._bot: TelegramBot | None = None
+        self._bot_problem: str | None = None
+        self._bot_ready = asyncio.Event()
+        self._translator = Translator(config.language)
+        self.failed: asyncio.Future[DozorError] = asyncio.Future()
+        """Set when the runner cannot go on: another one has taken over."""
+        self.supervisor: Supervisor
+        self.journal: Journal
+        self.watch: Watch
+        self.dispatcher: Dispatcher
+        self.services: Services
+
+    @classmethod
+    def from_config(cls, path: str | Path, *, wait: bool = False, grace: float = 10.0) -> Self:
+        """Read the configuration and import the checkers. Raises ConfigError with every problem.
+
+        Call it where a loop runs. `wait`: stay in line while another runner works on the database.
+        `grace`: seconds that runs in progress get at the end.
+        """
+        config = load(Path(path))
+        return cls(config, import_checkers(config), wait=wait, grace=grace)
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self._cleanups.run()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def stop(self) -> None:
+        """No new runs, a grace period for those in progress, then everything is written down."""
+        await self._cleanups.run()
+
+    async def _start(self) -> None:
+        config, clock = self.config, self._clock
+        database = await Database.open(config.database, wait=self._wait)
+        self._cleanups.add("database server", database.close)
+        await database.prepare()
+        self.journal = journal = await Journal.open(database.dsn, VERSION, clock, wait=self._wait)
+        self._cleanups.add("journal", self._close_journal)
+        pool = await create_pool(database.dsn, max_size=10, application_name="dozor")
+        self._cleanups.add("connection pool", _terminating(pool.terminate))
+        self._pool = pool
+        self._cleanups.add("telegram", self._close_bot)
+
+        connection = journal.connection
+        await tasks.declare(connection, [_declaration(task) for task in self._enabled])
+        stored = await tasks.load(connection, [spec.name for spec in self._specs])
+        open_incidents = await incidents.read_open(connection)
+        self.watch = Watch(
+            journal, clock, self._alert_settings(), open_incidents, await incidents.last_id(connection)
+        )
+        self.supervisor = supervisor = Supervisor(
+            self._specs,
+            observer=self.watch,
+            clock=clock,
+            log=SupervisionLog(config.language, self.redactor.redact),
+            generation=journal.registration.runner_id,
+            stored={name: from_row(row) for name, row in stored.items()},
+            pool=pool,
+            is_outage=journal.health.explains,
+            redact=self.redactor.redact,
+            grace=self._grace,
+        )
+        self._console = ConsoleTransport()
+        self.dispatcher = dispatcher = Dispatcher(pool, self._console, self._console, self._render, clock)
+        self.executor = CommandExecutor(
+            pool, journal, supervisor, clock, frozenset(t.name for t in config.tasks if not t.enabled)
+        )
+        journal.checkpoint = supervisor.take_checkpoint
+        journal.on_notifications = dispatcher.wake
+        journal.on_dropped = self.watch.dropped
+        journal.health.changed = lambda up: self._database_changed(database, up=up)
+        self._say_what_is_stopped()
+
+        supervisor.start()
+        self.watch.started(supervisor, unclean_before=journal.registration.unclean_before)
+        listener = Listener(database.dsn, {COMMANDS_CHANNEL: self.executor.wake}, clock)
+        parts: dict[str, Callable[[], Awaitable[None]]] = {
+            "journal": self._write,
+            "commands": self.executor.run,
+            "listener": listener.run,
+            "reminders": self._remind,
+            "housekeeping": lambda: prune_for_ever(pool),
+            "dispatcher": self._dispatch,
+        }
+        if config.web.listen is not None:
+            parts["web"] = self._serve
+        if config.telegram.token is not None:
+            parts["telegram"] = self._poll
+        self.services = Services(parts, clock, self.redactor.redact)
+        self._cleanups.add("services", self.services.stop)
+        self._cleanups.add("messages owed", self._tell_the_last)
+        self._cleanups.add("runs in progress", self._stop_supervising)
+        self.services.start()
+        logger.info(
+            "Dozor {} is on watch: {} tasks, runner {}",
+            VERSION,
+            len(self._specs),
+            self.journal.registration.runner_id,
+        )
+
+    # -- parts
+
+    async def _write(self) -> None:
+        try:
+            await self.journal.run()
+        except DozorError as error:
+            if isinstance(error, DatabaseUnavailableError):
+                raise
+            if not self.failed.done():
+                self.failed.set_result(error)
+            await asyncio.Event().wait()  # nothing may be written any more; the runner is about to end
+
+    async def _remind(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            self.watch.remind(self.supervisor)
+
+    async def _dispatch(self) -> None:
+        if self.config.telegram.token is not None:
+            await self._build_bot()
+        await self.dispatcher.run()
+
+    async def _build_bot(self) -> None:
+        """aiogram takes seconds to import: in a thread, while supervision goes on."""
+        if self._bot is not None:
+            return
+        module = await asyncio.to_thread(importlib.import_module, "bot.app")
+        config = self.config
+        try:
+            self._bot = bot = module.build_bot(
+                config.telegram, self._pool, config.language, config.timezone, self._clock
+            )
+        except DozorError as error:
+            self._bot_problem = str(error)
+            logger.error("{} Alerts go to the console.", error)
+            return
+        transport: Transport | None = bot.transport
+        if transport is not None:
+            self.dispatcher.use(transport)
+        self._bot_ready.set()
+
+    async def _poll(self) -> None:
+        await self._bot_ready.wait()
+        assert self._bot is not None
+        await self._bot.set_my_commands()
+        await self._bot.poller.run()
+
+    async def _serve(self) -> None:
+        web = await asyncio.to_thread(importlib.import_module, "runner.web.server")
+        await web.serve(self.config.web.listen, self._pool, self.supervisor, self.vitals)
+
+    # -- what others ask
+
+    def vitals(self) -> Vitals:
+        """What `/healthz` and `/readyz` are judged by."""
+        bot = self._bot
+        return Vitals(
+            now=self._clock.now(),
+            database_up=self.journal.health.up,
+            database_down_since=self.journal.health.down_since,
+            journal_written_at=self.journal.last_written_at,
+            dispatcher_at=self.dispatcher.last_progress_at,
+            commands_at=self.executor.last_progress_at,
+            telegram_wanted=self.config.telegram.token is not None,
+            telegram_problem=self._bot_problem or (None if bot is None else bot.poller.problem),
+            telegram_polled_at=None if bot is None else bot.poller.last_success,
+            chat_refuses=self.dispatcher.refused,
+            failing_parts=dict(self.services.failing),
+        )
+
+    def readiness(self) -> Readiness:
+        return judge(self.vitals())
+
+    # -- inside
+
+    def _render(self, notification: Notification) -> Message:
+        return render(notification, self._translator, self.config.timezone, self._clock.now())
+
+    def _alert_settings(self) -> dict[str, AlertSettings]:
+        common = self.config.alerts
+        return {
+            task.name: AlertSettings(
+                repeated_errors=task.alerts.repeated_errors or common.repeated_errors,
+                remind_every=task.alerts.remind_every or common.remind_every,
+            )
+            for task in self._enabled
+        }
+
+    def _database_changed(self, database: Database, *, up: bool) -> None:
+        self.supervisor.dependency_changed(up=up)
+        if not up:
+            database.revive()
+
+    def _say_what_is_stopped(self) -> None:
+        for task in self.supervisor.tasks:
+            match task.state.state:
+                case State.STOPPED:
+                    logger.critical(
+                        "Task {} is stopped since before this start, after {} failures: dozor restart {}",
+                        task.spec.name,
+                        task.state.failures,
+                        task.spec.name,
+                    )
+                case State.PAUSED:
+                    logger.warning(
+                        "Task {} is paused ({}): dozor resume {}",
+                        task.spec.name,
+                        task.state.past.by,
+                        task.spec.name,
+                    )
+                case _:
+                    pass
+
+    async def _stop_supervising(self) -> None:
+        unstopped = await self.supervisor.stop()
+        for name in unstopped:
+            logger.error("Task {} would not stop; its run is abandoned", name)
+
+    async def _tell_the_last(self) -> None:
+        """Have what the end has brought written and, if it goes quickly, delivered."""
+        try:
+            async with asyncio.timeout(TELL_SECONDS):
+                await self.journal.flush()
+        except TimeoutError:
+            logger.warning("The database did not take the last changes in time")
+
+    async def _close_bot(self) -> None:
+        if self._bot is not None:
+            await self._bot.close()
+
+    async def _close_journal(self) -> None:
+        try:
+            async with asyncio.timeout(FLUSH_SECONDS):
+                await self.journal.close()
+        except (TimeoutError, DozorError) as error:
+            self.journal.abandon()
+            logger.error("The last changes are not written: {}", str(error) or "no answer in time")
+
+
+def _declaration(task: TaskConfig) -> TaskDeclaration:
+    return TaskDeclaration(
+        name=task.name,
+        description=task.description,
+        schedule=str(task.schedule),
+        max_consecutive_failures=task.max_consecutive_failures,
+    )
+
+
+def _terminating(terminate: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+    async def close() -> None:
+        terminate()
+
+    return close

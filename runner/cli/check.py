@@ -1,0 +1,23 @@
+"""`dozor check`: is the configuration usable, do all checkers import?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from runner.cli.options import config_option
+
+
+@click.command()
+@config_option
+def check(config_path: Path) -> None:
+    """Check the configuration and import every checker; start nothing."""
+    from runner.config import load
+    from runner.config.imports import import_checkers
+
+    config = load(config_path)
+    checkers = import_checkers(config)
+    disabled = len(config.tasks) - len(checkers)
+    note = f", {disabled} disabled" if disabled else ""
+    click.echo(f"{config.source}: {len(checkers)} tasks are fine{note}")

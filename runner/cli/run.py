@@ -1,0 +1,66 @@
+"""`dozor run`: the main job."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+from pathlib import Path
+
+import click
+
+from runner.cli.options import EXIT_FAILED, config_option
+
+
+@click.command()
+@config_option
+@click.option("--wait", is_flag=True, help="Stay in line while another runner works on this database.")
+@click.option(
+    "--grace",
+    type=float,
+    default=10.0,
+    show_default=True,
+    help="Seconds that runs in progress get at the end.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
+    default="INFO",
+    show_default=True,
+)
+def run(config_path: Path, *, wait: bool, grace: float, log_level: str) -> None:
+    """Supervise the checkers of the configuration until SIGTERM or SIGINT."""
+    with asyncio.Runner() as loop:
+        code = loop.run(_run(config_path, wait=wait, grace=grace, log_level=log_level.upper()))
+    sys.exit(code)
+
+
+async def _run(config_path: Path, *, wait: bool, grace: float, log_level: str) -> int:
+    from runner.app import Runner
+    from runner.lifecycle import on_signals
+    from runner.logs import configure
+
+    stop = asyncio.Event()
+    on_signals(stop)
+    runner = Runner.from_config(config_path, wait=wait, grace=grace)
+    configure(runner.redactor, level=log_level)
+    starting = asyncio.create_task(runner.__aenter__())
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        return 0
+    await starting
+    # What is there by now stays: the collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
+    try:
+        await asyncio.wait((stopping, runner.failed), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+        await runner.stop()
+    if runner.failed.done():
+        click.echo(f"dozor: {runner.failed.result()}", err=True)
+        return EXIT_FAILED
+    return 0

@@ -1,0 +1,95 @@
+"""Carries out the commands that people have written: in order, once, each answered in its own transaction."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import assert_never
+
+from loguru import logger
+
+from runner.clock import Clock
+from runner.control.commands import CommandName, CommandReason, PendingCommand, read_pending
+from runner.storage.answers import Answer
+from runner.storage.journal import Commit, Journal
+from runner.storage.pool import Pool, unavailable
+from runner.supervision.events import Pause, PersonEvent, Restart, Resume, RunNow
+from runner.supervision.supervisor import Supervisor
+
+POLL_EVERY = 1.0
+"""Seconds between looks at the table when nobody wakes the executor."""
+
+
+class CommandExecutor:
+    """`wake` is called by LISTEN; the table is the truth."""
+
+    def __init__(
+        self, pool: Pool, journal: Journal, supervisor: Supervisor, clock: Clock, disabled: frozenset[str]
+    ) -> None:
+        self._pool = pool
+        self._journal = journal
+        self._supervisor = supervisor
+        self._clock = clock
+        self._disabled = disabled
+        self._wake = asyncio.Event()
+        self._carried_out: set[int] = set()
+        self.last_progress_at = clock.now()
+        """When the table was last read; seconds since the epoch."""
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Carry out commands for ever; while the database is away there are none."""
+        while True:
+            self._wake.clear()
+            try:
+                async with self._pool.acquire(timeout=5.0) as connection:
+                    pending = await read_pending(connection)
+            except Exception as error:
+                if not unavailable(error):
+                    raise
+                pending = []
+            self.last_progress_at = self._clock.now()
+            self._carried_out.intersection_update(command.id for command in pending)
+            for command in pending:
+                if command.id not in self._carried_out:
+                    self._carried_out.add(command.id)
+                    self._carry_out(command)
+            try:
+                async with asyncio.timeout(POLL_EVERY):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    def _carry_out(self, command: PendingCommand) -> None:
+        """The change and its answer are appended in one turn of the loop, so they are one transaction."""
+        reason = self._decide(command)
+        state = {CommandReason.EXPIRED: "expired", CommandReason.DONE: "done", CommandReason.ALREADY: "done"}
+        self._journal.append(
+            Commit(answers=(Answer(command.id, state.get(reason, "refused"), reason.value),))
+        )
+        logger.info("Command {} {} by {}: {}", command.name.value, command.task, command.actor, reason.value)
+
+    def _decide(self, command: PendingCommand) -> CommandReason:
+        if command.expired:
+            return CommandReason.EXPIRED
+        if command.task in self._disabled:
+            return CommandReason.DISABLED
+        if self._supervisor.find(command.task) is None:
+            return CommandReason.UNKNOWN_TASK
+        changed = self._supervisor.command(command.task, _event(command.name, command.actor))
+        return CommandReason.DONE if changed else CommandReason.ALREADY
+
+
+def _event(name: CommandName, by: str) -> PersonEvent:
+    match name:
+        case CommandName.RESTART:
+            return Restart(by)
+        case CommandName.PAUSE:
+            return Pause(by)
+        case CommandName.RESUME:
+            return Resume(by)
+        case CommandName.RUN_NOW:
+            return RunNow(by)
+        case _:
+            assert_never(name)

@@ -1,0 +1,64 @@
+"""Can the runner do its job? Judged from what its parts really did last. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+STALLED_AFTER = 30.0
+"""Seconds without progress after which a loop counts as stalled."""
+DEAF_AFTER = 180.0
+"""Seconds without a successful poll of Telegram after which the bot counts as deaf (a long poll takes 50)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vitals:
+    """Times are seconds since the epoch."""
+
+    now: float
+    database_up: bool
+    database_down_since: float | None
+    journal_written_at: float
+    dispatcher_at: float
+    commands_at: float
+    telegram_wanted: bool
+    telegram_problem: str | None
+    telegram_polled_at: float | None
+    chat_refuses: str | None
+    failing_parts: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Ready if there is no reason not to be."""
+
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def ready(self) -> bool:
+        return not self.reasons
+
+
+def judge(vitals: Vitals) -> Readiness:
+    """Every reason why the runner cannot do its job, in words."""
+    reasons: list[str] = []
+    now = vitals.now
+    if not vitals.database_up:
+        since = now - (vitals.database_down_since or now)
+        reasons.append(f"database: away for {since:.0f} s")
+    elif now - vitals.journal_written_at > STALLED_AFTER:
+        reasons.append(f"journal: nothing written for {now - vitals.journal_written_at:.0f} s")
+    if now - vitals.dispatcher_at > STALLED_AFTER and not vitals.telegram_wanted:
+        reasons.append(f"dispatcher: no progress for {now - vitals.dispatcher_at:.0f} s")
+    if now - vitals.commands_at > STALLED_AFTER:
+        reasons.append(f"commands: no progress for {now - vitals.commands_at:.0f} s")
+    if vitals.telegram_wanted:
+        if vitals.telegram_problem is not None:
+            reasons.append(f"telegram: {vitals.telegram_problem}")
+        elif vitals.telegram_polled_at is None:
+            reasons.append("telegram: not polled yet")
+        elif now - vitals.telegram_polled_at > DEAF_AFTER:
+            reasons.append(f"telegram: last polled {now - vitals.telegram_polled_at:.0f} s ago")
+        if vitals.chat_refuses is not None:
+            reasons.append(f"telegram chat: {vitals.chat_refuses}")
+    reasons.extend(f"{name}: {why}" for name, why in sorted(vitals.failing_parts.items()))
+    return Readiness(tuple(reasons))

@@ -1,0 +1,50 @@
+"""Beginning and end of the process: signals, and named cleanups in reverse order, each with a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+
+from loguru import logger
+
+CLEANUP_SECONDS = 30.0
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Cleanups:
+    """What has to be undone, last in first out. One that fails or hangs does not stop the others."""
+
+    def __init__(self) -> None:
+        self._stack: list[tuple[str, Callable[[], Awaitable[object]]]] = []
+
+    def add(self, name: str, undo: Callable[[], Awaitable[object]]) -> None:
+        self._stack.append((name, undo))
+
+    async def run(self) -> None:
+        """Undo everything, once."""
+        while self._stack:
+            name, undo = self._stack.pop()
+            try:
+                async with asyncio.timeout(CLEANUP_SECONDS):
+                    await undo()
+            except TimeoutError:
+                logger.error("Ending: {} took longer than {:.0f} s", name, CLEANUP_SECONDS)
+            except Exception as error:  # noqa: BLE001 -- the border: the other cleanups must run
+                logger.opt(exception=error).error("Ending: {} failed", name)
+
+
+def on_signals(stop: asyncio.Event) -> None:
+    """The first SIGTERM or SIGINT sets `stop`; a second one ends the process at once."""
+    loop = asyncio.get_running_loop()
+
+    def received(number: int) -> None:
+        if stop.is_set():
+            logger.critical("A second signal: ending at once")
+            os._exit(128 + number)
+        logger.info("{}: ending; a second signal ends at once", signal.Signals(number).name)
+        stop.set()
+
+    for number in SIGNALS:
+        loop.add_signal_handler(number, received, number)
