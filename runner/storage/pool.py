@@ -104,6 +104,15 @@ def unavailable(error: BaseException) -> bool:
             return False
 
 
+def refused(error: BaseException) -> bool:
+    """Are these very values impossible to store, now and for ever, whatever anybody does to the server?
+
+    Not the opposite of `unavailable`: a deadlock, a cancelled statement, a lost right, a changed password
+    are neither, and what was to be written is worth keeping.
+    """
+    return isinstance(error, _REFUSED)
+
+
 def connect_error_text(error: BaseException) -> str:
     """What is wrong and what would be right; it never holds a password or the address it came from."""
     for kinds, text in _CONNECT_ERRORS:
@@ -202,6 +211,14 @@ _AWAY = (
     asyncpg.InsufficientResourcesError,  # class 53: too many connections, disk full, out of memory
     asyncpg.ReadOnlySQLTransactionError,  # we are talking to a standby: a failover is under way
     asyncpg.PostgresIOError,
+)
+_REFUSED = (
+    asyncpg.DataError,  # class 22
+    asyncpg.IntegrityConstraintViolationError,  # class 23
+    asyncpg.ProgramLimitExceededError,  # class 54: a value too long for an index
+    ValueError,  # the driver's own DataError, and what cannot be encoded
+    TypeError,
+    OverflowError,
 )
 _CONNECT_ERRORS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((asyncpg.InvalidPasswordError,), "wrong user or password: correct database.url"),

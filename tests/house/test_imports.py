@@ -11,33 +11,34 @@ import pytest
 from tests.house.sources import ROOT
 
 LOADED = """
-import importlib, json, sys
-importlib.import_module(sys.argv[1])
+import importlib, json, pkgutil, sys
+module = importlib.import_module(sys.argv[1])
+if "below" in sys.argv:
+    for found in pkgutil.walk_packages(module.__path__, module.__name__ + "."):
+        if not found.name.endswith("__main__"):
+            importlib.import_module(found.name)
 print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 """
 
 
-def loaded_by(module: str) -> set[str]:
-    """Top-level packages that a fresh process has loaded after importing `module`; warnings are errors."""
-    result = subprocess.run(
-        [sys.executable, "-W", "error", "-c", LOADED, module], cwd=ROOT, capture_output=True, text=True
-    )
+def loaded_by(module: str, *options: str) -> set[str]:
+    """Top-level packages that a fresh process has loaded after importing `module`; warnings are errors.
+
+    With the option "below", after importing all modules below it as well.
+    """
+    command = [sys.executable, "-W", "error", "-c", LOADED, module, *options]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     return set(json.loads(result.stdout))
 
 
-ENTRIES = [
-    name
-    for name in ("runner", "runner.cli", "runner.app", "runner.web", "runner.checkers")
-    if (ROOT / f"{name.replace('.', '/')}.py").exists()
-    or (ROOT / name.replace(".", "/") / "__init__.py").exists()
-]
-"""Those that exist."""
-
-
-@pytest.mark.parametrize("module", ENTRIES)
+@pytest.mark.parametrize("module", ["runner", "runner.cli", "runner.app", "runner.web", "runner.checkers"])
 def test_nothing_that_supervises_or_commands_loads_aiogram_or_the_bot(module: str) -> None:
     assert not loaded_by(module) & {"aiogram", "bot"}
+
+
+def test_no_module_of_the_runner_loads_aiogram_or_the_bot_at_its_head() -> None:
+    assert not loaded_by("runner", "below") & {"aiogram", "bot"}
 
 
 def test_the_library_needs_neither_database_nor_telegram() -> None:

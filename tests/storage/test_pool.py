@@ -1,234 +1,28 @@
-"""Connections, and what their errors mean: every error here comes from a real server or a real socket."""
+"""Connections: mistakes that need a person, values that need replacing, and nothing secret in any words."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
 import asyncpg
 import pytest
 
-from runner.errors import DatabaseUnavailableError, StorageError
+from runner.errors import StorageError
 from runner.storage.pool import (
-    Connection,
     Pool,
     address,
     connect,
     connect_error_text,
     create_pool,
-    disconnect,
+    refused,
     storable,
     unavailable,
 )
 from tests.server import PostgresControl
-
-SECRET = "s3cr3t-pa55"
-
-
-@asynccontextmanager
-async def connected(dsn: str) -> AsyncIterator[Connection]:
-    connection = await connect(dsn)
-    try:
-        yield connection
-    finally:
-        await disconnect(connection)
-
-
-async def error_of(work: Callable[[], Awaitable[object]]) -> Exception:
-    """What it raises, be it at the call or at the wait: the driver does both."""
-    with pytest.raises(Exception) as caught:
-        async with asyncio.timeout(20):
-            await work()
-    return caught.value
-
-
-# --- away for now ---------------------------------------------------------------------------------
-
-
-async def test_a_terminated_backend_means_away_and_the_pool_mends_itself(database: str, pool: Pool) -> None:
-    async with connected(database) as other, pool.acquire() as connection:
-        await other.fetchval("SELECT pg_terminate_backend($1)", connection.get_server_pid())
-        assert unavailable(await error_of(lambda: connection.fetchval("SELECT 1")))
-        assert unavailable(await error_of(lambda: connection.fetchval("SELECT 1")))
-    assert await pool.fetchval("SELECT 1") == 1
-
-
-async def test_a_backend_terminated_at_any_moment_means_away(database: str) -> None:
-    # The driver has half a dozen ways of saying so, by how far the farewell had got.
-    pool = await create_pool(database, min_size=1, max_size=1)
-    async with connected(database) as other:
-        for attempt in range(200):
-            try:
-                async with pool.acquire() as connection:
-                    pid = connection.get_server_pid()
-                    killing = asyncio.create_task(other.fetchval("SELECT pg_terminate_backend($1)", pid))
-                    for _ in range(attempt % 12):
-                        await asyncio.sleep(0)
-                    while True:
-                        async with connection.transaction():
-                            await connection.fetchval("SELECT $1::int", attempt)
-            except (
-                OSError,
-                asyncpg.PostgresError,
-                asyncpg.InterfaceError,
-                asyncpg.InternalClientError,
-            ) as error:
-                assert unavailable(error), repr(error)  # noqa: PT017 -- of several kinds, at several places
-            await killing
-            assert await pool.fetchval("SELECT 1") == 1
-    pool.terminate()
-
-
-async def test_a_backend_terminated_in_a_statement_means_away(database: str) -> None:
-    async with connected(database) as other, connected(database) as connection:
-        work = asyncio.create_task(connection.execute("SELECT pg_sleep(60)"))
-        query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)'"
-        async with asyncio.timeout(10):
-            while not await other.fetch(query):
-                pass
-        assert unavailable(await error_of(lambda: work))
-
-
-@pytest.mark.parametrize("end", [PostgresControl.stop, PostgresControl.kill])
-async def test_a_server_that_ends_means_away_until_it_is_back(
-    postgres_control: PostgresControl, end: Callable[[PostgresControl], None]
-) -> None:
-    pool = await create_pool(postgres_control.dsn, min_size=2, max_size=2)
-    try:
-        async with pool.acquire() as held:
-            work = asyncio.create_task(held.execute("SELECT pg_sleep(60)"))
-            await asyncio.to_thread(end, postgres_control)
-            assert unavailable(await error_of(lambda: work))
-        assert unavailable(await error_of(lambda: pool.fetchval("SELECT 1")))
-        refused = await error_of(lambda: connect(postgres_control.dsn))
-        assert isinstance(refused, DatabaseUnavailableError)
-        assert "is it running" in str(refused) or "is the server running" in str(refused)
-        await asyncio.to_thread(postgres_control.start)
-        assert await pool.fetchval("SELECT 1") == 1
-    finally:
-        pool.terminate()
-
-
-async def test_a_transaction_cut_by_a_restart_means_away(postgres_control: PostgresControl) -> None:
-    async with connected(postgres_control.dsn) as connection:
-        transaction = connection.transaction()
-        await transaction.start()
-        await connection.execute("CREATE TABLE dozor.scratch (id int)")
-        await asyncio.to_thread(postgres_control.restart)
-        assert unavailable(await error_of(lambda: connection.execute("SELECT 1")))
-        assert unavailable(await error_of(lambda: transaction.commit()))
-
-
-async def test_a_frozen_server_means_away_within_the_time_outs(postgres_control: PostgresControl) -> None:
-    pool = await create_pool(postgres_control.dsn, min_size=1, max_size=1, timeout=0.3, command_timeout=0.3)
-    try:
-        postgres_control.freeze()
-        assert unavailable(await error_of(lambda: pool.fetchval("SELECT 1")))
-        refused = await error_of(lambda: connect(postgres_control.dsn, timeout=0.3))
-        assert isinstance(refused, DatabaseUnavailableError)
-        assert "no answer in time" in str(refused)
-        postgres_control.thaw()
-        assert await pool.fetchval("SELECT 1", timeout=10) == 1
-    finally:
-        pool.terminate()
-
-
-async def test_a_server_that_is_shutting_down_means_away(postgres_control: PostgresControl) -> None:
-    # A smart shutdown waits for the one client left, and turns new ones away (57P03).
-    async with connected(postgres_control.dsn):
-        postgres_control.shut_down_slowly()
-        while True:
-            try:
-                await disconnect(await connect(postgres_control.dsn))
-            except StorageError as error:
-                refused = error
-                break
-    assert isinstance(refused, DatabaseUnavailableError)
-    assert "starting up or shutting down" in str(refused)
-
-
-async def test_too_many_connections_mean_away(postgres_control: PostgresControl) -> None:
-    async with connected(postgres_control.dsn) as connection:
-        await connection.execute("ALTER SYSTEM SET max_connections = 5")
-    await asyncio.to_thread(postgres_control.restart)
-    held = []
-    try:
-        while True:
-            held.append(await connect(postgres_control.dsn))
-    except StorageError as error:
-        refused = error
-    finally:
-        for connection in held:
-            await disconnect(connection)
-    assert isinstance(refused, DatabaseUnavailableError)
-    assert "max_connections" in str(refused)
-
-
-async def test_a_read_only_server_means_away(database: str) -> None:
-    async with connected(database) as connection:
-        await connection.execute("SET default_transaction_read_only = on")
-        assert unavailable(await error_of(lambda: connection.execute("CREATE TABLE dozor.scratch (id int)")))
-
-
-async def test_nobody_listening_means_away() -> None:
-    with socket.socket() as taken:  # bound and not listening: nobody else gets this port meanwhile
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-        refused = await error_of(lambda: connect(f"postgresql://user:{SECRET}@127.0.0.1:{port}/db"))
-    assert isinstance(refused, DatabaseUnavailableError)
-    assert f"127.0.0.1:{port}" in str(refused)
-    assert "nobody listens" in str(refused)
-
-
-async def test_a_host_without_an_address_means_away() -> None:
-    refused = await error_of(lambda: connect(f"postgresql://user:{SECRET}@no-such-host.invalid/db"))
-    assert isinstance(refused, DatabaseUnavailableError)
-    assert "no-such-host.invalid:5432" in str(refused)
-
-
-@pytest.mark.parametrize("greeting", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"N"])
-async def test_a_server_that_hangs_up_or_talks_nonsense_is_refused_in_words(greeting: bytes) -> None:
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(8)
-        writer.write(greeting)
-        writer.close()
-
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
-        refused = await error_of(lambda: connect(f"postgresql://user:{SECRET}@127.0.0.1:{port}/db"))
-    assert isinstance(refused, StorageError)
-    assert SECRET not in str(refused)
-
-
-async def test_a_server_that_accepts_and_says_nothing_means_away() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        refused = await error_of(
-            lambda: connect(f"postgresql://user:{SECRET}@127.0.0.1:{port}/db", timeout=0.2)
-        )
-    assert isinstance(refused, DatabaseUnavailableError)
-
-
-async def test_a_pool_can_be_made_while_the_server_is_away(postgres_control: PostgresControl) -> None:
-    await asyncio.to_thread(postgres_control.stop)
-    with pytest.raises(DatabaseUnavailableError):
-        await create_pool(postgres_control.dsn, min_size=1)
-    pool = await create_pool(postgres_control.dsn, min_size=0)
-    try:
-        # What a pool raises later is told apart the same way, and may be our own error already.
-        assert unavailable(await error_of(lambda: pool.fetchval("SELECT 1")))
-        await asyncio.to_thread(postgres_control.start)
-        assert await pool.fetchval("SELECT 1") == 1
-    finally:
-        pool.terminate()
-
-
-# --- wrong until a person acts --------------------------------------------------------------------
+from tests.storage.asking import SECRET, connected, error_of
 
 
 async def test_a_wrong_password_a_missing_user_or_database_need_a_person(
@@ -247,10 +41,10 @@ async def test_a_wrong_password_a_missing_user_or_database_need_a_person(
         f"postgresql://clerk:right@{at.replace('/postgres?', '/closed?')}": "lacks a right",
     }
     for dsn, expected in cases.items():
-        refused = await error_of(partial(connect, dsn))
-        assert type(refused) is StorageError, dsn
-        assert expected in str(refused)
-        assert SECRET not in str(refused)
+        told = await error_of(partial(connect, dsn))
+        assert type(told) is StorageError, dsn
+        assert expected in str(told)
+        assert SECRET not in str(told)
     async with connected(f"postgresql://clerk:right@{at}") as clerk:
         assert not unavailable(await error_of(lambda: clerk.execute("CREATE TABLE dozor.scratch (id int)")))
 
@@ -277,15 +71,15 @@ async def test_an_unusable_address_never_shows_its_password(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     for make in (connect, create_pool):
-        refused = await error_of(partial(make, dsn, timeout=2))
-        assert isinstance(refused, StorageError)
-        shown = [str(refused), repr(refused)]
-        link: BaseException | None = refused
+        told = await error_of(partial(make, dsn, timeout=2))
+        assert isinstance(told, StorageError)
+        shown = [str(told), repr(told)]
+        link: BaseException | None = told
         while link is not None:  # what a traceback would print
             shown.append(str(link))
             link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
         assert SECRET not in " ".join(shown) + caplog.text
-        assert "\n" not in str(refused)
+        assert "\n" not in str(told)
 
 
 @pytest.mark.parametrize(
@@ -303,6 +97,51 @@ async def test_mistakes_of_ours_do_not_mean_away(pool: Pool, statement: str) -> 
     assert not unavailable(await error_of(lambda: pool.execute(statement)))
 
 
+@pytest.mark.parametrize(
+    ("statement", "value", "expected"),
+    [
+        ("SELECT $1::text", "a\0b", True),
+        ("SELECT $1::text", "\ud83e", True),
+        ("SELECT $1::text", 17, True),
+        ("SELECT $1::int", 2**40, True),
+        ("SELECT $1::text::int", "x", True),
+        ("SELECT $1::jsonb", float("nan"), True),
+        ("SELECT $1::jsonb", object(), True),
+        ("INSERT INTO dozor.tasks (name, state, updated_at) VALUES ('a', $1, now())", "dreaming", True),
+        ("INSERT INTO dozor.tasks (name, state, updated_at) VALUES ('a', 'held', $1)", None, True),
+        ("WITH x AS (SELECT $1::text) SELECT nothing FROM nowhere", "", False),
+    ],
+)
+async def test_values_that_can_never_be_stored_are_told_from_troubles_that_may_pass(
+    pool: Pool, statement: str, value: object, expected: bool
+) -> None:
+    error = await error_of(lambda: pool.fetch(statement, value))
+    assert refused(error) is expected
+    assert not unavailable(error)
+
+
+async def test_a_cancelled_statement_is_neither_away_nor_refused(pool: Pool) -> None:
+    async with pool.acquire() as connection:
+        await connection.execute("SET statement_timeout = 10")
+        error = await error_of(lambda: connection.execute("SELECT pg_sleep(60)"))
+    assert not refused(error)
+    assert not unavailable(error)
+
+
+async def test_an_index_entry_that_is_too_long_can_never_be_stored(pool: Pool) -> None:
+    name = "".join(chr(0x4E00 + i * 7919 % 20000) for i in range(6000))
+    statement = "INSERT INTO dozor.tasks (name, state, updated_at) VALUES ($1, 'held', now())"
+    assert refused(await error_of(lambda: pool.execute(statement, name)))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [TimeoutError(), StorageError("wrong password"), asyncpg.DeadlockDetectedError("x"), KeyError("x")],
+)
+def test_troubles_that_may_pass_refuse_no_values(error: Exception) -> None:
+    assert not refused(error)
+
+
 async def test_misuse_of_a_connection_does_not_mean_away(database: str, pool: Pool) -> None:
     async with connected(database) as connection:
         sleeping = asyncio.create_task(connection.execute("SELECT pg_sleep(60)"))
@@ -316,9 +155,6 @@ async def test_misuse_of_a_connection_does_not_mean_away(database: str, pool: Po
 @pytest.mark.parametrize("error", [KeyError("x"), asyncio.CancelledError(), SystemExit(), PermissionError()])
 def test_other_errors_do_not_mean_away(error: BaseException) -> None:
     assert not unavailable(error)
-
-
-# --- the rest -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
