@@ -22,30 +22,33 @@ BACKLOG: Final = (
 )
 SET_ASIDE: Final = "UPDATE market.auctions SET state = 'quarantined' WHERE id = $1"
 
-# One row a held bid (one with nulls for an auction without any). `agrees` is true when the best of all bids
-# is held, none has been paid or released yet, and each held one is what the ledger set aside for it.
+# One row a bid: the best alone of an open auction, where no other is held, all of a sealed one, nulls when
+# there is none. `agrees` when the best is held, none was paid or lost, and each held one is what the ledger
+# set aside for it.
 RANKED: Final = """
 SELECT a.id AS auction_id, a.currency, a.fee_bps, a.reserve_price, seller.id AS seller_account,
-       b.id AS bid_id, b.amount, held.id AS held_account, free.id AS free_account,
-       row_number() OVER (PARTITION BY a.id ORDER BY b.amount DESC, b.placed_at, b.id) AS place,
-       bool_and((seller.id IS NOT NULL AND seen.closed = 0 AND seen.best IS NOT DISTINCT FROM seen.best_held
-                 AND (b.id IS NULL OR hold.amount = b.amount AND free.id IS NOT NULL)) IS TRUE)
-           OVER (PARTITION BY a.id) AS agrees
+       b.id AS bid_id, b.amount, b.state AS bid_state, held.id AS held_account, free.id AS free_account,
+       row_number() OVER ranking AS place,
+       bool_and((seller.id IS NOT NULL
+                 AND (b.id IS NULL OR b.state = 'outbid'
+                      OR b.state = 'held' AND hold.amount = b.amount AND free.id IS NOT NULL)
+                ) IS TRUE) OVER whole
+       AND first_value(b.state) OVER ranking IS DISTINCT FROM 'outbid' AS agrees
   FROM market.auctions a
- CROSS JOIN LATERAL (
-        SELECT max(amount) AS best, max(amount) FILTER (WHERE state = 'held') AS best_held,
-               count(*) FILTER (WHERE state IN ('won', 'lost')) AS closed
-          FROM market.bids WHERE auction_id = a.id) AS seen
   LEFT JOIN market.accounts seller
     ON seller.user_id = a.seller_id AND seller.kind = 'available' AND seller.currency = a.currency
-  LEFT JOIN market.bids b ON b.auction_id = a.id AND b.state = 'held'
+  LEFT JOIN LATERAL (
+        SELECT * FROM market.bids WHERE auction_id = a.id ORDER BY amount DESC, placed_at, id
+         LIMIT CASE WHEN a.sealed THEN NULL ELSE 1 END) b ON true
   LEFT JOIN market.accounts held
     ON held.user_id = b.bidder_id AND held.kind = 'held' AND held.currency = a.currency
   LEFT JOIN market.accounts free
     ON free.user_id = b.bidder_id AND free.kind = 'available' AND free.currency = a.currency
   LEFT JOIN market.postings hold  -- + 0: by the movement, never by an account with a million postings
     ON hold.movement_id = b.hold_movement_id AND hold.account_id + 0 = held.id
- WHERE a.id = ANY($1)"""
+ WHERE a.id = ANY($1)
+WINDOW ranking AS (PARTITION BY a.id ORDER BY b.amount DESC, b.placed_at, b.id),
+       whole AS (PARTITION BY a.id)"""
 
 SETTLE: Final = f"""
 WITH ranked AS MATERIALIZED (
@@ -57,7 +60,7 @@ WITH ranked AS MATERIALIZED (
           FROM ranked r
           JOIN market.accounts house
             ON house.user_id IS NULL AND house.kind = 'house' AND house.currency = r.currency
-         WHERE r.bid_id IS NOT NULL),
+         WHERE r.bid_state = 'held'),
      movement AS (
         INSERT INTO market.movements (id, reference)
         SELECT movement_id, CASE WHEN wins THEN 'auction:' || auction_id || ':settled'
@@ -69,7 +72,7 @@ WITH ranked AS MATERIALIZED (
                (held_account, -step.amount),
                (CASE WHEN wins THEN seller_account ELSE free_account END, step.amount - fee),
                (house_account, fee)) AS side (account_id, amount)
-         WHERE side.amount <> 0),
+         WHERE side.amount <> 0 ORDER BY side.account_id),
      bid AS (
         UPDATE market.bids b SET state = CASE WHEN step.wins THEN 'won' ELSE 'lost' END
           FROM step WHERE b.id = step.bid_id)
@@ -81,7 +84,9 @@ RETURNING a.id"""  # noqa: S608 -- put together from the constant above
 
 # Every join is a handful of index probes a row. A plan that hashes whole tables is fast while they are small
 # and slow for ever after; the planner, which does not know how long the list of ids is, must not choose it.
-BY_INDEX: Final = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off"
+BY_INDEX: Final = (
+    "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off"
+)
 
 DIAGNOSE: Final = """
 SELECT a.id,
@@ -122,9 +127,9 @@ AUCTIONS: Final = Queue(
 
 
 async def check_auctions(
-    ctx: CheckerContext, *, batch: int = 2000, behind_after: float | None = 900.0
+    ctx: CheckerContext, *, batch: int = 5000, workers: int = 2, behind_after: float | None = 900.0
 ) -> None:
     """Settle every auction that has ended. `behind_after`: seconds one may wait before people are alerted."""
-    settled = await drain(ctx, AUCTIONS, batch=batch, behind_after=behind_after)
+    settled = await drain(ctx, AUCTIONS, batch=batch, workers=workers, behind_after=behind_after)
     if settled:
         ctx.log.info("auctions closed: {}", settled)

@@ -238,6 +238,36 @@ async def test_a_settled_auction_reopened_by_hand_is_not_paid_twice(pool: Pool) 
         assert await connection.fetchval("SELECT sum(balance) FROM market.accounts") == 0
 
 
+async def test_losers_of_a_sealed_auction_are_released_and_below_the_reserve_everybody_is(pool: Pool) -> None:
+    async with pool.acquire() as connection:
+        people = [await rich_user(connection, name, 1000) for name in ("seller", "ann", "bob", "eve")]
+        sold = await create_auction(connection, people[0], "TON", LATER, sealed=True, fee_bps=1000)
+        unsold = await create_auction(connection, people[0], "TON", LATER, sealed=True, reserve_price=400)
+        for auction in (sold, unsold):
+            for person, amount in zip(people[1:], (100, 300, 200), strict=True):
+                await place_bid(connection, auction, person, amount)
+        await place_bid(connection, sold, people[1], 250)  # replaces their own 100
+        await connection.execute("UPDATE market.auctions SET ends_at = now()")
+        await check_auctions(StageContext(pool))
+        assert await bid_states(connection, sold) == ["outbid", "won", "lost", "lost"]
+        assert await bid_states(connection, unsold) == ["lost"] * 3
+        assert [(await purse(connection, person))["available"] for person in people] == [
+            1270,
+            1000,
+            700,
+            1000,
+        ]
+        assert await audit(connection) == []
+
+
+async def test_an_auction_cannot_be_unsealed(pool: Pool) -> None:
+    async with pool.acquire() as connection:
+        seller = await rich_user(connection, "seller", 0)
+        auction = await create_auction(connection, seller, "TON", LATER, sealed=True)
+        with pytest.raises(asyncpg.IntegrityConstraintViolationError):
+            await connection.execute("UPDATE market.auctions SET sealed = false WHERE id = $1", auction)
+
+
 async def test_the_fee_is_rounded_down_and_never_overflows(pool: Pool) -> None:
     async with pool.acquire() as connection:
         for amount, bps in [
@@ -260,7 +290,7 @@ async def test_a_stopping_runner_finishes_its_batch_and_leaves_the_rest(pool: Po
             await create_auction(connection, seller, "TON", datetime.now(UTC) - timedelta(hours=1))
     context = StageContext(pool)
     context.progress = lambda done, total=None: context.stopping.set()  # type: ignore[method-assign]
-    await check_auctions(context, batch=4)
+    await check_auctions(context, batch=4, workers=1)
     assert await pool.fetchval("SELECT count(*) FROM market.auctions WHERE state = 'open'") == 6
 
 

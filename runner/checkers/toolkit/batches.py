@@ -8,9 +8,9 @@ inside the same transaction, set aside with the reason, and the rest of the batc
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import asyncpg
 
@@ -61,38 +61,76 @@ class Queue:
 
 
 async def drain(
-    ctx: CheckerContext, queue: Queue, *, batch: int = 2000, behind_after: float | None = None
+    ctx: CheckerContext,
+    queue: Queue,
+    *,
+    batch: int = 2000,
+    workers: int = 1,
+    behind_after: float | None = None,
 ) -> int:
     """Process what is due until nothing is left, or until the runner wants to stop. Returns how many items.
 
+    `workers`: batches at a time, each on its own connection, while there is work for them.
     `behind_after`: seconds an item may wait before people hear of it. Raises what PostgreSQL raises when it
     is not about a row, and StuckQueueError.
     """
     start = await measure(ctx, queue)
     await report_backlog(ctx, queue.name, start, behind_after)
-    loop = asyncio.get_running_loop()
-    measured_at = loop.time()
-    done = 0
-    before: Sequence[int] = ()
-    while start.size and not ctx.stopping.is_set():
-        ids = await take_batch(ctx, queue, batch)
-        if not ids:
-            break
-        if ids == before:
-            raise StuckQueueError(
-                f"{queue.name}: the same {len(ids)} items were claimed twice; process must move them on"
-            )
-        before = ids
-        done += len(ids)
-        ctx.heartbeat()
-        ctx.progress(done, max(done, start.size))
-        if loop.time() - measured_at > MEASURE_EVERY:
-            await report_backlog(ctx, queue.name, await measure(ctx, queue), behind_after)
-            measured_at = loop.time()
+    run = Drain(ctx, queue, batch, behind_after, start.size)
+    await together([run.work() for _ in range(min(workers, -(-start.size // batch)))])
     await announce(ctx, queue.name)
-    if done:
+    if run.done:
         await report_backlog(ctx, queue.name, await measure(ctx, queue), behind_after)
-    return done
+    return run.done
+
+
+class Drain:
+    """One run over a queue, shared by its workers."""
+
+    def __init__(
+        self, ctx: CheckerContext, queue: Queue, batch: int, behind_after: float | None, size: int
+    ) -> None:
+        self._ctx = ctx
+        self._queue = queue
+        self._batch = batch
+        self._behind_after = behind_after
+        self._size = size
+        self._measured_at = asyncio.get_running_loop().time()
+        self.done = 0
+
+    async def work(self) -> None:
+        """Batch after batch until nothing is left to claim."""
+        before: Sequence[int] = ()
+        while not self._ctx.stopping.is_set():
+            ids = await take_batch(self._ctx, self._queue, self._batch)
+            if not ids:
+                return
+            if ids == before:
+                raise StuckQueueError(
+                    f"{self._queue.name}: the same {len(ids)} items came twice; process must move them on"
+                )
+            before = ids
+            self.done += len(ids)
+            self._ctx.heartbeat()
+            self._ctx.progress(self.done, max(self.done, self._size))
+            await self._measure_now_and_then()
+
+    async def _measure_now_and_then(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._measured_at > MEASURE_EVERY:
+            self._measured_at = now
+            backlog = await measure(self._ctx, self._queue)
+            await report_backlog(self._ctx, self._queue.name, backlog, self._behind_after)
+
+
+async def together(works: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """Run them side by side; the first error ends the others and is raised as itself."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for work in works:
+                group.create_task(work)
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
 
 
 async def measure(ctx: CheckerContext, queue: Queue) -> Backlog:

@@ -57,6 +57,16 @@ COMMENT ON COLUMN market.bids.placed_at IS 'By the database''s clock, once the a
 COMMENT ON COLUMN market.bids.state IS 'held: its money is set aside; outbid: released by a higher bid; won: paid; lost: released at the end.';
 COMMENT ON COLUMN market.bids.hold_movement_id IS 'The movement that set the money aside: what settlement checks the row against.';
 
+CREATE FUNCTION market.refuse_unsealing() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'auction %: sealed is for good, its bids depend on it', OLD.id
+        USING ERRCODE = 'integrity_constraint_violation';
+END $$;
+COMMENT ON FUNCTION market.refuse_unsealing() IS
+    'In an open auction only the best bid is held, and settlement relies on it.';
+CREATE TRIGGER refuse_unsealing BEFORE UPDATE OF sealed ON market.auctions
+    FOR EACH ROW WHEN (OLD.sealed <> NEW.sealed) EXECUTE FUNCTION market.refuse_unsealing();
+
 CREATE VIEW market.holds AS
 SELECT held.id AS account_id, sum(b.amount) AS total
   FROM market.bids b
