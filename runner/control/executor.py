@@ -52,7 +52,7 @@ class CommandExecutor:
             self.last_progress_at = self._clock.now()
             self._carried_out.intersection_update(command.id for command in pending)
             for command in pending:
-                if command.id not in self._carried_out:
+                if command.id not in self._carried_out and not self._supervisor.closing:
                     self._carried_out.add(command.id)
                     self._carry_out(command)
             try:

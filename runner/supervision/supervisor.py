@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from heapq import heappop, heappush
 from itertools import islice
 from typing import Protocol, assert_never
 
 from loguru import logger
 
 from runner.clock import SteadyClock
-from runner.config.tasks import Every, Isolation
+from runner.config.tasks import Every
 from runner.storage.journal import Checkpoint
 from runner.storage.pool import Pool
-from runner.storage.runs import RunRow
-from runner.storage.tasks import CheckpointRow, TaskRow
+from runner.supervision.checkpoint import CHECKPOINT_ROWS, collect
 from runner.supervision.context import Context
 from runner.supervision.events import (
     START_RUN,
@@ -37,19 +35,16 @@ from runner.supervision.events import (
     Succeeded,
     TimeOut,
 )
+from runner.supervision.execution import IsOutage, carry_out, never_an_outage
 from runner.supervision.failure import describe
 from runner.supervision.lines import SupervisionLog
 from runner.supervision.machine import restore, step
 from runner.supervision.reports import RunReports
-from runner.supervision.run import Run, StopReason, call_in_thread
+from runner.supervision.run import Run, StopReason
 from runner.supervision.spec import TaskSpec
 from runner.supervision.state import State, TaskState
-from runner.supervision.supervised import STRETCH_SECONDS, Stretch, Supervised, run_id
-
-CHECKPOINT_ROWS = 1_000
-"""Tasks in one checkpoint: taking more at once would make runs late."""
-SLACK = 0.002
-"""Seconds: runs due within it are started in one go, so that 10,000 tasks don't cost 10,000 wake-ups."""
+from runner.supervision.supervised import Supervised, run_id
+from runner.supervision.timetable import Timetable
 
 _DUE = Due()
 _SUCCEEDED = Succeeded()
@@ -87,14 +82,6 @@ class Observer(Protocol):
     def checker_alert(self, task: Supervised, text: str, severity: str) -> None: ...
 
 
-IsOutage = Callable[[BaseException, float, bool], Awaitable[bool]]
-"""(error, run started at, the run used ctx.db) -> whether the run failed because our database was away."""
-
-
-async def _never_an_outage(error: BaseException, started_at: float, used_database: bool) -> bool:
-    return False
-
-
 class Supervisor:
     """Supervises tasks on the running loop. `generation` makes run ids unique; `grace` in seconds."""
 
@@ -108,7 +95,7 @@ class Supervisor:
         generation: int = 0,
         stored: Mapping[str, TaskState] | None = None,
         pool: Pool | None = None,
-        is_outage: IsOutage = _never_an_outage,
+        is_outage: IsOutage = never_an_outage,
         redact: Callable[[str], str] = str,
         grace: float = 10.0,
     ) -> None:
@@ -122,16 +109,13 @@ class Supervisor:
         self._generation = generation
         self._luck = random.Random()  # noqa: S311 -- spreads load, guards nothing
         self._number = 0
-        self._heap: list[tuple[float, int]] = []
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
-        self._closing = False
+        self._timetable = Timetable(clock, self._due)
+        self.closing = False
+        """No new runs: the end has begun."""
         self._tasks: list[Supervised] = []
         self._by_name: dict[str, Supervised] = {}
         self._dirty: dict[Supervised, None] = {}
         # Tasks whose state the database does not have yet, the longest waiting first.
-        self.last_tick_at = clock.now()
-        """When the control loop last looked at its tasks; seconds since the epoch."""
         specs = list(specs)
         now = clock.now()
         stored = stored or {}
@@ -149,19 +133,25 @@ class Supervisor:
     def find(self, name: str) -> Supervised | None:
         return self._by_name.get(name)
 
+    @property
+    def last_tick_at(self) -> float:
+        """When the control loop last looked at its tasks; seconds since the epoch."""
+        return self._timetable.last_tick_at
+
     def start(self) -> None:
         """Begin to supervise, on the running loop."""
         self._loop = asyncio.get_running_loop()
         for task in self._tasks:
-            self._plan(task)
-        self._arm()
+            if task.state.next_at is not None:
+                self._timetable.plan(task.state.next_at, task.index)
+        self._timetable.start()
 
     def command(self, name: str, event: PersonEvent) -> bool:
         """A person's wish for the task `name` (KeyError if there is none); whether it changed anything."""
         task = self._by_name[name]
         before = task.state
         self._apply(task, event, self._clock.now())
-        self._arm()
+        self._timetable.arm()
         return task.state is not before
 
     def dependency_changed(self, *, up: bool) -> None:
@@ -174,16 +164,15 @@ class Supervisor:
         else:
             for task in self._tasks:
                 self._apply(task, DependencyDown(), now)
-        self._arm()
+        self._timetable.arm()
 
     async def stop(self) -> tuple[str, ...]:
         """No new runs; ask those in progress to end, cancel them after the grace period.
 
         The names of tasks whose run would not end.
         """
-        self._closing = True
-        if self._timer is not None:
-            self._timer.cancel()
+        self.closing = True
+        self._timetable.stop()
         running = [task for task in self._tasks if task.run is not None]
         for task in running:
             if task.run is not None:
@@ -193,6 +182,7 @@ class Supervisor:
             if task.run is not None:
                 self._cancel(task, task.run, StopReason.ASKED)
         await self._ended(running, min(self._grace, 5.0))
+        self._dirty.update((task, None) for task in self._tasks if task.stretch is not None)
         return tuple(task.spec.name for task in running if task.run is not None)
 
     def mark_dirty(self, task: Supervised) -> None:
@@ -202,23 +192,10 @@ class Supervisor:
     def take_checkpoint(self, limit: int = CHECKPOINT_ROWS) -> Checkpoint:
         """What has changed since the last one, of `limit` tasks; it counts as written from now on."""
         taken = list(islice(self._dirty, limit))
-        now = self._clock.now()
-        hot: list[CheckpointRow] = []
-        full: list[TaskRow] = []
-        history: list[RunRow] = []
         for task in taken:
             del self._dirty[task]
-            if task.progress is None and task.backlog is None and task.state.past is task.written_past:
-                hot.append(task.hot_row())
-            else:
-                task.written_past = task.state.past
-                full.append(task.row())
-            stretch = task.stretch
-            if stretch is not None and (self._closing or _stretch_is_over(task, stretch, now)):
-                row = task.take_stretch(self._generation)
-                assert row is not None
-                history.append(row)
-        return Checkpoint(hot, full, history, more=bool(self._dirty))
+        now = self._clock.now()
+        return collect(taken, self._generation, now, last=self.closing, more=bool(self._dirty))
 
     async def _ended(self, tasks: list[Supervised], seconds: float) -> None:
         waiting = [task.run.task for task in tasks if task.run is not None and task.run.task is not None]
@@ -227,46 +204,22 @@ class Supervisor:
 
     # -- time
 
-    def _plan(self, task: Supervised) -> None:
-        at = task.state.next_at
-        if at is not None:
-            heappush(self._heap, (at, task.index))
-
-    def _arm(self) -> None:
-        if self._closing or not self._heap:
-            return
-        at = self._heap[0][0]
-        if self._timer is not None:
-            if self._timer_at <= at:
-                return
-            self._timer.cancel()
-        self._timer_at = at
-        self._timer = self._loop.call_at(self._clock.to_loop(at), self._tick)
-
-    def _tick(self) -> None:
-        self._timer = None
-        if self._closing:
-            return
-        heap, tasks = self._heap, self._tasks
-        self.last_tick_at = now = self._clock.now()
-        horizon = now + SLACK
-        while heap and heap[0][0] <= horizon:
-            at, index = heappop(heap)
-            task = tasks[index]
-            if task.state.next_at != at:
-                continue  # planned anew meanwhile
-            try:
-                self._apply(task, _DUE, max(now, at))
-            except Exception:  # noqa: BLE001 -- the supervision border: one task's trouble is not the others'
-                self._look_again_later(task)
-        self._arm()
+    def _due(self, index: int, at: float, now: float) -> None:
+        task = self._tasks[index]
+        if task.state.next_at != at:
+            return  # planned anew meanwhile
+        try:
+            self._apply(task, _DUE, max(now, at))
+        except Exception:  # noqa: BLE001 -- the supervision border: one task's trouble is not the others'
+            self._look_again_later(task)
 
     def _look_again_later(self, task: Supervised) -> None:
         """A defect of our own must not leave a task without a next step."""
         name = task.spec.name
         logger.bind(task=name).exception("Supervisor: task {} could not be handled; again in 60 s", name)
-        task.state = task.state._replace(next_at=self._clock.now() + 60.0)
-        self._plan(task)
+        at = self._clock.now() + 60.0
+        task.state = task.state._replace(next_at=at)
+        self._timetable.plan(at, task.index)
 
     # -- decisions and effects
 
@@ -278,9 +231,12 @@ class Supervisor:
         task.state = after
         self._dirty[task] = None
         if after.next_at is not None and (after.next_at != before.next_at or event is _DUE):
-            heappush(self._heap, (after.next_at, task.index))
+            self._timetable.plan(after.next_at, task.index)
         if effects is START_RUN:
-            self._start_run(task, now)
+            if self.closing:  # a run that was to start anew: the next runner does it
+                task.state = after._replace(state=State.WAITING, running_since=None)
+            else:
+                self._start_run(task, now)
         else:
             for effect in effects:
                 self._perform(task, effect, now)
@@ -315,44 +271,25 @@ class Supervisor:
         if not task.announced:
             task.announced = True
             self._log.starting(task.spec.name)
+        work = carry_out(
+            task.spec,
+            run,
+            lambda: self._context(task, run),
+            self._is_outage,
+            lambda error, outage: self._run_ended(task, run, error, outage=outage),
+        )
         # Not loop.create_task: the same thing a microsecond dearer, ten thousand times a second.
-        run.task = asyncio.Task(self._carry_out(task, run), loop=self._loop)
+        run.task = asyncio.Task(work, loop=self._loop)
+
+    def _context(self, task: Supervised, run: Run) -> Context:
+        reports = RunReports(self._loop, self, task, run)
+        return Context(task.spec.name, run_id(self._generation, run.number), run, reports, self._pool)
 
     def _cancel(self, task: Supervised, run: Run, reason: StopReason) -> None:
         run.cancel(reason)
         if run.task is not None:
             # A coroutine cancelled before its first step never runs: then nobody else would end the run.
             run.task.add_done_callback(lambda _: self._run_ended(task, run, asyncio.CancelledError()))
-
-    async def _carry_out(self, task: Supervised, run: Run) -> None:
-        error: BaseException | None = None
-        outage = False
-        try:
-            spec = task.spec
-            if spec.isolation is Isolation.INLINE:
-                if spec.takes_context:
-                    await spec.function(ctx=self._context(task, run), **spec.args)
-                elif spec.args:
-                    await spec.function(**spec.args)
-                else:
-                    await spec.function()
-            else:
-                context = {"ctx": self._context(task, run)} if spec.takes_context else {}
-                await call_in_thread(spec.function, {**spec.args, **context})
-        except GeneratorExit:
-            raise
-        except BaseException as caught:  # noqa: BLE001 -- the supervision border: recorded by _run_ended
-            error = caught
-            if not (isinstance(caught, asyncio.CancelledError) and run.reason is not None):
-                outage = await self._is_outage(caught, run.started_at, run.used_database)
-        try:
-            self._run_ended(task, run, error, outage=outage)
-        except Exception:  # noqa: BLE001 -- the supervision border: as in _tick
-            self._look_again_later(task)
-
-    def _context(self, task: Supervised, run: Run) -> Context:
-        reports = RunReports(self._loop, self, task, run)
-        return Context(task.spec.name, run_id(self._generation, run.number), run, reports, self._pool)
 
     def _run_ended(
         self, task: Supervised, run: Run, error: BaseException | None, *, outage: bool = False
@@ -363,24 +300,33 @@ class Supervisor:
         if run.cancelling is not None:
             run.cancelling.cancel()
         task.run = None
-        now = self._clock.now()
-        if error is None and run.reason is not StopReason.TIMED_OUT:
-            seconds = now - run.started_at
-            healthy = task.state.state is State.RUNNING and task.state.past.failing_since is None
-            if healthy and not task.state.again:
-                task.state, _ = step(task.spec.policy, task.state, _SUCCEEDED, now)
-                self._plan(task)
-                self._dirty[task] = None
+        try:
+            if error is None and run.reason is not StopReason.TIMED_OUT:
+                self._succeeded(task, run, self._clock.now())
             else:
-                self._apply(task, _SUCCEEDED, now, EndedRun(run.number, run.started_at, run.attempt))
-            if task.spec.policy.continuous:
-                task.announced = False
-            task.add_success(run.number, run.started_at, now, urgent=not healthy)
-            self._observer.succeeded(task, seconds, run.started_at - run.due_at)
-        else:
-            self._failed(task, run, error, now, outage=outage)
+                self._failed(task, run, error, self._clock.now(), outage=outage)
+        except Exception:  # noqa: BLE001 -- the supervision border: as in _due
+            self._look_again_later(task)
         # A task that starts anew at once was planned inside; everything else waits for the timer.
-        self._arm()
+        self._timetable.arm()
+
+    def _succeeded(self, task: Supervised, run: Run, now: float) -> None:
+        healthy = (
+            task.state.state is State.RUNNING
+            and task.state.past.failing_since is None
+            and not task.state.again
+        )
+        if healthy:
+            task.state, _ = step(task.spec.policy, task.state, _SUCCEEDED, now)
+            if task.state.next_at is not None:
+                self._timetable.plan(task.state.next_at, task.index)
+            self._dirty[task] = None
+        else:
+            self._apply(task, _SUCCEEDED, now, EndedRun(run.number, run.started_at, run.attempt))
+        if task.spec.policy.continuous:
+            task.announced = False
+        task.add_success(run.number, run.started_at, now, urgent=not healthy)
+        self._observer.succeeded(task, now - run.started_at, run.started_at - run.due_at)
 
     def _failed(
         self, task: Supervised, run: Run, error: BaseException | None, now: float, *, outage: bool
@@ -429,17 +375,10 @@ class Supervisor:
             self._apply(
                 task, Heartbeat(), self._clock.now(), EndedRun(run.number, run.started_at, run.attempt)
             )
-            self._arm()
+            self._timetable.arm()
 
     def checker_alert(self, task: Supervised, text: str, severity: str) -> None:
         self._observer.checker_alert(task, self._redact(text), severity)
-
-
-def _stretch_is_over(task: Supervised, stretch: Stretch, now: float) -> bool:
-    if stretch.urgent or now - stretch.began_at >= STRETCH_SECONDS:
-        return True
-    next_at = task.state.next_at
-    return next_at is None or next_at - stretch.began_at >= STRETCH_SECONDS
 
 
 def _spread(spec: TaskSpec, index: int, count: int) -> float:
