@@ -22,8 +22,9 @@ from runner.storage.embedded import find_embedded, start_embedded
 from runner.storage.pool import connect
 
 HOLDER = """
-import sys, pathlib
+import sys, pathlib, signal
 from runner.storage.embedded import start_embedded
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored, if the tests run in the background
 server = start_embedded(pathlib.Path(sys.argv[1]))
 print(server.pid, server.started, flush=True)
 sys.stdin.readline()
