@@ -23,7 +23,7 @@ from bot.session import Session
 from bot.transport import TelegramTransport
 from runner.clock import Clock
 from runner.config.models import TelegramConfig
-from runner.errors import TelegramError, TelegramUnavailableError, TokenRefusedError
+from runner.errors import TelegramUnavailableError, TokenRefusedError
 from runner.language.names import Language
 from runner.language.translator import Translator
 from runner.storage.pool import Pool
@@ -80,12 +80,10 @@ class TelegramBot:
 def build_bot(
     config: TelegramConfig, pool: Pool, language: Language, timezone: tzinfo, clock: Clock
 ) -> TelegramBot:
-    """No network yet. Raises TokenRefusedError for what is no token, TelegramError for a SOCKS proxy."""
+    """No network yet. Raises TokenRefusedError for what is no token."""
     if config.token is None:
         raise TokenRefusedError("telegram.token is empty: there is no bot to build")
     proxy = None if config.proxy is None else config.proxy.get_secret_value()
-    if proxy is not None and not proxy.startswith(("http://", "https://")):
-        raise TelegramError("telegram.proxy: only http:// and https:// proxies are spoken; use one of those")
     try:
         bot = Bot(config.token.get_secret_value(), session=Session(config.api_url, proxy))
     except TokenValidationError:

@@ -9,6 +9,7 @@ from runner.alerting.buttons import Origin, encode
 from runner.alerting.message import Button, Message, Span, Style
 from runner.alerting.render import MESSAGE_UNITS, WHERE_UNITS, bounded, error_span, who
 from runner.alerting.text import one_line, shorten
+from runner.config.durations import parse_duration
 from runner.control.commands import CommandName
 from runner.control.status import StatusReport, TaskStatus
 from runner.language.times import ago, ahead, clock, duration
@@ -152,13 +153,19 @@ class _Card:
         kind, _, rest = self._task.schedule.partition(" ")
         match kind:
             case "every":
-                return [self._translator.format("card-schedule-every", interval=rest)]
+                return [self._translator.format("card-schedule-every", interval=self._interval(rest))]
             case "cron":
                 return [self._translator.format("card-schedule-cron", expression=rest)]
             case "continuous":
                 return [self._translator.format("card-schedule-continuous")]
             case _:
                 return [self._task.schedule] if self._task.schedule else []
+
+    def _interval(self, written: str) -> str:
+        try:
+            return duration(self._translator, parse_duration(written))
+        except ValueError:
+            return one_line(written)
 
     def _clock(self, at: float) -> str:
         return clock(at, self._timezone, self._now)

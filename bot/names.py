@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 SUGGESTIONS = 3
-ALIKE = 0.5
+ALIKE = 0.6
 """Similarity from which a name is worth suggesting, 0 to 1."""
 
 

@@ -111,4 +111,6 @@ def _describe(error: BaseException) -> str:
         return f"the proxy refused: HTTP {error.status}"
     if isinstance(error, TimeoutError):
         return "timed out"
+    if isinstance(error, OSError) and error.strerror:
+        return f"connection broken ({error.strerror})"
     return type(error).__name__

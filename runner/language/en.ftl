@@ -73,7 +73,7 @@ state-running = running
 state-backoff = waiting to restart
 state-stopped = stopped
 state-paused = paused
-state-held = held: something it requires is down
+state-held = held (something it requires is down)
 
 ### /status
 

@@ -79,7 +79,7 @@ state-running = выполняется
 state-backoff = ждёт перезапуска
 state-stopped = остановлена
 state-paused = на паузе
-state-held = придержана: недоступно то, что ей нужно
+state-held = придержана (недоступно то, что ей нужно)
 
 ### /status
 
@@ -122,7 +122,7 @@ status-line-never = успеха ещё не было
 
 ### /status имя
 
-card-schedule-every = Запуск: каждые { $interval }
+card-schedule-every = Запуск: раз в { $interval }
 card-schedule-cron = Запуск: cron { $expression }
 card-schedule-continuous = Запуск: непрерывно
 card-failing = Ошибок подряд: { $streak }, первая в { $since } ({ $ago })

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 
 from runner.control.commands import CommandName, CommandReason, PendingCommand, read_pending
-from runner.storage.pool import Pool
+from runner.storage.pool import Connection, Pool
 from runner.supervision.state import State
 
 FINISH_SQL = """
@@ -23,11 +23,12 @@ ADD_SQL = """
 INSERT INTO dozor.tasks (name, position, description, schedule, max_consecutive_failures, state,
     consecutive_failures, runs_total, failures_total, last_success_at, failing_since, last_failed_at,
     last_error_type, last_error_text, last_error_where, next_run_at, updated_at)
-VALUES ($1, (SELECT count(*) FROM dozor.tasks), $2, 'every 60s', 5, $3, $4, 120, $4,
+VALUES ($1, (SELECT count(*) FROM dozor.tasks), $2, 'every 60s', 5, $3, $4::int, 120, $4::int,
     now() - make_interval(secs => $5),
-    CASE WHEN $4 > 0 THEN now() - interval '12 min' END, CASE WHEN $4 > 0 THEN now() - interval '10 min' END,
-    CASE WHEN $4 > 0 THEN 'ConnectionError' END, CASE WHEN $4 > 0 THEN 'timed out' END,
-    CASE WHEN $4 > 0 THEN 'presales.py:41 in check_presales' END,
+    CASE WHEN $4::int > 0 THEN now() - interval '12 min' END,
+    CASE WHEN $4::int > 0 THEN now() - interval '10 min' END,
+    CASE WHEN $4::int > 0 THEN 'ConnectionError' END, CASE WHEN $4::int > 0 THEN 'timed out' END,
+    CASE WHEN $4::int > 0 THEN 'presales.py:41 in check_presales' END,
     CASE WHEN $3 IN ('waiting', 'backoff') THEN now() + interval '200 s' END, now())
 """
 ALIVE_SQL = """
@@ -83,3 +84,10 @@ class Executor:
                 await connection.execute(SET_SQL, command.task, _STATES[command.name].value, command.actor)
             await connection.execute(FINISH_SQL, command.id, reason.value)
         self.done.append(command)
+
+
+async def until_true(pool: Pool | Connection, query: str, *, within: float = 10.0) -> None:
+    """Returns once the query's first value is true."""
+    async with asyncio.timeout(within):
+        while not await pool.fetchval(query):  # noqa: ASYNC110 -- the condition is the database's
+            await asyncio.sleep(0.01)

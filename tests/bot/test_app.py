@@ -1,0 +1,69 @@
+"""Putting the bot together: the token, the menu, what cannot work said at once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from bot.app import Identity, build_bot
+from runner.clock import SteadyClock
+from runner.config.models import TelegramConfig
+from runner.errors import TelegramUnavailableError, TokenRefusedError
+from runner.language import Language
+from runner.storage.pool import Pool
+from tests.bot.botapi.faults import FaultKind
+from tests.bot.botapi.server import BotApi
+from tests.bot.conftest import ZONE, build
+
+
+async def test_the_token_is_asked_about(api: BotApi, pool: Pool) -> None:
+    telegram = build(api, pool)
+    try:
+        assert await telegram.check_token() == Identity(42, "OurDozorBot")
+        api.fail(FaultKind.UNAUTHORIZED)
+        with pytest.raises(TokenRefusedError, match="@BotFather"):
+            await telegram.check_token()
+        await api.stop()
+        with pytest.raises(TelegramUnavailableError, match="Telegram cannot be reached"):
+            await telegram.check_token()
+    finally:
+        await telegram.close()
+
+
+async def test_the_menu_is_in_both_languages_and_its_failure_is_harmless(api: BotApi, pool: Pool) -> None:
+    telegram = build(api, pool)
+    try:
+        await telegram.set_my_commands()
+        assert set(api.world.commands) == {"", "ru", "en"}
+        assert api.world.commands["en"][0] == {"command": "status", "description": "how the tasks are"}
+        assert api.world.commands[""] == api.world.commands["ru"]
+        api.fail(FaultKind.SERVER_ERROR, method="setMyCommands")
+        await telegram.set_my_commands()
+    finally:
+        await telegram.close()
+
+
+@pytest.mark.parametrize("token", ["", "no-colon", "letters:abc", "1:with space"])
+async def test_what_is_no_token_is_said_before_any_call(pool: Pool, token: str) -> None:
+    config = TelegramConfig.model_construct(**{**TelegramConfig().__dict__, "token": _Secret(token)})
+    with pytest.raises(TokenRefusedError, match=r"telegram\.token"):
+        build_bot(config, pool, Language.RU, ZONE, SteadyClock())
+
+
+class _Secret:
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def get_secret_value(self) -> str:
+        return self._value
+
+
+def test_words_and_buttons_do_not_load_aiogram() -> None:
+    """What supervises and what the command line uses must start without its 3 s."""
+    code = (
+        "import sys, runner.alerting.render, runner.language, runner.control.status, bot.names; "
+        "sys.exit('aiogram' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

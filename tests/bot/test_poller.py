@@ -1,0 +1,234 @@
+"""Taking updates: exactly once, across restarts; through faults; never deaf without saying so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from bot import poller as poller_module
+from bot.app import TelegramBot
+from runner.clock import SteadyClock
+from runner.errors import PollerConflictError, TokenRefusedError
+from runner.storage.pool import Pool, connect, create_pool
+from runner.supervision.state import State
+from tests.bot.botapi.faults import FaultKind
+from tests.bot.botapi.server import BotApi
+from tests.bot.conftest import ADMIN, Running, build
+from tests.bot.executor import Executor, until_true
+from tests.server import PostgresControl
+from tests.waiting import until
+
+WAITING_SQL = """
+SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND relation = 'dozor.telegram_updates'::regclass
+"""
+
+
+@pytest.fixture
+async def telegram(api: BotApi, pool: Pool) -> AsyncIterator[TelegramBot]:
+    """Not polling yet."""
+    telegram = build(api, pool)
+    yield telegram
+    await telegram.close()
+
+
+async def _commands(pool: Pool) -> int:
+    count = await pool.fetchval("SELECT count(*) FROM dozor.commands")
+    assert isinstance(count, int)
+    return count
+
+
+def _texts(api: BotApi) -> list[str]:
+    return [message.text for message in api.world.sent(ADMIN)]
+
+
+async def test_killed_after_the_update_was_stored_it_is_not_handled_again(
+    api: BotApi, pool: Pool, executor: Executor
+) -> None:
+    await executor.add("presale_checker", State.STOPPED, 5)
+    update_id = api.say(ADMIN, "/restart presale_checker")
+    first = Running(build(api, pool))
+    await api.wait_until(lambda: bool(api.calls_of("getUpdates")))
+    api.fail(FaultKind.HANG, method="getUpdates", seconds=30)  # the confirmation never reaches Telegram
+    await api.wait_until(lambda: bool(_texts(api)), what="the answer")
+    await first.close()
+    assert api.confirmed_up_to < update_id
+
+    second = Running(build(api, pool))
+    await api.wait_until(lambda: api.confirmed_up_to >= update_id, what="the confirmation")
+    await second.close()
+    assert await _commands(pool) == 1
+    assert len(executor.done) == 1
+    assert _texts(api) == ["🔄 presale_checker перезапущена, сейчас выполняется"]
+
+
+async def test_killed_before_the_update_was_stored_it_comes_again(
+    api: BotApi, database: str, pool: Pool, executor: Executor
+) -> None:
+    await executor.add("presale_checker", State.STOPPED, 5)
+    locker = await connect(database)
+    transaction = locker.transaction()
+    await transaction.start()
+    await locker.execute("LOCK TABLE dozor.telegram_updates IN ACCESS EXCLUSIVE MODE")
+    update_id = api.say(ADMIN, "/restart presale_checker")
+    first = Running(build(api, pool))
+    await until_true(locker, WAITING_SQL)
+    await first.close()
+    await transaction.rollback()
+    await locker.close()
+    assert await _commands(pool) == 0
+
+    second = Running(build(api, pool))
+    await api.wait_until(lambda: api.confirmed_up_to >= update_id, what="the confirmation")
+    await api.wait_until(lambda: bool(_texts(api)), what="the answer")
+    await second.close()
+    assert await _commands(pool) == 1
+
+
+async def test_a_failing_handler_answers_the_person_and_does_not_stop_the_loop(
+    api: BotApi, pool: Pool, running: Running
+) -> None:
+    await pool.execute("ALTER TABLE dozor.tasks RENAME TO elsewhere")
+    api.say(ADMIN, "/status")
+    api.say(ADMIN, "/restart x")
+    await api.wait_until(lambda: len(_texts(api)) == 2, what="two apologies")
+    assert set(_texts(api)) == {"Не получилось: внутренняя ошибка. Подробности в журнале раннера."}
+    await pool.execute("ALTER TABLE dozor.elsewhere RENAME TO tasks")
+    api.say(ADMIN, "/status")
+    await api.wait_until(lambda: len(_texts(api)) == 3)
+    assert not running.task.done()
+
+
+async def test_an_update_nobody_can_read_does_not_hold_up_those_behind_it(
+    api: BotApi, running: Running
+) -> None:
+    api.world.push({"message": {"message_id": "not a number", "new_kind": {}}})
+    api.world.push({"something_new": {"x": 1}})
+    update_id = api.say(ADMIN, "/help")
+    await api.wait_until(lambda: len(_texts(api)) == 1, what="help")
+    await api.wait_until(lambda: api.confirmed_up_to >= update_id, what="the confirmation")
+
+
+async def test_a_webhook_left_over_is_removed(api: BotApi, telegram: TelegramBot) -> None:
+    api.world.webhook = "https://elsewhere.example"
+    running = Running(telegram)
+    api.say(ADMIN, "/help")
+    await api.wait_until(lambda: bool(_texts(api)))
+    await running.close()
+
+
+async def test_a_refused_token_is_said_plainly_and_tried_again_slowly(
+    api: BotApi, telegram: TelegramBot
+) -> None:
+    api.fail(FaultKind.UNAUTHORIZED, times=None)
+    with pytest.raises(TokenRefusedError, match="refuses the bot's token"):
+        await telegram.poller.run()
+    assert telegram.poller.problem is not None
+    assert telegram.poller.last_success is None
+    calls = len(api.calls)
+    again = asyncio.create_task(telegram.poller.run())
+    await asyncio.sleep(0.3)
+    assert len(api.calls) == calls  # it holds off, however quickly it is started again
+    again.cancel()
+    await asyncio.gather(again, return_exceptions=True)
+
+
+async def test_a_second_poller_is_named_with_the_remedy(api: BotApi, telegram: TelegramBot) -> None:
+    api.fail(FaultKind.CONFLICT, method="getUpdates")
+    with pytest.raises(PollerConflictError, match="another program polls this bot; stop the other program"):
+        await telegram.poller.run()
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        FaultKind.SERVER_ERROR,
+        FaultKind.RESET,
+        FaultKind.CUT_AFTER_ACCEPT,
+        FaultKind.HALF_BODY,
+        FaultKind.HALF_JSON,
+        FaultKind.NONSENSE,
+        FaultKind.NONSENSE_JSON,
+        FaultKind.FLOOD_BARE,
+        FaultKind.RETRY_AFTER,
+    ],
+)
+async def test_a_faulty_answer_is_survived_without_losing_an_update(
+    api: BotApi, running: Running, monkeypatch: pytest.MonkeyPatch, kind: FaultKind
+) -> None:
+    monkeypatch.setattr(poller_module, "FIRST_BACKOFF", 0.05)
+    api.fail(kind, method="getUpdates", times=2)
+    for _ in range(3):
+        api.say(ADMIN, "/help")
+    await api.wait_until(lambda: len(_texts(api)) == 3, what="three answers")
+    assert running.poller.problem is None
+
+
+async def test_telegram_unreachable_is_told_and_survived(
+    api: BotApi, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(poller_module, "FIRST_BACKOFF", 0.05)
+    await api.stop()
+    await until(lambda: running.poller.problem is not None)
+    before = running.poller.last_success
+    await api.start()
+    api.say(ADMIN, "/help")
+    await api.wait_until(lambda: bool(_texts(api)), what="the answer")
+    assert running.poller.problem is None
+    assert before is not None
+    assert running.poller.last_success is not None
+    assert running.poller.last_success > before
+    assert abs(running.poller.last_success - SteadyClock().now()) < 60
+
+
+async def test_it_does_not_spin_while_telegram_fails(api: BotApi, running: Running) -> None:
+    api.fail(FaultKind.SERVER_ERROR, method="getUpdates", times=None)
+    api.notify()
+    api.say(ADMIN, "/help")
+    await until(lambda: running.poller.problem is not None)
+    await asyncio.sleep(1)
+    assert len([call for call in api.calls_of("getUpdates") if call.fault]) <= 4
+
+
+async def test_with_the_database_away_the_person_is_told_and_answered_later(
+    api: BotApi, postgres_control: PostgresControl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(poller_module, "FIRST_BACKOFF", 0.1)
+    pool = await create_pool(postgres_control.dsn, min_size=1, max_size=3)
+    running = Running(build(api, pool))
+    try:
+        await api.wait_until(lambda: bool(api.calls_of("getUpdates")))
+        await asyncio.to_thread(postgres_control.stop)
+        update_id = api.say(ADMIN, "/status")
+        await api.wait_until(lambda: len(_texts(api)) == 1, what="the excuse")
+        assert _texts(api) == ["База данных не отвечает. Выполню и отвечу, когда она вернётся."]
+        assert running.poller.problem is not None
+        assert api.confirmed_up_to < update_id
+        await asyncio.to_thread(postgres_control.start)
+        await api.wait_until(lambda: len(_texts(api)) == 2, what="the answer")
+        assert _texts(api)[1].startswith("Задач нет")
+        await api.wait_until(lambda: api.confirmed_up_to >= update_id)
+    finally:
+        await running.close()
+        pool.terminate()
+
+
+async def test_old_ids_of_updates_are_forgotten(api: BotApi, pool: Pool, running: Running) -> None:
+    insert = "INSERT INTO dozor.telegram_updates VALUES (1, now() - interval '3 days'), (2, now())"
+    await pool.execute(insert)
+    update_id = api.say(ADMIN, "/help")
+    await api.wait_until(lambda: api.confirmed_up_to >= update_id)
+    ids = await pool.fetch("SELECT update_id FROM dozor.telegram_updates ORDER BY 1")
+    assert [row["update_id"] for row in ids] == [2, update_id]
+
+
+async def test_closing_lets_answers_in_progress_be_given(
+    api: BotApi, pool: Pool, executor: Executor, running: Running
+) -> None:
+    await executor.add("presale_checker", State.WAITING)
+    executor.slow = 0.5
+    api.say(ADMIN, "/run presale_checker")
+    await until_true(pool, "SELECT count(*) > 0 FROM dozor.commands")
+    await running.close()
+    assert _texts(api) == ["▶️ presale_checker запущена, сейчас выполняется"]

@@ -1,0 +1,70 @@
+"""What a chat looks like, as text for people to read, and its snapshot in `snapshots/`.
+
+`DOZOR_REWRITE_SNAPSHOTS=1` writes the snapshots anew: read the difference before committing it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from tests.bot.botapi.model import StoredMessage
+from tests.bot.botapi.server import BotApi
+
+FOLDER = Path(__file__).parent / "snapshots"
+_MOVING = (
+    (re.compile(r"\b\d\d:\d\d:\d\d\b"), "ЧЧ:ММ:СС"),
+    (re.compile(r"\b\d\d\.\d\d \d\d:\d\d\b"), "ЧЧ:ММ:СС"),  # the same, around midnight
+    (re.compile(r"(?<=через )[\d]+ мин( [\d]+ с)?"), "N мин"),
+    (re.compile(r"(?<=in )[\d]+ min( [\d]+ s)?"), "N min"),
+    (re.compile(r"(?<=Выполняется: )[\d]+ м?с"), "N мс"),
+    (re.compile(r"(?<=Running for: )[\d]+ m?s"), "N ms"),
+)
+
+
+def show(message: StoredMessage) -> str:
+    """The text, then its buttons a row a line."""
+    lines = message.text.split("\n")
+    for row in (message.markup or {}).get("inline_keyboard", []):
+        lines.append(" ".join(f"[{button['text']} → {button['callback_data']}]" for button in row))
+    text = "\n".join(lines)
+    for moving, fixed in _MOVING:
+        text = moving.sub(fixed, text)
+    return "\n".join(f"    {line}".rstrip() for line in text.split("\n"))
+
+
+class Transcript:
+    """Collects what was asked and what came back."""
+
+    def __init__(self, api: BotApi, chat_id: int) -> None:
+        self._api = api
+        self._chat_id = chat_id
+        self._parts: list[str] = []
+
+    async def ask(self, user_id: int, text: str, **more: float) -> StoredMessage:
+        """Say it in the private chat; the answer."""
+        before = len(self._api.world.sent(self._chat_id))
+        self._api.say(user_id, text, **more)
+        await self._api.wait_until(
+            lambda: len(self._api.world.sent(self._chat_id)) > before, what=f"an answer to {text}"
+        )
+        answer = self._api.world.sent(self._chat_id)[-1]
+        self._parts.append(f"> {text}\n{show(answer)}")
+        return answer
+
+    def note(self, text: str) -> None:
+        self._parts.append(f"# {text}")
+
+    def add(self, message: StoredMessage) -> None:
+        self._parts.append(show(message))
+
+    def check(self, name: str) -> None:
+        """Compare with the snapshot."""
+        text = "\n\n".join(self._parts) + "\n"
+        path = FOLDER / f"{name}.txt"
+        if os.environ.get("DOZOR_REWRITE_SNAPSHOTS"):
+            FOLDER.mkdir(exist_ok=True)
+            path.write_text(text, "utf-8")
+        assert path.exists(), f"no snapshot {path.name}: run with DOZOR_REWRITE_SNAPSHOTS=1"
+        assert text == path.read_text("utf-8")
