@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import importlib
 import importlib.metadata
+import os
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +30,7 @@ from runner.config.tasks import TaskConfig
 from runner.control.commands import COMMANDS_CHANNEL
 from runner.control.executor import CommandExecutor
 from runner.control.readiness import Readiness, Vitals, judge
+from runner.control.status import RunnerInfo
 from runner.errors import DatabaseUnavailableError, DozorError
 from runner.language.translator import Translator
 from runner.lifecycle import Cleanups
@@ -48,6 +51,7 @@ from runner.supervision.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from bot.app import TelegramBot
+    from runner.web.sources import Sources as WebSources
 
 VERSION = importlib.metadata.version("dozor")
 FLUSH_SECONDS = 10.0
@@ -71,6 +75,7 @@ class Runner:
         self._wait = wait
         self._grace = grace
         self._clock = SteadyClock()
+        self._started_at = self._clock.now()
         self._cleanups = Cleanups()
         self._enabled = [task for task in config.tasks if task.enabled]
         self._specs: list[TaskSpec] = [from_config(task, checkers[task.name]) for task in self._enabled]
@@ -231,7 +236,31 @@ class Runner:
 
     async def _serve(self) -> None:
         web = await asyncio.to_thread(importlib.import_module, "runner.web.server")
-        await web.serve(self.config.web.listen, self._pool, self.supervisor, self.vitals)
+        await web.serve(self.config.web.listen, self._web_sources())
+
+    def _web_sources(self) -> WebSources:
+        from runner.web.sources import Sources
+
+        registration, started_at = self.journal.registration, self._started_at
+        return Sources(
+            clock=self._clock,
+            pool=self._pool,
+            supervisor=self.supervisor,
+            journal=self.journal,
+            vitals=self.vitals,
+            runner=RunnerInfo(
+                id=registration.runner_id,
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                version=VERSION,
+                started_at=started_at,
+                seen_at=started_at,
+                alive=True,
+            ),
+            overdue_after={
+                task.name: task.overdue_after for task in self._enabled if task.overdue_after is not None
+            },
+        )
 
     # -- what others ask
 
@@ -240,6 +269,7 @@ class Runner:
         bot = self._bot
         return Vitals(
             now=self._clock.now(),
+            supervision_late=self.supervisor.late_by(self._clock.now()),
             database_up=self.journal.health.up,
             database_down_since=self.journal.health.down_since,
             journal_written_at=self.journal.last_written_at,

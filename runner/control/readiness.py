@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 STALLED_AFTER = 30.0
 """Seconds without progress after which a loop counts as stalled."""
+SENDING_AFTER = 180.0
+"""The same for the dispatcher with Telegram: loading the bot, and a message in every form, take a while."""
 DEAF_AFTER = 180.0
 """Seconds without a successful poll of Telegram after which the bot counts as deaf (a long poll takes 50)."""
 
@@ -15,6 +17,8 @@ class Vitals:
     """Times are seconds since the epoch."""
 
     now: float
+    supervision_late: float = 0.0
+    """Seconds by which the control loop is behind its plan."""
     database_up: bool
     database_down_since: float | None
     journal_written_at: float
@@ -42,12 +46,14 @@ def judge(vitals: Vitals) -> Readiness:
     """Every reason why the runner cannot do its job, in words."""
     reasons: list[str] = []
     now = vitals.now
+    if vitals.supervision_late > STALLED_AFTER:
+        reasons.append(f"supervision: {vitals.supervision_late:.0f} s behind its plan")
     if not vitals.database_up:
         since = now - (vitals.database_down_since or now)
         reasons.append(f"database: away for {since:.0f} s")
     elif now - vitals.journal_written_at > STALLED_AFTER:
         reasons.append(f"journal: nothing written for {now - vitals.journal_written_at:.0f} s")
-    if now - vitals.dispatcher_at > STALLED_AFTER and not vitals.telegram_wanted:
+    if now - vitals.dispatcher_at > (SENDING_AFTER if vitals.telegram_wanted else STALLED_AFTER):
         reasons.append(f"dispatcher: no progress for {now - vitals.dispatcher_at:.0f} s")
     if now - vitals.commands_at > STALLED_AFTER:
         reasons.append(f"commands: no progress for {now - vitals.commands_at:.0f} s")

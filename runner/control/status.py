@@ -156,6 +156,13 @@ class StatusReport:
         }
 
 
+async def read_backlog(connection: Connection) -> AlertsBacklog:
+    """Messages owed, by the database."""
+    row = await connection.fetchrow(BACKLOG_SQL)
+    assert row is not None
+    return AlertsBacklog(row["pending"], row["oldest_pending_s"])
+
+
 def _seconds(at: datetime | None) -> float | None:
     return None if at is None else at.timestamp()
 
@@ -194,9 +201,8 @@ async def read_status(connection: Connection) -> StatusReport:
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         runner_row = await connection.fetchrow(RUNNER_SQL)
         task_rows = await connection.fetch(TASKS_SQL)
-        backlog_row = await connection.fetchrow(BACKLOG_SQL)
+        alerts = await read_backlog(connection)
         now: datetime = await connection.fetchval("SELECT now()")
-    assert backlog_row is not None
     runner = None
     if runner_row is not None:
         fresh = (runner_row["now"] - runner_row["seen_at"]).total_seconds() < RUNNER_FRESH_FOR
@@ -212,7 +218,7 @@ async def read_status(connection: Connection) -> StatusReport:
     return StatusReport(
         runner=runner,
         tasks=tuple(_task(row, now.timestamp()) for row in task_rows),
-        alerts=AlertsBacklog(backlog_row["pending"], backlog_row["oldest_pending_s"]),
+        alerts=alerts,
         now=now.timestamp(),
     )
 

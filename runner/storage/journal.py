@@ -199,6 +199,11 @@ class Journal:
         """Entries that wait to be written."""
         return len(self._waiting) + len(self._batch)
 
+    @property
+    def unwritten_notifications(self) -> tuple[NotificationRow, ...]:
+        """Messages that wait here for the database, the oldest first."""
+        return (*self._batch.notifications, *self._waiting.notifications)
+
     def append(self, commit: Commit) -> None:
         """Have `commit` written soon, in order. Never waits, never raises."""
         self._appended += 1

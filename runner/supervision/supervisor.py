@@ -138,6 +138,10 @@ class Supervisor:
         """When the control loop last looked at its tasks; seconds since the epoch."""
         return self._timetable.last_tick_at
 
+    def late_by(self, now: float) -> float:
+        """Seconds by which the control loop is behind its own plan; 0 while it keeps it."""
+        return 0.0 if self.closing else self._timetable.late_by(now)
+
     def start(self) -> None:
         """Begin to supervise, on the running loop."""
         self._loop = asyncio.get_running_loop()

@@ -28,6 +28,10 @@ class Timetable:
         self._stopped = False
         self.last_tick_at = clock.now()
 
+    def late_by(self, now: float) -> float:
+        """Seconds since the earliest entry was due; 0 while there is time yet."""
+        return max(0.0, now - self._heap[0][0]) if self._heap else 0.0
+
     def start(self) -> None:
         """On the running loop."""
         self._loop = asyncio.get_running_loop()

@@ -1,0 +1,31 @@
+"""What the web room shows: handed in by the composition root, read and never written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from runner.clock import Clock
+from runner.control.readiness import Vitals
+from runner.control.status import RunnerInfo
+from runner.storage.journal import Journal
+from runner.storage.pool import Pool
+from runner.supervision.supervisor import Supervisor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """`overdue_after`: seconds without a success, by task, after which it is overdue."""
+
+    clock: Clock
+    pool: Pool
+    supervisor: Supervisor
+    journal: Journal
+    vitals: Callable[[], Vitals]
+    runner: RunnerInfo
+    overdue_after: Mapping[str, float] = field(default_factory=dict)
+
+
+SOURCES = web.AppKey("sources", Sources)
