@@ -45,6 +45,7 @@ class TelegramBot:
     ) -> None:
         self._bot = bot
         self._translator = translator
+        self._menu_is_set = False
         self.poller = poller
         self.transport = transport
 
@@ -59,7 +60,9 @@ class TelegramBot:
         return Identity(me.id, me.username or "")
 
     async def set_my_commands(self) -> None:
-        """The menu, in each language; the configured one for everybody else. A failure is only logged."""
+        """The menu, once, in each language, and the configured one for others. A failure is only logged."""
+        if self._menu_is_set:
+            return
         for language in (None, *Language):
             translator = Translator(language) if language is not None else self._translator
             menu = [
@@ -71,6 +74,7 @@ class TelegramBot:
             except AiogramError as error:
                 logger.warning("Telegram did not take the menu of commands: {}", description(error))
                 return
+        self._menu_is_set = True
 
     async def close(self) -> None:
         """Connections to Telegram. After the poller has stopped."""

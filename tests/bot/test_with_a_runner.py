@@ -1,0 +1,78 @@
+"""The whole way in one process: a checker breaks, the chat hears of it, a button brings it back."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+
+from runner.app import Runner
+from tests.bot.botapi.server import BotApi
+from tests.bot.conftest import ADMIN, GROUP, STRANGER
+
+CHECKER = """
+from pathlib import Path
+
+BROKEN = Path(__file__).with_name("broken")
+
+async def check():
+    if BROKEN.exists():
+        raise ConnectionError("the marketplace does not answer")
+"""
+
+
+def _config(folder: Path, api: BotApi, dsn: str) -> Path:
+    (folder / "whole_way_checker.py").write_text(CHECKER, "utf-8")
+    path = folder / "config.yaml"
+    path.write_text(
+        textwrap.dedent(
+            f"""
+            language: ru
+            timezone: Europe/Moscow
+            database: {{url: "{dsn}"}}
+            telegram:
+              token: "{api.token}"
+              api_url: {api.url}
+              chat: {GROUP}
+              admins: [{ADMIN}]
+            web: {{listen: null}}
+            tasks:
+              presale_checker:
+                run: whole_way_checker:check
+                every: 50ms
+                restart_delay: 50ms
+                max_consecutive_failures: 5
+            """
+        ),
+        "utf-8",
+    )
+    return path
+
+
+async def test_a_failure_is_told_and_the_button_brings_the_checker_back(
+    api: BotApi, database: str, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken"
+    broken.touch()
+
+    def headers() -> list[str]:
+        return [message.text.splitlines()[0] for message in api.world.sent(GROUP)]
+
+    async with Runner.from_config(_config(tmp_path, api, database)):
+        await api.wait_until(lambda: len(headers()) == 2, 30, "the two alerts")
+        api.say(STRANGER, "/restart presale_checker", chat_id=GROUP)
+        stop = api.world.sent(GROUP)[-1]
+        broken.unlink()
+        api.press(ADMIN, GROUP, stop.message_id, stop.buttons[0][1])
+        await api.wait_until(lambda: len(headers()) == 4, 30, "the answer and the recovery")
+        api.say(ADMIN, "/status")
+        await api.wait_until(lambda: bool(api.world.sent(ADMIN)), 30, "the status")
+    first, second, *rest = headers()
+    assert re.fullmatch(r"⚠️ presale_checker: 3 ошибки подряд с \d\d:\d\d:\d\d", first)
+    assert re.fullmatch(r"🛑 presale_checker остановлена: 5 ошибок подряд с \d\d:\d\d:\d\d", second)
+    assert "✅ presale_checker снова работает" in rest
+    [answer] = [header for header in rest if header.endswith("· Анна")]
+    assert answer.startswith("🔄 presale_checker перезапущена, сейчас ")
+    recovery = next(message for message in api.world.sent(GROUP) if message.text.startswith("✅"))
+    assert f"Перезапуск: Telegram, id {ADMIN}" in recovery.text
+    assert api.world.sent(ADMIN)[0].text.startswith("✅ 1 задача, всё в порядке")
