@@ -14,7 +14,7 @@ CREATE TEMP TABLE deal ON COMMIT DROP AS
 SELECT ranked.*, best AND amount >= coalesce(reserve_price, 0) AS wins,
        nextval('market.movements_id_seq') AS movement_id
   FROM (SELECT a.id AS auction_id, a.seller_id, a.currency, a.fee_bps, a.reserve_price,
-               b.id AS bid_id, b.bidder_id, b.amount,
+               b.id AS bid_id, b.bidder_id, b.amount, b.hold_movement_id,
                row_number() OVER (PARTITION BY a.id ORDER BY b.amount DESC, b.placed_at, b.id) = 1 AS best
           FROM market.auctions a LEFT JOIN market.bids b ON b.auction_id = a.id AND b.state = 'held'
          WHERE a.state = 'open' AND a.ends_at <= now()) ranked;
@@ -36,9 +36,9 @@ ANALYZE side;
 """
 POST: Final = """
 WITH movement AS (
-        INSERT INTO market.movements (id, reference)
+        INSERT INTO market.movements (id, reference, ends_hold)
         SELECT movement_id, CASE WHEN wins THEN 'auction:' || auction_id || ':settled'
-                                 ELSE 'bid:' || bid_id || ':released' END
+                                 ELSE 'bid:' || bid_id || ':released' END, hold_movement_id
           FROM deal WHERE bid_id IS NOT NULL)
 INSERT INTO market.postings (movement_id, account_id, currency, amount)
 SELECT movement_id, account_id, currency, amount FROM side;

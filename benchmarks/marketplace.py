@@ -43,9 +43,9 @@ WITH bid AS MATERIALIZED (
                CASE WHEN beaten THEN 'outbid' ELSE 'held' END, hold_id
           FROM bid),
      movement AS (
-        INSERT INTO market.movements (id, reference)
-        SELECT hold_id, 'bid:' || id || ':held' FROM bid
-        UNION ALL SELECT release_id, 'bid:' || id || ':outbid' FROM bid WHERE beaten),
+        INSERT INTO market.movements (id, reference, ends_hold)
+        SELECT hold_id, 'bid:' || id || ':held', NULL FROM bid
+        UNION ALL SELECT release_id, 'bid:' || id || ':outbid', hold_id FROM bid WHERE beaten),
      side AS (
         SELECT hold_id AS movement_id, bidder_id, 'available' AS kind, -amount AS amount FROM bid
         UNION ALL SELECT hold_id, bidder_id, 'held', amount FROM bid

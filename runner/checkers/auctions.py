@@ -27,7 +27,8 @@ SET_ASIDE: Final = "UPDATE market.auctions SET state = 'quarantined' WHERE id = 
 # set aside for it.
 RANKED: Final = """
 SELECT a.id AS auction_id, a.currency, a.fee_bps, a.reserve_price, seller.id AS seller_account,
-       b.id AS bid_id, b.amount, b.state AS bid_state, held.id AS held_account, free.id AS free_account,
+       b.id AS bid_id, b.amount, b.state AS bid_state, b.hold_movement_id,
+       held.id AS held_account, free.id AS free_account,
        row_number() OVER ranking AS place,
        bool_and((seller.id IS NOT NULL
                  AND (b.id IS NULL OR b.state = 'outbid'
@@ -62,9 +63,10 @@ WITH ranked AS MATERIALIZED (
             ON house.user_id IS NULL AND house.kind = 'house' AND house.currency = r.currency
          WHERE r.bid_state = 'held'),
      movement AS (
-        INSERT INTO market.movements (id, reference)
+        INSERT INTO market.movements (id, reference, ends_hold)
         SELECT movement_id, CASE WHEN wins THEN 'auction:' || auction_id || ':settled'
-                                 ELSE 'bid:' || bid_id || ':released' END FROM step),
+                                 ELSE 'bid:' || bid_id || ':released' END, hold_movement_id
+          FROM step),
      posted AS (
         INSERT INTO market.postings (movement_id, account_id, currency, amount)
         SELECT step.movement_id, side.account_id, step.currency, side.amount

@@ -76,9 +76,9 @@ WITH auction AS (SELECT id, currency FROM market.auctions WHERE id = $1),
         SELECT b.id, b.bidder_id, b.hold_movement_id, nextval('market.movements_id_seq') AS movement_id
           FROM market.bids b WHERE b.id = ANY($4)),
      movement AS (
-        INSERT INTO market.movements (id, reference)
-        SELECT movement_id, 'bid:' || id || ':held' FROM bid
-        UNION ALL SELECT movement_id, 'bid:' || id || ':outbid' FROM beaten),
+        INSERT INTO market.movements (id, reference, ends_hold)
+        SELECT movement_id, 'bid:' || id || ':held', NULL FROM bid
+        UNION ALL SELECT movement_id, 'bid:' || id || ':outbid', hold_movement_id FROM beaten),
      placed AS (
         INSERT INTO market.bids (id, auction_id, bidder_id, amount, hold_movement_id)
         SELECT bid.id, $1, $2, $3, bid.movement_id FROM bid RETURNING id),

@@ -268,6 +268,28 @@ async def test_an_auction_cannot_be_unsealed(pool: Pool) -> None:
             await connection.execute("UPDATE market.auctions SET sealed = false WHERE id = $1", auction)
 
 
+async def test_money_released_once_is_not_released_again_when_the_rows_are_turned_back(pool: Pool) -> None:
+    """Paid, then turned back by hand, with a reserve: another reference, the same hold, refused."""
+    async with pool.acquire() as connection:
+        seller, ann = [await rich_user(connection, name, 10_000) for name in ("seller", "ann")]
+        paid, other = [await create_auction(connection, seller, "TON", LATER) for _ in range(2)]
+        for auction in (paid, other):
+            await place_bid(connection, auction, ann, 500)
+        await connection.execute(END, paid)
+        context = StageContext(pool)
+        await check_auctions(context)
+        await connection.execute(
+            "UPDATE market.auctions SET state = 'open', closed_at = NULL, winning_bid_id = NULL,"
+            " reserve_price = 999 WHERE id = $1",
+            paid,
+        )
+        await connection.execute("UPDATE market.bids SET state = 'held'")
+        await check_auctions(context)
+        assert await state_of(connection, paid) == "quarantined"
+        assert "movements_hold_ends_once" in context.alerts[0][0]
+        assert await purse(connection, ann) == {"available": 9000, "held": 500, "collateral": 0}
+
+
 async def test_the_fee_is_rounded_down_and_never_overflows(pool: Pool) -> None:
     async with pool.acquire() as connection:
         for amount, bps in [

@@ -67,20 +67,22 @@ async def drain(
     batch: int = 2000,
     workers: int = 1,
     behind_after: float | None = None,
+    report: bool = True,
 ) -> int:
     """Process what is due until nothing is left, or until the runner wants to stop. Returns how many items.
 
     `workers`: batches at a time, each on its own connection, while there is work for them.
-    `behind_after`: seconds an item may wait before people hear of it. Raises what PostgreSQL raises when it
+    `behind_after`: seconds an item may wait before people hear of it. `report=False` for a queue that is not
+    the checker's main one: its backlog and progress are not the task's. Raises what PostgreSQL raises when it
     is not about a row, and StuckQueueError.
     """
     start = await measure(ctx, queue)
-    await report_backlog(ctx, queue.name, start, behind_after)
-    run = Drain(ctx, queue, batch, behind_after, start.size)
+    run = Drain(ctx, queue, batch, behind_after, start.size, report=report)
+    await run.tell(start)
     await together([run.work() for _ in range(min(workers, -(-start.size // batch)))])
     await announce(ctx, queue.name)
     if run.done:
-        await report_backlog(ctx, queue.name, await measure(ctx, queue), behind_after)
+        await run.tell(await measure(ctx, queue))
     return run.done
 
 
@@ -88,13 +90,21 @@ class Drain:
     """One run over a queue, shared by its workers."""
 
     def __init__(
-        self, ctx: CheckerContext, queue: Queue, batch: int, behind_after: float | None, size: int
+        self,
+        ctx: CheckerContext,
+        queue: Queue,
+        batch: int,
+        behind_after: float | None,
+        size: int,
+        *,
+        report: bool,
     ) -> None:
         self._ctx = ctx
         self._queue = queue
         self._batch = batch
         self._behind_after = behind_after
         self._size = size
+        self._report = report
         self._measured_at = asyncio.get_running_loop().time()
         self.done = 0
 
@@ -112,14 +122,19 @@ class Drain:
             before = ids
             self.done += len(ids)
             self._ctx.heartbeat()
-            self._ctx.progress(self.done, max(self.done, self._size))
+            if self._report:
+                self._ctx.progress(self.done, max(self.done, self._size))
             await self._measure_now_and_then()
 
     async def _measure_now_and_then(self) -> None:
         now = asyncio.get_running_loop().time()
         if now - self._measured_at > MEASURE_EVERY:
             self._measured_at = now
-            backlog = await measure(self._ctx, self._queue)
+            await self.tell(await measure(self._ctx, self._queue))
+
+    async def tell(self, backlog: Backlog) -> None:
+        """Report the backlog, if this queue is the checker's main one."""
+        if self._report:
             await report_backlog(self._ctx, self._queue.name, backlog, self._behind_after)
 
 
