@@ -11,116 +11,27 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
 
 from loguru import logger
 
 from runner.clock import Clock
 from runner.errors import DatabaseUnavailableError, RunnerBusyError
 from runner.storage import answers, incidents, notifications, runners, runs, tasks
-from runner.storage.answers import Answer
 from runner.storage.health import DatabaseHealth
-from runner.storage.incidents import IncidentRow
 from runner.storage.notifications import NotificationRow
-from runner.storage.pool import Connection, connect, unavailable
+from runner.storage.pool import Connection, connect, refused
 from runner.storage.runners import Registration
-from runner.storage.runs import RunRow
-from runner.storage.tasks import CheckpointRow, TaskRow
+from runner.storage.waiting import Checkpoint, Commit, Dropped, Waiting, newer, without
 
-MAX_WAITING_RUNS = 20_000
-MAX_WAITING_NOTIFICATIONS = 20_000
+__all__ = ["Checkpoint", "Commit", "Dropped", "Journal"]
+
 BREATH = 0.5
 """Seconds between two checkpoints while there is more: 2,000 states a second at most."""
 WRITE_TIMEOUT = 20.0
 """Seconds a transaction may take before the database counts as away."""
 TAKE_OVER_SECONDS = 30.0
 """How long to wait for our own lost session to be gone before concluding that another runner has the lock."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Commit:
-    """What must be written together or not at all."""
-
-    tasks: tuple[TaskRow, ...] = ()
-    runs: tuple[RunRow, ...] = ()
-    incidents: tuple[IncidentRow, ...] = ()
-    notifications: tuple[NotificationRow, ...] = ()
-    answers: tuple[Answer, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """What healthy runs have changed since the last one."""
-
-    hot: Sequence[CheckpointRow] = ()
-    full: Sequence[TaskRow] = ()
-    runs: Sequence[RunRow] = ()
-    more: bool = False
-    """More has changed than fits into one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Dropped:
-    """What did not fit into memory while the database was away."""
-
-    runs: int = 0
-    notifications: int = 0
-
-    def __bool__(self) -> bool:
-        return bool(self.runs or self.notifications)
-
-
-@dataclass(slots=True)
-class _Waiting:
-    """Not yet written; merged: of a task or an incident only the latest matters."""
-
-    tasks: dict[str, TaskRow] = field(default_factory=dict)
-    runs: deque[RunRow] = field(default_factory=deque)
-    incidents: dict[int, IncidentRow] = field(default_factory=dict)
-    notifications: deque[NotificationRow] = field(default_factory=deque)
-    answers: list[Answer] = field(default_factory=list)
-    dropped: Dropped = Dropped()
-
-    def add(self, commit: Commit) -> None:
-        for task in commit.tasks:
-            self.tasks[task.name] = task
-        for incident in commit.incidents:
-            self.incidents[incident.id] = incident
-        self.runs.extend(commit.runs)
-        self.notifications.extend(commit.notifications)
-        self.answers.extend(commit.answers)
-        self._bound()
-
-    def follow(self, newer: _Waiting) -> None:
-        """Take over what came after."""
-        self.tasks.update(newer.tasks)
-        self.incidents.update(newer.incidents)
-        self.runs.extend(newer.runs)
-        self.notifications.extend(newer.notifications)
-        self.answers.extend(newer.answers)
-        self.dropped = Dropped(
-            self.dropped.runs + newer.dropped.runs, self.dropped.notifications + newer.dropped.notifications
-        )
-        self._bound()
-
-    def _bound(self) -> None:
-        lost_runs = lost_notifications = 0
-        while len(self.runs) > MAX_WAITING_RUNS:
-            self.runs.popleft()
-            lost_runs += 1
-        while len(self.notifications) > MAX_WAITING_NOTIFICATIONS:
-            self.notifications.popleft()
-            lost_notifications += 1
-        if lost_runs or lost_notifications:
-            self.dropped = Dropped(
-                self.dropped.runs + lost_runs, self.dropped.notifications + lost_notifications
-            )
-
-    def __len__(self) -> int:
-        return sum(
-            len(part) for part in (self.tasks, self.runs, self.incidents, self.notifications, self.answers)
-        )
 
 
 class Journal:
@@ -141,8 +52,8 @@ class Journal:
         self.health = DatabaseHealth(clock, self._probe)
         self._clock = clock
         self._checkpoint_every = checkpoint_every
-        self._waiting = _Waiting()
-        self._batch = _Waiting()
+        self._waiting = Waiting()
+        self._batch = Waiting()
         self._checkpoint = Checkpoint()
         self._writer = asyncio.Lock()
         self._wanted = asyncio.Event()
@@ -245,7 +156,7 @@ class Journal:
                     raise
                 except Exception as error:  # noqa: BLE001 -- kept in hand, logged, tried again
                     self._lose_session()
-                    if not unavailable(error):
+                    if refused(error):
                         # A row that PostgreSQL refuses is a defect of ours: let it be heard, keep the rest.
                         logger.opt(exception=error).error("Journal: a batch was refused; writing it in parts")
                         if await self._write_apart():
@@ -253,8 +164,8 @@ class Journal:
                     self.health.report_down(f"{type(error).__name__}: {str(error)[:200]}")
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 1.0)
-            owed, more = bool(self._batch.notifications), self._checkpoint.more
-            self._batch, self._checkpoint = _Waiting(), Checkpoint()
+            owed, more = bool(self._batch.owed), self._checkpoint.more
+            self._batch, self._checkpoint = Waiting(), Checkpoint()
             self.last_written_at = self._clock.now()
             self.health.report_up()
             if owed:
@@ -267,13 +178,11 @@ class Journal:
     def _take(self) -> int:
         """Take into hand all that was appended so far, and the dirty states of the same moment."""
         self._wanted.clear()
-        older = _without(self._checkpoint, self._waiting.tasks)
+        older = without(self._checkpoint, self._waiting.tasks)
         self._batch.follow(self._waiting)
-        self._waiting = _Waiting()
-        if self._batch.dropped:
-            self._batch.add(self.on_dropped(self._batch.dropped))
-            self._batch.dropped = Dropped()
-        self._checkpoint = _newer(older, self.checkpoint())
+        self._waiting = Waiting()
+        self._batch.say_loss(self.on_dropped)
+        self._checkpoint = newer(older, self.checkpoint())
         return self._appended
 
     async def close(self) -> None:
@@ -288,7 +197,7 @@ class Journal:
         """Give up the session without a word, as a killed process would."""
         self._lose_session()
 
-    async def _transact(self, connection: Connection, batch: _Waiting, checkpoint: Checkpoint) -> None:
+    async def _transact(self, connection: Connection, batch: Waiting, checkpoint: Checkpoint) -> None:
         async with asyncio.timeout(WRITE_TIMEOUT), connection.transaction():
             if batch.tasks:
                 await tasks.write(connection, batch.tasks.values())
@@ -300,8 +209,8 @@ class Journal:
                 await runs.add(connection, [*batch.runs, *checkpoint.runs])
             if batch.incidents:
                 await incidents.write(connection, list(batch.incidents.values()))
-            if batch.notifications:
-                await notifications.owe(connection, list(batch.notifications))
+            if batch.owed:
+                await notifications.owe(connection, batch.owed)
             if batch.answers:
                 await answers.answer(connection, batch.answers)
             await connection.execute(runners.SEEN_SQL, self.registration.runner_id)
@@ -309,27 +218,27 @@ class Journal:
     async def _write_apart(self) -> bool:
         """Write entry by entry, leaving out (and reporting) what PostgreSQL will not take.
 
-        False if the database went away meanwhile: all of it is still in hand.
+        False if the database could not take it at all: all of it is still in hand.
         """
         batch, checkpoint = self._batch, self._checkpoint
-        parts: list[tuple[_Waiting, Checkpoint]] = [(_Waiting(), Checkpoint(hot=checkpoint.hot))]
+        parts: list[tuple[Waiting, Checkpoint]] = [(Waiting(), Checkpoint(hot=checkpoint.hot))]
         states = [*batch.tasks.values(), *checkpoint.full]
-        parts.extend((_Waiting(tasks={task.name: task}), Checkpoint()) for task in states)
-        parts.extend((_Waiting(runs=deque([run])), Checkpoint()) for run in [*batch.runs, *checkpoint.runs])
-        parts.extend((_Waiting(incidents={row.id: row}), Checkpoint()) for row in batch.incidents.values())
-        parts.extend((_Waiting(notifications=deque([row])), Checkpoint()) for row in batch.notifications)
-        parts.extend((_Waiting(answers=[one]), Checkpoint()) for one in batch.answers)
+        parts.extend((Waiting(tasks={task.name: task}), Checkpoint()) for task in states)
+        parts.extend((Waiting(runs=deque([run])), Checkpoint()) for run in [*batch.runs, *checkpoint.runs])
+        parts.extend((Waiting(incidents={row.id: row}), Checkpoint()) for row in batch.incidents.values())
+        parts.extend((Waiting(notifications=deque([row])), Checkpoint()) for row in batch.owed)
+        parts.extend((Waiting(answers=[one]), Checkpoint()) for one in batch.answers)
         for waiting, part in parts:
             try:
                 await self._restore_session()
                 await self._transact(self.connection, waiting, part)
             except RunnerBusyError:
                 raise
-            except Exception as refused:  # noqa: BLE001 -- logged, the rest is written
+            except Exception as error:  # noqa: BLE001 -- logged, the rest is written
                 self._lose_session()
-                if unavailable(refused):
+                if not refused(error):
                     return False
-                logger.opt(exception=refused).critical("Journal: left out an entry: {}", waiting)
+                logger.opt(exception=error).critical("Journal: left out an entry: {}", waiting)
         return True
 
     def _lose_session(self) -> None:
@@ -356,6 +265,11 @@ class Journal:
                         f"This runner lost its database and meanwhile {holder} has taken over: it must end"
                     )
                 await asyncio.sleep(0.1)
+            successor = await runners.read_successor(connection, self.registration.runner_id)
+            if successor is not None:  # it has ended again, and yet what it wrote is newer than what we know
+                raise RunnerBusyError(
+                    f"This runner lost its database and meanwhile runner {successor} has taken over: it must end"
+                )
             await runners.name_session(connection, self.registration.runner_id)
         except BaseException:
             connection.terminate()
@@ -368,28 +282,3 @@ class Journal:
             await connection.fetchval("SELECT 1")
         finally:
             connection.terminate()
-
-
-def _without(checkpoint: Checkpoint, tasks: Container[str]) -> Checkpoint:
-    """Leave out the tasks of which something newer is to be written."""
-    if not checkpoint.hot and not checkpoint.full:
-        return checkpoint
-    return replace(
-        checkpoint,
-        hot=[row for row in checkpoint.hot if row[0] not in tasks],
-        full=[row for row in checkpoint.full if row.name not in tasks],
-    )
-
-
-def _newer(older: Checkpoint, newer: Checkpoint) -> Checkpoint:
-    """Both: the newer state of a task winning; histories bounded as everything that waits."""
-    if not older.hot and not older.full and not older.runs:
-        return newer
-    hot = {row[0]: row for row in older.hot}
-    full = {row.name: row for row in older.full}
-    for name in {row.name for row in newer.full}:
-        hot.pop(name, None)
-    hot.update((row[0], row) for row in newer.hot)
-    full.update((row.name, row) for row in newer.full)
-    history = [*older.runs, *newer.runs][-MAX_WAITING_RUNS:]
-    return Checkpoint(list(hot.values()), list(full.values()), history, newer.more)

@@ -222,7 +222,11 @@ class Supervisor:
         name = task.spec.name
         logger.bind(task=name).exception("Supervisor: task {} could not be handled; again in 60 s", name)
         at = self._clock.now() + 60.0
-        task.state = task.state._replace(next_at=at)
+        state = task.state._replace(next_at=at)
+        if task.run is None:
+            waits = State.WAITING if state.state is State.RUNNING else state.state
+            state = state._replace(state=waits, running_since=None, again=False)
+        task.state = state
         self._timetable.plan(at, task.index)
 
     # -- decisions and effects
