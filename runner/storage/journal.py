@@ -268,7 +268,7 @@ class Journal:
             successor = await runners.read_successor(connection, self.registration.runner_id)
             if successor is not None:  # it has ended again, and yet what it wrote is newer than what we know
                 raise RunnerBusyError(
-                    f"This runner lost its database and meanwhile runner {successor} has taken over: it must end"
+                    f"This runner lost its database and runner {successor} has taken over: it must end"
                 )
             await runners.name_session(connection, self.registration.runner_id)
         except BaseException:

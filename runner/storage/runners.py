@@ -37,6 +37,8 @@ SEEN_SQL = "UPDATE dozor.runners SET seen_at = now() WHERE id = $1"
 
 END_SQL = "UPDATE dozor.runners SET ended_at = now(), seen_at = now(), clean = true WHERE id = $1"
 
+SUCCESSOR_SQL = "SELECT max(id) FROM dozor.runners WHERE id > $1"
+
 TERMINATE_SQL = "SELECT pg_terminate_backend($1)"
 
 
@@ -86,6 +88,12 @@ async def register(connection: Connection, version: str) -> Registration:
 async def name_session(connection: Connection, runner_id: int) -> None:
     """So that others can see whose session holds the lock."""
     await connection.fetchval(NAME_SESSION_SQL, str(runner_id))
+
+
+async def read_successor(connection: Connection, runner_id: int) -> int | None:
+    """The newest runner registered after this one, None if there is none."""
+    found: int | None = await connection.fetchval(SUCCESSOR_SQL, runner_id)
+    return found
 
 
 async def end(connection: Connection, runner_id: int) -> None:
