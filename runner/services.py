@@ -52,7 +52,7 @@ class Services:
             clock=clock,
             log=_QuietLog(),
             redact=redact,
-            grace=3.0,
+            grace=0.0,
         )
 
     def start(self) -> None:

@@ -46,6 +46,9 @@ from runner.supervision.state import State, TaskState
 from runner.supervision.supervised import Supervised, run_id
 from runner.supervision.timetable import Timetable
 
+CANCEL_SECONDS = 5.0
+"""How long the end waits for cancelled runs."""
+
 _DUE = Due()
 _SUCCEEDED = Succeeded()
 
@@ -185,7 +188,7 @@ class Supervisor:
         for task in running:
             if task.run is not None:
                 self._cancel(task, task.run, StopReason.ASKED)
-        await self._ended(running, min(self._grace, 5.0))
+        await self._ended(running, CANCEL_SECONDS)
         self._dirty.update((task, None) for task in self._tasks if task.stretch is not None)
         return tuple(task.spec.name for task in running if task.run is not None)
 
