@@ -17,6 +17,7 @@ from loguru import logger
 from runner.alerting.console import ConsoleTransport
 from runner.alerting.dispatcher import Dispatcher
 from runner.alerting.incident import AlertSettings
+from runner.alerting.measures import DeliveryMeasures
 from runner.alerting.message import Message
 from runner.alerting.notification import Notification
 from runner.alerting.render import render
@@ -44,6 +45,7 @@ from runner.storage.listen import Listener
 from runner.storage.pool import create_pool
 from runner.storage.tasks import TaskDeclaration
 from runner.supervision.lines import SupervisionLog
+from runner.supervision.measures import Measures
 from runner.supervision.spec import TaskSpec, from_config
 from runner.supervision.state import State
 from runner.supervision.stored import from_row
@@ -77,6 +79,7 @@ class Runner:
         self._clock = SteadyClock()
         self._started_at = self._clock.now()
         self._cleanups = Cleanups()
+        self._deliveries = DeliveryMeasures()
         self._enabled = [task for task in config.tasks if task.enabled]
         self._specs: list[TaskSpec] = [from_config(task, checkers[task.name]) for task in self._enabled]
         self._bot: TelegramBot | None = None
@@ -134,8 +137,14 @@ class Runner:
         await tasks.declare(connection, [_declaration(task) for task in self._enabled])
         stored = await tasks.load(connection, [spec.name for spec in self._specs])
         open_incidents = await incidents.read_open(connection)
+        self._measures = Measures(len(self._specs))
         self.watch = Watch(
-            journal, clock, self._alert_settings(), open_incidents, await incidents.last_id(connection)
+            journal,
+            clock,
+            self._alert_settings(),
+            open_incidents,
+            await incidents.last_id(connection),
+            self._measures,
         )
         self.supervisor = supervisor = Supervisor(
             self._specs,
@@ -154,6 +163,7 @@ class Runner:
         self.executor = CommandExecutor(
             pool, journal, supervisor, clock, frozenset(t.name for t in config.tasks if not t.enabled)
         )
+        dispatcher.on_sent = self._deliveries.sent
         journal.checkpoint = supervisor.take_checkpoint
         journal.on_notifications = dispatcher.wake
         journal.on_dropped = self.watch.dropped
@@ -236,9 +246,9 @@ class Runner:
 
     async def _serve(self) -> None:
         web = await asyncio.to_thread(importlib.import_module, "runner.web.server")
-        await web.serve(self.config.web.listen, self._web_sources())
+        await web.serve(self.config.web.listen, self.web_sources())
 
-    def _web_sources(self) -> WebSources:
+    def web_sources(self) -> WebSources:
         from runner.web.sources import Sources
 
         registration, started_at = self.journal.registration, self._started_at
@@ -248,6 +258,9 @@ class Runner:
             supervisor=self.supervisor,
             journal=self.journal,
             vitals=self.vitals,
+            measures=self._measures,
+            deliveries=self._deliveries,
+            open_incidents=lambda: self.watch.open_incidents,
             runner=RunnerInfo(
                 id=registration.runner_id,
                 host=socket.gethostname(),

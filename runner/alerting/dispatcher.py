@@ -34,6 +34,7 @@ from runner.alerting.transport import (
     Transport,
     Unavailable,
     Unknown,
+    outcome_name,
 )
 from runner.clock import Clock
 from runner.storage import notifications
@@ -166,7 +167,7 @@ class Dispatcher:
     async def _attempt(self, claimed: ClaimedNotification, transport: Transport) -> Outcome:
         outcome = await transport.send(self._render(from_claimed(claimed)))
         latency = self._clock.now() - claimed.row.created_at
-        self.on_sent(Sent(claimed.row.kind, type(outcome).__name__.lower(), latency))
+        self.on_sent(Sent(claimed.row.kind, outcome_name(outcome), latency))
         if not isinstance(outcome, Delivered):
             logger.warning("Message {} ({}) not delivered: {}", claimed.id, claimed.row.kind, outcome)
         return outcome

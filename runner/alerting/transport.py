@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, assert_never
 
 from runner.alerting.message import Message
 
@@ -24,7 +24,7 @@ class RetryAfter:
 
 @dataclass(frozen=True, slots=True)
 class ChatMoved:
-    """The group became the supergroup `chat_id`. Certainly not delivered; the transport goes there from now on."""
+    """The group became the supergroup `chat_id`. Certainly not delivered; what follows goes there."""
 
     chat_id: int
 
@@ -51,6 +51,29 @@ class Unknown:
 
 
 Outcome = Delivered | RetryAfter | ChatMoved | Rejected | Unavailable | Unknown
+
+
+def outcome_name(outcome: Outcome) -> str:
+    """As metrics call it."""
+    match outcome:
+        case Delivered():
+            return "delivered"
+        case RetryAfter():
+            return "retry_after"
+        case ChatMoved():
+            return "chat_moved"
+        case Rejected():
+            return "rejected"
+        case Unavailable():
+            return "unavailable"
+        case Unknown():
+            return "unknown"
+        case _:
+            assert_never(outcome)
+
+
+OUTCOME_NAMES = ("delivered", "retry_after", "chat_moved", "rejected", "unavailable", "unknown")
+"""All there are."""
 
 
 class Transport(Protocol):

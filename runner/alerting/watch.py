@@ -14,6 +14,7 @@ from runner.storage.incidents import IncidentRow
 from runner.storage.journal import Commit, Dropped, Journal
 from runner.storage.runs import RunRow
 from runner.supervision.events import Cancelled, Failed, Interrupted, Restart
+from runner.supervision.measures import Measures
 from runner.supervision.state import RunOutcome, State
 from runner.supervision.supervised import Supervised, run_id
 from runner.supervision.supervisor import Supervisor, Transition
@@ -29,7 +30,11 @@ class Watch:
         settings: Mapping[str, AlertSettings],
         open_incidents: Iterable[IncidentRow],
         last_incident_id: int,
+        measures: Measures,
     ) -> None:
+        self._measures = measures
+        self.succeeded = measures.succeeded
+        """Healthy runs are only counted (the checkpoint writes them), without a call in between."""
         self._journal = journal
         self._clock = clock
         self._settings = settings
@@ -47,10 +52,8 @@ class Watch:
 
     # -- Observer
 
-    def succeeded(self, task: Supervised, seconds: float, lateness: float) -> None:
-        """Healthy runs are written by the checkpoint."""
-
     def transition(self, transition: Transition) -> None:
+        self._measures.transition(transition)
         task, before, after, now = transition.task, transition.before, transition.after, transition.now
         name = task.spec.name
         incident = self._open.get(name)

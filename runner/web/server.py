@@ -11,7 +11,9 @@ from loguru import logger
 
 from runner.config.models import ListenAddress
 from runner.web import api
+from runner.web.lag import LoopLag
 from runner.web.live import AlertsOwed
+from runner.web.metrics import Metrics
 from runner.web.sources import SOURCES, Sources
 
 TRY_AGAIN = 5.0
@@ -36,24 +38,27 @@ async def serve(
 
     `ready` is called with the port once requests are answered.
     """
-    runner = web.AppRunner(application(sources), access_log=None, shutdown_timeout=LAST_WORDS)
+    lag = LoopLag()
+    runner = web.AppRunner(application(sources, lag), access_log=None, shutdown_timeout=LAST_WORDS)
     await runner.setup()
     try:
         port = await _listen(runner, listen)
         logger.info("Web: listening on {}", ListenAddress(listen.host, port))
         ready(port)
-        await asyncio.Event().wait()
+        await lag.run()
     finally:
         await runner.cleanup()
 
 
-def application(sources: Sources) -> web.Application:
+def application(sources: Sources, lag: LoopLag) -> web.Application:
     """All routes over `sources`."""
     app = web.Application(middlewares=[_secure], client_max_size=16_384)
+    owed = AlertsOwed(sources.pool, sources.journal, sources.clock)
     app[SOURCES] = sources
-    app[api.ALERTS_OWED] = AlertsOwed(sources.pool, sources.journal, sources.clock)
+    app[api.ALERTS_OWED] = owed
     app.add_routes(
         [
+            web.get("/metrics", Metrics(sources, owed, lag).handle),
             web.get("/healthz", api.healthz),
             web.get("/readyz", api.readyz),
             web.get("/health/tasks", api.health_tasks),

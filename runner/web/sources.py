@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from runner.alerting.incident import Incident
+from runner.alerting.measures import DeliveryMeasures
 from runner.clock import Clock
 from runner.control.readiness import Vitals
 from runner.control.status import RunnerInfo
 from runner.storage.journal import Journal
 from runner.storage.pool import Pool
+from runner.supervision.measures import Measures
 from runner.supervision.supervisor import Supervisor
 
 
@@ -24,6 +27,9 @@ class Sources:
     supervisor: Supervisor
     journal: Journal
     vitals: Callable[[], Vitals]
+    measures: Measures
+    deliveries: DeliveryMeasures
+    open_incidents: Callable[[], tuple[Incident, ...]]
     runner: RunnerInfo
     overdue_after: Mapping[str, float] = field(default_factory=dict)
 
