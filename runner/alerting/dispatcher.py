@@ -25,6 +25,7 @@ from loguru import logger
 from runner.alerting.message import Message
 from runner.alerting.notification import Notification
 from runner.alerting.outbox import from_claimed
+from runner.alerting.plain import unrendered
 from runner.alerting.transport import (
     ChatMoved,
     Delivered,
@@ -165,12 +166,20 @@ class Dispatcher:
                 assert_never(outcome)
 
     async def _attempt(self, claimed: ClaimedNotification, transport: Transport) -> Outcome:
-        outcome = await transport.send(self._render(from_claimed(claimed)))
+        outcome = await transport.send(self._words(from_claimed(claimed)))
         latency = self._clock.now() - claimed.row.created_at
         self.on_sent(Sent(claimed.row.kind, outcome_name(outcome), latency))
         if not isinstance(outcome, Delivered):
             logger.warning("Message {} ({}) not delivered: {}", claimed.id, claimed.row.kind, outcome)
         return outcome
+
+    def _words(self, notification: Notification) -> Message:
+        """In words; plainly if finding them fails: a defect there must not cost the alert."""
+        try:
+            return self._render(notification)
+        except Exception as error:  # noqa: BLE001 -- the border around the words, recorded
+            logger.opt(exception=error).error("No words for {}", notification.key)
+            return unrendered(notification)
 
     async def _rejected(self, claimed: ClaimedNotification, reason: str) -> None:
         """Show it on the console, once, and owe it still."""
@@ -182,14 +191,14 @@ class Dispatcher:
             )
         self.refused = reason
         if claimed.shown_on is None:
-            await self._console.send(self._render(from_claimed(claimed)))
+            await self._console.send(self._words(from_claimed(claimed)))
         await self._put_back(claimed, reason, retry_in=self._rest, shown_on=self._console.name)
         await self._show_the_others(claimed.id)
 
     async def _show_the_others(self, after_id: int) -> None:
         """What waits behind a refused message must not be silent either."""
         for waiting in await self._database(lambda: notifications.read_unshown(self._pool, after_id)):
-            await self._console.send(self._render(from_claimed(waiting)))
+            await self._console.send(self._words(from_claimed(waiting)))
             shown = partial(notifications.mark_shown, self._pool, waiting.id, self._console.name)
             await self._database(shown)
 

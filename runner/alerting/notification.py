@@ -27,6 +27,8 @@ class NotificationKind(StrEnum):
     """Only when there is something to say: stopped tasks, an unclean end before."""
     DROPPED = "dropped"
     """The runner's memory overflowed while the database was away: what was dropped."""
+    OTHER = "other"
+    """Of a newer version, found in the outbox after a step back."""
     TEST = "test"
     """`dozor doctor --send`."""
 

@@ -115,6 +115,9 @@ class _Words:
             case NotificationKind.DROPPED:
                 lines = [Span(text("alert-dropped-why"))]
                 return text("alert-dropped"), lines + self._own_text()
+            case NotificationKind.OTHER:
+                header = text("alert-other", task=self._task or "Dozor")
+                return header, [*self._failure(), *self._own_text()]
             case NotificationKind.TEST:
                 return text("alert-test"), self._own_text()
             case _:

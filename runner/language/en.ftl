@@ -33,6 +33,7 @@ alert-checker-warning = ⚠️ { $task }: { $text }
 alert-checker-critical = 🔴 { $task }: { $text }
 alert-runner-started = ⚠️ Dozor started: some tasks are stopped
 alert-runner-unclean = ⚠️ Dozor started after an unclean end
+alert-other = ⚠️ { $task }: an alert of a newer version of Dozor
 alert-dropped = ⚠️ Dozor lost some of its records
 alert-test = ✅ Test: Dozor's alerts arrive here
 

@@ -38,6 +38,7 @@ alert-checker-warning = ⚠️ { $task }: { $text }
 alert-checker-critical = 🔴 { $task }: { $text }
 alert-runner-started = ⚠️ Дозор запущен: есть остановленные задачи
 alert-runner-unclean = ⚠️ Дозор запущен после аварийного завершения
+alert-other = ⚠️ { $task }: оповещение более новой версии Дозора
 alert-dropped = ⚠️ Дозор потерял часть записей
 alert-test = ✅ Проверка связи: оповещения Дозора приходят сюда
 

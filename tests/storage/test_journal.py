@@ -274,7 +274,12 @@ async def test_open_incidents_are_never_dropped_and_resolved_ones_only_when_memo
 ) -> None:
     monkeypatch.setattr(waiting, "MAX_WAITING_INCIDENTS", 20)
     said: list[Dropped] = []
-    journal.on_dropped = lambda dropped: said.append(dropped) or Commit()  # type: ignore[func-returns-value]
+
+    def on_dropped(dropped: Dropped) -> Commit:
+        said.append(dropped)
+        return Commit()
+
+    journal.on_dropped = on_dropped
     for number in range(1, 41):
         over = {"state": "resolved", "resolved_at": NOW} if number % 2 else {}
         journal.append(Commit(incidents=(incident(number, **over),)))

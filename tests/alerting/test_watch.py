@@ -1,0 +1,196 @@
+"""The watch: what it hears becomes incidents and messages owed, in the transaction of the change itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import pytest
+
+from runner.alerting.incident import AlertSettings
+from runner.alerting.watch import Watch
+from runner.storage import incidents, tasks
+from runner.storage.journal import Dropped, Journal
+from runner.storage.pool import Pool
+from runner.storage.tasks import TaskDeclaration
+from runner.supervision.events import Pause
+from runner.supervision.measures import Measures
+from runner.supervision.supervisor import Supervisor
+from tests.alerting.story import ManualClock, Story, Tasks, failure
+
+NAME = "presale_checker"
+
+
+class Room:
+    """A watch with its journal on a real database."""
+
+    def __init__(self, dsn: str, journal: Journal, clock: ManualClock, pool: Pool) -> None:
+        self.dsn, self.journal, self.clock, self.pool = dsn, journal, clock, pool
+        self.watch = self.new_watch([], 0)
+        self.story = Story(self.watch, clock, NAME)
+        self.tasks = Tasks({NAME: self.story.task})
+
+    def new_watch(self, opened: list[Any], last_id: int) -> Watch:
+        return Watch(
+            self.journal,
+            self.clock,
+            {NAME: AlertSettings(), "b": AlertSettings()},
+            opened,
+            last_id,
+            Measures(2),
+        )
+
+    async def again(self) -> None:
+        """As after a restart of the runner: what is open is read from the database."""
+        await self.journal.close()
+        self.journal = await Journal.open(self.dsn, "test", self.clock)
+        connection = self.journal.connection
+        opened = await incidents.read_open(connection)
+        self.watch = self.story.watch = self.new_watch(opened, await incidents.last_id(connection))
+
+    @property
+    def supervisor(self) -> Supervisor:
+        return cast(Supervisor, self.tasks)
+
+    async def told(self) -> list[tuple[str, str, str | None, int | None]]:
+        await self.journal.write()
+        rows = await self.pool.fetch(
+            "SELECT kind, severity, task, incident_id FROM dozor.notifications ORDER BY id"
+        )
+        return [tuple(row) for row in rows]
+
+    async def incidents(self) -> list[tuple[int, str, str, int]]:
+        await self.journal.write()
+        rows = await self.pool.fetch("SELECT id, kind, state, failures FROM dozor.incidents ORDER BY id")
+        return [tuple(row) for row in rows]
+
+
+@pytest.fixture
+async def room(database: str, pool: Pool) -> AsyncIterator[Room]:
+    clock = ManualClock()
+    journal = await Journal.open(database, "test", clock)
+    await tasks.declare(
+        journal.connection,
+        [
+            TaskDeclaration(name=n, description="", schedule="", max_consecutive_failures=5)
+            for n in (NAME, "b")
+        ],
+    )
+    room = Room(database, journal, clock, pool)
+    yield room
+    room.journal.abandon()
+    await asyncio.sleep(0)
+
+
+async def test_five_failures_and_a_restart_are_three_messages_of_one_incident(room: Room) -> None:
+    for _ in range(5):
+        room.story.fail()
+    room.story.restart("telegram:111")
+    room.story.succeed()
+    assert await room.told() == [
+        ("repeated_errors", "warning", NAME, 1),
+        ("critical_stop", "critical", NAME, 1),
+        ("recovered", "info", NAME, 1),
+    ]
+    assert await room.incidents() == [(1, "critical_stop", "resolved", 0)]
+    payload = await room.pool.fetchval("SELECT payload FROM dozor.notifications WHERE kind = 'recovered'")
+    assert payload["by"] == "telegram:111"
+    assert payload["lasted"] == pytest.approx(300.0, abs=61)
+
+
+async def test_state_incident_and_message_of_a_failure_are_one_transaction(room: Room) -> None:
+    for _ in range(3):
+        room.story.fail()
+    await room.journal.write()
+    xmins = await room.pool.fetch(
+        "SELECT xmin::text FROM dozor.tasks WHERE name = $1 UNION SELECT xmin::text FROM dozor.incidents"
+        " UNION SELECT xmin::text FROM dozor.notifications",
+        NAME,
+    )
+    assert len(xmins) == 1
+    outcomes = await room.pool.fetch("SELECT outcome, attempt FROM dozor.runs ORDER BY finished_at")
+    assert [tuple(row) for row in outcomes] == [("failed", 1), ("failed", 2), ("failed", 3)]
+
+
+async def test_a_streak_that_ends_by_itself_before_the_threshold_is_silent(room: Room) -> None:
+    room.story.fail()
+    room.story.fail()
+    room.story.succeed()
+    assert await room.told() == []
+    assert await room.incidents() == []
+
+
+async def test_an_incident_goes_on_after_a_restart_of_the_runner(room: Room) -> None:
+    for _ in range(3):
+        room.story.fail()
+    await room.again()
+    room.story.fail()
+    assert await room.incidents() == [(1, "repeated_errors", "open", 4)]
+    room.story.fail()
+    room.story.restart()
+    room.story.succeed()
+    assert [kind for kind, *_ in await room.told()] == ["repeated_errors", "critical_stop", "recovered"]
+    room.clock.at += 86_400
+    await room.again()
+    for _ in range(3):
+        room.story.fail()
+    assert [number for number, *_ in await room.incidents()] == [1, 2]
+
+
+async def test_an_incident_of_a_task_that_left_the_configuration_is_closed_quietly(room: Room) -> None:
+    for _ in range(3):
+        room.story.fail()
+    await room.again()
+    room.watch.started(cast(Supervisor, Tasks()), unclean_before=False)
+    assert [state for _, _, state, _ in await room.incidents()] == ["resolved"]
+    assert [kind for kind, *_ in await room.told()] == ["repeated_errors"]
+
+
+async def test_an_unclean_end_is_told_with_the_tasks_that_are_stopped(room: Room) -> None:
+    for _ in range(5):
+        room.story.fail()
+    await room.again()
+    room.watch.started(room.supervisor, unclean_before=True)
+    assert (await room.told())[-1] == ("runner_started", "warning", None, None)
+    payload = await room.pool.fetchval(
+        "SELECT payload FROM dozor.notifications WHERE kind = 'runner_started'"
+    )
+    assert payload["unclean_end"]
+    assert payload["stopped_tasks"] == [NAME]
+
+
+async def test_reminders_repeat_until_a_person_pauses_the_task(room: Room) -> None:
+    for _ in range(5):
+        room.story.fail()
+    for _ in range(3):
+        room.clock.at += 1000
+        room.watch.remind(room.supervisor)
+    told = [kind for kind, *_ in await room.told()]
+    assert told == ["repeated_errors", "critical_stop", "reminder"]
+    room.story.apply(Pause("telegram:111"))
+    room.clock.at += 100_000
+    room.watch.remind(room.supervisor)
+    assert [kind for kind, *_ in await room.told()] == told
+
+
+async def test_a_checkers_own_words_are_owed_with_its_severity(room: Room) -> None:
+    room.watch.checker_alert(room.story.task, "ledger is off by 3", "critical")
+    assert (await room.told())[0][:3] == ("checker", "critical", NAME)
+
+
+async def test_an_overflow_is_told_with_its_figures(room: Room) -> None:
+    room.journal.append(room.watch.dropped(Dropped(runs=7, notifications=2)))
+    assert [kind for kind, *_ in await room.told()] == ["dropped"]
+    text = await room.pool.fetchval("SELECT payload ->> 'text' FROM dozor.notifications")
+    assert "7" in text
+    assert "2" in text
+
+
+async def test_cancelled_runs_are_history_and_no_incident(room: Room) -> None:
+    room.story.fail(failure())
+    room.story.cancel()
+    await room.journal.write()
+    outcomes = await room.pool.fetch("SELECT outcome FROM dozor.runs ORDER BY finished_at")
+    assert [row["outcome"] for row in outcomes] == ["failed", "cancelled"]
+    assert await room.told() == []
