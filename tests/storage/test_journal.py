@@ -13,78 +13,12 @@ from runner.clock import SteadyClock
 from runner.errors import RunnerBusyError
 from runner.storage import notifications, runners, tasks, waiting
 from runner.storage.answers import Answer
-from runner.storage.incidents import IncidentRow
 from runner.storage.journal import Checkpoint, Commit, Dropped, Journal
-from runner.storage.notifications import NotificationRow
 from runner.storage.pool import Pool, connect
-from runner.storage.runs import RunRow
-from runner.storage.tasks import TaskDeclaration, TaskRow
+from runner.storage.tasks import TaskDeclaration
 from tests.server import PostgresControl
+from tests.storage.rows import NOW, incident, note, run, task
 from tests.waiting import until
-
-NOW = 1764000060.0
-
-
-def task(name: str = "a", failures: int = 0, state: str = "waiting") -> TaskRow:
-    return TaskRow(
-        name=name,
-        state=state,
-        consecutive_failures=failures,
-        runs_total=failures,
-        failures_total=failures,
-        last_started_at=NOW,
-        last_success_at=None,
-        last_duration=0.1,
-        failing_since=NOW,
-        last_failed_at=NOW,
-        last_error_type="E",
-        last_error_text="text",
-        last_error_where="a.py:1 in f",
-        next_run_at=None,
-        running_since=None,
-        state_by=None,
-    )
-
-
-def incident(number: int, **more: Any) -> IncidentRow:
-    fields: dict[str, Any] = {
-        "id": number,
-        "task": "a",
-        "kind": "repeated_errors",
-        "severity": "warning",
-        "state": "open",
-        "fingerprint": "E a.py",
-        "summary": "E: text",
-        "failures": 3,
-        "opened_at": NOW,
-        "updated_at": NOW,
-        **more,
-    }
-    return IncidentRow(**fields)
-
-
-def note(key: str, **more: Any) -> NotificationRow:
-    fields: dict[str, Any] = {
-        "kind": "checker",
-        "severity": "warning",
-        "created_at": NOW,
-        "payload": {"text": key},
-        "task": "a",
-        **more,
-    }
-    return NotificationRow(key=key, **fields)
-
-
-def run(number: int) -> RunRow:
-    return RunRow(
-        id=f"1-{number}",
-        task="a",
-        started_at=NOW,
-        finished_at=NOW + 1,
-        outcome="failed",
-        seconds=1.0,
-        seconds_max=1.0,
-    )
 
 
 @pytest.fixture
