@@ -55,6 +55,7 @@ async def _run(config_path: Path, *, wait: bool, grace: float, log_level: str) -
     # What is there by now stays: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
     try:
         await asyncio.wait((stopping, runner.failed), return_when=asyncio.FIRST_COMPLETED)
     finally:

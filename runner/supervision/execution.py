@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from loguru import logger
 
@@ -12,13 +12,21 @@ from runner.config.tasks import Isolation
 from runner.errors import Fatal
 from runner.supervision.context import Context
 from runner.supervision.run import Run, StopReason, call_in_thread
-from runner.supervision.spec import TaskSpec
+from runner.supervision.supervised import Supervised
 
 IsOutage = Callable[[BaseException, float, bool], Awaitable[bool]]
 """(error, run started at, the run used ctx.db) -> whether the run failed because our database was away."""
 
-Ended = Callable[[BaseException | None, bool], None]
-"""(what it raised, None if it returned; whether an outage of our database explains that)."""
+
+class Host(Protocol):
+    """Whose run it is."""
+
+    is_outage: IsOutage
+
+    def context(self, task: Supervised, run: Run) -> Context: ...
+    def run_ended(
+        self, task: Supervised, run: Run, error: BaseException | None, *, outage: bool = False
+    ) -> None: ...
 
 
 async def never_an_outage(error: BaseException, started_at: float, used_database: bool) -> bool:
@@ -26,23 +34,22 @@ async def never_an_outage(error: BaseException, started_at: float, used_database
     return False
 
 
-async def carry_out(
-    spec: TaskSpec, run: Run, context: Callable[[], Context], is_outage: IsOutage, ended: Ended
-) -> None:
-    """Run the checker and report how it ended. Raises nothing, whatever the checker raises."""
+async def carry_out(host: Host, task: Supervised, run: Run) -> None:
+    """Run the checker and tell `host` how it ended. Raises nothing, whatever the checker raises."""
+    spec = task.spec
     error: BaseException | None = None
     outage = False
     try:
         match spec.isolation:
             case Isolation.INLINE:
                 if spec.takes_context:
-                    await spec.function(ctx=context(), **spec.args)
+                    await spec.function(ctx=host.context(task, run), **spec.args)
                 elif spec.args:
                     await spec.function(**spec.args)
                 else:
                     await spec.function()
             case Isolation.THREAD:
-                given = {"ctx": context()} if spec.takes_context else {}
+                given = {"ctx": host.context(task, run)} if spec.takes_context else {}
                 await call_in_thread(spec.function, {**spec.args, **given})
             case Isolation.PROCESS:
                 raise Fatal("isolation: process is not in this version; use inline or thread")
@@ -50,11 +57,11 @@ async def carry_out(
                 assert_never(spec.isolation)
     except GeneratorExit:
         raise
-    except BaseException as caught:  # noqa: BLE001 -- the supervision border: recorded by `ended`
+    except BaseException as caught:  # noqa: BLE001 -- the supervision border: recorded by `run_ended`
         error = caught
         if not (isinstance(caught, asyncio.CancelledError) and run.reason is StopReason.ASKED):
-            outage = await _explained(caught, run, is_outage)
-    ended(error, outage)
+            outage = await _explained(caught, run, host.is_outage)
+    host.run_ended(task, run, error, outage=outage)
 
 
 async def _explained(error: BaseException, run: Run, is_outage: IsOutage) -> bool:

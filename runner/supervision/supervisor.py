@@ -106,7 +106,7 @@ class Supervisor:
         self._clock = clock
         self._log = log
         self._pool = pool
-        self._is_outage = is_outage
+        self.is_outage = is_outage
         self._redact = redact
         self._grace = grace
         self._generation = generation
@@ -158,7 +158,6 @@ class Supervisor:
         task = self._by_name[name]
         before = task.state
         self._apply(task, event, self._clock.now())
-        self._timetable.arm()
         return task.state is not before
 
     def dependency_changed(self, *, up: bool) -> None:
@@ -171,7 +170,6 @@ class Supervisor:
         else:
             for task in self._tasks:
                 self._apply(task, DependencyDown(), now)
-        self._timetable.arm()
 
     async def stop(self) -> tuple[str, ...]:
         """No new runs; ask those in progress to end, cancel them after the grace period.
@@ -282,17 +280,11 @@ class Supervisor:
         if not task.announced:
             task.announced = True
             self._log.starting(task.spec.name)
-        work = carry_out(
-            task.spec,
-            run,
-            lambda: self._context(task, run),
-            self._is_outage,
-            lambda error, outage: self._run_ended(task, run, error, outage=outage),
-        )
         # Not loop.create_task: the same thing a microsecond dearer, ten thousand times a second.
-        run.task = asyncio.Task(work, loop=self._loop)
+        run.task = asyncio.Task(carry_out(self, task, run), loop=self._loop)
 
-    def _context(self, task: Supervised, run: Run) -> Context:
+    def context(self, task: Supervised, run: Run) -> Context:
+        """What the checker is given."""
         reports = RunReports(self._loop, self, task, run)
         return Context(task.spec.name, run_id(self._generation, run.number), run, reports, self._pool)
 
@@ -300,11 +292,12 @@ class Supervisor:
         run.cancel(reason)
         if run.task is not None:
             # A coroutine cancelled before its first step never runs: then nobody else would end the run.
-            run.task.add_done_callback(lambda _: self._run_ended(task, run, asyncio.CancelledError()))
+            run.task.add_done_callback(lambda _: self.run_ended(task, run, asyncio.CancelledError()))
 
-    def _run_ended(
+    def run_ended(
         self, task: Supervised, run: Run, error: BaseException | None, *, outage: bool = False
     ) -> None:
+        """The run raised `error`, or returned. `outage`: our database's absence explains the error."""
         if run.ended:
             return
         run.ended = True
@@ -318,8 +311,6 @@ class Supervisor:
                 self._failed(task, run, error, self._clock.now(), outage=outage)
         except Exception:  # noqa: BLE001 -- the supervision border: as in _due
             self._look_again_later(task)
-        # A task that starts anew at once was planned inside; everything else waits for the timer.
-        self._timetable.arm()
 
     def _succeeded(self, task: Supervised, run: Run, now: float) -> None:
         healthy = (
@@ -386,7 +377,6 @@ class Supervisor:
             self._apply(
                 task, Heartbeat(), self._clock.now(), EndedRun(run.number, run.started_at, run.attempt)
             )
-            self._timetable.arm()
 
     def checker_alert(self, task: Supervised, text: str, severity: str) -> None:
         self._observer.checker_alert(task, self._redact(text), severity)

@@ -24,7 +24,7 @@ class Timetable:
         self._heap: list[tuple[float, int]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
+        self._timer_at = float("inf")
         self._stopped = False
         self.last_tick_at = clock.now()
 
@@ -35,7 +35,7 @@ class Timetable:
     def start(self) -> None:
         """On the running loop."""
         self._loop = asyncio.get_running_loop()
-        self.arm()
+        self._arm()
 
     def stop(self) -> None:
         self._stopped = True
@@ -43,29 +43,31 @@ class Timetable:
             self._timer.cancel()
 
     def plan(self, at: float, index: int) -> None:
-        """Look at `index` at `at`; call `arm` when all that is known is planned."""
+        """Look at `index` at `at`."""
         heappush(self._heap, (at, index))
+        if at < self._timer_at:
+            self._arm()
 
-    def arm(self) -> None:
+    def _arm(self) -> None:
         """Set the timer to the earliest plan."""
-        if self._stopped or self._loop is None or not self._heap:
-            return
-        at = self._heap[0][0]
         if self._timer is not None:
-            if self._timer_at <= at:
-                return
             self._timer.cancel()
-        self._timer_at = at
+            self._timer = None
+        if self._stopped or self._loop is None or not self._heap:
+            self._timer_at = float("inf")
+            return
+        self._timer_at = at = self._heap[0][0]
         self._timer = self._loop.call_at(self._clock.to_loop(at), self._tick)
 
     def _tick(self) -> None:
         self._timer = None
         if self._stopped:
             return
+        self._timer_at = float("-inf")  # what is planned from here is seen below
         heap = self._heap
         self.last_tick_at = now = self._clock.now()
         horizon = now + SLACK
         while heap and heap[0][0] <= horizon:
             at, index = heappop(heap)
             self._due(index, at, now)
-        self.arm()
+        self._arm()
