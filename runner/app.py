@@ -88,6 +88,8 @@ class Runner:
         self._translator = Translator(config.language)
         self.failed: asyncio.Future[DozorError] = asyncio.Future()
         """Set when the runner cannot go on: another one has taken over."""
+        self.web_port: int | None = None
+        """Where the web server listens, once it does."""
         self.supervisor: Supervisor
         self.journal: Journal
         self.watch: Watch
@@ -246,7 +248,10 @@ class Runner:
 
     async def _serve(self) -> None:
         web = await asyncio.to_thread(importlib.import_module, "runner.web.server")
-        await web.serve(self.config.web.listen, self.web_sources())
+        await web.serve(self.config.web.listen, self.web_sources(), ready=self._listening)
+
+    def _listening(self, port: int) -> None:
+        self.web_port = port
 
     def web_sources(self) -> WebSources:
         from runner.web.sources import Sources

@@ -35,8 +35,15 @@ async def healthz(request: web.Request) -> web.Response:
 
 async def readyz(request: web.Request) -> web.Response:
     """200 if the runner can do its job, else 503 with every reason."""
-    readiness = judge(request.app[SOURCES].vitals())
-    return _json({"ready": readiness.ready, "reasons": list(readiness.reasons)}, ok=readiness.ready)
+    vitals = request.app[SOURCES].vitals()
+    readiness = judge(vitals)
+    polled_at = vitals.telegram_polled_at
+    answer = {
+        "ready": readiness.ready,
+        "reasons": list(readiness.reasons),
+        "telegram_last_poll_s": None if polled_at is None else round(vitals.now - polled_at, 1),
+    }
+    return _json(answer, ok=readiness.ready)
 
 
 async def health_tasks(request: web.Request) -> web.Response:

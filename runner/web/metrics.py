@@ -41,12 +41,15 @@ class Metrics:
         self._runner.alerts = await self._owed.read()
         response = web.StreamResponse(headers={"Content-Type": CONTENT_TYPE})
         await response.prepare(request)
-        await response.write(generate_latest(self._registry))
-        for piece in self._tasks.pieces():
-            if piece:
-                await response.write(piece.encode())
-            await asyncio.sleep(0)
-        await response.write_eof()
+        try:
+            await response.write(generate_latest(self._registry))
+            for piece in self._tasks.pieces():
+                if piece:
+                    await response.write(piece.encode())
+                await asyncio.sleep(0)
+            await response.write_eof()
+        except ConnectionResetError:
+            pass  # whoever asked has gone
         return response
 
 

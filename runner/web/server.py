@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from aiohttp import web
 from loguru import logger
@@ -52,7 +52,8 @@ async def serve(
 
 def application(sources: Sources, lag: LoopLag) -> web.Application:
     """All routes over `sources`."""
-    app = web.Application(middlewares=[_secure], client_max_size=16_384)
+    app = web.Application(client_max_size=16_384)
+    app.on_response_prepare.append(_secure)
     owed = AlertsOwed(sources.pool, sources.journal, sources.clock)
     app[SOURCES] = sources
     app[api.ALERTS_OWED] = owed
@@ -101,16 +102,7 @@ def _what_to_do(listen: ListenAddress, error: OSError) -> str:
     )
 
 
-@web.middleware
-async def _secure(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    try:
-        response = await handler(request)
-    except web.HTTPException as refusal:
-        refusal.headers.update(SECURITY_HEADERS)
-        raise
-    if not response.prepared:
-        for name, value in SECURITY_HEADERS.items():
-            response.headers.setdefault(name, value)
-    return response
+async def _secure(request: web.Request, response: web.StreamResponse) -> None:
+    """On every answer, errors included; what a handler has set itself stays."""
+    for name, value in SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
