@@ -121,7 +121,7 @@ def restore(policy: Policy, stored: TaskState | None, now: float, *, spread: flo
 
 def _due(policy: Policy, task: TaskState, now: float) -> Step:
     match task.state:
-        case State.WAITING | State.BACKOFF:
+        case State.WAITING | State.BACKOFF | State.HELD:
             return _started(policy, task, State.RUNNING, now)
         case State.RUNNING:
             return _deadline(policy, task, now)
@@ -131,8 +131,6 @@ def _due(policy: Policy, task: TaskState, now: float) -> Step:
             return _started(policy, task, State.STOPPED, now)
         case State.PAUSED:
             return _deadline(policy, task, now)
-        case State.HELD:
-            return task._replace(next_at=None), NOTHING
         case _:
             assert_never(task.state)
 
@@ -288,7 +286,9 @@ def _interrupted(policy: Policy, task: TaskState, event: Interrupted, now: float
         case State.STOPPED:
             return ended._replace(next_at=_retry_at(policy, now)), NOTHING
         case _:
-            return ended._replace(state=State.HELD), NOTHING
+            # Released when the dependency is back; the time is for an outage that is over by now.
+            at = now + policy.restart_delay.initial
+            return ended._replace(state=State.HELD, next_at=at, due_at=at), NOTHING
 
 
 def _dependency_down(policy: Policy, task: TaskState) -> Step:

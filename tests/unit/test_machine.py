@@ -203,7 +203,8 @@ def test_a_heartbeat_of_a_continuous_run_ends_the_streak_and_that_of_a_periodic_
 def test_an_outage_holds_the_task_and_leaves_its_streak_alone() -> None:
     running, _ = step(PERIODIC, failing(PERIODIC, 2), Due(), 20.0)
     held, _ = step(PERIODIC, running, Interrupted(BOOM), 21.0)
-    assert (held.state, held.failures, held.next_at) == (State.HELD, 2, None)
+    assert (held.state, held.failures, held.next_at) == (State.HELD, 2, 31.0)
+    assert step(PERIODIC, held, Due(), 31.0)[1] is START_RUN, "also when nobody tells that the outage is over"
     back, _ = step(PERIODIC, held, DependencyUp(spread=0.5), 400.0)
     assert (back.state, back.next_at) == (State.WAITING, 400.5)
 
@@ -277,6 +278,7 @@ def test_whatever_happens_there_is_never_a_second_run_and_never_a_task_without_a
             assert not in_progress
             in_progress = True
         assert (task.running_since is not None) == in_progress
+        # A task that is held before it ran waits for `DependencyUp`, which follows every `DependencyDown`.
         waits_for_somebody = task.state in (State.STOPPED, State.PAUSED, State.HELD)
         assert in_progress or task.next_at is not None or waits_for_somebody
         assert task.failures <= 3 or task.state in (State.STOPPED, State.PAUSED, State.RUNNING)
