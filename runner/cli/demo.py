@@ -1,0 +1,35 @@
+"""`dozor demo`: the whole story on a made-up marketplace."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from runner.cli.session import run_async
+
+EXIT_INTERRUPTED = 130
+"""As a shell reports a process that SIGINT ended."""
+
+
+@click.command()
+@click.option(
+    "--language", type=click.Choice(["ru", "en"]), help="Default: by $LANG; Russian if it names none."
+)
+@click.option(
+    "--speed",
+    type=click.FloatRange(0.25, 20.0),
+    default=1.0,
+    show_default=True,
+    help="2 is twice as fast, 0.5 leaves more time to read.",
+)
+def demo(language: str | None, speed: float) -> None:
+    """Show failures, alerts, a critical stop and a recovery in under a minute."""
+    from runner.demo.stage import play
+    from runner.demo.words import choose_language
+    from runner.language.names import Language
+
+    chosen = choose_language(os.environ) if language is None else Language(language)
+    if not run_async(play(chosen, speed, sys.stdout)):
+        raise SystemExit(EXIT_INTERRUPTED)

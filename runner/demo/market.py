@@ -1,0 +1,187 @@
+"""The marketplace of the demo: people, auctions, money, and the fault that befalls them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from runner.checkers.bidding import create_auction, place_bid
+from runner.checkers.ledger import AccountKind, audit, create_user, transfer
+from runner.storage.pool import Pool
+
+TON: Final = 10**9
+"""Nanotons in one TON."""
+CURRENCY: Final = "TON"
+FEE_BPS: Final = 500
+"""The house's part of a price, hundredths of a percent."""
+
+MONEY_SQL: Final = """
+SELECT user_id, kind, balance FROM market.accounts WHERE currency = $1"""
+RESULT_SQL: Final = """
+SELECT a.state, b.bidder_id, b.amount, market.fee(b.amount, a.fee_bps) AS fee
+FROM market.auctions a LEFT JOIN market.bids b ON b.id = a.winning_bid_id WHERE a.id = $1"""
+OPEN_SQL: Final = "SELECT count(*) FROM market.auctions WHERE state = 'open'"
+MOVEMENTS_SQL: Final = "SELECT count(*) FROM market.movements"
+BREAK_SQL: Final = "ALTER TABLE market.auctions RENAME COLUMN ends_at TO finish_at"
+MEND_SQL: Final = "ALTER TABLE market.auctions RENAME COLUMN finish_at TO ends_at"
+
+
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """What is put up, and who bids how many whole TON for it, in order. `title` is for people."""
+
+    title: str
+    bids: tuple[tuple[str, int], ...]
+    reserve: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How an auction ended; amounts in nanotons. `winner` None: unsold."""
+
+    title: str
+    winner: str | None
+    price: int = 0
+    fee: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Purse:
+    """What somebody has, in nanotons."""
+
+    free: int
+    held: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.free + self.held
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """All of it at one moment, in nanotons. What the purses and the house have is what came in."""
+
+    purses: dict[str, Purse]
+    house: int
+    came_in: int
+
+    @property
+    def total(self) -> int:
+        return self.house + sum(purse.total for purse in self.purses.values())
+
+
+class Market:
+    """A seller, buyers with money, and auctions that really end."""
+
+    def __init__(self, pool: Pool, users: dict[str, int], seller: str) -> None:
+        self._pool = pool
+        self._users = users
+        self._names = {number: name for name, number in users.items()}
+        self._seller = users[seller]
+        self._titles: dict[int, str] = {}
+        self._broken = False
+
+    @classmethod
+    async def open(cls, pool: Pool, seller: str, buyers: Sequence[str], deposit: int) -> Market:
+        """A marketplace on an empty schema; each buyer has paid in `deposit` whole TON."""
+        users: dict[str, int] = {}
+        async with pool.acquire() as connection, connection.transaction():
+            for name in (seller, *buyers):
+                users[name] = await create_user(connection, name)
+            for name in buyers:
+                await transfer(
+                    connection,
+                    f"demo:deposit:{users[name]}",
+                    CURRENCY,
+                    deposit * TON,
+                    source=(None, AccountKind.EXTERNAL),
+                    target=(users[name], AccountKind.AVAILABLE),
+                )
+        return cls(pool, users, seller)
+
+    async def sell(self, lots: Sequence[Lot], lasts: float) -> list[int]:
+        """Put `lots` up for `lasts` seconds and place their bids. Returns the auctions' ids."""
+        auctions: list[int] = []
+        async with self._pool.acquire() as connection, connection.transaction():
+            for lot in lots:
+                auction = await create_auction(
+                    connection,
+                    self._seller,
+                    CURRENCY,
+                    datetime.now(UTC) + timedelta(seconds=lasts),
+                    title=lot.title,
+                    start_price=TON,
+                    reserve_price=None if lot.reserve is None else lot.reserve * TON,
+                    fee_bps=FEE_BPS,
+                )
+                for bidder, amount in lot.bids:
+                    await place_bid(connection, auction, self._users[bidder], amount * TON)
+                self._titles[auction] = lot.title
+                auctions.append(auction)
+        return auctions
+
+    async def open_auctions(self) -> int:
+        """Auctions that nobody has settled yet."""
+        count: int = await self._pool.fetchval(OPEN_SQL)
+        return count
+
+    async def results(self, auctions: Sequence[int]) -> list[Result]:
+        """How these closed auctions ended."""
+        ended: list[Result] = []
+        for auction in auctions:
+            row = await self._pool.fetchrow(RESULT_SQL, auction)
+            assert row is not None
+            if row["bidder_id"] is None:
+                ended.append(Result(self._titles[auction], None))
+            else:
+                winner = self._names[row["bidder_id"]]
+                ended.append(Result(self._titles[auction], winner, row["amount"], row["fee"]))
+        return ended
+
+    async def money(self) -> Money:
+        """Who has how much now."""
+        free: dict[int | None, int] = {}
+        held: dict[int | None, int] = {}
+        house = came_in = 0
+        for row in await self._pool.fetch(MONEY_SQL, CURRENCY):
+            match AccountKind(row["kind"]):
+                case AccountKind.AVAILABLE:
+                    free[row["user_id"]] = row["balance"]
+                case AccountKind.HOUSE:
+                    house = row["balance"]
+                case AccountKind.EXTERNAL:
+                    came_in = -row["balance"]
+                case AccountKind.HELD | AccountKind.COLLATERAL | AccountKind.UNATTRIBUTED:
+                    held[row["user_id"]] = held.get(row["user_id"], 0) + row["balance"]
+        purses = {name: Purse(free[user], held[user]) for name, user in self._users.items()}
+        return Money(purses, house, came_in)
+
+    async def faults_of_the_ledger(self) -> list[str]:
+        """What the ledger's own audit finds wrong; empty when all is well."""
+        async with self._pool.acquire() as connection:
+            return await audit(connection)
+
+    async def movements(self) -> int:
+        """Movements of money so far."""
+        count: int = await self._pool.fetchval(MOVEMENTS_SQL)
+        return count
+
+    async def break_down(self) -> None:
+        """The fault: a migration that nobody told the checker of."""
+        await self._pool.execute(BREAK_SQL)
+        self._broken = True
+
+    async def mend(self) -> None:
+        """The fault is undone."""
+        if self._broken:
+            await self._pool.execute(MEND_SQL)
+            self._broken = False
+
+
+def in_ton(nanotons: int) -> str:
+    """Whole nanotons as TON with two decimals at least: "114.00", "0.000000001"."""
+    sign = "-" if nanotons < 0 else ""
+    whole, rest = divmod(abs(nanotons), TON)
+    return f"{sign}{whole}.{f'{rest:09d}'.rstrip('0'):0<2}"

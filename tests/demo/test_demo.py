@@ -1,0 +1,195 @@
+"""The demonstration, as a newcomer runs it: every step in order, in time, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from runner.demo.market import in_ton
+from runner.demo.words import choose_language
+from runner.language.names import Language
+
+STORY = (
+    r"1/6 Площадка открыта",
+    r"Всего +1200\.00",
+    r"2/6 Дозор заступает",
+    r"«Ночной кот»: Борис платит 120\.00, Анна получает 114\.00, площадка 6\.00",
+    r"«Старый ключ»: не продан",
+    r"3/6 Случайный сбой",
+    r"Ошибка в фоновой задаче auctions_checker \(попытка 1/5\): column \"ends_at\" does not exist",
+    r"Traceback \(most recent call last\)",
+    r"Перезапуск задачи auctions_checker через 2 секунд\.\.\.",
+    r"Запуск фоновой задачи: auctions_checker",
+    r"«Имя @dozor»: Глеб платит 90\.00",
+    r"4/6 Сбой всерьёз",
+    r"попытка 3/5",
+    r"│ ⚠️ auctions_checker: 3 ошибки подряд",
+    r"│ UndefinedColumnError: column \"ends_at\" does not exist",
+    r"попытка 5/5",
+    r"Фоновая задача auctions_checker остановлена после 5 последовательных ошибок",
+    r"│ 🛑 auctions_checker остановлена: 5 ошибок подряд",
+    r"│ \[ 🔄 Перезапустить \]",
+    r"Аукционов без расчёта: 3\. Их ставки, 470\.00 TON",
+    r"5/6 Приходит человек",
+    r"\$ dozor status",
+    r"auctions_checker stopped +5/5",
+    r"\$ dozor restart auctions_checker",
+    r"Command restart auctions_checker by cli:.*: done",
+    r"│ ✅ auctions_checker снова работает",
+    r"│ Перезапуск: командная строка",
+    r"«Звёздная карта»: Глеб платит 210\.00",
+    r"6/6 Деньги сошлись",
+    r"Анна +0\.00 +646\.00 +646\.00",
+    r"Площадка +0\.00 +34\.00 +34\.00",
+    r"Всего +1200\.00 +1200\.00 +0\.00",
+    r"ошибок нет, до нанотона",
+    r"Готово за \d+ с",
+    r"make run",
+)
+
+
+def start(
+    folder: Path, *options: str, python: tuple[str, ...] = ("-m", "runner"), **environment: str
+) -> subprocess.Popen[str]:
+    """`dozor demo` with its temporary files in `folder`."""
+    return subprocess.Popen(
+        [sys.executable, *python, "demo", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONUTF8": "1", "TMPDIR": str(folder), **environment},
+        start_new_session=True,
+    )
+
+
+def read_until(process: subprocess.Popen[str], text: str) -> None:
+    """Returns when the demo has printed a line with `text`."""
+    assert process.stdout is not None
+    assert any(text in line for line in process.stdout)
+
+
+@pytest.fixture
+def folder(short_dir: Path, request: pytest.FixtureRequest) -> Path:
+    """A short path: the demo's server keeps its socket below it."""
+    path = short_dir / f"demo-{len(request.node.name)}-{time.monotonic_ns() % 100_000}"
+    path.mkdir()
+    return path
+
+
+def left_behind(folder: Path) -> list[str]:
+    """Files in `folder`, and servers that work there."""
+    servers = [
+        " ".join(process.info["cmdline"])
+        for process in psutil.process_iter(["cmdline"])
+        if str(folder) in " ".join(process.info["cmdline"] or [])
+    ]
+    return [path.name for path in folder.iterdir()] + servers
+
+
+def test_the_whole_story_is_told_in_order_within_a_minute(folder: Path) -> None:
+    began = time.monotonic()
+    process = start(folder, LC_ALL="C.UTF-8")
+    printed, _ = process.communicate(timeout=110)
+    assert process.returncode == 0, printed
+    at = 0
+    for step in STORY:
+        found = re.compile(step).search(printed, at)
+        assert found, f"missing, or out of order: {step}\n{printed}"
+        at = found.end()
+    assert printed.count("Traceback (most recent") == 1, "one is shown on purpose"
+    assert time.monotonic() - began < 60
+    assert not left_behind(folder)
+
+
+def test_it_speaks_english_and_hurries_when_told_to(folder: Path) -> None:
+    process = start(folder, "--language", "en", "--speed", "10")
+    printed, _ = process.communicate(timeout=90)
+    assert process.returncode == 0, printed
+    assert "🛑 auctions_checker stopped: 5 errors in a row" in printed
+    assert re.search(r"Done in \d+ s", printed)
+    assert not re.search("[а-яё]", printed, re.IGNORECASE)
+    assert not left_behind(folder)
+
+
+@pytest.mark.parametrize(
+    ("last_line", "number"),
+    [
+        ("Аукционы", signal.SIGINT),
+        ("2/6", signal.SIGTERM),
+        ("попытка 2/5", signal.SIGHUP),
+        ("ошибок нет", signal.SIGINT),
+    ],
+)
+def test_interrupted_at_any_step_it_cleans_up(folder: Path, last_line: str, number: signal.Signals) -> None:
+    """The first of these lines comes while PostgreSQL is still starting, the last when all is told."""
+    with start(folder, "--language", "ru", "--speed", "10") as process:
+        read_until(process, last_line)
+        process.send_signal(number)
+        process.send_signal(number)  # people press more than once
+        printed = process.communicate(timeout=60)[0]
+    assert process.returncode == 130, printed
+    assert "Показ прерван, всё убрано." in printed
+    assert "Traceback" not in printed
+    assert not left_behind(folder)
+
+
+@pytest.mark.parametrize(
+    ("sabotage", "line"),
+    [
+        ("runner.demo.story.PATIENCE = 0.0", "dozor: the demo: auctions are not settled after 0 s"),
+        ("runner.demo.stage.DEPOSIT = 10", "dozor: the demo: bid of 80000000000 for auction 1: not enough"),
+        ("tempfile.tempdir = '/proc/absent'", "dozor: the demo: no temporary folder can be made"),
+    ],
+)
+def test_a_story_that_does_not_happen_ends_with_one_clear_line(
+    folder: Path, sabotage: str, line: str
+) -> None:
+    code = f"import tempfile, runner.cli, runner.demo.stage; {sabotage}; runner.cli.main()"
+    with start(folder, "--speed", "10", python=("-c", code)) as process:
+        printed = process.communicate(timeout=60)[0]
+    assert process.returncode == 1, printed
+    assert printed.splitlines()[-1].startswith(line)
+    assert "Traceback" not in printed
+    assert not left_behind(folder)
+
+
+@pytest.mark.parametrize(
+    ("environment", "language"),
+    [
+        ({}, Language.RU),
+        ({"LANG": "C"}, Language.RU),
+        ({"LANG": "C.UTF-8"}, Language.RU),
+        ({"LANG": "ru_RU.UTF-8"}, Language.RU),
+        ({"LANG": "en_US.UTF-8"}, Language.EN),
+        ({"LANG": "de_DE"}, Language.EN),
+        ({"LANG": "en_US.UTF-8", "LC_ALL": "ru_RU"}, Language.RU),
+        ({"LANG": "ru_RU.UTF-8", "LC_MESSAGES": "en_GB"}, Language.EN),
+    ],
+)
+def test_the_language_is_the_locales_and_russian_where_there_is_none(
+    environment: dict[str, str], language: Language
+) -> None:
+    assert choose_language(environment) is language
+
+
+@pytest.mark.parametrize(
+    ("nanotons", "shown"),
+    [
+        (0, "0.00"),
+        (114 * 10**9, "114.00"),
+        (85_500_000_000, "85.50"),
+        (1, "0.000000001"),
+        (-260 * 10**9, "-260.00"),
+    ],
+)
+def test_amounts_are_shown_to_the_last_nanoton(nanotons: int, shown: str) -> None:
+    assert in_ton(nanotons) == shown
