@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable
 
 from runner.errors import Fatal
+from runner.supervision.remote import RemoteError, redacted
 from runner.supervision.state import Failure
 
 MAX_TEXT = 2_000
@@ -21,6 +22,8 @@ _OUR_ROOM = os.path.dirname(__file__)
 
 def describe(error: BaseException, redact: Callable[[str], str], *, timed_out: bool = False) -> Failure:
     """`error` as a `Failure`; never raises, whatever the exception's own `__str__` does."""
+    if isinstance(error, RemoteError):
+        return redacted(error.failure, redact)
     return Failure(
         error_type=type(error).__name__,
         error_text=redact(_text(error))[:MAX_TEXT],
@@ -52,7 +55,8 @@ def _where(error: BaseException) -> str:
         if path.startswith(_OUR_ROOM):
             continue
         any_frame = f"{os.path.basename(path)}:{line} in {frame.f_code.co_name}"
-        if not path.startswith(_NOT_THEIRS) and not path.startswith("<frozen"):
+        # A relative path is that of a compiled extension's source ("asyncpg/protocol/protocol.pyx").
+        if os.path.isabs(path) and not path.startswith(_NOT_THEIRS):
             theirs = any_frame
     return theirs or any_frame
 
