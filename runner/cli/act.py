@@ -43,14 +43,15 @@ def _command(command: CommandName, help_text: str) -> click.Command:
 
 async def _ask(config_path: Path, command: CommandName, name: str, timeout: float) -> CommandResult:
     host = socket.gethostname()
-    actor = Actor(Source.CLI, f"{_user()}@{host}", host)
+    actor = Actor(Source.CLI, f"{user_name()}@{host}", host)
     async with database(config_path) as (_, pool):
         async with pool.acquire() as connection, connection.transaction():
             command_id = await submit(connection, command, name, actor)
         return await wait(pool, command_id, timeout=timeout)
 
 
-def _user() -> str:
+def user_name() -> str:
+    """Who runs this command, for the audit."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container without an entry for its user

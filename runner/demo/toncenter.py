@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aiohttp import web
-from ton_core import Address, Builder, Cell, MessageAny
+from ton_core import Address, Builder, Cell, InternalMsgInfo, MessageAny
 
 OUR_WALLET: Final = Address((0, bytes.fromhex("0a" * 32)))
 PAYER: Final = Address((0, bytes.fromhex("0b" * 32)))
@@ -91,15 +91,15 @@ def message_answer(cell: Cell) -> dict[str, Any]:
     """A message as Toncenter takes it apart."""
     message = MessageAny.deserialize(cell.begin_parse())
     info = message.info
-    internal = message.is_internal
+    internal = info if isinstance(info, InternalMsgInfo) else None
     return {
         "@type": "raw.message",
-        "source": info.src.to_str() if internal else "",
-        "destination": info.dest.to_str(),
-        "value": str(info.value_coins) if internal else "0",
-        "fwd_fee": str(info.fwd_fee) if internal else "0",
+        "source": internal.src.to_str() if internal else "",
+        "destination": internal.dest.to_str() if internal else "",
+        "value": str(internal.value_coins) if internal else "0",
+        "fwd_fee": str(internal.fwd_fee) if internal else "0",
         "ihr_fee": "0",
-        "created_lt": str(info.created_lt) if internal else "0",
+        "created_lt": str(internal.created_lt) if internal else "0",
         "body_hash": base64.b64encode(message.body.hash).decode(),
         "msg_data": {"@type": "msg.dataRaw", "body": base64.b64encode(message.body.to_boc()).decode()},
         "message": "",

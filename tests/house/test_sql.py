@@ -32,6 +32,8 @@ WORDS: dict[str, type[StrEnum] | frozenset[str]] = {
     "dozor.commands.state": frozenset({"pending", "done", "refused", "expired"}),
     "market.auctions.state": frozenset({"open", "settled", "unsold", "quarantined"}),
     "market.bids.state": frozenset({"held", "outbid", "won", "lost"}),
+    "market.presales.state": frozenset({"paid", "delivered", "overdue", "quarantined"}),
+    "market.deposits.state": frozenset({"credited", "unmatched", "attributed", "dust"}),
 }
 """Each column whose CHECK lists words, and where the program keeps the same words."""
 

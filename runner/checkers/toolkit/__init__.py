@@ -1,7 +1,8 @@
 """The shape that checkers share, for your own as well: see docs/checkers.md.
 
-`Queue` and `drain`: items that fall due, in batches that other processes skip (batches.py).
-`read_cursor` and `move_cursor`: how far a source has been read (cursor.py).
+`Queue` and `drain`: items that fall due, in batches that other processes skip; `process_or_split` finds
+the one that spoils a batch (batches.py).
+`start_cursor`, `read_cursor` and `move_cursor`: how far a source has been read (cursor.py).
 `set_aside` and `announce`: items that cannot be processed, told about once (quarantine.py).
 `report_backlog`: how far behind, and an alert when too far (backlog.py).
 """
@@ -9,8 +10,8 @@
 from __future__ import annotations
 
 from runner.checkers.toolkit.backlog import Backlog, report_backlog
-from runner.checkers.toolkit.batches import Queue, drain
-from runner.checkers.toolkit.cursor import move_cursor, read_cursor
+from runner.checkers.toolkit.batches import Queue, drain, process_or_split
+from runner.checkers.toolkit.cursor import move_cursor, read_cursor, start_cursor
 from runner.checkers.toolkit.quarantine import announce, set_aside
 
 __all__ = [
@@ -19,7 +20,9 @@ __all__ = [
     "announce",
     "drain",
     "move_cursor",
+    "process_or_split",
     "read_cursor",
     "report_backlog",
     "set_aside",
+    "start_cursor",
 ]

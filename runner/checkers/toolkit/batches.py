@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 import asyncpg
 
@@ -20,6 +20,7 @@ from runner.checkers.toolkit.quarantine import announce, set_aside
 from runner.errors import DozorError
 from runner.storage.pool import Connection
 
+Item = TypeVar("Item")
 Process: TypeAlias = Callable[[Connection, Sequence[int]], Awaitable[Mapping[int, str]]]
 
 POISON: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.RaiseError)
@@ -168,7 +169,7 @@ async def take_batch(ctx: CheckerContext, queue: Queue, limit: int) -> Sequence[
             async with ctx.db.acquire() as connection, connection.transaction():
                 ids = [row[0] for row in await connection.fetch(queue.claim, limit)]
                 if ids:
-                    for item, reason in (await process_or_split(connection, queue, ids)).items():
+                    for item, reason in (await process_or_split(connection, queue.process, ids)).items():
                         await connection.execute(queue.set_aside, item)
                         await set_aside(connection, queue.name, f"{queue.item} {item}", reason)
                 return ids
@@ -178,14 +179,18 @@ async def take_batch(ctx: CheckerContext, queue: Queue, limit: int) -> Sequence[
     return ()
 
 
-async def process_or_split(connection: Connection, queue: Queue, ids: Sequence[int]) -> dict[int, str]:
-    """Process `ids`; when a row makes that fail, halve until it stands alone. Returns the impossible ones."""
+async def process_or_split(
+    connection: Connection,
+    process: Callable[[Connection, Sequence[Item]], Awaitable[Mapping[Item, str]]],
+    items: Sequence[Item],
+) -> dict[Item, str]:
+    """Process the items; when one spoils it, halve until it stands alone. Returns the impossible ones."""
     try:
         async with connection.transaction():
-            return dict(await queue.process(connection, ids))
+            return dict(await process(connection, items))
     except POISON as error:
-        if len(ids) == 1:
-            return {ids[0]: f"{type(error).__name__}: {error}"}
-    middle = len(ids) // 2
-    impossible = await process_or_split(connection, queue, ids[:middle])
-    return impossible | await process_or_split(connection, queue, ids[middle:])
+        if len(items) == 1:
+            return {items[0]: f"{type(error).__name__}: {error}"}
+    middle = len(items) // 2
+    impossible = await process_or_split(connection, process, items[:middle])
+    return impossible | await process_or_split(connection, process, items[middle:])

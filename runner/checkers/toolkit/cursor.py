@@ -6,10 +6,16 @@ from typing import Any, Final
 
 from runner.storage.pool import Connection
 
+START: Final = "INSERT INTO dozor.cursors (name, position) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING"
 READ: Final = "SELECT position FROM dozor.cursors WHERE name = $1 FOR UPDATE"
 MOVE: Final = """
 INSERT INTO dozor.cursors (name, position) VALUES ($1, $2)
 ON CONFLICT (name) DO UPDATE SET position = EXCLUDED.position, moved_at = now()"""
+
+
+async def start_cursor(connection: Connection, name: str, position: dict[str, Any]) -> None:
+    """Begin at `position`, unless the cursor exists: so that there is a row for `read_cursor` to lock."""
+    await connection.execute(START, name, position)
 
 
 async def read_cursor(connection: Connection, name: str) -> dict[str, Any] | None:

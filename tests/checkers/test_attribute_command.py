@@ -1,0 +1,63 @@
+"""`dozor attribute`: the command that the alert about an unmatched deposit names."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+from runner.checkers.ledger import create_user
+from runner.checkers.ton.crediting import credit, to_json
+from runner.checkers.ton.reader import START, Wallet
+from runner.checkers.ton.transactions import Kind, Position, Receipt
+from runner.checkers.toolkit import start_cursor
+from runner.storage.pool import Pool
+from tests.checkers.stage import purse
+
+ADDRESS = "0:" + "0a" * 32
+
+
+async def run(database: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    config = folder / "config.yaml"
+    task = "auctions_checker: {run: 'runner.checkers.auctions:check_auctions', every: 60s}"
+    config.write_text(f"database: {{url: '{database}'}}\ntasks:\n  {task}\n")
+    return await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "runner", "attribute", "-c", str(config), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+async def test_the_command_gives_an_unmatched_deposit_to_its_owner_once(
+    pool: Pool, database: str, tmp_path: Path
+) -> None:
+    receipt = Receipt(Position(7, b"\x07" * 32), START, 1, Kind.TRANSFER, "TON", 500, "0:" + "0b" * 32)
+    async with pool.acquire() as connection:
+        await connection.execute("INSERT INTO market.ton_wallets (address) VALUES ($1)", ADDRESS)
+        await start_cursor(connection, f"ton:{ADDRESS}", to_json(START))
+        await credit(connection, Wallet(ADDRESS, None, 0, {}), START, [receipt], {})
+        user = await create_user(connection, "ann")
+        deposit = await connection.fetchval("SELECT id FROM market.deposits WHERE state = 'unmatched'")
+    done = await run(database, tmp_path, str(deposit), str(user))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"500 units of TON from deposit {deposit} went to user {user}" in done.stdout
+    async with pool.acquire() as connection:
+        assert (await purse(connection, user))["available"] == 500
+        assert await connection.fetchval("SELECT count(*) FROM dozor.audit WHERE action = 'attribute'") == 1
+    again = await run(database, tmp_path, str(deposit), str(user))
+    assert (again.returncode, again.stderr.strip()) == (
+        1,
+        f"dozor: deposit {deposit} is attributed, not unmatched",
+    )
+
+
+def test_checkers_without_ton_do_not_import_it() -> None:
+    code = (
+        "import sys, runner.checkers.auctions, runner.checkers.presales, runner.checkers.ton_deposits;"
+        "print([m for m in sys.modules if m.split('.')[0] in ('tonutils', 'ton_core', 'pytoniq_core')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
