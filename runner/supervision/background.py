@@ -71,10 +71,22 @@ async def _outcome(task_name: str, task_func: Callable[[], Awaitable[object]]) -
     except GeneratorExit:
         raise
     except asyncio.CancelledError as error:
-        current = asyncio.current_task()
-        if current is not None and current.cancelling():
+        if _asked_to_end():
             raise
         return error
     except BaseException as error:  # noqa: BLE001 -- the supervision border: the caller records it
+        _end_if_asked(error)
         return error
+    _end_if_asked(None)
     return None
+
+
+def _asked_to_end() -> bool:
+    current = asyncio.current_task()
+    return current is not None and current.cancelling() > 0
+
+
+def _end_if_asked(error: BaseException | None) -> None:
+    """A run that swallowed our cancellation, or made another error of it, must not go on for ever."""
+    if _asked_to_end():
+        raise asyncio.CancelledError from error

@@ -1,0 +1,101 @@
+"""A folder with a configuration and checkers, and the processes that run on it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from runner.storage.embedded import find_embedded
+from tests.system.process import DOZOR, PATIENCE, Process
+
+Tasks = Mapping[str, Mapping[str, Any]]
+QUICK: Mapping[str, Any] = {"run": "scripted:obey", "every": "100ms", "restart_delay": "100ms"}
+"""A task that runs, fails and restarts several times a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How a command ended."""
+
+    code: int
+    text: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+
+class Stage:
+    """`folder` is the test's own, with a short path."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.config = folder / "config.yaml"
+        self._numbers = itertools.count(1)
+        self._processes: list[Process] = []
+        shutil.copy(Path(__file__).with_name("scripted.py"), folder / "scripted.py")
+
+    def write(self, tasks: Tasks, *, url: str = "embedded", **sections: Any) -> None:
+        """The configuration. Without a `telegram` section alerts go to the console; no web server."""
+        database = {"url": url, "data_dir": "pg"} if url == "embedded" else {"url": url}
+        whole = {"database": database, "web": {"listen": None}, **sections}
+        whole["tasks"] = {name: dict(task) for name, task in tasks.items()}
+        self.config.write_text(yaml.safe_dump(whole, allow_unicode=True, sort_keys=False))
+
+    def order(self, task: str, what: str) -> None:
+        """What the task's checker does from its next run on."""
+        fresh = self.folder / f"{task}.order.new"
+        fresh.write_text(what)
+        fresh.replace(self.folder / f"{task}.order")
+
+    def runs(self, task: str) -> list[str]:
+        """A line a run, the oldest first."""
+        try:
+            return (self.folder / f"{task}.runs").read_text().splitlines()
+        except FileNotFoundError:
+            return []
+
+    def run(self, *options: str, env: Mapping[str, str] | None = None) -> Process:
+        """`dozor run`."""
+        return self.start(DOZOR, "run", "-c", self.config, *options, env=env)
+
+    def start(self, *command: str | Path, env: Mapping[str, str] | None = None) -> Process:
+        """Any command, in the folder."""
+        output = self.folder / f"output-{next(self._numbers)}.txt"
+        process = Process(command, cwd=self.folder, output=output, env=env)
+        self._processes.append(process)
+        return process
+
+    async def watch(self, *options: str, env: Mapping[str, str] | None = None) -> Process:
+        """`dozor run`, once it supervises."""
+        process = self.run(*options, env=env)
+        await process.says("is on watch")
+        return process
+
+    async def cli(self, *words: str, env: Mapping[str, str] | None = None) -> Answer:
+        """A command of `dozor` on this configuration, to its end."""
+        command, *more = words
+        process = self.start(DOZOR, command, "-c", self.config, *more, env=env)
+        code = await process.ends(within=PATIENCE)
+        return Answer(code, process.text)
+
+    async def status(self, name: str) -> dict[str, Any]:
+        """One task of `dozor status --json`."""
+        answer = await self.cli("status", name, "--json")
+        task: dict[str, Any] = answer.json["tasks"][0]
+        return task
+
+    def close(self) -> None:
+        """End every process that was started here, the embedded server included."""
+        for process in self._processes:
+            process.kill()
+        server = find_embedded(self.folder / "pg")
+        if server is not None:
+            server.release()
