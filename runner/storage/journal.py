@@ -56,6 +56,7 @@ class Journal:
         self._batch = Waiting()
         self._checkpoint = Checkpoint()
         self._writer = asyncio.Lock()
+        self._writing: asyncio.Task[bool] | None = None
         self._wanted = asyncio.Event()
         self._written = asyncio.Condition()
         self._appended = 0
@@ -137,7 +138,9 @@ class Journal:
                     await self._wanted.wait()
             except TimeoutError:
                 pass
-            more = await self.write()
+            # A write cut in the middle could leave its session inside a transaction: it is let finish.
+            self._writing = asyncio.create_task(self.write())
+            more = await asyncio.shield(self._writing)
 
     async def write(self) -> bool:
         """Write what waits; while the database is away, try until it is back. Whether more is left.
@@ -195,6 +198,8 @@ class Journal:
 
     def abandon(self) -> None:
         """Give up the session without a word, as a killed process would."""
+        if self._writing is not None:
+            self._writing.cancel()
         self._lose_session()
 
     async def _transact(self, connection: Connection, batch: Waiting, checkpoint: Checkpoint) -> None:
@@ -248,7 +253,8 @@ class Journal:
 
     async def _restore_session(self) -> None:
         """The session with the lock, made anew if it is lost. Raises RunnerBusyError if we were replaced."""
-        if self._connection is not None and not self._connection.is_closed():
+        connection = self._connection
+        if connection is not None and not connection.is_closed() and not connection.is_in_transaction():
             return
         self._lose_session()
         connection = await connect(self._dsn, application_name="dozor", command_timeout=WRITE_TIMEOUT)
