@@ -40,7 +40,7 @@ from runner.services import Services
 from runner.storage import incidents, tasks
 from runner.storage.database import Database
 from runner.storage.housekeeping import prune_for_ever
-from runner.storage.journal import Journal
+from runner.storage.journal import Commit, Journal
 from runner.storage.listen import Listener
 from runner.storage.pool import create_pool
 from runner.storage.tasks import TaskDeclaration
@@ -48,7 +48,7 @@ from runner.supervision.lines import SupervisionLog
 from runner.supervision.measures import Measures
 from runner.supervision.spec import TaskSpec, from_config
 from runner.supervision.state import State
-from runner.supervision.stored import from_row
+from runner.supervision.stored import from_row, lost_run
 from runner.supervision.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -138,6 +138,9 @@ class Runner:
         connection = journal.connection
         await tasks.declare(connection, [_declaration(task) for task in self._enabled])
         stored = await tasks.load(connection, [spec.name for spec in self._specs])
+        generation, now = journal.registration.runner_id, clock.now()
+        lost = [lost_run(row, generation, now) for row in stored.values()]
+        journal.append(Commit(runs=tuple(run for run in lost if run is not None)))
         open_incidents = await incidents.read_open(connection)
         self._measures = Measures(len(self._specs))
         self.watch = Watch(
@@ -153,7 +156,7 @@ class Runner:
             observer=self.watch,
             clock=clock,
             log=SupervisionLog(config.language, self.redactor.redact),
-            generation=journal.registration.runner_id,
+            generation=generation,
             stored={name: from_row(row) for name, row in stored.items()},
             pool=pool,
             is_outage=journal.health.explains,

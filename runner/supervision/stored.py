@@ -1,9 +1,10 @@
-"""A task's state from its row in the database: what a new process begins with."""
+"""What a new process begins with: a task's state from its row, and the run that the old one lost."""
 
 from __future__ import annotations
 
+from runner.storage.runs import RunRow
 from runner.storage.tasks import TaskRow
-from runner.supervision.state import Failure, Past, State, TaskState
+from runner.supervision.state import Failure, Past, RunOutcome, State, TaskState
 
 
 def from_row(row: TaskRow) -> TaskState:
@@ -30,4 +31,21 @@ def from_row(row: TaskRow) -> TaskState:
             failure=failure,
             by=row.state_by,
         ),
+    )
+
+
+def lost_run(row: TaskRow, generation: int, now: float) -> RunRow | None:
+    """The run that was in progress when the runner before this one died, for the history."""
+    if row.running_since is None:
+        return None
+    seconds = max(0.0, now - row.running_since)
+    return RunRow(
+        id=f"{generation}-lost-{row.name}",
+        task=row.name,
+        started_at=row.running_since,
+        finished_at=now,
+        outcome=RunOutcome.LOST.value,
+        seconds=seconds,
+        seconds_max=seconds,
+        attempt=row.consecutive_failures + 1,
     )
