@@ -197,14 +197,14 @@ class Dispatcher:
 
     async def _show_the_others(self, after_id: int) -> None:
         """What waits behind a refused message must not be silent either."""
-        for waiting in await self._database(lambda: notifications.read_unshown(self._pool, after_id)):
+        for waiting in await self._database(lambda: notifications.read_unshown(self._pool, "", after_id)):
             await self._console.send(self._words(from_claimed(waiting)))
             shown = partial(notifications.mark_shown, self._pool, waiting.id, self._console.name)
             await self._database(shown)
 
     async def _next_gets_through(self, refused: ClaimedNotification) -> bool:
         """Is it the message and not the chat? Try the next one."""
-        following = await self._database(lambda: notifications.claim(self._pool, after_id=refused.id))
+        following = await self._database(lambda: notifications.claim(self._pool, leave=[refused.id]))
         if following is None:
             return False
         outcome = await self._attempt(following, self._transport)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Any
 
 from runner.alerting.notification import NotificationKind, Severity
 from runner.supervision.state import Failure, State, TaskState
@@ -50,6 +51,25 @@ class Incident:
     resolved_at: float | None = None
     resolved_by: str | None = None
     """Who restarted the task, if a person did; None: it recovered by itself."""
+    occurrences: int = 1
+    """How often it has come: more than 1 if it was resolved and came back within a while."""
+    calm_since: float | None = None
+    """Flapping, and quiet since: it is resolved when it stays so."""
+    ack_expires_at: float | None = None
+    level_since: float | None = None
+    """What reminders and escalation count from."""
+    reminders: int = 0
+    level: int = 0
+    """Escalation levels told since `level_since`."""
+    explained_by: int | None = None
+    """The dependency's incident that swallows this one."""
+    silenced_by: int | None = None
+    storm: int | None = None
+    """The storm's incident in whose digest this one stands."""
+    told: bool = True
+    """False: nobody has been told of it by itself."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What its living message says, as `Facts` in the outbox."""
 
 
 @dataclass(frozen=True, slots=True)

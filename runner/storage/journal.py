@@ -17,7 +17,7 @@ from loguru import logger
 
 from runner.clock import Clock
 from runner.errors import DatabaseUnavailableError, RunnerBusyError
-from runner.storage import answers, incidents, notifications, runners, runs, tasks
+from runner.storage import answers, incidents, notifications, runners, runs, silences, tasks
 from runner.storage.health import DatabaseHealth
 from runner.storage.notifications import NotificationRow
 from runner.storage.pool import Connection, connect, refused
@@ -216,6 +216,10 @@ class Journal:
                 await incidents.write(connection, list(batch.incidents.values()))
             if batch.owed:
                 await notifications.owe(connection, batch.owed)
+            if batch.silences:
+                await silences.write(connection, list(batch.silences.values()))
+            if batch.overrides:
+                await silences.write_overrides(connection, list(batch.overrides.values()))
             if batch.answers:
                 await answers.answer(connection, batch.answers)
             await connection.execute(runners.SEEN_SQL, self.registration.runner_id)
@@ -232,6 +236,8 @@ class Journal:
         parts.extend((Waiting(runs=deque([run])), Checkpoint()) for run in [*batch.runs, *checkpoint.runs])
         parts.extend((Waiting(incidents={row.id: row}), Checkpoint()) for row in batch.incidents.values())
         parts.extend((Waiting(notifications=deque([row])), Checkpoint()) for row in batch.owed)
+        parts.extend((Waiting(silences={row.id: row}), Checkpoint()) for row in batch.silences.values())
+        parts.extend((Waiting(overrides={row.id: row}), Checkpoint()) for row in batch.overrides.values())
         parts.extend((Waiting(answers=[one]), Checkpoint()) for one in batch.answers)
         for waiting, part in parts:
             try:

@@ -1,4 +1,4 @@
-"""Table `dozor.notifications`: the outbox."""
+"""Table `dozor.notifications`: the outbox. A row is one message owed to one destination."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from runner.storage.incidents import IncidentRow, from_json
 from runner.storage.pool import Connection, Pool, Row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotificationRow:
-    """A message to be owed. `created_at`: seconds since the epoch (UTC)."""
+    """A message to be owed. Times are seconds since the epoch (UTC).
+
+    `destination` "": the chat of the configuration. `priority`: 0 leaves first. After `expires_at` it is
+    worth nothing.
+    """
 
     key: str
     kind: str
@@ -20,6 +25,9 @@ class NotificationRow:
     payload: dict[str, Any]
     incident_id: int | None = None
     task: str | None = None
+    destination: str = ""
+    priority: int = 1
+    expires_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,14 +40,25 @@ class ClaimedNotification:
     unknown_outcomes: int
     shown_on: str | None
     """A transport that has shown it already (the console, in place of a refusing Telegram)."""
+    incident: IncidentRow | None = None
+    """As it is now."""
+    fired: bool = False
+    """The destination has been told of the incident before."""
+    first_id: int | None = None
+    """The first message about the incident there, to reply to."""
+    living_id: int | None = None
+    """The newest one, to be edited."""
 
 
 OWE_SQL = """
-INSERT INTO dozor.notifications (key, incident_id, task, kind, severity, payload, created_at, next_attempt_at)
+INSERT INTO dozor.notifications (key, incident_id, task, kind, severity, payload, created_at,
+    next_attempt_at, destination, priority, expires_at)
 SELECT n.key, n.incident_id, n.task, n.kind, n.severity, n.payload, to_timestamp(n.created_at),
-       to_timestamp(n.created_at)
-FROM unnest($1::text[], $2::int8[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::float8[])
-     WITH ORDINALITY AS n(key, incident_id, task, kind, severity, payload, created_at, ordinal)
+       to_timestamp(n.created_at), n.destination, n.priority, to_timestamp(n.expires_at)
+FROM unnest($1::text[], $2::int8[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::float8[],
+            $8::text[], $9::int2[], $10::float8[])
+     WITH ORDINALITY AS n(key, incident_id, task, kind, severity, payload, created_at, destination,
+                          priority, expires_at, ordinal)
 ORDER BY n.ordinal
 ON CONFLICT (key) DO NOTHING
 """
@@ -48,18 +67,37 @@ ON CONFLICT (key) DO NOTHING
 CLAIM_SQL = """
 WITH head AS (
     SELECT id, state FROM dozor.notifications
-    WHERE state IN ('pending', 'sending') AND id > $1 ORDER BY id LIMIT 1 FOR UPDATE)
-UPDATE dozor.notifications n SET state = 'sending', attempts = attempts + 1,
-    unknown_outcomes = unknown_outcomes + CASE WHEN head.state = 'sending' THEN 1 ELSE 0 END
-FROM head WHERE n.id = head.id
-RETURNING n.id, n.key, n.incident_id, n.task, n.kind, n.severity, n.payload, n.attempts, n.unknown_outcomes,
-          n.transport, extract(epoch FROM n.created_at)::float8 AS created_at
+    WHERE destination = $1 AND state IN ('pending', 'sending') AND NOT id = ANY($2::int8[])
+    ORDER BY priority, id LIMIT 1 FOR UPDATE),
+claimed AS (
+    UPDATE dozor.notifications n SET state = 'sending', attempts = attempts + 1,
+        unknown_outcomes = unknown_outcomes + CASE WHEN head.state = 'sending' THEN 1 ELSE 0 END
+    FROM head WHERE n.id = head.id
+    RETURNING n.*)
+SELECT c.id, c.key, c.incident_id, c.task, c.kind, c.severity, c.payload, c.attempts, c.unknown_outcomes,
+       c.transport, c.destination, c.priority, extract(epoch FROM c.created_at)::float8 AS created_at,
+       extract(epoch FROM c.expires_at)::float8 AS expires_at, l.first_id, l.message_id AS living_id,
+       l.message_id IS NOT NULL OR (c.incident_id IS NOT NULL AND EXISTS (
+           SELECT 1 FROM dozor.notifications d
+           WHERE d.incident_id = c.incident_id AND d.destination = c.destination
+             AND d.state = 'delivered')) AS fired,
+       to_jsonb(i) AS incident
+FROM claimed c
+LEFT JOIN dozor.incidents i ON i.id = c.incident_id
+LEFT JOIN dozor.living_messages l ON l.incident_id = c.incident_id AND l.destination = c.destination
 """
 
 DELIVERED_SQL = """
-UPDATE dozor.notifications SET state = 'delivered', delivered_at = now(), transport = $2, message_id = $3,
-    last_error = NULL
-WHERE id = $1
+WITH delivered AS (
+    UPDATE dozor.notifications SET state = 'delivered', delivered_at = now(), transport = $2,
+        message_id = $3, last_error = NULL
+    WHERE id = $1
+    RETURNING incident_id, destination)
+INSERT INTO dozor.living_messages AS l (destination, incident_id, first_id, message_id, shown_at)
+SELECT destination, incident_id, $3, $3, to_timestamp($4) FROM delivered
+WHERE incident_id IS NOT NULL AND $3::int8 IS NOT NULL AND $4::float8 IS NOT NULL
+ON CONFLICT (destination, incident_id) DO UPDATE
+    SET message_id = excluded.message_id, shown_at = excluded.shown_at
 """
 
 PUT_BACK_SQL = """
@@ -68,23 +106,34 @@ UPDATE dozor.notifications SET state = 'pending', unknown_outcomes = unknown_out
 WHERE id = $1
 """
 
-UNDELIVERABLE_SQL = """
-UPDATE dozor.notifications SET state = 'undeliverable', last_error = $2 WHERE id = $1
+DROP_SQL = "UPDATE dozor.notifications SET state = $2, last_error = $3 WHERE id = $1"
+
+SUPERSEDE_SQL = """
+UPDATE dozor.notifications SET state = 'superseded', last_error = $4
+WHERE destination = $1 AND incident_id = $2 AND id <> $3 AND state = 'pending'
 """
 
 UNSHOWN_SQL = """
 SELECT id, key, incident_id, task, kind, severity, payload, attempts, unknown_outcomes, transport,
-       extract(epoch FROM created_at)::float8 AS created_at
+       destination, priority, extract(epoch FROM created_at)::float8 AS created_at,
+       extract(epoch FROM expires_at)::float8 AS expires_at, NULL AS first_id, NULL AS living_id,
+       false AS fired, NULL AS incident
 FROM dozor.notifications
-WHERE state IN ('pending', 'sending') AND transport IS NULL AND id > $1 ORDER BY id LIMIT 50
+WHERE destination = $1 AND state IN ('pending', 'sending') AND transport IS NULL AND id <> $2
+ORDER BY priority, id LIMIT 50
 """
 
 SHOWN_SQL = "UPDATE dozor.notifications SET transport = $2 WHERE id = $1"
 
+OWED_SINCE_SQL = """
+SELECT destination, extract(epoch FROM min(created_at))::float8 AS since, count(*) AS count
+FROM dozor.notifications WHERE state IN ('pending', 'sending') GROUP BY destination
+"""
+
 PRUNE_NOTIFICATIONS_SQL = """
 DELETE FROM dozor.notifications WHERE id IN (
     SELECT id FROM dozor.notifications
-    WHERE state IN ('delivered', 'undeliverable') AND created_at < now() - make_interval(days => $1)
+    WHERE state NOT IN ('pending', 'sending') AND created_at < now() - make_interval(days => $1)
     LIMIT 10000)
 """
 
@@ -100,17 +149,32 @@ async def owe(connection: Connection, rows: Sequence[NotificationRow]) -> None:
         [r.severity for r in rows],
         [r.payload for r in rows],
         [r.created_at for r in rows],
+        [r.destination for r in rows],
+        [r.priority for r in rows],
+        [r.expires_at for r in rows],
     )
 
 
-async def claim(pool: Pool, *, after_id: int = 0) -> ClaimedNotification | None:
-    """The oldest message owed beyond `after_id`, marked as being sent; None if there is none."""
-    row = await pool.fetchrow(CLAIM_SQL, after_id)
+async def claim(
+    pool: Pool, destination: str = "", *, leave: Sequence[int] = ()
+) -> ClaimedNotification | None:
+    """The most urgent, then oldest message owed to `destination`, marked as being sent; None: there is none.
+
+    Those with an id in `leave` are passed over.
+    """
+    row = await pool.fetchrow(CLAIM_SQL, destination, leave)
     return None if row is None else _claimed(row)
 
 
-async def mark_delivered(pool: Pool, notification_id: int, transport: str, message_id: int | None) -> None:
-    await pool.execute(DELIVERED_SQL, notification_id, transport, message_id)
+async def mark_delivered(
+    pool: Pool,
+    notification_id: int,
+    transport: str,
+    message_id: int | None,
+    shows: float | None = None,
+) -> None:
+    """`shows`: the `updated_at` of the incident that this message shows, and goes on showing from now on."""
+    await pool.execute(DELIVERED_SQL, notification_id, transport, message_id, shows)
 
 
 async def put_back(
@@ -128,17 +192,32 @@ async def put_back(
 
 async def mark_undeliverable(pool: Pool, notification_id: int, error: str) -> None:
     """No transport can take this message; it has been shown on the console."""
-    await pool.execute(UNDELIVERABLE_SQL, notification_id, error)
+    await pool.execute(DROP_SQL, notification_id, "undeliverable", error)
 
 
-async def read_unshown(pool: Pool, after_id: int) -> list[ClaimedNotification]:
-    """Messages owed beyond `after_id` that no transport has shown, oldest first, at most 50."""
-    return [_claimed(row) for row in await pool.fetch(UNSHOWN_SQL, after_id)]
+async def drop(pool: Pool, notification_id: int, state: str, why: str) -> None:
+    """Not to be sent any more. `state`: superseded or expired."""
+    await pool.execute(DROP_SQL, notification_id, state, why)
+
+
+async def supersede(pool: Pool, destination: str, incident_id: int, notification_id: int, why: str) -> None:
+    """All others owed there about the incident are said by this one."""
+    await pool.execute(SUPERSEDE_SQL, destination, incident_id, notification_id, why)
+
+
+async def read_unshown(pool: Pool, destination: str, but: int) -> list[ClaimedNotification]:
+    """Messages owed to `destination` but this one that no transport has shown, at most 50."""
+    return [_claimed(row) for row in await pool.fetch(UNSHOWN_SQL, destination, but)]
 
 
 async def mark_shown(pool: Pool, notification_id: int, transport: str) -> None:
     """It is owed still, but somebody at the console has seen it."""
     await pool.execute(SHOWN_SQL, notification_id, transport)
+
+
+async def owed_since(pool: Pool) -> dict[str, tuple[float, int]]:
+    """By destination: since when the oldest message is owed (seconds since the epoch), and how many are."""
+    return {row["destination"]: (row["since"], row["count"]) for row in await pool.fetch(OWED_SINCE_SQL)}
 
 
 async def prune(connection: Connection, days: int) -> None:
@@ -147,6 +226,7 @@ async def prune(connection: Connection, days: int) -> None:
 
 
 def _claimed(row: Row) -> ClaimedNotification:
+    incident = row["incident"]
     return ClaimedNotification(
         id=row["id"],
         row=NotificationRow(
@@ -157,8 +237,15 @@ def _claimed(row: Row) -> ClaimedNotification:
             payload=row["payload"],
             incident_id=row["incident_id"],
             task=row["task"],
+            destination=row["destination"],
+            priority=row["priority"],
+            expires_at=row["expires_at"],
         ),
         attempts=row["attempts"],
         unknown_outcomes=row["unknown_outcomes"],
         shown_on=row["transport"],
+        incident=None if incident is None else from_json(incident),
+        fired=row["fired"],
+        first_id=row["first_id"],
+        living_id=row["living_id"],
     )

@@ -10,6 +10,7 @@ from runner.storage.answers import Answer
 from runner.storage.incidents import IncidentRow
 from runner.storage.notifications import NotificationRow
 from runner.storage.runs import RunRow
+from runner.storage.silences import OverrideRow, SilenceRow
 from runner.storage.tasks import CheckpointRow, TaskRow
 
 MAX_WAITING_RUNS = 20_000
@@ -26,6 +27,8 @@ class Commit:
     incidents: tuple[IncidentRow, ...] = ()
     notifications: tuple[NotificationRow, ...] = ()
     answers: tuple[Answer, ...] = ()
+    silences: tuple[SilenceRow, ...] = ()
+    overrides: tuple[OverrideRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,8 @@ class Waiting:
     incidents: dict[int, IncidentRow] = field(default_factory=dict)
     notifications: deque[NotificationRow] = field(default_factory=deque)
     answers: list[Answer] = field(default_factory=list)
+    silences: dict[int, SilenceRow] = field(default_factory=dict)
+    overrides: dict[int, OverrideRow] = field(default_factory=dict)
     dropped: Dropped = Dropped()
     _loss: tuple[Dropped, Commit] = (Dropped(), Commit())
     """What is said of it: anew whenever more has been lost, and once all the same."""
@@ -89,6 +94,8 @@ class Waiting:
         self.runs.extend(commit.runs)
         self.notifications.extend(commit.notifications)
         self.answers.extend(commit.answers)
+        self.silences.update((silence.id, silence) for silence in commit.silences)
+        self.overrides.update((override.id, override) for override in commit.overrides)
         self._bound()
 
     def follow(self, newer: Waiting) -> None:
@@ -98,6 +105,8 @@ class Waiting:
         self.runs.extend(newer.runs)
         self.notifications.extend(newer.notifications)
         self.answers.extend(newer.answers)
+        self.silences.update(newer.silences)
+        self.overrides.update(newer.overrides)
         self.dropped += newer.dropped
         self._bound()
 
@@ -118,9 +127,8 @@ class Waiting:
         self.dropped += Dropped(lost_runs, lost_notifications, lost_incidents)
 
     def __len__(self) -> int:
-        return sum(
-            len(part) for part in (self.tasks, self.runs, self.incidents, self.notifications, self.answers)
-        )
+        asked = len(self.answers) + len(self.silences) + len(self.overrides)
+        return len(self.tasks) + len(self.incidents) + len(self.runs) + len(self.notifications) + asked
 
 
 def without(checkpoint: Checkpoint, tasks: Container[str]) -> Checkpoint:

@@ -12,6 +12,7 @@ import asyncpg
 
 from runner.alerting.incident import IncidentState
 from runner.alerting.notification import Severity
+from runner.alerting.silence import SilenceScope
 from runner.checkers.ledger import AccountKind
 from runner.control.actor import Source
 from runner.storage.migrate import load_migrations, migrate
@@ -28,7 +29,10 @@ WORDS: dict[str, type[StrEnum] | frozenset[str]] = {
     "dozor.audit.source": Source,
     "market.accounts.kind": AccountKind,
     # Words that only SQL speaks.
-    "dozor.notifications.state": frozenset({"pending", "sending", "delivered", "undeliverable"}),
+    "dozor.notifications.state": frozenset(
+        {"pending", "sending", "delivered", "undeliverable", "superseded", "expired"}
+    ),
+    "dozor.silences.scope": SilenceScope,
     "dozor.commands.state": frozenset({"pending", "done", "refused", "expired"}),
     "market.auctions.state": frozenset({"open", "settled", "unsold", "quarantined"}),
     "market.bids.state": frozenset({"held", "outbid", "won", "lost"}),

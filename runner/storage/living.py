@@ -1,0 +1,65 @@
+"""Table `dozor.living_messages`: what each chat shows of each incident, and what of it is out of date."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from runner.storage.incidents import IncidentRow, from_json
+from runner.storage.pool import Pool
+
+
+@dataclass(frozen=True, slots=True)
+class OutdatedMessage:
+    """A message that shows less than the incident is by now."""
+
+    message_id: int
+    incident: IncidentRow
+
+
+# Those of the worst and the newest first: people look there.
+OUTDATED_SQL = """
+SELECT l.message_id, to_jsonb(i) AS incident
+FROM dozor.living_messages l JOIN dozor.incidents i ON i.id = l.incident_id
+WHERE l.destination = $1 AND i.updated_at > l.shown_at
+ORDER BY i.severity <> 'critical', i.updated_at DESC LIMIT 1
+"""
+
+SHOWS_SQL = """
+UPDATE dozor.living_messages SET shown_at = to_timestamp($3) WHERE destination = $1 AND incident_id = $2
+"""
+
+FORGET_SQL = "DELETE FROM dozor.living_messages WHERE destination = $1 AND incident_id = $2"
+
+FORGET_ALL_SQL = "DELETE FROM dozor.living_messages WHERE destination = $1"
+
+PRUNE_LIVING_SQL = """
+DELETE FROM dozor.living_messages l USING dozor.incidents i
+WHERE i.id = l.incident_id AND i.state = 'resolved' AND i.resolved_at < now() - interval '2 days'
+  AND i.updated_at <= l.shown_at
+"""
+
+
+async def read_outdated(pool: Pool, destination: str) -> OutdatedMessage | None:
+    """The message of `destination` that most needs an edit; None if all show what is."""
+    row = await pool.fetchrow(OUTDATED_SQL, destination)
+    return None if row is None else OutdatedMessage(row["message_id"], from_json(row["incident"]))
+
+
+async def mark_shown(pool: Pool, destination: str, incident_id: int, updated_at: float) -> None:
+    """It shows the incident as of `updated_at` (seconds since the epoch)."""
+    await pool.execute(SHOWS_SQL, destination, incident_id, updated_at)
+
+
+async def forget(pool: Pool, destination: str, incident_id: int) -> None:
+    """The message is gone, or cannot be edited any more."""
+    await pool.execute(FORGET_SQL, destination, incident_id)
+
+
+async def forget_all(pool: Pool, destination: str) -> None:
+    """The chat has another id now: its old messages cannot be reached."""
+    await pool.execute(FORGET_ALL_SQL, destination)
+
+
+async def prune(pool: Pool) -> None:
+    """Forget messages of incidents resolved two days ago."""
+    await pool.execute(PRUNE_LIVING_SQL)
