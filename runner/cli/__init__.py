@@ -24,6 +24,7 @@ from runner.cli.options import DozorGroup
         "attribute": "runner.cli.attribute:attribute",
         "migrate": "runner.cli.migrate:migrate",
         "doctor": "runner.cli.doctor:doctor",
+        "health": "runner.cli.health:health",
         "demo": "runner.cli.demo:demo",
     },
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -15,7 +15,7 @@ from runner.web import health, server
 from tests.bot.botapi.server import BotApi
 from tests.server import PostgresControl
 from tests.waiting import until
-from tests.web.conftest import Work, open_site
+from tests.web.site import Work, open_site
 
 ONE = "one: {run: 'm:f', every: 50ms, restart_delay: 10ms, max_consecutive_failures: 2}"
 

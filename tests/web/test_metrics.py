@@ -14,7 +14,7 @@ from runner.supervision.measures import RUN_BOUNDS, Histogram
 from runner.supervision.state import State
 from runner.web.task_metrics import escape
 from tests.waiting import until
-from tests.web.conftest import Site, Work, open_site
+from tests.web.site import Site, Work, open_site
 
 TASKS = """
 good: {run: 'm:f', every: 50ms, overdue_after: 1h}

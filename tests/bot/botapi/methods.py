@@ -33,6 +33,7 @@ class Methods:
             "getMe": self.get_me,
             "getChat": self.get_chat,
             "getChatMember": self.get_chat_member,
+            "sendChatAction": self.send_chat_action,
             "deleteWebhook": self.delete_webhook,
             "setWebhook": self.set_webhook,
             "getWebhookInfo": self.get_webhook_info,
@@ -80,6 +81,10 @@ class Methods:
         if user is None:
             raise bad_request("user not found")
         return {"status": "member", "user": user.to_json()}
+
+    def send_chat_action(self, params: Params) -> bool:
+        self._check_thread(self.world.find_chat(params["chat_id"]), params.get("message_thread_id"))
+        return True
 
     def delete_webhook(self, params: Params) -> bool:
         self.world.webhook = ""

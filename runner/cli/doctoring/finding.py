@@ -1,0 +1,36 @@
+"""What a check has found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Level(StrEnum):
+    """`failed`: something does not work. `warning`: it works, and will surprise somebody."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`remedy` says what to do; empty where there is nothing to do."""
+
+    level: Level
+    about: str
+    text: str
+    remedy: str = ""
+
+
+def ok(about: str, text: str) -> Finding:
+    return Finding(Level.OK, about, text)
+
+
+def warning(about: str, text: str, remedy: str) -> Finding:
+    return Finding(Level.WARNING, about, text, remedy)
+
+
+def failed(about: str, text: str, remedy: str) -> Finding:
+    return Finding(Level.FAILED, about, text, remedy)

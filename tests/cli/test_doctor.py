@@ -1,0 +1,222 @@
+"""`dozor doctor` finds each thing that may keep alerts from arriving, and says what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from runner.cli import cli
+from runner.cli.doctoring.database import check_schema, check_server
+from runner.cli.doctoring.finding import Finding, Level
+from runner.cli.doctoring.smells import check_config
+from runner.cli.doctoring.telegram import check_telegram
+from runner.config import load
+from runner.config.models import TelegramConfig
+from runner.storage.pool import connect, disconnect
+from tests.bot.botapi.faults import FaultKind
+from tests.bot.botapi.server import BotApi
+
+ADMIN, GROUP, FORUM = 111, -500, -1001
+
+
+@pytest.fixture
+async def api() -> Any:
+    api = BotApi()
+    api.world.add_user(ADMIN, "Anna")
+    api.world.add_chat(GROUP, "group", "On call")
+    api.world.add_chat(FORUM, "supergroup", "Team", is_forum=True, topics={17: True, 18: False})
+
+    async with api:
+        yield api
+
+
+def configured(api: BotApi, **more: object) -> TelegramConfig:
+    values = {"token": api.token, "api_url": api.url, "chat": GROUP, "admins": [ADMIN], **more}
+    return TelegramConfig.model_validate(values)
+
+
+def of(findings: list[Finding], about: str) -> Finding:
+    return next(one for one in findings if one.about == about)
+
+
+def worst(findings: list[Finding]) -> Level:
+    levels = {one.level for one in findings}
+    return next(level for level in (Level.FAILED, Level.WARNING, Level.OK) if level in levels)
+
+
+async def test_a_well_set_up_bot_has_nothing_to_say(api: BotApi) -> None:
+    findings = await check_telegram(configured(api))
+    assert worst(findings) is Level.OK, findings
+    assert not api.calls_of("sendMessage"), "nothing is sent without --send"
+
+
+async def test_no_token_means_the_console(api: BotApi) -> None:
+    findings = await check_telegram(TelegramConfig())
+    assert [one.level for one in findings] == [Level.WARNING]
+
+
+async def test_a_refused_token_is_told_and_not_shown(api: BotApi) -> None:
+    [finding] = await check_telegram(configured(api, token="42:some-other-token"))
+    assert finding.level is Level.FAILED
+    assert "@BotFather" in finding.remedy
+    assert "some-other-token" not in str(finding)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [FaultKind.RESET, FaultKind.NONSENSE, FaultKind.NONSENSE_JSON, FaultKind.HALF_JSON, FaultKind.HALF_BODY,
+     FaultKind.SERVER_ERROR],
+)  # fmt: skip
+async def test_whatever_stands_in_for_an_answer_is_told_as_unreachable(api: BotApi, kind: FaultKind) -> None:
+    api.fail(kind, method="getMe")
+    [finding] = await check_telegram(configured(api))
+    assert finding.level is Level.FAILED
+    assert finding.text.startswith("Telegram cannot be asked")
+    assert api.token not in str(finding)
+
+
+async def test_nobody_listens(api: BotApi) -> None:
+    config = configured(api)
+    await api.stop()
+    [finding] = await check_telegram(config)
+    assert "cannot connect" in finding.text
+
+
+async def test_a_chat_that_is_not_there(api: BotApi) -> None:
+    findings = await check_telegram(configured(api, chat=-999))
+    assert of(findings, "chat").level is Level.FAILED
+    assert "/whoami" in of(findings, "chat").remedy
+
+
+async def test_a_person_who_never_started_the_bot(api: BotApi) -> None:
+    findings = await check_telegram(configured(api, chat=777))
+    assert "press Start" in of(findings, "chat").remedy
+
+
+async def test_a_group_that_became_a_supergroup(api: BotApi) -> None:
+    api.world.chats[GROUP].migrated_to = -100500
+    finding = of(await check_telegram(configured(api)), "chat")
+    assert finding.remedy == "put -100500 into telegram.chat"
+
+
+async def test_a_chat_that_has_thrown_the_bot_out(api: BotApi) -> None:
+    api.world.chats[GROUP].kicked = True
+    assert of(await check_telegram(configured(api)), "chat").level is Level.FAILED
+
+
+@pytest.mark.parametrize(("topic", "about"), [(99, "topic"), (18, "topic")])
+async def test_a_topic_that_is_not_there_or_is_closed(api: BotApi, topic: int, about: str) -> None:
+    findings = await check_telegram(configured(api, chat=f"{FORUM}:{topic}"))
+    assert of(findings, about).level is Level.FAILED
+
+
+async def test_an_open_topic_is_fine(api: BotApi) -> None:
+    findings = await check_telegram(configured(api, chat=f"{FORUM}:17"))
+    assert of(findings, "writing").text == "the bot may write to topic 17"
+
+
+@pytest.mark.parametrize(
+    ("member", "text"),
+    [
+        ({"status": "kicked"}, "not in the chat"),
+        ({"status": "restricted", "can_send_messages": False}, "may not write"),
+    ],
+)
+async def test_rights_that_are_lacking(api: BotApi, member: dict[str, Any], text: str) -> None:
+    api.methods.table["getChatMember"] = lambda params: member
+    assert text in of(await check_telegram(configured(api)), "rights").text
+
+
+async def test_a_webhook_left_behind(api: BotApi) -> None:
+    api.world.webhook = "https://secret-9f3.example/hook"
+    finding = of(await check_telegram(configured(api)), "webhook")
+    assert finding.level is Level.WARNING
+    assert "secret-9f3" not in str(finding), "a webhook's address may hold a secret"
+
+
+async def test_privacy_mode_off(api: BotApi) -> None:
+    me = api.methods.table["getMe"]
+    api.methods.table["getMe"] = lambda params: {**me(params), "can_read_all_group_messages": True}
+    assert of(await check_telegram(configured(api)), "privacy mode").level is Level.WARNING
+
+
+async def test_nobody_with_a_role(api: BotApi) -> None:
+    assert of(await check_telegram(configured(api, admins=[])), "roles").level is Level.WARNING
+
+
+async def test_an_admin_who_is_not_in_the_chat(api: BotApi) -> None:
+    findings = await check_telegram(configured(api, admins=[ADMIN, 333]))
+    assert any("333 has a role and is not in" in one.text for one in findings)
+
+
+async def test_a_migrated_database_is_fine(database: str) -> None:
+    connection = await connect(database)
+    findings = [*await check_server(connection), *await check_schema(database, connection, embedded=False)]
+    await disconnect(connection)
+    assert not [one for one in findings if one.level is Level.FAILED]
+    assert {one.about for one in findings} >= {"version", "latency", "clock", "schema", "privileges"}
+
+
+async def test_a_schema_that_is_missing(empty_database: str) -> None:
+    connection = await connect(empty_database)
+    findings = await check_schema(empty_database, connection, embedded=False)
+    await disconnect(connection)
+    assert findings[0].remedy == "run `dozor migrate`"
+
+
+async def test_a_user_without_rights(database: str) -> None:
+    connection = await connect(database)
+    await connection.execute("DROP ROLE IF EXISTS doctor_nobody")
+    await connection.execute("CREATE ROLE doctor_nobody")
+    await connection.execute("GRANT USAGE ON SCHEMA dozor TO doctor_nobody")
+    await connection.execute("GRANT SELECT ON dozor.schema_migrations TO doctor_nobody")
+    await connection.execute("SET ROLE doctor_nobody")
+    findings = await check_schema(database, connection, embedded=False)
+    await connection.execute("RESET ROLE")
+    await connection.execute("DROP OWNED BY doctor_nobody")
+    await connection.execute("DROP ROLE doctor_nobody")
+    await disconnect(connection)
+    assert of(findings, "privileges").level is Level.FAILED
+    assert "notifications" in of(findings, "privileges").text
+
+
+SMELLY = """
+web: {{listen: ':9464'}}
+database: {{url: '{dsn}'}}
+alerts: {{repeated_errors: 5}}
+tasks:
+  slow: {{run: 'm:f', every: 10s, timeout: 30s, max_consecutive_failures: 3}}
+  endless: {{run: 'm:f', cron: '* * * * *'}}
+"""
+
+
+def test_smells_of_a_configuration(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(SMELLY.format(dsn="postgresql://u:hunter2@127.0.0.1:1/x"))
+    texts = [one.text for one in check_config(load(path), {})]
+    for part in (
+        "timeout (30 s) is longer than every (10 s)",
+        "stops after 3 failures, and the first alert comes at 5",
+        "neither timeout nor overdue_after",
+        "open to other machines",
+    ):
+        assert any(part in text for text in texts), part
+
+
+async def test_the_command_tells_all_and_shows_no_secret(api: BotApi, tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    telegram = f"telegram: {{token: '{api.token}', api_url: '{api.url}', chat: {GROUP}, admins: [{ADMIN}]}}\n"
+    path.write_text(telegram + SMELLY.format(dsn="postgresql://u:hunter2@127.0.0.1:1/x"))
+    result = await asyncio.to_thread(CliRunner().invoke, cli, ["doctor", "-c", str(path), "--json", "--send"])
+    assert result.exit_code == 1
+    findings = json.loads(result.output)
+    assert {"token", "chat", "database", "test"} <= {one["about"] for one in findings}
+    assert all(one["remedy"] for one in findings if one["level"] != "ok")
+    assert "hunter2" not in result.output
+    assert api.token.partition(":")[2] not in result.output
+    assert len(api.calls_of("sendMessage")) == 1, "no runner lives, so it was sent straight"
