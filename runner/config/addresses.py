@@ -6,6 +6,8 @@ import re
 from urllib.parse import SplitResult, urlsplit
 
 LISTEN_FORMS = 'write 127.0.0.1:9464, "[::1]:9464", :9464 for every interface, or null to switch it off'
+WEB_TOKEN_LENGTH = 16
+"""Characters: a shorter one could be guessed."""
 _DSN_FORM = "postgresql://user@host:5432/database"
 _TOKEN = re.compile(r"[0-9]+:[A-Za-z0-9_-]+", re.ASCII)
 _HOST = re.compile(r"[A-Za-z0-9_.%-]+|\[[0-9A-Fa-f:.%a-z]+\]", re.ASCII)
@@ -17,6 +19,18 @@ def parse_token(value: object) -> str | None:
         return None
     if not isinstance(value, str) or not _TOKEN.fullmatch(value.strip()):
         raise ValueError("this is not a bot's token; copy it from @BotFather, digits:letters, in full")
+    return value.strip()
+
+
+def parse_web_token(value: object) -> str | None:
+    """The status page's token; empty: None."""
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or len(value.strip()) < WEB_TOKEN_LENGTH or not value.strip().isascii():
+        raise ValueError(
+            f"this is no token; write {WEB_TOKEN_LENGTH} or more letters and digits, "
+            "such as `openssl rand -hex 16` gives"
+        )
     return value.strip()
 
 

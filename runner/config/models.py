@@ -14,6 +14,7 @@ from runner.config import addresses, fields
 from runner.config.base import Count, Duration, Kind, Section, Timezone, UserIds
 from runner.config.problems import Place, line_of
 from runner.config.tasks import TaskConfig
+from runner.config.watching import DependencyConfig, LimitsConfig, SupervisionConfig
 from runner.language.names import Language
 
 
@@ -134,7 +135,10 @@ class WebConfig(Section):
         BeforeValidator(_listen),
         Kind('`host:port`, `"[::1]:port"`, `:port` for every interface, or null'),
     ] = ListenAddress("127.0.0.1", 9464)
-    """Where to listen; null or empty switches the web server off. There is no password: keep it private."""
+    """Where to listen; null or empty switches the web server off. Reading needs no password: keep it private."""
+
+    token: Annotated[SecretStr | None, _secret(addresses.parse_web_token), Kind("text of 16 or more")] = None
+    """With it the status page also acts on tasks, for whoever enters it. Empty: the page only shows."""
 
 
 class Config(Section):
@@ -164,6 +168,17 @@ class Config(Section):
 
     web: WebConfig = WebConfig()
     """Health, metrics and the status page."""
+
+    supervision: SupervisionConfig = SupervisionConfig()
+    """How the runner watches over itself."""
+
+    limits: LimitsConfig = LimitsConfig()
+    """What the runner itself may use."""
+
+    dependencies: Annotated[
+        dict[str, DependencyConfig], BeforeValidator(lambda value: {} if value is None else value)
+    ] = Field(default_factory=dict)
+    """What tasks may require beside the database, by name."""
 
     tasks: tuple[TaskConfig, ...] = ()
     """In the order of the file."""

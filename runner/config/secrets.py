@@ -29,6 +29,8 @@ def _secrets(config: Config) -> Iterator[str]:
         text = token.get_secret_value()
         yield text
         yield text.partition(":")[2]
+    if config.web.token is not None:
+        yield config.web.token.get_secret_value()
     for url in (config.database.url, config.telegram.proxy):
         if url is not None:
             yield from passwords_in(url.get_secret_value())
