@@ -3,6 +3,7 @@
 A map of the house:
     app             the composition root
     cli             the command line
+    demo            the whole story on a made-up marketplace: `dozor demo`
     web             health, metrics and the status page
     checkers        the marketplace's own checkers, and a toolkit to write others
     control         commands of people, and what they see

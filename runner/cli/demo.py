@@ -8,6 +8,7 @@ import sys
 import click
 
 from runner.cli.session import run_async
+from runner.errors import DozorError
 
 EXIT_INTERRUPTED = 130
 """As a shell reports a process that SIGINT ended."""
@@ -26,7 +27,12 @@ EXIT_INTERRUPTED = 130
 )
 def demo(language: str | None, speed: float) -> None:
     """Show failures, alerts, a critical stop and a recovery in under a minute."""
-    from runner.demo.stage import play
+    try:
+        from runner.demo.stage import play
+    except ModuleNotFoundError as error:
+        if error.name not in ("ton_core", "tonutils"):
+            raise
+        raise DozorError("the demo needs the TON libraries: pip install 'dozor[ton]'") from error
     from runner.demo.words import choose_language
     from runner.language.names import Language
 

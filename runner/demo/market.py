@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from runner.checkers.attribution import issue_invoice
 from runner.checkers.bidding import create_auction, place_bid
 from runner.checkers.ledger import AccountKind, audit, create_user, transfer
+from runner.checkers.selling import pay_presale, pledge
+from runner.demo.toncenter import Chain, Toncenter, half
 from runner.storage.pool import Pool
 
 TON: Final = 10**9
@@ -23,6 +27,8 @@ RESULT_SQL: Final = """
 SELECT a.state, b.bidder_id, b.amount, market.fee(b.amount, a.fee_bps) AS fee
 FROM market.auctions a LEFT JOIN market.bids b ON b.id = a.winning_bid_id WHERE a.id = $1"""
 OPEN_SQL: Final = "SELECT count(*) FROM market.auctions WHERE state = 'open'"
+PRESALE_SQL: Final = "SELECT state = 'overdue' AS refunded, penalty_taken FROM market.presales WHERE id = $1"
+CREDITED_SQL: Final = "SELECT count(*) FROM market.deposits WHERE state = 'credited'"
 MOVEMENTS_SQL: Final = "SELECT count(*) FROM market.movements"
 BREAK_SQL: Final = "ALTER TABLE market.auctions RENAME COLUMN ends_at TO finish_at"
 MEND_SQL: Final = "ALTER TABLE market.auctions RENAME COLUMN finish_at TO ends_at"
@@ -35,6 +41,16 @@ class Lot:
     title: str
     bids: tuple[tuple[str, int], ...]
     reserve: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Presale:
+    """What `buyer` has paid for in advance; whole TON."""
+
+    title: str
+    buyer: str
+    price: int
+    penalty: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +69,16 @@ class Purse:
 
     free: int
     held: int = 0
+    """For bids and presales."""
+    pledged: int = 0
+
+    @property
+    def set_aside(self) -> int:
+        return self.held + self.pledged
 
     @property
     def total(self) -> int:
-        return self.free + self.held
+        return self.free + self.set_aside
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +95,11 @@ class Money:
 
 
 class Market:
-    """A seller, buyers with money, and auctions that really end."""
+    """A seller, buyers with money, auctions that really end; `toncenter` serves the wallet they pay into."""
 
     def __init__(self, pool: Pool, users: dict[str, int], seller: str) -> None:
+        self._wallet = Chain()
+        self.toncenter = Toncenter(self._wallet)
         self._pool = pool
         self._users = users
         self._names = {number: name for name, number in users.items()}
@@ -84,21 +108,25 @@ class Market:
         self._broken = False
 
     @classmethod
-    async def open(cls, pool: Pool, seller: str, buyers: Sequence[str], deposit: int) -> Market:
-        """A marketplace on an empty schema; each buyer has paid in `deposit` whole TON."""
+    async def open(
+        cls, pool: Pool, seller: str, buyers: Sequence[str], *, deposit: int, collateral: int
+    ) -> Market:
+        """A marketplace on an empty schema. Each buyer has `deposit` whole TON, the seller a collateral."""
         users: dict[str, int] = {}
         async with pool.acquire() as connection, connection.transaction():
             for name in (seller, *buyers):
                 users[name] = await create_user(connection, name)
-            for name in buyers:
+            for name, amount in ((seller, collateral), *((buyer, deposit) for buyer in buyers)):
                 await transfer(
                     connection,
-                    f"demo:deposit:{users[name]}",
+                    f"demo:opening:{users[name]}",
                     CURRENCY,
-                    deposit * TON,
+                    amount * TON,
                     source=(None, AccountKind.EXTERNAL),
                     target=(users[name], AccountKind.AVAILABLE),
                 )
+                await issue_invoice(connection, invoice(users[name]), users[name])
+            await pledge(connection, "demo:collateral", users[seller], CURRENCY, collateral * TON)
         return cls(pool, users, seller)
 
     async def sell(self, lots: Sequence[Lot], lasts: float) -> list[int]:
@@ -122,6 +150,40 @@ class Market:
                 auctions.append(auction)
         return auctions
 
+    async def presell(self, presale: Presale, lasts: float) -> int:
+        """Something to be delivered within `lasts` seconds, and never will be. Returns the presale's id."""
+        async with self._pool.acquire() as connection:
+            return await pay_presale(
+                connection,
+                self._seller,
+                self._users[presale.buyer],
+                CURRENCY,
+                presale.price * TON,
+                datetime.now(UTC) + timedelta(seconds=lasts),
+                penalty=presale.penalty * TON,
+                title=presale.title,
+            )
+
+    def pay_in(self, name: str, amount: int) -> None:
+        """A transfer of `amount` whole TON on the chain, the invoice in its comment."""
+        self._wallet.utime = int(time.time())
+        self._wallet.transfer(amount * TON, invoice(self._users[name]))
+
+    def cut_an_answer(self) -> None:
+        """The next answer of the TON provider ends in the middle."""
+        self.toncenter.faults.append(half)
+
+    async def deposits_credited(self) -> int:
+        """Transfers from the chain that are in the ledger."""
+        count: int = await self._pool.fetchval(CREDITED_SQL)
+        return count
+
+    async def penalty(self, presale: int) -> int | None:
+        """What the seller was penalised by when the presale was refunded, in nanotons; None: not yet."""
+        row = await self._pool.fetchrow(PRESALE_SQL, presale)
+        assert row is not None
+        return row["penalty_taken"] if row["refunded"] else None
+
     async def open_auctions(self) -> int:
         """Auctions that nobody has settled yet."""
         count: int = await self._pool.fetchval(OPEN_SQL)
@@ -142,21 +204,19 @@ class Market:
 
     async def money(self) -> Money:
         """Who has how much now."""
-        free: dict[int | None, int] = {}
-        held: dict[int | None, int] = {}
-        house = came_in = 0
-        for row in await self._pool.fetch(MONEY_SQL, CURRENCY):
-            match AccountKind(row["kind"]):
-                case AccountKind.AVAILABLE:
-                    free[row["user_id"]] = row["balance"]
-                case AccountKind.HOUSE:
-                    house = row["balance"]
-                case AccountKind.EXTERNAL:
-                    came_in = -row["balance"]
-                case AccountKind.HELD | AccountKind.COLLATERAL | AccountKind.UNATTRIBUTED:
-                    held[row["user_id"]] = held.get(row["user_id"], 0) + row["balance"]
-        purses = {name: Purse(free[user], held[user]) for name, user in self._users.items()}
-        return Money(purses, house, came_in)
+        balances = {
+            (row["user_id"], AccountKind(row["kind"])): row["balance"]
+            for row in await self._pool.fetch(MONEY_SQL, CURRENCY)
+        }
+        purses = {
+            name: Purse(
+                free=balances[user, AccountKind.AVAILABLE],
+                held=balances[user, AccountKind.HELD],
+                pledged=balances[user, AccountKind.COLLATERAL],
+            )
+            for name, user in self._users.items()
+        }
+        return Money(purses, balances[None, AccountKind.HOUSE], -balances[None, AccountKind.EXTERNAL])
 
     async def faults_of_the_ledger(self) -> list[str]:
         """What the ledger's own audit finds wrong; empty when all is well."""
@@ -169,15 +229,20 @@ class Market:
         return count
 
     async def break_down(self) -> None:
-        """The fault: a migration that nobody told the checker of."""
+        """A migration that nobody told the checker of."""
         await self._pool.execute(BREAK_SQL)
         self._broken = True
 
     async def mend(self) -> None:
-        """The fault is undone."""
+        """The migration is undone."""
         if self._broken:
             await self._pool.execute(MEND_SQL)
             self._broken = False
+
+
+def invoice(user: int) -> str:
+    """What this user writes as the comment of a transfer."""
+    return f"INV-{user}"
 
 
 def in_ton(nanotons: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import shutil
 import signal
@@ -18,7 +19,8 @@ from runner.app import Runner
 from runner.checkers.ledger import LedgerError
 from runner.demo.market import Market
 from runner.demo.screen import Chat, Screen
-from runner.demo.story import ALERT_AFTER, STOP_AFTER, TASK, Pace, Story, StoryError
+from runner.demo.story import ALERT_AFTER, AUCTIONS, DEPOSITS, PRESALES, STOP_AFTER, Pace, Story, StoryError
+from runner.demo.toncenter import OUR_WALLET, serve
 from runner.demo.words import words
 from runner.errors import StorageError
 from runner.language.names import Language
@@ -29,20 +31,28 @@ from runner.storage.pool import create_pool, unavailable
 SECONDS = 40
 """How long the story takes at its own pace, as it tells the reader."""
 DEPOSIT = 400
-"""Whole TON each buyer has paid in."""
+"""Whole TON each buyer begins with."""
+COLLATERAL = 50
+"""Whole TON the seller has pledged."""
 CONFIG = """\
 language: {language}
 timezone: {timezone}
 database: {{url: embedded, data_dir: postgres}}
 alerts: {{repeated_errors: {alert_after}}}
 web: {{listen: null}}
+defaults:
+  every: {every}
+  restart_delay: {restart_delay}
+  max_consecutive_failures: {stop_after}
+  requires: [database]
 tasks:
-  {task}:
-    run: runner.checkers.auctions:check_auctions
-    every: {every}
-    restart_delay: {restart_delay}
-    max_consecutive_failures: {stop_after}
-    requires: [database]
+  {auctions}: {{run: "runner.checkers.auctions:check_auctions"}}
+  {presales}: {{run: "runner.checkers.presales:check_presales"}}
+  {deposits}:
+    run: runner.checkers.ton_deposits:check_transactions
+    args:
+      wallet: {wallet}
+      providers: [{{kind: toncenter, url: "{provider}", rps: 100, timeout: 5}}]
 """
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -84,16 +94,29 @@ async def _perform(screen: Screen, language: Language, speed: float) -> None:
     screen.say(said.what.format(seconds=round(SECONDS / speed)))
     screen.say(said.legend)
     async with _folder() as folder, _server(folder) as server:
-        await migrate(server.dsn)
-        pool = await create_pool(server.dsn, min_size=1, max_size=2, application_name="dozor demo")
         try:
-            market = await Market.open(pool, said.seller, said.buyers, DEPOSIT)
+            await _tell(screen, language, pace, folder, server.dsn)
+        except LedgerError as error:
+            raise StoryError(f"the demo: {error}") from error
+        except Exception as error:
+            if not unavailable(error):
+                raise
+            raise StoryError(f"the demo: its PostgreSQL has gone away ({type(error).__name__})") from error
+
+
+async def _tell(screen: Screen, language: Language, pace: Pace, folder: Path, dsn: str) -> None:
+    said = words(language)
+    # Here and in a thread: imported by the first run of the checker, it would hold up the loop.
+    await asyncio.to_thread(importlib.import_module, "runner.checkers.ton.providers")
+    await migrate(dsn)
+    pool = await create_pool(dsn, min_size=1, max_size=2, application_name="dozor demo")
+    try:
+        market = await Market.open(pool, said.seller, said.buyers, deposit=DEPOSIT, collateral=COLLATERAL)
+        async with serve(market.toncenter) as provider:
             config = folder / "config.yaml"
-            config.write_text(_config(language, pace), encoding="utf-8")
-            runner = Runner.from_config(config, grace=2.0)
+            config.write_text(_config(language, pace, provider), encoding="utf-8")
+            runner, chat = Runner.from_config(config, grace=2.0), Chat(screen)
             screen.follow_the_log(runner.redactor)
-            chat = Chat(screen)
-            shell = _Shell(folder)
             async with _supervised(runner, chat):
                 await Story(
                     screen=screen,
@@ -102,27 +125,25 @@ async def _perform(screen: Screen, language: Language, speed: float) -> None:
                     market=market,
                     runner=runner,
                     chat=chat,
-                    shell=shell.dozor,
+                    shell=_Shell(folder).dozor,
                 ).tell()
-        except LedgerError as error:
-            raise StoryError(f"the demo: {error}") from error
-        except Exception as error:
-            if not unavailable(error):
-                raise
-            raise StoryError(f"the demo: its PostgreSQL has gone away ({type(error).__name__})") from error
-        finally:
-            pool.terminate()
+    finally:
+        pool.terminate()
 
 
-def _config(language: Language, pace: Pace) -> str:
+def _config(language: Language, pace: Pace, provider: str) -> str:
     return CONFIG.format(
         language=language.value,
         timezone=_local_timezone(),
-        task=TASK,
+        auctions=AUCTIONS,
+        presales=PRESALES,
+        deposits=DEPOSITS,
         every=pace.every,
         restart_delay=pace.restart_delay,
         alert_after=ALERT_AFTER,
         stop_after=STOP_AFTER,
+        wallet=OUR_WALLET.to_str(),
+        provider=provider,
     )
 
 

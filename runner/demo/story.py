@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from runner.app import Runner
-from runner.demo.market import Market, Money, Result, in_ton
+from runner.demo.market import TON, Market, Money, Result, in_ton
 from runner.demo.screen import Chat, Screen
 from runner.demo.words import Words
 from runner.errors import DozorError
 from runner.supervision.state import State, TaskState
 
-TASK = "auctions_checker"
+AUCTIONS, PRESALES, DEPOSITS = "auctions_checker", "presale_checker", "ton_deposits"
+"""The tasks."""
+FIRST_TRANSFER, SECOND_TRANSFER = 100, 150
+"""Whole TON."""
 ACTS = 6
 PATIENCE = 30.0
 """Seconds a step may take; a loaded machine is slow, not broken."""
@@ -50,6 +53,11 @@ class Pace:
         """How long an auction lasts: never so short that its bids come late on a loaded machine."""
         return max(1.0, 2.0 / self.speed)
 
+    @property
+    def presale(self) -> float:
+        """When a delivery is due: after the third failure of the auctions, before the fifth."""
+        return max(1.0, 7.0 / self.speed)
+
     async def read(self, seconds: float) -> None:
         """Time for the reader."""
         await asyncio.sleep(seconds / self.speed)
@@ -82,25 +90,30 @@ class Story:
         await self._money(before)
 
     async def _watch(self) -> None:
-        self.screen.heading(2, ACTS, self.words.watch_heading)
-        self.screen.say(self.words.watch_text)
-        await self.pace.read(1.5)
-        auctions = await self.market.sell(self.words.lots_first, self.pace.auction)
+        screen, words, market = self.screen, self.words, self.market
+        lots, buyer = words.lots_first, words.buyers[0]
+        screen.heading(2, ACTS, words.watch_heading)
+        first, second = (lot.title for lot in lots)
+        screen.say(words.watch_text.format(first=first, second=second, buyer=buyer, amount=FIRST_TRANSFER))
+        await self.pace.read(3.0)
+        auctions = await market.sell(lots, self.pace.auction)
+        market.pay_in(buyer, FIRST_TRANSFER)
         await self._settled(auctions)
+        await self._credited(1, buyer, FIRST_TRANSFER)
         await self.pace.read(2.5)
 
     async def _glitch(self) -> None:
-        screen, words = self.screen, self.words
+        screen, words, market = self.screen, self.words, self.market
+        buyer = words.buyers[1]
         screen.heading(3, ACTS, words.glitch_heading)
-        screen.say(words.glitch_text)
+        screen.say(words.glitch_text.format(buyer=buyer, amount=SECOND_TRANSFER))
         await self.pace.read(2.0)
-        auctions = await self.market.sell(words.lots_glitch, self.pace.auction)
-        await self.market.break_down()
-        await self._until("the first failure", lambda: self._task.failures > 0)
-        await self.market.mend()
+        market.pay_in(buyer, SECOND_TRANSFER)
+        market.cut_an_answer()
+        await self._until("the first failure", lambda: self._task(DEPOSITS).failures > 0)
         screen.say(words.glitch_seen.format(delay=f"{self.pace.restart_delay:g}"))
-        await self._until("the restart", lambda: self._task.failures == 0)
-        await self._settled(auctions)
+        await self._until("the restart", lambda: self._task(DEPOSITS).failures == 0)
+        await self._credited(2, buyer, SECOND_TRANSFER)
         if self.chat.shown:
             raise StoryError("the demo: one failure has raised an alert, and should not")
         screen.say(words.glitch_over)
@@ -108,19 +121,21 @@ class Story:
 
     async def _outage(self) -> list[int]:
         """Returns the auctions that wait to be settled."""
-        screen, words, chat = self.screen, self.words, self.chat
+        screen, words, chat, market = self.screen, self.words, self.chat, self.market
         screen.heading(4, ACTS, words.outage_heading)
         screen.say(words.outage_text)
-        await self.pace.read(1.5)
-        waiting = await self.market.sell(words.lots_outage, self.pace.auction)
-        await self.market.break_down()
+        await self.pace.read(2.0)
+        waiting = await market.sell(words.lots_outage, self.pace.auction)
+        presale = await market.presell(words.presale, self.pace.presale)
+        await market.break_down()
         await self._until("the alert about repeated errors", lambda: chat.heard(REPEATED))
         screen.say(words.outage_alert)
+        await self._refunded(presale)
         await self._until("the alert about the critical stop", lambda: chat.heard(STOPPED))
-        if self._task.state is not State.STOPPED:
-            raise StoryError(f"the demo: {TASK} should be stopped, it is {self._task.state}")
+        if self._task(AUCTIONS).state is not State.STOPPED:
+            raise StoryError(f"the demo: {AUCTIONS} should be stopped, it is {self._task(AUCTIONS).state}")
         screen.say(words.outage_stop)
-        count, money = await self.market.open_auctions(), await self.market.money()
+        count, money = await market.open_auctions(), await market.money()
         held = sum(purse.held for purse in money.purses.values())
         screen.say(words.outage_money.format(count=count, held=in_ton(held)))
         await self.pace.read(3.0)
@@ -134,7 +149,7 @@ class Story:
         await self._type("status")
         await self.pace.read(2.0)
         screen.say(words.person_door)
-        await self._type("restart", TASK)
+        await self._type("restart", AUCTIONS)
         await self._until("the recovery", lambda: self.chat.heard(RECOVERED))
         screen.say(words.person_recovered)
         await self._settled(waiting)
@@ -147,18 +162,22 @@ class Story:
         screen.say(words.money_text)
         screen.table(self._before_and_after(before, after))
         faults = await self.market.faults_of_the_ledger()
-        if faults or after.total != before.total or after.total != after.came_in:
+        came_in = (FIRST_TRANSFER + SECOND_TRANSFER) * TON
+        if faults or after.total != before.total + came_in or after.total != after.came_in:
             raise StoryError(f"the demo: the money does not add up: {'; '.join(faults) or after}")
         screen.say(words.money_audit.format(movements=await self.market.movements()))
         await self.pace.read(1.0)
 
     # -- what the acts share
 
-    @property
-    def _task(self) -> TaskState:
-        task = self.runner.supervisor.find(TASK)
+    def _task(self, name: str) -> TaskState:
+        task = self.runner.supervisor.find(name)
         assert task is not None
         return task.state
+
+    def _idle(self, name: str) -> bool:
+        """Its run is over, so the log has all of it."""
+        return self._task(name).running_since is None
 
     async def _type(self, *arguments: str) -> None:
         """A command of a person, run for real."""
@@ -167,13 +186,33 @@ class Story:
 
     async def _settled(self, auctions: Sequence[int]) -> None:
         """Wait until the checker has settled all there is, and tell how these ended."""
-        deadline = asyncio.get_running_loop().time() + PATIENCE
-        while await self.market.open_auctions():
-            if asyncio.get_running_loop().time() > deadline:
-                raise StoryError(f"the demo: auctions are not settled after {PATIENCE:.0f} s")
-            await self._look()
+        async for _ in self._patience("the settlement of the auctions"):
+            if not await self.market.open_auctions() and self._idle(AUCTIONS):
+                break
         for result in await self.market.results(auctions):
             self.screen.say(self._told(result))
+
+    async def _credited(self, transfers: int, buyer: str, amount: int) -> None:
+        async for _ in self._patience("the credit of a transfer"):
+            if await self.market.deposits_credited() >= transfers and self._idle(DEPOSITS):
+                break
+        self.screen.say(self.words.credited.format(buyer=buyer, amount=in_ton(amount * TON)))
+
+    async def _refunded(self, presale: int) -> None:
+        words = self.words
+        async for _ in self._patience("the refund of the presale"):
+            penalty = await self.market.penalty(presale)
+            if penalty is not None and self._idle(PRESALES):
+                break
+        told = words.presale
+        self.screen.say(
+            words.outage_others.format(
+                title=told.title,
+                buyer=told.buyer,
+                price=in_ton(told.price * TON),
+                penalty=in_ton(penalty or 0),
+            )
+        )
 
     def _told(self, result: Result) -> str:
         if result.winner is None:
@@ -187,22 +226,24 @@ class Story:
         )
 
     async def _until(self, what: str, happened: Callable[[], bool]) -> None:
-        deadline = asyncio.get_running_loop().time() + PATIENCE
-        while not happened():
-            if asyncio.get_running_loop().time() > deadline:
-                raise StoryError(f"the demo: {what} has not come within {PATIENCE:.0f} s")
-            await self._look()
+        async for _ in self._patience(what):
+            if happened():
+                break
 
-    async def _look(self) -> None:
-        """A moment, unless the runner cannot go on. Raises what ended it."""
-        await asyncio.sleep(0.02)
-        if self.runner.failed.done():
-            raise self.runner.failed.result()
+    async def _patience(self, what: str) -> AsyncIterator[None]:
+        """Turns of a wait for `what`. Raises StoryError when it takes too long, and what ended the runner."""
+        deadline = asyncio.get_running_loop().time() + PATIENCE
+        while asyncio.get_running_loop().time() < deadline:
+            if self.runner.failed.done():
+                raise self.runner.failed.result()
+            yield
+            await asyncio.sleep(0.02)
+        raise StoryError(f"the demo: {what} has not come within {PATIENCE:.0f} s")
 
     def _purses(self, money: Money) -> list[list[str]]:
         words = self.words
         rows = [list(words.columns_now)]
-        rows += [[name, in_ton(purse.free), in_ton(purse.held)] for name, purse in money.purses.items()]
+        rows += [[name, in_ton(purse.free), in_ton(purse.set_aside)] for name, purse in money.purses.items()]
         rows.append([words.house, in_ton(money.house), ""])
         return [*rows, [words.total, in_ton(money.total), ""]]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from runner.demo.market import Lot
+from runner.demo.market import Lot, Presale
 from runner.language.names import Language
 
 
@@ -19,8 +19,8 @@ class Words:
     seller: str
     buyers: tuple[str, str, str]
     lots_first: tuple[Lot, ...]
-    lots_glitch: tuple[Lot, ...]
     lots_outage: tuple[Lot, ...]
+    presale: Presale
 
     open_heading: str
     open_text: str
@@ -28,6 +28,7 @@ class Words:
     watch_text: str
     sold: str
     unsold: str
+    credited: str
     glitch_heading: str
     glitch_text: str
     glitch_seen: str
@@ -35,6 +36,7 @@ class Words:
     outage_heading: str
     outage_text: str
     outage_alert: str
+    outage_others: str
     outage_stop: str
     outage_money: str
     person_heading: str
@@ -57,8 +59,8 @@ class Words:
 
 
 def _lots(
-    buyers: tuple[str, str, str], titles: tuple[str, str, str, str, str, str]
-) -> tuple[tuple[Lot, ...], tuple[Lot, ...], tuple[Lot, ...]]:
+    buyers: tuple[str, str, str], titles: tuple[str, str, str, str, str]
+) -> tuple[tuple[Lot, ...], tuple[Lot, ...]]:
     """What is sold, in the order of the story: who bids what is the same in every language."""
     first, second, third = buyers
     return (
@@ -66,24 +68,21 @@ def _lots(
             Lot(titles[0], ((first, 80), (second, 95), (first, 120))),
             Lot(titles[1], ((third, 40),), reserve=60),
         ),
-        (Lot(titles[2], ((second, 75), (third, 90))),),
         (
-            Lot(titles[3], ((first, 150), (third, 210))),
-            Lot(titles[4], ((second, 160),)),
-            Lot(titles[5], ((first, 55), (second, 100))),
+            Lot(titles[2], ((first, 150), (third, 210))),
+            Lot(titles[3], ((second, 160),)),
+            Lot(titles[4], ((first, 55), (second, 100))),
         ),
     )
 
 
 _BUYERS_RU = ("Борис", "Вера", "Глеб")
-_LOTS_RU = _lots(
-    _BUYERS_RU, ("Ночной кот", "Старый ключ", "Имя @dozor", "Звёздная карта", "Часы с боем", "Письмо")
-)
+_LOTS_RU = _lots(_BUYERS_RU, ("Ночной кот", "Старый ключ", "Звёздная карта", "Часы с боем", "Письмо"))
 _RU = Words(
     title="Дозор: показ на выдуманной торговой площадке",
     what=(
-        "Аукционы, деньги и проверки настоящие, в своём PostgreSQL во временной папке; сбои устроены "
-        "нарочно. Около {seconds} секунд. Ctrl-C в любой момент всё остановит и уберёт."
+        "Деньги и проверки настоящие, в своём PostgreSQL во временной папке; сеть TON подставная, сбои "
+        "устроены нарочно. Около {seconds} секунд. Ctrl-C в любой момент всё остановит и уберёт."
     ),
     legend=(
         "Здесь говорит рассказчик. Строки с датой: журнал Дозора. В рамке: сообщение, как в чате Telegram."
@@ -91,32 +90,36 @@ _RU = Words(
     seller="Анна",
     buyers=_BUYERS_RU,
     lots_first=_LOTS_RU[0],
-    lots_glitch=_LOTS_RU[1],
-    lots_outage=_LOTS_RU[2],
+    lots_outage=_LOTS_RU[1],
+    presale=Presale("Портрет", "Глеб", price=120, penalty=30),
     open_heading="Площадка открыта",
-    open_text="Анна продаёт, остальные внесли деньги и торгуются. В TON:",
+    open_text="Анна продаёт и внесла залог, остальные пришли с деньгами. В TON:",
     watch_heading="Дозор заступает",
     watch_text=(
-        "Два аукциона вот-вот закончатся. Дозор вызывает проверку auctions_checker: она находит "
-        "закончившиеся аукционы и рассчитывает каждый ровно один раз."
+        "Три проверки: auctions_checker рассчитывает закончившиеся аукционы, presale_checker возвращает "
+        "деньги за просроченные предзаказы, ton_deposits зачисляет переводы. Аукционы «{first}» и "
+        "«{second}» вот-вот закончатся, {buyer} переводит ещё {amount} TON."
     ),
     sold="«{title}»: {winner} платит {price}, Анна получает {net}, площадка {fee}.",
     unsold="«{title}»: не продан, цена ниже минимальной; ставка вернулась.",
+    credited="{buyer}: перевод {amount} зачислен, счёт назван в комментарии.",
     glitch_heading="Случайный сбой",
     glitch_text=(
-        "Чужая миграция переименовала столбец market.auctions.ends_at, о котором проверка знает. "
-        "Ошибка уходит в журнал с полным traceback:"
+        "{buyer} переводит {amount} TON, а провайдер TON отвечает обрывком. Ничего не зачислено наугад; "
+        "ошибка уходит в журнал с полным traceback:"
     ),
-    glitch_seen=(
-        "Одна ошибка: попытка 1 из 5. Столбец вернули, через {delay} с Дозор перезапустит проверку сам."
-    ),
-    glitch_over="Работает. В чате пусто: из-за одной ошибки людей не будят.",
+    glitch_seen="Одна ошибка: попытка 1 из 5. Через {delay} с Дозор перезапустит проверку сам.",
+    glitch_over="Зачислено один раз. В чате пусто: из-за одной ошибки людей не будят.",
     outage_heading="Сбой всерьёз",
     outage_text=(
-        "Столбец переименован снова, и надолго, а три аукциона как раз заканчиваются. "
-        "(Traceback те же, дальше без них.)"
+        "Чужая миграция переименовала столбец market.auctions.ends_at, а три аукциона как раз "
+        "заканчиваются. Каждая ошибка пишется с traceback, но здесь дальше без них."
     ),
     outage_alert="Три ошибки подряд: дежурный уже знает. Дозор пробует дальше.",
+    outage_others=(
+        "Соседям это не мешает: предзаказ «{title}» просрочен, {buyer} получает назад {price}, из залога "
+        "Анны удержано {penalty}."
+    ),
     outage_stop="Пять из пяти: критическая остановка. Дальше решает человек.",
     outage_money="Аукционов без расчёта: {count}. Их ставки, {held} TON, лежат в базе: ничего не пропало.",
     person_heading="Приходит человек",
@@ -124,9 +127,9 @@ _RU = Words(
     person_door="Перезапуск командой; кнопка под сообщением делает то же и через ту же дверь:",
     person_recovered="Проверка догнала пропущенное:",
     money_heading="Деньги сошлись",
-    money_text="Было и стало, в TON:",
+    money_text="Было и стало, в TON; прибавилось то, что пришло переводами:",
     money_audit="Двойная запись проверена: движений {movements}, ошибок нет, до нанотона.",
-    columns_now=("", "свободно", "за ставками"),
+    columns_now=("", "свободно", "отложено"),
     columns_then=("", "было", "стало", "разница"),
     house="Площадка",
     total="Всего",
@@ -144,13 +147,13 @@ _RU = Words(
 )
 
 _BUYERS_EN = ("Boris", "Vera", "Gleb")
-_LOTS_EN = _lots(_BUYERS_EN, ("Night Cat", "Old Key", "Name @dozor", "Star Map", "Striking Clock", "Letter"))
+_LOTS_EN = _lots(_BUYERS_EN, ("Night Cat", "Old Key", "Star Map", "Striking Clock", "Letter"))
 _EN = Words(
     title="Dozor: a demonstration on a made-up marketplace",
     what=(
-        "Auctions, money and checkers are real, in a PostgreSQL of their own in a temporary folder; "
-        "the faults are injected on purpose. About {seconds} seconds. Ctrl-C at any moment stops it and "
-        "cleans up."
+        "Money and checkers are real, in a PostgreSQL of their own in a temporary folder; the TON network is "
+        "a stand-in, the faults are injected on purpose. About {seconds} seconds. Ctrl-C at any moment stops "
+        "it and cleans up."
     ),
     legend=(
         "This is the narrator. Lines with a date: Dozor's log. In a frame: a message, as the chat shows it."
@@ -158,32 +161,36 @@ _EN = Words(
     seller="Anna",
     buyers=_BUYERS_EN,
     lots_first=_LOTS_EN[0],
-    lots_glitch=_LOTS_EN[1],
-    lots_outage=_LOTS_EN[2],
+    lots_outage=_LOTS_EN[1],
+    presale=Presale("Portrait", "Gleb", price=120, penalty=30),
     open_heading="The marketplace opens",
-    open_text="Anna sells, the others have paid in and bid. In TON:",
+    open_text="Anna sells and has pledged a collateral, the others come with money. In TON:",
     watch_heading="Dozor goes on watch",
     watch_text=(
-        "Two auctions are about to end. Dozor calls auctions_checker: it finds the auctions that have ended "
-        "and settles each exactly once."
+        "Three checkers: auctions_checker settles the auctions that have ended, presale_checker refunds "
+        "overdue presales, ton_deposits credits transfers. The auctions “{first}” and “{second}” are about "
+        "to end, and {buyer} sends {amount} TON more."
     ),
     sold="“{title}”: {winner} pays {price}, Anna gets {net}, the house {fee}.",
     unsold="“{title}”: not sold, below its reserve; the bid is released.",
+    credited="{buyer}: the transfer of {amount} is credited, its comment names the invoice.",
     glitch_heading="A passing fault",
     glitch_text=(
-        "Somebody's migration has renamed the column market.auctions.ends_at, which the checker reads. "
-        "The error goes to the log with its whole traceback:"
+        "{buyer} sends {amount} TON, and the TON provider answers with half an answer. Nothing is credited "
+        "on a guess; the error goes to the log with its whole traceback:"
     ),
-    glitch_seen=(
-        "One error: attempt 1 of 5. The column is back; in {delay} s Dozor restarts the checker by itself."
-    ),
-    glitch_over="It works. The chat is empty: nobody is woken for one error.",
+    glitch_seen="One error: attempt 1 of 5. In {delay} s Dozor restarts the checker by itself.",
+    glitch_over="Credited once. The chat is empty: nobody is woken for one error.",
     outage_heading="A serious fault",
     outage_text=(
-        "The column is renamed again, for longer, just as three auctions are ending. "
-        "(The tracebacks are the same; they are left out from here on.)"
+        "Somebody's migration has renamed the column market.auctions.ends_at, just as three auctions are "
+        "ending. Every error is logged with its traceback; from here on they are left out."
     ),
     outage_alert="Three errors in a row: the person on call knows. Dozor tries on.",
+    outage_others=(
+        "The others do not mind: the presale “{title}” is overdue, {buyer} gets {price} back, and {penalty} "
+        "is taken from Anna's collateral."
+    ),
     outage_stop="Five of five: a critical stop. From here on a person decides.",
     outage_money="Not settled: {count} auctions. Their bids, {held} TON, are kept: nothing is lost.",
     person_heading="A person comes",
@@ -191,9 +198,9 @@ _EN = Words(
     person_door="A restart by command; the button under the message does the same, through the same door:",
     person_recovered="The checker has caught up:",
     money_heading="The money adds up",
-    money_text="Before and after, in TON:",
+    money_text="Before and after, in TON; what was added came in by transfer:",
     money_audit="The double entry is audited: {movements} movements, no fault, to the nanoton.",
-    columns_now=("", "free", "for bids"),
+    columns_now=("", "free", "set aside"),
     columns_then=("", "before", "after", "difference"),
     house="House",
     total="Total",
