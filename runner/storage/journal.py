@@ -294,3 +294,6 @@ class Journal:
             await connection.fetchval("SELECT 1")
         finally:
             connection.terminate()
+        if self._connection is not None and self._connection.is_closed():
+            self._wanted.set()
+            raise DatabaseUnavailableError("the server has ended the runner's own session as well")

@@ -20,6 +20,7 @@ def stage() -> Iterator[Stage]:
     stage = Stage(folder)
     yield stage
     stage.close()
+    stage.say()
     shutil.rmtree(folder, ignore_errors=True)
 
 

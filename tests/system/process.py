@@ -80,5 +80,5 @@ class Process:
 
 def _quiet_environment() -> dict[str, str]:
     """Nothing of the machine's own settings."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "PYTHONPATH") if name in os.environ}
     return {**kept, "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}

@@ -16,7 +16,7 @@ FOLDER = Path(__file__).parent
 
 
 async def obey(ctx: Context) -> None:
-    """Orders: `fail WORDS`, `fatal WORDS`, `alert WORDS`, `raise NAME`, `hang`, `polite`, `deaf` and so on."""
+    """Orders: `fail WORDS`, `fatal WORDS`, `alert WORDS`, `raise NAME`, `hang`, `polite`, `deaf`."""
     _note(ctx)
     order, _, words = _order(ctx.task).partition(" ")
     match order:

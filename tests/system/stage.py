@@ -92,6 +92,11 @@ class Stage:
         task: dict[str, Any] = answer.json["tasks"][0]
         return task
 
+    def say(self) -> None:
+        """What the processes said: shown with a failed test."""
+        for process in self._processes:
+            print(process.text[-3000:])
+
     def close(self) -> None:
         """End every process that was started here, the embedded server included."""
         for process in self._processes:

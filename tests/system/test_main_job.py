@@ -21,7 +21,7 @@ async def _break(stage: Stage, telegram: BotApi, database: str) -> None:
     task = {**QUICK, "restart_delay": "300ms", "every": "1h"}
     stage.write({NAME: task}, url=database, telegram=section(telegram))
     stage.order(NAME, "fail provider is away")
-    stage.run()
+    await stage.watch()
     await chat_has(telegram, "🛑")
 
 

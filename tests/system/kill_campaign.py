@@ -1,0 +1,210 @@
+"""kill -9 of the runner at random moments between a failure and its delivery.
+
+`python -m tests.system.kill_campaign --kills 50 [--seed N]` runs it on a server of its own and reports; the
+suite runs a short one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import shutil
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import assert_never
+
+from runner.storage.embedded import start_embedded
+from runner.storage.migrate import migrate
+from runner.storage.pool import Pool, create_pool
+from tests.bot.botapi.faults import FaultKind
+from tests.bot.botapi.server import BotApi
+from tests.system.process import PATIENCE, Process
+from tests.system.stage import QUICK, Stage
+from tests.system.telegram import DUPLICATE, open_telegram, section, texts
+from tests.waiting import until
+
+LIMIT = 5
+
+
+class Moment(Enum):
+    """When to kill."""
+
+    AFTER_A_FAILURE = "after a failure, at any point of its way into the database"
+    SENDING = "while the message is on its way"
+    ACCEPTED = "after Telegram took it, before the runner knew"
+    DELIVERED = "just after it was delivered"
+
+
+@dataclass(slots=True)
+class Report:
+    """What the campaign saw. Empty `wrong`: all is well."""
+
+    seed: int
+    kills: Counter[Moment] = field(default_factory=Counter)
+    alerts: int = 0
+    duplicates: int = 0
+    wrong: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        moments = ", ".join(f"{count} {moment.value}" for moment, count in self.kills.items())
+        return (
+            f"{self.kills.total()} kills (seed {self.seed}): {moments}\n{self.alerts} alerts owed, all arrived "
+            f"unless said below; {self.duplicates} came again, marked\n"
+            f"{self.seconds:.0f} s; wrong: {self.wrong or 'nothing'}"
+        )
+
+
+class Campaign:
+    """One task a kill: it fails until it is stopped, whatever happens to the runner meanwhile."""
+
+    def __init__(self, stage: Stage, api: BotApi, pool: Pool, url: str, *, kills: int, seed: int) -> None:
+        self._stage, self._api, self._pool = stage, api, pool
+        self._random = random.Random(seed)
+        self._names = [f"task_{number}" for number in range(kills)]
+        self._report = Report(seed)
+        stage.write(dict.fromkeys(self._names, QUICK), url=url, telegram=section(api))
+
+    async def run(self) -> Report:
+        began = time.monotonic()
+        process = await self._stage.watch()
+        for name in self._names:
+            self._stage.order(name, "fail as ordered")
+            moment = self._random.choice(list(Moment))
+            await self._reach(moment, name)
+            process.kill()
+            self._report.kills[moment] += 1
+            process = await self._start_again()
+        await self._until_all_is_told(process)
+        await process.stop()
+        self._report.seconds = time.monotonic() - began
+        return self._report
+
+    async def _reach(self, moment: Moment, name: str) -> None:
+        seen = len(self._api.calls)
+        match moment:
+            case Moment.AFTER_A_FAILURE:
+                enough = len(self._stage.runs(name)) + self._random.randint(1, LIMIT)
+                await until(
+                    lambda: self._over(name) or len(self._stage.runs(name)) >= enough, within=PATIENCE
+                )
+            case Moment.SENDING | Moment.ACCEPTED:
+                hang = FaultKind.HANG if moment is Moment.SENDING else FaultKind.HANG_AFTER_ACCEPT
+                self._api.fail(hang, method="sendMessage", seconds=60.0)
+                await self._api.wait_until(
+                    lambda: any(call.fault == hang.value for call in self._api.calls[seen:]), PATIENCE, hang
+                )
+            case Moment.DELIVERED:
+                await self._api.wait_until(
+                    lambda: any(name in text.split("\n")[0] for text in texts(self._api)), PATIENCE, name
+                )
+            case _:
+                assert_never(moment)
+        # Anywhere within the next few steps of the runner.
+        await asyncio.sleep(self._random.uniform(0, 0.05))
+
+    def _over(self, name: str) -> bool:
+        lines = self._stage.runs(name)
+        return bool(lines) and _attempt(lines[-1]) == LIMIT
+
+    async def _start_again(self) -> Process:
+        """The states of the database fit what was run; the new runner goes on from them."""
+        stored = await self._read()
+        before = {name: len(self._stage.runs(name)) for name in self._names}
+        for name, (state, streak) in stored.items():
+            lines = self._stage.runs(name)
+            last = _attempt(lines[-1]) if lines else 0
+            # The last run may have been in progress, or its end on its way into the database.
+            if streak not in (last - 1, last) or (state == "stopped") != (streak == LIMIT):
+                self._report.wrong.append(f"{name}: {state} with {streak}, its last attempt was {last}")
+        process = await self._stage.watch()
+        going = [name for name, (state, _) in stored.items() if state != "stopped"]
+        await until(
+            lambda: all(len(self._stage.runs(name)) > before[name] for name in going), within=PATIENCE
+        )
+        for name, (state, streak) in stored.items():
+            fresh = self._stage.runs(name)[before[name] :]
+            if state == "stopped" and fresh:
+                self._report.wrong.append(f"{name}: stopped, and yet it ran")
+            if state != "stopped" and _attempt(fresh[0]) != streak + 1:
+                self._report.wrong.append(f"{name}: streak {streak}, went on with {fresh[0]}")
+        return process
+
+    async def _read(self) -> dict[str, tuple[str, int]]:
+        rows = await self._pool.fetch("SELECT name, state, consecutive_failures FROM dozor.tasks")
+        return {row["name"]: (row["state"], row["consecutive_failures"]) for row in rows}
+
+    async def _until_all_is_told(self, process: Process) -> None:
+        owed = "SELECT count(*) FROM dozor.notifications WHERE state <> 'delivered'"
+        stopped = "SELECT count(*) FROM dozor.tasks WHERE state = 'stopped'"
+        async with asyncio.timeout(60):
+            while (
+                await self._pool.fetchval(stopped) < len(self._names) or await self._pool.fetchval(owed) > 0
+            ):
+                assert process.alive, process.text
+                await asyncio.sleep(0.05)
+        wrong = self._report.wrong
+        said = texts(self._api)
+        for name in self._names:
+            about = [text for text in said if text.split("\n")[0].split(":")[0].split()[1] == name]
+            signs = [text[0] for text in about if DUPLICATE not in text]
+            # A message lost with the runner that sent it comes again marked, as the only one.
+            firsts = list(dict.fromkeys(text[0] for text in about))
+            if firsts != ["⚠", "🛑"]:
+                wrong.append(f"{name}: in the chat {firsts}")
+            if len(signs) != len(set(signs)):
+                wrong.append(f"{name}: came again without a mark: {signs}")
+        rows = await self._pool.fetchval("SELECT count(*) FROM dozor.notifications")
+        kinds = await self._pool.fetch("SELECT kind, count(*) AS n FROM dozor.notifications GROUP BY kind")
+        expected = {
+            "repeated_errors": len(self._names),
+            "critical_stop": len(self._names),
+            "runner_started": len(self._names),
+        }
+        if {row["kind"]: row["n"] for row in kinds} != expected:
+            wrong.append(f"owed: {dict(map(tuple, kinds))}")
+        marked = sum(DUPLICATE in text for text in said)
+        if not len(said) - marked <= rows <= len(said):
+            wrong.append(f"{rows} owed, {len(said)} arrived, of them {marked} marked")
+        self._report.alerts = rows
+        self._report.duplicates = marked
+
+
+def _attempt(line: str) -> int:
+    return int(line.split()[2])
+
+
+async def _main(kills: int, seed: int) -> Report:
+    folder = Path(tempfile.mkdtemp(prefix="dozor-"))
+    stage = Stage(folder)
+    server = await asyncio.to_thread(start_embedded, folder / "server")
+    try:
+        await migrate(server.dsn)
+        pool = await create_pool(server.dsn)
+        async with open_telegram() as api:
+            report = await Campaign(stage, api, pool, server.dsn, kills=kills, seed=seed).run()
+        await pool.close()
+        return report
+    finally:
+        stage.close()
+        server.release()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.system.kill_campaign", description=__doc__)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    arguments = parser.parse_args()
+    report = asyncio.run(_main(arguments.kills, arguments.seed))
+    print(report)
+    raise SystemExit(bool(report.wrong))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,199 @@
+"""Telegram or PostgreSQL away, frozen or killed: nothing is lost, and nothing is blamed on a checker."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import asyncpg
+import psutil
+import pytest
+
+from runner.storage.pool import Pool, connect, disconnect
+from tests.bot.botapi.server import BotApi
+from tests.bot.executor import until_true
+from tests.server import PostgresControl
+from tests.system.process import Process
+from tests.system.stage import QUICK, Stage
+from tests.system.telegram import DUPLICATE, chat_has, section, texts
+from tests.waiting import until
+
+OUTAGE = float(os.environ.get("DOZOR_TEST_OUTAGE_SECONDS", "6"))
+"""Seconds that PostgreSQL is away; the whole campaign takes 30."""
+
+
+async def test_twenty_alerts_of_a_telegram_outage_all_arrive_in_order_per_task(
+    stage: Stage, telegram: BotApi, database: str, pool: Pool
+) -> None:
+    names = [f"task_{number}" for number in range(10)]
+    stage.write(dict.fromkeys(names, QUICK), url=database, telegram=section(telegram))
+    process = await stage.watch()
+    await process.says("polling as")
+    await telegram.stop()
+    for name in names:
+        stage.order(name, f"fail the provider of {name} is away")
+    await until_true(pool, "SELECT count(*) = 20 FROM dozor.notifications", within=30)
+    # It has really tried, and nothing has arrived.
+    await until_true(pool, "SELECT bool_or(attempts > 0) FROM dozor.notifications", within=30)
+    assert texts(telegram) == []
+
+    await telegram.start()
+    await until_true(pool, "SELECT bool_and(state = 'delivered') FROM dozor.notifications", within=60)
+    said = texts(telegram)
+    assert len(said) == 20
+    for name in names:
+        about = [text for text in said if f"the provider of {name} is away" in text]
+        assert [text[0] for text in about] == ["⚠", "🛑"], name
+    assert not any(DUPLICATE in text for text in said)
+    assert process.alive
+
+
+# -- PostgreSQL
+
+LOAD = {
+    "bystander": QUICK,
+    "needs_database": {**QUICK, "run": "scripted:use_database", "requires": ["database"]},
+    "uses_database": {**QUICK, "run": "scripted:use_database"},
+    "failing": {**QUICK, "every": "1h"},
+    **{f"load_{number}": {**QUICK, "run": "scripted:use_database"} for number in range(20)},
+}
+IMPATIENT = {"restart_delay": "200ms", "max_consecutive_failures": 3}
+"""Three failures of our own making would stop such a task within a second."""
+
+
+async def _under_load(stage: Stage, telegram: BotApi, control: PostgresControl) -> Process:
+    tasks = {name: {**task, **IMPATIENT} for name, task in LOAD.items()}
+    stage.write(tasks, url=control.dsn, telegram=section(telegram))
+    process = await stage.watch()
+    await process.says("polling as")
+    await until(lambda: all(len(stage.runs(name)) > 2 for name in LOAD if name != "failing"), within=30)
+    return process
+
+
+async def _break_during_the_outage(stage: Stage) -> None:
+    """A checker without a database fails three times: its stop must be known after the outage."""
+    runs = len(stage.runs("bystander"))
+    stage.order("bystander", "fail while the database is away")
+    await until(lambda: len(stage.runs("bystander")) >= runs + 3, within=30)
+
+
+async def _nothing_is_lost(
+    stage: Stage, telegram: BotApi, control: PostgresControl, process: Process
+) -> None:
+    """The bystander's stop, its history, incident and message; everybody else runs on, unblamed."""
+    await chat_has(telegram, "🛑 bystander", within=60)
+    before = {name: len(stage.runs(name)) for name in LOAD}
+    going = [name for name in LOAD if name not in ("bystander", "failing")]
+    await until(lambda: all(len(stage.runs(name)) > before[name] + 1 for name in going), within=60)
+    connection = await connect(control.dsn)
+    try:
+        tasks = {row["name"]: row for row in await connection.fetch("SELECT * FROM dozor.tasks")}
+        assert tasks["bystander"]["state"] == "stopped"
+        assert tasks["bystander"]["consecutive_failures"] == 3
+        for name in going:
+            assert tasks[name]["state"] in ("waiting", "running"), tasks[name]
+            assert tasks[name]["consecutive_failures"] == 0, tasks[name]
+        failed = "SELECT count(*) FROM dozor.runs WHERE task = 'bystander' AND outcome = 'failed'"
+        assert await connection.fetchval(failed) == 3
+        blamed = "SELECT task, error_type FROM dozor.runs WHERE outcome = 'failed' AND task <> 'bystander'"
+        assert await connection.fetch(blamed) == []
+        incidents = await connection.fetch("SELECT task, kind, state FROM dozor.incidents")
+        assert [tuple(row) for row in incidents] == [("bystander", "critical_stop", "open")]
+        kinds = await connection.fetch("SELECT kind, state FROM dozor.notifications ORDER BY id")
+        assert [tuple(row) for row in kinds] == [("critical_stop", "delivered")]
+    finally:
+        await disconnect(connection)
+    assert len(texts(telegram)) == 1
+    assert process.alive
+
+
+async def test_postgresql_stopped_under_load_and_started_again(
+    stage: Stage, telegram: BotApi, postgres_control: PostgresControl
+) -> None:
+    process = await _under_load(stage, telegram, postgres_control)
+    await asyncio.to_thread(postgres_control.stop)
+    await process.says("The database is away")
+    await _break_during_the_outage(stage)
+    await asyncio.sleep(OUTAGE)  # the outage itself, not a wait for something
+    assert process.alive
+    await asyncio.to_thread(postgres_control.start)
+    await process.says("The database is back")
+    await _nothing_is_lost(stage, telegram, postgres_control, process)
+    assert await process.stop() == 0
+
+
+async def test_postgresql_frozen_under_load_and_thawed(
+    stage: Stage, telegram: BotApi, postgres_control: PostgresControl
+) -> None:
+    process = await _under_load(stage, telegram, postgres_control)
+    postgres_control.freeze()
+    await _break_during_the_outage(stage)
+    await process.says("The database is away", within=60)
+    postgres_control.thaw()
+    await process.says("The database is back", within=60)
+    await _nothing_is_lost(stage, telegram, postgres_control, process)
+
+
+async def test_every_session_terminated_at_once(
+    stage: Stage, telegram: BotApi, postgres_control: PostgresControl
+) -> None:
+    process = await _under_load(stage, telegram, postgres_control)
+    connection = await connect(postgres_control.dsn)
+    terminate = (
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name LIKE 'dozor%' "
+        "AND pid <> pg_backend_pid()"
+    )
+    for _ in range(3):
+        assert await connection.fetchval(terminate) > 0
+        before = len(stage.runs("needs_database"))
+        await until(lambda: len(stage.runs("needs_database")) > before + 1, within=30)  # noqa: B023
+    await disconnect(connection)
+    await _break_during_the_outage(stage)
+    await _nothing_is_lost(stage, telegram, postgres_control, process)
+
+
+async def test_the_embedded_server_killed_under_the_runner_is_started_again(stage: Stage) -> None:
+    tasks = {
+        "needs_database": {**QUICK, **IMPATIENT, "run": "scripted:use_database", "requires": ["database"]},
+        "uses_database": {**QUICK, **IMPATIENT, "run": "scripted:use_database"},
+        "bystander": {**QUICK, **IMPATIENT},
+    }
+    stage.write(tasks)
+    process = await stage.watch()
+    await until(lambda: all(len(stage.runs(name)) > 1 for name in tasks), within=30)
+    server = _server(stage.folder / "pg")
+    family = [server, *server.children(recursive=True)]
+    server.send_signal(signal.SIGKILL)
+    await _break_during_the_outage(stage)
+    await process.says("has been started again", within=60)
+    await process.says("The database is back", within=60)
+    psutil.wait_procs(family, timeout=10)
+    for name in ("needs_database", "uses_database"):
+        before = len(stage.runs(name))
+        await until(lambda: len(stage.runs(name)) > before + 1, within=30)  # noqa: B023
+        assert (await stage.status(name))["consecutive_failures"] == 0
+    assert (await stage.status("bystander"))["state"] == "stopped"
+    await process.says("🛑 bystander")
+    assert await process.stop() == 0
+
+
+def _server(data_dir: Path) -> psutil.Process:
+    return psutil.Process(int((data_dir / "data" / "postmaster.pid").read_text().split()[0]))
+
+
+@pytest.mark.parametrize("requires", [["database"], []])
+async def test_a_mistake_of_the_checker_in_the_database_still_counts(
+    stage: Stage, database: str, pool: Pool, requires: list[str]
+) -> None:
+    """Only an outage excuses: with the database there, a failing statement is the checker's own failure."""
+    (stage.folder / "wrong.py").write_text(
+        "async def ask(ctx):\n    await ctx.db.fetchval('SELECT nonsense')\n"
+    )
+    stage.write({"wrong": {**QUICK, **IMPATIENT, "run": "wrong:ask", "requires": requires}}, url=database)
+    process = await stage.watch()
+    await until_true(pool, "SELECT state = 'stopped' FROM dozor.tasks", within=30)
+    error = await pool.fetchval("SELECT last_error_type FROM dozor.tasks")
+    assert error == asyncpg.UndefinedColumnError.__name__
+    await process.says("Фоновая задача wrong остановлена после 3 последовательных ошибок")
