@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import tzinfo
 
@@ -15,12 +16,14 @@ from loguru import logger
 from bot.access import Access
 from bot.commands import COMMANDS
 from bot.handlers.desk import Desk
+from bot.live import LiveCards
 from bot.outcomes import UNAUTHORIZED, description
 from bot.poller import CALL_TIMEOUT, Poller
 from bot.replies import Replies
 from bot.router import Router
 from bot.session import Session
 from bot.transport import TelegramTransport
+from bot.upkeep import Upkeep
 from runner.clock import Clock
 from runner.config.models import TelegramConfig
 from runner.errors import TelegramUnavailableError, TokenRefusedError
@@ -38,16 +41,35 @@ class Identity:
 
 
 class TelegramBot:
-    """`transport` carries alerts (None: no chat is configured), `poller.run()` takes commands."""
+    """`transport` carries alerts (None: no chat is configured), `run()` takes commands."""
 
     def __init__(
-        self, bot: Bot, poller: Poller, transport: TelegramTransport | None, translator: Translator
+        self,
+        bot: Bot,
+        poller: Poller,
+        upkeep: Upkeep,
+        transport: TelegramTransport | None,
+        translator: Translator,
     ) -> None:
         self._bot = bot
         self._translator = translator
         self._menu_is_set = False
+        self._upkeep = upkeep
         self.poller = poller
         self.transport = transport
+
+    async def run(self) -> None:
+        """Take commands until cancelled. Raises TelegramError for what needs a person."""
+        upkeep = asyncio.create_task(self._upkeep.run(), name="telegram upkeep")
+        polling = asyncio.create_task(self.poller.run(), name="telegram poller")
+        try:
+            done, _ = await asyncio.wait({upkeep, polling}, return_when=asyncio.FIRST_COMPLETED)
+            for ended in done:
+                ended.result()
+        finally:
+            for task in (upkeep, polling):
+                task.cancel()
+            await asyncio.gather(upkeep, polling, return_exceptions=True)
 
     async def check_token(self) -> Identity:
         """Asks Telegram. Raises TokenRefusedError, or TelegramUnavailableError if it cannot be asked now."""
@@ -96,7 +118,9 @@ def build_bot(
     transport = None
     if config.chat is not None:
         transport = TelegramTransport(bot, config.chat.chat_id, config.chat.thread_id, translator)
-    desk = Desk(pool, translator, timezone, Replies(bot))
+    replies = Replies(bot)
+    desk = Desk(pool, translator, timezone, replies, clock, LiveCards(replies, clock))
     access = Access(admins=config.admins, operators=config.operators, viewers=config.viewers)
-    poller = Poller(bot, pool, Router(desk, access, clock), clock)
-    return TelegramBot(bot, poller, transport, translator)
+    router = Router(desk, access)
+    poller = Poller(bot, pool, router, clock)
+    return TelegramBot(bot, poller, Upkeep(desk, router), transport, translator)

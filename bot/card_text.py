@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import tzinfo
 
-from bot.status_text import SIGNS, Health, health, runner_trouble, state_words, streak
+from bot.bars import bar, sparkline
+from bot.status_text import SIGNS, Health, View, health, runner_trouble, state_words, streak
 from runner.alerting.buttons import Origin, encode
 from runner.alerting.message import Button, Message, Span, Style
 from runner.alerting.render import MESSAGE_UNITS, WHERE_UNITS, bounded, error_span, who
@@ -14,6 +16,7 @@ from runner.control.commands import CommandName
 from runner.control.status import StatusReport, TaskStatus
 from runner.language.times import ago, ahead, clock, duration
 from runner.language.translator import Translator
+from runner.storage.runs import RunRecord
 from runner.supervision.state import State
 
 DESCRIPTION_UNITS = 300
@@ -27,31 +30,39 @@ _BUTTONS = {
 
 
 def card_message(
-    report: StatusReport, task: TaskStatus, translator: Translator, timezone: tzinfo, *, may_act: bool
+    report: StatusReport,
+    task: TaskStatus,
+    recent: Sequence[RunRecord],
+    translator: Translator,
+    timezone: tzinfo,
+    *,
+    may_act: bool,
 ) -> Message:
-    """`may_act`: with the buttons that make sense in this state."""
+    """`recent`: the last runs, the newest first. `may_act`: with the actions that fit this state."""
     card = _Card(report.now, task, translator, timezone)
     lines = [Span(line) for line in card.lines_before_error()]
     lines += card.error()
     lines += [Span(line) for line in card.lines_after_error()]
+    if recent:
+        lines.append(Span(f"{translator.format('card-recent')} {sparkline(recent)}"))
     trouble = runner_trouble(report, translator)
     if trouble is not None:
         lines.insert(0, Span(trouble, Style.BOLD))
     spans = [Span(card.title(), Style.BOLD)]
     for line in lines:
         spans += [Span("\n"), line]
-    return Message(
-        spans=bounded(spans, MESSAGE_UNITS),
-        buttons=_buttons(task, translator) if may_act else (),
-    )
+    return Message(spans=bounded(spans, MESSAGE_UNITS), buttons=_buttons(task, translator, may_act=may_act))
 
 
-def _buttons(task: TaskStatus, translator: Translator) -> tuple[tuple[Button, ...], ...]:
-    row = tuple(
-        Button(translator.format(_BUTTONS[action]), encode(Origin.MENU, action.value, task.name))
-        for action in _sensible(task)
-    )
-    return (row,)
+def _buttons(task: TaskStatus, translator: Translator, *, may_act: bool) -> tuple[tuple[Button, ...], ...]:
+    text = translator.format
+
+    def to(label: str, action: str) -> Button:
+        return Button(label, encode(Origin.MENU, action, task.name))
+
+    acting = tuple(to(text(_BUTTONS[action]), action.value) for action in _sensible(task)) if may_act else ()
+    going = (to(text("button-refresh"), "status"), Button(text("button-all-tasks"), View().data))
+    return (acting, going) if acting else (going,)
 
 
 def _sensible(task: TaskStatus) -> tuple[CommandName, ...]:
@@ -100,7 +111,8 @@ class _Card:
         if task.progress is not None and task.progress.total > 0 and task.running_for_s is not None:
             done, total = task.progress.done, task.progress.total
             percent = int(min(1.0, max(0.0, done / total)) * 100)
-            lines.append(text("card-progress", done=_number(done), total=_number(total), percent=percent))
+            lines.append(bar(done, total) + f" {percent}%")
+            lines.append(text("card-progress", done=_number(done), total=_number(total)))
         if task.consecutive_failures:
             since = task.failing_since if task.failing_since is not None else self._now
             lines.append(

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from bot.access import Role
 from runner.control.commands import CommandName
+
+
+class Argument(StrEnum):
+    """What may stand behind a command; the key of a text."""
+
+    NONE = ""
+    NAME = "argument-name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,18 +23,21 @@ class CommandSpec:
     name: str
     role: Role
     description: str
-    takes_name: bool = False
+    argument: Argument = Argument.NONE
     action: CommandName | None = None
+    private_only: bool = False
 
 
 COMMANDS = (
-    CommandSpec("status", Role.VIEWER, "command-status", takes_name=True),
-    CommandSpec("restart", Role.OPERATOR, "command-restart", takes_name=True, action=CommandName.RESTART),
-    CommandSpec("pause", Role.OPERATOR, "command-pause", takes_name=True, action=CommandName.PAUSE),
-    CommandSpec("resume", Role.OPERATOR, "command-resume", takes_name=True, action=CommandName.RESUME),
-    CommandSpec("run", Role.OPERATOR, "command-run", takes_name=True, action=CommandName.RUN_NOW),
+    CommandSpec("status", Role.VIEWER, "command-status", Argument.NAME),
+    CommandSpec("restart", Role.OPERATOR, "command-restart", Argument.NAME, CommandName.RESTART),
+    CommandSpec("pause", Role.OPERATOR, "command-pause", Argument.NAME, CommandName.PAUSE),
+    CommandSpec("resume", Role.OPERATOR, "command-resume", Argument.NAME, CommandName.RESUME),
+    CommandSpec("run", Role.OPERATOR, "command-run", Argument.NAME, CommandName.RUN_NOW),
+    CommandSpec("whoami", Role.VIEWER, "command-whoami"),
     CommandSpec("help", Role.VIEWER, "command-help"),
 )
-BY_NAME = {spec.name: spec for spec in COMMANDS} | {"start": COMMANDS[-1]}
+BY_NAME = {spec.name: spec for spec in COMMANDS}
+BY_NAME["start"] = BY_NAME["help"]
 ACTION_ROLES = {spec.action: spec.role for spec in COMMANDS if spec.action is not None}
 ROLE_NAMES = {Role.VIEWER: "role-viewer", Role.OPERATOR: "role-operator", Role.ADMIN: "role-admin"}

@@ -20,6 +20,8 @@ class Sender:
     private: bool
     thread_id: int | None
     message_id: int
+    language_code: str = ""
+    """IETF tag of the person's own Telegram, "" if it does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +36,22 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Pressed:
-    """A button under a message. Its data may be anything."""
+    """A button under a message. Its data may be anything.
+
+    `shown`: the message has a button with this data, as Telegram itself says; None: it is too old to know.
+    """
 
     sender: Sender
     callback_id: str
     data: str
+    update_id: int
+    shown: bool | None
 
 
 def read_update(update: Update, username: str) -> Command | Pressed | None:
     """None: not meant for this bot (a talk in a group, a command of another bot, another kind of update)."""
     if update.callback_query is not None:
-        return _read_press(update.callback_query)
+        return _read_press(update.callback_query, update.update_id)
     if update.message is not None:
         return _read_message(update.message, username)
     return None
@@ -61,13 +68,16 @@ def _read_message(message: Message, username: str) -> Command | None:
     return Command(sender, name.lower(), (argument or "").strip(), message.date.timestamp())
 
 
-def _read_press(query: CallbackQuery) -> Pressed | None:
+def _read_press(query: CallbackQuery, update_id: int) -> Pressed | None:
     message = query.message
     if message is None:
         return None
-    thread_id = None
-    if not isinstance(message, InaccessibleMessage) and message.is_topic_message:
-        thread_id = message.message_thread_id
+    thread_id, shown, data = None, None, query.data or ""
+    if not isinstance(message, InaccessibleMessage):
+        rows = message.reply_markup.inline_keyboard if message.reply_markup is not None else []
+        shown = any(button.callback_data == data for row in rows for button in row)
+        if message.is_topic_message:
+            thread_id = message.message_thread_id
     sender = Sender(
         user_id=query.from_user.id,
         user_name=query.from_user.full_name,
@@ -75,8 +85,9 @@ def _read_press(query: CallbackQuery) -> Pressed | None:
         private=message.chat.type == "private",
         thread_id=thread_id,
         message_id=message.message_id,
+        language_code=query.from_user.language_code or "",
     )
-    return Pressed(sender, query.id, query.data or "")
+    return Pressed(sender, query.id, data, update_id, shown)
 
 
 def _sender(message: Message) -> Sender:
@@ -89,4 +100,5 @@ def _sender(message: Message) -> Sender:
         private=message.chat.type == "private",
         thread_id=message.message_thread_id if message.is_topic_message else None,
         message_id=message.message_id,
+        language_code="" if person is None else person.language_code or "",
     )

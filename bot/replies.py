@@ -58,8 +58,18 @@ class Replies:
         message_id = sent.get("message_id") if isinstance(sent, dict) else None
         return message_id if isinstance(message_id, int) else None
 
-    async def edit(self, to: Sender, message_id: int, message: Message) -> None:
-        """In place of what stands there; a new message if that one is gone."""
+    async def edit(self, to: Sender, message_id: int, message: Message) -> int | None:
+        """In place of what stands there; a new message if that one is gone. The id of the message."""
+        if await self.change(to, message_id, message):
+            return message_id
+        return await self.send(to, message)
+
+    async def show(self, to: Sender, in_place: int | None, message: Message) -> int | None:
+        """`in_place`: the message to change; None: a new one. The id of the message."""
+        return await (self.send(to, message) if in_place is None else self.edit(to, in_place, message))
+
+    async def change(self, to: Sender, message_id: int, message: Message) -> bool:
+        """Change a message; False if Telegram did not take it."""
         text, entities = to_text(message)
         request = EditMessageText(
             chat_id=to.chat_id,
@@ -69,8 +79,7 @@ class Replies:
             reply_markup=to_keyboard(message.buttons),
             link_preview_options=NO_PREVIEW,
         )
-        if await self._call(request) is None:
-            await self.send(to, message)
+        return await self._call(request) is not None
 
     async def remove_buttons(self, to: Sender, message_id: int) -> None:
         """Under a message whose action is done."""

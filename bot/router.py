@@ -6,33 +6,37 @@ from typing import assert_never
 
 from aiogram.types import Update
 
-from bot.access import Access, Denials, Role
-from bot.commands import ACTION_ROLES, BY_NAME, COMMANDS, ROLE_NAMES
-from bot.handlers import actions
+from bot.access import Access, Role
+from bot.commands import BY_NAME, ROLE_NAMES, CommandSpec
+from bot.flood import Allowance, Attempt, Attempts
 from bot.handlers.desk import Desk
-from bot.handlers.help import show_help
-from bot.handlers.status import ShowStatus
+from bot.handlers.help import show_identity_to_a_stranger
+from bot.handlers.table import COMMAND_HANDLERS, PRESSES
 from bot.incoming import Command, Pressed, Sender, read_update
-from bot.work import Answer, Denial, Work
-from runner.alerting.buttons import Press, decode
+from bot.replies import PressAnswer
+from bot.work import DENIED, Answer, Denial, Work
+from runner.alerting.buttons import decode
 from runner.alerting.text import one_line, shorten
-from runner.clock import Clock
-from runner.control.commands import CommandName
+from runner.storage.pool import Connection
 
 AUDITED_UNITS = 40
-SHOW = "status"
-"""The action of a button that shows a task."""
+FLOOD = "ignored: too many"
+BURST, RATE = 20.0, 1.0
+"""Commands and presses of one person: at once, and a second."""
+IDENTITY_BURST, IDENTITY_RATE = 2.0, 1 / 30
+"""How often somebody is told their own id."""
 
 
 class Router:
     """`username`: the bot's own, without @; commands addressed to another bot are not ours."""
 
-    def __init__(self, desk: Desk, access: Access, clock: Clock) -> None:
+    def __init__(self, desk: Desk, access: Access) -> None:
         self.username = ""
         self._desk = desk
         self._access = access
-        self._clock = clock
-        self._denials = Denials()
+        self._attempts = Attempts()
+        self._allowance = Allowance(BURST, RATE)
+        self._identities = Allowance(IDENTITY_BURST, IDENTITY_RATE)
 
     async def prepare(self, update: Update) -> Work | None:
         """Decides, answers a press, reads the database; writes nothing. None: nothing to do, and no trace."""
@@ -47,6 +51,20 @@ class Router:
             case _:
                 assert_never(incoming)
 
+    def has_uncounted(self) -> bool:
+        """Whether a flood is over whose attempts are not all written down."""
+        return self._attempts.has_uncounted(self._desk.clock.now())
+
+    async def write_uncounted(self, connection: Connection) -> None:
+        """Audit rows of floods that are over: see `Attempts`."""
+        uncounted = self._attempts.take_uncounted(self._desk.clock.now())
+        try:
+            for attempt, count in uncounted:
+                await _denial(attempt, count).write(connection)
+        except BaseException:
+            self._attempts.put_back(uncounted)
+            raise
+
     def apology(self, update: Update, key: str) -> Work:
         """The text `key` to the person, if it is one of ours."""
         incoming = read_update(update, self.username)
@@ -55,73 +73,102 @@ class Router:
 
     def apology_to(self, sender: Sender | None, key: str) -> Work:
         """None: nobody hears of it."""
-        return Work() if sender is None else self._desk.answer(sender, self._desk.translator.format(key))
+        if sender is None:
+            return Work()
+        desk = self._desk.speaking_to(sender)
+        return desk.answer(sender, desk.translator.format(key))
+
+    # -- commands
 
     async def _command(self, command: Command) -> Work | None:
-        sender, now = command.sender, self._clock.now()
+        sender, spec = command.sender, BY_NAME.get(command.name)
         role = self._access.role_of(sender.user_id)
-        spec = BY_NAME.get(command.name)
         if spec is None and not sender.private:
             return None  # in a group it may be meant for another bot there
+        action = f"/{command.name}" if command.name else "message"
         if role is None:
-            return self._stranger(sender, f"/{command.name}" if command.name else "message")
+            return self._stranger(command, spec, action)
+        desk = self._welcome(sender)
+        if not self._allowed(sender):
+            answer = desk.answer(sender, desk.translator.format("too-many"))
+            return self._attempt(sender, action, FLOOD, answer)
         if spec is None:
-            return self._unknown(sender)
+            return desk.answer(sender, desk.translator.format("command-unknown"))
         if role < spec.role:
-            answer = self._desk.answer(sender, self._needs(role, spec.role))
-            return _denial(sender, f"/{command.name}", answer=answer)
-        if spec.action is not None:
-            return await actions.on_command(self._desk, command, spec.action, now)
-        if spec.name == SHOW:
-            return ShowStatus(desk=self._desk, command=command, role=role)
-        return show_help(self._desk, sender, role, COMMANDS)
+            answer = desk.answer(sender, _needs(desk, role, spec.role))
+            return self._attempt(sender, action, DENIED, answer)
+        return await COMMAND_HANDLERS[spec.name](desk, command, role)
+
+    def _stranger(self, command: Command, spec: CommandSpec | None, action: str) -> Work | None:
+        """Silence and an audit row; but in private everybody may learn their own id."""
+        sender = command.sender
+        asks = spec is BY_NAME["whoami"] and sender.private and sender.user_id is not None
+        if asks and self._identities.take(sender.user_id or 0, self._desk.clock.now()):
+            return show_identity_to_a_stranger(self._desk.speaking_to(sender), sender)
+        return self._attempt(sender, action, DENIED)
+
+    # -- presses
 
     async def _pressed(self, pressed: Pressed) -> Work | None:
         sender = pressed.sender
         role = self._access.role_of(sender.user_id)
+        written = f"press {shorten(one_line(pressed.data), AUDITED_UNITS)}"
         if role is None:
-            return self._stranger(sender, f"press {shorten(one_line(pressed.data), AUDITED_UNITS)}")
+            return self._attempt(sender, written, DENIED)
+        desk = self._welcome(sender)
+        if not self._allowed(sender):
+            work = self._attempt(sender, written, FLOOD)
+            if work is not None:
+                await self._say(desk, pressed, desk.translator.format("too-many"))
+            return work
         press = decode(pressed.data)
-        if press is None:
-            return await self._dead_button(pressed)
-        if press.action == SHOW:
-            return await self._show(pressed, press, role)
-        try:
-            action = CommandName(press.action)
-        except ValueError:
-            return await self._dead_button(pressed)
-        needed = ACTION_ROLES[action]
-        if role < needed:
+        spec = None if press is None else PRESSES.get(press.action.partition(".")[0])
+        if press is None or spec is None:
+            return await self._dead_button(desk, pressed, written)
+        if role < spec.role:
             # Said in the answer to the press, to this person alone.
-            await self._desk.replies.answer_press(pressed.callback_id, self._needs(role, needed))
-            return _denial(sender, f"press {action}")
-        return await actions.on_press(self._desk, pressed, press, action)
+            await self._say(desk, pressed, _needs(desk, role, spec.role))
+            return self._attempt(sender, written, DENIED)
+        if pressed.shown is False:
+            # A changed client can send any data; what Telegram shows under the message cannot be made up.
+            return await self._dead_button(desk, pressed, written)
+        if spec.answers:
+            return await spec.handler(desk, pressed, press, role)
+        answered = await self._say(desk, pressed, desk.translator.format("press-taken") if spec.acts else "")
+        if spec.acts and (answered is PressAnswer.STALE or pressed.shown is None):
+            return desk.answer(sender, desk.translator.format("too-old-press"))
+        return await spec.handler(desk, pressed, press, role)
 
-    async def _show(self, pressed: Pressed, press: Press, role: Role) -> Work:
-        await self._desk.replies.answer_press(pressed.callback_id, "")
-        command = Command(pressed.sender, SHOW, press.task, self._clock.now())
-        return ShowStatus(desk=self._desk, command=command, role=role)
+    async def _say(self, desk: Desk, pressed: Pressed, text: str) -> PressAnswer:
+        return await desk.replies.answer_press(pressed.callback_id, text)
 
-    async def _dead_button(self, pressed: Pressed) -> Work:
-        await self._desk.replies.answer_press(
-            pressed.callback_id, self._desk.translator.format("press-unknown")
-        )
-        return _denial(pressed.sender, f"press {shorten(one_line(pressed.data), AUDITED_UNITS)}")
+    async def _dead_button(self, desk: Desk, pressed: Pressed, written: str) -> Work | None:
+        await self._say(desk, pressed, desk.translator.format("press-unknown"))
+        return self._attempt(pressed.sender, written, DENIED)
 
-    def _unknown(self, sender: Sender) -> Work:
-        return self._desk.answer(sender, self._desk.translator.format("command-unknown"))
+    # -- both
 
-    def _stranger(self, sender: Sender, action: str) -> Work | None:
-        """Silence, and an audit row; of a flood one row in ten seconds."""
-        attempts = self._denials.note(sender.user_id or sender.chat_id, self._clock.now())
-        return None if attempts is None else _denial(sender, action, attempts)
+    def _welcome(self, sender: Sender) -> Desk:
+        self._desk.people.remember(sender)
+        return self._desk.speaking_to(sender)
 
-    def _needs(self, role: Role, needed: Role) -> str:
-        text = self._desk.translator.format
-        return text("forbidden", needed=text(ROLE_NAMES[needed]), role=text(ROLE_NAMES[role]))
+    def _allowed(self, sender: Sender) -> bool:
+        assert sender.user_id is not None
+        return self._allowance.take(sender.user_id, self._desk.clock.now())
+
+    def _attempt(self, sender: Sender, action: str, result: str, answer: Answer | None = None) -> Work | None:
+        """An audit row, and perhaps an answer; of a flood one row in ten seconds, which counts the others."""
+        attempt = Attempt(sender.user_id, sender.chat_id, action, result)
+        count = self._attempts.note(attempt, self._desk.clock.now())
+        if count is None:
+            return None if result == FLOOD else answer
+        return _denial(attempt, count, answer)
 
 
-def _denial(sender: Sender, action: str, attempts: int = 1, answer: Answer | None = None) -> Denial:
-    return Denial(
-        user_id=sender.user_id, place=sender.chat_id, action=action, attempts=attempts, answer=answer
-    )
+def _denial(attempt: Attempt, count: int, answer: Answer | None = None) -> Denial:
+    return Denial(attempt=attempt, count=count, answer=answer)
+
+
+def _needs(desk: Desk, role: Role, needed: Role) -> str:
+    text = desk.translator.format
+    return text("forbidden", needed=text(ROLE_NAMES[needed]), role=text(ROLE_NAMES[role]))

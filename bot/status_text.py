@@ -1,22 +1,29 @@
-"""`/status` in words: the worst first, few words, no tables that break on a phone. Pure."""
+"""`/status` in words: the worst first, ten a page, no tables that break on a phone. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import tzinfo
 from enum import IntEnum
 
-from runner.alerting.message import Message, Span, Style
+from runner.alerting.buttons import Origin, encode
+from runner.alerting.message import Button, Message, Span, Style
 from runner.alerting.render import MESSAGE_UNITS, bounded, error_span
-from runner.alerting.text import one_line, units
+from runner.alerting.text import one_line, shorten
 from runner.control.status import StatusReport, TaskStatus
-from runner.language.times import ago, ahead, duration
+from runner.language.times import ago, ahead, clock, duration, rough
 from runner.language.translator import Translator
 from runner.supervision.state import State
 
-TASKS_SHOWN = 30
+PAGE = 10
+"""Tasks on one page."""
+CARDS = 3
+"""Buttons that lead from the list straight to what is broken."""
 ERROR_IN_LIST = 100
-ROOM_FOR_THE_END = 200
-"""UTF-16 units kept for "and N more"."""
+NAME_UNITS = 60
+LIST = "list"
+"""The action of a button that shows a page: `list.<page><a|f>`."""
 
 
 class Health(IntEnum):
@@ -76,22 +83,77 @@ def streak(task: TaskStatus) -> str:
     return f"{task.consecutive_failures}/{limit}" if limit is not None else str(task.consecutive_failures)
 
 
-def status_message(report: StatusReport, translator: Translator) -> Message:
-    """All tasks, as many as fit."""
-    spans = [Span(_summary(report, translator), Style.BOLD), *_troubles(report, translator)]
-    left = MESSAGE_UNITS - sum(units(span.text) for span in spans) - ROOM_FOR_THE_END
+@dataclass(frozen=True, slots=True)
+class View:
+    """Which part of the list: pages count from 0; `failing`: only what is stopped or fails."""
+
+    page: int = 0
+    failing: bool = False
+
+    @property
+    def data(self) -> str:
+        """As a button carries it."""
+        return encode(Origin.MENU, f"{LIST}.{self.page}{'f' if self.failing else 'a'}", "-")
+
+
+FIRST_PAGE = View()
+
+
+def read_view(text: str) -> View:
+    """The inverse of `View.data`, of what stands behind the dot. Anything else is the first page."""
+    page, kind = text[:-1], text[-1:]
+    number = int(page) if page.isascii() and page.isdigit() and len(page) < 6 else 0
+    return View(number, kind == "f")
+
+
+def status_message(
+    report: StatusReport,
+    translator: Translator,
+    timezone: tzinfo,
+    view: View = FIRST_PAGE,
+) -> Message:
+    """One page of all tasks, or of those that fail. A page that is no more is the last one."""
     tasks = worst_first(report.tasks)
-    shown = 0
-    for task in tasks[:TASKS_SHOWN]:
-        lines = _lines(task, report.now, translator)
-        left -= sum(units(span.text) for span in lines)
-        if left < 0:
-            break
-        spans += lines
-        shown += 1
-    if shown < len(tasks):
-        spans.append(Span("\n" + translator.format("status-more", count=len(tasks) - shown)))
-    return Message(spans=bounded(spans, MESSAGE_UNITS))
+    shown = [task for task in tasks if not view.failing or _broken(task)]
+    pages = max(1, -(-len(shown) // PAGE))
+    view = View(min(view.page, pages - 1), view.failing)
+    part = shown[view.page * PAGE : (view.page + 1) * PAGE]
+    spans = [Span(_summary(report, translator), Style.BOLD), *_troubles(report, translator)]
+    if view.failing and not shown:
+        spans.append(Span("\n" + translator.format("status-none-failing")))
+    for task in part:
+        spans += _lines(task, report.now, translator)
+    at = clock(report.now, timezone, report.now)
+    spans.append(Span("\n\n" + translator.format("status-at", at=at), Style.ITALIC))
+    return Message(
+        spans=bounded(spans, MESSAGE_UNITS), buttons=_buttons(translator, view, pages, part, tasks)
+    )
+
+
+def _broken(task: TaskStatus) -> bool:
+    return health(task) in (Health.STOPPED, Health.FAILING)
+
+
+def _buttons(
+    translator: Translator, view: View, pages: int, part: list[TaskStatus], tasks: list[TaskStatus]
+) -> tuple[tuple[Button, ...], ...]:
+    rows: list[tuple[Button, ...]] = []
+    for task in [task for task in part if _broken(task)][:CARDS]:
+        label = f"{SIGNS[health(task)]} {shorten(one_line(task.name), NAME_UNITS)}"
+        rows.append((Button(label, encode(Origin.MENU, "status", task.name)),))
+    if pages > 1:
+        before, after = (
+            View((view.page - 1) % pages, view.failing),
+            View((view.page + 1) % pages, view.failing),
+        )
+        count = Button(f"{view.page + 1}/{pages}", view.data)
+        rows.append((Button("◀️", before.data), count, Button("▶️", after.data)))
+    last = [Button(translator.format("button-refresh"), view.data)]
+    if view.failing:
+        last.append(Button(translator.format("button-all"), View().data))
+    elif any(_broken(task) for task in tasks) and any(not _broken(task) for task in tasks):
+        last.append(Button(translator.format("button-failing"), View(0, failing=True).data))
+    return (*rows, tuple(last))
 
 
 def runner_trouble(report: StatusReport, translator: Translator) -> str | None:
@@ -127,15 +189,15 @@ def _troubles(report: StatusReport, translator: Translator) -> list[Span]:
         waiting = duration(translator, report.alerts.oldest_pending_s or 0.0)
         text = translator.format("status-alerts-pending", count=report.alerts.pending, duration=waiting)
         spans.append(Span("\n" + text))
-    return [*spans, Span("\n")]
+    return [*spans, Span("\n")] if report.tasks else spans
 
 
 def _lines(task: TaskStatus, now: float, translator: Translator) -> list[Span]:
     kind = health(task)
-    parts = [one_line(task.name)]
+    parts = [shorten(one_line(task.name), NAME_UNITS)]
     if kind in (Health.STOPPED, Health.FAILING):
         parts.append(streak(task))
-    parts += _doing(task, kind, now, translator)
+    parts += [*_doing(task, kind, now, translator), *_backlog(task, now, translator)]
     style = Style.PLAIN if kind is Health.WELL else Style.BOLD
     spans = [
         Span(f"\n{SIGNS[kind]} "),
@@ -158,5 +220,18 @@ def _doing(task: TaskStatus, kind: Health, now: float, translator: Translator) -
     if kind is Health.FAILING and task.next_run_at is not None:
         return [text("status-line-restart", ahead=ahead(translator, task.next_run_at - now))]
     if task.last_success_at is None:
-        return [text("status-line-never")]
-    return [text("status-line-success", ago=ago(translator, now - task.last_success_at))]
+        done = [text("status-line-never")]
+    else:
+        done = [text("status-line-success", ago=ago(translator, now - task.last_success_at))]
+    if kind is Health.WELL and task.next_run_at is not None:
+        done.append(text("status-line-next", ahead=rough(translator, task.next_run_at - now)))
+    return done
+
+
+def _backlog(task: TaskStatus, now: float, translator: Translator) -> list[str]:
+    if not task.backlog_size:
+        return []
+    if task.backlog_oldest_at is None:
+        return [translator.format("status-line-backlog-size", size=task.backlog_size)]
+    waits = rough(translator, now - task.backlog_oldest_at)
+    return [translator.format("status-line-backlog", size=task.backlog_size, duration=waits)]

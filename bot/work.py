@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bot.flood import Attempt
 from bot.incoming import Sender
 from bot.replies import Replies
 from runner.alerting.message import Message
@@ -44,23 +45,48 @@ class Answer(Work):
 
 
 @dataclass(kw_only=True)
-class Denial(Work):
-    """An audit row. A stranger gets no answer; a known person without the role gets `answer`."""
+class Change(Work):
+    """A message that takes the place of another one."""
 
-    user_id: int | None
-    place: int
-    action: str
-    attempts: int
+    sender: Sender
+    replies: Replies
+    message_id: int
+    message: Message
+
+    def hears(self) -> Sender:
+        return self.sender
+
+    async def finish(self) -> None:
+        await self.replies.edit(self.sender, self.message_id, self.message)
+
+
+@dataclass(kw_only=True)
+class Denial(Work):
+    """An audit row for `count` attempts. A stranger gets no answer; a known person may get `answer`."""
+
+    attempt: Attempt
+    count: int
     answer: Answer | None = None
 
     async def write(self, connection: Connection) -> None:
-        actor = Actor(Source.TELEGRAM, str(self.user_id or "anonymous"), place=str(self.place))
-        result = DENIED if self.attempts == 1 else f"{DENIED}, {self.attempts} attempts"
-        await audit.record(connection, actor, self.action, "", result)
+        attempt = self.attempt
+        actor = Actor(Source.TELEGRAM, str(attempt.user_id or "anonymous"), place=str(attempt.chat_id))
+        result = attempt.result if self.count == 1 else f"{attempt.result}, {self.count} attempts"
+        await audit.record(connection, actor, attempt.action, "", result)
 
     async def finish(self) -> None:
         if self.answer is not None:
             await self.answer.finish()
+
+
+@dataclass(kw_only=True)
+class Recorded(Answer):
+    """One message to the sender, and an audit row of `action`."""
+
+    action: str
+
+    async def write(self, connection: Connection) -> None:
+        await audit.record(connection, actor_of(self.sender), self.action, "", "answered")
 
 
 def actor_of(sender: Sender) -> Actor:

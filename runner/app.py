@@ -247,7 +247,7 @@ class Runner:
         await self._bot_ready.wait()
         assert self._bot is not None
         await self._bot.set_my_commands()
-        await self._bot.poller.run()
+        await self._bot.run()
 
     async def _serve(self) -> None:
         web = await asyncio.to_thread(importlib.import_module, "runner.web.server")

@@ -1,166 +1,227 @@
-"""Restart, pause, resume, run: by command, by a choice, by the button under an alert."""
+"""Restart, pause, resume, run, by command, choice or button: what is meant, and whether to ask first."""
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bot.access import Role
+from bot.action_text import BY_COMMAND, WORDS, shown
+from bot.confirmations import WITHIN, Asked, Refusal
+from bot.handlers.acting import Action
 from bot.handlers.choice import CHOICES, not_one, task_buttons
 from bot.handlers.desk import Desk, message
 from bot.incoming import Command, Pressed, Sender
 from bot.names import Found, resolve
-from bot.replies import PressAnswer
-from bot.status_text import state_words, worst_first
+from bot.status_text import worst_first
 from bot.work import Work, actor_of
-from runner.alerting.buttons import Origin, Press
-from runner.alerting.text import one_line, shorten
-from runner.control.commands import CommandName, CommandReason, CommandResult, submit, wait
+from runner.alerting.buttons import Origin, Press, encode
+from runner.alerting.message import Button
+from runner.control.commands import CommandName
+from runner.control.outcomes import read_earlier
 from runner.control.status import TaskStatus
-from runner.language.times import rough
-from runner.language.translator import Translator
-from runner.storage.pool import Connection
+from runner.language.times import duration, rough
 from runner.supervision.state import State
 
 STALE_AFTER = 300.0
 """Seconds after which a command that acts is refused: the person meant another situation."""
-RESULT_TIMEOUT = 10.0
-PATIENCE = 1.0
-"""Seconds without a result after which the person is told that work is going on."""
-NAME_UNITS = 60
+LISTED = 10
+ALL_WORDS = frozenset({"all", "все", "всё"})
+MANY = "many"
+"""The action of a button that means every fitting task: `many.<command>`."""
 
 
-@dataclass(frozen=True, slots=True)
-class ActionWords:
-    """`command`: as people write it. The others are keys of texts."""
-
-    command: str
-    choose: str
-    working: str
-    done: str
-    already: str
-
-
-WORDS = {
-    CommandName.RESTART: ActionWords(
-        "restart", "choose-restart", "working-restart", "done-restart", "already-restart"
-    ),
-    CommandName.PAUSE: ActionWords("pause", "choose-pause", "working-pause", "done-pause", "already-pause"),
-    CommandName.RESUME: ActionWords(
-        "resume", "choose-resume", "working-resume", "done-resume", "already-resume"
-    ),
-    CommandName.RUN_NOW: ActionWords("run", "choose-run", "working-run", "done-run", "already-run"),
-}
-_REFUSALS = {
-    CommandReason.UNKNOWN_TASK: "refused-unknown",
-    CommandReason.DISABLED: "refused-disabled",
-    CommandReason.EXPIRED: "refused-expired",
-    CommandReason.NO_RUNNER: "refused-no-runner",
-    CommandReason.TIMEOUT: "refused-timeout",
-}
-
-
-async def on_command(desk: Desk, command: Command, action: CommandName, now: float) -> Work:
+async def on_command(desk: Desk, command: Command, role: Role) -> Work:
     """Reads, and decides; the command itself is written by the work's `write`."""
-    text, to = desk.translator.format, command.sender
-    if now - command.date > STALE_AFTER:
-        late = rough(desk.translator, now - command.date)
-        return desk.answer(to, text("too-old-command", duration=late))
+    text, to, action = desk.translator.format, command.sender, BY_COMMAND[command.name]
+    late = desk.clock.now() - command.date
+    if late > STALE_AFTER:
+        return desk.answer(to, text("too-old-command", duration=rough(desk.translator, late)))
     tasks = (await desk.report()).tasks
     if not command.argument:
         return _choose(desk, to, action, tasks)
-    meant = resolve(command.argument, tuple(task.name for task in tasks))
-    if not isinstance(meant, Found):
-        return not_one(desk, to, command.argument, meant, action.value)
-    return Action(sender=to, desk=desk, action=action, task=meant.name)
+    if command.argument.casefold() in ALL_WORDS:
+        return await _many(desk, to, action, tasks, None)
+    names = [task.name for task in tasks]
+    meant = resolve(command.argument, names)
+    words = command.argument.replace(",", " ").split()
+    if isinstance(meant, Found):
+        return await decide(desk, to, action, _of((meant.name,), tasks), None)
+    found = [one.name for one in (resolve(word, names) for word in words) if isinstance(one, Found)]
+    if len(words) > 1 and len(found) == len(words):
+        return await decide(desk, to, action, _of(tuple(dict.fromkeys(found)), tasks), None)
+    return not_one(desk, to, command.argument, meant, action.value)
 
 
-async def on_press(desk: Desk, pressed: Pressed, press: Press, action: CommandName) -> Work:
-    """Answers the press first. One that Telegram calls stale is hours old, and is not carried out."""
+async def on_press(desk: Desk, pressed: Pressed, press: Press, role: Role) -> Work:
+    """One task, by its button."""
+    tasks = [task for task in (await desk.report()).tasks if task.name == press.task]
+    if not tasks:
+        return desk.answer(pressed.sender, desk.translator.format("refused-unknown", task=shown(press.task)))
+    return await decide(desk, pressed.sender, CommandName(press.action), tasks, press.origin)
+
+
+async def on_many(desk: Desk, pressed: Pressed, press: Press, role: Role) -> Work:
+    """Every task that the action fits, after a question."""
+    action = BY_COMMAND.get(press.action.partition(".")[2])
+    if action is None:
+        return desk.answer(pressed.sender, desk.translator.format("press-unknown"))
+    return await _many(desk, pressed.sender, action, (await desk.report()).tasks, press.origin)
+
+
+async def _many(
+    desk: Desk, to: Sender, action: CommandName, tasks: Sequence[TaskStatus], origin: Origin | None
+) -> Work:
+    fitting = [task for task in worst_first(tasks) if _is_meant_by_all(action, task)]
+    if not fitting:
+        return desk.answer(to, desk.translator.format(_NOTHING[action]))
+    return await decide(desk, to, action, fitting, origin)
+
+
+async def decide(
+    desk: Desk, to: Sender, action: CommandName, tasks: Sequence[TaskStatus], origin: Origin | None
+) -> Work:
+    """At once, or after a second step where it matters."""
+    names = tuple(task.name for task in tasks)
+    in_place = to.message_id if origin is Origin.MENU else None
+    why = _reason_to_ask(desk, to, action, tasks)
+    if why is not None and len(tasks) == 1:
+        async with desk.pool.acquire() as connection:
+            if await read_earlier(connection, action, names[0]) is not None:
+                why = None  # somebody was faster: they are told so
+    if why is None:
+        return Action(sender=to, desk=desk, action=action, tasks=names, origin=origin, in_place=in_place)
+    return Question(desk=desk, sender=to, action=action, tasks=names, origin=origin, why=why)
+
+
+def _reason_to_ask(desk: Desk, to: Sender, action: CommandName, tasks: Sequence[TaskStatus]) -> str | None:
+    """The question, if this should not happen by a slip of the thumb."""
+    text = desk.translator.format
+    if len(tasks) > 1:
+        lines = [text(WORDS[action].sure, count=len(tasks))]
+        lines += [f"• {shown(task.name)}" for task in tasks[:LISTED]]
+        if len(tasks) > LISTED:
+            lines.append(text("alert-and-more", count=len(tasks) - LISTED))
+        return "\n".join(lines)
+    [task] = tasks
+    name, by = shown(task.name), task.state_by
+    somebody = by is not None and by != str(actor_of(to))
+    who = "" if by is None else desk.people.called(by, desk.translator)
+    match action:
+        case CommandName.RESTART if task.running_for_s is not None and task.state is not State.STOPPED:
+            return text("sure-interrupt", task=name, duration=duration(desk.translator, task.running_for_s))
+        case CommandName.RUN_NOW | CommandName.RESTART if task.state is State.PAUSED and somebody:
+            return text("sure-paused-run", task=name, who=who)
+        case CommandName.RESUME if task.state is State.PAUSED and somebody:
+            return text("sure-paused", task=name, who=who)
+        case _:
+            return None
+
+
+@dataclass(kw_only=True)
+class Question(Work):
+    """The second step: asks, and does nothing."""
+
+    desk: Desk
+    sender: Sender
+    action: CommandName
+    tasks: tuple[str, ...]
+    origin: Origin | None
+    why: str
+
+    def hears(self) -> Sender:
+        return self.sender
+
+    async def finish(self) -> None:
+        desk, text = self.desk, self.desk.translator.format
+        until = desk.clock.now() + WITHIN
+        asked = Asked(self.sender, self.action, self.tasks, self.origin, until)
+        token = desk.confirmations.ask(asked)
+        yes = Button(text(WORDS[self.action].yes), encode(Origin.MENU, "yes", token))
+        no = Button(text("button-cancel"), encode(Origin.MENU, "no", token))
+        in_place = self.sender.message_id if self.origin is Origin.MENU else None
+        asked.message_id = await desk.replies.show(self.sender, in_place, message(self.why, [[yes, no]]))
+
+
+async def on_confirmed(desk: Desk, pressed: Pressed, press: Press, role: Role) -> Work | None:
+    """Yes or no to a question: of the person who was asked, in time, once. Answers the press itself."""
     text, to = desk.translator.format, pressed.sender
-    answered = await desk.replies.answer_press(pressed.callback_id, text("press-taken"))
-    if answered is PressAnswer.STALE:
-        return desk.answer(to, text("too-old-press"))
-    if press.task not in {task.name for task in (await desk.report()).tasks}:
-        return desk.answer(to, text("refused-unknown", task=shorten(one_line(press.task), NAME_UNITS)))
-    return Action(sender=to, desk=desk, action=action, task=press.task, origin=press.origin)
+    asked = desk.confirmations.take(press.task, to.user_id, pressed.update_id, desk.clock.now())
+    match asked:
+        case Refusal.NOT_YOURS:
+            owner = desk.confirmations.owner(press.task)
+            name = "" if owner is None else shown(owner.user_name)
+            await desk.replies.answer_press(pressed.callback_id, text("confirm-not-yours", name=name))
+            return None
+        case Refusal.GONE:
+            await desk.replies.answer_press(pressed.callback_id, text("confirm-gone"))
+            return None
+        case Asked():
+            await desk.replies.answer_press(pressed.callback_id, "")
+    if press.action == "no":
+        return desk.in_place(to, to.message_id, message(text("confirm-cancelled")))
+    return Action(
+        sender=to,
+        desk=desk,
+        action=asked.action,
+        tasks=asked.tasks,
+        origin=Origin.MENU,
+        in_place=to.message_id,
+    )
 
 
-def _choose(desk: Desk, to: Sender, action: CommandName, tasks: tuple[TaskStatus, ...]) -> Work:
+def _of(names: tuple[str, ...], tasks: Sequence[TaskStatus]) -> list[TaskStatus]:
+    by_name = {task.name: task for task in tasks}
+    return [by_name[name] for name in names]
+
+
+def _choose(desk: Desk, to: Sender, action: CommandName, tasks: Sequence[TaskStatus]) -> Work:
     text = desk.translator.format
     names = [task.name for task in worst_first(tasks) if _makes_sense(action, task)]
     if not names:
-        nothing = "choose-nothing-resume" if action is CommandName.RESUME else "choose-nothing"
-        return desk.answer(to, text(nothing))
+        return desk.answer(
+            to, text("choose-nothing-resume" if action is CommandName.RESUME else "choose-nothing")
+        )
     question = text(WORDS[action].choose)
     if len(names) > CHOICES:
         question += "\n" + text("choose-more", count=CHOICES, command=WORDS[action].command)
-    return desk.answer(to, question, task_buttons(names, action.value))
+    buttons = task_buttons(names, action.value)
+    count = sum(_is_meant_by_all(action, task) for task in tasks)
+    if count > 1:
+        data = encode(Origin.MENU, f"{MANY}.{WORDS[action].command}", "-")
+        buttons.insert(0, [Button(text(_ALL_BUTTONS[action], count=count), data)])
+    return desk.answer(to, question, buttons)
+
+
+_NOTHING = {
+    CommandName.RESTART: "choose-nothing-stopped",
+    CommandName.RUN_NOW: "choose-nothing-stopped",
+    CommandName.PAUSE: "choose-nothing",
+    CommandName.RESUME: "choose-nothing-resume",
+}
+_ALL_BUTTONS = {
+    CommandName.RESTART: "button-all-stopped",
+    CommandName.RUN_NOW: "button-all-stopped",
+    CommandName.PAUSE: "button-all-at-work",
+    CommandName.RESUME: "button-all-paused",
+}
+
+
+def _is_meant_by_all(action: CommandName, task: TaskStatus) -> bool:
+    match action:
+        case CommandName.RESTART | CommandName.RUN_NOW:
+            return task.state is State.STOPPED
+        case CommandName.PAUSE:
+            return task.state is not State.PAUSED
+        case CommandName.RESUME:
+            return task.state is State.PAUSED
 
 
 def _makes_sense(action: CommandName, task: TaskStatus) -> bool:
     match action:
         case CommandName.RESTART:
             return True
-        case CommandName.PAUSE:
-            return task.state is not State.PAUSED
-        case CommandName.RESUME:
-            return task.state is State.PAUSED
+        case CommandName.PAUSE | CommandName.RESUME:
+            return _is_meant_by_all(action, task)
         case CommandName.RUN_NOW:
             return task.running_for_s is None
-
-
-@dataclass(kw_only=True)
-class Action(Work):
-    """One command through the database door, and the truth about what came of it."""
-
-    sender: Sender
-    desk: Desk
-    action: CommandName
-    task: str
-    origin: Origin | None = None
-    """Of the pressed button; None: a written command."""
-    command_id: int = 0
-
-    def hears(self) -> Sender:
-        return self.sender
-
-    async def write(self, connection: Connection) -> None:
-        self.command_id = await submit(connection, self.action, self.task, actor_of(self.sender))
-
-    async def finish(self) -> None:
-        replies, translator = self.desk.replies, self.desk.translator
-        at_work: int | None = self.sender.message_id if self.origin is Origin.MENU else None
-        waiting = asyncio.create_task(wait(self.desk.pool, self.command_id, timeout=RESULT_TIMEOUT))
-        try:
-            done, _ = await asyncio.wait({waiting}, timeout=PATIENCE)
-            if not done:
-                working = message(translator.format(WORDS[self.action].working, task=self.task))
-                if at_work is None:
-                    at_work = await replies.send(self.sender, working)
-                else:
-                    await replies.edit(self.sender, at_work, working)
-            result = await waiting
-        finally:
-            waiting.cancel()
-        text = result_text(translator, self.action, self.task, result)
-        if self.origin is not None and self.sender.user_name:
-            text = f"{text} · {shorten(one_line(self.sender.user_name), NAME_UNITS)}"
-        if at_work is None:
-            await replies.send(self.sender, message(text))
-        else:
-            await replies.edit(self.sender, at_work, message(text))
-        if self.origin is Origin.ALERT and result.ok:
-            await replies.remove_buttons(self.sender, self.sender.message_id)
-
-
-def result_text(translator: Translator, action: CommandName, task: str, result: CommandResult) -> str:
-    """What really happened."""
-    words = WORDS[action]
-    state = state_words(translator, result.state or State.WAITING)
-    match result.reason:
-        case CommandReason.DONE:
-            return translator.format(words.done, task=task, state=state)
-        case CommandReason.ALREADY:
-            return translator.format(words.already, task=task, state=state)
-        case _:
-            return translator.format(_REFUSALS[result.reason], task=task)

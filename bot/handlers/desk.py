@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 
+from bot.confirmations import Confirmations
 from bot.incoming import Sender
+from bot.live import LiveCards
+from bot.people import People, language_of
 from bot.replies import Replies
-from bot.work import Answer
+from bot.work import Answer, Change
 from runner.alerting.message import Button, Message, Span
-from runner.control.status import StatusReport, read_status
+from runner.clock import Clock
+from runner.control.status import StatusReport, read_names, read_status
 from runner.language.translator import Translator
 from runner.storage.pool import Pool
 
@@ -23,14 +27,38 @@ class Desk:
     translator: Translator
     timezone: tzinfo
     replies: Replies
+    clock: Clock
+    live: LiveCards
+    confirmations: Confirmations = field(default_factory=Confirmations)
+    people: People = field(default_factory=People)
+
+    def speaking_to(self, sender: Sender) -> Desk:
+        """In this person's language; in the configured one where Telegram does not tell theirs."""
+        language = language_of(sender, self.translator.language)
+        if language is self.translator.language:
+            return self
+        return replace(self, translator=Translator(language))
 
     async def report(self) -> StatusReport:
         async with self.pool.acquire() as connection:
             return await read_status(connection)
 
+    async def names(self) -> list[str]:
+        """Of all configured tasks, in their order."""
+        async with self.pool.acquire() as connection:
+            return await read_names(connection)
+
+    def say(self, key: str, **args: str | int | float) -> Message:
+        """The text of `key` as a message."""
+        return message(self.translator.format(key, **args))
+
     def answer(self, to: Sender, text: str, buttons: Sequence[Sequence[Button]] = ()) -> Answer:
         """One plain message."""
         return Answer(sender=to, replies=self.replies, message=message(text, buttons))
+
+    def in_place(self, to: Sender, message_id: int, new: Message) -> Change:
+        """One message in place of another."""
+        return Change(sender=to, replies=self.replies, message_id=message_id, message=new)
 
 
 def message(text: str, buttons: Sequence[Sequence[Button]] = ()) -> Message:

@@ -1,25 +1,45 @@
-"""`/help` and `/start`."""
+"""`/help`, `/start` and `/whoami`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from bot.access import Role
-from bot.commands import ROLE_NAMES, CommandSpec
+from bot.commands import COMMANDS, ROLE_NAMES
 from bot.handlers.desk import Desk
-from bot.incoming import Sender
-from bot.work import Answer, Work
+from bot.incoming import Command, Sender
+from bot.work import Answer, Recorded, Work
 from runner.alerting.message import Message, Span, Style
 
 
-def show_help(desk: Desk, to: Sender, role: Role, commands: Sequence[CommandSpec]) -> Work:
+async def show_help(desk: Desk, command: Command, role: Role) -> Work:
     """The commands this person may use."""
     text = desk.translator.format
     lines = [text("help-names"), text("help-role", role=text(ROLE_NAMES[role])), ""]
-    for spec in commands:
+    for spec in COMMANDS:
         if role >= spec.role:
-            description = text(spec.description)
-            line = "help-line-name" if spec.takes_name else "help-line"
-            lines.append(text(line, command=spec.name, description=description))
+            argument = f" {text(spec.argument)}" if spec.argument else ""
+            line = text("help-line", command=spec.name + argument, description=text(spec.description))
+            lines.append(line)
     spans = (Span(text("help-title"), Style.BOLD), Span("\n" + "\n".join(lines)))
-    return Answer(sender=to, replies=desk.replies, message=Message(spans=spans))
+    return Answer(sender=command.sender, replies=desk.replies, message=Message(spans=spans))
+
+
+async def show_identity(desk: Desk, command: Command, role: Role) -> Work:
+    """Who Dozor takes this person for."""
+    text = desk.translator.format
+    spans = (
+        Span(text("whoami-id") + " "),
+        Span(str(command.sender.user_id), Style.CODE),
+        Span("\n" + text("whoami-role", role=text(ROLE_NAMES[role]))),
+    )
+    return Answer(sender=command.sender, replies=desk.replies, message=Message(spans=spans))
+
+
+def show_identity_to_a_stranger(desk: Desk, sender: Sender) -> Work:
+    """The only thing they ever get: their own id, to be passed on."""
+    text = desk.translator.format
+    spans = (
+        Span(text("whoami-id") + " "),
+        Span(str(sender.user_id), Style.CODE),
+        Span("\n" + text("whoami-stranger")),
+    )
+    return Recorded(sender=sender, replies=desk.replies, message=Message(spans=spans), action="/whoami")

@@ -1,4 +1,4 @@
-"""`/status` and `/status name`."""
+"""`/status` and `/status name`: a page of the list, and the card of one task."""
 
 from __future__ import annotations
 
@@ -8,33 +8,98 @@ from bot.access import Role
 from bot.card_text import card_message
 from bot.handlers.choice import not_one
 from bot.handlers.desk import Desk
-from bot.incoming import Command, Sender
+from bot.incoming import Command, Pressed, Sender
+from bot.live import Open
 from bot.names import Found, resolve
-from bot.status_text import status_message
+from bot.status_text import View, read_view, status_message
 from bot.work import Work
+from runner.alerting.buttons import Origin, Press
+from runner.alerting.message import Message
+from runner.control.status import TaskStatus, read_status
+from runner.storage import runs
+
+RECENT = 24
+"""Runs in a sparkline."""
 
 
 @dataclass(kw_only=True)
-class ShowStatus(Work):
+class ShowList(Work):
+    """`in_place`: the message to change; None: a new one."""
+
     desk: Desk
-    command: Command
-    role: Role
+    sender: Sender
+    view: View
+    in_place: int | None = None
 
     def hears(self) -> Sender:
-        return self.command.sender
+        return self.sender
 
     async def finish(self) -> None:
-        desk, to, query = self.desk, self.command.sender, self.command.argument
-        report = await desk.report()
-        if not query:
-            await desk.replies.send(to, status_message(report, desk.translator))
-            return
-        tasks = {task.name: task for task in report.tasks}
-        meant = resolve(query, tuple(tasks))
-        if not isinstance(meant, Found):
-            await not_one(desk, to, query, meant, "status").finish()
-            return
-        card = card_message(
-            report, tasks[meant.name], desk.translator, desk.timezone, may_act=self.role >= Role.OPERATOR
-        )
-        await desk.replies.send(to, card)
+        desk = self.desk
+        page = status_message(await desk.report(), desk.translator, desk.timezone, self.view)
+        if self.in_place is not None:
+            desk.live.close(self.sender.chat_id, self.in_place)
+        await desk.replies.show(self.sender, self.in_place, page)
+
+
+@dataclass(kw_only=True)
+class ShowCard(Work):
+    """One task. While it runs, the card is kept up to date."""
+
+    desk: Desk
+    sender: Sender
+    task: str
+    role: Role
+    in_place: int | None = None
+
+    def hears(self) -> Sender:
+        return self.sender
+
+    async def finish(self) -> None:
+        desk, to = self.desk, self.sender
+        card, task = await read_card(desk, self.task, self.role)
+        shown = await desk.replies.show(to, self.in_place, card)
+        if shown is not None and task is not None and task.running_for_s is not None:
+
+            async def again() -> tuple[Message, bool]:
+                newer, now = await read_card(desk, self.task, self.role)
+                return newer, now is not None and now.running_for_s is not None
+
+            desk.live.keep(Open(to, shown, again, card))
+        elif shown is not None:
+            desk.live.close(to.chat_id, shown)
+
+
+async def read_card(desk: Desk, name: str, role: Role) -> tuple[Message, TaskStatus | None]:
+    """The card, and the task as it is; a task that is gone says so."""
+    async with desk.pool.acquire() as connection:
+        report = await read_status(connection, name)
+        recent = await runs.read_history(connection, name, RECENT)
+    if not report.tasks:
+        return desk.say("refused-unknown", task=name), None
+    [task] = report.tasks
+    may_act = role >= Role.OPERATOR
+    return card_message(report, task, recent, desk.translator, desk.timezone, may_act=may_act), task
+
+
+async def on_command(desk: Desk, command: Command, role: Role) -> Work:
+    """Bare: the list; with a name: the card."""
+    to, query = command.sender, command.argument
+    if not query:
+        return ShowList(desk=desk, sender=to, view=View())
+    meant = resolve(query, await desk.names())
+    if not isinstance(meant, Found):
+        return not_one(desk, to, query, meant, "status")
+    return ShowCard(desk=desk, sender=to, task=meant.name, role=role)
+
+
+async def on_press(desk: Desk, pressed: Pressed, press: Press, role: Role) -> Work:
+    """A card in place of the menu; under an alert, as a reply to it."""
+    in_place = pressed.sender.message_id if press.origin is Origin.MENU else None
+    return ShowCard(desk=desk, sender=pressed.sender, task=press.task, role=role, in_place=in_place)
+
+
+async def on_list(desk: Desk, pressed: Pressed, press: Press, role: Role) -> Work:
+    """A page of the list in place of another."""
+    view = read_view(press.action.partition(".")[2])
+    return ShowList(desk=desk, sender=pressed.sender, view=view, in_place=pressed.sender.message_id)

@@ -40,10 +40,14 @@ class CommandReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """`state` is the task's state after the command, None if there is none."""
+    """`state` is the task's state after the command, None if there is none.
+
+    `run_number`: the task's how-manieth run the command has started, None if it started none.
+    """
 
     reason: CommandReason
     state: State | None = None
+    run_number: int | None = None
 
     @property
     def ok(self) -> bool:
@@ -73,7 +77,7 @@ RETURNING id
 NOTIFY_COMMANDS_SQL = "SELECT pg_notify('dozor_commands', '')"
 
 RESULT_SQL = """
-SELECT c.state, c.result, t.state AS task_state
+SELECT c.state, c.result, c.run_number, t.state AS task_state
 FROM dozor.commands c LEFT JOIN dozor.tasks t ON t.name = c.task
 WHERE c.id = $1
 """
@@ -111,7 +115,7 @@ async def wait(pool: Pool, command_id: int, *, timeout: float = 10.0, poll: floa
         row = await pool.fetchrow(RESULT_SQL, command_id)
         if row is not None and row["state"] != "pending":
             task_state = State(row["task_state"]) if row["task_state"] else None
-            return CommandResult(CommandReason(row["result"]), task_state)
+            return CommandResult(CommandReason(row["result"]), task_state, row["run_number"])
         if loop.time() >= deadline:
             break
         await asyncio.sleep(poll)

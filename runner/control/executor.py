@@ -9,6 +9,7 @@ from loguru import logger
 
 from runner.clock import Clock
 from runner.control.commands import CommandName, CommandReason, PendingCommand, read_pending
+from runner.control.following import FollowedRuns
 from runner.storage.answers import Answer
 from runner.storage.journal import Commit, Journal
 from runner.storage.pool import Pool, unavailable
@@ -32,6 +33,7 @@ class CommandExecutor:
         self._disabled = disabled
         self._wake = asyncio.Event()
         self._carried_out: set[int] = set()
+        self._followed = FollowedRuns(pool)
         self.last_progress_at = clock.now()
         """When the table was last read; seconds since the epoch."""
 
@@ -64,11 +66,19 @@ class CommandExecutor:
     def _carry_out(self, command: PendingCommand) -> None:
         """The change and its answer are appended in one turn of the loop, so they are one transaction."""
         reason = self._decide(command)
+        number = self._follow(command) if reason is CommandReason.DONE else None
         state = {CommandReason.EXPIRED: "expired", CommandReason.DONE: "done", CommandReason.ALREADY: "done"}
         self._journal.append(
-            Commit(answers=(Answer(command.id, state.get(reason, "refused"), reason.value),))
+            Commit(answers=(Answer(command.id, state.get(reason, "refused"), reason.value, number),))
         )
         logger.info("Command {} {} by {}: {}", command.name.value, command.task, command.actor, reason.value)
+
+    def _follow(self, command: PendingCommand) -> int | None:
+        """Have the end of the run written down that the command has started; the run's number."""
+        task = self._supervisor.find(command.task)
+        if task is None or command.name not in (CommandName.RESTART, CommandName.RUN_NOW):
+            return None
+        return self._followed.follow(command.id, task)
 
     def _decide(self, command: PendingCommand) -> CommandReason:
         if command.expired:

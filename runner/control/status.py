@@ -23,6 +23,10 @@ SELECT name, description, schedule, state, consecutive_failures, max_consecutive
 FROM dozor.tasks WHERE configured ORDER BY position, name
 """
 
+TASK_SQL = TASKS_SQL.replace("WHERE configured", "WHERE configured AND name = $1")
+
+NAMES_SQL = "SELECT name FROM dozor.tasks WHERE configured ORDER BY position, name"
+
 BACKLOG_SQL = """
 SELECT count(*) AS pending, extract(epoch FROM now() - min(created_at))::float8 AS oldest_pending_s
 FROM dozor.notifications WHERE state IN ('pending', 'sending')
@@ -156,6 +160,11 @@ class StatusReport:
         }
 
 
+async def read_names(connection: Connection) -> list[str]:
+    """Of all configured tasks, in the order of the configuration."""
+    return [row["name"] for row in await connection.fetch(NAMES_SQL)]
+
+
 async def read_backlog(connection: Connection) -> AlertsBacklog:
     """Messages owed, by the database."""
     row = await connection.fetchrow(BACKLOG_SQL)
@@ -196,11 +205,14 @@ def _task(row: Row, now: float) -> TaskStatus:
     )
 
 
-async def read_status(connection: Connection) -> StatusReport:
-    """One consistent picture (a repeatable-read snapshot); at most a checkpoint (1 s) behind the runner."""
+async def read_status(connection: Connection, task: str | None = None) -> StatusReport:
+    """One consistent picture (a repeatable-read snapshot); at most a checkpoint (1 s) behind the runner.
+
+    `task`: of this task alone (none if it is not configured).
+    """
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         runner_row = await connection.fetchrow(RUNNER_SQL)
-        task_rows = await connection.fetch(TASKS_SQL)
+        task_rows = await (connection.fetch(TASKS_SQL) if task is None else connection.fetch(TASK_SQL, task))
         alerts = await read_backlog(connection)
         now: datetime = await connection.fetchval("SELECT now()")
     runner = None

@@ -62,6 +62,16 @@ button-restart = 🔄 Restart
 button-pause = ⏸ Pause
 button-resume = ▶️ Resume
 button-run = ▶️ Run now
+button-refresh = 🔄 Refresh
+button-failing = ⚠️ Failing only
+button-all = 📋 All
+button-all-tasks = ◀️ All tasks
+button-card = 📋 Details
+button-undo = ↩️ Undo
+button-cancel = Cancel
+button-all-stopped = 🛑 All stopped ({ $count })
+button-all-at-work = ⏸ All ({ $count })
+button-all-paused = ▶️ All paused ({ $count })
 button-restart-task = 🔄 { $task }
 by-telegram = Telegram, id { $ident }
 by-cli = command line, { $ident }
@@ -94,15 +104,16 @@ status-alerts-pending = ✉️ { $count ->
     [one] { $count } alert
    *[other] { $count } alerts
 } not delivered, the oldest waits for { $duration }
-status-more = … and { $count ->
-    [one] { $count } more task
-   *[other] { $count } more tasks
-}. More about one: /status name
+status-none-failing = No task is broken.
+status-at = As of { $at }
 status-line-stopped = stopped { $ago }
 status-line-running = running for { $duration }
 status-line-restart = restart { $ahead }
 status-line-success = success { $ago }
 status-line-never = no success yet
+status-line-next = again in { $ahead }
+status-line-backlog = backlog { $size }, the oldest waits for { $duration }
+status-line-backlog-size = backlog { $size }
 
 ### /status name
 
@@ -117,12 +128,13 @@ card-running = Running for: { $duration }
 card-next = Next run: { $at } ({ $ahead })
 card-restart = Restart: { $at } ({ $ahead })
 card-person = It will not start by itself: a person is needed.
-card-progress = Done: { $done } of { $total } ({ $percent }%)
+card-progress = Done: { $done } of { $total }
 card-backlog = Backlog: { $size }, the oldest waits for { $duration }
 card-backlog-size = Backlog: { $size }
 card-backlog-empty = Backlog: empty
 card-runs = Runs in all: { $runs }, failed: { $failures }
 card-by = Last action: { $by }
+card-recent = Recently:
 
 ### Commands
 
@@ -131,12 +143,16 @@ command-restart = restart a task
 command-pause = pause a task
 command-resume = resume a paused task
 command-run = run a task now
+command-whoami = your id and role
 command-help = what the bot can do
 help-title = Dozor watches over background tasks.
 help-names = A part of the name is enough. Without a name the bot offers a choice.
 help-role = Your role: { $role }.
 help-line = /{ $command }: { $description }
-help-line-name = /{ $command } name: { $description }
+argument-name = name
+whoami-id = Your id:
+whoami-role = Your role: { $role }.
+whoami-stranger = No access. Give this id to Dozor's administrator.
 role-viewer = viewer
 role-operator = operator
 role-admin = admin
@@ -145,6 +161,7 @@ choose-pause = Pause which task?
 choose-resume = Resume which task?
 choose-run = Run which task now?
 choose-nothing-resume = Nothing is paused.
+choose-nothing-stopped = Nothing is stopped.
 choose-nothing = No such tasks.
 choose-more = The first { $count } are shown. The others by name: /{ $command } name
 name-ambiguous = “{ $query }” fits several tasks. Which one?
@@ -155,6 +172,8 @@ working-pause = ⏳ { $task }: pausing…
 working-resume = ⏳ { $task }: resuming…
 working-run = ⏳ { $task }: starting a run…
 done-restart = 🔄 { $task } restarted, now { $state }
+ran-restart = 🔄 { $task } restarted
+ran-run = ▶️ { $task } started
 done-pause = ⏸ { $task } paused
 done-resume = ▶️ { $task } resumed, now { $state }
 done-run = ▶️ { $task } started, now { $state }
@@ -167,6 +186,40 @@ refused-disabled = { $task } is disabled in the configuration (enabled: false)
 refused-expired = { $task }: not done, the command expired before its turn came. Send it again
 refused-no-runner = { $task }: not done, no runner is working. Start dozor run
 refused-timeout = { $task }: no answer from the runner yet, the command may still be carried out. Check: /status { $task }
+earlier-self = { $task }: you gave this command { $ago } already. Not done twice.
+earlier-other = { $task }: this command was given { $ago } already, by { $name }. Not done twice.
+run-going = ⏳ Run { $number } going on for { $duration }
+run-succeeded = ✅ Run { $number } succeeded in { $duration }
+run-failed = ❌ Run { $number } failed after { $duration }
+run-cut = ⏹ Run { $number } cut off after { $duration }
+sure-interrupt = { $task } is running, for { $duration } now. A restart interrupts that run.
+sure-paused = { $task } was paused by somebody else: { $who }. Resume it?
+sure-paused-run = { $task } was paused by somebody else: { $who }. Run it all the same?
+sure-restart = Restart { $count ->
+    [one] { $count } task
+   *[other] { $count } tasks
+}?
+sure-pause = Pause { $count ->
+    [one] { $count } task
+   *[other] { $count } tasks
+}?
+sure-resume = Resume { $count ->
+    [one] { $count } task
+   *[other] { $count } tasks
+}?
+sure-run = Run { $count ->
+    [one] { $count } task
+   *[other] { $count } tasks
+} now?
+yes-restart = 🔄 Yes, restart
+yes-pause = ⏸ Yes, pause
+yes-resume = ▶️ Yes, resume
+yes-run = ▶️ Yes, run
+confirm-cancelled = Cancelled, nothing was done.
+confirm-expired = Not confirmed within a minute, nothing was done.
+confirm-gone = Too late, or answered already. Start again.
+confirm-not-yours = Only { $name } can confirm this.
+too-many = Too many commands in a row. Wait a few seconds.
 too-old-command = The command came late ({ $duration }) and was not carried out: much may have changed since. Send it again.
 too-old-press = The press came late and was not carried out: much may have changed since. Press again.
 forbidden = This needs the role “{ $needed }”, yours is “{ $role }”.

@@ -68,6 +68,16 @@ button-restart = 🔄 Перезапустить
 button-pause = ⏸ Пауза
 button-resume = ▶️ Снять с паузы
 button-run = ▶️ Запустить сейчас
+button-refresh = 🔄 Обновить
+button-failing = ⚠️ Только сломанные
+button-all = 📋 Все
+button-all-tasks = ◀️ Все задачи
+button-card = 📋 Подробно
+button-undo = ↩️ Отменить
+button-cancel = Отмена
+button-all-stopped = 🛑 Все остановленные ({ $count })
+button-all-at-work = ⏸ Все ({ $count })
+button-all-paused = ▶️ Все на паузе ({ $count })
 button-restart-task = 🔄 { $task }
 by-telegram = Telegram, id { $ident }
 by-cli = командная строка, { $ident }
@@ -110,16 +120,16 @@ status-alerts-pending = ✉️ Не доставлено { $count ->
     [few] { $count } оповещения
    *[many] { $count } оповещений
 }, старшее ждёт { $duration }
-status-more = … и ещё { $count ->
-    [one] { $count } задача
-    [few] { $count } задачи
-   *[many] { $count } задач
-}. Подробно об одной: /status имя
+status-none-failing = Ни одна задача не сломана.
+status-at = Состояние на { $at }
 status-line-stopped = остановлена { $ago }
 status-line-running = выполняется { $duration }
 status-line-restart = перезапуск { $ahead }
 status-line-success = успех { $ago }
 status-line-never = успеха ещё не было
+status-line-next = снова через { $ahead }
+status-line-backlog = в очереди { $size }, старшее ждёт { $duration }
+status-line-backlog-size = в очереди { $size }
 
 ### /status имя
 
@@ -134,12 +144,13 @@ card-running = Выполняется: { $duration }
 card-next = Следующий запуск: { $at } ({ $ahead })
 card-restart = Перезапуск: { $at } ({ $ahead })
 card-person = Сама не запустится: нужен человек.
-card-progress = Готово: { $done } из { $total } ({ $percent }%)
+card-progress = Готово: { $done } из { $total }
 card-backlog = В очереди: { $size }, старшее ждёт { $duration }
 card-backlog-size = В очереди: { $size }
 card-backlog-empty = В очереди пусто
 card-runs = Всего запусков: { $runs }, с ошибкой: { $failures }
 card-by = Последнее действие: { $by }
+card-recent = Недавно:
 
 ### Команды
 
@@ -148,12 +159,16 @@ command-restart = перезапустить задачу
 command-pause = поставить задачу на паузу
 command-resume = снять задачу с паузы
 command-run = запустить задачу сейчас
+command-whoami = ваш id и роль
 command-help = что умеет бот
 help-title = Дозор следит за фоновыми задачами.
 help-names = Имя можно писать не целиком. Без имени бот предложит выбрать.
 help-role = Ваша роль: { $role }.
 help-line = /{ $command }: { $description }
-help-line-name = /{ $command } имя: { $description }
+argument-name = имя
+whoami-id = Ваш id:
+whoami-role = Ваша роль: { $role }.
+whoami-stranger = Доступа нет. Передайте этот id администратору Дозора.
 role-viewer = наблюдатель
 role-operator = оператор
 role-admin = администратор
@@ -162,6 +177,7 @@ choose-pause = Какую задачу поставить на паузу?
 choose-resume = Какую задачу снять с паузы?
 choose-run = Какую задачу запустить сейчас?
 choose-nothing-resume = На паузе ничего нет.
+choose-nothing-stopped = Остановленных задач нет.
 choose-nothing = Подходящих задач нет.
 choose-more = Показаны первые { $count }. Остальные по имени: /{ $command } имя
 name-ambiguous = «{ $query }» подходит к нескольким задачам. Какая?
@@ -172,6 +188,8 @@ working-pause = ⏳ { $task }: ставлю на паузу…
 working-resume = ⏳ { $task }: снимаю с паузы…
 working-run = ⏳ { $task }: запускаю…
 done-restart = 🔄 { $task } перезапущена, сейчас { $state }
+ran-restart = 🔄 { $task } перезапущена
+ran-run = ▶️ { $task } запущена
 done-pause = ⏸ { $task } на паузе
 done-resume = ▶️ { $task } снята с паузы, сейчас { $state }
 done-run = ▶️ { $task } запущена, сейчас { $state }
@@ -184,6 +202,44 @@ refused-disabled = { $task } отключена в конфигурации (ena
 refused-expired = { $task }: не выполнено, команда устарела раньше, чем до неё дошла очередь. Отправьте снова
 refused-no-runner = { $task }: не выполнено, раннер не работает. Запустите dozor run
 refused-timeout = { $task }: раннер пока не ответил, команда ещё может выполниться. Проверьте: /status { $task }
+earlier-self = { $task }: эту команду вы уже дали { $ago }. Второй раз не выполняю.
+earlier-other = { $task }: эта команда уже принята { $ago } ({ $name }). Второй раз не выполняю.
+run-going = ⏳ Запуск { $number } идёт { $duration }
+run-succeeded = ✅ Запуск { $number }: успех за { $duration }
+run-failed = ❌ Запуск { $number }: ошибка через { $duration }
+run-cut = ⏹ Запуск { $number } прерван через { $duration }
+sure-interrupt = { $task } сейчас выполняется, уже { $duration }. Перезапуск прервёт этот запуск.
+sure-paused = { $task } на паузе (команда: { $who }). Снять с паузы?
+sure-paused-run = { $task } на паузе (команда: { $who }). Всё равно запустить?
+sure-restart = Перезапустить { $count ->
+    [one] { $count } задачу
+    [few] { $count } задачи
+   *[many] { $count } задач
+}?
+sure-pause = Поставить на паузу { $count ->
+    [one] { $count } задачу
+    [few] { $count } задачи
+   *[many] { $count } задач
+}?
+sure-resume = Снять с паузы { $count ->
+    [one] { $count } задачу
+    [few] { $count } задачи
+   *[many] { $count } задач
+}?
+sure-run = Запустить сейчас { $count ->
+    [one] { $count } задачу
+    [few] { $count } задачи
+   *[many] { $count } задач
+}?
+yes-restart = 🔄 Да, перезапустить
+yes-pause = ⏸ Да, на паузу
+yes-resume = ▶️ Да, снять с паузы
+yes-run = ▶️ Да, запустить
+confirm-cancelled = Отменено, ничего не сделано.
+confirm-expired = За минуту не подтверждено, ничего не сделано.
+confirm-gone = Время вышло или ответ уже дан. Начните снова.
+confirm-not-yours = Подтвердить может только { $name }.
+too-many = Слишком много команд подряд. Подождите несколько секунд.
 too-old-command = Команда пришла с опозданием ({ $duration }) и не выполнена: за это время всё могло измениться. Отправьте её снова.
 too-old-press = Нажатие дошло с опозданием и не выполнено: за это время всё могло измениться. Нажмите снова.
 forbidden = Нужна роль «{ $needed }», у вас «{ $role }».

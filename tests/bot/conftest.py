@@ -57,6 +57,9 @@ def configure(api: BotApi, **more: object) -> TelegramConfig:
 
 
 def build(api: BotApi, pool: Pool, language: Language = Language.RU) -> TelegramBot:
+    """People's own Telegram speaks the same language."""
+    for user in api.world.users.values():
+        user.language_code = language.value
     return build_bot(configure(api), pool, language, ZONE, SteadyClock())
 
 
@@ -66,7 +69,7 @@ class Running:
     def __init__(self, telegram: TelegramBot) -> None:
         self.telegram = telegram
         self.poller = telegram.poller
-        self.task = asyncio.create_task(telegram.poller.run())
+        self.task = asyncio.create_task(telegram.run())
 
     async def close(self) -> None:
         self.task.cancel()

@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import Iterable
 
 from runner.control.commands import CommandName, CommandReason, PendingCommand, read_pending
+from runner.control.outcomes import StartedRun
 from runner.storage.pool import Connection, Pool
 from runner.supervision.state import State
 
 FINISH_SQL = """
 UPDATE dozor.commands SET state = CASE WHEN $2 IN ('done', 'already') THEN 'done' ELSE 'refused' END,
-    finished_at = now(), result = $2
+    finished_at = now(), result = $2, run_number = $3, run_outcome = $4, run_seconds = $5, run_error = $6
 WHERE id = $1
 """
 SET_SQL = """
@@ -44,12 +45,16 @@ _STATES = {
 
 
 class Executor:
-    """`slow`: seconds before each command. `reason`: the answer to all, if set. `done`: what it did."""
+    """`slow`: seconds before each command. `reason`: the answer to all, if set.
+
+    `starts`: the run that restart and run-now start, as the database is told. `done`: what it did.
+    """
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self.slow = 0.0
         self.reason: CommandReason | None = None
+        self.starts: StartedRun | None = None
         self.done: list[PendingCommand] = []
 
     async def alive(self) -> None:
@@ -82,7 +87,10 @@ class Executor:
                 reason = CommandReason.ALREADY
             if reason is CommandReason.DONE:
                 await connection.execute(SET_SQL, command.task, _STATES[command.name].value, command.actor)
-            await connection.execute(FINISH_SQL, command.id, reason.value)
+            run = self.starts if reason is CommandReason.DONE else None
+            starts = run is not None and command.name in (CommandName.RESTART, CommandName.RUN_NOW)
+            told = (run.number, run.outcome, run.seconds, run.error) if run and starts else (None,) * 4
+            await connection.execute(FINISH_SQL, command.id, reason.value, *told)
         self.done.append(command)
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator
 
 import pytest
 
-from bot.handlers import actions
+from bot.handlers import acting
 from runner.alerting.message import Button, Message, Span
 from runner.control.commands import CommandReason
 from runner.language import Language
 from runner.storage.pool import Pool
 from runner.supervision.state import State
 from tests.bot.botapi.faults import FaultKind
+from tests.bot.botapi.model import StoredMessage
 from tests.bot.botapi.server import BotApi
 from tests.bot.conftest import ADMIN, FORUM, GROUP, OPERATOR, TOPIC, VIEWER, Running, build
 from tests.bot.executor import Executor
@@ -39,6 +41,10 @@ async def language(
     language = Language(request.param)
     bots[language] = Running(build(api, pool, language))
     return language
+
+
+def _has_changed(message: StoredMessage, texts: int) -> bool:
+    return len(message.history) > texts
 
 
 async def _some_tasks(executor: Executor) -> None:
@@ -72,17 +78,21 @@ async def test_status_when_all_is_well(api: BotApi, executor: Executor, language
     chat.check(f"status_well.{language}")
 
 
-async def test_a_long_status_is_cut_with_a_count(
+async def test_a_long_status_comes_in_pages(
     api: BotApi, executor: Executor, pool: Pool, language: Language
 ) -> None:
     await executor.add_all([f"task_number_{number:03}" for number in range(60)])
     await executor.add("the_broken_one", State.STOPPED, 5)
     chat = Transcript(api, ADMIN)
     answer = await chat.ask(ADMIN, "/status")
-    lines = answer.text.splitlines()
-    assert "the_broken_one" in answer.text
-    assert "31" in lines[-1]
-    assert len(lines) < 40
+    chat.note("the next page, then only what is broken, then all again, then the card and back")
+    for label in ("▶️", "⚠️", "📋", "🛑", "◀️"):
+        data = next(data for text, data in answer.buttons if text.startswith(label))
+        api.press(ADMIN, ADMIN, answer.message_id, data)
+        await api.wait_until(functools.partial(_has_changed, answer, len(answer.history)), what=label)
+        chat.add(answer)
+    assert len(api.world.sent(ADMIN)) == 1
+    chat.check(f"status_pages.{language}")
     await pool.execute("UPDATE dozor.tasks SET last_error_text = repeat('x', 2000), consecutive_failures = 3")
     await pool.execute("UPDATE dozor.tasks SET name = repeat(name, 3) WHERE position > 0 AND position < 30")
     assert len((await chat.ask(ADMIN, "/status")).text) <= 4096
@@ -106,12 +116,14 @@ async def test_actions(api: BotApi, executor: Executor, language: Language, comm
 
 
 async def test_every_answer_of_the_runner_in_words(
-    api: BotApi, executor: Executor, language: Language
+    api: BotApi, pool: Pool, executor: Executor, language: Language
 ) -> None:
     await executor.add("presale_checker", State.WAITING)
     chat = Transcript(api, ADMIN)
     for reason in CommandReason:
         executor.reason = reason
+        await pool.execute("UPDATE dozor.commands SET created_at = now() - interval '1 min'")
+        await pool.execute("UPDATE dozor.tasks SET state = 'waiting', running_since = NULL")
         chat.note(reason.value)
         for command in ("restart", "pause", "resume", "run"):
             if command == "restart" or reason in (CommandReason.DONE, CommandReason.ALREADY):
@@ -139,8 +151,8 @@ async def test_a_choice_takes_the_place_of_the_question(
     assert question.buttons[0] == ("presale_checker", "m:restart:presale_checker")
     api.press(ADMIN, ADMIN, question.message_id, question.buttons[0][1])
     await api.wait_until(lambda: len(question.history) == 2, what="the edit")
-    assert question.history[-1] == "🔄 presale_checker перезапущена, сейчас выполняется · Анна"
-    assert question.buttons == []
+    assert question.history[-1] == "🔄 presale_checker перезапущена, сейчас выполняется"
+    assert question.buttons == [("📋 Подробно", "m:status:presale_checker")]
     assert [answer["text"] for answer in api.world.answered] == ["Принято"]
 
 
@@ -191,7 +203,7 @@ async def _alert(api: BotApi, running: Running) -> int:
 async def test_a_slow_command_is_announced_and_the_announcement_becomes_the_result(
     api: BotApi, executor: Executor, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(actions, "PATIENCE", 0.05)
+    monkeypatch.setattr(acting, "PATIENCE", 0.05)
     await _some_tasks(executor)
     executor.slow = 0.4
     answer = await Transcript(api, ADMIN).ask(ADMIN, "/restart presale_checker")
@@ -205,7 +217,7 @@ async def test_a_slow_command_is_announced_and_the_announcement_becomes_the_resu
 async def test_without_a_runner_the_answer_says_so_and_nothing_happens_later(
     api: BotApi, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(actions, "RESULT_TIMEOUT", 0.3)
+    monkeypatch.setattr(acting, "RESULT_TIMEOUT", 0.3)
     await Executor(pool).add("presale_checker", State.STOPPED, 5)
     running = Running(build(api, pool))
     answer = await Transcript(api, ADMIN).ask(ADMIN, "/restart presale_checker")
@@ -217,7 +229,7 @@ async def test_without_a_runner_the_answer_says_so_and_nothing_happens_later(
 async def test_an_answer_survives_a_short_flood_wait_and_a_lost_announcement(
     api: BotApi, executor: Executor, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(actions, "PATIENCE", 0.05)
+    monkeypatch.setattr(acting, "PATIENCE", 0.05)
     await _some_tasks(executor)
     executor.slow = 0.3
     api.fail(FaultKind.RETRY_AFTER, method="sendMessage", seconds=1)

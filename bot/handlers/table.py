@@ -1,0 +1,49 @@
+"""Which handler takes what, and from which role on. A command or a button that is not here does nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from bot.access import Role
+from bot.commands import ACTION_ROLES
+from bot.handlers import actions, status
+from bot.handlers.desk import Desk
+from bot.handlers.help import show_help, show_identity
+from bot.incoming import Command, Pressed
+from bot.work import Work
+from runner.alerting.buttons import Press
+
+CommandHandler = Callable[[Desk, Command, Role], Awaitable[Work]]
+PressHandler = Callable[[Desk, Pressed, Press, Role], Awaitable[Work | None]]
+
+COMMAND_HANDLERS: dict[str, CommandHandler] = {
+    "status": status.on_command,
+    "restart": actions.on_command,
+    "pause": actions.on_command,
+    "resume": actions.on_command,
+    "run": actions.on_command,
+    "whoami": show_identity,
+    "help": show_help,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PressSpec:
+    """`acts`: changes something, so that a press of hours ago is refused. `answers`: the press by itself."""
+
+    role: Role
+    handler: PressHandler
+    acts: bool = False
+    answers: bool = False
+
+
+PRESSES: dict[str, PressSpec] = {
+    "status": PressSpec(Role.VIEWER, status.on_press),
+    "list": PressSpec(Role.VIEWER, status.on_list),
+    "many": PressSpec(Role.OPERATOR, actions.on_many, acts=True),
+    "yes": PressSpec(Role.OPERATOR, actions.on_confirmed, acts=True, answers=True),
+    "no": PressSpec(Role.OPERATOR, actions.on_confirmed, acts=True, answers=True),
+    **{action: PressSpec(role, actions.on_press, acts=True) for action, role in ACTION_ROLES.items()},
+}
+"""By the action of a button: what stands before the first dot."""
