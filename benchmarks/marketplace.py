@@ -54,17 +54,50 @@ WITH bid AS MATERIALIZED (
 INSERT INTO market.postings (movement_id, account_id, currency, amount)
 SELECT s.movement_id, a.id, 'TON', s.amount
   FROM side s JOIN market.accounts a ON a.user_id = s.bidder_id AND a.kind = s.kind AND a.currency = 'TON'"""
+# Paid for an hour ago, due since: each seller has collateral for about one penalty in two.
+PRESALES: Final = """
+WITH presale AS MATERIALIZED (
+        SELECT nextval('market.presales_id_seq') AS id, nextval('market.movements_id_seq') AS movement_id,
+               1 + n % $2::bigint AS seller_id, 1 + (n + 3) % $2::bigint AS buyer_id, 2000 + n % 11 AS price
+          FROM generate_series(1, $1::bigint) AS n),
+     pledge AS MATERIALIZED (
+        SELECT id, seller_id, nextval('market.movements_id_seq') AS movement_id
+          FROM presale WHERE id % 2 = 0),
+     row AS (
+        INSERT INTO market.presales
+               (id, seller_id, buyer_id, currency, price, penalty, deliver_by, payment_movement_id)
+        SELECT id, seller_id, buyer_id, 'TON', price, 100, now() - interval '1 hour' * random(), movement_id
+          FROM presale),
+     movement AS (
+        INSERT INTO market.movements (id, reference)
+        SELECT movement_id, 'presale:' || id || ':paid' FROM presale
+        UNION ALL SELECT movement_id, 'seed:pledge:' || id FROM pledge),
+     side AS (
+        SELECT movement_id, buyer_id AS user_id, 'available' AS kind, -price AS amount FROM presale
+        UNION ALL SELECT movement_id, buyer_id, 'held', price FROM presale
+        UNION ALL SELECT movement_id, seller_id, 'available', -100 FROM pledge
+        UNION ALL SELECT movement_id, seller_id, 'collateral', 100 FROM pledge)
+INSERT INTO market.postings (movement_id, account_id, currency, amount)
+SELECT s.movement_id, a.id, 'TON', s.amount
+  FROM side s JOIN market.accounts a ON a.user_id = s.user_id AND a.kind = s.kind AND a.currency = 'TON'"""
 GIFT: Final = 10**12
 
 
 async def fill(
-    connection: Connection, *, auctions: int, bids_each: int = 5, people: int = 20_000, sealed: bool = False
+    connection: Connection,
+    *,
+    auctions: int,
+    bids_each: int = 5,
+    people: int = 20_000,
+    sealed: bool = False,
+    presales: int = 0,
 ) -> None:
-    """People with money, and `auctions` that have ended with `bids_each` bids on each."""
+    """People with money, `auctions` that have ended with `bids_each` bids on each, overdue `presales`."""
     await connection.execute(PEOPLE, people, timeout=600)
     await connection.execute(GIFTS, GIFT, timeout=600)
     await connection.execute(AUCTIONS, auctions, people, sealed, timeout=600)
     for first in range(1, auctions + 1, 20_000):
         await connection.execute(BIDS, bids_each, people, first, first + 19_999, timeout=600)
-    for table in ("users", "accounts", "movements", "postings", "auctions", "bids"):
+    await connection.execute(PRESALES, presales, people, timeout=600)
+    for table in ("users", "presales", "accounts", "movements", "postings", "auctions", "bids"):
         await connection.execute(f"VACUUM (ANALYZE) market.{table}", timeout=600)

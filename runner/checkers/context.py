@@ -29,10 +29,10 @@ class CheckerContext(Protocol):
     def heartbeat(self) -> None:
         """Still alive and getting on."""
 
-    def progress(self, done: float, total: float | None = None) -> None:
+    def progress(self, done: float, total: float) -> None:
         """`done` of `total` items of this run."""
 
-    def alert(self, text: str, severity: Any = "warning") -> None:
+    def alert(self, text: str, severity: str = "warning") -> None:
         """Tell people. `severity` is info, warning or critical."""
 
     def backlog(self, size: int, oldest_at: datetime | None = None) -> None:

@@ -36,21 +36,20 @@ WITH reminded AS (
 INSERT INTO market.events (reference, user_id)
 SELECT 'presale:' || id || ':reminder', seller_id FROM reminded"""
 
-# The collaterals must not change between reading and taking, and all locks are taken in one order.
-LOCK_ACCOUNTS: Final = """
-SELECT FROM market.accounts
- WHERE id IN (SELECT a.id FROM market.presales p
-                JOIN market.accounts a
-                  ON a.user_id = p.seller_id AND a.kind = 'collateral' AND a.currency = p.currency
-               WHERE p.id = ANY($1)
-              UNION ALL
-              SELECT a.id FROM market.presales p
-                JOIN market.accounts a
-                  ON a.user_id = p.buyer_id AND a.kind IN ('held', 'available') AND a.currency = p.currency
-               WHERE p.id = ANY($1)
-              UNION ALL
-              SELECT id FROM market.accounts WHERE user_id IS NULL AND kind = 'house')
- ORDER BY id FOR NO KEY UPDATE"""
+# The collaterals must not change between reading and taking, and all locks are taken in one order. Two
+# statements: a row that was waited for makes PostgreSQL evaluate the locking one anew, with its subqueries.
+ACCOUNTS: Final = """
+SELECT a.id FROM market.presales p
+  JOIN market.accounts a ON a.user_id = p.seller_id AND a.kind = 'collateral' AND a.currency = p.currency
+ WHERE p.id = ANY($1)
+UNION
+SELECT a.id FROM market.presales p
+  JOIN market.accounts a
+    ON a.user_id = p.buyer_id AND a.kind IN ('held', 'available') AND a.currency = p.currency
+ WHERE p.id = ANY($1)
+UNION
+SELECT id FROM market.accounts WHERE user_id IS NULL AND kind = 'house'"""
+LOCK: Final = "SELECT FROM market.accounts WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE"
 
 AGREES: Final = """
 SELECT p.id, p.currency, p.price, p.penalty, p.deliver_by, p.payment_movement_id,
@@ -109,7 +108,7 @@ SELECT p.id, CASE WHEN hold.amount IS NULL
 async def refund(connection: Connection, ids: Sequence[int]) -> dict[int, str]:
     """Refund these presales, locked by the caller. Returns the impossible ones, untouched, with reasons."""
     await connection.execute(BY_INDEX)
-    await connection.execute(LOCK_ACCOUNTS, ids)
+    await connection.execute(LOCK, [row["id"] for row in await connection.fetch(ACCOUNTS, ids)])
     refunded = {row["id"] for row in await connection.fetch(REFUND, ids)}
     impossible = [presale for presale in ids if presale not in refunded]
     if not impossible:

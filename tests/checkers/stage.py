@@ -23,17 +23,17 @@ class StageContext:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     alerts: list[tuple[str, str]] = field(default_factory=list)
     backlogs: list[tuple[int, datetime | None]] = field(default_factory=list)
-    done: list[tuple[float, float | None]] = field(default_factory=list)
+    done: list[tuple[float, float]] = field(default_factory=list)
     beats: int = 0
 
     def heartbeat(self) -> None:
         self.beats += 1
 
-    def progress(self, done: float, total: float | None = None) -> None:
+    def progress(self, done: float, total: float) -> None:
         self.done.append((done, total))
 
-    def alert(self, text: str, severity: Any = "warning") -> None:
-        self.alerts.append((text, str(severity)))
+    def alert(self, text: str, severity: str = "warning") -> None:
+        self.alerts.append((text, severity))
 
     def backlog(self, size: int, oldest_at: datetime | None = None) -> None:
         self.backlogs.append((size, oldest_at))

@@ -311,7 +311,7 @@ async def test_a_stopping_runner_finishes_its_batch_and_leaves_the_rest(pool: Po
         for _ in range(10):
             await create_auction(connection, seller, "TON", datetime.now(UTC) - timedelta(hours=1))
     context = StageContext(pool)
-    context.progress = lambda done, total=None: context.stopping.set()  # type: ignore[method-assign]
+    context.progress = lambda done, total: context.stopping.set()  # type: ignore[method-assign]
     await check_auctions(context, batch=4, workers=1)
     assert await pool.fetchval("SELECT count(*) FROM market.auctions WHERE state = 'open'") == 6
 

@@ -1,0 +1,300 @@
+"""In whatever order things happen: money is conserved, all ends once, a deposit is credited once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Coroutine
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import asyncpg
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from ton_core import Address
+
+from runner.checkers.attribution import issue_invoice
+from runner.checkers.auctions import check_auctions
+from runner.checkers.bidding import create_auction, place_bid
+from runner.checkers.ledger import LedgerError, audit
+from runner.checkers.presales import check_presales
+from runner.checkers.selling import deliver, pay_presale, pledge
+from runner.checkers.ton_deposits import check_transactions
+from runner.demo.toncenter import Chain, Toncenter, raw, serve
+from runner.storage.pool import create_pool
+from tests.checkers.stage import StageContext, rich_user
+
+T = TypeVar("T")
+EXAMPLES = int(os.environ.get("DOZOR_EXAMPLES", "20"))
+LATER = datetime(2100, 1, 1, tzinfo=UTC)
+CENT = 10_000_000
+WEALTH = 1000
+AMOUNTS = st.integers(1, 400)
+WHO = st.integers(0, 3)
+KINDS = ["invoice", "lost", "bounced", "aborted", "dust", "out"]
+DIED = (
+    asyncio.CancelledError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that dies at the very moment it is asked
+    OSError,
+)
+TERMINATE = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+ WHERE datname = current_database() AND application_name = 'dozor' AND pid <> pg_backend_pid()"""
+
+
+class Marketplace(RuleBasedStateMachine):
+    """Four people, a wallet of the house, three checkers that crash."""
+
+    database = ""
+    auctions = Bundle("auctions")
+    presales = Bundle("presales")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.Runner()
+        self.loop.get_loop()
+        self.chain = Chain(address=Address((0, os.urandom(32))))
+        self.toncenter = Toncenter(self.chain)
+        self.credits = 0
+        self.kept = 0
+        self.run(self.open())
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self.loop.run(work)
+
+    async def open(self) -> None:
+        self.admin = await create_pool(self.database, min_size=1, max_size=1, application_name="admin")
+        self.pool = await create_pool(self.database, min_size=1, max_size=6)
+        self.serving = serve(self.toncenter)
+        self.url = await self.serving.__aenter__()
+        self.context = StageContext(self.pool)
+        async with self.admin.acquire() as connection:
+            self.people = [await rich_user(connection, f"person {n}", WEALTH) for n in range(4)]
+            self.code = f"INV-{self.people[0]}"
+            await issue_invoice(connection, self.code, self.people[0])
+            await connection.execute(
+                "INSERT INTO market.ton_wallets (address) VALUES ($1)", raw(self.chain.address)
+            )
+
+    def checks(self) -> list[Coroutine[Any, Any, None]]:
+        """A run of each checker, in batches small enough to be interrupted between."""
+        return [
+            check_auctions(self.context, batch=2, workers=2),
+            check_presales(self.context, batch=2, workers=2),
+            check_transactions(
+                self.context,
+                providers=[{"kind": "toncenter", "url": self.url, "rps": 10_000}],
+                behind_after=None,
+            ),
+        ]
+
+    async def attempt(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """What people do may be refused; nothing else may go wrong."""
+        try:
+            return await work
+        except LedgerError:
+            return None
+
+    @rule(
+        target=auctions,
+        seller=WHO,
+        sealed=st.booleans(),
+        reserve=st.none() | AMOUNTS,
+        bps=st.integers(0, 10_000),
+    )
+    def put_up(self, seller: int, sealed: bool, reserve: int | None, bps: int) -> int:
+        async def act() -> int:
+            async with self.admin.acquire() as connection:
+                return await create_auction(
+                    connection,
+                    self.people[seller],
+                    "TON",
+                    LATER,
+                    sealed=sealed,
+                    reserve_price=reserve,
+                    fee_bps=bps,
+                )
+
+        return self.run(act())
+
+    @rule(auction=auctions, bids=st.lists(st.tuples(WHO, AMOUNTS), min_size=1, max_size=4))
+    def bid(self, auction: int, bids: list[tuple[int, int]]) -> None:
+        async def one(who: int, amount: int) -> None:
+            async with self.pool.acquire() as connection:
+                await self.attempt(place_bid(connection, auction, self.people[who], amount))
+
+        async def act() -> None:
+            await asyncio.gather(*(one(who, amount) for who, amount in bids))
+
+        self.run(act())
+
+    @rule(auction=auctions)
+    def end(self, auction: int) -> None:
+        self.run(self.admin.execute("UPDATE market.auctions SET ends_at = now() WHERE id = $1", auction))
+
+    @rule(target=presales, seller=WHO, buyer=WHO, price=AMOUNTS, penalty=AMOUNTS, hours=st.integers(1, 9))
+    def pay(self, seller: int, buyer: int, price: int, penalty: int, hours: int) -> int | None:
+        async def act() -> int | None:
+            async with self.admin.acquire() as connection:
+                paid: int | None = await self.attempt(
+                    pay_presale(
+                        connection,
+                        self.people[seller],
+                        self.people[buyer],
+                        "TON",
+                        price,
+                        datetime.now(UTC) + timedelta(hours=5),
+                        penalty=penalty,
+                        remind_before=timedelta(hours=hours),
+                    )
+                )
+                return paid
+
+        return self.run(act())
+
+    @rule(presale=presales)
+    def hand_over(self, presale: int | None) -> None:
+        async def act() -> None:
+            async with self.pool.acquire() as connection:
+                await self.attempt(deliver(connection, presale or 0))
+
+        self.run(act())
+
+    @rule(presale=presales)
+    def miss(self, presale: int | None) -> None:
+        self.run(
+            self.admin.execute(
+                "UPDATE market.presales SET remind_at = NULL, deliver_by = now() WHERE id = $1", presale
+            )
+        )
+
+    @rule(seller=WHO, amount=AMOUNTS)
+    def put_down_collateral(self, seller: int, amount: int) -> None:
+        async def act() -> None:
+            async with self.admin.acquire() as connection:
+                reference = f"pledge:{os.urandom(8).hex()}"
+                await self.attempt(pledge(connection, reference, self.people[seller], "TON", amount))
+
+        self.run(act())
+
+    @rule(
+        cents=st.integers(1, 50),
+        kind=st.sampled_from(KINDS),
+    )
+    def come_in(self, cents: int, kind: str) -> None:
+        match kind:
+            case "invoice":
+                self.chain.transfer(cents * CENT, self.code)
+                self.credits += cents * CENT
+            case "lost":
+                self.chain.transfer(cents * CENT, "whose?")
+                self.kept += cents * CENT
+            case "dust":
+                self.chain.transfer(cents, self.code)
+            case "out":
+                self.chain.outgoing(cents)
+            case _:
+                self.chain.transfer(
+                    cents * CENT, self.code, bounced=kind == "bounced", aborted=kind == "aborted"
+                )
+
+    @rule(which=st.integers(0, 2), steps=st.integers(0, 60), kill=st.booleans())
+    def crash(self, which: int, steps: int, kill: bool) -> None:
+        """A run ends somewhere in the middle: its process is gone, or its connections are."""
+
+        async def act() -> None:
+            checks = self.checks()
+            for check in checks[:which] + checks[which + 1 :]:
+                check.close()
+            task = asyncio.create_task(checks[which])
+            for _ in range(steps):
+                await asyncio.sleep(0.0005)
+                if task.done():
+                    break
+            if kill:
+                await self.admin.execute(TERMINATE)
+            else:
+                task.cancel()
+            result = (await asyncio.gather(task, return_exceptions=True))[0]
+            assert result is None or isinstance(result, DIED), result
+
+        self.run(act())
+
+    @rule(runners=st.integers(1, 2))
+    def check(self, runners: int) -> None:
+        """Clean runs, several at once."""
+
+        async def act() -> None:
+            await asyncio.gather(*(check for _ in range(runners) for check in self.checks()))
+
+        self.run(act())
+
+    @invariant()
+    def money_is_conserved(self) -> None:
+        async def act() -> list[str]:
+            async with self.admin.acquire() as connection:
+                return await audit(connection)
+
+        assert self.run(act()) == []
+
+    def teardown(self) -> None:
+        try:
+            self.run(self.finish())
+        finally:
+            self.run(self.close())
+            self.loop.close()
+
+    async def finish(self) -> None:
+        """Everything comes to its end; then what must be true is true."""
+        await self.admin.execute("UPDATE market.auctions SET ends_at = now() WHERE state = 'open'")
+        await self.admin.execute(
+            "UPDATE market.presales SET remind_at = NULL, deliver_by = now() WHERE state = 'paid'"
+        )
+        await asyncio.gather(*self.checks())
+        await asyncio.gather(*self.checks())
+        left = "SELECT count(*) FROM market.{} WHERE state NOT IN ({})"
+        assert await self.admin.fetchval(left.format("auctions", "'settled', 'unsold'")) == 0
+        assert await self.admin.fetchval(left.format("presales", "'delivered', 'overdue'")) == 0
+        assert await self.admin.fetchval(left.format("bids", "'outbid', 'won', 'lost'")) == 0
+        assert await self.admin.fetchval("SELECT count(*) FROM dozor.quarantine") == 0
+        twice = (
+            "SELECT count(*) - count(DISTINCT winning_bid_id) FROM market.auctions WHERE state = 'settled'"
+        )
+        assert await self.admin.fetchval(twice) == 0
+        deposited = await self.admin.fetch(
+            "SELECT state, sum(amount)::bigint AS total FROM market.deposits"
+            " WHERE account = $1 GROUP BY state",
+            raw(self.chain.address),
+        )
+        totals = {row["state"]: row["total"] for row in deposited}
+        assert totals.get("credited", 0) == self.credits
+        assert totals.get("unmatched", 0) == self.kept
+        posted = await self.admin.fetchval(
+            "SELECT coalesce(sum(p.amount), 0)::bigint FROM market.movements m"
+            " JOIN market.postings p ON p.movement_id = m.id"
+            " JOIN market.accounts a ON a.id = p.account_id AND a.kind <> 'external'"
+            " WHERE starts_with(m.reference, 'ton:' || $1)",
+            raw(self.chain.address),
+        )
+        assert posted == self.credits + self.kept
+
+    async def close(self) -> None:
+        await self.serving.__aexit__(None, None, None)
+        await self.admin.execute("UPDATE market.ton_wallets SET enabled = false")
+        self.admin.terminate()
+        self.pool.terminate()
+
+
+def test_any_interleaving_conserves_money_and_ends_everything_once(database: str) -> None:
+    run_state_machine_as_test(
+        type("MarketplaceHere", (Marketplace,), {"database": database}),
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
