@@ -86,6 +86,8 @@ class Runner:
         self._bot_problem: str | None = None
         self._bot_ready = asyncio.Event()
         self._translator = Translator(config.language)
+        self.unstopped: tuple[str, ...] = ()
+        """Tasks whose run would not end when the runner did: what they hold is not let go."""
         self.failed: asyncio.Future[DozorError] = asyncio.Future()
         """Set when the runner cannot go on: another one has taken over."""
         self.web_port: int | None = None
@@ -347,8 +349,8 @@ class Runner:
                     pass
 
     async def _stop_supervising(self) -> None:
-        unstopped = await self.supervisor.stop()
-        for name in unstopped:
+        self.unstopped = await self.supervisor.stop()
+        for name in self.unstopped:
             logger.error("Task {} would not stop; its run is abandoned", name)
 
     async def _tell_the_last(self) -> None:
@@ -358,6 +360,12 @@ class Runner:
                 await self.journal.flush()
         except TimeoutError:
             logger.warning("The database did not take the last changes in time")
+            return
+        try:
+            async with asyncio.timeout(TELL_SECONDS):
+                await self.dispatcher.rested()
+        except TimeoutError:
+            logger.warning("Some messages have not left yet; the next start sends them")
 
     async def _close_bot(self) -> None:
         if self._bot is not None:

@@ -82,6 +82,7 @@ class Dispatcher:
         self._render = render
         self._clock = clock
         self._wake = asyncio.Event()
+        self._resting = asyncio.Event()
         self._pause = FIRST_PAUSE
         self._rest = FIRST_REST
         self.on_sent: Callable[[Sent], None] = lambda sent: None
@@ -93,6 +94,11 @@ class Dispatcher:
     def wake(self) -> None:
         """Something new is owed."""
         self._wake.set()
+        self._resting.clear()
+
+    async def rested(self) -> None:
+        """Returns when nothing is owed, or the other side makes us wait."""
+        await self._resting.wait()
 
     def use(self, transport: Transport) -> None:
         """Deliver through `transport` from now on."""
@@ -106,7 +112,10 @@ class Dispatcher:
         while True:
             self.last_progress_at = self._clock.now()
             self._wake.clear()
+            self._resting.clear()
             pause = await self.deliver_next()
+            if pause != 0.0 and not self._wake.is_set():
+                self._resting.set()
             if pause is None:
                 await self._until_woken()
             else:

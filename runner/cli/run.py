@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import sys
 from pathlib import Path
 
@@ -61,7 +62,13 @@ async def _run(config_path: Path, *, wait: bool, grace: float, log_level: str) -
     finally:
         stopping.cancel()
         await runner.stop()
+    code = 0
     if runner.failed.done():
         click.echo(f"dozor: {runner.failed.result()}", err=True)
-        return EXIT_FAILED
-    return 0
+        code = EXIT_FAILED
+    if runner.unstopped:
+        # The loop would wait for them, perhaps for ever.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
