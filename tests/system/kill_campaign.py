@@ -54,8 +54,8 @@ class Report:
     def __str__(self) -> str:
         moments = ", ".join(f"{count} {moment.value}" for moment, count in self.kills.items())
         return (
-            f"{self.kills.total()} kills (seed {self.seed}): {moments}\n{self.alerts} alerts owed, all arrived "
-            f"unless said below; {self.duplicates} came again, marked\n"
+            f"{self.kills.total()} kills (seed {self.seed}): {moments}\n"
+            f"{self.alerts} alerts owed; {self.duplicates} of those that arrived bear the mark of a repeat\n"
             f"{self.seconds:.0f} s; wrong: {self.wrong or 'nothing'}"
         )
 

@@ -37,6 +37,9 @@ async def obey(ctx: Context) -> None:
             _write(ctx, "asked to stop")
         case "deaf":
             await _deaf()
+        case "last-words":
+            await ctx.stopping.wait()
+            raise RuntimeError("at the last moment")
         case "alert":
             ctx.alert(words, "warning")
         case _:
