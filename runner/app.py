@@ -143,7 +143,7 @@ class Runner:
         generation, now = journal.registration.runner_id, clock.now()
         lost = [lost_run(row, generation, now) for row in stored.values()]
         journal.append(Commit(runs=tuple(run for run in lost if run is not None)))
-        open_incidents = await incidents.read_open(connection)
+        open_incidents = await incidents.read_open(connection, resolved_within=600.0)
         self._measures = Measures(len(self._specs))
         self.watch = Watch(
             journal,
@@ -280,6 +280,8 @@ class Runner:
                 seen_at=started_at,
                 alive=True,
             ),
+            language=self.config.language,
+            token=self.config.web.token,
             overdue_after={
                 task.name: task.overdue_after for task in self._enabled if task.overdue_after is not None
             },

@@ -1,13 +1,15 @@
-"""Incidents and what people are told of them. Pure: `(settings, incident, what happened) -> decision`."""
+"""An incident: something is wrong, from the moment it is told to the moment it is over."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any
 
-from runner.alerting.notification import NotificationKind, Severity
-from runner.supervision.state import Failure, State, TaskState
+from runner.alerting.notification import Severity
+from runner.storage.incidents import IncidentRow
 
 
 class IncidentKind(StrEnum):
@@ -15,6 +17,26 @@ class IncidentKind(StrEnum):
 
     REPEATED_ERRORS = "repeated_errors"
     CRITICAL_STOP = "critical_stop"
+    HUNG = "hung"
+    """A run ignores its cancellation."""
+    OVERDUE = "overdue"
+    """No success for longer than the task's `overdue_after`."""
+    BLOCKED_LOOP = "blocked_loop"
+    """Somebody keeps the event loop from everybody else."""
+    DEPENDENCY = "dependency"
+    """Something that tasks require is down."""
+    LIMIT = "limit"
+    """The runner uses more than it should."""
+    BACKLOG = "backlog"
+    """More waits to be processed than should."""
+    UNCLEAN_END = "unclean_end"
+    """The runner before this one did not end by itself."""
+    TELEGRAM = "telegram"
+    """A chat refuses us, or the bot is deaf."""
+    CHECKER = "checker"
+    """A checker's own `ctx.alert`."""
+    STORM = "storm"
+    """Many at once: they are told as one."""
 
 
 class IncidentState(StrEnum):
@@ -23,20 +45,57 @@ class IncidentState(StrEnum):
     RESOLVED = "resolved"
 
 
+FAILURES = frozenset({IncidentKind.REPEATED_ERRORS, IncidentKind.CRITICAL_STOP})
+"""Kinds that a task's own streak of failures opens, and its next success ends."""
+
+SEVERITIES: Mapping[IncidentKind, Severity] = MappingProxyType(
+    {
+        IncidentKind.REPEATED_ERRORS: Severity.WARNING,
+        IncidentKind.CRITICAL_STOP: Severity.CRITICAL,
+        IncidentKind.HUNG: Severity.CRITICAL,
+        IncidentKind.OVERDUE: Severity.WARNING,
+        IncidentKind.BLOCKED_LOOP: Severity.WARNING,
+        IncidentKind.DEPENDENCY: Severity.CRITICAL,
+        IncidentKind.LIMIT: Severity.WARNING,
+        IncidentKind.BACKLOG: Severity.WARNING,
+        IncidentKind.UNCLEAN_END: Severity.WARNING,
+        IncidentKind.TELEGRAM: Severity.CRITICAL,
+        IncidentKind.CHECKER: Severity.WARNING,
+        IncidentKind.STORM: Severity.WARNING,
+    }
+)
+"""How loud a kind is, unless the task says otherwise."""
+
+NO_OVERRIDES: Mapping[IncidentKind, Severity] = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertSettings:
-    """`repeated_errors`: failures in a row that raise the first alert. `remind_every`: seconds."""
+    """When and how loudly people are told of one task. Durations in seconds."""
 
     repeated_errors: int = 3
+    """Failures in a row that raise the first alert."""
     remind_every: float = 1800.0
+    """To the first reminder; each next one takes twice as long, up to eight times."""
+    severities: Mapping[IncidentKind, Severity] = field(default_factory=lambda: NO_OVERRIDES)
+    reopen_within: float = 600.0
+    """What comes back this soon after it was resolved is the same incident."""
+    flapping_after: int = 3
+    """How often it may come before it is told as flapping, once, and then only counted."""
+
+    def severity(self, kind: IncidentKind) -> Severity:
+        return self.severities.get(kind, SEVERITIES[kind])
+
+
+DEFAULT_SETTINGS = AlertSettings()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
-    """Something is wrong with a task. Times are seconds since the epoch (UTC)."""
+    """Something is wrong with `task`, or (None) with the runner. Times are seconds since the epoch (UTC)."""
 
     id: int
-    task: str
+    task: str | None
     kind: IncidentKind
     severity: Severity
     state: IncidentState
@@ -57,7 +116,7 @@ class Incident:
     """Flapping, and quiet since: it is resolved when it stays so."""
     ack_expires_at: float | None = None
     level_since: float | None = None
-    """What reminders and escalation count from."""
+    """What escalation counts from; None: from when it was opened."""
     reminders: int = 0
     level: int = 0
     """Escalation levels told since `level_since`."""
@@ -71,87 +130,41 @@ class Incident:
     facts: dict[str, Any] = field(default_factory=dict)
     """What its living message says, as `Facts` in the outbox."""
 
+    @property
+    def is_open(self) -> bool:
+        return self.state is not IncidentState.RESOLVED
 
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """The incident as it is now (None: still none), and what to tell (None: nothing)."""
-
-    incident: Incident | None
-    tell: NotificationKind | None = None
-
-
-def on_failure(
-    settings: AlertSettings,
-    incident: Incident | None,
-    before: TaskState,
-    after: TaskState,
-    now: float,
-    new_id: int,
-    task: str,
-) -> Decision:
-    """A run failed: open an incident, make it worse, or only count. `new_id` is used if one is opened."""
-    failure = after.past.failure
-    assert failure is not None
-    stopped = after.state is State.STOPPED and before.state is not State.STOPPED
-    tell: NotificationKind | None = None
-    kind, severity = IncidentKind.REPEATED_ERRORS, Severity.WARNING
-    if stopped:
-        tell, kind, severity = NotificationKind.CRITICAL_STOP, IncidentKind.CRITICAL_STOP, Severity.CRITICAL
-    elif incident is None and after.state is State.BACKOFF and after.failures >= settings.repeated_errors:
-        tell = NotificationKind.REPEATED_ERRORS
-    if incident is None:
-        if tell is None:
-            return Decision(None)
-        opened = Incident(
-            id=new_id,
-            task=task,
-            kind=kind,
-            severity=severity,
-            state=IncidentState.OPEN,
-            fingerprint=fingerprint(failure),
-            summary=summary(failure),
-            failures=after.failures,
-            opened_at=now,
-            updated_at=now,
-            notified_at=now,
+    @property
+    def quiet(self) -> bool:
+        """Nobody is to be reminded of it: it is silenced, explained, part of a storm, or calm for now."""
+        return (
+            self.silenced_by is not None
+            or self.explained_by is not None
+            or self.calm_since is not None
+            or (self.storm is not None and not self.told)
         )
-        return Decision(opened, tell)
-    worse = replace(incident, summary=summary(failure), failures=after.failures, updated_at=now)
-    if stopped:
-        worse = replace(
-            worse, kind=kind, severity=severity, state=IncidentState.OPEN, notified_at=now, resolved_by=None
-        )
-    return Decision(worse, tell)
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """The same cause has the same key."""
+        family = "failure" if self.kind in FAILURES else self.kind.value
+        return self.task or "", family, self.fingerprint
 
 
-def on_recovery(incident: Incident | None, now: float) -> Decision:
-    """A run succeeded."""
-    if incident is None:
-        return Decision(None)
-    resolved = replace(incident, state=IncidentState.RESOLVED, resolved_at=now, updated_at=now, failures=0)
-    return Decision(resolved, NotificationKind.RECOVERED)
+_SHARED = tuple(field.name for field in fields(IncidentRow))
 
 
-def on_restart(incident: Incident | None, by: str, now: float) -> Decision:
-    """A person restarted the task: the incident stays open until a run succeeds, and will say who it was."""
-    if incident is None:
-        return Decision(None)
-    return Decision(replace(incident, resolved_by=by, updated_at=now))
+def to_row(incident: Incident) -> IncidentRow:
+    return IncidentRow(**{name: getattr(incident, name) for name in _SHARED})
 
 
-def reminder(settings: AlertSettings, incident: Incident, task: TaskState, now: float) -> Decision | None:
-    """Remind of an incident nobody has reacted to; None if it is not yet time, or a person has acted."""
-    if incident.state is not IncidentState.OPEN or now < incident.notified_at + settings.remind_every:
-        return None
-    if task.state is State.PAUSED:
-        return None
-    return Decision(replace(incident, notified_at=now, updated_at=now), NotificationKind.REMINDER)
-
-
-def fingerprint(failure: Failure) -> str:
-    """The cause: the exception's type and where in the user's own code it came from."""
-    return f"{failure.error_type} {failure.where}"
-
-
-def summary(failure: Failure) -> str:
-    return f"{failure.error_type}: {failure.error_text}"[:500]
+def from_row(row: IncidentRow) -> Incident:
+    """Raises ValueError for a kind that this version does not know."""
+    values = {name: getattr(row, name) for name in _SHARED}
+    values.update(
+        kind=IncidentKind(row.kind),
+        severity=Severity(row.severity),
+        state=IncidentState(row.state),
+        notified_at=row.opened_at if row.notified_at is None else row.notified_at,
+    )
+    return Incident(**values)

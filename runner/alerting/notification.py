@@ -20,7 +20,27 @@ class NotificationKind(StrEnum):
     REPEATED_ERRORS = "repeated_errors"
     CRITICAL_STOP = "critical_stop"
     RECOVERED = "recovered"
+    FLAPPING = "flapping"
+    """It has come back for the third time: from now on it is only counted."""
+    TROUBLE = "trouble"
+    """Something that is not a failed run, see `Facts.trouble`."""
+    STORM = "storm"
+    """Many incidents as one digest."""
+    PAST = "past"
+    """It was broken and is well again: what could not be told while it lasted."""
     REMINDER = "reminder"
+    ESCALATION = "escalation"
+    """Nobody has reacted: the next people are told, by name."""
+    SILENCE_OVER = "silence_over"
+    """A silence has ended, and something under it is still broken."""
+    MORNING = "morning"
+    """What happened in the quiet hours."""
+    ALL_CLEAR = "all_clear"
+    """Once a day: everything is well, and so is the watch."""
+    DATABASE = "database"
+    """Straight from memory: the database is away, and which tasks are held."""
+    SUMMARY = "summary"
+    """Telegram is back: what went through the second channel meanwhile."""
     CHECKER = "checker"
     """A checker's own `ctx.alert`."""
     RUNNER_STARTED = "runner_started"
@@ -53,6 +73,31 @@ class Facts:
     """Who restarted it, if a person did."""
     text: str | None = None
     """A checker's own words, or a count of what was dropped."""
+    trouble: str | None = None
+    """The kind of an incident that is not a failed run."""
+    subject: str | None = None
+    """Of what the trouble is: a dependency, a chat."""
+    chain: tuple[str, ...] = ()
+    """Where it hangs, or the stack that was seen most; the deepest frame last."""
+    occurrences: int = 1
+    """How often it has come."""
+    acknowledged_by: str | None = None
+    acknowledged_until: float | None = None
+    """None in a reminder: the acknowledgement has run out."""
+    silenced_until: float | None = None
+    silenced: bool = False
+    level: int | None = None
+    """Of an escalation, from 1."""
+    mention: str | None = None
+    """Whom to call by name: "@ann" or a name."""
+    mention_id: int | None = None
+    """Their Telegram id."""
+    quiet: bool = False
+    """Deliver without a sound: quiet hours."""
+    lines: tuple[str, ...] = ()
+    """Of a summary or digest, ready to be shown: "✅ presale_checker: …"."""
+    count: int | None = None
+    """What the lines are a part of."""
     stopped_tasks: tuple[str, ...] = ()
     unclean_end: bool = False
 
@@ -68,5 +113,11 @@ class Notification:
     task: str | None = None
     incident_id: int | None = None
     facts: Facts = field(default_factory=Facts)
+    destination: str = ""
+    """Where to: "" is the chat of the configuration."""
+    priority: int = 1
+    """0 leaves first."""
+    expires_at: float | None = None
+    """Worth nothing after this."""
     possible_duplicate: bool = False
     """An earlier attempt ended in an unknown outcome: the text must say so."""

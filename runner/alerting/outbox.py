@@ -10,24 +10,39 @@ from runner.storage.notifications import ClaimedNotification, NotificationRow
 
 _KINDS = set(NotificationKind)
 _FACTS = {field.name for field in fields(Facts)}
+_DEFAULTS = asdict(Facts())
 
 
 def to_row(notification: Notification) -> NotificationRow:
     """Facts that do not apply are left out."""
-    facts = {
-        name: value
-        for name, value in asdict(notification.facts).items()
-        if value is not None and value != () and value is not False
-    }
     return NotificationRow(
         key=notification.key,
         kind=notification.kind.value,
         severity=notification.severity.value,
         created_at=notification.created_at,
-        payload=facts,
+        payload=facts_to_json(notification.facts),
         incident_id=notification.incident_id,
         task=notification.task,
+        destination=notification.destination,
+        priority=notification.priority,
+        expires_at=notification.expires_at,
     )
+
+
+def facts_to_json(facts: Facts) -> dict[str, Any]:
+    """Only what applies."""
+    return {
+        name: value for name, value in asdict(facts).items() if value is not None and value != _DEFAULTS[name]
+    }
+
+
+def facts_from_json(values: dict[str, Any]) -> Facts:
+    """Facts that this version does not know are left out."""
+    known: dict[str, Any] = {name: value for name, value in values.items() if name in _FACTS}
+    for name, value in known.items():
+        if isinstance(value, list):
+            known[name] = tuple(value)
+    return Facts(**known)
 
 
 def from_claimed(claimed: ClaimedNotification) -> Notification:
@@ -36,8 +51,6 @@ def from_claimed(claimed: ClaimedNotification) -> Notification:
     A kind that it does not know becomes OTHER: a row of a newer version must not hold up what is behind it.
     """
     row = claimed.row
-    facts: dict[str, Any] = {name: value for name, value in row.payload.items() if name in _FACTS}
-    facts["stopped_tasks"] = tuple(facts.get("stopped_tasks", ()))
     return Notification(
         key=row.key,
         kind=NotificationKind(row.kind) if row.kind in _KINDS else NotificationKind.OTHER,
@@ -45,6 +58,9 @@ def from_claimed(claimed: ClaimedNotification) -> Notification:
         created_at=row.created_at,
         task=row.task,
         incident_id=row.incident_id,
-        facts=Facts(**facts),
+        facts=facts_from_json(row.payload),
+        destination=row.destination,
+        priority=row.priority,
+        expires_at=row.expires_at,
         possible_duplicate=claimed.unknown_outcomes > 0,
     )

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import tzinfo
+from dataclasses import replace
+from datetime import UTC, tzinfo
 from typing import assert_never
 
+from runner.alerting import phrases
 from runner.alerting.buttons import Origin, encode
 from runner.alerting.message import Button, Message, Span, Style
 from runner.alerting.notification import Facts, Notification, NotificationKind, Severity
+from runner.alerting.phrases import NAME_UNITS, Tongue, status_lines
 from runner.alerting.text import clean, one_line, shorten, units
 from runner.language.times import ahead, clock, duration
 from runner.language.translator import Translator
 
 MESSAGE_UNITS = 4096
 """Bot API: 4096 characters; counted here in UTF-16 units, which are never fewer."""
-NAME_UNITS = 80
 ERROR_UNITS = 700
 WHERE_UNITS = 200
 HEADLINE_UNITS = 200
@@ -29,15 +31,14 @@ def render(notification: Notification, translator: Translator, timezone: tzinfo,
     words = _Words(notification, translator, timezone, now)
     header, lines = words.say()
     spans: list[Span] = [Span(shorten(header, HEADLINE_UNITS + NAME_UNITS), Style.BOLD)]
-    for line in lines:
+    for line in [*lines, *status_lines(words.tongue, notification.facts)]:
         spans += [Span("\n"), line]
     if notification.possible_duplicate:
         spans += [Span("\n"), Span(translator.format("alert-duplicate"), Style.ITALIC)]
     return Message(
         spans=bounded(spans, MESSAGE_UNITS),
         buttons=words.buttons(),
-        silent=notification.severity is Severity.INFO
-        and notification.kind not in (NotificationKind.RECOVERED, NotificationKind.TEST),
+        silent=notification.facts.quiet or _silent(notification),
     )
 
 
@@ -58,17 +59,7 @@ def bounded(spans: Sequence[Span], limit: int) -> tuple[Span, ...]:
 
 def who(translator: Translator, by: str) -> str:
     """ "telegram:111" in words."""
-    source, _, ident = by.partition(":")
-    ident = shorten(one_line(ident), NAME_UNITS)
-    match source:
-        case "telegram":
-            return translator.format("by-telegram", ident=ident)
-        case "cli":
-            return translator.format("by-cli", ident=ident)
-        case "web":
-            return translator.format("by-web", ident=ident)
-        case _:
-            return shorten(one_line(by), NAME_UNITS)
+    return Tongue(translator, UTC, 0.0).who(by)
 
 
 def error_span(error_type: str | None, error_text: str | None, limit: int = ERROR_UNITS) -> Span | None:
@@ -85,6 +76,7 @@ class _Words:
         self._note, self._facts = note, note.facts
         self._translator, self._timezone, self._now = translator, timezone, now
         self._task = shorten(one_line(note.task or ""), NAME_UNITS)
+        self.tongue = Tongue(translator, timezone, now)
 
     def say(self) -> tuple[str, list[Span]]:
         """The header and the lines under it."""
@@ -99,9 +91,33 @@ class _Words:
                 header = text("alert-stopped", task=self._task, failures=failures, since=self._since())
                 return header, [*self._failure(), *self._after_stop()]
             case NotificationKind.RECOVERED:
-                return text("alert-recovered", task=self._task), self._recovery()
+                return self._recovered(), self._recovery()
+            case NotificationKind.FLAPPING:
+                header = text("alert-flapping", task=self._task, count=facts.occurrences)
+                return header, [*self._failure(), Span(text("alert-flapping-why"))]
+            case NotificationKind.TROUBLE:
+                return phrases.trouble(self.tongue, self._task, facts)
+            case NotificationKind.STORM:
+                return phrases.storm(self.tongue, self._note.severity, facts)
+            case NotificationKind.PAST:
+                header = text("alert-past", task=self._task or facts.subject or "Dozor")
+                return header, [*self._recovery(), *self._error(), Span(text("alert-past-why"))]
+            case NotificationKind.ESCALATION:
+                return phrases.escalation(self.tongue, self._what(), facts, self._began())
+            case NotificationKind.SILENCE_OVER:
+                return phrases.silence_over(self.tongue, facts)
+            case NotificationKind.MORNING:
+                return phrases.morning(self.tongue, facts)
+            case NotificationKind.ALL_CLEAR:
+                return phrases.all_clear(self.tongue, self._note.severity, facts)
+            case NotificationKind.DATABASE:
+                return phrases.database(self.tongue, facts, self._began())
+            case NotificationKind.SUMMARY:
+                return phrases.summary(self.tongue, facts)
             case NotificationKind.REMINDER:
-                lasting = self._duration(self._now - (facts.failing_since or self._note.created_at))
+                if facts.trouble is not None:
+                    return phrases.trouble(self.tongue, self._task, self._lasting())
+                lasting = self._duration(self._now - self._began())
                 since = self._since()
                 if self._stopped:
                     header = text("alert-reminder-stopped", task=self._task, duration=lasting, since=since)
@@ -145,6 +161,8 @@ class _Words:
     def _failure(self) -> list[Span]:
         text, facts = self._translator.format, self._facts
         lines: list[Span] = []
+        if facts.acknowledged_by and facts.acknowledged_until is None:
+            lines.append(Span(text("alert-ack-expired", by=self.tongue.who(facts.acknowledged_by))))
         if facts.failures is not None and facts.max_failures is not None:
             lines.append(Span(text("alert-attempt", failures=facts.failures, max=facts.max_failures)))
         return lines + self._error()
@@ -174,6 +192,25 @@ class _Words:
             return [Span(text("alert-next-person-fatal"), Style.BOLD)]
         return [Span(text("alert-next-person"), Style.BOLD)]
 
+    def _recovered(self) -> str:
+        if self._facts.trouble is not None:
+            return phrases.trouble_over(self.tongue, self._task, self._facts)
+        return self._translator.format("alert-recovered", task=self._task)
+
+    def _began(self) -> float:
+        since = self._facts.failing_since
+        return self._note.created_at if since is None else since
+
+    def _lasting(self) -> Facts:
+        return replace(self._facts, lasted=self._now - self._began())
+
+    def _what(self) -> str:
+        """What somebody is called for, in a few words."""
+        if self._facts.trouble is not None:
+            header, _ = phrases.trouble(self.tongue, self._task, replace(self._facts, lasted=None))
+            return header.partition(" ")[2]
+        return self._task or "Dozor"
+
     def _recovery(self) -> list[Span]:
         text, facts = self._translator.format, self._facts
         lines: list[Span] = []
@@ -185,7 +222,9 @@ class _Words:
             lines.append(Span(text("alert-lasted", duration=lasted, since=self._clock(since))))
         if facts.failures:
             lines.append(Span(text("alert-lasted-errors", failures=facts.failures)))
-        if facts.by:
+        if facts.trouble is not None and not self._task:
+            pass  # what is no task restarts nothing
+        elif facts.by:
             lines.append(Span(text("alert-by-person", by=who(self._translator, facts.by))))
         else:
             lines.append(Span(text("alert-by-itself")))
@@ -228,8 +267,7 @@ class _Words:
         return [Span(cleaned)] if cleaned else []
 
     def _since(self) -> str:
-        since = self._facts.failing_since
-        return self._clock(self._note.created_at if since is None else since)
+        return self._clock(self._began())
 
     def _clock(self, at: float) -> str:
         return clock(at, self._timezone, self._now)
@@ -242,3 +280,8 @@ def _gave_up_early(facts: Facts) -> bool:
     """Stopped before the limit: the checker said that trying again cannot help."""
     failures, limit = facts.failures, facts.max_failures
     return failures is not None and limit is not None and failures < limit
+
+
+def _silent(notification: Notification) -> bool:
+    heard = (NotificationKind.RECOVERED, NotificationKind.TEST, NotificationKind.PAST)
+    return notification.severity is Severity.INFO and notification.kind not in heard

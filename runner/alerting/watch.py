@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from runner.alerting import incident as rules
-from runner.alerting.incident import AlertSettings, Decision, Incident, IncidentKind, IncidentState
+from runner.alerting import rules
+from runner.alerting.book import Book
+from runner.alerting.escalation import Level, calls, due
+from runner.alerting.facts import causes, failure_facts, of_storm, recovery_facts, stored_facts, trouble_facts
+from runner.alerting.history import ended_runs
+from runner.alerting.incident import (
+    DEFAULT_SETTINGS,
+    AlertSettings,
+    Incident,
+    IncidentKind,
+    to_row,
+)
 from runner.alerting.notification import Facts, Notification, NotificationKind, Severity
-from runner.alerting.outbox import to_row
+from runner.alerting.oncall import OnCall, Override
+from runner.alerting.outbox import to_row as owed_row
+from runner.alerting.rules import Decision
+from runner.alerting.silence import Silence
+from runner.alerting.telling import Routes, Teller, Told, everything_to_the_chat
 from runner.clock import Clock
 from runner.storage.incidents import IncidentRow
 from runner.storage.journal import Commit, Dropped, Journal
 from runner.storage.runs import RunRow
+from runner.storage.silences import SilenceRow
 from runner.supervision.events import Cancelled, Failed, Interrupted, Restart
 from runner.supervision.measures import Measures
-from runner.supervision.state import RunOutcome, State
+from runner.supervision.state import State
 from runner.supervision.supervised import Supervised, run_id
 from runner.supervision.supervisor import Supervisor, Transition
+
+if TYPE_CHECKING:
+    from runner.supervision.observer import Trouble
+
+MAX_CAUSES = 5
+"""Incidents of one streak; what else goes wrong in it belongs to the worst of them."""
 
 
 class Watch:
@@ -31,6 +53,12 @@ class Watch:
         open_incidents: Iterable[IncidentRow],
         last_incident_id: int,
         measures: Measures,
+        *,
+        routes: Routes = everything_to_the_chat,
+        quiet_at: Callable[[float], bool] = lambda now: False,
+        silences: Iterable[Silence] = (),
+        levels: tuple[Level, ...] = (),
+        oncall: OnCall | None = None,
     ) -> None:
         self._measures = measures
         self.succeeded = measures.succeeded
@@ -39,213 +67,310 @@ class Watch:
         self._clock = clock
         self._settings = settings
         self._generation = journal.registration.runner_id
-        self._incident_id = last_incident_id
         self._keys = 0
-        self._open: dict[str, Incident] = {}
-        for row in open_incidents:
-            if row.task is not None:
-                self._open[row.task] = _from_row(row)
+        self.book = Book(open_incidents, last_incident_id)
+        self.teller = Teller(self.book, self._new_key, routes=routes, quiet_at=quiet_at)
+        self.teller.silences = {silence.id: silence for silence in silences}
+        self.teller.explains = self._explained_by
+        self._levels = levels
+        self.oncall = OnCall() if oncall is None else oncall
+        self.overrides: list[Override] = []
+        self._dependents: dict[int, frozenset[str]] = {}
+        # Which tasks an open dependency's incident explains.
 
     @property
     def open_incidents(self) -> tuple[Incident, ...]:
-        return tuple(self._open.values())
+        return self.book.open()
+
+    def settings(self, task: str | None) -> AlertSettings:
+        return self._settings.get(task or "", DEFAULT_SETTINGS)
 
     # -- Observer
 
     def transition(self, transition: Transition) -> None:
         self._measures.transition(transition)
-        task, before, after, now = transition.task, transition.before, transition.after, transition.now
-        name = task.spec.name
-        incident = self._open.get(name)
-        decision = Decision(incident)
+        task, before, after = transition.task, transition.before, transition.after
+        told = Told()
         runs: tuple[RunRow, ...] = ()
         match transition.event:
-            case Failed() | Interrupted():
-                runs = self._history(transition)
-                if isinstance(transition.event, Failed):
-                    decision = rules.on_failure(
-                        self._settings[name], incident, before, after, now, self._incident_id + 1, name
-                    )
-            case Cancelled():
-                runs = self._history(transition)
+            case Failed():
+                runs = ended_runs(transition, self._generation)
+                told.add(self._failed(transition))
+            case Interrupted() | Cancelled():
+                runs = ended_runs(transition, self._generation)
             case Restart(by):
-                decision = rules.on_restart(incident, by, now)
+                for incident in self.book.failures_of(task.spec.name):
+                    decision = rules.on_restart(incident, by, transition.now)
+                    told.add(self.teller.decide(decision, stored_facts(incident), transition.now))
             case _:
                 pass
         if before.past.failing_since is not None and after.past.failing_since is None:
-            decision = rules.on_recovery(incident, now)
-        told = self._note(decision, transition)
-        changed = decision.incident is not None and decision.incident is not incident
-        self._journal.append(
-            Commit(
-                tasks=(task.row(),),
-                runs=runs,
-                incidents=(_to_row(decision.incident),) if changed and decision.incident else (),
-                notifications=(to_row(told),) if told else (),
-            )
-        )
+            told.add(self._recovered(transition))
+        self._commit(told, Commit(tasks=(task.row(),), runs=runs))
 
     def checker_alert(self, task: Supervised, text: str, severity: str) -> None:
-        """A checker's own words."""
-        told = self._notification(
-            NotificationKind.CHECKER, Severity(severity), task.spec.name, None, Facts(text=text[:2000])
+        """A checker's own words. One incident for each thing it says; what it repeats is counted."""
+        now, name = self._clock.now(), task.spec.name
+        loud = Severity(severity)
+        facts = Facts(text=text[:2000])
+        if loud is Severity.INFO:
+            owed = self.teller.plain(NotificationKind.CHECKER, loud, facts, now, task=name)
+            self._commit(Told(notifications=owed))
+            return
+        cause = causes(text)
+        found = self.book.find((name, IncidentKind.CHECKER.value, cause))
+        decision = rules.on_trouble(
+            self.settings(name),
+            found,
+            IncidentKind.CHECKER,
+            name,
+            cause,
+            text,
+            now,
+            self.book.next_id,
+            loud,
         )
-        self._journal.append(Commit(notifications=(to_row(told),)))
+        self._commit(self.teller.decide(decision, facts, now))
+
+    # -- TroubleWatch
+
+    def raised(self, trouble: Trouble) -> None:
+        """Something is wrong that is not a failed run."""
+        kind = IncidentKind(trouble.kind.value)
+        self.trouble(kind, trouble.subject, trouble_facts(trouble), task=trouble.task)
+        if kind is IncidentKind.DEPENDENCY:
+            found = self.book.find(("", kind.value, trouble.subject))
+            if found is not None:
+                self._dependents[found.id] = frozenset(trouble.waiting)
+
+    def cleared(self, trouble: Trouble) -> None:
+        """It is over."""
+        self.trouble_over(IncidentKind(trouble.kind.value), trouble.subject, task=trouble.task)
+
+    def trouble(
+        self, kind: IncidentKind, subject: str, facts: Facts, *, task: str | None = None
+    ) -> Incident | None:
+        """Open, continue or count the incident of this kind and subject."""
+        now = self._clock.now()
+        facts = replace(facts, trouble=kind.value, subject=subject, failing_since=now)
+        found = self.book.find((task or "", kind.value, subject))
+        if found is not None and found.is_open:
+            facts = replace(facts, failing_since=found.opened_at)
+        said = facts.text or subject
+        decision = rules.on_trouble(
+            self.settings(task), found, kind, task, subject, said, now, self.book.next_id
+        )
+        self._commit(self.teller.decide(decision, facts, now))
+        return decision.incident
+
+    def trouble_over(self, kind: IncidentKind, subject: str, *, task: str | None = None) -> None:
+        """Resolve the incident of this kind and subject, if there is one."""
+        now = self._clock.now()
+        found = self.book.find((task or "", kind.value, subject))
+        if found is None or not found.is_open:
+            return
+        self._dependents.pop(found.id, None)
+        decision = rules.on_recovery(self.settings(task), found, now)
+        self._commit(self.teller.decide(decision, recovery_facts(found, now), now))
 
     # -- by the clock, and by the runner itself
 
     def remind(self, supervisor: Supervisor) -> None:
-        """Tell again of what nobody has reacted to."""
+        """What time alone brings: reminders, escalation, expiries, the end of silences."""
         now = self._clock.now()
-        for name, incident in list(self._open.items()):
-            task = supervisor.find(name)
-            if task is None:
+        told = self._end_silences(now)
+        for incident in self.book.open():
+            task = None if incident.task is None else supervisor.find(incident.task)
+            if incident.task is not None and task is None:
                 continue
-            decision = rules.reminder(self._settings[name], incident, task.state, now)
-            if decision is None or decision.incident is None:
-                continue
-            self._open[name] = decision.incident
-            told = self._notification(
-                NotificationKind.REMINDER, incident.severity, name, incident.id, _facts(task, incident)
-            )
-            self._journal.append(
-                Commit(incidents=(_to_row(decision.incident),), notifications=(to_row(told),))
-            )
+            state = None if task is None else task.state.state
+            settings = self.settings(incident.task)
+            decision = rules.by_the_clock(settings, incident, state, now)
+            if decision.incident is not incident and decision.incident is not None:
+                told.add(self._by_the_clock(incident, decision, task, now))
+            elif incident.explained_by is not None and self._explained_by(incident) is None:
+                told.add(self._tell_late(incident, now))
+            told.add(self._escalate(decision.incident or incident, now))
+        if told.incidents or told.notifications:
+            self._commit(told)
+        self.book.forget(now - max(DEFAULT_SETTINGS.reopen_within, 3600.0))
 
     def started(self, supervisor: Supervisor, *, unclean_before: bool) -> None:
         """Say what a new start has found: an unclean end, tasks that are stopped; close what is not ours."""
-        gone = [incident for name, incident in self._open.items() if supervisor.find(name) is None]
-        for incident in gone:
-            del self._open[incident.task]
-            closed = rules.on_recovery(incident, self._clock.now()).incident
-            assert closed is not None
-            self._journal.append(Commit(incidents=(_to_row(closed),)))
-        if not unclean_before:
-            return
-        stopped = tuple(task.spec.name for task in supervisor.tasks if task.state.state is State.STOPPED)
-        told = self._notification(
-            NotificationKind.RUNNER_STARTED,
-            Severity.WARNING,
-            None,
-            None,
-            Facts(unclean_end=True, stopped_tasks=stopped),
-        )
-        self._journal.append(Commit(notifications=(to_row(told),)))
+        now = self._clock.now()
+        told = Told()
+        for incident in self.book.open():
+            if incident.task is not None and supervisor.find(incident.task) is None:
+                closed = rules.resolve(incident, now).incident
+                told.add(self.teller.decide(Decision(closed), stored_facts(incident), now))
+        if unclean_before:
+            stopped = tuple(task.spec.name for task in supervisor.tasks if task.state.state is State.STOPPED)
+            facts = Facts(unclean_end=True, stopped_tasks=stopped)
+            told.notifications += self.teller.plain(
+                NotificationKind.RUNNER_STARTED, Severity.WARNING, facts, now
+            )
+        self._commit(told)
 
     def dropped(self, dropped: Dropped) -> Commit:
         """What to say when the journal's memory overflowed."""
         text = f"{dropped.notifications} notifications, {dropped.runs} rows of history"
-        told = self._notification(NotificationKind.DROPPED, Severity.CRITICAL, None, None, Facts(text=text))
-        return Commit(notifications=(to_row(told),))
+        if dropped.incidents:
+            text += f", {dropped.incidents} resolved incidents"
+        owed = self.teller.plain(
+            NotificationKind.DROPPED, Severity.CRITICAL, Facts(text=text), self._clock.now()
+        )
+        return Commit(notifications=tuple(owed_row(note) for note in owed))
+
+    def owe(self, notes: Iterable[Notification]) -> None:
+        """Messages that belong to no change of state."""
+        self._commit(Told(notifications=list(notes)))
+
+    # -- people
+
+    def find_incident(self, incident_id: int) -> Incident | None:
+        """An open one, None if there is none with this id."""
+        found = self.book.by_id(incident_id)
+        return found if found is not None and found.is_open else None
+
+    def decided(self, decision: Decision) -> Told:
+        """A person's decision about an incident; the caller commits it."""
+        assert decision.incident is not None
+        return self.teller.decide(decision, stored_facts(decision.incident), self._clock.now())
+
+    def commit(self, told: Told, more: Commit) -> None:
+        """`told`, together with `more`, in one transaction."""
+        self._commit(told, more)
 
     # -- inside
 
-    def _note(self, decision: Decision, transition: Transition) -> Notification | None:
+    def _failed(self, transition: Transition) -> Told:
+        name, after, now = transition.task.spec.name, transition.after, transition.now
+        failure = after.past.failure
+        assert failure is not None
+        mine = self.book.find((name, "failure", rules.fingerprint(failure)))
+        if mine is None or not mine.is_open:
+            others = self.book.failures_of(name)
+            stopped = after.state is State.STOPPED
+            if others and (stopped or len(others) >= MAX_CAUSES):
+                mine = others[0]
+        settings = self.settings(name)
+        decision = rules.on_failure(settings, mine, transition.before, after, now, self.book.next_id, name)
+        if decision.incident is None or (decision.incident is mine and decision.tell is None):
+            return Told()
+        facts = failure_facts(transition.task, decision.incident)
+        return self.teller.decide(decision, facts, now)
+
+    def _recovered(self, transition: Transition) -> Told:
+        """All causes of the streak are over; one message says so, about the worst that was told."""
+        name, now = transition.task.spec.name, transition.now
+        told, said = Told(), False
+        for incident in sorted(self.book.failures_of(name), key=lambda one: not one.told):
+            decision = rules.on_recovery(self.settings(name), incident, now)
+            if said:
+                decision = Decision(decision.incident)
+            said = said or decision.tell is not None
+            facts = recovery_facts(incident, now, since=transition.before.past.failing_since)
+            told.add(self.teller.decide(decision, facts, now))
+        return told
+
+    def _by_the_clock(
+        self, before: Incident, decision: Decision, task: Supervised | None, now: float
+    ) -> Told:
         incident = decision.incident
-        if incident is None:
-            return None
-        self._incident_id = max(self._incident_id, incident.id)
-        if incident.state is IncidentState.RESOLVED:
-            self._open.pop(incident.task, None)
-        else:
-            self._open[incident.task] = incident
-        if decision.tell is None:
-            return None
-        facts = _facts(transition.task, incident)
-        if decision.tell is NotificationKind.RECOVERED:
-            since = transition.before.past.failing_since
-            began = incident.opened_at if since is None else since
-            facts = Facts(failing_since=began, lasted=transition.now - began, by=incident.resolved_by)
-        severity = Severity.INFO if decision.tell is NotificationKind.RECOVERED else incident.severity
-        return self._notification(decision.tell, severity, incident.task, incident.id, facts)
+        assert incident is not None
+        if not incident.is_open:
+            return self.teller.decide(decision, recovery_facts(before, now), now)
+        facts = stored_facts(incident) if task is None else failure_facts(task, incident)
+        if before.acknowledged_by is not None and incident.acknowledged_by is None:
+            facts = replace(facts, acknowledged_by=before.acknowledged_by)
+        if incident.kind is IncidentKind.STORM:
+            facts = of_storm(incident)
+        return self.teller.decide(decision, facts, now)
 
-    def _notification(
-        self,
-        kind: NotificationKind,
-        severity: Severity,
-        task: str | None,
-        incident_id: int | None,
-        facts: Facts,
-    ) -> Notification:
+    def _escalate(self, incident: Incident, now: float) -> Told:
+        level = due(self._levels, incident, now)
+        told = Told()
+        if level is None:
+            return told
+        raised = replace(incident, level=incident.level + 1, updated_at=now)
+        facts = replace(stored_facts(incident), level=raised.level, failing_since=incident.opened_at)
+        told.add(self.teller.decide(Decision(raised), stored_facts(incident), now))
+        for call in calls(level, self.oncall, self.overrides, now):
+            named = replace(
+                facts,
+                mention=", ".join(person.called for person in call.people) or None,
+                mention_id=call.people[0].user_id if len(call.people) == 1 else None,
+            )
+            told.notifications += self.teller.about(
+                raised, NotificationKind.ESCALATION, named, now, to=(call.destination,)
+            )
+        return told
+
+    def _end_silences(self, now: float) -> Told:
+        """Those whose time has come; what is still broken under them is told."""
+        told = Told()
+        for silence in list(self.teller.silences.values()):
+            if not silence.active(now):
+                told.add(self.end_silence(silence, now, None))
+        return told
+
+    def end_silence(self, silence: Silence, now: float, by: str | None) -> Told:
+        """`by`: who lifted it, None: its time has come. The caller commits."""
+        del self.teller.silences[silence.id]
+        told = Told()
+        broken = [one for one in self.book.open() if one.silenced_by == silence.id]
+        if broken:
+            names = tuple(dict.fromkeys(one.task or one.kind.value for one in broken))
+            facts = Facts(lines=names[:20], count=len(names), by=by, text=silence.reason or None)
+            loud = max((one.severity for one in broken), key=list(Severity).index)
+            told.notifications += self.teller.plain(NotificationKind.SILENCE_OVER, loud, facts, now)
+        for incident in broken:
+            told.add(self._tell_late(incident, now))
+        ended = replace(silence, ended_at=now, ended_by=by)
+        self._journal.append(Commit(silences=(silence_row(ended),)))
+        return told
+
+    def _tell_late(self, incident: Incident, now: float) -> Told:
+        """It was silenced or explained, and is so no more."""
+        freed = replace(incident, silenced_by=None, explained_by=None, updated_at=now, notified_at=now)
+        facts = stored_facts(incident)
+        if incident.told:
+            return self.teller.decide(Decision(freed, NotificationKind.REMINDER), facts, now)
+        return self.teller.decide(
+            Decision(replace(freed, told=True, level_since=now), rules.firing(freed)), facts, now
+        )
+
+    def _explained_by(self, incident: Incident) -> int | None:
+        if incident.task is None:
+            return None
+        for number, tasks in self._dependents.items():
+            if incident.task in tasks and self.find_incident(number) is not None:
+                return number
+        return None
+
+    def _new_key(self) -> str:
         self._keys += 1
-        return Notification(
-            key=run_id(self._generation, self._keys),
-            kind=kind,
-            severity=severity,
-            created_at=self._clock.now(),
-            task=task,
-            incident_id=incident_id,
-            facts=facts,
+        return run_id(self._generation, self._keys)
+
+    def _commit(self, told: Told, more: Commit = Commit()) -> None:  # noqa: B008 -- frozen
+        self._journal.append(
+            replace(
+                more,
+                incidents=tuple(to_row(incident) for incident in told.incidents.values()),
+                notifications=tuple(owed_row(note) for note in told.notifications),
+            )
         )
 
-    def _history(self, transition: Transition) -> tuple[RunRow, ...]:
-        """The ended run, after the successes before it."""
-        task, run, now = transition.task, transition.run, transition.now
-        stretch = task.take_stretch(self._generation)
-        earlier = () if stretch is None else (stretch,)
-        if run is None:
-            return earlier
-        failure = transition.after.past.failure
-        if isinstance(transition.event, Cancelled | Interrupted):
-            outcome = RunOutcome.CANCELLED
-        else:
-            assert failure is not None
-            outcome = RunOutcome.TIMED_OUT if failure.timed_out else RunOutcome.FAILED
-        failed = outcome is not RunOutcome.CANCELLED or isinstance(transition.event, Interrupted)
-        seconds = now - run.started_at
-        ended = RunRow(
-            id=run_id(self._generation, run.number),
-            task=task.spec.name,
-            started_at=run.started_at,
-            finished_at=now,
-            outcome=outcome.value,
-            seconds=seconds,
-            seconds_max=seconds,
-            attempt=run.attempt,
-            error_type=failure.error_type if failed and failure else None,
-            error_text=failure.error_text if failed and failure else None,
-            traceback=failure.traceback if failed and failure else None,
-        )
-        return (*earlier, ended)
 
-
-def _facts(task: Supervised, incident: Incident) -> Facts:
-    state, policy = task.state, task.spec.policy
-    failure = state.past.failure
-    return Facts(
-        failures=incident.failures,
-        max_failures=policy.max_consecutive_failures,
-        error_type=failure.error_type if failure else None,
-        error_text=failure.error_text if failure else None,
-        error_where=failure.where if failure else None,
-        failing_since=state.past.failing_since,
-        next_run_at=state.next_at,
-    )
-
-
-_SHARED = tuple(field.name for field in fields(IncidentRow))
-
-
-def _to_row(incident: Incident) -> IncidentRow:
-    return IncidentRow(**{name: getattr(incident, name) for name in _SHARED})
-
-
-def _from_row(row: IncidentRow) -> Incident:
-    assert row.task is not None
-    return Incident(
-        id=row.id,
-        task=row.task,
-        kind=IncidentKind(row.kind),
-        severity=Severity(row.severity),
-        state=IncidentState(row.state),
-        fingerprint=row.fingerprint,
-        summary=row.summary,
-        failures=row.failures,
-        opened_at=row.opened_at,
-        updated_at=row.updated_at,
-        notified_at=row.opened_at if row.notified_at is None else row.notified_at,
-        acknowledged_at=row.acknowledged_at,
-        acknowledged_by=row.acknowledged_by,
-        resolved_at=row.resolved_at,
-        resolved_by=row.resolved_by,
+def silence_row(silence: Silence) -> SilenceRow:
+    return SilenceRow(
+        id=silence.id,
+        scope=silence.scope.value,
+        target=silence.target,
+        reason=silence.reason,
+        created_by=silence.created_by,
+        created_at=silence.created_at,
+        ends_at=silence.ends_at,
+        ended_at=silence.ended_at,
+        ended_by=silence.ended_by,
     )

@@ -77,6 +77,63 @@ by-telegram = Telegram, id { $ident }
 by-cli = command line, { $ident }
 by-web = web page, { $ident }
 
+### Alerts: not only errors in a row
+
+alert-flapping = ⚠️ { $task }: the errors keep coming back, { $count } times by now
+alert-flapping-why = From here on only this message changes, until it stays calm.
+alert-hung = 🔴 { $task }: a run hangs and cannot be cancelled
+alert-overdue = ⚠️ { $task }: no success for { $duration }
+alert-overdue-plain = ⚠️ { $task }: no success for longer than allowed
+alert-blocked-loop = ⚠️ The event loop stood still for { $duration }: { $subject }
+alert-blocked-loop-plain = ⚠️ The event loop stands still: { $subject }
+alert-dependency = 🔴 { $subject }: down
+alert-limit = ⚠️ Dozor uses more than it should: { $subject }
+alert-backlog = ⚠️ { $task }: the backlog grows
+alert-unclean-incident = ⚠️ The last run of Dozor broke off
+alert-telegram = 🔴 Telegram does not take messages: { $subject }
+alert-over-task = ✅ { $task }: well again
+alert-over-subject = ✅ { $subject }: well again
+alert-over-blocked = ✅ The event loop runs again
+alert-over-storm = ✅ The storm is over: all tasks work again
+alert-waiting = Waiting: { $tasks }
+alert-storm-warning = ⚠️ Trouble in many tasks at once: { $count }
+alert-storm-critical = 🔴 Trouble in many tasks at once: { $count }
+alert-storm-group = { $mark } { $open } of { $count }: { $summary }
+alert-storm-all = Causes: { $causes }, tasks: { $count }. Still broken: { $open }.
+alert-past = ✅ { $task }: was broken, works again
+alert-past-why = It could not be told in time.
+alert-escalation = 🔴 { $mention }: please react. { $what } for { $duration } now
+alert-escalation-level = Level { $level }. Acknowledge the incident, or take it on in the chat.
+alert-ack-expired = Taken on by { $by }, whose time is up: it waits for a person again.
+alert-silence-over = 🔔 A silence is over, still broken: { $count }
+alert-silence-lifted = The silence was lifted by { $by }
+alert-morning = 🌅 Incidents of the night: { $count }
+alert-morning-quiet = 🌅 The night was quiet
+alert-all-clear = ✅ All is well: { $tasks ->
+    [one] { $tasks } task
+   *[other] { $tasks } tasks
+} under watch
+alert-not-clear = ⚠️ Daily report: open incidents { $count }
+alert-database = 🔴 The database is away since { $since }
+alert-database-held = Held until it is back: { $tasks }
+alert-database-direct = Sent straight from memory, past the database.
+alert-summary = ✉️ Telegram is back. Meanwhile through the second channel: { $count }
+alert-second-channel = [Dozor, second channel: Telegram has not answered for { $duration }]
+living-taken = 👤 Taken on by { $by }, until { $until }
+living-silenced = 🔕 Silenced until { $until }
+living-silenced-open = 🔕 Silenced until it is over
+living-occurrences = Times it has happened: { $count }
+living-calm = Calm since { $since }; closed if it stays so.
+living-recovered-after = Errors in a row: { $failures }
+button-ack = ✋ Acknowledge
+button-unack = ↩️ Give it back
+button-silence-hour = 🔕 1 h
+button-silence-hours = 🔕 4 h
+button-silence-until = 🔕 until over
+button-unsilence = 🔔 Lift the silence
+button-traceback = 📄 Traceback
+button-storm = 📋 All tasks
+
 ### States
 
 state-waiting = waiting for its next run

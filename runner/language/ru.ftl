@@ -83,6 +83,64 @@ by-telegram = Telegram, id { $ident }
 by-cli = командная строка, { $ident }
 by-web = веб-страница, { $ident }
 
+### Оповещения: не только ошибки подряд
+
+alert-flapping = ⚠️ { $task }: ошибки возвращаются, уже { $count }-й раз
+alert-flapping-why = Дальше меняется только это сообщение, пока не станет спокойно.
+alert-hung = 🔴 { $task }: запуск завис и не отменяется
+alert-overdue = ⚠️ { $task }: успеха нет уже { $duration }
+alert-overdue-plain = ⚠️ { $task }: успеха нет дольше положенного
+alert-blocked-loop = ⚠️ Цикл событий стоял { $duration }: { $subject }
+alert-blocked-loop-plain = ⚠️ Цикл событий стоит: { $subject }
+alert-dependency = 🔴 { $subject }: недоступно
+alert-limit = ⚠️ Дозор расходует больше положенного: { $subject }
+alert-backlog = ⚠️ { $task }: очередь растёт
+alert-unclean-incident = ⚠️ Прошлый запуск оборвался
+alert-telegram = 🔴 Telegram не принимает: { $subject }
+alert-over-task = ✅ { $task }: снова в порядке
+alert-over-subject = ✅ { $subject }: снова в порядке
+alert-over-blocked = ✅ Цикл событий снова идёт
+alert-over-storm = ✅ Массовый сбой закончился: все задачи снова работают
+alert-waiting = Ждут: { $tasks }
+alert-storm-warning = ⚠️ Сбои сразу во многих задачах: { $count }
+alert-storm-critical = 🔴 Сбои сразу во многих задачах: { $count }
+alert-storm-group = { $mark } { $open } из { $count }: { $summary }
+alert-storm-all = Причин: { $causes }, задач: { $count }. Ещё не работает: { $open }.
+alert-past = ✅ { $task }: было сломано, уже работает
+alert-past-why = Сообщить вовремя не удалось.
+alert-escalation = 🔴 { $mention }: нужна реакция. { $what } уже { $duration }
+alert-escalation-level = Уровень { $level }. Примите инцидент или возьмите его на себя в чате.
+alert-ack-expired = Принял { $by }, срок вышел: снова ждёт человека.
+alert-silence-over = 🔔 Тишина закончилась, ещё не работает: { $count }
+alert-silence-lifted = Тишину снял: { $by }
+alert-morning = 🌅 За ночь инцидентов: { $count }
+alert-morning-quiet = 🌅 Ночь прошла спокойно
+alert-all-clear = ✅ Всё в порядке: { $tasks ->
+    [one] { $tasks } задача
+    [few] { $tasks } задачи
+   *[many] { $tasks } задач
+} под наблюдением
+alert-not-clear = ⚠️ Ежедневная сводка: открытых инцидентов { $count }
+alert-database = 🔴 База данных недоступна с { $since }
+alert-database-held = Придержаны до её возвращения: { $tasks }
+alert-database-direct = Сообщение отправлено мимо базы, из памяти.
+alert-summary = ✉️ Telegram снова доступен. За это время через запасной канал ушло: { $count }
+alert-second-channel = [Дозор, запасной канал: Telegram не отвечает { $duration }]
+living-taken = 👤 Принял { $by }, до { $until }
+living-silenced = 🔕 Тишина до { $until }
+living-silenced-open = 🔕 Тишина, пока не решится
+living-occurrences = Случалось раз: { $count }
+living-calm = Сейчас спокойно с { $since }; закроется, если так и останется.
+living-recovered-after = Ошибок было подряд: { $failures }
+button-ack = ✋ Принял
+button-unack = ↩️ Снять отметку
+button-silence-hour = 🔕 1 ч
+button-silence-hours = 🔕 4 ч
+button-silence-until = 🔕 до решения
+button-unsilence = 🔔 Снять тишину
+button-traceback = 📄 Traceback
+button-storm = 📋 Все задачи
+
 ### Состояния
 
 state-waiting = ждёт запуска

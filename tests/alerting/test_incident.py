@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from runner.alerting import incident as rules
-from runner.alerting.incident import AlertSettings, Decision, Incident, IncidentKind, IncidentState
+from runner.alerting import rules
+from runner.alerting.incident import SEVERITIES, AlertSettings, Incident, IncidentKind, IncidentState
 from runner.alerting.notification import NotificationKind, Severity
+from runner.alerting.rules import Decision
 from runner.supervision.state import Failure, Past, State, TaskState
 from tests.alerting.story import NOW, failure
 
@@ -90,7 +91,7 @@ def test_recovery_resolves_and_tells_who_restarted() -> None:
     assert restarted.tell is None
     assert restarted.incident is not None
     assert restarted.incident.state is IncidentState.OPEN
-    recovered = rules.on_recovery(restarted.incident, NOW + 9)
+    recovered = rules.on_recovery(SETTINGS, restarted.incident, NOW + 9)
     assert recovered.tell is NotificationKind.RECOVERED
     assert recovered.incident is not None
     assert recovered.incident.state is IncidentState.RESOLVED
@@ -105,20 +106,131 @@ def test_a_restart_that_did_not_help_is_not_praised_later() -> None:
 
 
 def test_recovery_without_an_incident_is_silent() -> None:
-    assert rules.on_recovery(None, NOW) == Decision(None)
+    assert rules.on_recovery(SETTINGS, None, NOW) == Decision(None)
     assert rules.on_restart(None, "cli:ann", NOW) == Decision(None)
 
 
 def test_reminders_come_at_their_interval_and_not_for_what_somebody_has_taken_on() -> None:
     incident = opened()
-    assert rules.reminder(SETTINGS, incident, failed(4), NOW + 1799) is None
-    due = rules.reminder(SETTINGS, incident, failed(4), NOW + 1800)
-    assert due is not None
+    assert told_at(incident, 1799) is None
+    due = rules.by_the_clock(SETTINGS, incident, State.BACKOFF, NOW + 1800)
+    assert due.tell is NotificationKind.REMINDER
     assert due.incident is not None
     assert due.incident.notified_at == NOW + 1800
-    taken = replace(incident, state=IncidentState.ACKNOWLEDGED)
-    assert rules.reminder(SETTINGS, taken, failed(4), NOW + 9999) is None
-    assert rules.reminder(SETTINGS, incident, failed(4, State.PAUSED), NOW + 9999) is None
+    # Each next one takes twice as long, up to eight times.
+    assert told_at(due.incident, 1800 + 3599) is None
+    assert told_at(due.incident, 1800 + 3600) is NotificationKind.REMINDER
+    assert told_at(replace(incident, reminders=50), 8 * 1800) is NotificationKind.REMINDER
+    assert told_at(replace(incident, reminders=50), 8 * 1800 - 1) is None
+    taken = rules.acknowledge(incident, "telegram:1", NOW).incident
+    assert taken is not None
+    assert told_at(taken, 8 * 3600 - 1) is None
+    assert told_at(incident, 9999, State.PAUSED) is None
+    for quiet in ({"silenced_by": 1}, {"explained_by": 1}, {"calm_since": NOW + 9990}):
+        assert told_at(replace(incident, **quiet), 9999) is None  # type: ignore[arg-type]
+
+
+def told_at(incident: Incident, seconds: float, state: State = State.BACKOFF) -> NotificationKind | None:
+    return rules.by_the_clock(SETTINGS, incident, state, NOW + seconds).tell
+
+
+def test_an_acknowledgement_shows_who_and_expires_into_a_reminder() -> None:
+    taken = rules.acknowledge(opened(), "telegram:111", NOW + 10).incident
+    assert taken is not None
+    assert (taken.state, taken.acknowledged_by) == (IncidentState.ACKNOWLEDGED, "telegram:111")
+    assert taken.ack_expires_at == NOW + 10 + 8 * 3600
+    expired = rules.by_the_clock(SETTINGS, taken, State.BACKOFF, NOW + 10 + 8 * 3600)
+    assert expired.tell is NotificationKind.REMINDER
+    assert expired.incident is not None
+    assert expired.incident.state is IncidentState.OPEN
+    assert expired.incident.acknowledged_by is None
+    assert expired.incident.level_since == NOW + 10 + 8 * 3600
+
+
+def test_an_acknowledgement_can_be_taken_back() -> None:
+    taken = rules.acknowledge(opened(), "telegram:111", NOW + 10).incident
+    assert taken is not None
+    back = rules.unacknowledge(taken, NOW + 20)
+    assert back.tell is None
+    assert back.incident is not None
+    assert back.incident.state is IncidentState.OPEN
+
+
+def test_what_comes_back_within_a_while_is_the_same_incident() -> None:
+    resolved = rules.on_recovery(SETTINGS, opened(), NOW + 60).incident
+    again = on_failure(resolved, 3, now=NOW + 120)
+    assert again.tell is NotificationKind.REPEATED_ERRORS
+    assert again.incident is not None
+    assert (again.incident.id, again.incident.occurrences) == (7, 2)
+    assert again.incident.state is IncidentState.OPEN
+    assert again.incident.resolved_at is None
+    assert on_failure(resolved, 2, now=NOW + 120) == Decision(resolved)
+
+
+def test_the_third_time_is_told_as_flapping_and_later_ones_are_only_counted() -> None:
+    incident: Incident | None = opened()
+    told = []
+    now = NOW
+    for _ in range(6):
+        now += 60
+        recovery = rules.on_recovery(SETTINGS, incident, now)
+        now += 60
+        failure_ = on_failure(recovery.incident, 3, now=now)
+        incident = failure_.incident
+        told.append((recovery.tell, failure_.tell))
+    recovered = NotificationKind.RECOVERED
+    assert told == [
+        (recovered, NotificationKind.REPEATED_ERRORS),
+        (recovered, NotificationKind.FLAPPING),
+        (None, None),
+        (None, None),
+        (None, None),
+        (None, None),
+    ]
+    assert incident is not None
+    assert incident.occurrences == 7
+    calm = rules.on_recovery(SETTINGS, incident, now + 60).incident
+    assert calm is not None
+    assert calm.is_open
+    assert rules.by_the_clock(SETTINGS, calm, State.WAITING, now + 60 + 599).tell is None
+    over = rules.by_the_clock(SETTINGS, calm, State.WAITING, now + 60 + 600)
+    assert over.tell is recovered
+    assert over.incident is not None
+    assert not over.incident.is_open
+
+
+def test_a_stop_is_told_even_of_what_flaps() -> None:
+    flapping = opened(occurrences=9, calm_since=NOW + 1)
+    decision = on_failure(flapping, 5, State.STOPPED, NOW + 60)
+    assert decision.tell is NotificationKind.CRITICAL_STOP
+    recovered = rules.on_recovery(SETTINGS, decision.incident, NOW + 90)
+    assert recovered.tell is NotificationKind.RECOVERED
+
+
+def test_severity_is_the_kinds_unless_the_task_says_otherwise() -> None:
+    louder = AlertSettings(severities={IncidentKind.REPEATED_ERRORS: Severity.CRITICAL})
+    decision = rules.on_failure(louder, None, failed(2), failed(3), NOW, 1, "task")
+    assert decision.incident is not None
+    assert decision.incident.severity is Severity.CRITICAL
+    assert set(SEVERITIES) == set(IncidentKind)
+
+
+def test_a_trouble_is_told_once_and_counted_while_it_lasts() -> None:
+    def raised(found: Incident | None, now: float) -> Decision:
+        return rules.on_trouble(SETTINGS, found, IncidentKind.OVERDUE, "task", "task", "no success", now, 5)
+
+    first = raised(None, NOW)
+    assert first.tell is NotificationKind.TROUBLE
+    second = raised(first.incident, NOW + 10)
+    assert second.tell is None
+    assert second.incident is not None
+    assert second.incident.failures == 2
+    over = rules.on_recovery(SETTINGS, second.incident, NOW + 20)
+    assert over.tell is NotificationKind.RECOVERED
+
+
+def test_an_incident_that_nobody_was_told_of_ends_in_silence() -> None:
+    assert rules.on_recovery(SETTINGS, opened(told=False), NOW + 60).tell is None
 
 
 def test_a_cause_is_the_exceptions_type_and_the_users_own_frame_not_its_text() -> None:

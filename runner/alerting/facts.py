@@ -1,0 +1,72 @@
+"""What a message may say, taken from where it is known."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from runner.alerting.incident import Incident, IncidentKind
+from runner.alerting.notification import Facts
+from runner.alerting.outbox import facts_from_json
+from runner.supervision.supervised import Supervised
+
+if TYPE_CHECKING:
+    from runner.supervision.observer import Trouble
+
+_VARYING = re.compile(r"0x[0-9a-f]+|[0-9a-f]{8}-[0-9a-f-]{27}|\d+", re.IGNORECASE)
+
+
+def failure_facts(task: Supervised, incident: Incident) -> Facts:
+    """Of a task that fails, as it is now."""
+    state, policy = task.state, task.spec.policy
+    failure = state.past.failure
+    facts = Facts(
+        failures=incident.failures,
+        max_failures=policy.max_consecutive_failures,
+        error_type=failure.error_type if failure else None,
+        error_text=failure.error_text if failure else None,
+        error_where=failure.where if failure else None,
+        failing_since=state.past.failing_since,
+        next_run_at=state.next_at,
+        occurrences=incident.occurrences,
+    )
+    if incident.kind in (IncidentKind.REPEATED_ERRORS, IncidentKind.CRITICAL_STOP):
+        return facts
+    return stored_facts(incident)
+
+
+def recovery_facts(incident: Incident, now: float, *, since: float | None = None) -> Facts:
+    """`since`: the first failure (seconds since the epoch), if it is known better than by the incident."""
+    began = incident.opened_at if since is None else since
+    return Facts(
+        failing_since=began,
+        lasted=now - began,
+        by=incident.resolved_by,
+        occurrences=incident.occurrences,
+        trouble=None if incident.task is not None else incident.kind.value,
+        subject=incident.fingerprint if incident.task is None else None,
+    )
+
+
+def trouble_facts(trouble: Trouble) -> Facts:
+    return Facts(
+        text=trouble.reason or None,
+        lasted=trouble.seconds,
+        chain=trouble.chain[-8:],
+        lines=trouble.waiting[:20],
+        count=len(trouble.waiting) or None,
+    )
+
+
+def stored_facts(incident: Incident) -> Facts:
+    """As they were when the incident last changed."""
+    return facts_from_json(incident.facts)
+
+
+def of_storm(incident: Incident) -> Facts:
+    return Facts(trouble=IncidentKind.STORM.value, failing_since=incident.opened_at, count=incident.failures)
+
+
+def causes(text: str) -> str:
+    """A checker's words as a cause: numbers and ids in them make no new incident."""
+    return _VARYING.sub("#", text.partition("\n")[0])[:200]

@@ -1,0 +1,204 @@
+"""The words of what is not a streak of failures: troubles, storms, escalation, the night, the outage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import tzinfo
+from typing import assert_never
+
+from runner.alerting.incident import IncidentKind
+from runner.alerting.message import Span, Style
+from runner.alerting.notification import Facts, Severity
+from runner.alerting.text import clean, one_line, shorten
+from runner.language.times import clock, duration
+from runner.language.translator import Translator
+
+Said = tuple[str, list[Span]]
+"""The header and the lines under it."""
+
+NAME_UNITS = 80
+LINE_UNITS = 200
+REASON_UNITS = 700
+LINES_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Tongue:
+    """How things are said: language, zone, and the moment (seconds since the epoch)."""
+
+    translator: Translator
+    timezone: tzinfo
+    now: float
+
+    def __call__(self, key: str, **args: str | int | float) -> str:
+        return self.translator.format(key, **args)
+
+    def clock(self, at: float) -> str:
+        return clock(at, self.timezone, self.now)
+
+    def duration(self, seconds: float) -> str:
+        return duration(self.translator, seconds)
+
+    def who(self, by: str) -> str:
+        """ "telegram:111" in words."""
+        source, _, ident = by.partition(":")
+        ident = shorten(one_line(ident), NAME_UNITS)
+        match source:
+            case "telegram":
+                return self("by-telegram", ident=ident)
+            case "cli":
+                return self("by-cli", ident=ident)
+            case "web":
+                return self("by-web", ident=ident)
+            case _:
+                return shorten(one_line(by), NAME_UNITS)
+
+
+def trouble(say: Tongue, task: str, facts: Facts) -> Said:
+    """Something that is not a failed run."""
+    lines = _reason(facts) + [Span(shorten(one_line(frame), LINE_UNITS), Style.CODE) for frame in facts.chain]
+    if facts.lines:
+        names = ", ".join(shorten(one_line(name), NAME_UNITS) for name in facts.lines)
+        more = (facts.count or 0) - len(facts.lines)
+        if more > 0:
+            names += " " + say("alert-and-more", count=more)
+        lines.append(Span(say("alert-waiting", tasks=names)))
+    return _trouble_header(say, task, facts), lines
+
+
+def _trouble_header(say: Tongue, task: str, facts: Facts) -> str:
+    subject = shorten(one_line(facts.subject or ""), NAME_UNITS)
+    lasted = None if facts.lasted is None else say.duration(facts.lasted)
+    kind = _kind(facts.trouble)
+    match kind:
+        case IncidentKind.HUNG:
+            return say("alert-hung", task=task)
+        case IncidentKind.OVERDUE:
+            if lasted is None:
+                return say("alert-overdue-plain", task=task)
+            return say("alert-overdue", task=task, duration=lasted)
+        case IncidentKind.BLOCKED_LOOP:
+            if lasted is None:
+                return say("alert-blocked-loop-plain", subject=subject)
+            return say("alert-blocked-loop", subject=subject, duration=lasted)
+        case IncidentKind.DEPENDENCY:
+            return say("alert-dependency", subject=subject)
+        case IncidentKind.LIMIT:
+            return say("alert-limit", subject=subject)
+        case IncidentKind.BACKLOG:
+            return say("alert-backlog", task=task or subject)
+        case IncidentKind.UNCLEAN_END:
+            return say("alert-unclean-incident")
+        case IncidentKind.TELEGRAM:
+            return say("alert-telegram", subject=subject)
+        case _:
+            return say("alert-other", task=task or subject)
+
+
+def trouble_over(say: Tongue, task: str, facts: Facts) -> str:
+    """The header of its end."""
+    subject = shorten(one_line(facts.subject or ""), NAME_UNITS)
+    match _kind(facts.trouble):
+        case IncidentKind.STORM:
+            return say("alert-over-storm")
+        case IncidentKind.BLOCKED_LOOP:
+            return say("alert-over-blocked")
+        case _ if task:
+            return say("alert-over-task", task=task)
+        case _:
+            return say("alert-over-subject", subject=subject)
+
+
+def storm(say: Tongue, severity: Severity, facts: Facts) -> Said:
+    """The digest: `facts.lines` are its causes, worst first; `facts.count` all tasks, `failures` the open."""
+    count = facts.count or 0
+    if severity is Severity.CRITICAL:
+        header = say("alert-storm-critical", count=count)
+    else:
+        header = say("alert-storm-warning", count=count)
+    return header, _lines(facts)
+
+
+def escalation(say: Tongue, what: str, facts: Facts, since: float) -> Said:
+    """Somebody is called by name. `what`: the header of the incident, without its mark."""
+    mention = shorten(one_line(facts.mention or "Dozor"), NAME_UNITS)
+    header = say("alert-escalation", mention=mention, what=what, duration=say.duration(say.now - since))
+    return header, [Span(say("alert-escalation-level", level=facts.level or 1))]
+
+
+def silence_over(say: Tongue, facts: Facts) -> Said:
+    lines = _reason(facts) + _lines(facts)
+    if facts.by:
+        lines.insert(0, Span(say("alert-silence-lifted", by=say.who(facts.by))))
+    return say("alert-silence-over", count=facts.count or 0), lines
+
+
+def morning(say: Tongue, facts: Facts) -> Said:
+    if not facts.count:
+        return say("alert-morning-quiet"), []
+    return say("alert-morning", count=facts.count), _lines(facts)
+
+
+def all_clear(say: Tongue, severity: Severity, facts: Facts) -> Said:
+    if severity is Severity.INFO:
+        return say("alert-all-clear", tasks=facts.count or 0), _lines(facts)
+    return say("alert-not-clear", count=facts.count or 0), _lines(facts)
+
+
+def database(say: Tongue, facts: Facts, since: float) -> Said:
+    """Straight from memory: which tasks are held."""
+    lines = []
+    if facts.lines:
+        names = ", ".join(shorten(one_line(name), NAME_UNITS) for name in facts.lines)
+        more = (facts.count or 0) - len(facts.lines)
+        if more > 0:
+            names += " " + say("alert-and-more", count=more)
+        lines.append(Span(say("alert-database-held", tasks=names)))
+    return say("alert-database", since=say.clock(since)), [*lines, Span(say("alert-database-direct"))]
+
+
+def summary(say: Tongue, facts: Facts) -> Said:
+    return say("alert-summary", count=facts.count or 0), _lines(facts)
+
+
+def status_lines(say: Tongue, facts: Facts) -> list[Span]:
+    """Under a living message: who has it, whether it is silenced, how often it has come."""
+    lines: list[Span] = []
+    if facts.occurrences > 1:
+        lines.append(Span(say("living-occurrences", count=facts.occurrences)))
+    if facts.acknowledged_by and facts.acknowledged_until is not None:
+        until = say.clock(facts.acknowledged_until)
+        lines.append(Span(say("living-taken", by=say.who(facts.acknowledged_by), until=until), Style.ITALIC))
+    if facts.silenced_until is not None:
+        lines.append(Span(say("living-silenced", until=say.clock(facts.silenced_until)), Style.ITALIC))
+    elif facts.silenced:
+        lines.append(Span(say("living-silenced-open"), Style.ITALIC))
+    return lines
+
+
+def _reason(facts: Facts) -> list[Span]:
+    text = shorten(clean(facts.text or ""), REASON_UNITS)
+    return [Span(text, Style.CODE)] if text else []
+
+
+def _lines(facts: Facts) -> list[Span]:
+    return [Span(shorten(one_line(line), LINE_UNITS)) for line in facts.lines[:LINES_SHOWN]]
+
+
+def _kind(name: str | None) -> IncidentKind | None:
+    return IncidentKind(name) if name in tuple(IncidentKind) else None
+
+
+def mark(severity: Severity, *, over: bool = False) -> str:
+    """One sign for how it stands."""
+    if over:
+        return "✅"
+    match severity:
+        case Severity.CRITICAL:
+            return "🔴"
+        case Severity.WARNING:
+            return "⚠️"
+        case Severity.INFO:
+            return "\N{INFORMATION SOURCE}\N{VARIATION SELECTOR-16}"
+        case _:
+            assert_never(severity)

@@ -1,0 +1,239 @@
+"""Who is told of a decision, and how loudly: explained, silenced, in a storm, by night, or plainly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+from runner.alerting.book import Book
+from runner.alerting.incident import Incident, IncidentKind, IncidentState
+from runner.alerting.notification import Facts, Notification, NotificationKind, Severity
+from runner.alerting.outbox import facts_to_json
+from runner.alerting.rules import Decision
+from runner.alerting.silence import Silence, covering
+from runner.alerting.storm import Admission, StormGate
+
+FIRING = frozenset(
+    {
+        NotificationKind.REPEATED_ERRORS,
+        NotificationKind.CRITICAL_STOP,
+        NotificationKind.FLAPPING,
+        NotificationKind.TROUBLE,
+        NotificationKind.CHECKER,
+        NotificationKind.STORM,
+    }
+)
+"""Kinds that say that something is wrong now; when it is over they are worth a line at most."""
+REMINDER_WORTH = 3600.0
+DAILY_WORTH = 6 * 3600.0
+"""Seconds after which nobody needs such a message any more."""
+
+Routes = Callable[[str | None, Severity], tuple[str, ...]]
+"""Where a message about a task goes, by how loud it is."""
+
+
+def everything_to_the_chat(task: str | None, severity: Severity) -> tuple[str, ...]:
+    return ("",)
+
+
+@dataclass(slots=True)
+class Told:
+    """What a decision comes to: incidents to be written, messages to be owed."""
+
+    incidents: dict[int, Incident] = field(default_factory=dict)
+    notifications: list[Notification] = field(default_factory=list)
+
+    def add(self, other: Told) -> None:
+        self.incidents.update(other.incidents)
+        self.notifications.extend(other.notifications)
+
+
+def priority(kind: NotificationKind, severity: Severity) -> int:
+    """0 leaves first. A recovery never leaves before what it ends."""
+    if kind in (NotificationKind.RECOVERED, NotificationKind.PAST):
+        return 1
+    if kind in (NotificationKind.ALL_CLEAR, NotificationKind.MORNING, NotificationKind.SUMMARY):
+        return 3
+    match severity:
+        case Severity.CRITICAL:
+            return 0
+        case Severity.WARNING:
+            return 1
+        case Severity.INFO:
+            return 3
+
+
+def worth_until(kind: NotificationKind, now: float) -> float | None:
+    """When a message is worth nothing any more; seconds since the epoch."""
+    match kind:
+        case NotificationKind.REMINDER:
+            return now + REMINDER_WORTH
+        case NotificationKind.ALL_CLEAR | NotificationKind.MORNING:
+            return now + DAILY_WORTH
+        case _:
+            return None
+
+
+class Teller:
+    """Keeps the book and the storm. `new_key` makes keys that are unique for ever."""
+
+    def __init__(
+        self,
+        book: Book,
+        new_key: Callable[[], str],
+        *,
+        routes: Routes = everything_to_the_chat,
+        quiet_at: Callable[[float], bool] = lambda now: False,
+    ) -> None:
+        self.book = book
+        self._new_key = new_key
+        self._routes = routes
+        self._quiet_at = quiet_at
+        self._gate = StormGate()
+        self._storm: int | None = None
+        self.silences: dict[int, Silence] = {}
+        self.explains: Callable[[Incident], int | None] = lambda incident: None
+        """The id of the open dependency's incident that explains this one."""
+        for incident in book.open():
+            if incident.kind is IncidentKind.STORM:
+                self._storm = incident.id
+                self._gate.resume(incident.updated_at)
+
+    def decide(self, decision: Decision, facts: Facts, now: float) -> Told:
+        """Put the incident into the book, and find out who hears of it. `facts`: what a message may say."""
+        incident = decision.incident
+        if incident is None:
+            return Told()
+        previous = self.book.by_id(incident.id)
+        incident = replace(incident, facts=facts_to_json(facts))
+        told = Told()
+        kind = decision.tell
+        if kind in FIRING:
+            incident, kind = self._gates(told, incident, kind, now)
+        if kind is NotificationKind.RECOVERED and not self._heard(previous):
+            kind = None
+        self._keep(told, incident)
+        if incident.storm is not None and incident.kind is not IncidentKind.STORM:
+            self._storm_changed(told, incident, previous, now)
+        if kind is not None:
+            told.notifications += self.about(incident, kind, facts, now)
+        return told
+
+    def about(
+        self,
+        incident: Incident,
+        kind: NotificationKind,
+        facts: Facts,
+        now: float,
+        *,
+        to: Iterable[str] | None = None,
+    ) -> list[Notification]:
+        """A message about the incident to each destination (`to`: to these)."""
+        recovered = kind in (NotificationKind.RECOVERED, NotificationKind.PAST)
+        severity = Severity.INFO if recovered else incident.severity
+        where = self._routes(incident.task, incident.severity) if to is None else to
+        return self.plain(kind, severity, facts, now, task=incident.task, incident_id=incident.id, to=where)
+
+    def plain(
+        self,
+        kind: NotificationKind,
+        severity: Severity,
+        facts: Facts,
+        now: float,
+        *,
+        task: str | None = None,
+        incident_id: int | None = None,
+        to: Iterable[str] | None = None,
+    ) -> list[Notification]:
+        """A message to each destination."""
+        if severity is not Severity.CRITICAL and self._quiet_at(now):
+            facts = replace(facts, quiet=True)
+        key = self._new_key()
+        return [
+            Notification(
+                key=f"{key}@{destination}" if destination else key,
+                kind=kind,
+                severity=severity,
+                created_at=now,
+                task=task,
+                incident_id=incident_id,
+                facts=facts,
+                destination=destination,
+                priority=priority(kind, severity),
+                expires_at=worth_until(kind, now),
+            )
+            for destination in (self._routes(task, severity) if to is None else to)
+        ]
+
+    # -- gates
+
+    def _gates(
+        self, told: Told, incident: Incident, kind: NotificationKind | None, now: float
+    ) -> tuple[Incident, NotificationKind | None]:
+        """As it is to be told, or not: (incident, None) if nobody is told of it by itself."""
+        fresh = incident.occurrences == 1 and incident.opened_at == incident.updated_at
+        untold = replace(incident, told=incident.told and not fresh)
+        if (explained := self.explains(incident)) is not None:
+            return replace(untold, explained_by=explained), None
+        silence = covering(
+            self.silences.values(), now, incident=incident.id, task=incident.task, kind=incident.kind
+        )
+        if silence is not None:
+            return replace(untold, silenced_by=silence.id), None
+        match self._gate.admit(now):
+            case Admission.ALONE:
+                return replace(incident, told=True, explained_by=None, silenced_by=None), kind
+            case Admission.BEGIN:
+                self._storm = self._begin_storm(told, incident, now)
+            case Admission.JOIN:
+                pass
+        storm = self._storm
+        if storm is None or self.book.by_id(storm) is None:
+            storm = self._storm = self._begin_storm(told, incident, now)
+        return replace(untold, storm=storm, explained_by=None, silenced_by=None), None
+
+    def _begin_storm(self, told: Told, first: Incident, now: float) -> int:
+        number = max(self.book.next_id, first.id + 1)
+        storm = Incident(
+            id=number,
+            task=None,
+            kind=IncidentKind.STORM,
+            severity=first.severity,
+            state=IncidentState.OPEN,
+            fingerprint=str(number),
+            summary="",
+            failures=0,
+            opened_at=now,
+            updated_at=now,
+            notified_at=now,
+            level_since=now,
+        )
+        self._keep(told, storm)
+        told.notifications += self.about(storm, NotificationKind.STORM, Facts(), now)
+        return number
+
+    def _storm_changed(self, told: Told, member: Incident, previous: Incident | None, now: float) -> None:
+        """The digest shows it; a storm that has become critical is told anew, and its end is told once."""
+        assert member.storm is not None
+        storm = told.incidents.get(member.storm) or self.book.by_id(member.storm)
+        if storm is None or not storm.is_open:
+            return
+        open_before = 0 if previous is None or previous.storm is None else int(previous.is_open)
+        storm = replace(storm, updated_at=now, failures=storm.failures + int(member.is_open) - open_before)
+        louder = member.severity is Severity.CRITICAL and storm.severity is not Severity.CRITICAL
+        if member.is_open and louder:
+            storm = replace(storm, severity=Severity.CRITICAL, notified_at=now, level_since=now)
+            told.notifications += self.about(storm, NotificationKind.STORM, Facts(), now)
+        if storm.failures <= 0:
+            storm = replace(storm, state=IncidentState.RESOLVED, resolved_at=now)
+            facts = Facts(trouble=IncidentKind.STORM.value, failing_since=storm.opened_at)
+            told.notifications += self.about(storm, NotificationKind.RECOVERED, facts, now)
+        self._keep(told, storm)
+
+    def _keep(self, told: Told, incident: Incident) -> None:
+        self.book.put(incident)
+        told.incidents[incident.id] = incident
+
+    @staticmethod
+    def _heard(previous: Incident | None) -> bool:
+        return previous is not None and previous.told
