@@ -1,0 +1,88 @@
+"""The files in deploy/, as far as they can be checked without the programs they are for."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.house.sources import ROOT
+
+DEPLOY = ROOT / "deploy"
+DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
+UNIT = (DEPLOY / "dozor.service").read_text()
+
+
+def load(name: str) -> dict[str, Any]:
+    loaded = yaml.safe_load((DEPLOY / name).read_text(encoding="utf-8"))
+    assert isinstance(loaded, dict)
+    return loaded
+
+
+def test_the_example_configuration_is_accepted_and_refused_without_a_database() -> None:
+    command = [sys.executable, "-m", "runner", "check", "-c", str(DEPLOY / "example" / "config.yaml")]
+    environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+    refused = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert "DATABASE_URL" in refused.stderr
+    environment["DATABASE_URL"] = "postgresql://dozor:secret@db/dozor"
+    accepted = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert accepted.returncode == 0, accepted.stderr
+
+
+def test_the_image_copies_what_exists_and_never_runs_as_root() -> None:
+    copied = [
+        word
+        for line in re.findall(r"^COPY (?!--)(.+)$", DOCKERFILE, re.MULTILINE)
+        for word in line.split()[:-1]
+    ]
+    assert copied
+    assert [name for name in copied if not (ROOT / name).exists()] == []
+    ignored = (DEPLOY / "Dockerfile.dockerignore").read_text()
+    assert [name for name in copied if f"!{name}\n" not in ignored] == []
+    last_stage = DOCKERFILE.rpartition("\nFROM ")[2]
+    assert re.search(r"^USER \d+$", last_stage, re.MULTILINE)
+
+
+def test_compose_migrates_before_it_runs_and_gives_the_runner_time_to_end() -> None:
+    services = load("compose.yaml")["services"]
+    for service in ("migrate", "runner"):
+        assert (
+            DEPLOY / services[service]["build"]["context"] / services[service]["build"]["dockerfile"]
+        ).exists()
+        for volume in services[service]["volumes"]:
+            assert (DEPLOY / volume.partition(":")[0]).is_dir()
+    assert services["runner"]["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
+    assert int(services["runner"]["stop_grace_period"].rstrip("s")) >= 45
+
+
+def test_kubernetes_runs_one_at_a_time_and_asks_paths_that_the_runner_answers() -> None:
+    spec = load("kubernetes.yaml")["spec"]
+    assert spec["replicas"] == 1
+    assert spec["strategy"]["type"] == "Recreate"
+    pod = spec["template"]["spec"]
+    (runner,) = pod["containers"]
+    assert pod["terminationGracePeriodSeconds"] >= 45
+    served = "".join(path.read_text() for path in (ROOT / "runner" / "web").glob("*.py"))
+    for probe in ("livenessProbe", "startupProbe", "readinessProbe"):
+        path = runner[probe]["httpGet"]["path"]
+        assert f'"{path}"' in served
+    assert pod["securityContext"]["runAsUser"] == int(re.search(r"^USER (\d+)$", DOCKERFILE, re.MULTILINE)[1])  # type: ignore[index]
+
+
+def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
+    systemd = shutil.which("systemd-analyze")
+    if systemd is None:
+        pytest.skip("there is no systemd here")
+    unit = tmp_path / "dozor.service"
+    # The program is not installed where the unit looks for it.
+    unit.write_text(UNIT.replace("/opt/dozor/bin/dozor", sys.executable).replace("User=dozor\n", ""))
+    verified = subprocess.run([systemd, "verify", str(unit)], capture_output=True, text=True)
+    assert (verified.returncode, verified.stderr) == (0, "")

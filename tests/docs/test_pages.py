@@ -1,0 +1,127 @@
+"""The documentation, checked by running it.
+
+Blocks of a page work in one folder: `<!-- file: NAME -->` before a block writes it there; then, in order,
+```python without a name is run; ```yaml is a whole configuration that `dozor check` must accept, unless the
+page shows otherwise; ```console shows commands after "$ " and what they print, "…" standing for anything;
+```sh is not run, but its make targets and dozor commands must exist.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from runner.cli import cli
+from tests.docs.pages import LINK, PAGES, Block, blocks_of
+from tests.house.sources import ROOT
+
+BIN = Path(sys.executable).parent
+MAKEFILE = (ROOT / "Makefile").read_text()
+
+
+def run(folder: Path, *command: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """A command in `folder`, with our `dozor` on the path and everything it says as one text."""
+    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "PYTHONUTF8": "1", **more}
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        timeout=100,
+    )
+
+
+def names(pages: list[Path]) -> list[str]:
+    return [page.relative_to(ROOT).as_posix() for page in pages]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
+def test_code_on_the_page_works(page: Path, short_dir: Path) -> None:
+    folder = short_dir / f"page-{page.stem}"
+    folder.mkdir()
+    blocks = blocks_of(page)
+    refused = "".join(block.text for block in blocks if block.language == "console")
+    for block in blocks:
+        if block.about == "file":
+            (folder / block.name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / block.name).write_text(block.text, encoding="utf-8")
+    for block in blocks:
+        match block.language:
+            case "python" if block.about != "file":
+                ran = run(folder, sys.executable, "-W", "error", "-c", block.text)
+                assert ran.returncode == 0, f"{block}\n{ran.stdout}"
+            case "python" if "def test_" in block.text:
+                ran = run(folder, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", block.name)
+                assert ran.returncode == 0, f"{block}\n{ran.stdout}"
+            case "yaml" if f"check -c {block.name}\n" not in refused:
+                check_configuration(folder, block)
+            case "console":
+                check_session(folder, block)
+            case "sh":
+                check_commands(block)
+            case _:
+                pass
+
+
+def check_configuration(folder: Path, block: Block) -> None:
+    name = block.name or "block.yaml"
+    (folder / name).write_text(block.text, encoding="utf-8")
+    secrets = dict.fromkeys(re.findall(r"\$\{(\w+)\}", block.text), "something")
+    ran = run(folder, "dozor", "check", "-c", name, **secrets)
+    assert ran.returncode == 0, f"{block}\n{ran.stdout}"
+
+
+def check_session(folder: Path, block: Block) -> None:
+    """Each command prints what stands under it."""
+    for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
+        command, _, expected = part.partition("\n")
+        ran = run(folder, "bash", "-c", command)
+        pattern = ".*".join(re.escape(piece) for piece in expected.strip().split("…"))
+        assert re.fullmatch(pattern, ran.stdout.strip(), re.DOTALL), f"{block}: $ {command}\n{ran.stdout}"
+
+
+def check_commands(block: Block) -> None:
+    """What is shown can be typed: the targets and commands exist, with the options shown."""
+    for target in re.findall(r"\bmake ([a-z]+)", block.text):
+        assert f"\n{target}:" in MAKEFILE, f"{block}: no target {target}"
+    for words in re.findall(r"^(?:\S+=\S+ )*(?:\S*/)?dozor ([a-z-]+[^\n#|&;]*)", block.text, re.MULTILINE):
+        command, *rest = words.split()
+        ran = CliRunner().invoke(cli, [command, "--help"], terminal_width=200)
+        assert ran.exit_code == 0, f"{block}: no command {command}: {ran.output}"
+        for option in (word.partition("=")[0] for word in rest if word.startswith("-")):
+            assert option in ran.output, f"{block}: {command} has no option {option}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
+def test_links_lead_somewhere(page: Path) -> None:
+    lost = []
+    for target in LINK.findall(page.read_text(encoding="utf-8")):
+        path, _, anchor = target.partition("#")
+        if "://" in target:
+            continue
+        file = page if not path else (page.parent / path)
+        if not file.exists():
+            lost.append(target)
+        elif anchor and file.suffix == ".md":
+            headings = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+            slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+            if anchor not in slugs:
+                lost.append(target)
+    assert not lost
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    linked = set(LINK.findall((ROOT / "README.md").read_text(encoding="utf-8")))
+    for page in (ROOT / "docs").glob("*.md"):
+        linked |= {f"docs/{target}" for target in LINK.findall(page.read_text(encoding="utf-8"))}
+    missing = [page for page in names(PAGES) if page not in linked and page != "README.md"]
+    assert not missing
