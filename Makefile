@@ -1,6 +1,7 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 
 .PHONY: help install run demo test lint bench lock
 
@@ -12,7 +13,7 @@ install: .venv/.installed ## build .venv from the lock
 run: .venv/.installed ## supervise the checkers of config.yaml
 	$(BIN)/dozor run
 
-demo: .venv/.installed ## a made-up marketplace with injected faults: the whole story in a minute
+demo: .venv/.installed ## a made-up marketplace with injected faults: the whole story in forty seconds
 	$(BIN)/dozor demo
 
 test: .venv/.installed-dev ## the whole suite, against a real PostgreSQL
@@ -33,11 +34,16 @@ lock: .venv/.installed-dev ## renew the two lock files
 	$(BIN)/uv pip compile pyproject.toml --all-extras --group build --group dev --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -c requirements.lock -o requirements-dev.lock
 
 .venv/.installed: requirements.lock pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
-	touch $@
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "Dozor needs Python 3.11 or newer, this is $$($(PYTHON) --version): make PYTHON=python3.12 …"; exit 1; }
+	@echo "Building .venv from requirements.lock: about a minute, once"
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
+	@$(PIP) --require-hashes -r requirements.lock
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+	@echo "Built. The command is $(BIN)/dozor"
 
 .venv/.installed-dev: requirements-dev.lock .venv/.installed
-	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
-	touch $@
+	@echo "Adding the tools for tests and checks from requirements-dev.lock, once"
+	@$(PIP) --require-hashes -r requirements-dev.lock
+	@touch $@
