@@ -80,7 +80,7 @@ async def read_live(sources: Sources, owed: AlertsOwed) -> StatusReport:
 
 def _json(answer: dict[str, Any], *, ok: bool) -> web.Response:
     return web.Response(
-        text=json.dumps(answer, ensure_ascii=False) + "\n",
+        body=(json.dumps(answer, ensure_ascii=False) + "\n").encode("utf-8", "replace"),
         status=200 if ok else 503,
         content_type="application/json",
         headers={"Cache-Control": "no-store"},

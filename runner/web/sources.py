@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from aiohttp import web
+from pydantic import SecretStr
 
 from runner.alerting.incident import Incident
 from runner.alerting.measures import DeliveryMeasures
 from runner.clock import Clock
 from runner.control.readiness import Vitals
 from runner.control.status import RunnerInfo
+from runner.language.names import Language
 from runner.storage.journal import Journal
 from runner.storage.pool import Pool
 from runner.supervision.measures import Measures
@@ -31,6 +33,9 @@ class Sources:
     deliveries: DeliveryMeasures
     open_incidents: Callable[[], tuple[Incident, ...]]
     runner: RunnerInfo
+    language: Language = Language.RU
+    token: SecretStr | None = None
+    """With it the page acts; without one it only shows."""
     overdue_after: Mapping[str, float] = field(default_factory=dict)
 
 

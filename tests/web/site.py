@@ -46,13 +46,19 @@ class Site:
 
 @asynccontextmanager
 async def open_site(
-    folder: Path, dsn: str, checkers: dict[str, Checker], *, tasks: str, more: str = ""
+    folder: Path,
+    dsn: str,
+    checkers: dict[str, Checker],
+    *,
+    tasks: str,
+    more: str = "",
+    language: str = "en",
 ) -> AsyncIterator[Site]:
     """`tasks` and `more` are YAML: the body of `tasks:`, and further sections."""
     path = folder / "config.yaml"
     web = "" if "web:" in more else "web: {listen: 127.0.0.1:0}\n"
     indented = "\n".join(f"  {line}" for line in tasks.strip().splitlines())
-    path.write_text(f"language: en\ndatabase: {{url: '{dsn}'}}\n{web}{more}\ntasks:\n{indented}\n")
+    path.write_text(f"language: {language}\ndatabase: {{url: '{dsn}'}}\n{web}{more}\ntasks:\n{indented}\n")
     async with Runner(load(path), checkers, grace=0.2) as runner, aiohttp.ClientSession() as http:
         await until(lambda: runner.web_port is not None)
         yield Site(runner, f"http://127.0.0.1:{runner.web_port}", http)

@@ -1,0 +1,195 @@
+"""The words of the status page, in both languages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from runner.language.names import Language
+from runner.supervision.state import State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Texts:
+    """`states` by value. Short units follow a number. `{…}` is filled in."""
+
+    title: str
+    states: dict[str, str]
+    ready: str
+    not_ready: str
+    runner: str
+    up: str
+    tasks: str
+    no_tasks: str
+    filter: str
+    more: str
+    last_success: str
+    next_run: str
+    running: str
+    never: str
+    now: str
+    ago: str
+    ahead: str
+    in_a_row: str
+    by: str
+    backlog: str
+    where: str
+    incidents: str
+    no_incidents: str
+    acknowledged: str
+    queue: str
+    queue_empty: str
+    attempts: str
+    oldest: str
+    bars: str
+    bar_ok: str
+    bar_failed: str
+    bar_none: str
+    live: str
+    lost: str
+    read_only: str
+    sign_in: str
+    sign_out: str
+    sign_in_label: str
+    cancel: str
+    restart: str
+    pause: str
+    resume: str
+    run_now: str
+    done: str
+    already: str
+    refused: str
+    denied: str
+    failed: str
+    other_language: str
+    seconds: str
+    minutes: str
+    hours: str
+    days: str
+
+
+_RU = Texts(
+    title="Дозор",
+    states={
+        "waiting": "ждёт", "running": "работает", "backoff": "повтор", "stopped": "остановлена",
+        "paused": "пауза", "held": "удержана",
+    },
+    ready="готов",
+    not_ready="не готов",
+    runner="Дозорный",
+    up="работает",
+    tasks="Задачи",
+    no_tasks="Задач нет",
+    filter="Найти задачу",
+    more="Показано {shown} из {total}: остальные найдёт поиск",
+    last_success="успех",
+    next_run="дальше",
+    running="идёт",
+    never="не было",
+    now="сейчас",
+    ago="{time} назад",
+    ahead="через {time}",
+    in_a_row="ошибок подряд",
+    by="кем",
+    backlog="в очереди",
+    where="где",
+    incidents="Инциденты",
+    no_incidents="Открытых инцидентов нет",
+    acknowledged="принят: {by}",
+    queue="Оповещения в очереди",
+    queue_empty="Все доставлены",
+    attempts="попыток: {count}",
+    oldest="старейшее ждёт",
+    bars="Последние 90 отрезков, каждый {time}",
+    bar_ok="без ошибок",
+    bar_failed="были ошибки",
+    bar_none="не запускалась",
+    live="на связи",
+    lost="связь потеряна",
+    read_only="только просмотр",
+    sign_in="Войти",
+    sign_out="Выйти",
+    sign_in_label="Токен (web.token)",
+    cancel="Отмена",
+    restart="Перезапустить",
+    pause="Пауза",
+    resume="Продолжить",
+    run_now="Запустить",
+    done="{name}: готово",
+    already="{name}: и так уже",
+    refused="{name}: отказано ({reason})",
+    denied="Токен не подходит",
+    failed="Не получилось: дозорный не отвечает",
+    other_language="English",
+    seconds="с",
+    minutes="мин",
+    hours="ч",
+    days="д",
+)  # fmt: skip
+_EN = Texts(
+    title="Dozor",
+    states={state.value: state.value for state in State},
+    ready="ready",
+    not_ready="not ready",
+    runner="Runner",
+    up="up",
+    tasks="Tasks",
+    no_tasks="No tasks",
+    filter="Find a task",
+    more="{shown} of {total} shown: the search finds the others",
+    last_success="success",
+    next_run="next",
+    running="running",
+    never="never",
+    now="now",
+    ago="{time} ago",
+    ahead="in {time}",
+    in_a_row="failures in a row",
+    by="by",
+    backlog="backlog",
+    where="where",
+    incidents="Incidents",
+    no_incidents="No open incidents",
+    acknowledged="acknowledged by {by}",
+    queue="Messages owed",
+    queue_empty="All delivered",
+    attempts="{count} attempts",
+    oldest="the oldest waits",
+    bars="The last 90 periods of {time} each",
+    bar_ok="no failure",
+    bar_failed="failures",
+    bar_none="no run",
+    live="live",
+    lost="connection lost",
+    read_only="read only",
+    sign_in="Sign in",
+    sign_out="Sign out",
+    sign_in_label="Token (web.token)",
+    cancel="Cancel",
+    restart="Restart",
+    pause="Pause",
+    resume="Resume",
+    run_now="Run now",
+    done="{name}: done",
+    already="{name}: it is so already",
+    refused="{name}: refused ({reason})",
+    denied="This is not the token",
+    failed="It did not work: no answer from the runner",
+    other_language="Русский",
+    seconds="s",
+    minutes="min",
+    hours="h",
+    days="d",
+)
+
+
+def texts_of(language: Language) -> Texts:
+    return _RU if language is Language.RU else _EN
+
+
+def span(texts: Texts, seconds: float) -> str:
+    """The largest unit alone, as page.js has it too."""
+    whole = max(0, int(seconds))
+    for size, unit in ((86400, texts.days), (3600, texts.hours), (60, texts.minutes)):
+        if whole >= size:
+            return f"{whole // size} {unit}"
+    return f"{whole} {texts.seconds}"

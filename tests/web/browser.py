@@ -1,0 +1,156 @@
+"""A real Chromium, driven over its DevTools protocol (https://chromedevtools.github.io/devtools-protocol/)."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+START_SECONDS = 30.0
+CALL_SECONDS = 20.0
+
+
+def find_chromium() -> str:
+    """The program. Raises AssertionError where there is none: the page is never left untested silently."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    assert found is not None, "chromium is missing: .ci/run installs it (apt-get install chromium)"
+    return found
+
+
+class Tab:
+    """One page. `console` holds what it complained of: errors, and violations of its content policy."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._socket = socket
+        self._number = 0
+        self._answers: dict[int, asyncio.Future[Any]] = {}
+        self._reader = asyncio.create_task(self._read())
+        self.console: list[str] = []
+        self.dialogs: list[str] = []
+
+    async def call(self, method: str, **params: Any) -> Any:
+        """A command's result. Raises RuntimeError with what the browser says."""
+        self._number += 1
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._answers[self._number] = answer
+        await self._socket.send_json({"id": self._number, "method": method, "params": params})
+        async with asyncio.timeout(CALL_SECONDS):
+            return await answer
+
+    async def open(self, url: str) -> None:
+        """Go there and wait until the document is complete."""
+        await self.call("Page.navigate", url=url)
+        await self.until("document.readyState === 'complete' && location.href !== 'about:blank'")
+
+    async def run(self, script: str) -> Any:
+        """The value of a JavaScript expression; a promise is waited for."""
+        result = await self.call(
+            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True, userGesture=True
+        )
+        if "exceptionDetails" in result:
+            raise RuntimeError(str(result["exceptionDetails"]))
+        return result["result"].get("value")
+
+    async def until(self, condition: str, *, within: float = 10.0) -> None:
+        """Wait for a JavaScript condition. Raises TimeoutError with the text of the page."""
+        deadline = asyncio.get_running_loop().time() + within
+        while not await self.run(f"Boolean({condition})"):
+            if asyncio.get_running_loop().time() > deadline:
+                text = await self.run("document.body.innerText")
+                raise TimeoutError(f"{condition}\n{text}\n{self.console}")
+            await asyncio.sleep(0.05)
+
+    async def size(self, width: int, height: int, *, phone: bool = False) -> None:
+        await self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width, height=height, deviceScaleFactor=2 if phone else 1, mobile=phone,
+        )  # fmt: skip
+
+    async def scheme(self, name: str) -> None:
+        """`light` or `dark`."""
+        features = [{"name": "prefers-color-scheme", "value": name}]
+        await self.call("Emulation.setEmulatedMedia", features=features)
+
+    async def screenshot(self, path: Path) -> None:
+        shot = await self.call("Page.captureScreenshot", format="png")
+        await asyncio.to_thread(path.write_bytes, base64.b64decode(shot["data"]))
+
+    async def close(self) -> None:
+        self._reader.cancel()
+        await asyncio.gather(self._reader, return_exceptions=True)
+        await self._socket.close()
+
+    async def _read(self) -> None:
+        async for message in self._socket:
+            data = json.loads(message.data)
+            if "id" in data:
+                answer = self._answers.pop(data["id"])
+                if answer.done():
+                    continue
+                if "error" in data:
+                    answer.set_exception(RuntimeError(str(data["error"])))
+                else:
+                    answer.set_result(data["result"])
+            else:
+                await self._hear(data["method"], data["params"])
+
+    async def _hear(self, method: str, params: Any) -> None:
+        match method:
+            case "Runtime.exceptionThrown":
+                self.console.append(str(params["exceptionDetails"]))
+            case "Log.entryAdded" if params["entry"]["level"] in ("warning", "error"):
+                self.console.append(params["entry"]["text"])
+            case "Page.javascriptDialogOpening":
+                self.dialogs.append(params["message"])
+                self._number += 1
+                self._answers[self._number] = asyncio.get_running_loop().create_future()
+                await self._socket.send_json(
+                    {"id": self._number, "method": "Page.handleJavaScriptDialog", "params": {"accept": True}}
+                )
+
+
+@asynccontextmanager
+async def chromium() -> AsyncIterator[Tab]:
+    """A headless browser with a profile of its own, and one empty tab."""
+    profile = Path(tempfile.mkdtemp(prefix="dozor-chromium-"))
+    process = await asyncio.create_subprocess_exec(
+        find_chromium(), "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+        "--no-first-run", "--hide-scrollbars", "--remote-debugging-port=0", f"--user-data-dir={profile}",
+        "about:blank", stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        port = await _port(profile / "DevToolsActivePort")
+        async with aiohttp.ClientSession() as http:
+            async with http.get(f"http://127.0.0.1:{port}/json/list") as answer:
+                targets = await answer.json(content_type=None)
+            address = next(target["webSocketDebuggerUrl"] for target in targets if target["type"] == "page")
+            tab = Tab(await http.ws_connect(address, max_msg_size=0))
+            for domain in ("Page", "Runtime", "Log"):
+                await tab.call(f"{domain}.enable")
+            try:
+                yield tab
+            finally:
+                await tab.close()
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+        shutil.rmtree(profile, ignore_errors=True)
+
+
+async def _port(file: Path) -> int:
+    """Chromium writes the port it has chosen."""
+    async with asyncio.timeout(START_SECONDS):
+        while True:
+            text = await asyncio.to_thread(lambda: file.read_text() if file.exists() else "")
+            if "\n" in text:
+                return int(text.split("\n")[0])
+            await asyncio.sleep(0.05)
