@@ -1,0 +1,30 @@
+"""Amounts of memory as people write them: `512MB`, `1.5GB`, `1GiB`, or a number of bytes."""
+
+from __future__ import annotations
+
+import re
+
+_UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+_SIZE = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,6})?)\s*([KMG]i?B|B)?\s*", re.ASCII | re.IGNORECASE)
+HOW_TO = "write 512MB, 1.5GB or a number of bytes"
+
+
+def parse_size(value: object) -> int:
+    """Bytes, at least a megabyte. Raises ValueError with a sentence; `{value}` stands for the value."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError(f"{{value}} is not an amount of memory; {HOW_TO}")
+    match = _SIZE.fullmatch(str(value))
+    if match is None:
+        raise ValueError(f"{{value}} is not an amount of memory; {HOW_TO}")
+    size = int(float(match[1]) * _UNITS[(match[2] or "b").lower()])
+    if size < 10**6:
+        raise ValueError("{value} is too little for a process; write 64MB or more")
+    return size
+
+
+def format_size(size: int) -> str:
+    """`size` in words `parse_size` reads back."""
+    for unit, factor in (("GB", 10**9), ("MB", 10**6)):
+        if size >= factor:
+            return f"{size / factor:.12g}{unit}"
+    return f"{size}B"
