@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from runner.config import fields
 from runner.config.durations import parse_positive
+from runner.config.sizes import parse_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ def _whole(value: object) -> int:
 
 Duration = Annotated[float, BeforeValidator(parse_positive), Kind("duration")]
 Count = Annotated[int, BeforeValidator(_whole), Field(ge=1), Kind("whole number, at least 1")]
+Size = Annotated[int, BeforeValidator(parse_size), Kind("amount of memory, such as `512MB`")]
 Number = Annotated[float, BeforeValidator(fields.parse_number)]
 Timezone = Annotated[ZoneInfo, BeforeValidator(fields.parse_timezone), Kind("name of a timezone")]
 UserId = Annotated[int, BeforeValidator(fields.parse_user_id)]

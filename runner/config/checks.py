@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from runner.config.durations import format_duration
+from runner.config.fields import nearest
 from runner.config.problems import Place, Problem
-from runner.config.tasks import Every, TaskConfig
+from runner.config.tasks import Every, Isolation, TaskConfig
+from runner.config.watching import DATABASE, names_in
 
 
 def check_sections(values: Mapping[str, Any]) -> Iterator[Problem]:
@@ -36,6 +38,24 @@ def check_task(own: Mapping[str, Any], defaults: Mapping[str, Any], place: Place
     inherits_cron = "every" not in own and "cron" not in own and defaults.get("cron") is not None
     if own.get("cron") is None and not inherits_cron:
         yield Problem("means nothing without cron; add cron, or remove timezone", (*place, "timezone"))
+
+
+def check_requirements(written: object, dependencies: object, place: Place) -> Iterator[Problem]:
+    """`written`: a task's `requires`; `dependencies`: the section."""
+    known = [DATABASE, *dependencies] if isinstance(dependencies, dict) else [DATABASE]
+    for number, name in enumerate(names_in(written)):
+        if name not in known:
+            hint = nearest(name, known) or f"; known here: {', '.join(known)}; others go under dependencies:"
+            yield Problem(f"{name!r} is not known here{hint}", (*place, "requires", number))
+
+
+def check_process(task: TaskConfig, place: Place) -> Iterator[Problem]:
+    """Keys that mean something in a process of its own only."""
+    if task.isolation is Isolation.PROCESS:
+        return
+    for key, value in (("max_memory", task.max_memory), ("max_runs", task.max_runs)):
+        if value is not None:
+            yield Problem("means nothing without isolation: process; add it, or remove this", (*place, key))
 
 
 def check_timing(task: TaskConfig, place: Place, inherited: frozenset[str]) -> Iterator[Problem]:

@@ -12,12 +12,20 @@ from zoneinfo import ZoneInfo
 from pydantic import ValidationError
 
 from runner.config.base import Section
-from runner.config.checks import check_defaults, check_sections, check_task, check_timing
+from runner.config.checks import (
+    check_defaults,
+    check_process,
+    check_requirements,
+    check_sections,
+    check_task,
+    check_timing,
+)
 from runner.config.document import Document, read_document
 from runner.config.fields import parse_timezone
 from runner.config.models import Config
 from runner.config.problems import Place, Problem, as_error
 from runner.config.tasks import TaskConfig
+from runner.config.watching import DATABASE
 from runner.config.wording import kind_of, translate, unknown_key
 from runner.errors import ConfigError
 
@@ -93,6 +101,13 @@ class _Loading:
         config = self._build(Config, {**given, "path": self.path}, ())
         timezone = self._timezone(values)
         self._check_defaults(defaults, timezone)
+        dependencies = values.get("dependencies")
+        self._note(*check_requirements(defaults.get("requires"), dependencies, ("defaults",)))
+        for name, raw in raw_tasks.items():
+            own = raw.get("requires") if isinstance(raw, dict) else None
+            self._note(*check_requirements(own, dependencies, ("tasks", name)))
+        if isinstance(dependencies, dict) and DATABASE in dependencies:
+            self._note(Problem("is always known; choose another name", ("dependencies", DATABASE)))
         tasks = [
             self._task(name, self._mapping(raw, ("tasks", name)), defaults, timezone)
             for name, raw in raw_tasks.items()
@@ -148,6 +163,8 @@ class _Loading:
         if task is not None:
             inherited = frozenset(key for key in defaults if key not in own)
             self._note(*check_timing(task, place, inherited))
+            if not inherited & {"max_memory", "max_runs"}:
+                self._note(*check_process(task, place))
         return task
 
     def _build(

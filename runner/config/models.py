@@ -135,7 +135,7 @@ class WebConfig(Section):
         BeforeValidator(_listen),
         Kind('`host:port`, `"[::1]:port"`, `:port` for every interface, or null'),
     ] = ListenAddress("127.0.0.1", 9464)
-    """Where to listen; null or empty switches the web server off. Reading needs no password: keep it private."""
+    """Where to listen; null or empty: no web server. Reading needs no password: keep it private."""
 
     token: Annotated[SecretStr | None, _secret(addresses.parse_web_token), Kind("text of 16 or more")] = None
     """With it the status page also acts on tasks, for whoever enters it. Empty: the page only shows."""

@@ -18,7 +18,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from runner.config import models, tasks
+from runner.config import models, tasks, watching
 from runner.config.base import Kind, Section
 from runner.config.durations import format_duration
 
@@ -49,6 +49,8 @@ _SECTIONS: tuple[tuple[str, type[Section]], ...] = (
     ("telegram", models.TelegramConfig),
     ("alerts", models.AlertsConfig),
     ("web", models.WebConfig),
+    ("supervision", watching.SupervisionConfig),
+    ("limits", watching.LimitsConfig),
 )
 
 _DEFAULTS = """## defaults
@@ -63,10 +65,16 @@ def reference() -> str:
     parts = [_HEAD, "## Top level\n", _table(models.Config, links=[name for name, _ in _SECTIONS])]
     for name, model in _SECTIONS:
         parts += [f"## {name}\n", _intro(model), _table(model)]
+    parts += [
+        "## dependencies\n",
+        "A mapping of names to what is asked. " + _intro(watching.DependencyConfig),
+    ]
+    parts.append(_table(watching.DependencyConfig))
     parts += [_DEFAULTS, "## tasks\n", "A mapping of names to tasks. " + _intro(tasks.TaskConfig)]
     parts.append("A name is " + _docstrings(tasks.TaskConfig)["name"] + "\n")
     parts.append(_table(tasks.TaskConfig))
     parts += ["### restart_delay as a mapping\n", _intro(tasks.RestartDelay), _table(tasks.RestartDelay)]
+    parts += ["### max_failures\n", _intro(tasks.FailureWindow), _table(tasks.FailureWindow)]
     parts += ["### alerts of a task\n", _intro(tasks.TaskAlerts), _table(tasks.TaskAlerts)]
     return "\n".join(parts)
 
@@ -85,6 +93,8 @@ def _table(model: type[Section], links: typing.Sequence[str] = ()) -> str:
         info = model.model_fields[name]
         if model is models.Config and name == "tasks":
             value, default = "[mapping](#tasks)", "required"
+        elif model is models.Config and name == "dependencies":
+            value, default = "[mapping](#dependencies)", ""
         elif name in links:
             value, default = f"[mapping](#{name})", ""
         else:

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BeforeValidator, Field, model_validator
 
 from runner.config import fields
-from runner.config.base import Count, Duration, Kind, Number, Section, Text, Timezone
+from runner.config.base import Count, Duration, Kind, Number, Section, Size, Text, Timezone
 from runner.config.durations import format_duration, parse_positive
 
 
@@ -27,6 +27,13 @@ class Misfire(StrEnum):
 
     RUN_ONCE = "run_once"
     SKIP = "skip"
+
+
+class OnHang(StrEnum):
+    """What becomes of a run that ignores its cancellation."""
+
+    ABANDON = "abandon"
+    EXIT = "exit"
 
 
 class Requirement(StrEnum):
@@ -77,6 +84,13 @@ class TaskAlerts(Section):
     """Time between reminders of an open incident."""
 
 
+def _whole_count(value: object) -> int:
+    count = fields.parse_whole(value, "a whole number; write one such as 10")
+    if not 2 <= count <= 1000:
+        raise ValueError("{value} is not between 2 and 1000; write one such as 10")
+    return count
+
+
 def _longest_wait(values: dict[str, Any]) -> float:
     initial: float = values.get("initial", 0.0)
     return initial if values.get("factor", 1.0) == 1.0 else max(initial, 3600.0)
@@ -111,6 +125,16 @@ class RestartDelay(Section):
             longest, first = format_duration(self.max), format_duration(self.initial)
             raise ValueError(f"max ({longest}) is below initial ({first}); make it at least {first}")
         return self
+
+
+class FailureWindow(Section):
+    """A limit beside the consecutive one: failing every other time never makes five in a row."""
+
+    count: Annotated[int, BeforeValidator(_whole_count), Kind("whole number, 2 to 1000")]
+    """Failures."""
+
+    within: Duration
+    """The time within which they are too many."""
 
 
 class Stop(Section):
@@ -186,11 +210,22 @@ class TaskConfig(Section):
     max_consecutive_failures: Count | None = 5
     """Failures in a row after which the task is stopped and an alert is critical. null: never."""
 
+    max_failures: FailureWindow | None = None
+    """Failures within a time after which the task is stopped, in a row or not. null: no such limit."""
+
     stable_after: Duration = 300.0
     """Healthy running time after which the failure streak of a continuous checker is forgotten."""
 
     timeout: Duration | None = None
     """The longest a run may take; beyond it, it is cancelled and has failed. null: no limit."""
+
+    heartbeat_timeout: Duration | None = None
+    """The longest a run may go without `ctx.heartbeat()`; beyond it, it is cancelled and has failed."""
+
+    on_hang: OnHang = OnHang.ABANDON
+    """A run that ignores its cancellation: `abandon` tells people and never starts another one beside it,
+    `exit` also ends the runner, for the service manager to restart.
+    """
 
     overdue_after: Duration | None = None
     """Time without a success after which the task is overdue: an alert, and `/health/tasks` says 503."""
@@ -198,13 +233,28 @@ class TaskConfig(Section):
     misfire: Misfire = Misfire.RUN_ONCE
     """After an outage: `run_once` makes up for all missed ticks with one run, `skip` waits for the next."""
 
+    run_at_start: bool = False
+    """Run once when the runner starts, whatever the schedule says."""
+
+    start_jitter: Annotated[Duration | None, Kind("duration")] = None
+    """Put each scheduled start off by a time of the task's own, from nothing to this; always the same."""
+
     isolation: Isolation | None = None
-    """Where runs happen. Not given: `inline` (on the loop) for `async def`, `thread` for a plain `def`."""
+    """Where runs happen. Not given: `inline` (on the loop) for `async def`, `thread` for a plain `def`.
+
+    `process`: in a process of its own, see docs/isolation.md.
+    """
+
+    max_memory: Size | None = None
+    """With `isolation: process`: a process with more is replaced, a run that takes it there is ended."""
+
+    max_runs: Count | None = None
+    """With `isolation: process`: replace the process after so many runs."""
 
     requires: Annotated[
-        tuple[Requirement, ...],
+        tuple[str, ...],
         BeforeValidator(lambda value: () if value is None else value),
-        Kind("list; `[database]`"),
+        Kind("list of `database` and names of `dependencies`"),
     ] = ()
     """What must be up for the task to run. While it is down the task is held, and nothing has failed."""
 
