@@ -29,22 +29,34 @@ from runner.cli.options import EXIT_FAILED, config_option
     default="INFO",
     show_default=True,
 )
-def run(config_path: Path, *, wait: bool, grace: float, log_level: str) -> None:
+@click.option(
+    "--log-format",
+    type=click.Choice(["auto", "human", "json"]),
+    default="auto",
+    show_default=True,
+    envvar="DOZOR_LOG_FORMAT",
+    help="auto: for people on a terminal, JSON lines elsewhere.",
+)
+def run(config_path: Path, *, wait: bool, grace: float, log_level: str, log_format: str) -> None:
     """Supervise the checkers of the configuration until SIGTERM or SIGINT."""
     with asyncio.Runner() as loop:
-        code = loop.run(_run(config_path, wait=wait, grace=grace, log_level=log_level.upper()))
+        code = loop.run(
+            _run(config_path, wait=wait, grace=grace, log_level=log_level.upper(), log_format=log_format)
+        )
     sys.exit(code)
 
 
-async def _run(config_path: Path, *, wait: bool, grace: float, log_level: str) -> int:
+async def _run(config_path: Path, *, wait: bool, grace: float, log_level: str, log_format: str) -> int:
     from runner.app import Runner
     from runner.lifecycle import on_signals
-    from runner.logs import configure
+    from runner.logs import LogFormat, configure
 
     stop = asyncio.Event()
     on_signals(stop)
     runner = Runner.from_config(config_path, wait=wait, grace=grace)
-    configure(runner.redactor, level=log_level)
+    configure(
+        runner.redactor, level=log_level, form=LogFormat(log_format), details=runner.details_for_the_log
+    )
     starting = asyncio.create_task(runner.__aenter__())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
