@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ton_core import Cell
-
 from runner.checkers.ton.history import check_head, check_page, cut
-from runner.checkers.ton.providers import Providers
+from runner.checkers.ton.providers import Providers, Raw, to_cell
 from runner.checkers.ton.transactions import Position, Receipt, read_transaction
 
 KEPT_PAGES: Final = 1000
@@ -94,11 +92,13 @@ class News:
     async def _page(self, start: Position | None, cursor: Position) -> tuple[list[Receipt], Position | None]:
         result: tuple[list[Receipt], Position | None] = ([], None)
 
-        def read(cells: list[Cell]) -> list[Receipt]:
+        def read(raw: Sequence[Raw]) -> list[Receipt]:
             nonlocal result
-            page = [
-                read_transaction(cell, self._wallet.address, self._wallet.jetton_wallets) for cell in cells
-            ]
+            page: list[Receipt] = []
+            for one in raw:
+                page.append(read_transaction(to_cell(one), self._wallet.address, self._wallet.jetton_wallets))
+                if page[-1].at.lt <= max(cursor.lt, self._wallet.after_lt):
+                    break  # what was read before is not read again
             check_page(page, start)
             if start is None:
                 check_head(page, cursor)
