@@ -49,6 +49,7 @@ from runner.supervision.measures import Measures
 from runner.supervision.spec import TaskSpec, from_config
 from runner.supervision.state import State
 from runner.supervision.stored import from_row, lost_run
+from runner.supervision.supervised import run_id
 from runner.supervision.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class Runner:
         """Tasks whose run would not end when the runner did: what they hold is not let go."""
         self.failed: asyncio.Future[DozorError] = asyncio.Future()
         """Set when the runner cannot go on: another one has taken over."""
+        self._watching: tuple[Supervisor, Watch] | None = None
         self.web_port: int | None = None
         """Where the web server listens, once it does."""
         self.supervisor: Supervisor
@@ -177,6 +179,7 @@ class Runner:
         journal.health.changed = lambda up: self._database_changed(database, up=up)
         self._say_what_is_stopped()
 
+        self._watching = (supervisor, self.watch)
         supervisor.start()
         self.watch.started(supervisor, unclean_before=journal.registration.unclean_before)
         listener = Listener(database.dsn, {COMMANDS_CHANNEL: self.executor.wake}, clock)
@@ -306,6 +309,20 @@ class Runner:
             chat_refuses=self.dispatcher.refused,
             failing_parts=dict(self.services.failing),
         )
+
+    def details_for_the_log(self, task: str) -> dict[str, object]:
+        """The present run and the open incident of `task`, as far as there are any."""
+        if self._watching is None:
+            return {}
+        supervisor, watch = self._watching
+        known: dict[str, object] = {"incident": watch.incident_id(task)}
+        supervised = supervisor.find(task)
+        if supervised is not None and (run := supervised.run) is not None:
+            known |= {
+                "run_id": run_id(self.journal.registration.runner_id, run.number),
+                "attempt": run.attempt,
+            }
+        return known
 
     def readiness(self) -> Readiness:
         return judge(self.vitals())

@@ -54,7 +54,7 @@ class Histogram:
 
 
 class Measures:
-    """Of the runs since the process began; `tasks` is how many tasks there are. By `Supervised.index`."""
+    """Of the runs since the process began; by `Supervised.index`. `tasks`: how many there are at first."""
 
     def __init__(self, tasks: int) -> None:
         self._buckets = array("Q", bytes(8 * tasks * _WIDTH))
@@ -71,7 +71,11 @@ class Measures:
     def succeeded(self, task: Supervised, seconds: float, lateness: float) -> None:
         """A healthy run has ended."""
         index = task.index
-        self._buckets[index * _WIDTH + bisect_left(RUN_BOUNDS, seconds)] += 1
+        try:
+            self._buckets[index * _WIDTH + bisect_left(RUN_BOUNDS, seconds)] += 1
+        except IndexError:
+            self._grow(index + 1)
+            self._buckets[index * _WIDTH + bisect_left(RUN_BOUNDS, seconds)] += 1
         self._seconds[index] += seconds
         late = self.lateness
         late.counts[bisect_left(LATENESS_BOUNDS, lateness)] += 1
@@ -80,6 +84,7 @@ class Measures:
     def transition(self, transition: Transition) -> None:
         """Whatever else has happened."""
         before, after, index = transition.before, transition.after, transition.task.index
+        self._grow(index + 1)
         match transition.event:
             case Failed(failure):
                 self._ended(transition, self._timed_out if failure.timed_out else self._failed)
@@ -105,8 +110,19 @@ class Measures:
             recovery = self.recoveries.setdefault(index, Histogram(RECOVERY_BOUNDS))
             recovery.observe(max(0.0, transition.now - before.past.failing_since))
 
+    def _grow(self, tasks: int) -> None:
+        """Room for tasks that came after the beginning."""
+        more = tasks - len(self._seconds)
+        if more <= 0:
+            return
+        self._buckets.extend([0] * (more * _WIDTH))
+        self._seconds.extend([0.0] * more)
+        for counts in (self._failed, self._timed_out, self._cancelled, self._stops):
+            counts.extend([0] * more)
+
     def runs(self, index: int) -> dict[RunOutcome, int]:
         """How many runs of a task ended in which way."""
+        self._grow(index + 1)
         failed, timed_out, cancelled = self._failed[index], self._timed_out[index], self._cancelled[index]
         return {
             RunOutcome.SUCCEEDED: sum(self._of(index)) - failed - timed_out - cancelled,
@@ -117,10 +133,12 @@ class Measures:
 
     def run_seconds(self, index: int) -> tuple[list[int], float]:
         """How many runs of a task took at most each of RUN_BOUNDS, the last one all; the sum of seconds."""
+        self._grow(index + 1)
         return list(accumulate(self._of(index))), self._seconds[index]
 
     def stops(self, index: int) -> int:
         """Critical stops of a task."""
+        self._grow(index + 1)
         return self._stops[index]
 
     def _of(self, index: int) -> array[int]:

@@ -32,8 +32,6 @@ class TaskMetrics:
 
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
-        self._tasks = sources.supervisor.tasks
-        self._labels = [f'task="{escape(task.spec.name)}"' for task in self._tasks]
         self._families: tuple[tuple[str, str, str, Callable[[Supervised, str, float], str]], ...] = (
             ("dozor_task_runs_total", "counter", "Runs by outcome since the runner began.", self._runs),
             ("dozor_task_run_seconds", "histogram", "How long runs took.", self._run_seconds),
@@ -75,7 +73,8 @@ class TaskMetrics:
     def pieces(self) -> Iterator[str]:
         """The whole text, in pieces."""
         now = self._sources.clock.now()
-        tasks, labels = self._tasks, self._labels
+        tasks = self._sources.supervisor.tasks
+        labels = [f'task="{escape(task.spec.name)}"' for task in tasks]
         for name, kind, about, lines in self._families:
             yield f"# HELP {name} {about}\n# TYPE {name} {kind}\n"
             for start in range(0, len(tasks), PIECE):
