@@ -44,7 +44,7 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class DependencyDown:
-    pass
+    """Something the task requires has gone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from typing import Protocol, assert_never
 from loguru import logger
 
 from runner.config.tasks import Isolation
-from runner.errors import Fatal
 from runner.supervision.context import Context
 from runner.supervision.run import Run, StopReason, call_in_thread
 from runner.supervision.supervised import Supervised
@@ -21,9 +20,11 @@ IsOutage = Callable[[BaseException, float, bool], Awaitable[bool]]
 class Host(Protocol):
     """Whose run it is."""
 
-    is_outage: IsOutage
-
     def context(self, task: Supervised, run: Run) -> Context: ...
+    async def explained(self, task: Supervised, run: Run, error: BaseException) -> bool:
+        """Whether an outage of something the task stands on explains its failure."""
+        ...
+
     def run_ended(
         self, task: Supervised, run: Run, error: BaseException | None, *, outage: bool = False
     ) -> None: ...
@@ -50,9 +51,11 @@ async def carry_out(host: Host, task: Supervised, run: Run) -> None:
                     await spec.function()
             case Isolation.THREAD:
                 given = {"ctx": host.context(task, run)} if spec.takes_context else {}
-                await call_in_thread(spec.function, {**spec.args, **given})
+                await call_in_thread(spec.function, {**spec.args, **given}, run)
             case Isolation.PROCESS:
-                raise Fatal("isolation: process is not in this version; use inline or thread")
+                assert task.child is not None
+                run.in_process = True
+                await task.child.perform(run, host.context(task, run).run_id)
             case _:
                 assert_never(spec.isolation)
     except GeneratorExit:
@@ -60,15 +63,15 @@ async def carry_out(host: Host, task: Supervised, run: Run) -> None:
     except BaseException as caught:  # noqa: BLE001 -- the supervision border: recorded by `run_ended`
         error = caught
         if not (isinstance(caught, asyncio.CancelledError) and run.reason is StopReason.ASKED):
-            outage = await _explained(caught, run, host.is_outage)
+            outage = await _explained(host, task, run, caught)
     host.run_ended(task, run, error, outage=outage)
 
 
-async def _explained(error: BaseException, run: Run, is_outage: IsOutage) -> bool:
+async def _explained(host: Host, task: Supervised, run: Run, error: BaseException) -> bool:
     try:
-        return await is_outage(error, run.started_at, run.used_database)
+        return await host.explained(task, run, error)
     except asyncio.CancelledError:
         return False  # asked to stop while we wondered: the error counts
     except Exception as nested:  # noqa: BLE001 -- not knowing must not keep a run from ending
-        logger.opt(exception=nested).error("Supervisor: could not tell whether the database was away")
+        logger.opt(exception=nested).error("Supervisor: could not tell whether an outage explains this")
         return False

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from loguru import logger
 
+from runner.config.durations import format_duration
 from runner.language.names import Language
+from runner.supervision.policy import Intensity
+from runner.supervision.state import StopCause, TaskState
 
 if TYPE_CHECKING:
     from loguru import Logger
@@ -22,6 +25,7 @@ class _Lines:
     restarting: str
     stopped: str
     stopped_at_once: str
+    stopped_by_window: str
     cancelled: str
 
 
@@ -32,6 +36,7 @@ _RU = _Lines(
     restarting="Перезапуск задачи {name} через {delay} секунд...",
     stopped="Фоновая задача {name} остановлена после {failures} последовательных ошибок",
     stopped_at_once="Фоновая задача {name} остановлена: повтор не поможет ({text})",
+    stopped_by_window="Фоновая задача {name} остановлена: ошибок за {within}: {count}",
     cancelled="Фоновая задача {name} отменена",
 )
 _EN = _Lines(
@@ -41,6 +46,7 @@ _EN = _Lines(
     restarting="Restarting task {name} in {delay} seconds...",
     stopped="Background task {name} stopped after {failures} consecutive errors",
     stopped_at_once="Background task {name} stopped: trying again cannot help ({text})",
+    stopped_by_window="Background task {name} stopped: {count} errors within {within}",
     cancelled="Background task {name} cancelled",
 )
 
@@ -72,6 +78,23 @@ class SupervisionLog:
 
     def stopped_at_once(self, name: str, text: str) -> None:
         _for(name).critical(self._lines.stopped_at_once, name=name, text=text)
+
+    def stopped_by_window(self, name: str, count: int, within: float) -> None:
+        """`within` in seconds."""
+        within_words = format_duration(within)
+        _for(name).critical(self._lines.stopped_by_window, name=name, count=count, within=within_words)
+
+    def critical_stop(self, name: str, task: TaskState, window: Intensity | None) -> None:
+        """The line that says why."""
+        match task.past.stopped_by:
+            case StopCause.FATAL:
+                self.stopped_at_once(name, "" if task.past.failure is None else task.past.failure.error_text)
+            case StopCause.INTENSITY if window is not None:
+                self.stopped_by_window(name, window.count, window.within)
+            case StopCause.INTENSITY | StopCause.CONSECUTIVE | None:
+                self.stopped(name, task.failures)
+            case _:
+                assert_never(task.past.stopped_by)
 
     def cancelled(self, name: str) -> None:
         _for(name).info(self._lines.cancelled, name=name)

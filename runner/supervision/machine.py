@@ -41,7 +41,7 @@ from runner.supervision.events import (
 )
 from runner.supervision.policy import Policy
 from runner.supervision.schedule import first_due, next_due
-from runner.supervision.state import State, TaskState
+from runner.supervision.state import State, StopCause, TaskState
 
 Step = tuple[TaskState, tuple[Effect, ...]]
 
@@ -86,14 +86,14 @@ def restore(policy: Policy, stored: TaskState | None, now: float, *, spread: flo
     The streak, a critical stop and a pause survive. `spread` (seconds) keeps first runs apart.
     """
     if stored is None:
-        at = first_due(policy.schedule, now, spread=spread)
+        at = now + spread if policy.run_at_start else _first_due(policy, now, spread)
         return TaskState(State.WAITING, at, at)
     task = stored._replace(running_since=None, again=False)
     match stored.state:
         case State.PAUSED:
             return task._replace(next_at=None)
         case State.STOPPED:
-            return task._replace(next_at=_retry_at(policy, now))
+            return _to_retry(policy, task, now)
         case State.BACKOFF:
             longest = now + policy.restart_delay.max
             at = now if task.next_at is None else min(max(task.next_at, now), longest)
@@ -101,22 +101,24 @@ def restore(policy: Policy, stored: TaskState | None, now: float, *, spread: flo
         case State.RUNNING | State.HELD:
             at = now + spread
             return task._replace(state=State.WAITING, next_at=at, due_at=at)
+        case State.WAITING if policy.run_at_start:
+            return task._replace(next_at=now + spread, due_at=now + spread)
         case State.WAITING:
             due = task.due_at if task.due_at is not None else task.next_at
-            latest = first_due(policy.schedule, now, spread=spread)
+            latest = _first_due(policy, now, spread)
             if not policy.continuous:
                 # A changed, shorter interval takes effect now, not after the old one has passed.
-                from_now = next_due(policy.schedule, now, now, rest=0.0)
+                from_now = next_due(policy.schedule, now, now, rest=0.0, offset=policy.offset)
                 latest = max(latest, from_now)
             if due is None or due <= now or due > latest:
-                due = (
-                    now + spread
-                    if due is not None and due <= now
-                    else first_due(policy.schedule, now, spread=spread)
-                )
+                due = now + spread if due is not None and due <= now else _first_due(policy, now, spread)
             return task._replace(next_at=due, due_at=due)
         case _:
             assert_never(stored.state)
+
+
+def _first_due(policy: Policy, now: float, spread: float) -> float:
+    return first_due(policy.schedule, now, spread=spread, offset=policy.offset)
 
 
 def _due(policy: Policy, task: TaskState, now: float) -> Step:
@@ -204,6 +206,7 @@ def _succeeded(policy: Policy, task: TaskState, now: float) -> Step:
         now,
         rest=policy.restart_delay.initial,
         skip_missed=policy.skip_missed,
+        offset=policy.offset,
     )
     started_at = task.running_since
     waiting = TaskState(
@@ -229,22 +232,28 @@ def _failed(policy: Policy, task: TaskState, event: Failed, now: float) -> Step:
         past = replace(task.past, failures_total=task.past.failures_total + 1, failed_at=now, failure=failure)
         return _started(policy, _ended(task, now)._replace(past=past), State.RUNNING, now)
     failures = task.failures + 1
+    limit, window = policy.max_consecutive_failures, policy.max_failures
+    recent = task.past.recent if window is None else window.recent(task.past.recent, now)
     past = replace(
         task.past,
         failures_total=task.past.failures_total + 1,
         failing_since=now if task.past.failing_since is None else task.past.failing_since,
         failed_at=now,
         failure=failure,
+        recent=recent,
     )
     ended = _ended(task, now)._replace(failures=failures, past=past)
-    limit = policy.max_consecutive_failures
     match task.state:
         case State.PAUSED:
             return ended, NOTHING
         case State.STOPPED:
-            return ended._replace(next_at=_retry_at(policy, now)), NOTHING
-        case _ if failure.fatal or (limit is not None and failures >= limit):
-            return ended._replace(state=State.STOPPED, next_at=_retry_at(policy, now)), NOTHING
+            return _to_retry(policy, ended, now), NOTHING
+        case _ if failure.fatal:
+            return _stopped(policy, ended, StopCause.FATAL, now), NOTHING
+        case _ if limit is not None and failures >= limit:
+            return _stopped(policy, ended, StopCause.CONSECUTIVE, now), NOTHING
+        case _ if window is not None and window.exceeded(recent):
+            return _stopped(policy, ended, StopCause.INTENSITY, now), NOTHING
         case _:
             at = now + policy.restart_delay.after(failures, event.luck)
             return ended._replace(state=State.BACKOFF, next_at=at, due_at=at), NOTHING
@@ -265,8 +274,15 @@ def _ended(
     )
 
 
-def _retry_at(policy: Policy, now: float) -> float | None:
-    return None if policy.stop_retry_every is None else now + policy.stop_retry_every
+def _stopped(policy: Policy, task: TaskState, cause: StopCause, now: float) -> TaskState:
+    past = replace(task.past, stopped_by=cause)
+    return _to_retry(policy, task._replace(state=State.STOPPED, past=past), now)
+
+
+def _to_retry(policy: Policy, task: TaskState, now: float) -> TaskState:
+    """A stopped task waits for a person, or is on probation: tried again from time to time."""
+    at = None if policy.stop_retry_every is None else now + policy.stop_retry_every
+    return task._replace(next_at=at, due_at=task.due_at if at is None else at)
 
 
 def _cancelled(policy: Policy, task: TaskState, now: float) -> Step:
@@ -284,7 +300,7 @@ def _interrupted(policy: Policy, task: TaskState, event: Interrupted, now: float
         case State.PAUSED:
             return ended, NOTHING
         case State.STOPPED:
-            return ended._replace(next_at=_retry_at(policy, now)), NOTHING
+            return _to_retry(policy, ended, now), NOTHING
         case _:
             # Released when the dependency is back; the time is for an outage that is over by now.
             at = now + policy.restart_delay.initial
@@ -292,13 +308,15 @@ def _interrupted(policy: Policy, task: TaskState, event: Interrupted, now: float
 
 
 def _dependency_down(policy: Policy, task: TaskState) -> Step:
-    if policy.requires_database and task.state in (State.WAITING, State.BACKOFF):
+    if task.state is State.HELD:
+        return (task if task.next_at is None else task._replace(next_at=None)), NOTHING
+    if policy.needs and task.state in (State.WAITING, State.BACKOFF):
         return task._replace(state=State.HELD, next_at=None), NOTHING
     return task, NOTHING
 
 
 def _restart(policy: Policy, task: TaskState, by: str, now: float) -> Step:
-    fresh = task._replace(state=State.RUNNING, failures=0, past=replace(task.past, by=by))
+    fresh = task._replace(state=State.RUNNING, failures=0, past=replace(task.past, by=by, recent=()))
     if task.running_since is not None:
         return fresh._replace(again=True, next_at=None), STOP_RUN
     return _started(policy, fresh._replace(next_at=now), State.RUNNING, now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from runner.config.tasks import Continuous, Schedule
+from runner.config.watching import DATABASE
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,21 @@ class RestartDelay:
 
 
 @dataclass(frozen=True, slots=True)
+class Intensity:
+    """At most `count` failures within `within` seconds."""
+
+    count: int
+    within: float
+
+    def recent(self, earlier: tuple[float, ...], now: float) -> tuple[float, ...]:
+        """The failures that still count, the one of `now` included; never more than `count`."""
+        return (*(at for at in earlier if now - self.within < at <= now), now)[-self.count :]
+
+    def exceeded(self, recent: tuple[float, ...]) -> bool:
+        return len(recent) >= self.count
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """`max_consecutive_failures` None: never stopped. `stop_retry_every` None: a stop waits for a person."""
 
@@ -47,6 +63,21 @@ class Policy:
     stop_retry_every: float | None = None
     """Seconds between tries of a stopped task."""
     requires_database: bool = False
+    requires: frozenset[str] = frozenset()
+    """Names of dependencies beside the database."""
+    max_failures: Intensity | None = None
+    heartbeat_timeout: float | None = None
+    """Seconds a run may go without a heartbeat."""
+    overdue_after: float | None = None
+    """Seconds without a success after which the task is overdue."""
+    offset: float = 0.0
+    """Seconds by which scheduled starts of this task are put off, so that many don't start at once."""
+    run_at_start: bool = False
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Everything that must be up, by name."""
+        return self.requires | {DATABASE} if self.requires_database else self.requires
 
     @property
     def continuous(self) -> bool:

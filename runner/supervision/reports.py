@@ -53,8 +53,7 @@ class RunReports:
         self._on_loop(note)
 
     def alert(self, text: str, severity: str) -> None:
-        if severity not in SEVERITIES:
-            raise ValueError(f"alert(): severity must be one of {', '.join(SEVERITIES)}, not {severity!r}")
+        checked_severity(severity)
         self._on_loop(lambda: self._supervisor.checker_alert(self._task, str(text), severity))
 
     def _on_loop(self, act: Callable[[], None]) -> None:
@@ -62,3 +61,10 @@ class RunReports:
             act()
         else:
             self._loop.call_soon_threadsafe(act)
+
+
+def checked_severity(severity: str) -> str:
+    """`severity`, if it is one. Raises ValueError otherwise."""
+    if severity not in SEVERITIES:
+        raise ValueError(f"alert(): severity must be one of {', '.join(SEVERITIES)}, not {severity!r}")
+    return severity

@@ -15,6 +15,8 @@ class StopReason(StrEnum):
     ASKED = "asked"
     """Shutdown, pause, restart."""
     TIMED_OUT = "timed_out"
+    SILENT = "silent"
+    """No heartbeat for longer than its limit."""
 
 
 class Stopping:
@@ -66,14 +68,20 @@ class Run:
 
     __slots__ = (
         "_stopping",
+        "abandoned",
         "attempt",
         "cancelling",
         "due_at",
         "ended",
+        "escalation",
+        "heartbeat_at",
+        "hung_at",
+        "in_process",
         "number",
         "reason",
         "started_at",
         "task",
+        "thread",
         "used_database",
     )
 
@@ -85,6 +93,16 @@ class Run:
         self.task: asyncio.Task[None] | None = None
         self.reason: StopReason | None = None
         self.cancelling: asyncio.TimerHandle | None = None
+        self.escalation: asyncio.TimerHandle | None = None
+        """What follows if a cancellation is ignored."""
+        self.heartbeat_at = started_at
+        self.thread: int | None = None
+        """The thread it runs in, where it has one of its own."""
+        self.hung_at: tuple[str, ...] = ()
+        """Where it was when it took too long: see `runner.supervision.hang`."""
+        self.in_process = False
+        self.abandoned = False
+        """It ignored its cancellation, people were told."""
         self.ended = False
         self.used_database = False
         self._stopping: Stopping | None = None
@@ -111,8 +129,8 @@ class Run:
             self.task.cancel()
 
 
-async def call_in_thread(function: Callable[..., Any], arguments: dict[str, Any]) -> None:
-    """Call `function` in a daemon thread of its own and wait for it.
+async def call_in_thread(function: Callable[..., Any], arguments: dict[str, Any], run: Run) -> None:
+    """Call `function` in a daemon thread of its own and wait for it; `run` remembers which.
 
     A thread cannot be cancelled: a cancellation is remembered, and raised when the thread has ended, so that
     a task never runs twice at once.
@@ -130,6 +148,7 @@ async def call_in_thread(function: Callable[..., Any], arguments: dict[str, Any]
 
     def body() -> None:
         error: BaseException | None = None
+        run.thread = threading.get_ident()
         try:
             function(**arguments)
         except BaseException as caught:  # noqa: BLE001 -- handed to the loop, which records it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -9,8 +10,8 @@ from typing import Any
 
 from runner.config.imports import isolation_of
 from runner.config.signatures import takes_context
-from runner.config.tasks import Isolation, Misfire, Requirement, RetryEvery, TaskConfig
-from runner.supervision.policy import Policy, RestartDelay
+from runner.config.tasks import Isolation, Misfire, OnHang, Requirement, RetryEvery, TaskConfig
+from runner.supervision.policy import Intensity, Policy, RestartDelay
 
 Checker = Callable[..., Any]
 """`async def f()`, `async def f(ctx)`, or a plain function of either form."""
@@ -30,11 +31,18 @@ class TaskSpec:
     takes_context: bool = False
     args: Mapping[str, Any] = field(default_factory=lambda: NO_ARGS)
     description: str = ""
+    reference: str = ""
+    """ "module:function", by which another process finds it."""
+    max_memory: int | None = None
+    """Bytes its own process may hold."""
+    max_runs: int | None = None
+    """Runs after which its own process is replaced."""
+    on_hang: OnHang = OnHang.ABANDON
 
 
 def from_config(task: TaskConfig, function: Checker) -> TaskSpec:
     """The specification of a configured task."""
-    delay = task.restart_delay
+    delay, window = task.restart_delay, task.max_failures
     return TaskSpec(
         name=task.name,
         function=function,
@@ -42,6 +50,10 @@ def from_config(task: TaskConfig, function: Checker) -> TaskSpec:
         takes_context=takes_context(function),
         args=task.args or NO_ARGS,
         description=task.description,
+        reference=task.run,
+        max_memory=task.max_memory,
+        max_runs=task.max_runs,
+        on_hang=task.on_hang,
         policy=Policy(
             schedule=task.schedule,
             restart_delay=RestartDelay(delay.initial, delay.factor, delay.max, delay.jitter),
@@ -51,5 +63,16 @@ def from_config(task: TaskConfig, function: Checker) -> TaskSpec:
             skip_missed=task.misfire is Misfire.SKIP,
             stop_retry_every=task.on_critical.seconds if isinstance(task.on_critical, RetryEvery) else None,
             requires_database=Requirement.DATABASE in task.requires,
+            requires=frozenset(task.requires) - {Requirement.DATABASE.value},
+            max_failures=None if window is None else Intensity(window.count, window.within),
+            heartbeat_timeout=task.heartbeat_timeout,
+            overdue_after=task.overdue_after,
+            offset=offset(task.name, task.start_jitter),
+            run_at_start=task.run_at_start,
         ),
     )
+
+
+def offset(name: str, jitter: float | None) -> float:
+    """A task's own place between 0 and `jitter` (seconds): the same in every process, so no tick moves."""
+    return 0.0 if jitter is None else jitter * zlib.crc32(name.encode()) / 2**32

@@ -35,6 +35,17 @@ class RunOutcome(StrEnum):
     """The runner's process ended under it."""
 
 
+class StopCause(StrEnum):
+    """Why a task was stopped."""
+
+    CONSECUTIVE = "consecutive"
+    """So many failures in a row."""
+    INTENSITY = "intensity"
+    """So many failures within a time, in a row or not."""
+    FATAL = "fatal"
+    """An error that trying again cannot mend."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """One failure, as text: no exception object outlives its run.
@@ -63,6 +74,10 @@ class Past:
     """The last one, kept after recovery for people to read."""
     by: str | None = None
     """Who acted on the task last."""
+    recent: tuple[float, ...] = ()
+    """When it failed lately; kept only where a policy limits failures within a time."""
+    stopped_by: StopCause | None = None
+    """Of the last critical stop."""
 
 
 NO_PAST = Past()

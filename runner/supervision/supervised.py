@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from runner.storage.runs import RunRow
 from runner.storage.tasks import CheckpointRow, TaskRow
@@ -10,6 +11,10 @@ from runner.supervision.run import Run
 from runner.supervision.spec import TaskSpec
 from runner.supervision.state import Past, RunOutcome, TaskState
 
+if TYPE_CHECKING:
+    from runner.supervision.child import Child
+
+_NOTHING: frozenset[str] = frozenset()
 STRETCH_SECONDS = 60.0
 """Successes within one such span become one row of history, so that 1 Hz costs no more than a minute's."""
 
@@ -35,7 +40,11 @@ class Supervised:
     __slots__ = (
         "announced",
         "backlog",
+        "child",
+        "healthy_since",
+        "held_for",
         "index",
+        "overdue",
         "progress",
         "run",
         "spec",
@@ -54,6 +63,14 @@ class Supervised:
         """The past that the database has: while it is the present one, the hot part is enough."""
         self.progress: tuple[float, float] | None = None
         self.backlog: tuple[int, datetime | None] | None = None
+        self.child: Child | None = None
+        """Its own process, where it has one."""
+        self.held_for: frozenset[str] = _NOTHING
+        """Names of what is down and keeps it from running."""
+        self.healthy_since: float | None = None
+        """From when on a success is expected, if that is later than the last success."""
+        self.overdue = False
+        """People were told."""
         self.announced = False
         """The log has said that it started; a healthy periodic task is not announced again at every tick."""
 

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from itertools import islice
-from typing import Protocol, assert_never
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import assert_never
 
 from loguru import logger
 
 from runner.clock import SteadyClock
-from runner.config.tasks import Every
+from runner.config.watching import DATABASE
 from runner.storage.journal import Checkpoint
 from runner.storage.pool import Pool
-from runner.supervision.checkpoint import CHECKPOINT_ROWS, collect
-from runner.supervision.context import Context
+from runner.supervision.cancelling import Canceller
+from runner.supervision.checkpoint import CHECKPOINT_ROWS
+from runner.supervision.child import Launch
+from runner.supervision.children import Children
+from runner.supervision.context import Context, Reports
+from runner.supervision.endings import failure_of
 from runner.supervision.events import (
     START_RUN,
     AskToStop,
     Cancelled,
-    DependencyDown,
-    DependencyUp,
     Due,
     Effect,
     Event,
@@ -30,59 +30,33 @@ from runner.supervision.events import (
     Heartbeat,
     Interrupted,
     PersonEvent,
+    Restart,
     StartRun,
     StopRun,
     Succeeded,
     TimeOut,
 )
 from runner.supervision.execution import IsOutage, carry_out, never_an_outage
-from runner.supervision.failure import describe
+from runner.supervision.holding import Holding
 from runner.supervision.lines import SupervisionLog
-from runner.supervision.machine import restore, step
+from runner.supervision.machine import step
+from runner.supervision.membership import Membership
+from runner.supervision.observer import EndedRun
+from runner.supervision.observer import Observer as Observer
+from runner.supervision.observer import Transition as Transition
 from runner.supervision.reports import RunReports
+from runner.supervision.roster import Roster
 from runner.supervision.run import Run, StopReason
 from runner.supervision.spec import TaskSpec
+from runner.supervision.spread import spread_of
 from runner.supervision.state import State, TaskState
 from runner.supervision.supervised import Supervised, run_id
 from runner.supervision.timetable import Timetable
 
 CANCEL_SECONDS = 5.0
-"""How long the end waits for cancelled runs."""
-
+"""How long cancelled runs get at the end of the process before they are given up."""
 _DUE = Due()
 _SUCCEEDED = Succeeded()
-
-
-@dataclass(frozen=True, slots=True)
-class EndedRun:
-    """A run that is over."""
-
-    number: int
-    started_at: float
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class Transition:
-    """A change that somebody may have to hear of. Healthy runs of healthy tasks make none."""
-
-    task: Supervised
-    before: TaskState
-    event: Event
-    now: float
-    run: EndedRun | None = None
-
-    @property
-    def after(self) -> TaskState:
-        return self.task.state
-
-
-class Observer(Protocol):
-    """Hears of what happens, in the same turn of the loop. Must not block, and must not raise."""
-
-    def transition(self, transition: Transition) -> None: ...
-    def succeeded(self, task: Supervised, seconds: float, lateness: float) -> None: ...
-    def checker_alert(self, task: Supervised, text: str, severity: str) -> None: ...
 
 
 class Supervisor:
@@ -101,40 +75,43 @@ class Supervisor:
         is_outage: IsOutage = never_an_outage,
         redact: Callable[[str], str] = str,
         grace: float = 10.0,
+        launch: Launch | None = None,
+        canceller: Canceller | None = None,
     ) -> None:
         self._observer = observer
         self._clock = clock
         self._log = log
         self._pool = pool
-        self.is_outage = is_outage
+        self._is_outage = is_outage
         self._redact = redact
         self._grace = grace
         self._generation = generation
-        self._luck = random.Random()  # noqa: S311 -- spreads load, guards nothing
+        self.luck = random.Random()  # noqa: S311 -- spreads load, guards nothing
         self._number = 0
         self._timetable = Timetable(clock, self._due)
+        self.roster = Roster()
+        self._dirty = self.roster.dirty
+        self.children = Children(launch or Launch())
+        self.holding = Holding(self.roster, clock, self._apply)
+        self.membership = Membership(self, self._end_soon)
+        self.canceller = canceller or Canceller()
+        self.outage_of_others: Callable[[Supervised, Run], Awaitable[bool]] = _nothing_was_down
+        """Whether something that a task requires, beside the database, was down during its run."""
         self.closing = False
         """No new runs: the end has begun."""
-        self._tasks: list[Supervised] = []
-        self._by_name: dict[str, Supervised] = {}
-        self._dirty: dict[Supervised, None] = {}
-        # Tasks whose state the database does not have yet, the longest waiting first.
-        specs = list(specs)
         now = clock.now()
         stored = stored or {}
+        specs = list(specs)
         for index, spec in enumerate(specs):
-            spread = _spread(spec, index, len(specs))
-            task = Supervised(spec, index, restore(spec.policy, stored.get(spec.name), now, spread=spread))
-            self._tasks.append(task)
-            self._by_name[spec.name] = task
-            self._dirty[task] = None
+            spread = spread_of(spec.policy, index, len(specs))
+            self.membership.add(spec, stored.get(spec.name), now, spread=spread)
 
     @property
     def tasks(self) -> tuple[Supervised, ...]:
-        return tuple(self._tasks)
+        return self.roster.tasks
 
     def find(self, name: str) -> Supervised | None:
-        return self._by_name.get(name)
+        return self.roster.find(name)
 
     @property
     def last_tick_at(self) -> float:
@@ -148,28 +125,37 @@ class Supervisor:
     def start(self) -> None:
         """Begin to supervise, on the running loop."""
         self._loop = asyncio.get_running_loop()
-        for task in self._tasks:
+        for task in self.tasks:
+            self.children.warm(task)
+        self.plan_anew()
+
+    def plan_anew(self) -> None:
+        """Plan every task's next look from its state: the clock was set, or tasks have changed."""
+        self._timetable.clear()
+        now = self._clock.now()
+        for task in self.tasks:
+            if self.holding.down:
+                self.holding.hold(task, now)
             if task.state.next_at is not None:
                 self._timetable.plan(task.state.next_at, task.index)
         self._timetable.start()
 
     def command(self, name: str, event: PersonEvent) -> bool:
         """A person's wish for the task `name` (KeyError if there is none); whether it changed anything."""
-        task = self._by_name[name]
+        task = self.roster.find(name)
+        if task is None:
+            raise KeyError(name)
         before = task.state
+        if isinstance(event, Restart) and task.child is not None:
+            task.child.retire()  # a fresh process runs the code that is on disk now
         self._apply(task, event, self._clock.now())
+        if task.state is not before:
+            task.healthy_since = self._clock.now()
         return task.state is not before
 
-    def dependency_changed(self, *, up: bool) -> None:
+    def dependency_changed(self, *, up: bool, name: str = DATABASE) -> None:
         """Hold or release the tasks that need what has gone or come back."""
-        now = self._clock.now()
-        held = [task for task in self._tasks if task.state.state is State.HELD]
-        if up:
-            for index, task in enumerate(held):
-                self._apply(task, DependencyUp(_spread(task.spec, index, len(held))), now)
-        else:
-            for task in self._tasks:
-                self._apply(task, DependencyDown(), now)
+        self.holding.changed(name, up=up)
 
     async def stop(self) -> tuple[str, ...]:
         """No new runs; ask those in progress to end, cancel them after the grace period.
@@ -178,29 +164,27 @@ class Supervisor:
         """
         self.closing = True
         self._timetable.stop()
-        running = [task for task in self._tasks if task.run is not None]
+        running = [task for task in self.tasks if task.run is not None]
         for task in running:
             if task.run is not None:
                 task.run.ask_to_stop(StopReason.ASKED)
         await self._ended(running, self._grace)
         for task in running:
             if task.run is not None:
-                self._cancel(task, task.run, StopReason.ASKED)
+                self._cancel(task, task.run, StopReason.ASKED, escalate=False)
         await self._ended(running, CANCEL_SECONDS)
-        self._dirty.update((task, None) for task in self._tasks if task.stretch is not None)
+        await self.children.close(self.tasks)
+        self.roster.mark_dirty(*(task for task in self.tasks if task.stretch is not None))
         return tuple(task.spec.name for task in running if task.run is not None)
 
     def mark_dirty(self, task: Supervised) -> None:
         """Have its state written with the next checkpoint."""
-        self._dirty[task] = None
+        self.roster.mark_dirty(task)
 
     def take_checkpoint(self, limit: int = CHECKPOINT_ROWS) -> Checkpoint:
         """What has changed since the last one, of `limit` tasks; it counts as written from now on."""
-        taken = list(islice(self._dirty, limit))
-        for task in taken:
-            del self._dirty[task]
         now = self._clock.now()
-        return collect(taken, self._generation, now, last=self.closing, more=bool(self._dirty))
+        return self.roster.take_checkpoint(self._generation, now, last=self.closing, limit=limit)
 
     async def _ended(self, tasks: list[Supervised], seconds: float) -> None:
         waiting = [task.run.task for task in tasks if task.run is not None and task.run.task is not None]
@@ -210,9 +194,9 @@ class Supervisor:
     # -- time
 
     def _due(self, index: int, at: float, now: float) -> None:
-        task = self._tasks[index]
-        if task.state.next_at != at:
-            return  # planned anew meanwhile
+        task = self.roster.at(index)
+        if task is None or task.state.next_at != at:
+            return  # removed, or planned anew meanwhile
         try:
             self._apply(task, _DUE, max(now, at))
         except Exception:  # noqa: BLE001 -- the supervision border: one task's trouble is not the others'
@@ -260,11 +244,7 @@ class Supervisor:
                 if task.run is not None:
                     task.run.ask_to_stop(StopReason.ASKED)
             case StopRun():
-                if task.run is not None:
-                    task.run.ask_to_stop(StopReason.ASKED)
-                    task.run.cancelling = self._loop.call_later(
-                        self._grace, self._cancel, task, task.run, StopReason.ASKED
-                    )
+                self._end_soon(task)
             case TimeOut():
                 if task.run is not None:
                     self._cancel(task, task.run, StopReason.TIMED_OUT)
@@ -288,8 +268,31 @@ class Supervisor:
         reports = RunReports(self._loop, self, task, run)
         return Context(task.spec.name, run_id(self._generation, run.number), run, reports, self._pool)
 
-    def _cancel(self, task: Supervised, run: Run, reason: StopReason) -> None:
-        run.cancel(reason)
+    def words_of(self, task: Supervised) -> Callable[[Run], Reports]:
+        """Where runs of `task` in a process of its own speak to."""
+        return lambda run: RunReports(self._loop, self, task, run)
+
+    async def explained(self, task: Supervised, run: Run, error: BaseException) -> bool:
+        """Whether an outage of our database, or of something else it requires, is why the run failed."""
+        if await self._is_outage(error, run.started_at, run.used_database):
+            return True
+        return bool(task.spec.policy.requires) and await self.outage_of_others(task, run)
+
+    # -- ending runs
+
+    def _end_soon(self, task: Supervised) -> None:
+        """Ask its run to end, and cancel it after the grace period."""
+        run = task.run
+        if run is not None:
+            run.ask_to_stop(StopReason.ASKED)
+            run.cancelling = self._loop.call_later(self._grace, self._cancel, task, run, StopReason.ASKED)
+
+    def silent(self, task: Supervised, run: Run) -> None:
+        """It has sent no heartbeat for too long."""
+        self._cancel(task, run, StopReason.SILENT)
+
+    def _cancel(self, task: Supervised, run: Run, reason: StopReason, *, escalate: bool = True) -> None:
+        self.canceller.cancel(task, run, reason, escalate=escalate)
         if run.task is not None:
             # A coroutine cancelled before its first step never runs: then nobody else would end the run.
             run.task.add_done_callback(lambda _: self.run_ended(task, run, asyncio.CancelledError()))
@@ -297,15 +300,18 @@ class Supervisor:
     def run_ended(
         self, task: Supervised, run: Run, error: BaseException | None, *, outage: bool = False
     ) -> None:
-        """The run raised `error`, or returned. `outage`: our database's absence explains the error."""
+        """The run raised `error`, or returned. `outage`: what it stands on was away, which explains it."""
         if run.ended:
             return
         run.ended = True
-        if run.cancelling is not None:
-            run.cancelling.cancel()
+        if run.reason is not None:
+            self.canceller.ended(task, run)
         task.run = None
+        if self.roster.at(task.index) is not task:
+            self._log.cancelled(task.spec.name)  # removed meanwhile
+            return
         try:
-            if error is None and run.reason is not StopReason.TIMED_OUT:
+            if error is None and (run.reason is None or run.reason is StopReason.ASKED):
                 self._succeeded(task, run, self._clock.now())
             else:
                 self._failed(task, run, error, self._clock.now(), outage=outage)
@@ -341,22 +347,17 @@ class Supervisor:
             task.announced = False
             self._apply(task, Cancelled(), now, ended)
             return
-        timed_out = run.reason is StopReason.TIMED_OUT
-        if timed_out:
-            late = TimeoutError(f"took longer than its timeout of {policy.timeout:g} s")
-            late.__cause__ = error
-            error = late.with_traceback(error.__traceback__ if error is not None else None)
-        assert error is not None
-        failure = describe(error, self._redact, timed_out=timed_out)
+        error, failure = failure_of(run, error, policy, self._redact)
         task.announced = False
         if outage:
             logger.bind(task=name).warning(
-                "Task {} is held: the database is away ({})", name, failure.error_type
+                "Task {} is held: what it stands on is away ({})", name, failure.error_type
             )
             self._apply(task, Interrupted(failure), now, ended)
+            self.holding.hold(task, now)
             return
         before = task.state
-        event = Failed(failure, self._luck.random())
+        event = Failed(failure, self.luck.random())
         # Log first: were the log to fail, the state has not moved yet.
         self._log.failed(name, before.failures + 1, policy.max_consecutive_failures, error)
         self._apply(task, event, now, ended)
@@ -364,16 +365,14 @@ class Supervisor:
         if after.state is State.BACKOFF and after.next_at is not None:
             self._log.restarting(name, after.next_at - now)
         elif after.state is State.STOPPED and before.state is not State.STOPPED:
-            if failure.fatal:
-                self._log.stopped_at_once(name, failure.error_text)
-            else:
-                self._log.stopped(name, after.failures)
+            self._log.critical_stop(name, after, policy.max_failures)
 
     # -- a run's own words
 
     def heard(self, task: Supervised, run: Run) -> None:
         """A heartbeat of `run`."""
         if task.run is run:
+            run.heartbeat_at = self._clock.now()
             self._apply(
                 task, Heartbeat(), self._clock.now(), EndedRun(run.number, run.started_at, run.attempt)
             )
@@ -382,9 +381,5 @@ class Supervisor:
         self._observer.checker_alert(task, self._redact(text), severity)
 
 
-def _spread(spec: TaskSpec, index: int, count: int) -> float:
-    """Seconds by which to put off the first run: at most a thousand starts a second."""
-    window = count * 0.001
-    if isinstance(spec.policy.schedule, Every):
-        window = min(window, spec.policy.schedule.seconds)
-    return window * index / count
+async def _nothing_was_down(task: Supervised, run: Run) -> bool:
+    return False

@@ -42,6 +42,14 @@ class Timetable:
         if self._timer is not None:
             self._timer.cancel()
 
+    def clear(self) -> None:
+        """Forget every plan."""
+        self._heap.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._timer_at = float("inf")
+
     def plan(self, at: float, index: int) -> None:
         """Look at `index` at `at`."""
         heappush(self._heap, (at, index))

@@ -286,7 +286,8 @@ async def test_what_our_own_outage_explains_holds_the_task_until_it_is_over() ->
     async def outage(error: BaseException, started_at: float, used_database: bool) -> bool:
         return True
 
-    async with supervising(spec("db", boom), is_outage=outage) as (supervisor, seen):
+    patient = spec("db", boom, restart_delay=RestartDelay.fixed(60.0))
+    async with supervising(patient, is_outage=outage) as (supervisor, seen):
         await until(lambda: state_of(supervisor, "db").state is State.HELD)
         assert isinstance(seen.transitions[0].event, Interrupted)
         assert state_of(supervisor, "db").failures == 0

@@ -1,0 +1,106 @@
+"""Checkers that run in a process of their own, and do there what must hurt nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from runner import Context, Fatal
+
+_leaked: list[bytearray] = []
+
+
+async def pid(path: str) -> None:
+    """Writes the number of its process."""
+    _append(path, str(os.getpid()))
+
+
+def plain(path: str) -> None:
+    """A plain function."""
+    _append(path, str(os.getpid()))
+
+
+async def speak(ctx: Context, path: str) -> None:
+    """Says everything a run can say."""
+    ctx.log.info("a line from {}", ctx.task)
+    print("printed")
+    ctx.heartbeat()
+    ctx.progress(3, 10)
+    ctx.backlog(42, ctx.scheduled_at)
+    ctx.alert("look here", "warning")
+    _append(path, f"{ctx.run_id} {ctx.attempt}")
+    await ctx.stopping.wait(30)
+    _append(path, "stopping" if ctx.stopping else "not stopping")
+
+
+async def ask_database(ctx: Context, path: str) -> None:
+    """Uses a pool of its own."""
+    _append(path, str(await ctx.db.fetchval("SELECT current_setting('application_name')")))
+
+
+async def fail() -> None:
+    raise ValueError("no such lot")
+
+
+async def give_up() -> None:
+    raise Fatal("no such account")
+
+
+async def segfault() -> None:
+    ctypes.string_at(0)
+
+
+async def leave() -> None:
+    os._exit(3)
+
+
+async def exit_politely() -> None:
+    sys.exit(4)
+
+
+async def killed() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def sleep_for_ever() -> None:
+    await deeper()
+
+
+async def deeper() -> None:
+    await asyncio.sleep(3600)
+
+
+async def deaf() -> None:
+    while True:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            continue
+
+
+async def block_the_loop() -> None:
+    time.sleep(3600)  # noqa: TID251, ASYNC251 -- what this one is about
+
+
+async def leak(path: str, megabytes: int) -> None:
+    """Keeps so much more with every run."""
+    _leaked.append(bytearray(os.urandom(1000)) * (megabytes * 1000))
+    _append(path, str(os.getpid()))
+
+
+async def leak_at_once() -> None:
+    """Takes more and more within one run."""
+    while True:
+        _leaked.append(bytearray(os.urandom(1000)) * 20_000)
+        await asyncio.sleep(0.05)
+
+
+def _append(path: str, line: Any) -> None:
+    with Path(path).open("a") as file:
+        file.write(f"{line}\n")
