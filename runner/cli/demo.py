@@ -36,6 +36,6 @@ def demo(language: str | None, speed: float) -> None:
     from runner.demo.words import choose_language
     from runner.language.names import Language
 
-    chosen = choose_language(os.environ) if language is None else Language(language)
+    chosen = Language(language) if language else choose_language(os.environ, sys.stdout.encoding or "utf-8")
     if not run_async(play(chosen, speed, sys.stdout)):
         raise SystemExit(EXIT_INTERRUPTED)

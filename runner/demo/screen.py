@@ -108,8 +108,8 @@ class Chat:
 
     async def send(self, message: Message) -> Outcome:
         """The message with its buttons under it."""
-        labels = [f"[ {button.label} ]" for row in message.buttons for button in row]
-        buttons = (Span("\n" + "  ".join(labels)),) if labels else ()
+        rows = ["\n" + "  ".join(f"[ {button.label} ]" for button in row) for row in message.buttons]
+        buttons = tuple(Span(row) for row in rows)
         outcome = await self._console.send(Message(spans=message.spans + buttons, silent=message.silent))
         self.shown.append(message.plain)
         return outcome

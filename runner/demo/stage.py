@@ -218,8 +218,8 @@ class _Shell:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    async def dozor(self, *arguments: str) -> str:
-        """Run `dozor ARGUMENTS`; what it printed."""
+    async def dozor(self, *arguments: str) -> tuple[int, str]:
+        """Run `dozor ARGUMENTS`; its exit code and what it printed."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -236,4 +236,4 @@ class _Shell:
             process.kill()
             await process.wait()
             raise
-        return printed.decode(errors="replace")
+        return process.returncode or 0, printed.decode(errors="replace")

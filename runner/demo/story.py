@@ -25,8 +25,8 @@ STOP_AFTER = 5
 REPEATED, STOPPED, RECOVERED = "⚠️", "🛑", "✅"
 """How the three messages of the story begin, in every language."""
 
-Shell = Callable[..., Awaitable[str]]
-"""Runs `dozor ARGUMENTS` in the folder of the demo; what it printed."""
+Shell = Callable[..., Awaitable[tuple[int, str]]]
+"""Runs `dozor ARGUMENTS` in the folder of the demo; its exit code and what it printed."""
 
 
 class StoryError(DozorError):
@@ -146,7 +146,7 @@ class Story:
         screen.heading(5, ACTS, words.person_heading)
         await self.market.mend()
         screen.say(words.person_mended)
-        await self._type("status")
+        await self._type("status", ends_with=1)  # 1: a task is stopped
         await self.pace.read(2.0)
         screen.say(words.person_door)
         await self._type("restart", AUCTIONS)
@@ -179,10 +179,14 @@ class Story:
         """Its run is over, so the log has all of it."""
         return self._task(name).running_since is None
 
-    async def _type(self, *arguments: str) -> None:
+    async def _type(self, *arguments: str, ends_with: int = 0) -> None:
         """A command of a person, run for real."""
-        self.screen.prompt(" ".join(("dozor", *arguments)))
-        self.screen.printed(await self.shell(*arguments))
+        line = " ".join(("dozor", *arguments))
+        self.screen.prompt(line)
+        code, printed = await self.shell(*arguments)
+        self.screen.printed(printed)
+        if code != ends_with:
+            raise StoryError(f"the demo: `{line}` ended with {code}")
 
     async def _settled(self, auctions: Sequence[int]) -> None:
         """Wait until the checker has settled all there is, and tell how these ended."""

@@ -223,11 +223,15 @@ def words(language: Language) -> Words:
     return _RU if language is Language.RU else _EN
 
 
-def choose_language(environment: Mapping[str, str]) -> Language:
+def choose_language(environment: Mapping[str, str], encoding: str) -> Language:
     """The language of LC_ALL, LC_MESSAGES or LANG, as POSIX ranks them: Russian, or English for any other.
 
-    Russian as well where no language is said ("C", "POSIX", unset).
+    Russian as well where no language is said ("C", "POSIX", unset), if `encoding` has its letters.
     """
+    try:
+        _RU.title.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return Language.EN
     said = next(filter(None, (environment.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
     locale = said.partition(".")[0].lower()
     if locale in ("", "c", "posix") or locale.startswith("ru"):

@@ -183,7 +183,8 @@ def test_a_story_that_does_not_happen_ends_with_one_clear_line(
 def test_the_language_is_the_locales_and_russian_where_there_is_none(
     environment: dict[str, str], language: Language
 ) -> None:
-    assert choose_language(environment) is language
+    assert choose_language(environment, "utf-8") is language
+    assert choose_language(environment, "ascii") is Language.EN
 
 
 @pytest.mark.parametrize(

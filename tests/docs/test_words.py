@@ -25,7 +25,13 @@ def shown(
 ) -> str:
     """A message as a chat shows it, its buttons under it."""
     note = Notification(
-        key="1-1", kind=kind, severity=severity, created_at=BEGAN + after, task="ton_deposits", facts=facts
+        key="1-1",
+        kind=kind,
+        severity=severity,
+        created_at=BEGAN + after,
+        task="ton_deposits",
+        incident_id=17,
+        facts=facts,
     )
     message = render(note, translator, MOSCOW, BEGAN + after)
     buttons = ["  ".join(f"[ {button.label} ]" for button in row) for row in message.buttons]
