@@ -1,0 +1,156 @@
+"""What is loaded when: supervision never waits for Telegram's library, and most commands never load it."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import Any
+
+from runner.storage.pool import Pool
+from tests.bot.botapi.server import BotApi
+from tests.bot.executor import until_true
+from tests.system.process import DOZOR
+from tests.system.stage import Stage
+from tests.system.telegram import section
+from tests.waiting import until
+
+IDLE: dict[str, Any] = {"run": "watcher:check", "every": "1h", "restart_delay": "100ms"}
+WATCHER = """
+import sys, time
+
+async def check():
+    loaded = sorted({"aiogram", "bot.app", "aiohttp"} & set(sys.modules))
+    print("first run, loaded:", loaded, "at", time.time(), flush=True)
+"""
+WITHOUT_AIOGRAM = """
+import runpy, sys
+sys.argv = ["dozor", *sys.argv[1:]]
+try:
+    runpy.run_module("runner", run_name="__main__")
+except SystemExit as ended:
+    code = ended.code
+print("loaded:", sorted({"aiogram", "aiohttp", "bot.app"} & set(sys.modules)), "exit:", code)
+"""
+COMMANDS = {
+    "check": 0,
+    "status": 0,
+    "status --json": 0,
+    "history first": 0,
+    "incidents": 0,
+    "pause first": 0,
+    "restart nobody": 1,
+    "migrate --check": 0,
+}
+
+
+async def test_the_first_run_of_a_checker_does_not_wait_for_telegrams_library(
+    stage: Stage, telegram: BotApi, database: str
+) -> None:
+    (stage.folder / "watcher.py").write_text(WATCHER)
+    stage.write({"first": IDLE}, url=database, telegram=section(telegram))
+    process = await stage.watch()
+    await process.says("first run")
+    assert "first run, loaded: []" in process.text
+    await process.says("polling as")
+
+
+async def test_a_warm_embedded_database_is_attached_to_and_the_checker_runs(stage: Stage) -> None:
+    (stage.folder / "watcher.py").write_text(WATCHER)
+    stage.write({"first": IDLE})
+    first = await stage.watch()
+    await first.says("first run")
+    first.kill()
+    second = await stage.watch()
+    await second.says("first run")
+    assert "Applied migration" in first.text
+    assert "Applied migration" not in second.text
+    assert await second.stop() == 0
+
+
+async def test_commands_never_load_telegrams_library(
+    stage: Stage, telegram: BotApi, database: str, pool: Pool
+) -> None:
+    (stage.folder / "watcher.py").write_text(WATCHER)
+    stage.write({"first": IDLE}, url=database, telegram=section(telegram))
+    await stage.watch()
+    await until_true(pool, "SELECT runs_total = 1 FROM dozor.tasks", within=30)
+    for words, code in COMMANDS.items():
+        command, *more = words.split()
+        process = stage.start(sys.executable, "-c", WITHOUT_AIOGRAM, command, "-c", str(stage.config), *more)
+        assert await process.ends() == 0
+        assert process.text.splitlines()[-1] == f"loaded: [] exit: {code}", process.text
+
+
+def test_the_command_is_installed() -> None:
+    assert DOZOR.exists()
+
+
+HOST = """
+import asyncio, signal, sys
+from loguru import logger
+from runner import Runner
+
+async def main():
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    signal.signal(signal.SIGINT, lambda *_: print("the host's own SIGINT", flush=True))
+    before = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)]
+    lines = []
+    logger.remove()
+    sink = logger.add(lambda message: lines.append(message.record["message"]))
+    own = asyncio.create_task(asyncio.Event().wait(), name="the host's own task")
+    async with Runner.from_config("config.yaml") as runner:
+        print("supervising", [task.spec.name for task in runner.supervisor.tasks], flush=True)
+        await stop.wait()
+        assert before == [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)]
+    assert not own.done(), "the host's own task was ended"
+    others = [t for t in asyncio.all_tasks() if t not in (own, asyncio.current_task())]
+    assert not others, others
+    logger.remove(sink)  # a ValueError if somebody had taken it away
+    assert any("is on watch" in line for line in lines), lines
+    print("the host goes on", flush=True)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_runner_inside_a_host_application_leaves_its_signals_log_and_tasks_alone(
+    stage: Stage, database: str, pool: Pool
+) -> None:
+    (stage.folder / "watcher.py").write_text(WATCHER)
+    stage.write({"first": IDLE}, url=database)
+    process = stage.start(sys.executable, "-W", "error", "-c", HOST)
+    await process.says("supervising ['first']")
+    await process.says("first run")
+    process.signal(signal.SIGINT)
+    await process.says("the host's own SIGINT")
+    assert await process.stop() == 0
+    assert process.text.splitlines()[-1] == "the host goes on"
+    assert await pool.fetchval("SELECT clean FROM dozor.runners")
+
+
+async def test_two_runners_after_each_other_in_one_host(stage: Stage, database: str) -> None:
+    (stage.folder / "watcher.py").write_text(WATCHER)
+    stage.write({"first": IDLE}, url=database)
+    program = """
+import asyncio
+from runner import Runner
+
+async def main():
+    for turn in range(2):
+        async with Runner.from_config("config.yaml"):
+            await asyncio.sleep(0.3)
+    try:
+        async with Runner.from_config("config.yaml"):
+            raise KeyError("of the host")
+    except KeyError:
+        print("the host's own error came through")
+
+asyncio.run(main())
+"""
+    process = stage.start(sys.executable, "-W", "error", "-c", program)
+    assert await process.ends() == 0, process.text
+    assert "the host's own error came through" in process.text
+    assert process.text.count("is on watch") == 3
+    await until(lambda: not process.alive)
