@@ -71,6 +71,10 @@ class TelegramBot:
                 task.cancel()
             await asyncio.gather(upkeep, polling, return_exceptions=True)
 
+    def transport_to(self, chat_id: int, thread_id: int | None = None) -> TelegramTransport:
+        """Messages to another chat, topic or person."""
+        return TelegramTransport(self._bot, chat_id, thread_id, self._translator)
+
     async def check_token(self) -> Identity:
         """Asks Telegram. Raises TokenRefusedError, or TelegramUnavailableError if it cannot be asked now."""
         try:

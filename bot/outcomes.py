@@ -104,6 +104,13 @@ def is_stale_press(error: BaseException) -> bool:
     return isinstance(error, TelegramBadRequest) and _says(error, "query is too old", "query_id_invalid")
 
 
+def is_gone(error: BaseException) -> bool:
+    """The message to be edited is not there any more, or may not be edited."""
+    return isinstance(error, TelegramBadRequest) and _says(
+        error, "message to edit not found", "message can't be edited", "message_id_invalid"
+    )
+
+
 def _says(error: BaseException, *prefixes: str) -> bool:
     return description(error).lower().startswith(prefixes)
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from aiogram import Bot
 from aiogram.exceptions import AiogramError
+from aiogram.methods import TelegramMethod
 from loguru import logger
 
-from bot.methods import SendMessage
-from bot.outcomes import Simpler, classify, description
+from bot.methods import EditMessageText, SendMessage
+from bot.outcomes import Simpler, classify, description, is_gone
 from bot.wire import NO_PREVIEW, to_bare, to_keyboard, to_text
 from runner.alerting.message import Message, Span, Style
 from runner.alerting.render import MESSAGE_UNITS, bounded
-from runner.alerting.transport import ChatMoved, Delivered, Outcome, Rejected
+from runner.alerting.transport import ChatMoved, Delivered, EditOutcome, Gone, Outcome, Rejected
 from runner.language.translator import Translator
+
+Request = SendMessage | EditMessageText
 
 SEND_TIMEOUT = 15
 """Seconds."""
@@ -39,11 +43,24 @@ class TelegramTransport:
         """Where it sends now."""
         return self._chat_id
 
+    def move(self, chat_id: int) -> None:
+        """The chat has become `chat_id`."""
+        self._chat_id = chat_id
+
     async def send(self, message: Message) -> Outcome:
         """As written; refused for its form, in ever simpler ones: an alert is never lost to its looks."""
+        outcome = await self._in_some_form(lambda tried: self._request(message, tried))
+        assert not isinstance(outcome, Gone)
+        return outcome
+
+    async def edit(self, message: Message, message_id: int) -> EditOutcome:
+        """Without a sound; in ever simpler forms as well."""
+        return await self._in_some_form(lambda tried: self._edit_request(message, message_id, tried))
+
+    async def _in_some_form(self, request: Callable[[set[Simpler]], Request]) -> EditOutcome:
         tried: set[Simpler] = set()
         while True:
-            answer = await self._attempt(message, tried)
+            answer = await self._attempt(request(tried))
             if not isinstance(answer, Simpler):
                 return answer
             step = Simpler.BARE if answer in tried else answer
@@ -51,10 +68,13 @@ class TelegramTransport:
                 return Rejected(f"refused in every form, the last time with {answer.name.lower()}")
             tried.add(step)
 
-    async def _attempt(self, message: Message, tried: set[Simpler]) -> Outcome | Simpler:
+    async def _attempt(self, request: Request) -> EditOutcome | Simpler:
+        method: TelegramMethod[Any] = request
         try:
-            sent = await self._bot(self._request(message, tried), request_timeout=SEND_TIMEOUT)
+            sent = await self._bot(method, request_timeout=SEND_TIMEOUT)
         except AiogramError as error:
+            if isinstance(request, EditMessageText) and is_gone(error):
+                return Gone(description(error))
             outcome = classify(error)
             if isinstance(outcome, Simpler):
                 logger.warning(
@@ -68,7 +88,7 @@ class TelegramTransport:
                 )
                 self._chat_id = outcome.chat_id
             return outcome
-        message_id = sent.get("message_id")
+        message_id = sent.get("message_id") if isinstance(sent, dict) else None
         return Delivered(message_id if isinstance(message_id, int) else None)
 
     def _request(self, message: Message, tried: set[Simpler]) -> SendMessage:
@@ -78,6 +98,11 @@ class TelegramTransport:
             message = replace(message, spans=bounded((*message.spans, note), MESSAGE_UNITS))
         elif self._thread_id is not None:
             form["message_thread_id"] = self._thread_id
+        if message.reply_to is not None:
+            form["reply_parameters"] = {
+                "message_id": message.reply_to,
+                "allow_sending_without_reply": True,
+            }
         if Simpler.BARE in tried:
             return SendMessage(chat_id=self._chat_id, text=to_bare(message), **form)
         form["text"], entities = to_text(message)
@@ -89,3 +114,15 @@ class TelegramTransport:
         if message.silent:
             form["disable_notification"] = True
         return SendMessage(chat_id=self._chat_id, link_preview_options=NO_PREVIEW, **form)
+
+    def _edit_request(self, message: Message, message_id: int, tried: set[Simpler]) -> EditMessageText:
+        form: dict[str, Any] = {"chat_id": self._chat_id, "message_id": message_id}
+        if Simpler.BARE in tried:
+            return EditMessageText(text=to_bare(message), **form)
+        form["text"], entities = to_text(message)
+        if entities and Simpler.PLAIN not in tried:
+            form["entities"] = entities
+        keyboard = to_keyboard(message.buttons)
+        if keyboard is not None and Simpler.NO_BUTTONS not in tried:
+            form["reply_markup"] = keyboard
+        return EditMessageText(link_preview_options=NO_PREVIEW, **form)

@@ -18,11 +18,10 @@ from runner.alerting.console import ConsoleTransport
 from runner.alerting.dispatcher import Dispatcher
 from runner.alerting.incident import AlertSettings
 from runner.alerting.measures import DeliveryMeasures
-from runner.alerting.message import Message
-from runner.alerting.notification import Notification
-from runner.alerting.render import render
+from runner.alerting.routing import parse_destination
 from runner.alerting.transport import Transport
 from runner.alerting.watch import Watch
+from runner.alerting.wording import Wording
 from runner.clock import SteadyClock
 from runner.config import Config, load
 from runner.config.imports import Checker, import_checkers
@@ -168,7 +167,8 @@ class Runner:
             grace=self._grace,
         )
         self._console = ConsoleTransport()
-        self.dispatcher = dispatcher = Dispatcher(pool, self._console, self._console, self._render, clock)
+        self._wording = Wording(self._translator, config.timezone, clock, self.watch.teller.silences.get)
+        self.dispatcher = dispatcher = Dispatcher(pool, self._console, self._console, self._wording, clock)
         self.executor = CommandExecutor(
             pool, journal, supervisor, clock, frozenset(t.name for t in config.tasks if not t.enabled)
         )
@@ -245,7 +245,8 @@ class Runner:
             return
         transport: Transport | None = bot.transport
         if transport is not None:
-            self.dispatcher.use(transport)
+            chat = config.telegram.chat
+            self.dispatcher.use(transport, self._open_way, chat_id=chat.chat_id if chat else None)
         self._bot_ready.set()
 
     async def _poll(self) -> None:
@@ -329,8 +330,10 @@ class Runner:
 
     # -- inside
 
-    def _render(self, notification: Notification) -> Message:
-        return render(notification, self._translator, self.config.timezone, self._clock.now())
+    def _open_way(self, key: str) -> tuple[Transport, int] | None:
+        """The way to a destination such as "-1001234567890:17" or "111"."""
+        bot, place = self._bot, parse_destination(key)
+        return None if bot is None or place is None else (bot.transport_to(*place), place[0])
 
     def _alert_settings(self) -> dict[str, AlertSettings]:
         common = self.config.alerts

@@ -1,275 +1,176 @@
-"""Delivers what is owed: claim, send, settle; one message at a time, in order.
+"""Delivers what is owed: a lane for each destination, all of them within one pace.
 
-    claimed ──send──▶ Delivered ─────────▶ settled
-                      RetryAfter ────────▶ put back, wait as told
-                      ChatMoved ─────────▶ put back, at once again to the new chat
-                      Unavailable ───────▶ put back, wait, longer each time
-                      Unknown ───────────▶ put back marked as a possible duplicate, wait likewise
-                      Rejected ──────────▶ shown on the console, put back, the chat rests for a while
-
-A message is marked as being sent before it leaves and settled after, so a process that dies in between
-leaves a message that is sent again, marked. Nothing is given up while somebody can still be told: only when
-a later message gets through where an earlier one was refused is the earlier one itself at fault.
+A chat that hangs, refuses or has to wait holds up nobody else's messages.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from functools import partial
-from typing import TypeVar, assert_never
+from collections.abc import Callable
 
-from loguru import logger
-
-from runner.alerting.message import Message
-from runner.alerting.notification import Notification
-from runner.alerting.outbox import from_claimed
-from runner.alerting.plain import unrendered
-from runner.alerting.transport import (
-    ChatMoved,
-    Delivered,
-    Outcome,
-    Rejected,
-    RetryAfter,
-    Transport,
-    Unavailable,
-    Unknown,
-    outcome_name,
-)
+from runner.alerting.lane import Lane, Room, Sent, Words
+from runner.alerting.pace import ChatPace, NoPace, OverallPace, Pace
+from runner.alerting.patience import patiently
+from runner.alerting.transport import MovingTransport, Transport
 from runner.clock import Clock
-from runner.storage import notifications
-from runner.storage.notifications import ClaimedNotification
-from runner.storage.pool import Pool, unavailable
+from runner.storage import destinations, notifications
+from runner.storage.destinations import DestinationRow
+from runner.storage.pool import Pool
 
-T = TypeVar("T")
+__all__ = ["Dispatcher", "Sent"]
 
-FIRST_PAUSE = 1.0
-LONGEST_PAUSE = 60.0
-"""Seconds between attempts while the other side is away: doubled from the first to the longest."""
-FIRST_REST = 30.0
-LONGEST_REST = 600.0
-"""Seconds a chat that refuses us is left alone."""
 POLL_EVERY = 5.0
-"""Seconds between looks at the outbox when nobody wakes the dispatcher."""
-REJECTIONS_BEFORE_PROBE = 3
-"""Refusals of one message after which the next one is tried, to learn whose fault it is."""
+"""Seconds between looks at the outbox when nobody wakes a lane."""
+DEFAULT = ""
+"""The destination that is the chat of the configuration."""
 
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """For metrics: how a delivery ended. `latency` in seconds since the message became owed."""
-
-    kind: str
-    outcome: str
-    latency: float
+Open = Callable[[str], "tuple[Transport, int] | None"]
+"""The transport to a destination and its chat's id; None: nobody knows the way."""
 
 
 class Dispatcher:
-    """`render` puts a notification into words; `console` is where messages go that the transport refuses."""
+    """`console` is where messages go that the transport refuses, or to which nobody knows the way."""
 
     def __init__(
-        self,
-        pool: Pool,
-        transport: Transport,
-        console: Transport,
-        render: Callable[[Notification], Message],
-        clock: Clock,
+        self, pool: Pool, transport: Transport, console: Transport, words: Words, clock: Clock
     ) -> None:
         self._pool = pool
         self._transport = transport
-        self._console = console
-        self._render = render
+        self._chat_id: int | None = None
+        self._open: Open = lambda key: None
         self._clock = clock
-        self._wake = asyncio.Event()
+        self._overall = OverallPace(clock.now())
+        self._lanes: dict[str, Lane] = {}
+        self._wakes: dict[str, asyncio.Event] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._known: dict[str, DestinationRow] | None = None
+        self._changed = asyncio.Event()
         self._resting = asyncio.Event()
-        self._pause = FIRST_PAUSE
-        self._rest = FIRST_REST
+        self._busy: set[str] = set()
+        # Lanes that have something to do.
         self.on_sent: Callable[[Sent], None] = lambda sent: None
-        self.refused: str | None = None
-        """Why the chat refuses us, None while it does not."""
+        self.on_dead: Callable[[str, str | None], None] = lambda key, reason: None
+        """A destination refuses us, and why; None: it takes messages again."""
+        self.sent_directly: dict[str, int | None] = {}
+        """Keys of messages that went straight from memory, and the transport's ids of them."""
+        self._room = Room(
+            pool=pool,
+            console=console,
+            words=words,
+            clock=clock,
+            on_sent=lambda sent: self.on_sent(sent),
+            on_dead=lambda key, reason: self.on_dead(key, reason),
+            sent_directly=self.sent_directly,
+            alive=self._alive,
+        )
         self.last_progress_at = clock.now()
-        """When the loop last did something or found nothing to do; seconds since the epoch."""
+        """When a lane last did something or found nothing to do; seconds since the epoch."""
+
+    @property
+    def refused(self) -> str | None:
+        """Why the configured chat refuses us, None while it does not."""
+        lane = self._lanes.get(DEFAULT)
+        return None if lane is None else lane.refused
 
     def wake(self) -> None:
         """Something new is owed."""
-        self._wake.set()
+        for event in self._wakes.values():
+            event.set()
+        self._changed.set()
         self._resting.clear()
 
     async def rested(self) -> None:
         """Returns when nothing is owed, or the other side makes us wait."""
         await self._resting.wait()
 
-    def use(self, transport: Transport) -> None:
-        """Deliver through `transport` from now on."""
-        self._transport = transport
-        self._pause, self._rest = FIRST_PAUSE, FIRST_REST
-        self.refused = None
+    def use(self, transport: Transport, open_: Open | None = None, *, chat_id: int | None = None) -> None:
+        """Deliver through `transport` from now on; `open_` finds the way to other destinations.
+
+        `chat_id`: of the chat that `transport` goes to; a negative one is a group, with a pace of its own.
+        """
+        self._transport, self._chat_id = transport, chat_id
+        if open_ is not None:
+            self._open = open_
+        self._lanes.clear()
+        self._known = None
         self.wake()
 
     async def run(self) -> None:
         """Deliver for ever."""
-        while True:
-            self.last_progress_at = self._clock.now()
-            self._wake.clear()
-            self._resting.clear()
-            pause = await self.deliver_next()
-            if pause != 0.0 and not self._wake.is_set():
-                self._resting.set()
-            if pause is None:
-                await self._until_woken()
-            else:
-                await self._wait(pause)
-
-    async def deliver_next(self) -> float | None:
-        """Deliver the oldest message owed; the seconds to wait before the next, None if nothing is owed."""
-        claimed = await self._database(lambda: notifications.claim(self._pool))
-        if claimed is None:
-            return None
-        outcome = await self._attempt(claimed, self._transport)
-        match outcome:
-            case Rejected(reason) if claimed.attempts >= REJECTIONS_BEFORE_PROBE:
-                await self._rejected(claimed, reason)
-                if not await self._next_gets_through(claimed):
-                    return self._rest_now()
-                await self._database(lambda: notifications.mark_undeliverable(self._pool, claimed.id, reason))
-                logger.error("Message {} cannot be delivered: {}. It is on the console.", claimed.id, reason)
-                return 0.0
-            case Rejected(reason):
-                await self._rejected(claimed, reason)
-                return self._rest_now()
-            case _:
-                return await self._settle(claimed, outcome)
-
-    async def _settle(
-        self,
-        claimed: ClaimedNotification,
-        outcome: Delivered | RetryAfter | ChatMoved | Unavailable | Unknown,
-    ) -> float:
-        """Write down what became of the attempt; the seconds to wait before the next."""
-        match outcome:
-            case Delivered(message_id):
-                self._pause, self._rest, self.refused = FIRST_PAUSE, FIRST_REST, None
-                name = self._transport.name
-                await self._database(
-                    lambda: notifications.mark_delivered(self._pool, claimed.id, name, message_id)
-                )
-                return 0.0
-            case RetryAfter(seconds):
-                await self._put_back(claimed, f"told to wait {seconds:g} s", retry_in=seconds)
-                return seconds
-            case ChatMoved(chat_id):
-                # At once to the new chat; a chat that moves again and again is not believed at once.
-                pause = 0.0 if claimed.attempts == 1 else self._pause_now()
-                await self._put_back(claimed, f"the chat has become {chat_id}", retry_in=pause)
-                return pause
-            case Unavailable(reason):
-                pause = self._pause_now()
-                await self._put_back(claimed, reason, retry_in=pause)
-                return pause
-            case Unknown(reason):
-                pause = self._pause_now()
-                await self._put_back(claimed, reason, retry_in=pause, unknown=True)
-                return pause
-            case _:
-                assert_never(outcome)
-
-    async def _attempt(self, claimed: ClaimedNotification, transport: Transport) -> Outcome:
-        outcome = await transport.send(self._words(from_claimed(claimed)))
-        latency = self._clock.now() - claimed.row.created_at
-        self.on_sent(Sent(claimed.row.kind, outcome_name(outcome), latency))
-        if not isinstance(outcome, Delivered):
-            logger.warning("Message {} ({}) not delivered: {}", claimed.id, claimed.row.kind, outcome)
-        return outcome
-
-    def _words(self, notification: Notification) -> Message:
-        """In words; plainly if finding them fails: a defect there must not cost the alert."""
-        try:
-            return self._render(notification)
-        except Exception as error:  # noqa: BLE001 -- the border around the words, recorded
-            logger.opt(exception=error).error("No words for {}", notification.key)
-            return unrendered(notification)
-
-    async def _rejected(self, claimed: ClaimedNotification, reason: str) -> None:
-        """Show it on the console, once, and owe it still."""
-        if self.refused is None:
-            logger.error(
-                "{} refuses messages: {}. They go to the console until it takes them.",
-                self._transport.name,
-                reason,
-            )
-        self.refused = reason
-        if claimed.shown_on is None:
-            await self._console.send(self._words(from_claimed(claimed)))
-        await self._put_back(claimed, reason, retry_in=self._rest, shown_on=self._console.name)
-        await self._show_the_others(claimed.id)
-
-    async def _show_the_others(self, after_id: int) -> None:
-        """What waits behind a refused message must not be silent either."""
-        for waiting in await self._database(lambda: notifications.read_unshown(self._pool, "", after_id)):
-            await self._console.send(self._words(from_claimed(waiting)))
-            shown = partial(notifications.mark_shown, self._pool, waiting.id, self._console.name)
-            await self._database(shown)
-
-    async def _next_gets_through(self, refused: ClaimedNotification) -> bool:
-        """Is it the message and not the chat? Try the next one."""
-        following = await self._database(lambda: notifications.claim(self._pool, leave=[refused.id]))
-        if following is None:
-            return False
-        outcome = await self._attempt(following, self._transport)
-        if isinstance(outcome, Rejected):
-            await self._put_back(following, outcome.reason, retry_in=self._rest)
-            return False
-        await self._settle(following, outcome)
-        return isinstance(outcome, Delivered)
-
-    async def _put_back(
-        self,
-        claimed: ClaimedNotification,
-        reason: str,
-        *,
-        retry_in: float,
-        unknown: bool = False,
-        shown_on: str | None = None,
-    ) -> None:
-        await self._database(
-            lambda: notifications.put_back(
-                self._pool, claimed.id, reason[:500], unknown=unknown, retry_in=retry_in, shown_on=shown_on
-            )
-        )
-
-    def _pause_now(self) -> float:
-        pause, self._pause = self._pause, min(self._pause * 2, LONGEST_PAUSE)
-        return pause
-
-    def _rest_now(self) -> float:
-        rest, self._rest = self._rest, min(self._rest * 2, LONGEST_REST)
-        return rest
-
-    async def _until_woken(self) -> None:
-        try:
-            async with asyncio.timeout(POLL_EVERY):
-                await self._wake.wait()
-        except TimeoutError:
-            return
-
-    async def _wait(self, seconds: float) -> None:
-        """A pause that the other side imposed: new messages do not cut it short, a new transport does."""
-        until = self._clock.now() + seconds
-        transport = self._transport
-        while self._transport is transport and (left := until - self._clock.now()) > 0:
-            self.last_progress_at = self._clock.now()
-            await asyncio.sleep(min(left, 1.0))
-
-    async def _database(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Ask the database, for as long as it takes: what has been sent must be written down."""
-        pause = 0.1
-        while True:
+        async with asyncio.TaskGroup() as group:
             try:
-                return await ask()
-            except Exception as error:
-                if not unavailable(error):
-                    raise
-            self.last_progress_at = self._clock.now()
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, 1.0)
+                while True:
+                    self._changed.clear()
+                    await self._find_lanes(group)
+                    await _wait(self._changed, POLL_EVERY)
+            finally:
+                for task in self._tasks.values():
+                    task.cancel()
+                self._tasks.clear()
+
+    async def deliver_next(self, key: str = DEFAULT) -> float | None:
+        """One step of one lane; the seconds to wait before the next, None if there is nothing to do."""
+        await self._learn()
+        return await self._lane(key).step()
+
+    async def _find_lanes(self, group: asyncio.TaskGroup) -> None:
+        """One lane for each destination to which something is owed, or has been."""
+        await self._learn()
+        owed = await patiently(lambda: notifications.owed_since(self._pool), self._alive)
+        for key in {DEFAULT, *owed}:
+            task = self._tasks.get(key)
+            if task is None or task.done():
+                self._tasks[key] = group.create_task(self._serve(key), name=f"lane {key or 'chat'}")
+
+    async def _serve(self, key: str) -> None:
+        wake = self._wakes.setdefault(key, asyncio.Event())
+        while True:
+            self._alive()
+            wake.clear()
+            self._busy.add(key)
+            self._resting.clear()
+            pause = await self._lane(key).step()
+            if pause != 0.0:
+                if not wake.is_set():
+                    self._busy.discard(key)
+                    if not self._busy:
+                        self._resting.set()
+                await _wait(wake, POLL_EVERY if pause is None else pause)
+
+    async def _learn(self) -> None:
+        if self._known is None:
+            self._known = await patiently(lambda: destinations.read_all(self._pool), self._alive)
+
+    def _lane(self, key: str) -> Lane:
+        lane = self._lanes.get(key)
+        if lane is None:
+            known = (self._known or {}).get(key)
+            transport, chat_id = self._way(key)
+            if known is None or known.chat_id != chat_id:
+                known = DestinationRow(key=key, chat_id=chat_id)
+            elif known.moved_to is not None and isinstance(transport, MovingTransport):
+                transport.move(known.moved_to)
+            lane = self._lanes[key] = Lane(self._room, key, transport, self._pace(chat_id), known)
+        return lane
+
+    def _way(self, key: str) -> tuple[Transport, int]:
+        if key == DEFAULT:
+            return self._transport, self._chat_id or 0
+        found = self._open(key)
+        return (self._room.console, 0) if found is None else found
+
+    def _pace(self, chat_id: int) -> Pace:
+        if chat_id == 0:
+            return NoPace()
+        return ChatPace(self._overall, group=chat_id < 0, now=self._clock.now())
+
+    def _alive(self) -> None:
+        self.last_progress_at = self._clock.now()
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return

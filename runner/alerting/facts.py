@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from runner.alerting.incident import Incident, IncidentKind
 from runner.alerting.notification import Facts
 from runner.alerting.outbox import facts_from_json
+from runner.supervision.observer import Trouble
 from runner.supervision.supervised import Supervised
-
-if TYPE_CHECKING:
-    from runner.supervision.observer import Trouble
 
 _VARYING = re.compile(r"0x[0-9a-f]+|[0-9a-f]{8}-[0-9a-f-]{27}|\d+", re.IGNORECASE)
 

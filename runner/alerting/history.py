@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from runner.storage.runs import RunRow
 from runner.supervision.events import Cancelled, Interrupted
+from runner.supervision.observer import Transition
 from runner.supervision.state import RunOutcome
 from runner.supervision.supervised import run_id
-from runner.supervision.supervisor import Transition
 
 
 def ended_runs(transition: Transition, generation: int) -> tuple[RunRow, ...]:

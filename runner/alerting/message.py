@@ -37,6 +37,8 @@ class Message:
     spans: tuple[Span, ...]
     buttons: tuple[tuple[Button, ...], ...] = ()
     silent: bool = False
+    reply_to: int | None = None
+    """The transport's id of an earlier message that this one goes on from."""
 
     @property
     def plain(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, assert_never
+from typing import Protocol, assert_never, runtime_checkable
 
 from runner.alerting.message import Message
 
@@ -76,6 +76,16 @@ OUTCOME_NAMES = ("delivered", "retry_after", "chat_moved", "rejected", "unavaila
 """All there are."""
 
 
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The message to be edited is not there any more, or may not be edited."""
+
+    reason: str
+
+
+EditOutcome = Outcome | Gone
+
+
 class Transport(Protocol):
     """Delivers one message. Never raises for what the other side does: every answer is an `Outcome`."""
 
@@ -83,3 +93,18 @@ class Transport(Protocol):
     def name(self) -> str: ...
 
     async def send(self, message: Message) -> Outcome: ...
+
+
+@runtime_checkable
+class EditingTransport(Transport, Protocol):
+    """Can change what it has sent, without a sound."""
+
+    async def edit(self, message: Message, message_id: int) -> EditOutcome: ...
+
+
+@runtime_checkable
+class MovingTransport(Transport, Protocol):
+    """Goes to a chat that can become another one."""
+
+    def move(self, chat_id: int) -> None:
+        """It has become `chat_id`: go there from now on."""

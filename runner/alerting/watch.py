@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from runner.alerting import rules
 from runner.alerting.book import Book
@@ -31,12 +30,10 @@ from runner.storage.runs import RunRow
 from runner.storage.silences import SilenceRow
 from runner.supervision.events import Cancelled, Failed, Interrupted, Restart
 from runner.supervision.measures import Measures
+from runner.supervision.observer import Transition, Trouble
 from runner.supervision.state import State
 from runner.supervision.supervised import Supervised, run_id
-from runner.supervision.supervisor import Supervisor, Transition
-
-if TYPE_CHECKING:
-    from runner.supervision.observer import Trouble
+from runner.supervision.supervisor import Supervisor
 
 MAX_CAUSES = 5
 """Incidents of one streak; what else goes wrong in it belongs to the worst of them."""

@@ -16,12 +16,12 @@ class OutdatedMessage:
     incident: IncidentRow
 
 
-# Those of the worst and the newest first: people look there.
+# What a person has done or what is over first, then the worst, then the longest out of date.
 OUTDATED_SQL = """
 SELECT l.message_id, to_jsonb(i) AS incident
 FROM dozor.living_messages l JOIN dozor.incidents i ON i.id = l.incident_id
-WHERE l.destination = $1 AND i.updated_at > l.shown_at
-ORDER BY i.severity <> 'critical', i.updated_at DESC LIMIT 1
+WHERE l.destination = $1 AND i.updated_at > l.shown_at + interval '1 millisecond'
+ORDER BY i.state = 'open', i.severity <> 'critical', l.shown_at LIMIT 1
 """
 
 SHOWS_SQL = """

@@ -64,11 +64,17 @@ ON CONFLICT (key) DO NOTHING
 """
 
 # A row found in 'sending' was being sent when its process died: its outcome is unknown.
+# The most urgent leaves first, but never before an older one about the same incident.
 CLAIM_SQL = """
-WITH head AS (
-    SELECT id, state FROM dozor.notifications
+WITH urgent AS (
+    SELECT id, incident_id FROM dozor.notifications
     WHERE destination = $1 AND state IN ('pending', 'sending') AND NOT id = ANY($2::int8[])
-    ORDER BY priority, id LIMIT 1 FOR UPDATE),
+    ORDER BY priority, id LIMIT 1),
+head AS (
+    SELECT n.id, n.state FROM dozor.notifications n, urgent
+    WHERE n.destination = $1 AND n.state IN ('pending', 'sending') AND NOT n.id = ANY($2::int8[])
+      AND (n.id = urgent.id OR n.incident_id = urgent.incident_id)
+    ORDER BY n.id LIMIT 1 FOR UPDATE OF n),
 claimed AS (
     UPDATE dozor.notifications n SET state = 'sending', attempts = attempts + 1,
         unknown_outcomes = unknown_outcomes + CASE WHEN head.state = 'sending' THEN 1 ELSE 0 END

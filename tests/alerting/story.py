@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from runner.alerting.watch import Watch
 from runner.supervision.events import Cancelled, Due, Event, Failed, Restart, Succeeded
 from runner.supervision.machine import step
+from runner.supervision.observer import EndedRun, Transition
 from runner.supervision.policy import Policy
 from runner.supervision.spec import TaskSpec
 from runner.supervision.state import Failure, State, TaskState
 from runner.supervision.supervised import Supervised
-from runner.supervision.supervisor import EndedRun, Transition
 
 NOW = 1764000060.0
 

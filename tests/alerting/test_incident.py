@@ -127,7 +127,7 @@ def test_reminders_come_at_their_interval_and_not_for_what_somebody_has_taken_on
     assert told_at(taken, 8 * 3600 - 1) is None
     assert told_at(incident, 9999, State.PAUSED) is None
     for quiet in ({"silenced_by": 1}, {"explained_by": 1}, {"calm_since": NOW + 9990}):
-        assert told_at(replace(incident, **quiet), 9999) is None  # type: ignore[arg-type]
+        assert told_at(replace(incident, **quiet), 9999) is None
 
 
 def told_at(incident: Incident, seconds: float, state: State = State.BACKOFF) -> NotificationKind | None:

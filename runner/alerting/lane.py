@@ -1,0 +1,393 @@
+"""One destination's deliveries, one at a time: claim, send, settle; and edits of what it shows.
+
+    claimed ──send──▶ Delivered ─────────▶ settled
+                      RetryAfter ────────▶ put back, this chat waits as told
+                      ChatMoved ─────────▶ put back, at once again to the new chat, which is remembered
+                      Unavailable ───────▶ put back, wait, longer each time
+                      Unknown ───────────▶ put back marked as a possible duplicate, wait likewise
+                      Rejected ──────────▶ shown on the console, put back, the chat rests for a while
+
+A message is marked as being sent before it leaves and settled after, so a process that dies in between
+leaves a message that is sent again, marked. Nothing is given up while somebody can still be told: only when
+a later message gets through where an earlier one was refused is the earlier one itself at fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar, assert_never
+
+from loguru import logger
+
+from runner.alerting.chat_memory import ChatMemory
+from runner.alerting.incident import Incident, IncidentKind, from_row
+from runner.alerting.message import Message
+from runner.alerting.notification import Notification
+from runner.alerting.outbox import from_claimed
+from runner.alerting.pace import Pace
+from runner.alerting.patience import patiently
+from runner.alerting.plan import Drop, Edit, Send, plan
+from runner.alerting.transport import (
+    ChatMoved,
+    Delivered,
+    EditingTransport,
+    EditOutcome,
+    Gone,
+    Outcome,
+    Rejected,
+    RetryAfter,
+    Transport,
+    Unavailable,
+    Unknown,
+    outcome_name,
+)
+from runner.clock import Clock
+from runner.storage import destinations, incidents, living, notifications
+from runner.storage.destinations import DestinationRow
+from runner.storage.incidents import StormGroup
+from runner.storage.notifications import ClaimedNotification
+from runner.storage.pool import Pool
+
+T = TypeVar("T")
+
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 60.0
+"""Seconds between attempts while the other side is away: doubled from the first to the longest."""
+FIRST_REST = 30.0
+LONGEST_REST = 3600.0
+"""Seconds a chat that refuses us is left alone."""
+REJECTIONS_BEFORE_PROBE = 3
+"""Refusals of one message after which the next one is tried, to learn whose fault it is."""
+
+
+class Words(Protocol):
+    """Puts things into words; never raises."""
+
+    def note(self, notification: Notification, incident: Incident | None = None) -> Message: ...
+    def living(self, incident: Incident, storm: list[StormGroup]) -> Message: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """For metrics: how a delivery ended. `latency` in seconds since the message became owed."""
+
+    kind: str
+    outcome: str
+    latency: float
+
+
+@dataclass(slots=True)
+class Room:
+    """What all lanes share."""
+
+    pool: Pool
+    console: Transport
+    words: Words
+    clock: Clock
+    on_sent: Callable[[Sent], None]
+    on_dead: Callable[[str, str | None], None]
+    """A destination refuses us, and why; None: it takes messages again."""
+    sent_directly: dict[str, int | None]
+    """Keys of messages that went straight from memory while the database was away, and their ids."""
+    alive: Callable[[], None]
+    """Something is being done."""
+
+
+class Lane:
+    """Deliveries to one destination."""
+
+    def __init__(self, room: Room, key: str, transport: Transport, pace: Pace, known: DestinationRow) -> None:
+        self._room = room
+        self.key = key
+        self.transport = transport
+        self._pace = pace
+        self._memory = ChatMemory(known, lambda row: self._ask(lambda: destinations.write(room.pool, row)))
+        self._pause = FIRST_PAUSE
+        self._rest = FIRST_REST
+        self._not_before = known.held_until or 0.0
+
+    @property
+    def refused(self) -> str | None:
+        """Why the chat refuses us, None while it does not."""
+        return self._memory.refused
+
+    async def step(self) -> float | None:
+        """Do the next thing; the seconds to wait before another, None if there is nothing to do."""
+        now = self._room.clock.now()
+        if (wait := max(self._not_before - now, self._pace.to_send(now))) > 0:
+            return wait
+        claimed = await self._ask(lambda: notifications.claim(self._room.pool, self.key))
+        if claimed is None:
+            return await self._edit_next()
+        outcome = await self._attempt(claimed)
+        match outcome:
+            case None:
+                return 0.0
+            case Rejected(reason) if claimed.attempts >= REJECTIONS_BEFORE_PROBE:
+                await self._rejected(claimed, reason)
+                if not await self._next_gets_through(claimed):
+                    return self._rest_now()
+                await self._ask(lambda: notifications.mark_undeliverable(self._room.pool, claimed.id, reason))
+                logger.error("Message {} cannot be delivered: {}. It is on the console.", claimed.id, reason)
+                return 0.0
+            case Rejected(reason):
+                await self._rejected(claimed, reason)
+                return self._rest_now()
+            case _:
+                return await self._put_off(claimed, outcome)
+
+    # -- messages
+
+    async def _attempt(self, claimed: ClaimedNotification) -> Outcome | None:
+        """Send it if it is still worth it; None: it is settled, one way or the other."""
+        room = self._room
+        if claimed.row.key in room.sent_directly:
+            message_id = room.sent_directly[claimed.row.key]
+            await self._settle(claimed, Send(from_claimed(claimed), becomes_living=True), message_id)
+            return None
+        step = plan(
+            claimed,
+            from_claimed(claimed),
+            room.clock.now(),
+            can_edit=isinstance(self.transport, EditingTransport),
+        )
+        if isinstance(step, Drop):
+            await self._ask(lambda: notifications.drop(room.pool, claimed.id, step.state, step.why))
+            return None
+        return await self._carry_out(claimed, step)
+
+    async def _carry_out(self, claimed: ClaimedNotification, step: Send | Edit) -> Outcome | None:
+        incident = _incident(claimed)
+        outcome: EditOutcome
+        if isinstance(step, Edit):
+            assert isinstance(self.transport, EditingTransport)
+            assert incident is not None
+            message = await self._living(incident)
+            self._pace.take(self._room.clock.now())
+            outcome = await self.transport.edit(message, step.message_id)
+            if isinstance(outcome, Gone):
+                return await self._carry_out(claimed, step.otherwise)
+            self._count(claimed, outcome)
+            if isinstance(outcome, Delivered):
+                await self._settle(claimed, step.otherwise, step.message_id, shown=incident)
+                return None
+            return outcome
+        message = await self._message(claimed, step, incident)
+        self._pace.take(self._room.clock.now())
+        outcome = await self.transport.send(message)
+        self._count(claimed, outcome)
+        if isinstance(outcome, Delivered):
+            await self._settle(claimed, step, outcome.message_id)
+            return None
+        return outcome
+
+    async def _message(self, claimed: ClaimedNotification, step: Send, incident: Incident | None) -> Message:
+        words = self._room.words
+        if incident is not None and incident.kind is IncidentKind.STORM and step.becomes_living:
+            message = await self._living(incident)
+        else:
+            shown = incident if step.becomes_living or (incident and incident.is_open) else None
+            message = words.note(step.note, shown)
+        return replace(message, reply_to=claimed.first_id)
+
+    async def _living(self, incident: Incident) -> Message:
+        storm: list[StormGroup] = []
+        if incident.kind is IncidentKind.STORM:
+            storm = await self._ask(lambda: incidents.read_storm(self._room.pool, incident.id))
+        return self._room.words.living(incident, storm)
+
+    async def _settle(
+        self,
+        claimed: ClaimedNotification,
+        step: Send,
+        message_id: int | None,
+        *,
+        shown: Incident | None = None,
+    ) -> None:
+        room = self._room
+        self._pause, self._rest = FIRST_PAUSE, FIRST_REST
+        shows: float | None = None
+        if shown is not None:
+            shows = shown.updated_at
+        elif step.becomes_living and claimed.incident is not None:
+            # The words are those of when it became owed; a digest is made when it leaves.
+            made_now = claimed.incident.kind == IncidentKind.STORM
+            shows = claimed.incident.updated_at if made_now else claimed.row.created_at
+        await self._ask(
+            lambda: notifications.mark_delivered(
+                room.pool, claimed.id, self.transport.name, message_id, shows
+            )
+        )
+        number = claimed.row.incident_id
+        if step.instead_of_all and number is not None:
+            await self._ask(
+                lambda: notifications.supersede(room.pool, self.key, number, claimed.id, "said by another")
+            )
+        if await self._memory.well():
+            room.on_dead(self.key, None)
+
+    async def _put_off(
+        self,
+        claimed: ClaimedNotification,
+        outcome: Outcome,
+    ) -> float:
+        """Owe it still; the seconds to wait before the next attempt."""
+        match outcome:
+            case RetryAfter(seconds):
+                pause = await self._hold(seconds)
+                await self._put_back(claimed, f"told to wait {seconds:g} s", retry_in=seconds)
+            case ChatMoved(chat_id):
+                await self._memory.moved(chat_id)
+                await self._ask(lambda: living.forget_all(self._room.pool, self.key))
+                # At once to the new chat; a chat that moves again and again is not believed at once.
+                pause = 0.0 if claimed.attempts == 1 else self._pause_now()
+                await self._put_back(claimed, f"the chat has become {chat_id}", retry_in=pause)
+            case Unavailable(reason) | Rejected(reason):
+                pause = self._pause_now()
+                await self._put_back(claimed, reason, retry_in=pause)
+            case Unknown(reason):
+                pause = self._pause_now()
+                await self._put_back(claimed, reason, retry_in=pause, unknown=True)
+            case Delivered():
+                return 0.0
+            case _:
+                assert_never(outcome)
+        return pause
+
+    # -- refusals
+
+    async def _rejected(self, claimed: ClaimedNotification, reason: str) -> None:
+        """Show it on the console, once, and owe it still."""
+        room = self._room
+        if self.refused is None:
+            logger.error(
+                "{} {} refuses messages: {}. They go to the console until it takes them.",
+                self.transport.name,
+                self.key,
+                reason,
+            )
+            await self._memory.dead(reason, room.clock.now())
+            room.on_dead(self.key, reason)
+        if claimed.shown_on is None:
+            await room.console.send(room.words.note(from_claimed(claimed)))
+        await self._put_back(claimed, reason, retry_in=self._rest, shown_on=room.console.name)
+        for waiting in await self._ask(lambda: notifications.read_unshown(room.pool, self.key, claimed.id)):
+            await room.console.send(room.words.note(from_claimed(waiting)))
+            await self._ask(_shown(room, waiting.id))
+
+    async def _next_gets_through(self, refused: ClaimedNotification) -> bool:
+        """Is it the message and not the chat? Try the next one."""
+        following = await self._ask(
+            lambda: notifications.claim(self._room.pool, self.key, leave=[refused.id])
+        )
+        if following is None:
+            return False
+        outcome = await self._attempt(following)
+        match outcome:
+            case None:
+                return True
+            case Rejected(reason):
+                await self._put_back(following, reason, retry_in=self._rest)
+            case _:
+                await self._put_off(following, outcome)
+        return False
+
+    # -- edits
+
+    async def _edit_next(self) -> float | None:
+        """Bring the message most out of date up to date."""
+        room, transport = self._room, self.transport
+        if not isinstance(transport, EditingTransport):
+            return None
+        outdated = await self._ask(lambda: living.read_outdated(room.pool, self.key))
+        if outdated is None:
+            return None
+        if (wait := self._pace.to_edit(room.clock.now())) > 0:
+            return wait
+        row = outdated.incident
+        try:
+            incident = from_row(row)
+        except ValueError:  # of a newer version
+            await self._ask(lambda: living.forget(room.pool, self.key, row.id))
+            return 0.0
+        message = await self._living(incident)
+        self._pace.take(room.clock.now())
+        outcome = await transport.edit(message, outdated.message_id)
+        match outcome:
+            case Delivered():
+                await self._ask(lambda: living.mark_shown(room.pool, self.key, row.id, row.updated_at))
+                return 0.0
+            case Gone() | Rejected():
+                await self._ask(lambda: living.forget(room.pool, self.key, row.id))
+                return 0.0
+            case RetryAfter(seconds):
+                return await self._hold(seconds)
+            case ChatMoved(chat_id):
+                await self._memory.moved(chat_id)
+                await self._ask(lambda: living.forget_all(self._room.pool, self.key))
+                return 0.0
+            case Unavailable() | Unknown():
+                return self._pause_now()
+            case _:
+                assert_never(outcome)
+
+    # -- inside
+
+    async def _hold(self, seconds: float) -> float:
+        """Told to wait: the next process is to know it too."""
+        self._not_before = self._room.clock.now() + seconds
+        await self._memory.held(self._not_before)
+        return seconds
+
+    def _count(self, claimed: ClaimedNotification, outcome: Outcome) -> None:
+        latency = self._room.clock.now() - claimed.row.created_at
+        self._room.on_sent(Sent(claimed.row.kind, outcome_name(outcome), latency))
+        if not isinstance(outcome, Delivered):
+            logger.warning("Message {} ({}) not delivered: {}", claimed.id, claimed.row.kind, outcome)
+
+    async def _put_back(
+        self,
+        claimed: ClaimedNotification,
+        reason: str,
+        *,
+        retry_in: float,
+        unknown: bool = False,
+        shown_on: str | None = None,
+    ) -> None:
+        await self._ask(
+            lambda: notifications.put_back(
+                self._room.pool,
+                claimed.id,
+                reason[:500],
+                unknown=unknown,
+                retry_in=retry_in,
+                shown_on=shown_on,
+            )
+        )
+
+    def _pause_now(self) -> float:
+        pause, self._pause = self._pause, min(self._pause * 2, LONGEST_PAUSE)
+        self._not_before = self._room.clock.now() + pause
+        return pause
+
+    def _rest_now(self) -> float:
+        rest, self._rest = self._rest, min(self._rest * 2, LONGEST_REST)
+        self._not_before = self._room.clock.now() + rest
+        return rest
+
+    async def _ask(self, ask: Callable[[], Awaitable[T]]) -> T:
+        return await patiently(ask, self._room.alive)
+
+
+def _incident(claimed: ClaimedNotification) -> Incident | None:
+    if claimed.incident is None:
+        return None
+    try:
+        return from_row(claimed.incident)
+    except ValueError:  # of a newer version
+        return None
+
+
+def _shown(room: Room, number: int) -> Callable[[], Awaitable[None]]:
+    return lambda: notifications.mark_shown(room.pool, number, room.console.name)

@@ -1,0 +1,25 @@
+"""Asking the database for as long as it takes: what has been sent must be written down."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from runner.storage.pool import unavailable
+
+T = TypeVar("T")
+
+
+async def patiently(ask: Callable[[], Awaitable[T]], alive: Callable[[], None]) -> T:
+    """The answer. `alive` is called at each attempt; errors that are no outage are raised."""
+    pause = 0.1
+    while True:
+        try:
+            return await ask()
+        except Exception as error:
+            if not unavailable(error):
+                raise
+        alive()
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, 1.0)

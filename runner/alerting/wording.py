@@ -1,0 +1,56 @@
+"""Puts what is owed into words, in one language and zone. A defect in it never costs an alert."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import tzinfo
+
+from loguru import logger
+
+from runner.alerting.incident import Incident
+from runner.alerting.living import as_notification, buttons
+from runner.alerting.message import Message
+from runner.alerting.notification import Notification
+from runner.alerting.phrases import Tongue
+from runner.alerting.plain import unrendered
+from runner.alerting.render import render
+from runner.alerting.silence import Silence
+from runner.clock import Clock
+from runner.language.translator import Translator
+from runner.storage.incidents import StormGroup
+
+
+class Wording:
+    """`silence`: the active silence with an id."""
+
+    def __init__(
+        self,
+        translator: Translator,
+        timezone: tzinfo,
+        clock: Clock,
+        silence: Callable[[int], Silence | None] = lambda number: None,
+    ) -> None:
+        self._translator = translator
+        self._timezone = timezone
+        self._clock = clock
+        self._silence = silence
+
+    def note(self, notification: Notification, incident: Incident | None = None) -> Message:
+        """A message as it is owed; with the buttons of `incident` as it is now."""
+        try:
+            message = render(notification, self._translator, self._timezone, self._clock.now())
+            if incident is not None:
+                message = replace(message, buttons=buttons(incident, self._tongue()))
+        except Exception as error:  # noqa: BLE001 -- the border around the words, recorded
+            logger.opt(exception=error).error("No words for {}", notification.key)
+            return unrendered(notification)
+        return message
+
+    def living(self, incident: Incident, storm: Sequence[StormGroup] = ()) -> Message:
+        """What its living message is to show now."""
+        silence = None if incident.silenced_by is None else self._silence(incident.silenced_by)
+        return self.note(as_notification(incident, silence, storm), incident)
+
+    def _tongue(self) -> Tongue:
+        return Tongue(self._translator, self._timezone, self._clock.now())
