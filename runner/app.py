@@ -16,7 +16,6 @@ from loguru import logger
 
 from runner.alerting.console import ConsoleTransport
 from runner.alerting.dispatcher import Dispatcher
-from runner.alerting.incident import AlertSettings
 from runner.alerting.measures import DeliveryMeasures
 from runner.alerting.routing import parse_destination
 from runner.alerting.transport import Transport
@@ -27,6 +26,7 @@ from runner.config import Config, load
 from runner.config.imports import Checker, import_checkers
 from runner.config.secrets import register_config_secrets
 from runner.config.tasks import TaskConfig
+from runner.control.alerting import build_desk, build_watch
 from runner.control.commands import COMMANDS_CHANNEL
 from runner.control.executor import CommandExecutor
 from runner.control.readiness import Readiness, Vitals, judge
@@ -36,7 +36,7 @@ from runner.language.translator import Translator
 from runner.lifecycle import Cleanups
 from runner.redaction import Redactor
 from runner.services import Services
-from runner.storage import incidents, tasks
+from runner.storage import tasks
 from runner.storage.database import Database
 from runner.storage.housekeeping import prune_for_ever
 from runner.storage.journal import Commit, Journal
@@ -144,16 +144,8 @@ class Runner:
         generation, now = journal.registration.runner_id, clock.now()
         lost = [lost_run(row, generation, now) for row in stored.values()]
         journal.append(Commit(runs=tuple(run for run in lost if run is not None)))
-        open_incidents = await incidents.read_open(connection, resolved_within=600.0)
         self._measures = Measures(len(self._specs))
-        self.watch = Watch(
-            journal,
-            clock,
-            self._alert_settings(),
-            open_incidents,
-            await incidents.last_id(connection),
-            self._measures,
-        )
+        self.watch = await build_watch(connection, config, self._enabled, journal, clock, self._measures)
         self.supervisor = supervisor = Supervisor(
             self._specs,
             observer=self.watch,
@@ -170,7 +162,12 @@ class Runner:
         self._wording = Wording(self._translator, config.timezone, clock, self.watch.teller.silences.get)
         self.dispatcher = dispatcher = Dispatcher(pool, self._console, self._console, self._wording, clock)
         self.executor = CommandExecutor(
-            pool, journal, supervisor, clock, frozenset(t.name for t in config.tasks if not t.enabled)
+            pool,
+            journal,
+            supervisor,
+            clock,
+            frozenset(t.name for t in config.tasks if not t.enabled),
+            await build_desk(connection, self.watch, clock),
         )
         dispatcher.on_sent = self._deliveries.sent
         journal.checkpoint = supervisor.take_checkpoint
@@ -334,16 +331,6 @@ class Runner:
         """The way to a destination such as "-1001234567890:17" or "111"."""
         bot, place = self._bot, parse_destination(key)
         return None if bot is None or place is None else (bot.transport_to(*place), place[0])
-
-    def _alert_settings(self) -> dict[str, AlertSettings]:
-        common = self.config.alerts
-        return {
-            task.name: AlertSettings(
-                repeated_errors=task.alerts.repeated_errors or common.repeated_errors,
-                remind_every=task.alerts.remind_every or common.remind_every,
-            )
-            for task in self._enabled
-        }
 
     def _database_changed(self, database: Database, *, up: bool) -> None:
         self.supervisor.dependency_changed(up=up)

@@ -5,9 +5,9 @@ Language of a file's errors: `config.yaml:LINE: where.it.is: what is wrong; what
 
 from __future__ import annotations
 
+from runner.config.alerts import AlertsConfig
 from runner.config.loading import load
 from runner.config.models import (
-    AlertsConfig,
     ChatTarget,
     Config,
     DatabaseConfig,

@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, ValidationInfo, model_validator
 
 from runner.config import addresses, fields
-from runner.config.base import Count, Duration, Kind, Section, Timezone, UserIds
+from runner.config.alerts import AlertsConfig, OnCallConfig
+from runner.config.base import Kind, Section, Timezone, UserIds
 from runner.config.problems import Place, line_of
 from runner.config.tasks import TaskConfig
 from runner.config.watching import DependencyConfig, LimitsConfig, SupervisionConfig
@@ -110,16 +111,6 @@ class TelegramConfig(Section):
     """Telegram ids of persons who only see."""
 
 
-class AlertsConfig(Section):
-    """When people are told."""
-
-    repeated_errors: Count = 3
-    """Consecutive failures of a task that raise the first alert."""
-
-    remind_every: Duration = 1800.0
-    """Time between reminders of an incident that is still open and not acknowledged."""
-
-
 def _listen(value: object) -> ListenAddress | None:
     if isinstance(value, ListenAddress):
         return value
@@ -165,6 +156,9 @@ class Config(Section):
 
     alerts: AlertsConfig = AlertsConfig()
     """When people are told."""
+
+    oncall: OnCallConfig = OnCallConfig()
+    """Who is on call."""
 
     web: WebConfig = WebConfig()
     """Health, metrics and the status page."""

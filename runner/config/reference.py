@@ -14,11 +14,12 @@ import typing
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from runner.config import models, tasks, watching
+from runner.config import alerts, models, tasks, watching
 from runner.config.base import Kind, Section
 from runner.config.durations import format_duration
 
@@ -47,7 +48,8 @@ in quotes it stays text. Numbers like `0123` and `1:30` are text. Anchors, alias
 _SECTIONS: tuple[tuple[str, type[Section]], ...] = (
     ("database", models.DatabaseConfig),
     ("telegram", models.TelegramConfig),
-    ("alerts", models.AlertsConfig),
+    ("alerts", alerts.AlertsConfig),
+    ("oncall", alerts.OnCallConfig),
     ("web", models.WebConfig),
     ("supervision", watching.SupervisionConfig),
     ("limits", watching.LimitsConfig),
@@ -75,8 +77,24 @@ def reference() -> str:
     parts.append(_table(tasks.TaskConfig))
     parts += ["### restart_delay as a mapping\n", _intro(tasks.RestartDelay), _table(tasks.RestartDelay)]
     parts += ["### max_failures\n", _intro(tasks.FailureWindow), _table(tasks.FailureWindow)]
+    parts += _alerts()
     parts += ["### alerts of a task\n", _intro(tasks.TaskAlerts), _table(tasks.TaskAlerts)]
     return "\n".join(parts)
+
+
+def _alerts() -> list[str]:
+    """Mappings and lists in `alerts` and `oncall`."""
+    parts = []
+    for name, model in (
+        ("alerts.chats", alerts.ChatRoute),
+        ("alerts.escalate", alerts.EscalationLevel),
+        ("alerts.second_channel", alerts.SecondChannel),
+        ("alerts.heartbeat", alerts.Heartbeat),
+        ("oncall.people", alerts.PersonConfig),
+        ("oncall.rotation", alerts.RotationConfig),
+    ):
+        parts += [f"### {name}\n", _intro(model), _table(model)]
+    return parts
 
 
 def _intro(model: type[Section]) -> str:
@@ -171,6 +189,8 @@ def _written(value: object, kind: str) -> str:
             return f"`{format_duration(value)}`"
         case int() | float():
             return f"`{value:g}`"
+        case ZoneInfo():
+            return f"`{value.key}`"
         case StrEnum() | Path() | models.ListenAddress():
             return f"`{value}`"
         case tuple() | dict() | "":

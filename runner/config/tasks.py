@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BeforeValidator, Field, model_validator
 
 from runner.config import fields
+from runner.config.alerts import Severities
 from runner.config.base import Count, Duration, Kind, Number, Section, Size, Text, Timezone
 from runner.config.durations import format_duration, parse_positive
 
@@ -81,7 +82,10 @@ class TaskAlerts(Section):
     """Consecutive failures that raise the first alert."""
 
     remind_every: Duration | None = None
-    """Time between reminders of an open incident."""
+    """Time to the first reminder of an open incident."""
+
+    severity: Severities = Field(default_factory=dict)
+    """How loud each kind of incident of this task is."""
 
 
 def _whole_count(value: object) -> int:

@@ -6,12 +6,25 @@ A command expires: one that nobody took in time is never carried out hours later
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from runner.control.actor import Actor
+from runner.control.alert_commands import AlertCommand
+from runner.control.reasons import CommandReason
 from runner.storage.pool import Connection, Pool
 from runner.supervision.state import State
+
+__all__ = [
+    "AlertCommand",
+    "CommandName",
+    "CommandReason",
+    "CommandResult",
+    "PendingCommand",
+    "submit",
+    "wait",
+]
 
 
 class CommandName(StrEnum):
@@ -21,21 +34,6 @@ class CommandName(StrEnum):
     PAUSE = "pause"
     RESUME = "resume"
     RUN_NOW = "run-now"
-
-
-class CommandReason(StrEnum):
-    """How it ended."""
-
-    DONE = "done"
-    ALREADY = "already"
-    """Nothing to do: it is so already."""
-    UNKNOWN_TASK = "unknown_task"
-    DISABLED = "disabled"
-    EXPIRED = "expired"
-    NO_RUNNER = "no_runner"
-    """No runner works on this database."""
-    TIMEOUT = "timeout"
-    """A runner is there and did not answer in time; the command may still be carried out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +57,19 @@ class PendingCommand:
     """A command as the runner takes it. `expired` by the database's clock."""
 
     id: int
-    name: CommandName
+    name: CommandName | AlertCommand
     task: str
     actor: str
     expired: bool
+    args: dict[str, Any] = field(default_factory=dict)
 
 
 COMMANDS_CHANNEL = "dozor_commands"
 RESULTS_CHANNEL = "dozor_command_results"
 
 SUBMIT_SQL = """
-INSERT INTO dozor.commands (name, task, actor, place, expires_at)
-VALUES ($1, $2, $3, $4, now() + make_interval(secs => $5))
+INSERT INTO dozor.commands (name, task, actor, place, expires_at, args)
+VALUES ($1, $2, $3, $4, now() + make_interval(secs => $5), $6)
 RETURNING id
 """
 
@@ -83,7 +82,7 @@ WHERE c.id = $1
 """
 
 PENDING_SQL = """
-SELECT id, name, task, actor, expires_at < now() AS expired
+SELECT id, name, task, args, actor, expires_at < now() AS expired
 FROM dozor.commands WHERE state = 'pending' ORDER BY id LIMIT 100
 """
 
@@ -95,10 +94,21 @@ RETURNING id
 
 
 async def submit(
-    connection: Connection, name: CommandName, task: str, actor: Actor, *, expires_in: float = 60.0
+    connection: Connection,
+    name: CommandName | AlertCommand,
+    task: str,
+    actor: Actor,
+    *,
+    expires_in: float = 60.0,
+    args: dict[str, Any] | None = None,
 ) -> int:
-    """Write the command; its id. Call it inside a transaction of your own to bind it to other writes."""
-    command_id = await connection.fetchval(SUBMIT_SQL, name.value, task, str(actor), actor.place, expires_in)
+    """Write the command; its id. Call it inside a transaction of your own to bind it to other writes.
+
+    `task` and `args` of alert commands: see `AlertCommand`.
+    """
+    command_id = await connection.fetchval(
+        SUBMIT_SQL, name.value, task, str(actor), actor.place, expires_in, args or {}
+    )
     await connection.execute(NOTIFY_COMMANDS_SQL)
     assert isinstance(command_id, int)
     return command_id
@@ -127,6 +137,15 @@ async def read_pending(connection: Connection) -> list[PendingCommand]:
     """Commands nobody has carried out yet, oldest first, at most 100."""
     rows = await connection.fetch(PENDING_SQL)
     return [
-        PendingCommand(row["id"], CommandName(row["name"]), row["task"], row["actor"], row["expired"])
+        PendingCommand(row["id"], name, row["task"], row["actor"], row["expired"], row["args"])
         for row in rows
+        if (name := _name(row["name"])) is not None
     ]
+
+
+def _name(text: str) -> CommandName | AlertCommand | None:
+    """None: a command of a newer version, which nobody here can carry out."""
+    for names in (CommandName, AlertCommand):
+        if text in tuple(names):
+            return names(text)
+    return None

@@ -8,6 +8,8 @@ from typing import assert_never
 from loguru import logger
 
 from runner.clock import Clock
+from runner.control.alert_commands import AlertCommand
+from runner.control.alert_desk import AlertDesk
 from runner.control.commands import CommandName, CommandReason, PendingCommand, read_pending
 from runner.control.following import FollowedRuns
 from runner.storage.answers import Answer
@@ -24,8 +26,15 @@ class CommandExecutor:
     """`wake` is called by LISTEN; the table is the truth."""
 
     def __init__(
-        self, pool: Pool, journal: Journal, supervisor: Supervisor, clock: Clock, disabled: frozenset[str]
+        self,
+        pool: Pool,
+        journal: Journal,
+        supervisor: Supervisor,
+        clock: Clock,
+        disabled: frozenset[str],
+        alerts: AlertDesk | None = None,
     ) -> None:
+        self._alerts = alerts
         self._pool = pool
         self._journal = journal
         self._supervisor = supervisor
@@ -83,12 +92,20 @@ class CommandExecutor:
     def _decide(self, command: PendingCommand) -> CommandReason:
         if command.expired:
             return CommandReason.EXPIRED
+        if isinstance(command.name, AlertCommand):
+            return self._about_alerts(command, command.name)
         if command.task in self._disabled:
             return CommandReason.DISABLED
         if self._supervisor.find(command.task) is None:
             return CommandReason.UNKNOWN_TASK
         changed = self._supervisor.command(command.task, _event(command.name, command.actor))
         return CommandReason.DONE if changed else CommandReason.ALREADY
+
+    def _about_alerts(self, command: PendingCommand, name: AlertCommand) -> CommandReason:
+        if self._alerts is None:
+            return CommandReason.INVALID
+        known = self._supervisor.find(command.task) is not None
+        return self._alerts.carry_out(name, command.task, command.args, command.actor, known)
 
 
 def _event(name: CommandName, by: str) -> PersonEvent:

@@ -85,7 +85,7 @@ class Executor:
             state = await connection.fetchval("SELECT state FROM dozor.tasks WHERE name = $1", command.task)
             if self.reason is None and state == State.PAUSED and command.name is CommandName.PAUSE:
                 reason = CommandReason.ALREADY
-            if reason is CommandReason.DONE:
+            if reason is CommandReason.DONE and isinstance(command.name, CommandName):
                 await connection.execute(SET_SQL, command.task, _STATES[command.name].value, command.actor)
             run = self.starts if reason is CommandReason.DONE else None
             starts = run is not None and command.name in (CommandName.RESTART, CommandName.RUN_NOW)

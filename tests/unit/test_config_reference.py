@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.config import models, tasks
+from runner.config import alerts, models, tasks
 from runner.config.base import Section
 from runner.config.reference import reference
 
@@ -21,7 +21,9 @@ def test_the_page_of_the_configuration_is_what_the_models_say() -> None:
 @pytest.mark.parametrize(
     "model",
     [
-        models.Config, models.DatabaseConfig, models.TelegramConfig, models.AlertsConfig, models.WebConfig,
+        models.Config, models.DatabaseConfig, models.TelegramConfig, models.WebConfig,
+        alerts.AlertsConfig, alerts.OnCallConfig,
+        alerts.RotationConfig, alerts.EscalationLevel,
         tasks.TaskConfig, tasks.RestartDelay, tasks.TaskAlerts,
     ],
 )  # fmt: skip

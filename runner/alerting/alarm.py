@@ -1,0 +1,99 @@
+"""A message that cannot wait for the event loop: sent from a thread, by the standard library alone."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import replace
+from threading import Event, Lock
+
+from loguru import logger
+
+from runner.alerting.facts import trouble_facts
+from runner.alerting.incident import SEVERITIES, IncidentKind
+from runner.alerting.message import Message
+from runner.alerting.notification import Notification, NotificationKind
+from runner.config.models import TelegramConfig
+from runner.supervision.observer import Trouble
+
+TIMEOUT = 5.0
+"""Seconds for one attempt."""
+ATTEMPTS = 3
+PAUSE = 1.0
+REST = 30.0
+"""Seconds between two alarms: what happens meanwhile is told by the incidents that follow."""
+
+
+class Alarm:
+    """Without a token the alarm goes to standard error. `words` must be usable from a thread."""
+
+    def __init__(
+        self,
+        telegram: TelegramConfig,
+        words: Callable[[Notification], Message],
+        redact: Callable[[str], str],
+    ) -> None:
+        self._telegram = telegram
+        self._words = words
+        self._redact = redact
+        self._lock = Lock()
+        self._told_at = float("-inf")
+        self.sent = 0
+        """Messages that have left."""
+
+    def tell(self, trouble: Trouble) -> bool:
+        """Send it now; in the caller's thread. Whether it has left. Raises nothing."""
+        now = time.time()
+        with self._lock:
+            if now - self._told_at < REST:
+                return False
+            self._told_at = now
+        kind = IncidentKind(trouble.kind.value)
+        facts = trouble_facts(trouble)
+        note = Notification(
+            key=f"alarm-{now}",
+            kind=NotificationKind.TROUBLE,
+            severity=SEVERITIES[kind],
+            created_at=now,
+            task=trouble.task,
+            facts=replace(facts, trouble=kind.value, subject=trouble.subject, failing_since=now),
+        )
+        try:
+            text = self._redact(self._words(note).plain)
+            if self._telegram.token is not None and self._telegram.chat is not None and self._post(text):
+                self.sent += 1
+                return True
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
+        except Exception as error:  # noqa: BLE001 -- the border of a thread: nobody above could hear of it
+            logger.error("Alarm: not told: {}: {}", type(error).__name__, self._redact(str(error)))
+            return False
+        return True
+
+    def _post(self, text: str) -> bool:
+        telegram = self._telegram
+        assert telegram.token is not None
+        assert telegram.chat is not None
+        body: dict[str, object] = {"chat_id": telegram.chat.chat_id, "text": text}
+        if telegram.chat.thread_id is not None:
+            body["message_thread_id"] = telegram.chat.thread_id
+        request = urllib.request.Request(  # noqa: S310 -- http(s), checked with the configuration
+            f"{telegram.api_url}/bot{telegram.token.get_secret_value()}/sendMessage",
+            data=json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        proxy = None if telegram.proxy is None else telegram.proxy.get_secret_value()
+        handler = urllib.request.ProxyHandler({} if proxy is None else {"http": proxy, "https": proxy})
+        opener = urllib.request.build_opener(handler)
+        for attempt in range(ATTEMPTS):
+            try:
+                with opener.open(request, timeout=TIMEOUT):
+                    return True
+            except OSError as error:
+                logger.error("Alarm: {}: {}", type(error).__name__, self._redact(str(error)))
+            if attempt + 1 < ATTEMPTS:
+                Event().wait(PAUSE)
+        return False
