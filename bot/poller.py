@@ -105,7 +105,9 @@ class Poller:
         logger.info("Telegram: polling as @{}", self._router.username)
 
     async def _get_updates(self) -> list[dict[str, Any]]:
-        request = GetUpdates(offset=self._offset, timeout=self._poll_timeout, allowed_updates=ALLOWED)
+        # The first poll asks without waiting: the runner is ready as soon as it is answered.
+        wait = 0 if self.last_success is None else self._poll_timeout
+        request = GetUpdates(offset=self._offset, timeout=wait, allowed_updates=ALLOWED)
         updates: list[dict[str, Any]] = await self._insist(request, self._poll_timeout + CALL_TIMEOUT)
         self.last_success = self._clock.now()
         return updates
@@ -126,6 +128,8 @@ class Poller:
                 if self.problem is None:
                     logger.warning("Telegram does not answer {}: {}; trying on", method.__api_method__, said)
                 self.problem = f"Telegram does not answer: {said}"
+                if isinstance(method, GetUpdates):
+                    method = method.model_copy(update={"timeout": 0})  # learn at once that it is back
                 await asyncio.sleep(wait)
                 pause = min(pause * 2, LAST_BACKOFF)
             else:

@@ -15,9 +15,17 @@ import pytest
 from runner.storage.embedded import start_embedded
 from runner.storage.migrate import migrate
 from runner.storage.pool import Pool, connect, create_pool, disconnect
+from tests import programs
 from tests.server import PostgresControl
 
 T = TypeVar("T")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Skipped for want of a program: said in words, not only by a letter."""
+    for program, package in programs.missing.items():
+        text = f"NOT TESTED for want of {program}: apt-get install {package}, or run .ci/run"
+        terminalreporter.write_line(text, yellow=True)
 
 
 @pytest.fixture(scope="session")

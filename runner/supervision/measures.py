@@ -64,7 +64,7 @@ class Measures:
         self._cancelled = array("Q", bytes(8 * tasks))
         self._stops = array("Q", bytes(8 * tasks))
         self.recoveries: dict[int, Histogram] = {}
-        """Seconds from first failure to next success, of the tasks that ever recovered."""
+        """Seconds from first failure to next success, of the tasks that ever failed."""
         self.lateness = Histogram(LATENESS_BOUNDS)
         """Seconds from when a run was due to when it began."""
 
@@ -88,6 +88,8 @@ class Measures:
         match transition.event:
             case Failed(failure):
                 self._ended(transition, self._timed_out if failure.timed_out else self._failed)
+                # Empty before its first recovery: what is born with a count in it has no increase.
+                self.recoveries.setdefault(index, Histogram(RECOVERY_BOUNDS))
                 if after.state is State.STOPPED and before.state is not State.STOPPED:
                     self._stops[index] += 1
             case Cancelled() | Interrupted():

@@ -40,8 +40,8 @@ class Metrics:
         """Sent as it is made: the loop gets its turn after each piece."""
         self._runner.alerts = await self._owed.read()
         response = web.StreamResponse(headers={"Content-Type": CONTENT_TYPE})
-        await response.prepare(request)
         try:
+            await response.prepare(request)
             await response.write(generate_latest(self._registry))
             for piece in self._tasks.pieces():
                 if piece:

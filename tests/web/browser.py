@@ -14,15 +14,10 @@ from typing import Any
 
 import aiohttp
 
+from tests.programs import require
+
 START_SECONDS = 30.0
 CALL_SECONDS = 20.0
-
-
-def find_chromium() -> str:
-    """The program. Raises AssertionError where there is none: the page is never left untested silently."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert found is not None, "chromium is missing: .ci/run installs it (apt-get install chromium)"
-    return found
 
 
 class Tab:
@@ -122,7 +117,8 @@ async def chromium() -> AsyncIterator[Tab]:
     """A headless browser with a profile of its own, and one empty tab."""
     profile = Path(tempfile.mkdtemp(prefix="dozor-chromium-"))
     process = await asyncio.create_subprocess_exec(
-        find_chromium(), "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+        require("chromium", "chromium", "chromium-browser", "google-chrome"),
+        "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
         "--no-first-run", "--hide-scrollbars", "--remote-debugging-port=0", f"--user-data-dir={profile}",
         "about:blank", stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
