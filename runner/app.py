@@ -26,6 +26,7 @@ from runner.config import Config, load
 from runner.config.imports import Checker, import_checkers
 from runner.config.secrets import register_config_secrets
 from runner.config.tasks import TaskConfig
+from runner.control.alert_parts import AlertParts
 from runner.control.alerting import build_desk, build_watch
 from runner.control.commands import COMMANDS_CHANNEL
 from runner.control.executor import CommandExecutor
@@ -170,6 +171,18 @@ class Runner:
             await build_desk(connection, self.watch, clock),
         )
         dispatcher.on_sent = self._deliveries.sent
+        alert_parts = AlertParts(
+            config=config,
+            pool=pool,
+            watch=self.watch,
+            journal=journal,
+            supervisor=supervisor,
+            dispatcher=dispatcher,
+            words=self._wording,
+            clock=clock,
+            well=lambda: self.readiness().ready,
+        )
+        dispatcher.on_dead = alert_parts.destination_died
         journal.checkpoint = supervisor.take_checkpoint
         journal.on_notifications = dispatcher.wake
         journal.on_dropped = self.watch.dropped
@@ -187,6 +200,7 @@ class Runner:
             "reminders": self._remind,
             "housekeeping": lambda: prune_for_ever(pool),
             "dispatcher": self._dispatch,
+            **alert_parts.build(),
         }
         if config.web.listen is not None:
             parts["web"] = self._serve

@@ -8,6 +8,8 @@ back an hour does not put every checker to sleep for an hour.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -18,20 +20,59 @@ class Clock(Protocol):
     def now(self) -> float: ...
 
 
+@dataclass(frozen=True, slots=True)
+class ClockChange:
+    """Seconds that the machine slept, and seconds by which somebody set the wall clock forward."""
+
+    slept: float
+    step: float
+
+    @property
+    def total(self) -> float:
+        return self.slept + self.step
+
+
 class SteadyClock:
     """Seconds since the epoch, counted by the monotonic clock from a base read once."""
 
-    __slots__ = ("_offset",)
+    __slots__ = ("_awake", "_awake_and_asleep", "_offset", "_slept", "_wall")
 
-    def __init__(self) -> None:
-        self._offset = time.time() - time.monotonic()
+    def __init__(
+        self,
+        *,
+        wall: Callable[[], float] = time.time,
+        awake: Callable[[], float] = time.monotonic,
+        awake_and_asleep: Callable[[], float] | None = None,
+    ) -> None:
+        """`awake`: nobody sets it, and it stands still while the machine sleeps; the other one does not."""
+        self._wall = wall
+        self._awake = awake
+        self._awake_and_asleep = awake_and_asleep or _boot_time
+        self._offset = wall() - awake()
+        self._slept = self._awake_and_asleep() - awake()
 
     def now(self) -> float:
-        return self._offset + time.monotonic()
+        return self._offset + self._awake()
+
+    def look(self) -> ClockChange:
+        """How this clock and the wall clock have come apart since the last `follow`."""
+        slept = max(0.0, self._awake_and_asleep() - self._awake() - self._slept)
+        return ClockChange(slept=slept, step=self._wall() - self.now() - slept)
+
+    def follow(self, change: ClockChange) -> None:
+        """Show what the wall clock shows again."""
+        self._offset += change.total
+        self._slept += change.slept
 
     def to_loop(self, at: float) -> float:
         """`at` (seconds since the epoch) on the time line of asyncio's `loop.time()`."""
         return at - self._offset
+
+
+def _boot_time() -> float:
+    """CLOCK_BOOTTIME (Linux) goes on while the machine sleeps; elsewhere sleeping looks like a clock set."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
 def to_datetime(at: float) -> datetime:

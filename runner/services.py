@@ -55,6 +55,11 @@ class Services:
             grace=0.0,
         )
 
+    @property
+    def supervisor(self) -> Supervisor:
+        """Of the parts."""
+        return self._supervisor
+
     def start(self) -> None:
         self._supervisor.start()
 

@@ -7,37 +7,32 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
-from dataclasses import replace
 from threading import Event, Lock
 
 from loguru import logger
 
-from runner.alerting.facts import trouble_facts
-from runner.alerting.incident import SEVERITIES, IncidentKind
-from runner.alerting.message import Message
-from runner.alerting.notification import Notification, NotificationKind
 from runner.config.models import TelegramConfig
+from runner.language.times import duration
+from runner.language.translator import Translator
 from runner.supervision.observer import Trouble
 
 TIMEOUT = 5.0
 """Seconds for one attempt."""
 ATTEMPTS = 3
 PAUSE = 1.0
+FRAMES_SHOWN = 8
 REST = 30.0
 """Seconds between two alarms: what happens meanwhile is told by the incidents that follow."""
 
 
 class Alarm:
-    """Without a token the alarm goes to standard error. `words` must be usable from a thread."""
+    """Without a token the alarm goes to standard error. `translator`: its own, used in a thread."""
 
     def __init__(
-        self,
-        telegram: TelegramConfig,
-        words: Callable[[Notification], Message],
-        redact: Callable[[str], str],
+        self, telegram: TelegramConfig, translator: Translator, redact: Callable[[str], str]
     ) -> None:
         self._telegram = telegram
-        self._words = words
+        self._translator = translator
         self._redact = redact
         self._lock = Lock()
         self._told_at = float("-inf")
@@ -51,18 +46,8 @@ class Alarm:
             if now - self._told_at < REST:
                 return False
             self._told_at = now
-        kind = IncidentKind(trouble.kind.value)
-        facts = trouble_facts(trouble)
-        note = Notification(
-            key=f"alarm-{now}",
-            kind=NotificationKind.TROUBLE,
-            severity=SEVERITIES[kind],
-            created_at=now,
-            task=trouble.task,
-            facts=replace(facts, trouble=kind.value, subject=trouble.subject, failing_since=now),
-        )
         try:
-            text = self._redact(self._words(note).plain)
+            text = self._redact(self._words(trouble))
             if self._telegram.token is not None and self._telegram.chat is not None and self._post(text):
                 self.sent += 1
                 return True
@@ -72,6 +57,11 @@ class Alarm:
             logger.error("Alarm: not told: {}: {}", type(error).__name__, self._redact(str(error)))
             return False
         return True
+
+    def _words(self, trouble: Trouble) -> str:
+        lasts = duration(self._translator, trouble.seconds or 0.0)
+        header = self._translator.format("alarm-blocked-loop", subject=trouble.subject, duration=lasts)
+        return "\n".join((header, *trouble.chain[-FRAMES_SHOWN:]))
 
     def _post(self, text: str) -> bool:
         telegram = self._telegram

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from runner.alerting.directly import SentDirectly
 from runner.alerting.lane import Lane, Room, Sent, Words
 from runner.alerting.pace import ChatPace, NoPace, OverallPace, Pace
 from runner.alerting.patience import patiently
@@ -51,8 +52,7 @@ class Dispatcher:
         self.on_sent: Callable[[Sent], None] = lambda sent: None
         self.on_dead: Callable[[str, str | None], None] = lambda key, reason: None
         """A destination refuses us, and why; None: it takes messages again."""
-        self.sent_directly: dict[str, int | None] = {}
-        """Keys of messages that went straight from memory, and the transport's ids of them."""
+        self.directly = SentDirectly()
         self._room = Room(
             pool=pool,
             console=console,
@@ -60,7 +60,7 @@ class Dispatcher:
             clock=clock,
             on_sent=lambda sent: self.on_sent(sent),
             on_dead=lambda key, reason: self.on_dead(key, reason),
-            sent_directly=self.sent_directly,
+            directly=self.directly,
             alive=self._alive,
         )
         self.last_progress_at = clock.now()
@@ -71,6 +71,11 @@ class Dispatcher:
         """Why the configured chat refuses us, None while it does not."""
         lane = self._lanes.get(DEFAULT)
         return None if lane is None else lane.refused
+
+    @property
+    def transport(self) -> Transport:
+        """The way to the chat of the configuration at present."""
+        return self._transport
 
     def wake(self) -> None:
         """Something new is owed."""

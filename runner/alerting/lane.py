@@ -21,6 +21,7 @@ from typing import Protocol, TypeVar, assert_never
 from loguru import logger
 
 from runner.alerting.chat_memory import ChatMemory
+from runner.alerting.directly import SentDirectly
 from runner.alerting.incident import Incident, IncidentKind, from_row
 from runner.alerting.message import Message
 from runner.alerting.notification import Notification
@@ -28,6 +29,7 @@ from runner.alerting.outbox import from_claimed
 from runner.alerting.pace import Pace
 from runner.alerting.patience import patiently
 from runner.alerting.plan import Drop, Edit, Send, plan
+from runner.alerting.telling import FIRING
 from runner.alerting.transport import (
     ChatMoved,
     Delivered,
@@ -88,8 +90,8 @@ class Room:
     on_sent: Callable[[Sent], None]
     on_dead: Callable[[str, str | None], None]
     """A destination refuses us, and why; None: it takes messages again."""
-    sent_directly: dict[str, int | None]
-    """Keys of messages that went straight from memory while the database was away, and their ids."""
+    directly: SentDirectly
+    """What went straight from memory while the database was away."""
     alive: Callable[[], None]
     """Something is being done."""
 
@@ -142,13 +144,16 @@ class Lane:
     async def _attempt(self, claimed: ClaimedNotification) -> Outcome | None:
         """Send it if it is still worth it; None: it is settled, one way or the other."""
         room = self._room
-        if claimed.row.key in room.sent_directly:
-            message_id = room.sent_directly[claimed.row.key]
-            await self._settle(claimed, Send(from_claimed(claimed), becomes_living=True), message_id)
+        note = from_claimed(claimed)
+        if claimed.row.key in room.directly.delivered:
+            message_id = room.directly.delivered[claimed.row.key]
+            await self._settle(claimed, Send(note, becomes_living=note.kind in FIRING), message_id)
             return None
+        if claimed.row.key in room.directly.unknown:
+            note = replace(note, possible_duplicate=True)
         step = plan(
             claimed,
-            from_claimed(claimed),
+            note,
             room.clock.now(),
             can_edit=isinstance(self.transport, EditingTransport),
         )

@@ -35,6 +35,7 @@ def as_notification(
         occurrences=incident.occurrences,
         acknowledged_by=incident.acknowledged_by if incident.is_open else None,
         acknowledged_until=incident.ack_expires_at if incident.is_open else None,
+        calm_since=incident.calm_since,
         silenced=silence is not None,
         silenced_until=None if silence is None else silence.ends_at,
     )

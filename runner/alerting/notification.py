@@ -37,8 +37,6 @@ class NotificationKind(StrEnum):
     """What happened in the quiet hours."""
     ALL_CLEAR = "all_clear"
     """Once a day: everything is well, and so is the watch."""
-    DATABASE = "database"
-    """Straight from memory: the database is away, and which tasks are held."""
     SUMMARY = "summary"
     """Telegram is back: what went through the second channel meanwhile."""
     CHECKER = "checker"
@@ -84,6 +82,8 @@ class Facts:
     acknowledged_by: str | None = None
     acknowledged_until: float | None = None
     """None in a reminder: the acknowledgement has run out."""
+    calm_since: float | None = None
+    """It flaps, and is quiet since."""
     silenced_until: float | None = None
     silenced: bool = False
     level: int | None = None

@@ -45,6 +45,11 @@ def facts_from_json(values: dict[str, Any]) -> Facts:
     return Facts(**known)
 
 
+def from_row(row: NotificationRow) -> Notification:
+    """As it was owed, before anybody tried to send it."""
+    return from_claimed(ClaimedNotification(id=0, row=row, attempts=1, unknown_outcomes=0, shown_on=None))
+
+
 def from_claimed(claimed: ClaimedNotification) -> Notification:
     """As it was owed; facts that this version does not know are left out.
 

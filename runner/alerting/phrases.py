@@ -134,27 +134,13 @@ def silence_over(say: Tongue, facts: Facts) -> Said:
 
 
 def morning(say: Tongue, facts: Facts) -> Said:
-    if not facts.count:
-        return say("alert-morning-quiet"), []
-    return say("alert-morning", count=facts.count), _lines(facts)
+    return say("alert-morning", count=facts.count or 0), _lines(facts)
 
 
 def all_clear(say: Tongue, severity: Severity, facts: Facts) -> Said:
     if severity is Severity.INFO:
         return say("alert-all-clear", tasks=facts.count or 0), _lines(facts)
     return say("alert-not-clear", count=facts.count or 0), _lines(facts)
-
-
-def database(say: Tongue, facts: Facts, since: float) -> Said:
-    """Straight from memory: which tasks are held."""
-    lines = []
-    if facts.lines:
-        names = ", ".join(shorten(one_line(name), NAME_UNITS) for name in facts.lines)
-        more = (facts.count or 0) - len(facts.lines)
-        if more > 0:
-            names += " " + say("alert-and-more", count=more)
-        lines.append(Span(say("alert-database-held", tasks=names)))
-    return say("alert-database", since=say.clock(since)), [*lines, Span(say("alert-database-direct"))]
 
 
 def summary(say: Tongue, facts: Facts) -> Said:
@@ -166,6 +152,8 @@ def status_lines(say: Tongue, facts: Facts) -> list[Span]:
     lines: list[Span] = []
     if facts.occurrences > 1:
         lines.append(Span(say("living-occurrences", count=facts.occurrences)))
+    if facts.calm_since is not None:
+        lines.append(Span(say("living-calm", since=say.clock(facts.calm_since)), Style.ITALIC))
     if facts.acknowledged_by and facts.acknowledged_until is not None:
         until = say.clock(facts.acknowledged_until)
         lines.append(Span(say("living-taken", by=say.who(facts.acknowledged_by), until=until), Style.ITALIC))

@@ -110,8 +110,6 @@ class _Words:
                 return phrases.morning(self.tongue, facts)
             case NotificationKind.ALL_CLEAR:
                 return phrases.all_clear(self.tongue, self._note.severity, facts)
-            case NotificationKind.DATABASE:
-                return phrases.database(self.tongue, facts, self._began())
             case NotificationKind.SUMMARY:
                 return phrases.summary(self.tongue, facts)
             case NotificationKind.REMINDER:

@@ -99,8 +99,13 @@ class Teller:
                 self._storm = incident.id
                 self._gate.resume(incident.updated_at)
 
-    def decide(self, decision: Decision, facts: Facts, now: float) -> Told:
-        """Put the incident into the book, and find out who hears of it. `facts`: what a message may say."""
+    def decide(
+        self, decision: Decision, facts: Facts, now: float, *, to: Iterable[str] | None = None
+    ) -> Told:
+        """Put the incident into the book, and find out who hears of it.
+
+        `facts`: what a message may say. `to`: these destinations, whatever the routes say.
+        """
         incident = decision.incident
         if incident is None:
             return Told()
@@ -116,7 +121,7 @@ class Teller:
         if incident.storm is not None and incident.kind is not IncidentKind.STORM:
             self._storm_changed(told, incident, previous, now)
         if kind is not None:
-            told.notifications += self.about(incident, kind, facts, now)
+            told.notifications += self.about(incident, kind, facts, now, to=to)
         return told
 
     def about(

@@ -149,9 +149,15 @@ class Watch:
         self.trouble_over(IncidentKind(trouble.kind.value), trouble.subject, task=trouble.task)
 
     def trouble(
-        self, kind: IncidentKind, subject: str, facts: Facts, *, task: str | None = None
+        self,
+        kind: IncidentKind,
+        subject: str,
+        facts: Facts,
+        *,
+        task: str | None = None,
+        to: tuple[str, ...] | None = None,
     ) -> Incident | None:
-        """Open, continue or count the incident of this kind and subject."""
+        """Open, continue or count the incident of this kind and subject. `to`: tell these destinations."""
         now = self._clock.now()
         facts = replace(facts, trouble=kind.value, subject=subject, failing_since=now)
         found = self.book.find((task or "", kind.value, subject))
@@ -161,10 +167,17 @@ class Watch:
         decision = rules.on_trouble(
             self.settings(task), found, kind, task, subject, said, now, self.book.next_id
         )
-        self._commit(self.teller.decide(decision, facts, now))
+        self._commit(self.teller.decide(decision, facts, now, to=to))
         return decision.incident
 
-    def trouble_over(self, kind: IncidentKind, subject: str, *, task: str | None = None) -> None:
+    def trouble_over(
+        self,
+        kind: IncidentKind,
+        subject: str,
+        *,
+        task: str | None = None,
+        to: tuple[str, ...] | None = None,
+    ) -> None:
         """Resolve the incident of this kind and subject, if there is one."""
         now = self._clock.now()
         found = self.book.find((task or "", kind.value, subject))
@@ -172,7 +185,7 @@ class Watch:
             return
         self._dependents.pop(found.id, None)
         decision = rules.on_recovery(self.settings(task), found, now)
-        self._commit(self.teller.decide(decision, recovery_facts(found, now), now))
+        self._commit(self.teller.decide(decision, recovery_facts(found, now), now, to=to))
 
     # -- by the clock, and by the runner itself
 

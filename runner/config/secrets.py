@@ -31,6 +31,12 @@ def _secrets(config: Config) -> Iterator[str]:
         yield text.partition(":")[2]
     if config.web.token is not None:
         yield config.web.token.get_secret_value()
+    channel, heartbeat = config.alerts.second_channel, config.alerts.heartbeat
+    for secret in channel.urls if channel is not None else ():
+        yield secret.get_secret_value()
+        yield from passwords_in(secret.get_secret_value())
+    if heartbeat is not None and heartbeat.url is not None:
+        yield heartbeat.url.get_secret_value()
     for url in (config.database.url, config.telegram.proxy):
         if url is not None:
             yield from passwords_in(url.get_secret_value())

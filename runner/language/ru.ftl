@@ -90,6 +90,7 @@ alert-flapping-why = Дальше меняется только это сооб�
 alert-hung = 🔴 { $task }: запуск завис и не отменяется
 alert-overdue = ⚠️ { $task }: успеха нет уже { $duration }
 alert-overdue-plain = ⚠️ { $task }: успеха нет дольше положенного
+alarm-blocked-loop = 🔴 Цикл событий стоит уже { $duration }: { $subject }
 alert-blocked-loop = ⚠️ Цикл событий стоял { $duration }: { $subject }
 alert-blocked-loop-plain = ⚠️ Цикл событий стоит: { $subject }
 alert-dependency = 🔴 { $subject }: недоступно
@@ -104,8 +105,6 @@ alert-over-storm = ✅ Массовый сбой закончился: все з
 alert-waiting = Ждут: { $tasks }
 alert-storm-warning = ⚠️ Сбои сразу во многих задачах: { $count }
 alert-storm-critical = 🔴 Сбои сразу во многих задачах: { $count }
-alert-storm-group = { $mark } { $open } из { $count }: { $summary }
-alert-storm-all = Причин: { $causes }, задач: { $count }. Ещё не работает: { $open }.
 alert-past = ✅ { $task }: было сломано, уже работает
 alert-past-why = Сообщить вовремя не удалось.
 alert-escalation = 🔴 { $mention }: нужна реакция. { $what } уже { $duration }
@@ -114,16 +113,12 @@ alert-ack-expired = Принял { $by }, срок вышел: снова ждё
 alert-silence-over = 🔔 Тишина закончилась, ещё не работает: { $count }
 alert-silence-lifted = Тишину снял: { $by }
 alert-morning = 🌅 За ночь инцидентов: { $count }
-alert-morning-quiet = 🌅 Ночь прошла спокойно
 alert-all-clear = ✅ Всё в порядке: { $tasks ->
     [one] { $tasks } задача
     [few] { $tasks } задачи
    *[many] { $tasks } задач
 } под наблюдением
 alert-not-clear = ⚠️ Ежедневная сводка: открытых инцидентов { $count }
-alert-database = 🔴 База данных недоступна с { $since }
-alert-database-held = Придержаны до её возвращения: { $tasks }
-alert-database-direct = Сообщение отправлено мимо базы, из памяти.
 alert-summary = ✉️ Telegram снова доступен. За это время через запасной канал ушло: { $count }
 alert-second-channel = [Дозор, запасной канал: Telegram не отвечает { $duration }]
 living-taken = 👤 Принял { $by }, до { $until }
@@ -131,7 +126,6 @@ living-silenced = 🔕 Тишина до { $until }
 living-silenced-open = 🔕 Тишина, пока не решится
 living-occurrences = Случалось раз: { $count }
 living-calm = Сейчас спокойно с { $since }; закроется, если так и останется.
-living-recovered-after = Ошибок было подряд: { $failures }
 button-ack = ✋ Принял
 button-unack = ↩️ Снять отметку
 button-silence-hour = 🔕 1 ч

@@ -13,7 +13,7 @@ from typing import assert_never
 from loguru import logger
 
 from runner.config.tasks import OnHang
-from runner.supervision.hang import chain_of, chain_of_thread, in_one_line
+from runner.supervision.hang import chain_of, chain_of_thread
 from runner.supervision.observer import NobodyListens, Trouble, TroubleKind, TroubleWatch
 from runner.supervision.run import Run, StopReason
 from runner.supervision.supervised import Supervised
@@ -89,7 +89,6 @@ class Canceller:
                 task=name,
                 seconds=2 * self._patience,
                 chain=tuple(chain),
-                reason=in_one_line(chain),
             )
         )
         match task.spec.on_hang:

@@ -1,0 +1,46 @@
+"""A sign of life to somebody outside: who watches the watcher. Sent only while everything is well."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from loguru import logger
+
+TIMEOUT = 10.0
+
+
+class Heartbeat:
+    """Asks for `url` every `every` seconds while `well()`. The address is a secret: it is never logged."""
+
+    def __init__(self, url: str, every: float, well: Callable[[], bool]) -> None:
+        self._url = url
+        self._every = every
+        self._well = well
+        self._failing = False
+        self.sent = 0
+        """Signs that somebody took."""
+
+    async def run(self) -> None:
+        """Beat for ever."""
+        # Here and not above: the library without a heartbeat does not need it.
+        from aiohttp import ClientError, ClientSession, ClientTimeout
+
+        async with ClientSession(timeout=ClientTimeout(total=TIMEOUT)) as session:
+            while True:
+                if self._well():
+                    try:
+                        async with session.get(self._url) as answer:
+                            self._answered(None if answer.status < 400 else f"HTTP {answer.status}")
+                    except (ClientError, TimeoutError, OSError, ValueError) as error:
+                        self._answered(type(error).__name__)
+                await asyncio.sleep(self._every)
+
+    def _answered(self, problem: str | None) -> None:
+        if problem is None:
+            self.sent += 1
+            if self._failing:
+                logger.info("Heartbeat: taken again")
+        elif not self._failing:
+            logger.warning("Heartbeat: not taken ({}); trying on", problem)
+        self._failing = problem is not None

@@ -1,0 +1,91 @@
+"""The alerting room's long-lived parts, as the configuration asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from runner.alerting.daily import Daily
+from runner.alerting.dispatcher import Dispatcher
+from runner.alerting.heartbeat import Heartbeat
+from runner.alerting.incident import IncidentKind
+from runner.alerting.last_gasp import LastGasp
+from runner.alerting.notification import Facts
+from runner.alerting.second_channel import SecondChannel, apprise_sender
+from runner.alerting.watch import Watch
+from runner.alerting.wording import Wording
+from runner.clock import Clock
+from runner.config import Config
+from runner.control.alerting import quiet_hours
+from runner.language.translator import Translator
+from runner.storage.journal import Journal
+from runner.storage.pool import Pool
+from runner.supervision.state import State
+from runner.supervision.supervisor import Supervisor
+
+Parts = dict[str, Callable[[], Awaitable[None]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertParts:
+    """What the parts are made of. `well`: whether everything works, for the sign of life."""
+
+    config: Config
+    pool: Pool
+    watch: Watch
+    journal: Journal
+    supervisor: Supervisor
+    dispatcher: Dispatcher
+    words: Wording
+    clock: Clock
+    well: Callable[[], bool]
+
+    def build(self) -> Parts:
+        """By name. Raises ConfigError if the second channel cannot be used."""
+        config, alerts = self.config, self.config.alerts
+        last_gasp = LastGasp(
+            self.watch,
+            self.journal.health,
+            lambda: self.journal.unwritten_notifications,
+            self._held,
+            lambda: self.dispatcher.transport,
+            self.words,
+            self.clock,
+            self.dispatcher.directly,
+        )
+        daily = Daily(
+            self.pool,
+            self.watch,
+            self.clock,
+            config.timezone,
+            lambda: len(self.supervisor.tasks),
+            quiet=quiet_hours(config),
+            all_clear_at=alerts.all_clear_at,
+        )
+        parts: Parts = {"last gasp": last_gasp.run, "daily": daily.run}
+        if alerts.second_channel is not None and alerts.second_channel.urls:
+            urls = [url.get_secret_value() for url in alerts.second_channel.urls]
+            translator, after = Translator(config.language), alerts.second_channel.after
+            send = apprise_sender(urls)
+            second = SecondChannel(self.pool, self.watch, send, self.words, translator, self.clock, after)
+            parts["second channel"] = second.run
+        if alerts.heartbeat is not None and alerts.heartbeat.url is not None:
+            url = alerts.heartbeat.url.get_secret_value()
+            parts["heartbeat"] = Heartbeat(url, alerts.heartbeat.every, self.well).run
+        return parts
+
+    def destination_died(self, key: str, reason: str | None) -> None:
+        """Tell the admins through what is left; None: it takes messages again."""
+        admins = tuple(str(admin) for admin in self.config.telegram.admins)
+        chat = self.config.telegram.chat
+        name = key or (str(chat.chat_id) if chat is not None else "")
+        if key in admins or not admins:
+            return  # nobody is left but the console
+        if reason is None:
+            self.watch.trouble_over(IncidentKind.TELEGRAM, name, to=admins)
+        else:
+            self.watch.trouble(IncidentKind.TELEGRAM, name, Facts(text=reason), to=admins)
+
+    def _held(self) -> tuple[str, ...]:
+        tasks = self.supervisor.tasks
+        return tuple(task.spec.name for task in tasks if task.state.state is State.HELD)

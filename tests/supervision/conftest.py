@@ -1,0 +1,30 @@
+"""The real `dozor` with troubled checkers, and the stand-in of the Bot API."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.bot.botapi.server import BotApi
+from tests.system.stage import Stage
+from tests.system.telegram import open_telegram
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    folder = Path(tempfile.mkdtemp(prefix="dozor-"))
+    shutil.copy(Path(__file__).with_name("troubled.py"), folder / "troubled.py")
+    stage = Stage(folder)
+    yield stage
+    stage.close()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+async def telegram() -> AsyncIterator[BotApi]:
+    async with open_telegram() as api:
+        yield api
