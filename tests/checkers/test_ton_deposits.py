@@ -318,6 +318,7 @@ async def test_a_backlog_older_than_the_limit_is_told_once_and_so_is_catching_up
     [
         {"providers": [{"kind": "psychic"}]},
         {"providers": [{"url": "http://x"}]},
+        {"providers": [{"kind": "toncenter", "url": "http://x/?api_key=secret"}]},
         {"providers": [{"kind": "toncenter", "colour": "red"}]},
         {"wallet": "nonsense"},
         {"wallet": OUR_WALLET.to_str(), "jettons": {"USDT": "nonsense"}},

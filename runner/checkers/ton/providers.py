@@ -47,6 +47,11 @@ class ProviderOptions:
     rps: int | None = None
     timeout: float = 10.0
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for an address that would show a key in messages."""
+        if self.url is not None and ("?" in self.url or "@" in self.url):
+            raise ValueError("a url with a query or a password; a key belongs into api_key")
+
 
 Raw: TypeAlias = Cell | str | None
 """A transaction as a source gives it: taken apart already, or a bag of cells, or missing."""
@@ -88,8 +93,7 @@ class TonapiSource:
         self.name = name
 
     async def page(self, account: str, start: Position | None) -> Sequence[Raw]:
-        found = await self._client.get_transactions(account, limit=PAGE, from_lt=start.lt if start else None)
-        return [transaction.cell for transaction in found]
+        return await _from_client(self._client, account, start)
 
 
 class LiteSource:
@@ -105,12 +109,22 @@ class LiteSource:
             client = await asyncio.to_thread(LiteBalancer.from_network_config, self._network)
             await client.connect()
             self._client = client
-        found = await self._client.get_transactions(account, limit=PAGE, from_lt=start.lt if start else None)
-        return [transaction.cell for transaction in found]
+        return await _from_client(self._client, account, start)
 
     async def close(self) -> None:
         if self._client is not None:
             await self._client.close()
+
+
+async def _from_client(client: Any, account: str, start: Position | None) -> list[Cell]:
+    """A page by logical time from a client that takes cells apart by itself."""
+    try:
+        found = await client.get_transactions(account, limit=PAGE, from_lt=start.lt if start else None)
+    except (TonutilsError, OSError):
+        raise
+    except Exception as error:  # whatever ton-core raises at nonsense, the answer is at fault
+        raise UnreadableTransactionError(f"an answer that cannot be read: {type(error).__name__}") from error
+    return [transaction.cell for transaction in found]
 
 
 def to_cell(data: Raw) -> Cell:
@@ -179,7 +193,7 @@ async def _open(
         "rps_limit": option.rps,
         "retry_policy": DEFAULT_HTTP_RETRY_POLICY,
     }
-    name = option.kind.value if option.url is None else f"{option.kind} {option.url.split('?')[0]}"
+    name = option.kind.value if option.url is None else f"{option.kind} {option.url}"
     match option.kind:
         case ProviderKind.TONCENTER:
             toncenter = ToncenterClient(network, **shared)
