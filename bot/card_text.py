@@ -62,7 +62,12 @@ def _buttons(task: TaskStatus, translator: Translator, *, may_act: bool) -> tupl
 
     acting = tuple(to(text(_BUTTONS[action]), action.value) for action in _sensible(task)) if may_act else ()
     going = (to(text("button-refresh"), "status"), Button(text("button-all-tasks"), View().data))
-    return (acting, going) if acting else (going,)
+    past = (
+        to(text("button-errors"), "errors"),
+        to(text("button-history"), "history"),
+        to(text("button-chart"), "chart"),
+    )
+    return (acting, past, going) if acting else (past, going)
 
 
 def _sensible(task: TaskStatus) -> tuple[CommandName, ...]:

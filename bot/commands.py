@@ -14,6 +14,7 @@ class Argument(StrEnum):
 
     NONE = ""
     NAME = "argument-name"
+    NAME_AND_PERIOD = "argument-name-period"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,11 @@ COMMANDS = (
     CommandSpec("pause", Role.OPERATOR, "command-pause", Argument.NAME, CommandName.PAUSE),
     CommandSpec("resume", Role.OPERATOR, "command-resume", Argument.NAME, CommandName.RESUME),
     CommandSpec("run", Role.OPERATOR, "command-run", Argument.NAME, CommandName.RUN_NOW),
+    CommandSpec("errors", Role.VIEWER, "command-errors", Argument.NAME),
+    CommandSpec("history", Role.VIEWER, "command-history", Argument.NAME),
+    CommandSpec("chart", Role.VIEWER, "command-chart", Argument.NAME_AND_PERIOD),
+    CommandSpec("incidents", Role.VIEWER, "command-incidents"),
+    CommandSpec("audit", Role.ADMIN, "command-audit"),
     CommandSpec("whoami", Role.VIEWER, "command-whoami"),
     CommandSpec("help", Role.VIEWER, "command-help"),
 )

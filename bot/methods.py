@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from aiogram.methods import TelegramMethod
+from aiogram.types import InputFile, InputMediaPhoto
 
 Json = dict[str, Any]
 
@@ -38,6 +39,59 @@ class SendMessage(TelegramMethod[Json]):
     reply_parameters: Json | None = None
     link_preview_options: Json | None = None
     disable_notification: bool | None = None
+
+
+class SendDocument(TelegramMethod[Json]):
+    """https://core.telegram.org/bots/api#senddocument"""
+
+    __returning__ = Json
+    __api_method__ = "sendDocument"
+
+    chat_id: int
+    document: InputFile
+    message_thread_id: int | None = None
+    caption: str | None = None
+    caption_entities: list[Json] | None = None
+    reply_parameters: Json | None = None
+    disable_notification: bool | None = None
+
+
+class SendPhoto(TelegramMethod[Json]):
+    """https://core.telegram.org/bots/api#sendphoto"""
+
+    __returning__ = Json
+    __api_method__ = "sendPhoto"
+
+    chat_id: int
+    photo: InputFile
+    message_thread_id: int | None = None
+    caption: str | None = None
+    caption_entities: list[Json] | None = None
+    reply_markup: Json | None = None
+    reply_parameters: Json | None = None
+
+
+class EditMessageMedia(TelegramMethod[Json | bool]):
+    """https://core.telegram.org/bots/api#editmessagemedia: a photo in place of another, or of a text."""
+
+    __returning__ = Json | bool
+    __api_method__ = "editMessageMedia"
+
+    chat_id: int
+    message_id: int
+    media: InputMediaPhoto
+    reply_markup: Json | None = None
+
+
+class SendChatAction(TelegramMethod[bool]):
+    """https://core.telegram.org/bots/api#sendchataction"""
+
+    __returning__ = bool
+    __api_method__ = "sendChatAction"
+
+    chat_id: int
+    action: str
+    message_thread_id: int | None = None
 
 
 class EditMessageText(TelegramMethod[Json | bool]):

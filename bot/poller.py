@@ -81,6 +81,11 @@ class Poller:
         self._answers: set[asyncio.Task[None]] = set()
         self._free = asyncio.Semaphore(AT_ONCE)
 
+    @property
+    def answering(self) -> int:
+        """Answers in progress."""
+        return len(self._answers)
+
     async def run(self) -> None:
         """Raises TokenRefusedError and PollerConflictError; started again, it first holds off."""
         if self._refused_at is not None:

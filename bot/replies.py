@@ -10,10 +10,20 @@ from aiogram import Bot
 from aiogram.exceptions import AiogramError, TelegramRetryAfter
 from aiogram.methods import AnswerCallbackQuery
 from aiogram.methods.base import TelegramMethod
+from aiogram.types import InputFile, InputMediaPhoto, MessageEntity
 from loguru import logger
 
 from bot.incoming import Sender
-from bot.methods import EditMessageReplyMarkup, EditMessageText, SendMessage
+from bot.methods import (
+    EditMessageMedia,
+    EditMessageReplyMarkup,
+    EditMessageText,
+    Json,
+    SendChatAction,
+    SendDocument,
+    SendMessage,
+    SendPhoto,
+)
 from bot.outcomes import description, is_not_modified, is_stale_press
 from bot.wire import NO_PREVIEW, to_keyboard, to_text
 from runner.alerting.message import Message
@@ -49,14 +59,58 @@ class Replies:
             entities=entities or None,
             message_thread_id=to.thread_id,
             reply_markup=to_keyboard(message.buttons),
-            reply_parameters=None
-            if to.private
-            else {"message_id": to.message_id, "allow_sending_without_reply": True},
+            reply_parameters=_in_reply(to),
             link_preview_options=NO_PREVIEW,
         )
-        sent = await self._call(request)
-        message_id = sent.get("message_id") if isinstance(sent, dict) else None
-        return message_id if isinstance(message_id, int) else None
+        return _id_of(await self._call(request))
+
+    async def send_file(self, to: Sender, file: InputFile, caption: Message) -> int | None:
+        """A file with a few words; the id of the message, or None if Telegram did not take it."""
+        text, entities = to_text(caption)
+        request = SendDocument(
+            chat_id=to.chat_id,
+            document=file,
+            caption=text,
+            caption_entities=entities or None,
+            message_thread_id=to.thread_id,
+            reply_parameters=_in_reply(to),
+        )
+        return _id_of(await self._call(request))
+
+    async def show_photo(
+        self, to: Sender, in_place: int | None, photo: InputFile, caption: Message
+    ) -> int | None:
+        """`in_place`: the message to change, a photo or a text; None: a new one. The id of the message."""
+        text, entities = to_text(caption)
+        markup = to_keyboard(caption.buttons)
+        if in_place is not None:
+            media = InputMediaPhoto(
+                media=photo,
+                caption=text,
+                caption_entities=[MessageEntity.model_validate(entity) for entity in entities] or None,
+                parse_mode=None,
+            )
+            change = EditMessageMedia(
+                chat_id=to.chat_id, message_id=in_place, media=media, reply_markup=markup
+            )
+            if await self._call(change) is not None:
+                return in_place
+        request = SendPhoto(
+            chat_id=to.chat_id,
+            photo=photo,
+            caption=text,
+            caption_entities=entities or None,
+            message_thread_id=to.thread_id,
+            reply_markup=markup,
+            reply_parameters=_in_reply(to),
+        )
+        return _id_of(await self._call(request))
+
+    async def say_uploading(self, to: Sender) -> None:
+        """Under the chat's name, while a picture is drawn."""
+        await self._call(
+            SendChatAction(chat_id=to.chat_id, action="upload_photo", message_thread_id=to.thread_id)
+        )
 
     async def edit(self, to: Sender, message_id: int, message: Message) -> int | None:
         """In place of what stands there; a new message if that one is gone. The id of the message."""
@@ -113,3 +167,13 @@ class Replies:
                 logger.warning("Telegram did not take an answer: {}", description(error))
                 return None
         return None
+
+
+def _in_reply(to: Sender) -> Json | None:
+    """In a group it must be seen whom the answer is for."""
+    return None if to.private else {"message_id": to.message_id, "allow_sending_without_reply": True}
+
+
+def _id_of(sent: Any) -> int | None:
+    message_id = sent.get("message_id") if isinstance(sent, dict) else None
+    return message_id if isinstance(message_id, int) else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bot.access import Role
 from bot.commands import ACTION_ROLES
-from bot.handlers import actions, status
+from bot.handlers import actions, chart, past, status
 from bot.handlers.desk import Desk
 from bot.handlers.help import show_help, show_identity
 from bot.incoming import Command, Pressed
@@ -23,6 +23,11 @@ COMMAND_HANDLERS: dict[str, CommandHandler] = {
     "pause": actions.on_command,
     "resume": actions.on_command,
     "run": actions.on_command,
+    "errors": past.on_named_command,
+    "history": past.on_named_command,
+    "chart": chart.on_command,
+    "incidents": past.on_command,
+    "audit": past.on_command,
     "whoami": show_identity,
     "help": show_help,
 }
@@ -41,6 +46,12 @@ class PressSpec:
 PRESSES: dict[str, PressSpec] = {
     "status": PressSpec(Role.VIEWER, status.on_press),
     "list": PressSpec(Role.VIEWER, status.on_list),
+    "errors": PressSpec(Role.VIEWER, past.on_press),
+    "history": PressSpec(Role.VIEWER, past.on_press),
+    "chart": PressSpec(Role.VIEWER, chart.on_press),
+    "incidents": PressSpec(Role.VIEWER, past.on_press),
+    "audit": PressSpec(Role.ADMIN, past.on_press),
+    "trace": PressSpec(Role.VIEWER, past.on_trace),
     "many": PressSpec(Role.OPERATOR, actions.on_many, acts=True),
     "yes": PressSpec(Role.OPERATOR, actions.on_confirmed, acts=True, answers=True),
     "no": PressSpec(Role.OPERATOR, actions.on_confirmed, acts=True, answers=True),

@@ -68,6 +68,10 @@ button-all = 📋 All
 button-all-tasks = ◀️ All tasks
 button-card = 📋 Details
 button-undo = ↩️ Undo
+button-errors = ❌ Errors
+button-history = 🕓 History
+button-chart = 📈 Chart
+button-traceback-of = 📄 Traceback { $number }
 button-cancel = Cancel
 button-all-stopped = 🛑 All stopped ({ $count })
 button-all-at-work = ⏸ All ({ $count })
@@ -187,6 +191,92 @@ card-runs = Runs in all: { $runs }, failed: { $failures }
 card-by = Last action: { $by }
 card-recent = Recently:
 
+### /history, /errors, /incidents, /audit
+
+history-title = { $task }: history
+history-empty = Nothing has happened yet.
+history-runs = { $count ->
+    [one] { $count } run
+   *[other] { $count } runs
+}, { $mean } on average, the longest { $longest }
+history-cut = cut off after { $duration }
+history-incident = incident { $number }: { $kind }, lasted { $duration }
+history-incident-open = incident { $number }: { $kind }, still open
+history-action = { $name }: { $action }
+errors-title = { $task }: the last errors
+errors-none = No errors on record.
+errors-once = Once: { $at } ({ $ago })
+errors-times = { $count ->
+    [one] { $count } time
+   *[other] { $count } times
+} since { $first }, the last: { $at } ({ $ago })
+traceback-of = { $task }: { $error }, { $at }
+traceback-gone = The traceback is no more: it is kept for 90 days.
+incidents-title = Open incidents: { $count }
+incidents-none-open = ✅ No open incidents
+incident-of-runner = Dozor
+incident-lasts = since { $at }, { $duration } now
+incident-was = at { $at }, lasted { $duration }
+incident-taken = Taken by { $name }
+audit-title = Who did what
+audit-place = chat { $place }
+result-done = done
+result-already = was so already
+result-denied = denied
+result-ignored = ignored, too many
+result-answered = answered
+result-unknown-task = no such task
+result-disabled = disabled
+result-expired = expired
+result-no-runner = no runner at work
+audit-attempts = { $count ->
+    [one] { $count } attempt
+   *[other] { $count } attempts
+}
+kind-repeated-errors = errors in a row
+kind-critical-stop = stopped
+kind-hung = a run hangs
+kind-overdue = no success
+kind-blocked-loop = blocked event loop
+kind-dependency = something required is down
+kind-limit = uses too much
+kind-backlog = growing backlog
+kind-unclean-end = unclean end
+kind-telegram = Telegram refuses
+kind-checker = the task's own alert
+kind-storm = many failures at once
+did-restart = restart
+did-pause = pause
+did-resume = resume
+did-run = run
+did-ack = incident taken
+did-unack = mark taken back
+did-silence = silence
+did-unsilence = silence lifted
+
+### /chart
+
+period-day = 24 hours
+period-week = 7 days
+period-month = 30 days
+unit-ms = ms
+unit-s = s
+unit-min = min
+chart-title = { $task }, { $period }
+chart-runs = Runs: successes up, failures down
+chart-durations = Duration
+chart-streaks = Failures in a row
+chart-limit = stop at { $limit }
+chart-incident = incident
+chart-nothing = No runs
+chart-share = Succeeded: { $good } of { $total } ({ $percent })
+chart-quantiles = Duration: p50 { $p50 }, p95 { $p95 }
+chart-longest-streak = Failures in a row, at most: { $streak }
+chart-incidents = Incidents: { $count }, { $duration } in all
+chart-still-open = (still open)
+chart-now = Now: { $state }
+chart-last-success = Last success { $ago }
+
 ### Commands
 
 command-status = how the tasks are
@@ -194,6 +284,11 @@ command-restart = restart a task
 command-pause = pause a task
 command-resume = resume a paused task
 command-run = run a task now
+command-errors = the last errors of a task
+command-history = runs, incidents and what people did
+command-chart = a chart: successes, failures, durations
+command-incidents = open and recent incidents
+command-audit = who did and tried what
 command-whoami = your id and role
 command-help = what the bot can do
 help-title = Dozor watches over background tasks.
@@ -201,6 +296,7 @@ help-names = A part of the name is enough. Without a name the bot offers a choic
 help-role = Your role: { $role }.
 help-line = /{ $command }: { $description }
 argument-name = name
+argument-name-period = name 24h|7d|30d
 whoami-id = Your id:
 whoami-role = Your role: { $role }.
 whoami-stranger = No access. Give this id to Dozor's administrator.
@@ -211,6 +307,9 @@ choose-restart = Restart which task?
 choose-pause = Pause which task?
 choose-resume = Resume which task?
 choose-run = Run which task now?
+choose-history = The history of which task?
+choose-errors = The errors of which task?
+choose-chart = A chart of which task?
 choose-nothing-resume = Nothing is paused.
 choose-nothing-stopped = Nothing is stopped.
 choose-nothing = No such tasks.

@@ -74,6 +74,10 @@ button-all = 📋 Все
 button-all-tasks = ◀️ Все задачи
 button-card = 📋 Подробно
 button-undo = ↩️ Отменить
+button-errors = ❌ Ошибки
+button-history = 🕓 История
+button-chart = 📈 График
+button-traceback-of = 📄 Traceback { $number }
 button-cancel = Отмена
 button-all-stopped = 🛑 Все остановленные ({ $count })
 button-all-at-work = ⏸ Все ({ $count })
@@ -204,6 +208,95 @@ card-runs = Всего запусков: { $runs }, с ошибкой: { $failur
 card-by = Последнее действие: { $by }
 card-recent = Недавно:
 
+### /history, /errors, /incidents, /audit
+
+history-title = { $task }: история
+history-empty = Пока ничего не было.
+history-runs = { $count ->
+    [one] { $count } запуск
+    [few] { $count } запуска
+   *[many] { $count } запусков
+}, в среднем { $mean }, самый долгий { $longest }
+history-cut = прерван через { $duration }
+history-incident = инцидент { $number }: { $kind }, длился { $duration }
+history-incident-open = инцидент { $number }: { $kind }, ещё открыт
+history-action = { $name }: { $action }
+errors-title = { $task }: последние ошибки
+errors-none = Ошибок не записано.
+errors-once = Один раз: { $at } ({ $ago })
+errors-times = { $count ->
+    [one] { $count } раз
+    [few] { $count } раза
+   *[many] { $count } раз
+} с { $first }, последний: { $at } ({ $ago })
+traceback-of = { $task }: { $error }, { $at }
+traceback-gone = Этого traceback уже нет: история хранится 90 дней.
+incidents-title = Открыто инцидентов: { $count }
+incidents-none-open = ✅ Открытых инцидентов нет
+incident-of-runner = Дозор
+incident-lasts = с { $at }, уже { $duration }
+incident-was = { $at }, длился { $duration }
+incident-taken = Принято: { $name }
+audit-title = Кто что делал
+audit-place = чат { $place }
+result-done = выполнено
+result-already = уже было так
+result-denied = отказано
+result-ignored = пропущено, слишком часто
+result-answered = отвечено
+result-unknown-task = нет такой задачи
+result-disabled = отключена
+result-expired = устарело
+result-no-runner = раннер не работал
+audit-attempts = { $count ->
+    [one] { $count } попытка
+    [few] { $count } попытки
+   *[many] { $count } попыток
+}
+kind-repeated-errors = ошибки подряд
+kind-critical-stop = остановлена
+kind-hung = запуск завис
+kind-overdue = нет успеха
+kind-blocked-loop = стоит цикл событий
+kind-dependency = недоступно нужное
+kind-limit = перерасход
+kind-backlog = растёт очередь
+kind-unclean-end = аварийное завершение
+kind-telegram = Telegram не принимает
+kind-checker = сигнал задачи
+kind-storm = массовый сбой
+did-restart = перезапуск
+did-pause = пауза
+did-resume = снятие с паузы
+did-run = запуск
+did-ack = инцидент принят
+did-unack = отметка снята
+did-silence = тишина
+did-unsilence = тишина снята
+
+### /chart
+
+period-day = 24 часа
+period-week = 7 дней
+period-month = 30 дней
+unit-ms = мс
+unit-s = с
+unit-min = мин
+chart-title = { $task }, { $period }
+chart-runs = Запуски: успехи вверх, ошибки вниз
+chart-durations = Длительность
+chart-streaks = Ошибок подряд
+chart-limit = остановка при { $limit }
+chart-incident = инцидент
+chart-nothing = Запусков не было
+chart-share = Успешно: { $good } из { $total } ({ $percent })
+chart-quantiles = Длительность: p50 { $p50 }, p95 { $p95 }
+chart-longest-streak = Ошибок подряд, самое большее: { $streak }
+chart-incidents = Инцидентов: { $count }, вместе { $duration }
+chart-still-open = (не закрыт)
+chart-now = Сейчас: { $state }
+chart-last-success = Последний успех { $ago }
+
 ### Команды
 
 command-status = что с задачами
@@ -211,6 +304,11 @@ command-restart = перезапустить задачу
 command-pause = поставить задачу на паузу
 command-resume = снять задачу с паузы
 command-run = запустить задачу сейчас
+command-errors = последние ошибки задачи
+command-history = запуски, инциденты и действия людей
+command-chart = график: успехи, ошибки, длительность
+command-incidents = открытые и недавние инциденты
+command-audit = кто что делал и пытался сделать
 command-whoami = ваш id и роль
 command-help = что умеет бот
 help-title = Дозор следит за фоновыми задачами.
@@ -218,6 +316,7 @@ help-names = Имя можно писать не целиком. Без имен
 help-role = Ваша роль: { $role }.
 help-line = /{ $command }: { $description }
 argument-name = имя
+argument-name-period = имя 24h|7d|30d
 whoami-id = Ваш id:
 whoami-role = Ваша роль: { $role }.
 whoami-stranger = Доступа нет. Передайте этот id администратору Дозора.
@@ -228,6 +327,9 @@ choose-restart = Какую задачу перезапустить?
 choose-pause = Какую задачу поставить на паузу?
 choose-resume = Какую задачу снять с паузы?
 choose-run = Какую задачу запустить сейчас?
+choose-history = Историю какой задачи показать?
+choose-errors = Ошибки какой задачи показать?
+choose-chart = График какой задачи показать?
 choose-nothing-resume = На паузе ничего нет.
 choose-nothing-stopped = Остановленных задач нет.
 choose-nothing = Подходящих задач нет.

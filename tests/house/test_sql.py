@@ -23,6 +23,7 @@ from tests.house.sources import constants, module_name, python_files
 WORDS: dict[str, type[StrEnum] | frozenset[str]] = {
     "dozor.tasks.state": State,
     "dozor.runs.outcome": RunOutcome,
+    "dozor.commands.run_outcome": RunOutcome,
     "dozor.incidents.state": IncidentState,
     "dozor.incidents.severity": Severity,
     "dozor.notifications.severity": Severity,

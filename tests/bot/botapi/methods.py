@@ -39,10 +39,12 @@ class Methods:
             "getWebhookInfo": self.get_webhook_info,
             "setMyCommands": self.set_my_commands,
             "getMyCommands": self.get_my_commands,
+            "deleteMyCommands": self.delete_my_commands,
             "sendMessage": self.send_message,
             "sendDocument": self.send_document,
             "sendPhoto": self.send_photo,
             "editMessageText": self.edit_message_text,
+            "editMessageMedia": self.edit_message_media,
             "editMessageReplyMarkup": self.edit_message_reply_markup,
             "deleteMessage": self.delete_message,
             "answerCallbackQuery": self.answer_callback_query,
@@ -107,11 +109,25 @@ class Methods:
         for command in params["commands"]:
             if not 1 <= len(command["command"]) <= 32 or not 1 <= len(command["description"]) <= 256:
                 raise bad_request("BOT_COMMAND_INVALID")
-        self.world.commands[params.get("language_code", "")] = params["commands"]
+        self.world.commands[self._menu(params)] = params["commands"]
         return True
 
     def get_my_commands(self, params: Params) -> list[Json]:
-        return self.world.commands.get(params.get("language_code", ""), [])
+        return self.world.commands.get(self._menu(params), [])
+
+    def delete_my_commands(self, params: Params) -> bool:
+        self.world.commands.pop(self._menu(params), None)
+        return True
+
+    def _menu(self, params: Params) -> str:
+        """The language of the default scope; of others "chat:5/ru", "chat_member:5:111/ru"."""
+        scope, language = params.get("scope") or {"type": "default"}, params.get("language_code", "")
+        if scope["type"] == "default":
+            return str(language)
+        if "chat_id" in scope:
+            self.world.find_chat(int(scope["chat_id"]))
+        parts = [scope["type"], *(str(scope[key]) for key in ("chat_id", "user_id") if key in scope)]
+        return f"{':'.join(parts)}/{language}"
 
     def send_message(self, params: Params) -> Json:
         text = check_text(params["text"], params.get("entities"), TEXT_LIMIT)
@@ -166,6 +182,8 @@ class Methods:
         text = check_text(params.get("text", ""), params.get("entities"), TEXT_LIMIT)
         chat = self.world.find_chat(params.get("chat_id"))
         message = self.world.find_message(chat, params.get("message_id"), "edit")
+        if message.photo or message.document:
+            raise bad_request("there is no text in the message to edit")
         check_markup(params.get("reply_markup"))
         entities, markup = params.get("entities") or [], params.get("reply_markup")
         if (message.text, message.entities, message.markup) == (text, entities, markup):
@@ -175,6 +193,18 @@ class Methods:
             )
         self._keep_pace(chat)
         message.text, message.entities, message.markup = text, entities, markup
+        message.history.append(text)
+        return message.to_json()
+
+    def edit_message_media(self, params: Params) -> Json:
+        media = params["media"]
+        text = check_text(media.get("caption", ""), media.get("caption_entities"), CAPTION_LIMIT)
+        chat = self.world.find_chat(params.get("chat_id"))
+        message = self.world.find_message(chat, params.get("message_id"), "edit")
+        check_markup(params.get("reply_markup"))
+        self._keep_pace(chat)
+        message.text, message.entities = text, media.get("caption_entities") or []
+        message.markup, message.photo, message.document = params.get("reply_markup"), True, None
         message.history.append(text)
         return message.to_json()
 

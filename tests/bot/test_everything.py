@@ -1,0 +1,141 @@
+"""Each command and button, in both languages, in every role and none, from private chat, group and topic.
+
+One file a command or button and language in `snapshots/everything`: first what an admin gets in private, then
+everybody else's answer where it differs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from bot.commands import COMMANDS, Argument
+from bot.handlers.table import COMMAND_HANDLERS, PRESSES
+from runner.language import Language
+from runner.storage.pool import Pool
+from tests.bot import scenery
+from tests.bot.botapi.server import BotApi
+from tests.bot.conftest import ADMIN, FORUM, GROUP, OPERATOR, STRANGER, TOPIC, VIEWER, Running, build
+from tests.bot.executor import Executor
+from tests.bot.transcript import check_snapshot
+from tests.bot.witness import Witness
+
+ROLES = {"admin": ADMIN, "operator": OPERATOR, "viewer": VIEWER, "nobody": STRANGER}
+PLACES: dict[str, tuple[int | None, int | None]] = {
+    "private": (None, None),
+    "group": (GROUP, None),
+    "topic": (FORUM, TOPIC),
+}
+PERIOD = {Argument.NAME_AND_PERIOD: " 7d"}
+TEXTS = {
+    spec.name: [f"/{spec.name}"]
+    + ([f"/{spec.name} {scenery.BROKEN}{PERIOD.get(spec.argument, '')}"] if spec.argument else [])
+    for spec in COMMANDS
+}
+TEXTS["resume"][1] = f"/resume {scenery.PAUSED}"
+TEXTS["run"][1] = f"/run {scenery.WELL}"
+TEXTS["help"] += ["/start", "/weather", "привет"]
+DATA = {
+    "status": [f"m:status:{scenery.BROKEN}", "m:status:gone"],
+    "list": ["m:list.0a:-", "m:list.0f:-", "m:list.99a:-"],
+    "restart": [f"m:restart:{scenery.BROKEN}", f"a:restart:{scenery.BROKEN}"],
+    "pause": [f"m:pause:{scenery.WELL}"],
+    "resume": [f"m:resume:{scenery.PAUSED}"],
+    "run-now": [f"m:run-now:{scenery.WELL}"],
+    "many": ["m:many.restart:-", "m:many.resume:-", "m:many.nonsense:-"],
+    "yes": ["m:yes:0123456789abcdef"],
+    "no": ["m:no:0123456789abcdef"],
+    "errors": [f"m:errors:{scenery.BROKEN}"],
+    "history": [f"m:history:{scenery.BROKEN}", f"m:history.1:{scenery.BROKEN}"],
+    "trace": ["m:trace:1-5", "m:trace:9-9"],
+    "chart": [f"m:chart.30d:{scenery.BROKEN}"],
+    "incidents": ["m:incidents.0:-"],
+    "audit": ["m:audit.0:-"],
+    "unknown": ["m:drop-tables:x", "nonsense"],
+}
+
+
+def test_nothing_is_left_out() -> None:
+    assert set(TEXTS) == set(COMMAND_HANDLERS)
+    assert set(DATA) == {*PRESSES, "unknown"}
+
+
+@pytest.fixture(autouse=True)
+def _no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures have tests of their own."""
+
+    async def paint(chart: object) -> bytes:
+        return b"\x89PNG"
+
+    monkeypatch.setattr("bot.handlers.chart.paint", paint)
+
+
+@pytest.mark.parametrize("language", list(Language))
+@pytest.mark.parametrize("command", sorted(TEXTS))
+async def test_command(api: BotApi, pool: Pool, executor: Executor, language: Language, command: str) -> None:
+    async def say(text: str, user: int, place: str) -> int:
+        chat_id, thread_id = PLACES[place]
+        return api.say(user, text, chat_id=chat_id, thread_id=thread_id)
+
+    await _play(api, pool, executor, language, TEXTS[command], say, f"everything/{command}.{language}")
+
+
+@pytest.mark.parametrize("language", list(Language))
+@pytest.mark.parametrize("action", sorted(DATA))
+async def test_button(api: BotApi, pool: Pool, executor: Executor, language: Language, action: str) -> None:
+    async def press(data: str, user: int, place: str) -> int:
+        chat_id, thread_id = PLACES[place]
+        chat = api.world.chats[user if chat_id is None else chat_id]
+        markup = {"inline_keyboard": [[{"text": "x", "callback_data": data}]]}
+        under = api.world.store(chat, api.world.bot, "menu", markup=markup, thread_id=thread_id)
+        return api.press(user, chat.id, under.message_id, data)
+
+    await _play(api, pool, executor, language, DATA[action], press, f"everything/button-{action}.{language}")
+
+
+async def _play(
+    api: BotApi,
+    pool: Pool,
+    executor: Executor,
+    language: Language,
+    inputs: list[str],
+    act: Callable[[str, int, str], Awaitable[int]],
+    name: str,
+) -> None:
+    await scenery.set_scene(pool, executor)
+    running = Running(build(api, pool, language))
+    await api.wait_until(lambda: bool(api.calls_of("getUpdates")))
+    witness, parts = Witness(api, running), []
+    try:
+        for text in inputs:
+            seen: dict[tuple[str, str], str] = {}
+            for role, user in ROLES.items():
+                for place in PLACES:
+                    await scenery.reset(pool)
+                    since, done = len(api.calls), len(executor.done)
+                    told = await witness.after(await act(text, user, place), since)
+                    effects = "".join(
+                        f"\n    ! {command.name} {command.task}" for command in executor.done[done:]
+                    )
+                    seen[role, place] = told + effects
+            parts.append(f"> {text}\n{_table(seen)}")
+    finally:
+        await running.close()
+    check_snapshot(name, "\n\n".join(parts) + "\n")
+
+
+def _table(seen: dict[tuple[str, str], str]) -> str:
+    """The first answer in full; each other one once, with those who get it."""
+    groups: dict[str, list[str]] = {}
+    for (role, place), answer in seen.items():
+        groups.setdefault(answer, []).append(f"{role} in {place}")
+    return "\n".join(f"  # {_people(people)}\n{answer}" for answer, people in groups.items())
+
+
+def _people(people: list[str]) -> str:
+    text = ", ".join(people)
+    for role in ROLES:
+        text = text.replace(", ".join(f"{role} in {place}" for place in PLACES), f"{role} anywhere")
+    return re.sub(r"(\w+) in group, \1 in topic", r"\1 in group or topic", text)
