@@ -25,6 +25,7 @@ from runner.cli.options import DozorGroup
         "migrate": "runner.cli.migrate:migrate",
         "doctor": "runner.cli.doctor:doctor",
         "health": "runner.cli.health:health",
+        "completion": "runner.cli.completion:completion",
         "demo": "runner.cli.demo:demo",
     },
     context_settings={"help_option_names": ["-h", "--help"]},

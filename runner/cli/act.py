@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from runner.cli.completion import complete_task
 from runner.cli.options import EXIT_FAILED, config_option
 from runner.cli.session import database, run_async
 from runner.control.actor import Actor, Source
@@ -28,7 +29,7 @@ _SAYS = {
 def _command(command: CommandName, help_text: str) -> click.Command:
     @click.command(name=command.value, help=help_text)
     @config_option
-    @click.argument("name")
+    @click.argument("name", shell_complete=complete_task)
     @click.option("--timeout", type=float, default=10.0, show_default=True, help="Seconds to wait.")
     def act(config_path: Path, name: str, timeout: float) -> None:
         result = run_async(_ask(config_path, command, name, timeout))

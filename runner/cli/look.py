@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import click
 
+from runner.cli.completion import complete_task
 from runner.cli.options import EXIT_FAILED, config_option
 from runner.cli.session import database, run_async
 from runner.control.status import StatusReport, TaskStatus, read_status
@@ -16,6 +19,7 @@ from runner.errors import CommandRefusedError
 from runner.storage import incidents as incident_table
 from runner.storage import runs as run_table
 from runner.storage.incidents import IncidentRow
+from runner.storage.pool import unavailable
 from runner.storage.runs import RunRecord
 
 _SIGNS = {
@@ -26,31 +30,59 @@ _SIGNS = {
 
 @click.command()
 @config_option
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_task)
 @click.option("--json", "as_json", is_flag=True)
-def status(config_path: Path, name: str | None, *, as_json: bool) -> None:
+@click.option("--watch", "watching", is_flag=True, help="Look again and again, until Ctrl-C.")
+@click.option("--interval", type=click.FloatRange(0.1), default=2.0, show_default=True, help="Seconds.")
+def status(config_path: Path, name: str | None, *, as_json: bool, watching: bool, interval: float) -> None:
     """All tasks, or one of them. Exit 1 if any is stopped."""
+    if watching:
+        run_async(_watch(config_path, name, as_json=as_json, interval=interval))
+        return
     report = run_async(_read_status(config_path))
+    shown = _selected(report, name)
+    click.echo(_shown(report, shown, name, as_json=as_json))
+    if any(task in shown for task in report.stopped):
+        raise SystemExit(EXIT_FAILED)
+
+
+def _selected(report: StatusReport, name: str | None) -> tuple[TaskStatus, ...]:
     shown = report.tasks
     if name is not None:
         shown = tuple(task for task in report.tasks if task.name == name)
         if not shown:
             raise CommandRefusedError(f"There is no task {name}: see `dozor status`")
+    return shown
+
+
+def _shown(report: StatusReport, shown: tuple[TaskStatus, ...], name: str | None, *, as_json: bool) -> str:
     if as_json:
         answer = report.to_json()
         answer["tasks"] = [task.to_json() for task in shown]
-        click.echo(json.dumps(answer, ensure_ascii=False, indent=2))
-    elif name is not None:
-        click.echo(_card(shown[0], report.now))
-    else:
-        click.echo(_table(report))
-    if any(task in shown for task in report.stopped):
-        raise SystemExit(EXIT_FAILED)
+        return json.dumps(answer, ensure_ascii=False, indent=2)
+    return _card(shown[0], report.now) if name is not None else _table(report)
+
+
+async def _watch(config_path: Path, name: str | None, *, as_json: bool, interval: float) -> None:
+    """A picture every `interval` seconds, over the last one on a terminal. Ends with Ctrl-C."""
+    clear = "\x1b[H\x1b[J" if sys.stdout.isatty() and not as_json else ""
+    async with database(config_path) as (_, pool):
+        while True:
+            try:
+                async with pool.acquire(timeout=5.0) as connection:
+                    report = await read_status(connection)
+                text = _shown(report, _selected(report, name), name, as_json=as_json)
+            except Exception as error:
+                if not unavailable(error):
+                    raise
+                text = "The database does not answer; looking again"
+            click.echo(f"{clear}{text}")
+            await asyncio.sleep(interval)
 
 
 @click.command()
 @config_option
-@click.argument("name")
+@click.argument("name", shell_complete=complete_task)
 @click.option("--json", "as_json", is_flag=True)
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
 def history(config_path: Path, name: str, limit: int, *, as_json: bool) -> None:
@@ -106,7 +138,8 @@ def _table(report: StatusReport) -> str:
         streak = ""
         if task.consecutive_failures:
             streak = f"{task.consecutive_failures}/{task.max_consecutive_failures or '∞'}"
-        mark = click.style(f"{sign} {task.name[:width]:<{width}} {task.state.value:<8}", fg=colour)
+        shown = task.name if len(task.name) <= width else f"{task.name[: width - 1]}…"
+        mark = click.style(f"{sign} {shown:<{width}} {task.state.value:<8}", fg=colour)
         seen = _ago(task.last_success_at, report.now)
         lines.append(f"{mark} {streak:>6}  ok {seen:<9} {_next(task, report.now)}")
     if not report.tasks:
