@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-ROWS = ("supervision",)
+ROWS = ("supervision", "settlement", "deposits")
 
 
 def main() -> None:
