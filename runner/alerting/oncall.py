@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from zoneinfo import ZoneInfo
@@ -125,7 +125,7 @@ class OnCall:
             if following is None:
                 return None
             if following.person != current.person:
-                return following
+                return replace(following, starts_at=moment)
             shift, moment = following, following.ends_at
         return None if shift.person == current.person else shift
 

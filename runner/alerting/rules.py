@@ -170,7 +170,8 @@ def by_the_clock(settings: AlertSettings, incident: Incident, task: State | None
         return Decision(replace(_unacknowledged(incident, now), notified_at=now), NotificationKind.REMINDER)
     if incident.quiet or task is State.PAUSED or now < next_reminder(settings, incident):
         return Decision(incident)
-    reminded = replace(incident, notified_at=now, updated_at=now, reminders=incident.reminders + 1)
+    # Not `updated_at`: what its living message shows has not changed.
+    reminded = replace(incident, notified_at=now, reminders=incident.reminders + 1)
     return Decision(reminded, NotificationKind.REMINDER)
 
 

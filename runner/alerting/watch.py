@@ -306,7 +306,7 @@ class Watch:
         told = Told()
         if level is None:
             return told
-        raised = replace(incident, level=incident.level + 1, updated_at=now)
+        raised = replace(incident, level=incident.level + 1)
         facts = replace(stored_facts(incident), level=raised.level, failing_since=incident.opened_at)
         told.add(self.teller.decide(Decision(raised), stored_facts(incident), now))
         for call in calls(level, self.oncall, self.overrides, now):
@@ -324,7 +324,8 @@ class Watch:
         """Those whose time has come; what is still broken under them is told."""
         told = Told()
         for silence in list(self.teller.silences.values()):
-            if not silence.active(now):
+            over = silence.ends_at is None and self.find_incident(int(silence.target)) is None
+            if over or not silence.active(now):
                 told.add(self.end_silence(silence, now, None))
         return told
 

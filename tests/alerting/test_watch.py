@@ -2,85 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
-from runner.alerting.incident import AlertSettings
-from runner.alerting.watch import Watch
-from runner.storage import incidents, tasks
-from runner.storage.journal import Dropped, Journal
-from runner.storage.pool import Pool
-from runner.storage.tasks import TaskDeclaration
+from runner.storage.journal import Dropped
 from runner.supervision.events import Pause
-from runner.supervision.measures import Measures
 from runner.supervision.supervisor import Supervisor
-from tests.alerting.story import ManualClock, Story, Tasks, failure
-
-NAME = "presale_checker"
-
-
-class Room:
-    """A watch with its journal on a real database."""
-
-    def __init__(self, dsn: str, journal: Journal, clock: ManualClock, pool: Pool) -> None:
-        self.dsn, self.journal, self.clock, self.pool = dsn, journal, clock, pool
-        self.watch = self.new_watch([], 0)
-        self.story = Story(self.watch, clock, NAME)
-        self.tasks = Tasks({NAME: self.story.task})
-
-    def new_watch(self, opened: list[Any], last_id: int) -> Watch:
-        return Watch(
-            self.journal,
-            self.clock,
-            {NAME: AlertSettings(), "b": AlertSettings()},
-            opened,
-            last_id,
-            Measures(2),
-        )
-
-    async def again(self) -> None:
-        """As after a restart of the runner: what is open is read from the database."""
-        await self.journal.close()
-        self.journal = await Journal.open(self.dsn, "test", self.clock)
-        connection = self.journal.connection
-        opened = await incidents.read_open(connection)
-        self.watch = self.story.watch = self.new_watch(opened, await incidents.last_id(connection))
-
-    @property
-    def supervisor(self) -> Supervisor:
-        return cast(Supervisor, self.tasks)
-
-    async def told(self) -> list[tuple[str, str, str | None, int | None]]:
-        await self.journal.write()
-        rows = await self.pool.fetch(
-            "SELECT kind, severity, task, incident_id FROM dozor.notifications ORDER BY id"
-        )
-        return [tuple(row) for row in rows]
-
-    async def incidents(self) -> list[tuple[int, str, str, int]]:
-        await self.journal.write()
-        rows = await self.pool.fetch("SELECT id, kind, state, failures FROM dozor.incidents ORDER BY id")
-        return [tuple(row) for row in rows]
-
-
-@pytest.fixture
-async def room(database: str, pool: Pool) -> AsyncIterator[Room]:
-    clock = ManualClock()
-    journal = await Journal.open(database, "test", clock)
-    await tasks.declare(
-        journal.connection,
-        [
-            TaskDeclaration(name=n, description="", schedule="", max_consecutive_failures=5)
-            for n in (NAME, "b")
-        ],
-    )
-    room = Room(database, journal, clock, pool)
-    yield room
-    room.journal.abandon()
-    await asyncio.sleep(0)
+from tests.alerting.room import NAME, Room
+from tests.alerting.story import Tasks, failure
 
 
 async def test_five_failures_and_a_restart_are_three_messages_of_one_incident(room: Room) -> None:

@@ -1,0 +1,32 @@
+"""A room for each test."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from runner.storage import tasks
+from runner.storage.journal import Journal
+from runner.storage.pool import Pool
+from runner.storage.tasks import TaskDeclaration
+from tests.alerting.room import NAME, Room
+from tests.alerting.story import ManualClock
+
+
+@pytest.fixture
+async def room(database: str, pool: Pool) -> AsyncIterator[Room]:
+    clock = ManualClock()
+    journal = await Journal.open(database, "test", clock)
+    await tasks.declare(
+        journal.connection,
+        [
+            TaskDeclaration(name=n, description="", schedule="", max_consecutive_failures=5)
+            for n in (NAME, "b")
+        ],
+    )
+    room = Room(database, journal, clock, pool)
+    yield room
+    room.journal.abandon()
+    await asyncio.sleep(0)

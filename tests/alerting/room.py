@@ -1,0 +1,82 @@
+"""A watch with its journal on a real database, and tasks whose lives a test tells."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from runner.alerting.watch import Watch
+from runner.control.alert_commands import AlertCommand
+from runner.control.alert_desk import AlertDesk
+from runner.control.reasons import CommandReason
+from runner.storage import incidents
+from runner.storage.journal import Journal
+from runner.storage.pool import Pool
+from runner.supervision.measures import Measures
+from runner.supervision.policy import Policy
+from runner.supervision.supervisor import Supervisor
+from tests.alerting.story import ManualClock, Story, Tasks
+
+NAME = "presale_checker"
+
+
+class Room:
+    """A watch with its journal on a real database."""
+
+    def __init__(self, dsn: str, journal: Journal, clock: ManualClock, pool: Pool) -> None:
+        self.dsn, self.journal, self.clock, self.pool = dsn, journal, clock, pool
+        self.options: dict[str, Any] = {}
+        self.began = clock.at
+        self._desk: AlertDesk | None = None
+        self.watch = self.new_watch([], 0)
+        self.tasks = Tasks()
+        self.story = self.new_task(NAME)
+
+    def furnish(self, **options: Any) -> None:
+        """A watch with routes, levels, people, quiet hours."""
+        self.options = options
+        self.watch = self.story.watch = self.new_watch([], 0)
+
+    def new_task(self, name: str, policy: Policy | None = None) -> Story:
+        story = Story(self.watch, self.clock, name, policy)
+        self.tasks.all[name] = story.task
+        return story
+
+    def ask(self, name: AlertCommand, target: str, **args: object) -> CommandReason:
+        """A person's command, carried out."""
+        if self._desk is None or self._desk._watch is not self.watch:
+            self._desk = AlertDesk(self.watch, self.clock)
+        return self._desk.carry_out(name, target, args, "telegram:111", target in self.tasks.all)
+
+    def pass_time(self, seconds: float, step: float = 60.0) -> None:
+        """The watch looks at the clock every `step` seconds."""
+        until = self.clock.at + seconds
+        while self.clock.at < until:
+            self.clock.at = min(until, self.clock.at + step)
+            self.watch.remind(self.supervisor)
+
+    def new_watch(self, opened: list[Any], last_id: int) -> Watch:
+        return Watch(self.journal, self.clock, {}, opened, last_id, Measures(2), **self.options)
+
+    async def again(self) -> None:
+        """As after a restart of the runner: what is open is read from the database."""
+        await self.journal.close()
+        self.journal = await Journal.open(self.dsn, "test", self.clock)
+        connection = self.journal.connection
+        opened = await incidents.read_open(connection)
+        self.watch = self.story.watch = self.new_watch(opened, await incidents.last_id(connection))
+
+    @property
+    def supervisor(self) -> Supervisor:
+        return cast(Supervisor, self.tasks)
+
+    async def told(self) -> list[tuple[str, str, str | None, int | None]]:
+        await self.journal.write()
+        rows = await self.pool.fetch(
+            "SELECT kind, severity, task, incident_id FROM dozor.notifications ORDER BY id"
+        )
+        return [tuple(row) for row in rows]
+
+    async def incidents(self) -> list[tuple[int, str, str, int]]:
+        await self.journal.write()
+        rows = await self.pool.fetch("SELECT id, kind, state, failures FROM dozor.incidents ORDER BY id")
+        return [tuple(row) for row in rows]
