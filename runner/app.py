@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Self
 
 from loguru import logger
 
-from runner.alerting.alarm import Alarm
 from runner.alerting.console import ConsoleTransport
 from runner.alerting.dispatcher import Dispatcher
 from runner.alerting.measures import DeliveryMeasures
 from runner.alerting.routing import parse_destination
 from runner.alerting.transport import Transport
+from runner.alerting.vigilance import build_vigil
 from runner.alerting.watch import Watch
 from runner.alerting.wording import Wording
 from runner.clock import SteadyClock
@@ -43,20 +43,18 @@ from runner.storage.database import Database
 from runner.storage.housekeeping import prune_for_ever
 from runner.storage.journal import Commit, Journal
 from runner.storage.listen import Listener
-from runner.storage.pool import Pool, create_pool
+from runner.storage.pool import create_pool
 from runner.storage.tasks import TaskDeclaration
 from runner.supervision.cancelling import Canceller
 from runner.supervision.child import Launch
 from runner.supervision.lines import SupervisionLog
 from runner.supervision.measures import Measures
-from runner.supervision.observer import TroubleKind
 from runner.supervision.spec import TaskSpec, from_config
 from runner.supervision.state import State
 from runner.supervision.stored import from_row, lost_run
 from runner.supervision.supervised import run_id
 from runner.supervision.supervised import Supervised
 from runner.supervision.supervisor import Supervisor
-from runner.supervision.vigil import Vigil
 
 if TYPE_CHECKING:
     from bot.app import TelegramBot
@@ -168,7 +166,7 @@ class Runner:
             canceller=Canceller(self.watch, patience=config.supervision.cancel_patience),
         )
         supervisor.canceller.give_up = self._give_up
-        self.vigil = vigil = self._build_vigil(supervisor, pool)
+        vigil = build_vigil(config, supervisor, self.watch, clock, pool, self.redactor.redact)
         self._console = ConsoleTransport()
         self._wording = Wording(self._translator, config.timezone, clock, self.watch.teller.silences.get)
         self.dispatcher = dispatcher = Dispatcher(pool, self._console, self._console, self._wording, clock)
@@ -211,6 +209,7 @@ class Runner:
             "housekeeping": lambda: prune_for_ever(pool),
             "dispatcher": self._dispatch,
             **alert_parts.build(),
+            **vigil.parts(),
         }
         if config.web.listen is not None:
             parts["web"] = self._serve
@@ -232,26 +231,6 @@ class Runner:
         )
 
     # -- parts
-
-    def _build_vigil(self, supervisor: Supervisor, pool: Pool) -> Vigil:
-        config = self.config
-        alarm = Alarm(config.telegram, Translator(config.language), self.redactor.redact)
-        vigil = Vigil(
-            supervisor,
-            self.watch,
-            self._clock,
-            pool,
-            rules=config.supervision,
-            limits=config.limits,
-            dependencies=config.dependencies,
-            alarm=alarm.tell,
-            redact=self.redactor.redact,
-        )
-        kinds = {kind.value: kind for kind in TroubleKind}
-        for incident in self.watch.open_incidents:
-            if incident.kind.value in kinds:
-                vigil.inherit(kinds[incident.kind.value], incident.fingerprint, incident.task)
-        return vigil
 
     def _give_up(self, task: Supervised) -> None:
         """on_hang: exit. The service manager starts us anew."""
