@@ -118,6 +118,8 @@ def configure(
     )
     logging.basicConfig(handlers=[_Intercept()], level=logging.WARNING, force=True)
     logging.captureWarnings(capture=True)
+    # It tells of every vain attempt to connect; that the database is away is said once, by us.
+    logging.getLogger("asyncpg.pool").setLevel(logging.CRITICAL)
 
 
 def _place(record: Record, details: Details) -> dict[str, object]:

@@ -5,19 +5,13 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from click.testing import CliRunner, Result
-
-from runner.cli import cli
 from runner.cli.doctoring.finding import Level
 from runner.cli.doctoring.sending import send_through_runner
+from tests.cli.command import dozor
 from tests.waiting import until
 from tests.web.site import Work, open_site
 
 ONE = "one: {run: 'm:f', every: 20ms, restart_delay: 10ms, max_consecutive_failures: 1}"
-
-
-async def dozor(*arguments: str) -> Result:
-    return await asyncio.to_thread(CliRunner().invoke, cli, list(arguments))
 
 
 async def test_health_asks_and_exits_accordingly(database: str, tmp_path: Path) -> None:

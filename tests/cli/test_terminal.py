@@ -13,12 +13,13 @@ from typing import Any
 
 import click
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from runner.cli import cli
 from runner.cli.look import _table
 from runner.control.status import AlertsBacklog, RunnerInfo, StatusReport, TaskStatus
 from runner.supervision.state import State
+from tests.cli.command import dozor
 from tests.waiting import until
 from tests.web.site import Work, open_site
 
@@ -27,10 +28,6 @@ TASKS = """
 good: {run: 'm:f', every: 20ms}
 bad: {run: 'm:f', every: 20ms, restart_delay: 10ms, max_consecutive_failures: 2}
 """
-
-
-def dozor(*arguments: str, **environment: str) -> Result:
-    return CliRunner().invoke(cli, list(arguments), env=environment)
 
 
 def status_of(name: str, state: State, **more: Any) -> TaskStatus:
@@ -64,8 +61,8 @@ async def test_every_command_that_shows_something_shows_it_as_json_too(
         await site.runner.journal.flush()
 
         async def read(*arguments: str) -> tuple[int, Any]:
-            result = await asyncio.to_thread(dozor, *arguments, "-c", config, "--json")
-            return result.exit_code, json.loads(result.output)
+            result = await dozor(*arguments, "-c", config, "--json")
+            return result.exit_code, json.loads(result.stdout)
 
         code, status = await read("status")
         assert (code, [task["name"] for task in status["tasks"]]) == (1, ["good", "bad"])
@@ -97,7 +94,7 @@ async def test_watching_shows_changes_until_it_is_interrupted(
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_prints_a_script_for(shell: str) -> None:
-    result = dozor("completion", shell)
+    result = CliRunner().invoke(cli, ["completion", shell])
     assert result.exit_code == 0
     assert "_DOZOR_COMPLETE" in result.output
 
