@@ -16,7 +16,7 @@ FOLDER = Path(__file__).parent
 
 
 async def obey(ctx: Context) -> None:
-    """Orders: `fail WORDS`, `fatal WORDS`, `alert WORDS`, `raise NAME`, `hang`, `polite`, `deaf`."""
+    """Orders: `fail WORDS`, `fatal WORDS`, `alerts N`, `raise NAME`, `hang`, `polite`, `deaf`."""
     _note(ctx)
     order, _, words = _order(ctx.task).partition(" ")
     match order:
@@ -40,8 +40,9 @@ async def obey(ctx: Context) -> None:
         case "last-words":
             await ctx.stopping.wait()
             raise RuntimeError("at the last moment")
-        case "alert":
-            ctx.alert(words, "warning")
+        case "alerts":
+            for number in range(int(words)):
+                ctx.alert(f"{ctx.task} says {number}", "info")
         case _:
             raise AssertionError(f"no such order: {order}")
 

@@ -32,9 +32,9 @@ def section(api: BotApi, **more: Any) -> dict[str, Any]:
     return {"token": TOKEN, "api_url": api.url, "chat": CHAT, "admins": [ADMIN], **more}
 
 
-def texts(api: BotApi) -> list[str]:
-    """What stands in the chat, oldest first."""
-    return [message.text for message in api.world.sent(CHAT)]
+def texts(api: BotApi, chat: int = CHAT) -> list[str]:
+    """What was sent to the chat, as it was first written, oldest first."""
+    return [message.history[0] for message in api.world.sent(chat)]
 
 
 async def chat_has(

@@ -14,5 +14,5 @@ async def test_every_alert_arrives_whenever_the_runner_is_killed_and_only_marked
     stage: Stage, telegram: BotApi, database: str, pool: Pool
 ) -> None:
     seed = random.randrange(10**6)
-    report = await Campaign(stage, telegram, pool, database, kills=10, seed=seed).run()
+    report = await Campaign(stage, telegram, pool, database, kills=8, seed=seed).run()
     assert not report.wrong, str(report)
