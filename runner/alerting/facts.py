@@ -7,7 +7,9 @@ import re
 from runner.alerting.incident import Incident, IncidentKind
 from runner.alerting.notification import Facts
 from runner.alerting.outbox import facts_from_json
+from runner.config.durations import format_duration
 from runner.supervision.observer import Trouble
+from runner.supervision.state import State, StopCause
 from runner.supervision.supervised import Supervised
 
 _VARYING = re.compile(r"0x[0-9a-f]+|[0-9a-f]{8}-[0-9a-f-]{27}|\d+", re.IGNORECASE)
@@ -23,6 +25,7 @@ def failure_facts(task: Supervised, incident: Incident) -> Facts:
         error_type=failure.error_type if failure else None,
         error_text=failure.error_text if failure else None,
         error_where=failure.where if failure else None,
+        window=window_of(task),
         failing_since=state.past.failing_since,
         next_run_at=state.next_at,
         occurrences=incident.occurrences,
@@ -30,6 +33,13 @@ def failure_facts(task: Supervised, incident: Incident) -> Facts:
     if incident.kind in (IncidentKind.REPEATED_ERRORS, IncidentKind.CRITICAL_STOP):
         return facts
     return stored_facts(incident)
+
+
+def window_of(task: Supervised) -> str | None:
+    """What the task was stopped by, if it was a limit of failures within a time."""
+    limit = task.spec.policy.max_failures
+    stopped = task.state.state is State.STOPPED and task.state.past.stopped_by is StopCause.INTENSITY
+    return f"{limit.count} / {format_duration(limit.within)}" if stopped and limit is not None else None
 
 
 def recovery_facts(incident: Incident, now: float, *, since: float | None = None) -> Facts:

@@ -62,6 +62,8 @@ class Facts:
     """Redacted, at most 2,000 characters; the message cuts it further."""
     error_where: str | None = None
     """Deepest frame of the user's own code, "presales.py:41 in check_presales"."""
+    window: str | None = None
+    """Stopped by failures within a time, in a row or not: "6 / 5m"."""
     failing_since: float | None = None
     next_run_at: float | None = None
     """None after a critical stop: nothing happens until a person acts."""

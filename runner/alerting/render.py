@@ -161,7 +161,9 @@ class _Words:
         lines: list[Span] = []
         if facts.acknowledged_by and facts.acknowledged_until is None:
             lines.append(Span(text("alert-ack-expired", by=self.tongue.who(facts.acknowledged_by))))
-        if facts.failures is not None and facts.max_failures is not None:
+        if facts.window is not None:
+            lines.append(Span(text("alert-window", window=facts.window)))
+        elif facts.failures is not None and facts.max_failures is not None:
             lines.append(Span(text("alert-attempt", failures=facts.failures, max=facts.max_failures)))
         return lines + self._error()
 
@@ -277,7 +279,8 @@ class _Words:
 def _gave_up_early(facts: Facts) -> bool:
     """Stopped before the limit: the checker said that trying again cannot help."""
     failures, limit = facts.failures, facts.max_failures
-    return failures is not None and limit is not None and failures < limit
+    early = failures is not None and limit is not None and failures < limit
+    return early and facts.window is None
 
 
 def _silent(notification: Notification) -> bool:

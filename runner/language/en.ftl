@@ -39,6 +39,7 @@ alert-test = ✅ Test: Dozor's alerts arrive here
 
 ### Alerts: details
 
+alert-window = Too many errors within a time: { $window }
 alert-attempt = Attempt { $failures }/{ $max }
 alert-where = Where: { $where }
 alert-next-restart = Restart at { $at } ({ $distance })

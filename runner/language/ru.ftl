@@ -44,6 +44,7 @@ alert-test = ✅ Проверка связи: оповещения Дозора 
 
 ### Оповещения: подробности
 
+alert-window = Слишком много ошибок за время: { $window }
 alert-attempt = Попытка { $failures }/{ $max }
 alert-where = Где: { $where }
 alert-next-restart = Перезапуск в { $at } ({ $distance })
