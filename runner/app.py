@@ -52,8 +52,7 @@ from runner.supervision.measures import Measures
 from runner.supervision.spec import TaskSpec, from_config
 from runner.supervision.state import State
 from runner.supervision.stored import from_row, lost_run
-from runner.supervision.supervised import run_id
-from runner.supervision.supervised import Supervised
+from runner.supervision.supervised import Supervised, run_id
 from runner.supervision.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -314,9 +313,6 @@ class Runner:
             ),
             language=self.config.language,
             token=self.config.web.token,
-            overdue_after={
-                task.name: task.overdue_after for task in self._enabled if task.overdue_after is not None
-            },
         )
 
     # -- what others ask

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from runner.supervision.state import State, TaskState
+from runner.supervision.patrol import expected_since
+from runner.supervision.state import State
 from runner.supervision.supervised import Supervised
 
 LATE_AFTER = 10.0
@@ -39,28 +40,24 @@ class Unwell:
         return f"overdue by {self.overdue_by:.0f} s"
 
 
-def unwell(
-    tasks: Iterable[Supervised], overdue_after: Mapping[str, float], started_at: float, now: float
-) -> list[Unwell]:
-    """Stopped and overdue tasks. A task that never succeeded is measured from `started_at`."""
+def unwell(tasks: Iterable[Supervised], now: float) -> list[Unwell]:
+    """Stopped and overdue tasks."""
     found = []
     for task in tasks:
-        state = task.state
-        if state.state is State.STOPPED:
-            found.append(Unwell(task.spec.name, state.state, None))
-            continue
-        limit = overdue_after.get(task.spec.name)
-        if limit is None:
-            continue
-        late = overdue_by(state, limit, started_at, now)
-        if late > 0:
-            found.append(Unwell(task.spec.name, state.state, late))
+        if task.state.state is State.STOPPED:
+            found.append(Unwell(task.spec.name, State.STOPPED, None))
+        elif late := overdue_by(task, now):
+            found.append(Unwell(task.spec.name, task.state.state, late))
     return found
 
 
-def overdue_by(state: TaskState, limit: float, started_at: float, now: float) -> float:
-    """Seconds beyond `limit` without a success; 0 if there is time yet, or a person has paused the task."""
-    if state.state is State.PAUSED:
-        return 0.0
-    since = state.succeeded_at if state.succeeded_at is not None else started_at
-    return max(0.0, now - since - limit)
+def overdue_by(task: Supervised, now: float) -> float | None:
+    """Seconds beyond `overdue_after` without a success; 0 if there is time yet, None if there is no limit.
+
+    By the same rule as the alert: a task that is stopped, paused or held has been told of already.
+    """
+    policy = task.spec.policy
+    if policy.overdue_after is None:
+        return None
+    since = expected_since(task, policy)
+    return 0.0 if since is None else max(0.0, now - since - policy.overdue_after)

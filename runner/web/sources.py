@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from aiohttp import web
 from pydantic import SecretStr
@@ -22,7 +22,7 @@ from runner.supervision.supervisor import Supervisor
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """`overdue_after`: seconds without a success, by task, after which it is overdue."""
+    """All of it belongs to one runner."""
 
     clock: Clock
     pool: Pool
@@ -36,7 +36,6 @@ class Sources:
     language: Language = Language.RU
     token: SecretStr | None = None
     """With it the page acts; without one it only shows."""
-    overdue_after: Mapping[str, float] = field(default_factory=dict)
 
 
 SOURCES = web.AppKey("sources", Sources)

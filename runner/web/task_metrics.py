@@ -100,11 +100,8 @@ class TaskMetrics:
         return "" if recovery is None else histogram("dozor_task_recovery_seconds", label, recovery)
 
     def _overdue(self, task: Supervised, label: str, now: float) -> str:
-        limit = self._sources.overdue_after.get(task.spec.name)
-        if limit is None:
-            return ""
-        late = overdue_by(task.state, limit, self._sources.runner.started_at, now)
-        return f"dozor_task_overdue_seconds{{{label}}} {late!r}\n"
+        late = overdue_by(task, now)
+        return "" if late is None else f"dozor_task_overdue_seconds{{{label}}} {late!r}\n"
 
     def _stops(self, task: Supervised, label: str, now: float) -> str:
         return f"dozor_task_critical_stops_total{{{label}}} {self._sources.measures.stops(task.index)}\n"
