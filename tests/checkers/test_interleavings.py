@@ -220,6 +220,8 @@ class Marketplace(RuleBasedStateMachine):
                 task.cancel()
             result = (await asyncio.gather(task, return_exceptions=True))[0]
             assert result is None or isinstance(result, DIED), result
+            # A killed connection that idles in the pool may not look dead yet: the next rule gets new ones.
+            await self.pool.expire_connections()
 
         self.run(act())
 
