@@ -17,11 +17,10 @@ from loguru import logger
 from runner.alerting.console import ConsoleTransport
 from runner.alerting.dispatcher import Dispatcher
 from runner.alerting.measures import DeliveryMeasures
-from runner.alerting.routing import parse_destination
-from runner.alerting.transport import Transport
 from runner.alerting.vigilance import build_vigil
 from runner.alerting.watch import Watch
 from runner.alerting.wording import Wording
+from runner.app.telegram import TelegramSide
 from runner.clock import SteadyClock
 from runner.config import Config, load
 from runner.config.imports import Checker, import_checkers
@@ -56,7 +55,6 @@ from runner.supervision.supervised import Supervised, run_id
 from runner.supervision.supervisor import Supervisor
 
 if TYPE_CHECKING:
-    from bot.app import TelegramBot
     from runner.web.sources import Sources as WebSources
 
 VERSION = importlib.metadata.version("dozor")
@@ -86,9 +84,6 @@ class Runner:
         self._deliveries = DeliveryMeasures()
         self._enabled = [task for task in config.tasks if task.enabled]
         self._specs: list[TaskSpec] = [from_config(task, checkers[task.name]) for task in self._enabled]
-        self._bot: TelegramBot | None = None
-        self._bot_problem: str | None = None
-        self._bot_ready = asyncio.Event()
         self._translator = Translator(config.language)
         self.unstopped: tuple[str, ...] = ()
         """Tasks whose run would not end when the runner did: what they hold is not let go."""
@@ -140,7 +135,8 @@ class Runner:
         pool = await create_pool(database.dsn, max_size=10, application_name="dozor")
         self._cleanups.add("connection pool", _terminating(pool.terminate))
         self._pool = pool
-        self._cleanups.add("telegram", self._close_bot)
+        self._telegram = telegram = TelegramSide(config, pool, clock)
+        self._cleanups.add("telegram", telegram.close)
 
         connection = journal.connection
         await tasks.declare(connection, [_declaration(task) for task in self._enabled])
@@ -212,8 +208,8 @@ class Runner:
         }
         if config.web.listen is not None:
             parts["web"] = self._serve
-        if config.telegram.token is not None:
-            parts["telegram"] = self._poll
+        if telegram.wanted:
+            parts["telegram"] = telegram.poll
         self.services = Services(parts, clock, self.redactor.redact)
         vigil.others = (self.services.supervisor,)
         vigil.start()
@@ -252,35 +248,8 @@ class Runner:
             self.watch.remind(self.supervisor)
 
     async def _dispatch(self) -> None:
-        if self.config.telegram.token is not None:
-            await self._build_bot()
+        await self._telegram.connect(self.dispatcher)
         await self.dispatcher.run()
-
-    async def _build_bot(self) -> None:
-        """aiogram takes seconds to import: in a thread, while supervision goes on."""
-        if self._bot is not None:
-            return
-        module = await asyncio.to_thread(importlib.import_module, "bot.app")
-        config = self.config
-        try:
-            self._bot = bot = module.build_bot(
-                config.telegram, self._pool, config.language, config.timezone, self._clock
-            )
-        except DozorError as error:
-            self._bot_problem = str(error)
-            logger.error("{} Alerts go to the console.", error)
-            return
-        transport: Transport | None = bot.transport
-        if transport is not None:
-            chat = config.telegram.chat
-            self.dispatcher.use(transport, self._open_way, chat_id=chat.chat_id if chat else None)
-        self._bot_ready.set()
-
-    async def _poll(self) -> None:
-        await self._bot_ready.wait()
-        assert self._bot is not None
-        await self._bot.set_my_commands()
-        await self._bot.run()
 
     async def _serve(self) -> None:
         web = await asyncio.to_thread(importlib.import_module, "runner.web.server")
@@ -319,7 +288,6 @@ class Runner:
 
     def vitals(self) -> Vitals:
         """What `/healthz` and `/readyz` are judged by."""
-        bot = self._bot
         return Vitals(
             now=self._clock.now(),
             supervision_late=self.supervisor.late_by(self._clock.now()),
@@ -328,36 +296,31 @@ class Runner:
             journal_written_at=self.journal.last_written_at,
             dispatcher_at=self.dispatcher.last_progress_at,
             commands_at=self.executor.last_progress_at,
-            telegram_wanted=self.config.telegram.token is not None,
-            telegram_problem=self._bot_problem or (None if bot is None else bot.poller.problem),
-            telegram_polled_at=None if bot is None else bot.poller.last_success,
+            telegram_wanted=self._telegram.wanted,
+            telegram_problem=self._telegram.problem,
+            telegram_polled_at=self._telegram.polled_at,
             chat_refuses=self.dispatcher.refused,
             failing_parts=dict(self.services.failing),
         )
 
     def details_for_the_log(self, task: str) -> dict[str, object]:
-        """The present run and the open incident of `task`, as far as there are any."""
+        """The present or last run and the open incident of `task`, as far as there are any."""
         if self._watching is None:
             return {}
         supervisor, watch = self._watching
         known: dict[str, object] = {"incident": watch.incident_id(task)}
         supervised = supervisor.find(task)
-        if supervised is not None and (run := supervised.run) is not None:
-            known |= {
-                "run_id": run_id(self.journal.registration.runner_id, run.number),
-                "attempt": run.attempt,
-            }
+        if supervised is not None:
+            run = supervised.run
+            last = supervised.last_ended if run is None else (run.number, run.attempt)
+            if last is not None:
+                known |= {"run_id": run_id(self.journal.registration.runner_id, last[0]), "attempt": last[1]}
         return known
 
     def readiness(self) -> Readiness:
         return judge(self.vitals())
 
     # -- inside
-
-    def _open_way(self, key: str) -> tuple[Transport, int] | None:
-        """The way to a destination such as "-1001234567890:17" or "111"."""
-        bot, place = self._bot, parse_destination(key)
-        return None if bot is None or place is None else (bot.transport_to(*place), place[0])
 
     def _database_changed(self, database: Database, *, up: bool) -> None:
         self.supervisor.dependency_changed(up=up)
@@ -402,10 +365,6 @@ class Runner:
                 await self.dispatcher.rested()
         except TimeoutError:
             logger.warning("Some messages have not left yet; the next start sends them")
-
-    async def _close_bot(self) -> None:
-        if self._bot is not None:
-            await self._bot.close()
 
     async def _close_journal(self) -> None:
         try:

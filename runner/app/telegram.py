@@ -1,0 +1,85 @@
+"""The bot within a runner: loaded late, built once, closed at the end. The one place that imports `bot`."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from typing import TYPE_CHECKING
+
+from loguru import logger
+
+from runner.alerting.dispatcher import Dispatcher
+from runner.alerting.routing import parse_destination
+from runner.alerting.transport import Transport
+from runner.clock import SteadyClock
+from runner.config import Config
+from runner.errors import DozorError
+from runner.storage.pool import Pool
+
+if TYPE_CHECKING:
+    from bot.app import TelegramBot
+
+
+class TelegramSide:
+    """`problem`, `polled_at`: for `/readyz`. Without a token nothing of this happens."""
+
+    def __init__(self, config: Config, pool: Pool, clock: SteadyClock) -> None:
+        self._config = config
+        self._pool = pool
+        self._clock = clock
+        self._bot: TelegramBot | None = None
+        self._unbuilt: str | None = None
+        self._ready = asyncio.Event()
+
+    @property
+    def wanted(self) -> bool:
+        return self._config.telegram.token is not None
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong now, in words."""
+        return self._unbuilt or (None if self._bot is None else self._bot.poller.problem)
+
+    @property
+    def polled_at(self) -> float | None:
+        """When Telegram last answered; seconds since the epoch."""
+        return None if self._bot is None else self._bot.poller.last_success
+
+    async def connect(self, dispatcher: Dispatcher) -> None:
+        """Build the bot, once, and have messages go through it.
+
+        aiogram takes seconds to import: in a thread, while supervision goes on.
+        """
+        if not self.wanted or self._bot is not None:
+            return
+        module = await asyncio.to_thread(importlib.import_module, "bot.app")
+        config = self._config
+        try:
+            self._bot = bot = module.build_bot(
+                config.telegram, self._pool, config.language, config.timezone, self._clock
+            )
+        except DozorError as error:
+            self._unbuilt = str(error)
+            logger.error("{} Alerts go to the console.", error)
+            return
+        transport: Transport | None = bot.transport
+        if transport is not None:
+            chat = config.telegram.chat
+            dispatcher.use(transport, self._open_way, chat_id=chat.chat_id if chat else None)
+        self._ready.set()
+
+    async def poll(self) -> None:
+        """Take commands for ever, once the bot is there."""
+        await self._ready.wait()
+        assert self._bot is not None
+        await self._bot.set_my_commands()
+        await self._bot.run()
+
+    async def close(self) -> None:
+        if self._bot is not None:
+            await self._bot.close()
+
+    def _open_way(self, key: str) -> tuple[Transport, int] | None:
+        """The way to a destination such as "-1001234567890:17" or "111"."""
+        bot, place = self._bot, parse_destination(key)
+        return None if bot is None or place is None else (bot.transport_to(*place), place[0])
