@@ -35,8 +35,8 @@ _UNSAFE_IN_DSN = frozenset(",;#?&%")
 SETTINGS = {
     "listen_addresses": "",
     "max_connections": "100",
-    "shared_buffers": "128MB",
-    "max_wal_size": "256MB",
+    "shared_buffers": "256MB",
+    "max_wal_size": "1GB",
     "fsync": "on",
     "synchronous_commit": "on",
     "jit": "off",
