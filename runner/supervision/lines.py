@@ -67,7 +67,8 @@ class SupervisionLog:
         """The error's traceback goes with the line, whole."""
         template = self._lines.failed if limit is not None else self._lines.failed_unlimited
         text = self._redact(_text(error))
-        _for(name).opt(exception=error).error(template, name=name, failures=failures, limit=limit, text=text)
+        log = _for(name).opt(exception=error, capture=False)
+        log.error(template, name=name, failures=failures, limit=limit, text=text)
 
     def restarting(self, name: str, delay: float) -> None:
         """`delay` in seconds."""
@@ -101,7 +102,7 @@ class SupervisionLog:
 
 
 def _for(name: str) -> Logger:
-    return logger.bind(task=name)
+    return logger.opt(capture=False).bind(task=name)
 
 
 def _plain(seconds: float) -> str:

@@ -44,6 +44,7 @@ class Supervised:
         "healthy_since",
         "held_for",
         "index",
+        "last_ended",
         "overdue",
         "progress",
         "run",
@@ -58,6 +59,8 @@ class Supervised:
         self.index = index
         self.state = state
         self.run: Run | None = None
+        self.last_ended: tuple[int, int] | None = None
+        """Number and attempt of the last run that ended otherwise than well, for the log."""
         self.stretch: Stretch | None = None
         self.written_past: Past | None = None
         """The past that the database has: while it is the present one, the hot part is enough."""

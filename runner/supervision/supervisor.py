@@ -314,6 +314,7 @@ class Supervisor:
             if error is None and (run.reason is None or run.reason is StopReason.ASKED):
                 self._succeeded(task, run, self._clock.now())
             else:
+                task.last_ended = (run.number, run.attempt)
                 self._failed(task, run, error, self._clock.now(), outage=outage)
         except Exception:  # noqa: BLE001 -- the supervision border: as in _due
             self._look_again_later(task)
