@@ -1,0 +1,170 @@
+"""A wall clock that is set, a machine that sleeps: who follows, and who goes on as before."""
+
+from __future__ import annotations
+
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from runner.clock import ClockChange, SteadyClock
+from runner.config.tasks import Continuous, Cron, Every, Schedule
+from runner.supervision.clockstep import after_change
+from runner.supervision.events import Due, Succeeded
+from runner.supervision.machine import step
+from runner.supervision.patrol import Patrol
+from runner.supervision.policy import Policy
+from runner.supervision.state import State, TaskState
+from tests.supervision.stage import Seen, spec, state_of, supervising
+
+HOUR = 3600.0
+TEN = 1_782_900_000.0 - 1_782_900_000.0 % HOUR
+"""Some full hour, as seconds since the epoch."""
+HOURLY = Cron("0 * * * *", ZoneInfo("UTC"))
+HALF_PAST = TEN - HOUR / 2
+
+
+class Machine:
+    """The clocks of a machine, turned by the test."""
+
+    def __init__(self) -> None:
+        self.wall = HALF_PAST
+        self.awake = 100.0
+        self.slept = 0.0
+
+    def clock(self) -> SteadyClock:
+        return SteadyClock(
+            wall=lambda: self.wall,
+            awake=lambda: self.awake,
+            awake_and_asleep=lambda: self.awake + self.slept,
+        )
+
+    def wait(self, seconds: float) -> None:
+        self.wall += seconds
+        self.awake += seconds
+
+    def sleep(self, seconds: float) -> None:
+        self.wall += seconds
+        self.slept += seconds
+
+
+def waiting(at: float) -> TaskState:
+    return TaskState(State.WAITING, at, at)
+
+
+def test_the_steady_clock_tells_a_clock_that_was_set_from_a_machine_that_slept() -> None:
+    machine = Machine()
+    clock = machine.clock()
+    machine.wait(10)
+    assert clock.look() == ClockChange(slept=0.0, step=0.0)
+    machine.wall -= 2 * HOUR
+    machine.sleep(600)
+    change = clock.look()
+    assert (change.slept, change.step) == (600.0, -2 * HOUR)
+    assert clock.now() == HALF_PAST + 10, "nobody is surprised before everybody follows"
+    clock.follow(change)
+    assert clock.now() == machine.wall
+    assert clock.look().total == 0.0
+
+
+@pytest.mark.parametrize(
+    ("name", "schedule", "skip", "slept", "step_by", "next_at"),
+    [
+        # cron follows the wall clock: it is 09:30, the next tick is at 10:00
+        ("forward, no tick between", HOURLY, False, 0.0, 600.0, TEN),
+        ("forward over one tick: made up for at once", HOURLY, False, 0.0, HOUR, TEN),
+        ("forward over one tick: skipped", HOURLY, True, 0.0, HOUR, TEN + HOUR),
+        ("forward over five ticks: made up for once", HOURLY, False, 0.0, 5 * HOUR, TEN),
+        ("forward over five ticks: skipped", HOURLY, True, 0.0, 5 * HOUR, TEN + 5 * HOUR),
+        ("back by an hour: 09:00 is not made again", HOURLY, False, 0.0, -HOUR, TEN),
+        ("back by three hours: nothing is made again", HOURLY, False, 0.0, -3 * HOUR, TEN),
+        ("back by a day: it was wrong before", HOURLY, False, 0.0, -24 * HOUR, TEN - 24 * HOUR),
+        ("asleep over one tick", HOURLY, False, HOUR, 0.0, TEN),
+        ("asleep over one tick: skipped", HOURLY, True, HOUR, 0.0, TEN + HOUR),
+        ("asleep over eight ticks", HOURLY, False, 8 * HOUR, 0.0, TEN),
+        ("asleep, and the clock set back", HOURLY, False, 2 * HOUR, -HOUR, TEN),
+        # intervals go by time that passed: due in half an hour
+        ("every: forward", Every(HOUR), False, 0.0, 5 * HOUR, TEN + 5 * HOUR),
+        ("every: back", Every(HOUR), False, 0.0, -5 * HOUR, TEN - 5 * HOUR),
+        ("every: asleep past its time", Every(HOUR), False, 2 * HOUR, 0.0, TEN),
+        ("every: asleep past its time, skipped", Every(HOUR), True, 2 * HOUR, 0.0, TEN + 2 * HOUR),
+        ("every: asleep, not yet due", Every(HOUR), False, 600.0, 0.0, TEN),
+        ("continuous: forward", Continuous(), False, 0.0, HOUR, TEN + HOUR),
+        ("continuous: back", Continuous(), False, 0.0, -HOUR, TEN - HOUR),
+    ],
+)
+def test_what_is_planned_for_ten_at_half_past_nine(
+    name: str,
+    schedule: Schedule,
+    skip: bool,
+    slept: float,
+    step_by: float,
+    next_at: float,
+) -> None:
+    policy = Policy(schedule=schedule, skip_missed=skip)
+    change = ClockChange(slept=slept, step=step_by)
+    after = after_change(policy, waiting(TEN), change, HALF_PAST + change.total)
+    assert after.next_at == next_at
+
+
+@pytest.mark.parametrize("step_by", [-3 * HOUR, -HOUR, HOUR])
+def test_a_tick_that_was_made_is_not_made_again_after_the_clock_was_set(step_by: float) -> None:
+    policy = Policy(schedule=HOURLY)
+    task, _ = step(policy, waiting(TEN), Due(), TEN)
+    change = ClockChange(slept=0.0, step=step_by)
+    now = TEN + 10 + step_by
+    task = after_change(policy, task, change, now)
+    task, _ = step(policy, task, Succeeded(), now)
+    assert task.next_at is not None
+    assert task.next_at > TEN
+    assert task.next_at <= max(TEN + HOUR, now)
+
+
+@pytest.mark.parametrize(("slept", "step_by"), [(8 * HOUR, 0.0), (0.0, 8 * HOUR), (0.0, -8 * HOUR)])
+def test_a_time_limit_counts_time_awake(slept: float, step_by: float) -> None:
+    policy = Policy(schedule=Every(HOUR), timeout=60.0)
+    task, _ = step(policy, waiting(TEN), Due(), TEN)
+    change = ClockChange(slept=slept, step=step_by)
+    now = TEN + 10 + change.total
+    task = after_change(policy, task, change, now)
+    assert task.next_at == now + 50
+    same, effects = step(policy, task, Due(), now + 40)
+    assert (same.running_since, effects) == (now - 10, ())
+
+
+@pytest.mark.parametrize("step_by", [-HOUR, HOUR])
+def test_a_backoff_lasts_as_long_as_it_should(step_by: float) -> None:
+    policy = Policy(schedule=HOURLY)
+    task = TaskState(State.BACKOFF, TEN + 60, TEN + 60, failures=1)
+    after = after_change(policy, task, ClockChange(slept=0.0, step=step_by), TEN + step_by)
+    assert after.next_at == TEN + 60 + step_by
+
+
+async def nothing() -> None:
+    pass
+
+
+async def test_the_patrol_follows_the_wall_clock_and_nobody_is_overdue_for_it() -> None:
+    machine = Machine()
+    clock = machine.clock()
+    hourly = spec("hourly", nothing, schedule=HOURLY, overdue_after=2 * HOUR)
+    often = spec("often", nothing, schedule=Every(HOUR), overdue_after=2 * HOUR)
+    async with supervising(hourly, often, clock=clock) as (supervisor, _):
+        seen = Seen()
+        patrol = Patrol(supervisor, seen, clock)
+        before = state_of(supervisor, "hourly").next_at
+        patrol.look()
+        assert state_of(supervisor, "hourly").next_at == before
+        machine.wall += 600.0
+        patrol.look()
+        assert clock.now() == machine.wall
+        assert state_of(supervisor, "hourly").next_at == TEN
+        machine.wall += 12 * HOUR
+        patrol.look()
+        assert not seen.troubles
+        machine.wait(3 * HOUR)
+        for name in ("hourly", "often"):
+            task = supervisor.find(name)
+            assert task is not None
+            task.state = task.state._replace(state=State.WAITING)
+        patrol.look()
+        assert {trouble.subject for trouble in seen.troubles} == {"hourly", "often"}
