@@ -98,7 +98,7 @@ def configure(
         known = _place(record, details)
         extra["_place"] = f"[{' '.join(_shown(known))}] " if known else ""
         times = repeats.count(record)
-        extra["_note"] = f" (the same traceback for the {_nth(times)} time)" if times else ""
+        extra["_note"] = f"\n  (the same traceback for the {_nth(times)} time)" if times else ""
         return HUMAN if times or record["exception"] is None else HUMAN + "{exception}\n"
 
     def json_form(record: Record) -> str:

@@ -14,6 +14,7 @@ from runner.language.names import Language
 from runner.supervision.state import TaskState
 from runner.web.page import Page
 from runner.web.sources import Sources
+from runner.web.texts import schedule_text, texts_of
 from runner.web.view import (
     bars_now,
     counts,
@@ -49,12 +50,17 @@ class LivePage:
         nonce = secrets.token_urlsafe(16)
         wanted = _wanted(request)
         selection = select(sources, wanted)
-        page = Page(_language(request, sources.language), sources.clock.now(), nonce)
+        language = _language(request, sources.language)
+        texts = texts_of(language)
+        page = Page(language, sources.clock.now(), nonce)
         text = page.render(
             sources.runner,
             self._view(await owed_now(sources)),
             [task_view(task) for task in selection.tasks],
-            {t.spec.name: (str(t.spec.policy.schedule), t.spec.description) for t in selection.tasks},
+            {
+                task.spec.name: (schedule_text(texts, task.spec.policy.schedule), task.spec.description)
+                for task in selection.tasks
+            },
             await bars_now(sources, selection.tasks),
             total=selection.total,
             wanted=wanted,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import assert_never
 
+from runner.config.tasks import Continuous, Cron, Every, Schedule
 from runner.language.names import Language
 from runner.supervision.state import State
 
@@ -61,6 +63,8 @@ class Texts:
     denied: str
     failed: str
     other_language: str
+    every: str
+    continuous: str
     seconds: str
     minutes: str
     hours: str
@@ -120,6 +124,8 @@ _RU = Texts(
     denied="Токен не подходит",
     failed="Не получилось: дозорный не отвечает",
     other_language="English",
+    every="каждые {time}",
+    continuous="без перерыва",
     seconds="с",
     minutes="мин",
     hours="ч",
@@ -175,6 +181,8 @@ _EN = Texts(
     denied="This is not the token",
     failed="It did not work: no answer from the runner",
     other_language="Русский",
+    every="every {time}",
+    continuous="continuous",
     seconds="s",
     minutes="min",
     hours="h",
@@ -193,3 +201,28 @@ def span(texts: Texts, seconds: float) -> str:
         if whole >= size:
             return f"{whole // size} {unit}"
     return f"{whole} {texts.seconds}"
+
+
+def exactly(texts: Texts, seconds: float) -> str:
+    """All units that are not 0: "1 min 30 s", "0.25 s"."""
+    if seconds < 60 and seconds != int(seconds):
+        return f"{seconds:g} {texts.seconds}"
+    parts, rest = [], round(seconds)
+    for size, unit in ((86400, texts.days), (3600, texts.hours), (60, texts.minutes), (1, texts.seconds)):
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts)
+
+
+def schedule_text(texts: Texts, schedule: Schedule) -> str:
+    """When a task runs."""
+    match schedule:
+        case Every(seconds):
+            return texts.every.format(time=exactly(texts, seconds))
+        case Cron():
+            return str(schedule)
+        case Continuous():
+            return texts.continuous
+        case _:
+            assert_never(schedule)
