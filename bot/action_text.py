@@ -92,7 +92,7 @@ def result_text(translator: Translator, action: CommandName, task: str, result: 
         case CommandReason.ALREADY:
             return translator.format(words.already, task=task, state=state)
         case _:
-            return translator.format(_REFUSALS[result.reason], task=task)
+            return translator.format(_REFUSALS.get(result.reason, "refused-unknown"), task=task)
 
 
 def run_spans(translator: Translator, run: StartedRun) -> list[Span]:

@@ -24,12 +24,16 @@ from bot.router import Router
 from bot.session import Session
 from bot.transport import TelegramTransport
 from bot.upkeep import Upkeep
+from runner.alerting.oncall import OnCall
 from runner.clock import Clock
 from runner.config.models import TelegramConfig
 from runner.errors import TelegramUnavailableError, TokenRefusedError
 from runner.language.names import Language
 from runner.language.translator import Translator
 from runner.storage.pool import Pool
+
+NOBODY = OnCall()
+"""No rotation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,12 @@ class TelegramBot:
 
 
 def build_bot(
-    config: TelegramConfig, pool: Pool, language: Language, timezone: tzinfo, clock: Clock
+    config: TelegramConfig,
+    pool: Pool,
+    language: Language,
+    timezone: tzinfo,
+    clock: Clock,
+    oncall: OnCall = NOBODY,
 ) -> TelegramBot:
     """No network yet. Raises TokenRefusedError for what is no token."""
     if config.token is None:
@@ -123,7 +132,7 @@ def build_bot(
     if config.chat is not None:
         transport = TelegramTransport(bot, config.chat.chat_id, config.chat.thread_id, translator)
     replies = Replies(bot)
-    desk = Desk(pool, translator, timezone, replies, clock, LiveCards(replies, clock))
+    desk = Desk(pool, translator, timezone, replies, clock, LiveCards(replies, clock), oncall=oncall)
     access = Access(admins=config.admins, operators=config.operators, viewers=config.viewers)
     router = Router(desk, access)
     poller = Poller(bot, pool, router, clock)

@@ -15,6 +15,10 @@ class Argument(StrEnum):
     NONE = ""
     NAME = "argument-name"
     NAME_AND_PERIOD = "argument-name-period"
+    INCIDENT = "argument-incident"
+    SCOPE = "argument-scope"
+    SILENCE = "argument-silence"
+    PERSON = "argument-person"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,10 @@ COMMANDS = (
     CommandSpec("history", Role.VIEWER, "command-history", Argument.NAME),
     CommandSpec("chart", Role.VIEWER, "command-chart", Argument.NAME_AND_PERIOD),
     CommandSpec("incidents", Role.VIEWER, "command-incidents"),
+    CommandSpec("ack", Role.OPERATOR, "command-ack", Argument.INCIDENT),
+    CommandSpec("silence", Role.OPERATOR, "command-silence", Argument.SILENCE),
+    CommandSpec("unsilence", Role.OPERATOR, "command-unsilence", Argument.SCOPE),
+    CommandSpec("oncall", Role.VIEWER, "command-oncall", Argument.PERSON),
     CommandSpec("audit", Role.ADMIN, "command-audit"),
     CommandSpec("whoami", Role.VIEWER, "command-whoami"),
     CommandSpec("help", Role.VIEWER, "command-help"),

@@ -106,14 +106,3 @@ class EditMessageText(TelegramMethod[Json | bool]):
     entities: list[Json] | None = None
     reply_markup: Json | None = None
     link_preview_options: Json | None = None
-
-
-class EditMessageReplyMarkup(TelegramMethod[Json | bool]):
-    """https://core.telegram.org/bots/api#editmessagereplymarkup"""
-
-    __returning__ = Json | bool
-    __api_method__ = "editMessageReplyMarkup"
-
-    chat_id: int
-    message_id: int
-    reply_markup: Json | None = None

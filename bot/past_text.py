@@ -162,9 +162,15 @@ def errors_message(words: Words, task: str, groups: Sequence[ErrorGroup]) -> Mes
 
 
 def incidents_message(
-    words: Words, lines: Sequence[IncidentLine], page: int, *, open_count: int, total: int
+    words: Words,
+    lines: Sequence[IncidentLine],
+    page: int,
+    *,
+    open_count: int,
+    total: int,
+    turns: tuple[str, str] = ("incidents", "-"),
 ) -> Message:
-    """The open ones first; `open_count` and `total` of all pages."""
+    """The open ones first; `open_count` and `total` of all pages. `turns`: of the buttons to other pages."""
     title = (
         words.text("incidents-title", count=open_count) if open_count else words.text("incidents-none-open")
     )
@@ -172,7 +178,7 @@ def incidents_message(
     for line in lines:
         spans.append(Span("\n\n"))
         spans += _incident(words, line)
-    buttons = _turns("incidents", "-", page, more=(page + 1) * PAGE < total)
+    buttons = _turns(*turns, page, more=(page + 1) * PAGE < total)
     return Message(spans=bounded(spans, MESSAGE_UNITS), buttons=buttons)
 
 

@@ -16,7 +16,6 @@ from loguru import logger
 from bot.incoming import Sender
 from bot.methods import (
     EditMessageMedia,
-    EditMessageReplyMarkup,
     EditMessageText,
     Json,
     SendChatAction,
@@ -134,10 +133,6 @@ class Replies:
             link_preview_options=NO_PREVIEW,
         )
         return await self._call(request) is not None
-
-    async def remove_buttons(self, to: Sender, message_id: int) -> None:
-        """Under a message whose action is done."""
-        await self._call(EditMessageReplyMarkup(chat_id=to.chat_id, message_id=message_id))
 
     async def answer_press(self, callback_id: str, text: str) -> PressAnswer:
         """Ends the button's waiting sign; shows `text` for a moment."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from enum import IntEnum
@@ -111,14 +111,20 @@ def status_message(
     translator: Translator,
     timezone: tzinfo,
     view: View = FIRST_PAGE,
+    quiet: Sequence[str] = (),
 ) -> Message:
-    """One page of all tasks, or of those that fail. A page that is no more is the last one."""
+    """One page of all tasks, or of those that fail. A page that is no more is the last one.
+
+    `quiet`: the silences, each in a few words.
+    """
     tasks = worst_first(report.tasks)
     shown = [task for task in tasks if not view.failing or _broken(task)]
     pages = max(1, -(-len(shown) // PAGE))
     view = View(min(view.page, pages - 1), view.failing)
     part = shown[view.page * PAGE : (view.page + 1) * PAGE]
     spans = [Span(_summary(report, translator), Style.BOLD), *_troubles(report, translator)]
+    if quiet:
+        spans.insert(-1, Span("\n" + translator.format("status-silences", silences=", ".join(quiet))))
     if view.failing and not shown:
         spans.append(Span("\n" + translator.format("status-none-failing")))
     for task in part:

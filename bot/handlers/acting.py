@@ -35,8 +35,6 @@ class Action(Work):
     desk: Desk
     action: CommandName
     tasks: tuple[str, ...]
-    origin: Origin | None = None
-    """Of the pressed button; None: a written command."""
     in_place: int | None = None
     """The message that the answer takes the place of."""
     ids: dict[str, int] = field(default_factory=dict)
@@ -75,8 +73,6 @@ class Action(Work):
                 return self._answer(results, newer), self._goes_on(results, newer)
 
             self.desk.live.keep(Open(self.sender, at_work, again, answer))
-        if self.origin is Origin.ALERT and results and all(result.ok for result in results.values()):
-            await replies.remove_buttons(self.sender, self.sender.message_id)
 
     async def _results(self) -> dict[str, CommandResult]:
         pool = self.desk.pool

@@ -90,7 +90,7 @@ async def decide(
             if await read_earlier(connection, action, names[0]) is not None:
                 why = None  # somebody was faster: they are told so
     if why is None:
-        return Action(sender=to, desk=desk, action=action, tasks=names, origin=origin, in_place=in_place)
+        return Action(sender=to, desk=desk, action=action, tasks=names, in_place=in_place)
     return Question(desk=desk, sender=to, action=action, tasks=names, origin=origin, why=why)
 
 
@@ -165,7 +165,6 @@ async def on_confirmed(desk: Desk, pressed: Pressed, press: Press, role: Role) -
         desk=desk,
         action=asked.action,
         tasks=asked.tasks,
-        origin=Origin.MENU,
         in_place=to.message_id,
     )
 

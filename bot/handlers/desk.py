@@ -13,6 +13,7 @@ from bot.people import People, language_of
 from bot.replies import Replies
 from bot.work import Answer, Change
 from runner.alerting.message import Button, Message, Span
+from runner.alerting.oncall import OnCall
 from runner.clock import Clock
 from runner.control.status import StatusReport, read_names, read_status
 from runner.language.translator import Translator
@@ -30,6 +31,7 @@ class Desk:
     clock: Clock
     live: LiveCards
     confirmations: Confirmations = field(default_factory=Confirmations)
+    oncall: OnCall = field(default_factory=OnCall)
     people: People = field(default_factory=People)
 
     def speaking_to(self, sender: Sender) -> Desk:

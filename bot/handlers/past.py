@@ -23,7 +23,14 @@ from bot.past_text import (
 from bot.work import Work
 from runner.alerting.buttons import Origin, Press
 from runner.alerting.message import Message
-from runner.control.past import read_audit, read_errors, read_incidents, read_past, read_traceback_of
+from runner.control.past import (
+    read_audit,
+    read_errors,
+    read_incidents,
+    read_past,
+    read_traceback_of,
+    read_traceback_of_incident,
+)
 
 LAST_PAGE = 500
 CHOOSE = {"history": "choose-history", "errors": "choose-errors", "chart": "choose-chart"}
@@ -58,7 +65,9 @@ class SendTraceback(Work):
 
     desk: Desk
     sender: Sender
-    run_id: str
+    run_id: str = ""
+    incident_id: int | None = None
+    """Of its last failure, instead of a run."""
 
     def hears(self) -> Sender:
         return self.sender
@@ -66,12 +75,15 @@ class SendTraceback(Work):
     async def finish(self) -> None:
         desk, to = self.desk, self.sender
         async with desk.pool.acquire() as connection:
-            found = await read_traceback_of(connection, self.run_id)
+            if self.incident_id is None:
+                found = await read_traceback_of(connection, self.run_id)
+            else:
+                found = await read_traceback_of_incident(connection, self.incident_id)
         if found is None:
             await desk.replies.send(to, desk.say("traceback-gone"))
             return
         file = BufferedInputFile(found.text.encode("utf-8", "replace"), f"{found.task}.txt")
-        words = _words(desk)
+        words = words_of(desk)
         caption = desk.say("traceback-of", task=found.task, error=found.error_type, at=words.clock(found.at))
         await desk.replies.send_file(to, file, caption)
 
@@ -79,31 +91,41 @@ class SendTraceback(Work):
 async def _history(desk: Desk, task: str, page: int) -> Message:
     async with desk.pool.acquire() as connection:
         events = await read_past(connection, task, PAGE + 1, page * PAGE)
-    return history_message(_words(desk), task, events[:PAGE], page, more=len(events) > PAGE)
+    return history_message(words_of(desk), task, events[:PAGE], page, more=len(events) > PAGE)
 
 
 async def _errors(desk: Desk, task: str, page: int) -> Message:
     async with desk.pool.acquire() as connection:
         groups = await read_errors(connection, task)
-    return errors_message(_words(desk), task, groups)
+    return errors_message(words_of(desk), task, groups)
 
 
 async def _incidents(desk: Desk, target: str, page: int) -> Message:
     async with desk.pool.acquire() as connection:
         lines, open_count, total = await read_incidents(connection, PAGE, page * PAGE)
-    return incidents_message(_words(desk), lines, page, open_count=open_count, total=total)
+    return incidents_message(words_of(desk), lines, page, open_count=open_count, total=total)
+
+
+async def _storm(desk: Desk, target: str, page: int) -> Message:
+    """Everything behind a storm's digest."""
+    async with desk.pool.acquire() as connection:
+        lines, open_count, total = await read_incidents(connection, PAGE, page * PAGE, _number(target))
+    return incidents_message(
+        words_of(desk), lines, page, open_count=open_count, total=total, turns=("storm", target)
+    )
 
 
 async def _audit(desk: Desk, target: str, page: int) -> Message:
     async with desk.pool.acquire() as connection:
         lines = await read_audit(connection, PAGE + 1, page * PAGE)
-    return audit_message(_words(desk), lines[:PAGE], page, more=len(lines) > PAGE)
+    return audit_message(words_of(desk), lines[:PAGE], page, more=len(lines) > PAGE)
 
 
 PAGES: dict[str, Build] = {
     "history": _history,
     "errors": _errors,
     "incidents": _incidents,
+    "storm": _storm,
     "audit": _audit,
 }
 
@@ -139,6 +161,11 @@ async def on_trace(desk: Desk, pressed: Pressed, press: Press, role: Role) -> Wo
     return SendTraceback(desk=desk, sender=pressed.sender, run_id=press.task)
 
 
+async def on_incident_trace(desk: Desk, pressed: Pressed, press: Press, role: Role) -> Work:
+    """Under an alert: `press.task` is the incident's id."""
+    return SendTraceback(desk=desk, sender=pressed.sender, incident_id=_number(press.task))
+
+
 async def one_task(desk: Desk, to: Sender, action: str, query: str) -> str | Work:
     """The task that `query` means, or what to ask back. `action`: what a press on an answer does."""
     names = await desk.names()
@@ -151,5 +178,10 @@ async def one_task(desk: Desk, to: Sender, action: str, query: str) -> str | Wor
     return meant.name if isinstance(meant, Found) else not_one(desk, to, query, meant, action)
 
 
-def _words(desk: Desk) -> Words:
+def words_of(desk: Desk) -> Words:
     return Words(desk.translator, desk.timezone, desk.clock.now(), desk.people)
+
+
+def _number(text: str) -> int:
+    """0, which no incident has, for what is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 18 else 0

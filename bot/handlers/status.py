@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bot.access import Role
+from bot.alert_text import silence_line
 from bot.card_text import card_message
 from bot.handlers.choice import not_one
 from bot.handlers.desk import Desk
+from bot.handlers.past import words_of
 from bot.incoming import Command, Pressed, Sender
 from bot.live import Open
 from bot.names import Found, resolve
@@ -16,10 +18,11 @@ from bot.work import Work
 from runner.alerting.buttons import Origin, Press
 from runner.alerting.message import Message
 from runner.control.status import TaskStatus, read_status
-from runner.storage import runs
+from runner.storage import runs, silences
 
 RECENT = 24
 """Runs in a sparkline."""
+SILENCES = 5
 
 
 @dataclass(kw_only=True)
@@ -36,7 +39,9 @@ class ShowList(Work):
 
     async def finish(self) -> None:
         desk = self.desk
-        page = status_message(await desk.report(), desk.translator, desk.timezone, self.view)
+        words = words_of(desk)
+        quiet = [silence_line(words, row) for row in (await silences.read_active(desk.pool))[:SILENCES]]
+        page = status_message(await desk.report(), desk.translator, desk.timezone, self.view, quiet)
         if self.in_place is not None:
             desk.live.close(self.sender.chat_id, self.in_place)
         await desk.replies.show(self.sender, self.in_place, page)

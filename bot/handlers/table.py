@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bot.access import Role
 from bot.commands import ACTION_ROLES
-from bot.handlers import actions, chart, past, status
+from bot.handlers import actions, alerts, chart, past, status
 from bot.handlers.desk import Desk
 from bot.handlers.help import show_help, show_identity
 from bot.incoming import Command, Pressed
@@ -27,6 +27,10 @@ COMMAND_HANDLERS: dict[str, CommandHandler] = {
     "history": past.on_named_command,
     "chart": chart.on_command,
     "incidents": past.on_command,
+    "ack": alerts.on_ack,
+    "silence": alerts.on_silence,
+    "unsilence": alerts.on_unsilence,
+    "oncall": alerts.on_oncall,
     "audit": past.on_command,
     "whoami": show_identity,
     "help": show_help,
@@ -52,6 +56,15 @@ PRESSES: dict[str, PressSpec] = {
     "incidents": PressSpec(Role.VIEWER, past.on_press),
     "audit": PressSpec(Role.ADMIN, past.on_press),
     "trace": PressSpec(Role.VIEWER, past.on_trace),
+    "traceback": PressSpec(Role.VIEWER, past.on_incident_trace),
+    "storm": PressSpec(Role.VIEWER, past.on_press),
+    "silence": PressSpec(Role.OPERATOR, alerts.on_silence_press, acts=True),
+    "unsilence": PressSpec(Role.OPERATOR, alerts.on_unsilence_press, acts=True),
+    "oncall": PressSpec(Role.OPERATOR, alerts.on_oncall_press, acts=True),
+    **{
+        action: PressSpec(Role.OPERATOR, alerts.on_incident_press, acts=True)
+        for action in alerts.INCIDENT_PRESSES
+    },
     "many": PressSpec(Role.OPERATOR, actions.on_many, acts=True),
     "yes": PressSpec(Role.OPERATOR, actions.on_confirmed, acts=True, answers=True),
     "no": PressSpec(Role.OPERATOR, actions.on_confirmed, acts=True, answers=True),

@@ -109,6 +109,17 @@ def trouble_over(say: Tongue, task: str, facts: Facts) -> str:
             return say("alert-over-subject", subject=subject)
 
 
+def reloaded(say: Tongue, facts: Facts) -> Said:
+    """`facts.lines`: "+ task", "~ task", "− task"; `facts.subject`: sections that need a new start."""
+    lines = [Span(shorten(one_line(line), LINE_UNITS)) for line in facts.lines[:20]]
+    more = (facts.count or 0) - len(lines)
+    if more > 0:
+        lines.append(Span(say("alert-and-more", count=more)))
+    if facts.subject:
+        lines.append(Span(say("alert-reload-kept-back", sections=facts.subject)))
+    return say("alert-reloaded"), lines
+
+
 def storm(say: Tongue, severity: Severity, facts: Facts) -> Said:
     """The digest: `facts.lines` are its causes, worst first; `facts.count` all tasks, `failures` the open."""
     count = facts.count or 0

@@ -126,6 +126,10 @@ class _Words:
                 return self._checker()
             case NotificationKind.RUNNER_STARTED:
                 return self._runner_started()
+            case NotificationKind.RELOADED:
+                return phrases.reloaded(self.tongue, facts)
+            case NotificationKind.RELOAD_REFUSED:
+                return text("alert-reload-refused"), [*self._own_text(), Span(text("alert-reload-old"))]
             case NotificationKind.DROPPED:
                 lines = [Span(text("alert-dropped-why"))]
                 return text("alert-dropped"), lines + self._own_text()

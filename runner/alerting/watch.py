@@ -225,6 +225,16 @@ class Watch:
             )
         self._commit(told)
 
+    def use_settings(self, settings: Mapping[str, AlertSettings]) -> None:
+        """By task, from now on."""
+        self._settings = settings
+
+    def reloaded(self, facts: Facts, *, refused: bool = False) -> None:
+        """Say what has become of a changed configuration."""
+        kind = NotificationKind.RELOAD_REFUSED if refused else NotificationKind.RELOADED
+        loud = Severity.WARNING if refused else Severity.INFO
+        self.owe(self.teller.plain(kind, loud, facts, self._clock.now()))
+
     def dropped(self, dropped: Dropped) -> Commit:
         """What to say when the journal's memory overflowed."""
         text = f"{dropped.notifications} notifications, {dropped.runs} rows of history"

@@ -25,12 +25,13 @@ from runner.clock import SteadyClock
 from runner.config import Config, load
 from runner.config.imports import Checker, import_checkers
 from runner.config.secrets import register_config_secrets
-from runner.config.tasks import TaskConfig
 from runner.control.alert_parts import AlertParts
 from runner.control.alerting import build_desk, build_watch
 from runner.control.commands import COMMANDS_CHANNEL
+from runner.control.declaring import declaration
 from runner.control.executor import CommandExecutor
 from runner.control.readiness import Readiness, Vitals, judge
+from runner.control.reload import Reloader
 from runner.control.status import RunnerInfo
 from runner.errors import DatabaseUnavailableError, DozorError
 from runner.language.translator import Translator
@@ -43,7 +44,6 @@ from runner.storage.housekeeping import prune_for_ever
 from runner.storage.journal import Commit, Journal
 from runner.storage.listen import Listener
 from runner.storage.pool import create_pool
-from runner.storage.tasks import TaskDeclaration
 from runner.supervision.cancelling import Canceller
 from runner.supervision.child import Launch
 from runner.supervision.lines import SupervisionLog
@@ -139,7 +139,7 @@ class Runner:
         self._cleanups.add("telegram", telegram.close)
 
         connection = journal.connection
-        await tasks.declare(connection, [_declaration(task) for task in self._enabled])
+        await tasks.declare(connection, [declaration(task) for task in self._enabled])
         stored = await tasks.load(connection, [spec.name for spec in self._specs])
         generation, now = journal.registration.runner_id, clock.now()
         lost = [lost_run(row, generation, now) for row in stored.values()]
@@ -195,6 +195,10 @@ class Runner:
         self._watching = (supervisor, self.watch)
         supervisor.start()
         self.watch.started(supervisor, unclean_before=journal.registration.unclean_before)
+        self.reloader = reloader = Reloader(
+            config, supervisor, self.watch, pool, clock, self.redactor, self._use
+        )
+        self.executor.reload = reloader.reload
         listener = Listener(database.dsn, {COMMANDS_CHANNEL: self.executor.wake}, clock)
         parts: dict[str, Callable[[], Awaitable[None]]] = {
             "journal": self._write,
@@ -206,6 +210,8 @@ class Runner:
             **alert_parts.build(),
             **vigil.parts(),
         }
+        if config.supervision.watch_config:
+            parts["config file"] = reloader.watch_file
         if config.web.listen is not None:
             parts["web"] = self._serve
         if telegram.wanted:
@@ -226,6 +232,11 @@ class Runner:
         )
 
     # -- parts
+
+    def _use(self, config: Config) -> None:
+        """After a reload."""
+        self.config = config
+        self.executor.disabled = frozenset(task.name for task in config.tasks if not task.enabled)
 
     def _give_up(self, task: Supervised) -> None:
         """on_hang: exit. The service manager starts us anew."""
@@ -373,15 +384,6 @@ class Runner:
         except (TimeoutError, DozorError) as error:
             self.journal.abandon()
             logger.error("The last changes are not written: {}", str(error) or "no answer in time")
-
-
-def _declaration(task: TaskConfig) -> TaskDeclaration:
-    return TaskDeclaration(
-        name=task.name,
-        description=task.description,
-        schedule=str(task.schedule),
-        max_consecutive_failures=task.max_consecutive_failures,
-    )
 
 
 def _terminating(terminate: Callable[[], None]) -> Callable[[], Awaitable[None]]:

@@ -13,6 +13,7 @@ from runner.alerting.routing import parse_destination
 from runner.alerting.transport import Transport
 from runner.clock import SteadyClock
 from runner.config import Config
+from runner.control.alerting import oncall
 from runner.errors import DozorError
 from runner.storage.pool import Pool
 
@@ -56,7 +57,12 @@ class TelegramSide:
         config = self._config
         try:
             self._bot = bot = module.build_bot(
-                config.telegram, self._pool, config.language, config.timezone, self._clock
+                config.telegram,
+                self._pool,
+                config.language,
+                config.timezone,
+                self._clock,
+                oncall(config.oncall),
             )
         except DozorError as error:
             self._unbuilt = str(error)

@@ -21,6 +21,7 @@ from runner.cli.options import DozorGroup
         "pause": "runner.cli.act:pause",
         "resume": "runner.cli.act:resume",
         "run-now": "runner.cli.act:run_now",
+        "reload": "runner.cli.reload:reload",
         "attribute": "runner.cli.attribute:attribute",
         "migrate": "runner.cli.migrate:migrate",
         "doctor": "runner.cli.doctor:doctor",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -65,6 +66,7 @@ async def _run(config_path: Path, *, wait: bool, grace: float, log_level: str, l
         await asyncio.gather(starting, return_exceptions=True)
         return 0
     await starting
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, runner.reloader.soon, "SIGHUP")
     # What is there by now stays: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()

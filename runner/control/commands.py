@@ -13,6 +13,7 @@ from typing import Any
 from runner.control.actor import Actor
 from runner.control.alert_commands import AlertCommand
 from runner.control.reasons import CommandReason
+from runner.control.runner_commands import RunnerCommand
 from runner.storage.pool import Connection, Pool
 from runner.supervision.state import State
 
@@ -57,7 +58,7 @@ class PendingCommand:
     """A command as the runner takes it. `expired` by the database's clock."""
 
     id: int
-    name: CommandName | AlertCommand
+    name: CommandName | AlertCommand | RunnerCommand
     task: str
     actor: str
     expired: bool
@@ -95,7 +96,7 @@ RETURNING id
 
 async def submit(
     connection: Connection,
-    name: CommandName | AlertCommand,
+    name: CommandName | AlertCommand | RunnerCommand,
     task: str,
     actor: Actor,
     *,
@@ -143,9 +144,9 @@ async def read_pending(connection: Connection) -> list[PendingCommand]:
     ]
 
 
-def _name(text: str) -> CommandName | AlertCommand | None:
+def _name(text: str) -> CommandName | AlertCommand | RunnerCommand | None:
     """None: a command of a newer version, which nobody here can carry out."""
-    for names in (CommandName, AlertCommand):
+    for names in (CommandName, AlertCommand, RunnerCommand):
         if text in tuple(names):
             return names(text)
     return None

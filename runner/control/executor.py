@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import assert_never
 
 from loguru import logger
@@ -12,6 +13,7 @@ from runner.control.alert_commands import AlertCommand
 from runner.control.alert_desk import AlertDesk
 from runner.control.commands import CommandName, CommandReason, PendingCommand, read_pending
 from runner.control.following import FollowedRuns
+from runner.control.runner_commands import RunnerCommand
 from runner.storage.answers import Answer
 from runner.storage.journal import Commit, Journal
 from runner.storage.pool import Pool, unavailable
@@ -39,9 +41,13 @@ class CommandExecutor:
         self._journal = journal
         self._supervisor = supervisor
         self._clock = clock
-        self._disabled = disabled
         self._wake = asyncio.Event()
         self._carried_out: set[int] = set()
+        self.disabled = disabled
+        """Tasks that are configured and not enabled."""
+        self.reload: Callable[[str], Awaitable[CommandReason]] = _cannot_reload
+        """Applies the configuration file, for whom."""
+        self._reloading: set[asyncio.Task[None]] = set()
         self._followed = FollowedRuns(pool)
         self.last_progress_at = clock.now()
         """When the table was last read; seconds since the epoch."""
@@ -74,7 +80,18 @@ class CommandExecutor:
 
     def _carry_out(self, command: PendingCommand) -> None:
         """The change and its answer are appended in one turn of the loop, so they are one transaction."""
+        if isinstance(command.name, RunnerCommand) and not command.expired:
+            reloading = asyncio.get_running_loop().create_task(self._reload(command))
+            self._reloading.add(reloading)
+            reloading.add_done_callback(self._reloading.discard)
+            return
         reason = self._decide(command)
+        self._answer(command, reason)
+
+    async def _reload(self, command: PendingCommand) -> None:
+        self._answer(command, await self.reload(command.actor))
+
+    def _answer(self, command: PendingCommand, reason: CommandReason) -> None:
         number = self._follow(command) if reason is CommandReason.DONE else None
         state = {CommandReason.EXPIRED: "expired", CommandReason.DONE: "done", CommandReason.ALREADY: "done"}
         self._journal.append(
@@ -92,9 +109,11 @@ class CommandExecutor:
     def _decide(self, command: PendingCommand) -> CommandReason:
         if command.expired:
             return CommandReason.EXPIRED
+        if isinstance(command.name, RunnerCommand):
+            return CommandReason.INVALID
         if isinstance(command.name, AlertCommand):
             return self._about_alerts(command, command.name)
-        if command.task in self._disabled:
+        if command.task in self.disabled:
             return CommandReason.DISABLED
         if self._supervisor.find(command.task) is None:
             return CommandReason.UNKNOWN_TASK
@@ -106,6 +125,10 @@ class CommandExecutor:
             return CommandReason.INVALID
         known = self._supervisor.find(command.task) is not None
         return self._alerts.carry_out(name, command.task, command.args, command.actor, known)
+
+
+async def _cannot_reload(by: str) -> CommandReason:
+    return CommandReason.INVALID
 
 
 def _event(name: CommandName, by: str) -> PersonEvent:

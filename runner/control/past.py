@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from runner.storage.pool import Connection
+from runner.storage.pool import Connection, Row
 
 # Each branch is bounded by itself, so that a long history costs no more than the page that is shown.
 PAST_SQL = """
@@ -37,10 +37,16 @@ GROUP BY error_type, error_text ORDER BY last_at DESC LIMIT $3
 
 TRACEBACK_OF_SQL = "SELECT task, finished_at, error_type, traceback FROM dozor.runs WHERE id = $1"
 
+TRACEBACK_OF_INCIDENT_SQL = """
+SELECT r.task, r.finished_at, r.error_type, r.traceback
+FROM dozor.incidents i JOIN dozor.runs r ON r.task = i.task AND r.traceback IS NOT NULL
+WHERE i.id = $1 AND r.finished_at <= coalesce(i.resolved_at, now()) ORDER BY r.finished_at DESC LIMIT 1
+"""
+
 INCIDENTS_SQL = """
 SELECT id, task, kind, severity, state, summary, failures, opened_at, acknowledged_by, resolved_at,
        resolved_by
-FROM dozor.incidents
+FROM dozor.incidents WHERE $3::bigint IS NULL OR storm = $3
 ORDER BY state = 'resolved',
          CASE WHEN state = 'resolved' THEN 0
               ELSE array_position(ARRAY['critical', 'warning', 'info'], severity) END,
@@ -48,8 +54,15 @@ ORDER BY state = 'resolved',
 LIMIT $1 OFFSET $2
 """
 
+ONE_INCIDENT_SQL = """
+SELECT id, task, kind, severity, state, summary, failures, opened_at, acknowledged_by, resolved_at,
+       resolved_by
+FROM dozor.incidents WHERE id = $1
+"""
+
 COUNT_INCIDENTS_SQL = """
 SELECT count(*) FILTER (WHERE state <> 'resolved') AS open, count(*) AS total FROM dozor.incidents
+WHERE $1::bigint IS NULL OR storm = $1
 """
 
 AUDIT_SQL = """
@@ -174,36 +187,53 @@ async def read_errors(
 
 async def read_traceback_of(connection: Connection, run_id: str) -> Traceback | None:
     """None: there is no such run, or it left none."""
-    row = await connection.fetchrow(TRACEBACK_OF_SQL, run_id)
+    return _traceback(await connection.fetchrow(TRACEBACK_OF_SQL, run_id))
+
+
+async def read_traceback_of_incident(connection: Connection, incident_id: int) -> Traceback | None:
+    """Of the incident's last failure; None: it left none."""
+    return _traceback(await connection.fetchrow(TRACEBACK_OF_INCIDENT_SQL, incident_id))
+
+
+def _traceback(row: Row | None) -> Traceback | None:
     if row is None or row["traceback"] is None:
         return None
     return Traceback(row["task"], row["finished_at"].timestamp(), row["error_type"] or "", row["traceback"])
 
 
 async def read_incidents(
-    connection: Connection, limit: int, skip: int = 0
+    connection: Connection, limit: int, skip: int = 0, storm: int | None = None
 ) -> tuple[list[IncidentLine], int, int]:
-    """The open ones first, the worst of them first; then the newest. And how many are open, and there are."""
-    rows = await connection.fetch(INCIDENTS_SQL, limit, skip)
-    counts = await connection.fetchrow(COUNT_INCIDENTS_SQL)
+    """The open ones first, the worst of them first; then the newest. And how many are open, and there are.
+
+    `storm`: those alone that stand in this storm's digest.
+    """
+    rows = await connection.fetch(INCIDENTS_SQL, limit, skip, storm)
+    counts = await connection.fetchrow(COUNT_INCIDENTS_SQL, storm)
     assert counts is not None
-    lines = [
-        IncidentLine(
-            id=row["id"],
-            task=row["task"],
-            kind=row["kind"],
-            severity=row["severity"],
-            state=row["state"],
-            summary=row["summary"],
-            failures=row["failures"],
-            opened_at=row["opened_at"].timestamp(),
-            acknowledged_by=row["acknowledged_by"],
-            resolved_at=None if row["resolved_at"] is None else row["resolved_at"].timestamp(),
-            resolved_by=row["resolved_by"],
-        )
-        for row in rows
-    ]
-    return lines, counts["open"], counts["total"]
+    return [_incident(row) for row in rows], counts["open"], counts["total"]
+
+
+async def read_incident(connection: Connection, incident_id: int) -> IncidentLine | None:
+    """None: there is none with this id."""
+    row = await connection.fetchrow(ONE_INCIDENT_SQL, incident_id)
+    return None if row is None else _incident(row)
+
+
+def _incident(row: Row) -> IncidentLine:
+    return IncidentLine(
+        id=row["id"],
+        task=row["task"],
+        kind=row["kind"],
+        severity=row["severity"],
+        state=row["state"],
+        summary=row["summary"],
+        failures=row["failures"],
+        opened_at=row["opened_at"].timestamp(),
+        acknowledged_by=row["acknowledged_by"],
+        resolved_at=None if row["resolved_at"] is None else row["resolved_at"].timestamp(),
+        resolved_by=row["resolved_by"],
+    )
 
 
 async def read_audit(connection: Connection, limit: int, skip: int = 0) -> list[AuditLine]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -11,6 +12,7 @@ from aiogram import Bot
 
 from bot.app import TelegramBot, build_bot
 from bot.session import Session
+from runner.alerting.oncall import OnCall, Person, Rotation
 from runner.clock import SteadyClock
 from runner.config.models import TelegramConfig
 from runner.language import Language
@@ -21,6 +23,18 @@ from tests.bot.executor import Executor
 ADMIN, OPERATOR, VIEWER, STRANGER = 111, 222, 333, 666
 GROUP, FORUM, TOPIC = -500, -1001, 17
 ZONE = ZoneInfo("Europe/Moscow")
+ONCALL = OnCall(
+    {
+        "Анна": Person(name="Анна", mention="@ann", user_id=ADMIN),
+        "Олег": Person(name="Олег", user_id=OPERATOR),
+    },
+    Rotation(
+        people=("Анна", "Олег"),
+        start=datetime(2026, 1, 1, 10),  # noqa: DTZ001 -- local, in the rotation's own zone
+        shift=timedelta(days=3650),
+        timezone=ZONE,
+    ),
+)
 
 
 @pytest.fixture
@@ -60,7 +74,7 @@ def build(api: BotApi, pool: Pool, language: Language = Language.RU) -> Telegram
     """People's own Telegram speaks the same language."""
     for user in api.world.users.values():
         user.language_code = language.value
-    return build_bot(configure(api), pool, language, ZONE, SteadyClock())
+    return build_bot(configure(api), pool, language, ZONE, SteadyClock(), ONCALL)
 
 
 class Running:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
+from runner.control.alert_commands import AlertCommand
 from runner.control.commands import CommandName, CommandReason, PendingCommand, read_pending
 from runner.control.outcomes import StartedRun
 from runner.storage.pool import Connection, Pool
@@ -15,6 +16,7 @@ UPDATE dozor.commands SET state = CASE WHEN $2 IN ('done', 'already') THEN 'done
     finished_at = now(), result = $2, run_number = $3, run_outcome = $4, run_seconds = $5, run_error = $6
 WHERE id = $1
 """
+INCIDENT_SQL = "SELECT state FROM dozor.incidents WHERE id = $1"
 SET_SQL = """
 UPDATE dozor.tasks SET state = $2, state_by = $3, consecutive_failures = 0, failing_since = NULL,
     running_since = CASE WHEN $2 = 'running' THEN now() END
@@ -80,6 +82,9 @@ class Executor:
             await asyncio.sleep(0.01)
 
     async def _carry_out(self, command: PendingCommand) -> None:
+        if isinstance(command.name, AlertCommand):
+            await self._carry_out_alert(command)
+            return
         reason = self.reason or CommandReason.DONE
         async with self._pool.acquire() as connection, connection.transaction():
             state = await connection.fetchval("SELECT state FROM dozor.tasks WHERE name = $1", command.task)
@@ -91,6 +96,16 @@ class Executor:
             starts = run is not None and command.name in (CommandName.RESTART, CommandName.RUN_NOW)
             told = (run.number, run.outcome, run.seconds, run.error) if run and starts else (None,) * 4
             await connection.execute(FINISH_SQL, command.id, reason.value, *told)
+        self.done.append(command)
+
+    async def _carry_out_alert(self, command: PendingCommand) -> None:
+        """Only taking on is known here; everything else is done without effect."""
+        reason = self.reason or CommandReason.DONE
+        if command.name is AlertCommand.ACK and self.reason is None:
+            state = await self._pool.fetchval(INCIDENT_SQL, int(command.task))
+            reasons = {"open": CommandReason.DONE, "acknowledged": CommandReason.ALREADY}
+            reason = reasons.get(state, CommandReason.UNKNOWN_INCIDENT)
+        await self._pool.execute(FINISH_SQL, command.id, reason.value, *(None,) * 4)
         self.done.append(command)
 
 

@@ -25,6 +25,10 @@ AUDIT_SQL = """
 INSERT INTO dozor.audit (at, actor, source, place, action, target, result)
 VALUES (now() - make_interval(secs => $1), $2, $3, $4, $5, $6, $7)
 """
+SILENCE_SQL = """
+INSERT INTO dozor.silences (id, scope, target, created_by, created_at, ends_at)
+VALUES (1, 'task', 'ton_deposits', $1, now(), now() + interval '1 hour')
+"""
 RESET_SQL = """
 UPDATE dozor.tasks t SET state = s.state, state_by = s.state_by, running_since = NULL,
     consecutive_failures = s.failures, failing_since = now() - make_interval(secs => s.since)
@@ -63,6 +67,11 @@ async def set_scene(pool: Pool, executor: Executor) -> None:
         INCIDENT_SQL, 3, "ton_deposits", "repeated_errors", "warning", "acknowledged", 2, 600.0,
         f"telegram:{OPERATOR}", None, None,
     )  # fmt: skip
+    await pool.execute(
+        INCIDENT_SQL, 4, None, "storm", "critical", "resolved", 2, 86_400.0, None, 86_000.0, None
+    )
+    await pool.execute(SILENCE_SQL, f"telegram:{OPERATOR}")
+    await pool.execute("UPDATE dozor.incidents SET storm = 4 WHERE id IN (2, 3)")
     await pool.execute(AUDIT_SQL, 6900.0, "cli:ann@ops", "cli", "ops", "restart", BROKEN, "done")
     await pool.execute(
         AUDIT_SQL, 600.0, "telegram:777", "telegram", "-500", "/restart", "", "denied, 14 attempts"

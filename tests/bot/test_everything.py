@@ -36,6 +36,17 @@ TEXTS = {
 }
 TEXTS["resume"][1] = f"/resume {scenery.PAUSED}"
 TEXTS["run"][1] = f"/run {scenery.WELL}"
+TEXTS["ack"] = ["/ack", "/ack 2", "/ack #3", "/ack 999", "/ack it"]
+TEXTS["silence"] = [
+    "/silence",
+    f"/silence {scenery.BROKEN}",
+    f"/silence {scenery.BROKEN} 1h deploy",
+    "/silence all 30m",
+    "/silence all soon",
+    "/silence nowhere 1h",
+]
+TEXTS["unsilence"] = ["/unsilence", f"/unsilence {scenery.BROKEN}", "/unsilence all"]
+TEXTS["oncall"] = ["/oncall", "/oncall swap олег", "/oncall Олег 4h", "/oncall nobody"]
 TEXTS["help"] += ["/start", "/weather", "привет"]
 DATA = {
     "status": [f"m:status:{scenery.BROKEN}", "m:status:gone"],
@@ -53,6 +64,17 @@ DATA = {
     "chart": [f"m:chart.30d:{scenery.BROKEN}"],
     "incidents": ["m:incidents.0:-"],
     "audit": ["m:audit.0:-"],
+    "ack": ["a:ack:2", "m:ack:2", "a:ack:3", "a:ack:999"],
+    "unack": ["a:unack:3", "m:unack:3"],
+    "silence": [f"m:silence:{scenery.BROKEN}", f"m:silence.4h:{scenery.BROKEN}", "m:silence.1d:all"],
+    "silence-1h": ["a:silence-1h:2"],
+    "silence-4h": ["a:silence-4h:2"],
+    "silence-until": ["a:silence-until:2", "m:silence-until:2"],
+    "unsilence": [f"m:unsilence:{scenery.BROKEN}", "m:unsilence:kind:overdue"],
+    "unsilence-incident": ["a:unsilence-incident:2", "m:unsilence-incident:2"],
+    "oncall": ["m:oncall:Олег"],
+    "traceback": ["a:traceback:2", "a:traceback:999", "a:traceback:x"],
+    "storm": ["a:storm:4", "m:storm.1:4"],
     "unknown": ["m:drop-tables:x", "nonsense"],
 }
 

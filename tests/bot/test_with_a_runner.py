@@ -72,7 +72,9 @@ async def test_a_failure_is_told_and_the_button_brings_the_checker_back(
     assert re.fullmatch(r"🛑 presale_checker остановлена: 5 ошибок подряд с \d\d:\d\d:\d\d", second)
     assert "✅ presale_checker снова работает" in rest
     [answer] = [header for header in rest if header.endswith("· Анна")]
-    assert answer.startswith("🔄 presale_checker перезапущена, сейчас ")
+    assert answer == "🔄 presale_checker перезапущена · Анна"
+    told = next(message.text for message in api.world.sent(GROUP) if message.text.startswith(answer))
+    assert re.fullmatch(r"✅ Запуск \d+: успех за \d+ мс", told.splitlines()[1])
     recovery = next(message for message in api.world.sent(GROUP) if message.text.startswith("✅"))
     assert f"Перезапуск: Telegram, id {ADMIN}" in recovery.text
     assert api.world.sent(ADMIN)[0].text.startswith("✅ 1 задача, всё в порядке")

@@ -21,6 +21,8 @@ _MOVING = (
     (re.compile(r"(?<=in )[\d]+ min( [\d]+ s)?"), "N min"),
     (re.compile(r"(?<=\d мин) \d+ с\b(?! назад)"), ""),
     (re.compile(r"(?<=\d min) \d+ s\b"), ""),
+    (re.compile(r"(?<=через )[\d\s]+ (день|дня|дней)( \d+ ч)?"), "N дней"),
+    (re.compile(r"(?<=in )[\d,]+ days?( \d+ h)?"), "N days"),
     (re.compile(r"(?<=Выполняется: )[\d]+ м?с"), "N мс"),
     (re.compile(r"(?<=Running for: )[\d]+ m?s"), "N ms"),
 )
