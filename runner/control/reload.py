@@ -63,7 +63,7 @@ class Reloader:
 
     async def watch_file(self) -> None:
         """Reload whenever the file has changed, and has then stayed the same for one look."""
-        applied = seen = _stamp(self._config.path)
+        applied = seen = None  # the first look also finds what has changed while we were starting
         while True:
             await asyncio.sleep(WATCH_EVERY)
             now = _stamp(self._config.path)
