@@ -82,10 +82,6 @@ class Watch:
     def settings(self, task: str | None) -> AlertSettings:
         return self._settings.get(task or "", DEFAULT_SETTINGS)
 
-    def incident_id(self, task: str) -> int | None:
-        """Of the open incident of `task`."""
-        return next((incident.id for incident in self.book.failures_of(task)), None)
-
     # -- Observer
 
     def transition(self, transition: Transition) -> None:

@@ -319,7 +319,7 @@ class Runner:
         if self._watching is None:
             return {}
         supervisor, watch = self._watching
-        known: dict[str, object] = {"incident": watch.incident_id(task)}
+        known: dict[str, object] = {"incident": next((i.id for i in watch.book.failures_of(task)), None)}
         supervised = supervisor.find(task)
         if supervised is not None:
             run = supervised.run
