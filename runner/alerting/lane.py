@@ -24,7 +24,7 @@ from runner.alerting.chat_memory import ChatMemory
 from runner.alerting.directly import SentDirectly
 from runner.alerting.incident import Incident, IncidentKind, from_row
 from runner.alerting.message import Message
-from runner.alerting.notification import Notification
+from runner.alerting.notification import Notification, NotificationKind
 from runner.alerting.outbox import from_claimed
 from runner.alerting.pace import Pace
 from runner.alerting.patience import patiently
@@ -216,8 +216,8 @@ class Lane:
         if shown is not None:
             shows = shown.updated_at
         elif step.becomes_living and claimed.incident is not None:
-            # The words are those of when it became owed; a digest is made when it leaves.
-            made_now = claimed.incident.kind == IncidentKind.STORM
+            # The words are those of when it became owed; a digest, or the past, is told as it is now.
+            made_now = claimed.incident.kind == IncidentKind.STORM or step.note.kind is NotificationKind.PAST
             shows = claimed.incident.updated_at if made_now else claimed.row.created_at
         await self._ask(
             lambda: notifications.mark_delivered(

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+CLOCK_GRAIN = 1e-5
+"""Less than this of a token is the rounding of clocks."""
+
 
 @dataclass(slots=True)
 class Bucket:
@@ -21,7 +24,8 @@ class Bucket:
         """Seconds until `tokens` are there; 0: now."""
         self.tokens = min(self.burst, self.tokens + max(0.0, now - self.at) * self.rate)
         self.at = now
-        return 0.0 if self.tokens >= tokens else (tokens - self.tokens) / self.rate
+        missing = tokens - self.tokens
+        return 0.0 if missing < CLOCK_GRAIN else missing / self.rate
 
     def take(self, now: float) -> None:
         self.wait(now)

@@ -176,7 +176,7 @@ class Teller:
         self, told: Told, incident: Incident, kind: NotificationKind | None, now: float
     ) -> tuple[Incident, NotificationKind | None]:
         """As it is to be told, or not: (incident, None) if nobody is told of it by itself."""
-        fresh = incident.occurrences == 1 and incident.opened_at == incident.updated_at
+        fresh = self.book.by_id(incident.id) is None
         untold = replace(incident, told=incident.told and not fresh)
         if (explained := self.explains(incident)) is not None:
             return replace(untold, explained_by=explained), None
