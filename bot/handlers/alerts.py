@@ -120,6 +120,8 @@ async def _oncall(desk: Desk, to: Sender, role: Role) -> Work:
 async def on_incident_press(desk: Desk, pressed: Pressed, press: Press, role: Role) -> Work:
     """Under an alert or in a list: take on, give back, keep quiet. `press.task` is the incident's id."""
     name, target, seconds = INCIDENT_PRESSES[press.action]
+    if not (press.task.isascii() and press.task.isdigit()):
+        return desk.answer(pressed.sender, desk.translator.format("press-unknown"))
     in_place = pressed.sender.message_id if press.origin is Origin.MENU else None
     return AlertAction(
         desk=desk,
