@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import importlib
 import importlib.metadata
-import os
-import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +15,7 @@ from loguru import logger
 from runner.alerting.console import ConsoleTransport
 from runner.alerting.dispatcher import Dispatcher
 from runner.alerting.measures import DeliveryMeasures
+from runner.alerting.tracing import open_tracing
 from runner.alerting.vigilance import build_vigil
 from runner.alerting.watch import Watch
 from runner.alerting.wording import Wording
@@ -32,7 +31,6 @@ from runner.control.declaring import declaration
 from runner.control.executor import CommandExecutor
 from runner.control.readiness import Readiness, Vitals, judge
 from runner.control.reload import Reloader
-from runner.control.status import RunnerInfo
 from runner.errors import DatabaseUnavailableError, DozorError
 from runner.language.translator import Translator
 from runner.lifecycle import Cleanups
@@ -136,6 +134,9 @@ class Runner:
         self._cleanups.add("connection pool", _terminating(pool.terminate))
         self._pool = pool
         self._telegram = telegram = TelegramSide(config, pool, clock)
+        tracing = open_tracing(VERSION, clock)
+        if tracing is not None:
+            self._cleanups.add("traces", tracing.close)
         self._cleanups.add("telegram", telegram.close)
 
         connection = journal.connection
@@ -144,7 +145,8 @@ class Runner:
         generation, now = journal.registration.runner_id, clock.now()
         lost = [lost_run(row, generation, now) for row in stored.values()]
         journal.append(Commit(runs=tuple(run for run in lost if run is not None)))
-        self._measures = Measures(len(self._specs))
+        count = len(self._specs)
+        self._measures = Measures(count) if tracing is None else tracing.measures(count)
         self.watch = await build_watch(connection, config, self._enabled, journal, clock, self._measures)
         self.supervisor = supervisor = Supervisor(
             self._specs,
@@ -174,6 +176,8 @@ class Runner:
             await build_desk(connection, self.watch, clock),
         )
         dispatcher.on_sent = self._deliveries.sent
+        if tracing is not None:
+            tracing.follow(dispatcher, journal)
         alert_parts = AlertParts(
             config=config,
             pool=pool,
@@ -270,9 +274,8 @@ class Runner:
         self.web_port = port
 
     def web_sources(self) -> WebSources:
-        from runner.web.sources import Sources
+        from runner.web.sources import Sources, this_runner
 
-        registration, started_at = self.journal.registration, self._started_at
         return Sources(
             clock=self._clock,
             pool=self._pool,
@@ -282,15 +285,7 @@ class Runner:
             measures=self._measures,
             deliveries=self._deliveries,
             open_incidents=lambda: self.watch.open_incidents,
-            runner=RunnerInfo(
-                id=registration.runner_id,
-                host=socket.gethostname(),
-                pid=os.getpid(),
-                version=VERSION,
-                started_at=started_at,
-                seen_at=started_at,
-                alive=True,
-            ),
+            runner=this_runner(self.journal.registration.runner_id, VERSION, self._started_at),
             language=self.config.language,
             token=self.config.web.token,
         )

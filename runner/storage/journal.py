@@ -65,6 +65,8 @@ class Journal:
         """Where the dirty states come from; called in the turn in which the batch is taken."""
         self.on_notifications: Callable[[], None] = lambda: None
         """Called when messages have become owed."""
+        self.on_append: Callable[[Commit], None] = lambda commit: None
+        """Called with what is to be written; must not raise."""
         self.on_dropped: Callable[[Dropped], Commit] = lambda dropped: Commit()
         """What to say of an overflow."""
         self.last_written_at = clock.now()
@@ -119,6 +121,7 @@ class Journal:
     def append(self, commit: Commit) -> None:
         """Have `commit` written soon, in order. Never waits, never raises."""
         self._appended += 1
+        self.on_append(commit)
         self._waiting.add(commit)
         self._wanted.set()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -36,6 +38,19 @@ class Sources:
     language: Language = Language.RU
     token: SecretStr | None = None
     """With it the page acts; without one it only shows."""
+
+
+def this_runner(runner_id: int, version: str, started_at: float) -> RunnerInfo:
+    """This process, as `/api/status` tells of it. `started_at`: seconds since the epoch."""
+    return RunnerInfo(
+        id=runner_id,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        version=version,
+        started_at=started_at,
+        seen_at=started_at,
+        alive=True,
+    )
 
 
 SOURCES = web.AppKey("sources", Sources)
