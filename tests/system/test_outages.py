@@ -68,6 +68,9 @@ LOAD = {
 }
 IMPATIENT = {"restart_delay": "200ms", "max_consecutive_failures": 3}
 """Three failures of our own making would stop such a task within a second."""
+GOING_SQL = """
+SELECT bool_and(state IN ('waiting', 'running')) FROM dozor.tasks WHERE name NOT IN ('bystander', 'failing')
+"""
 
 
 async def _under_load(stage: Stage, telegram: BotApi, control: PostgresControl) -> Process:
@@ -96,23 +99,28 @@ async def _nothing_is_lost(
     await until(lambda: all(len(stage.runs(name)) > before[name] + 1 for name in going), within=60)
     connection = await connect(control.dsn)
     try:
+        await until_true(connection, GOING_SQL, within=30)  # the database is a checkpoint behind
         tasks = {row["name"]: row for row in await connection.fetch("SELECT * FROM dozor.tasks")}
         assert tasks["bystander"]["state"] == "stopped"
         assert tasks["bystander"]["consecutive_failures"] == 3
         for name in going:
-            assert tasks[name]["state"] in ("waiting", "running"), tasks[name]
             assert tasks[name]["consecutive_failures"] == 0, tasks[name]
         failed = "SELECT count(*) FROM dozor.runs WHERE task = 'bystander' AND outcome = 'failed'"
         assert await connection.fetchval(failed) == 3
         blamed = "SELECT task, error_type FROM dozor.runs WHERE outcome = 'failed' AND task <> 'bystander'"
         assert await connection.fetch(blamed) == []
-        incidents = await connection.fetch("SELECT task, kind, state FROM dozor.incidents")
+        incidents = await connection.fetch(
+            "SELECT task, kind, state FROM dozor.incidents WHERE task IS NOT NULL"
+        )
         assert [tuple(row) for row in incidents] == [("bystander", "critical_stop", "open")]
-        kinds = await connection.fetch("SELECT kind, state FROM dozor.notifications ORDER BY id")
-        assert [tuple(row) for row in kinds] == [("critical_stop", "delivered")]
+        # During a long outage it may have gone straight from memory: its row is settled after.
+        told = "FROM dozor.notifications WHERE task IS NOT NULL"
+        await until_true(connection, f"SELECT bool_and(state = 'delivered') {told}", within=30)
+        kinds = await connection.fetch(f"SELECT kind {told}")
+        assert [row["kind"] for row in kinds] == ["critical_stop"]
     finally:
         await disconnect(connection)
-    assert len(texts(telegram)) == 1
+    assert len([text for text in texts(telegram) if "bystander" in text]) == 1
     assert process.alive
 
 
