@@ -8,7 +8,7 @@ from enum import Enum, auto
 ALONE = 3
 """Incidents told alone within `WINDOW` seconds; the next one begins a storm."""
 WINDOW = 10.0
-QUIET = 60.0
+QUIET = 15.0
 """Seconds without a newcomer after which a storm takes in no more."""
 
 

@@ -189,11 +189,11 @@ class Teller:
             case Admission.ALONE:
                 return replace(incident, told=True, explained_by=None, silenced_by=None), kind
             case Admission.BEGIN:
-                self._storm = self._begin_storm(told, incident, now)
+                self._storm = None
             case Admission.JOIN:
                 pass
-        storm = self._storm
-        if storm is None or self.book.by_id(storm) is None:
+        storm = incident.storm if self._is_open(incident.storm) else self._storm
+        if storm is None or not self._is_open(storm):
             storm = self._storm = self._begin_storm(told, incident, now)
         return replace(untold, storm=storm, explained_by=None, silenced_by=None), None
 
@@ -238,6 +238,10 @@ class Teller:
     def _keep(self, told: Told, incident: Incident) -> None:
         self.book.put(incident)
         told.incidents[incident.id] = incident
+
+    def _is_open(self, incident_id: int | None) -> bool:
+        found = None if incident_id is None else self.book.by_id(incident_id)
+        return found is not None and found.is_open
 
     @staticmethod
     def _heard(previous: Incident | None) -> bool:
