@@ -1,7 +1,7 @@
-"""A fault campaign: many incidents over random faults of Telegram, of PostgreSQL and deaths of the process.
+"""A fault campaign: many incidents over random faults of Telegram and of PostgreSQL, and kill -9s.
 
-In virtual time, with a real PostgreSQL. Each incident is a task of its own: the chat's messages can be checked
-one by one.
+In virtual time, with a real PostgreSQL. Each incident is a task of its own, so the chat can be checked
+message by message.
 """
 
 from __future__ import annotations
@@ -185,8 +185,19 @@ class Report:
 class Campaign:
     """`count` incidents, the chances taken from `seed`."""
 
-    def __init__(self, room: Room, count: int, seed: int, *, database_faults: float = 0.002) -> None:
+    def __init__(
+        self,
+        room: Room,
+        count: int,
+        seed: int,
+        *,
+        database_faults: float = 0.002,
+        crash: Callable[[], None] | None = None,
+        crashes: int = 0,
+    ) -> None:
+        """`crash` kills the server and starts it again; it is called `crashes` times."""
         self.room, self.count = room, count
+        self._crash, self._crashes = crash, crashes
         self.luck = random.Random(seed)
         self.chat = FaultyChat(room.clock, self.luck)
         self.pool = FlakyPool(room.pool, self.luck, database_faults)
@@ -201,7 +212,10 @@ class Campaign:
         self._schedule()
         stories: dict[str, Story] = {}
         tick = began + 60.0
+        every = len(self.plan) // (self._crashes + 1)
         while self.plan:
+            if self._crash is not None and len(self.plan) % every == 0:
+                self._crash()
             at, _, name, action = heappop(self.plan)
             while tick < at:
                 await self._until(tick)
