@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-ROWS = ("supervision", "settlement", "deposits")
+ROWS = ("supervision", "settlement", "deposits", "scrape")
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,7 +92,7 @@ async def measure(folder: Path, tasks: int = TASKS, scrapes: int = SCRAPES) -> R
     return Result(took, late, late_without, size, count)
 
 
-def main() -> None:
+def main(argv: Sequence[str] = ()) -> None:
     """Print the figures."""
     logger.remove()
     with tempfile.TemporaryDirectory(prefix="dozor-") as folder:
