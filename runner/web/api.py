@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -63,7 +64,14 @@ async def health_tasks(request: web.Request) -> web.Response:
 async def status(request: web.Request) -> web.Response:
     """What `dozor status --json` prints; from memory, so also while the database is away."""
     report = await read_live(request.app[SOURCES], request.app[ALERTS_OWED])
-    return _json(report.to_json(), ok=True)
+    tasks = []
+    for index, task in enumerate(report.tasks):
+        if index % AT_ONCE == AT_ONCE - 1:
+            await asyncio.sleep(0)
+        tasks.append(json.dumps(task.to_json(), ensure_ascii=False))
+    around = json.dumps(replace(report, tasks=()).to_json(), ensure_ascii=False)
+    # Within a JSON string the quotes would be escaped: this can only be the list itself.
+    return _answer(around.replace('"tasks": []', f'"tasks": [{", ".join(tasks)}]', 1), ok=True)
 
 
 async def read_live(sources: Sources, owed: AlertsOwed) -> StatusReport:
@@ -79,8 +87,12 @@ async def read_live(sources: Sources, owed: AlertsOwed) -> StatusReport:
 
 
 def _json(answer: dict[str, Any], *, ok: bool) -> web.Response:
+    return _answer(json.dumps(answer, ensure_ascii=False), ok=ok)
+
+
+def _answer(text: str, *, ok: bool) -> web.Response:
     return web.Response(
-        body=(json.dumps(answer, ensure_ascii=False) + "\n").encode("utf-8", "replace"),
+        body=f"{text}\n".encode("utf-8", "replace"),
         status=200 if ok else 503,
         content_type="application/json",
         headers={"Cache-Control": "no-store"},

@@ -28,6 +28,8 @@ from runner.web.view import (
 
 EVERY = 1.0
 """Seconds between looks for changes."""
+INCIDENTS = 50
+"""Open incidents on one page."""
 OWED_EVERY = 5
 BARS_EVERY = 60
 KEEP_ALIVE_EVERY = 15
@@ -43,6 +45,8 @@ class LivePage:
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
         self._streams = 0
+        self._counts: dict[str, int] = {}
+        self._counted_at = float("-inf")
 
     async def page(self, request: web.Request) -> web.Response:
         """The page as it is now."""
@@ -127,10 +131,17 @@ class LivePage:
         sources = self._sources
         return {
             "readiness": readiness_view(sources),
-            "counts": counts(sources),
-            "incidents": [incident_view(one) for one in sources.open_incidents()],
+            "counts": self._counts_now(),
+            "incidents": [incident_view(one) for one in sources.open_incidents()[:INCIDENTS]],
             "owed": [owed_view(message) for message in owed],
         }
+
+    def _counts_now(self) -> dict[str, int]:
+        """Of thousands of tasks, however many pages are open, once in a while."""
+        now = self._sources.clock.now()
+        if now - self._counted_at > EVERY / 2:
+            self._counts, self._counted_at = counts(self._sources), now
+        return self._counts
 
 
 def routes(sources: Sources) -> list[web.RouteDef]:
