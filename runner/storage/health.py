@@ -41,6 +41,10 @@ class DatabaseHealth:
         if self.changed is not None:
             self.changed(False)
 
+    def report_cut(self) -> None:
+        """Sessions of ours were ended, whether or not the database is there again by now."""
+        self.last_down_at = self._clock.now()
+
     def report_up(self) -> None:
         """Somebody has just got an answer."""
         if self.up:
@@ -62,7 +66,7 @@ class DatabaseHealth:
             return False
         if not self.up or self.last_down_at >= started_at:
             return True
-        return not await self.probe()
+        return not await self.probe() or self.last_down_at >= started_at
 
     async def probe(self) -> bool:
         """Ask the database now, with a time limit; however many ask, one question goes out at a time."""

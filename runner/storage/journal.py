@@ -265,6 +265,8 @@ class Journal:
         connection = self._connection
         if connection is not None and not connection.is_closed() and not connection.is_in_transaction():
             return
+        if connection is not None and connection.is_closed():
+            self.health.report_cut()
         self._lose_session()
         connection = await connect(self._dsn, application_name="dozor", command_timeout=WRITE_TIMEOUT)
         try:
