@@ -1,0 +1,108 @@
+"""Whatever an exception says, its alert is taken at the first attempt.
+
+2,000 texts; `DOZOR_HOSTILE_TEXTS=20000` for the whole campaign.
+"""
+
+from __future__ import annotations
+
+import os
+from zoneinfo import ZoneInfo
+
+import pytest
+from aiogram import Bot
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bot.session import Session
+from bot.transport import TelegramTransport
+from bot.wire import to_bare, to_keyboard, to_text
+from runner.alerting.book import Book
+from runner.alerting.facts import failure_facts
+from runner.alerting.incident import AlertSettings
+from runner.alerting.living import as_notification
+from runner.alerting.notification import NotificationKind
+from runner.alerting.outbox import facts_to_json, from_row, to_row
+from runner.alerting.rules import on_failure
+from runner.alerting.telling import Teller
+from runner.alerting.transport import Delivered
+from runner.alerting.wording import Wording
+from runner.language import Translator
+from runner.storage.pool import storable
+from runner.supervision.failure import describe
+from runner.supervision.policy import Policy
+from runner.supervision.spec import TaskSpec
+from runner.supervision.state import Past, State, TaskState
+from runner.supervision.supervised import Supervised
+from tests.alerting.story import NOW, ManualClock
+from tests.bot.botapi.server import BotApi
+from tests.bot.botapi.validation import TEXT_LIMIT, check_markup, check_text
+
+COUNT = int(os.environ.get("DOZOR_HOSTILE_TEXTS", "2000"))
+NASTY = st.sampled_from(
+    [
+        "<b>", "</b>", "<a href='", "*", "_", "`", "```", "[x](", "||", "&lt;", "&", "\\", "\x00", "\ud800",
+        "\udfff", "\u202e", "\u2066", "\u200d", "👩‍👩‍👧‍👦", "🇷🇺🇺", "e\u0301" * 5, "\u0300" * 40, "\r\n", "\n" * 9,
+        "\t", "مرحبا", "{$task}", "{ $x }", "%s%n", "@everyone", "/restart all", "https://evil.example",
+        "x" * 5000,
+        "😀" * 3000, "\x1b[31m", "\u2028", "\ufffe", "'; DROP TABLE dozor.tasks; --", "",
+    ]
+)  # fmt: skip
+TEXTS = st.lists(st.one_of(NASTY, st.text(max_size=60), st.characters()), max_size=12).map("".join)
+
+
+def alerts(text: str, kind: NotificationKind) -> list[tuple[str, list[dict[str, object]], object, str]]:
+    """The alert for an exception that says `text`, and its living message, as they go over the wire."""
+    failure = describe(type("Error" + "X" * (len(text) % 90), (Exception,), {})(text), str)
+    past = Past(failing_since=NOW, failed_at=NOW, failure=failure, failures_total=3)
+    stopped = kind is NotificationKind.CRITICAL_STOP
+    state = TaskState(state=State.STOPPED if stopped else State.BACKOFF, failures=3, past=past)
+    before = TaskState(state=State.RUNNING, failures=2)
+    task = Supervised(TaskSpec(name="presale_checker", function=alerts, policy=Policy()), 0, state)
+    decision = on_failure(AlertSettings(), None, before, state, NOW, 1, "presale_checker")
+    assert decision.incident is not None
+    teller = Teller(Book([], 0), lambda: "1-1")
+    told = teller.decide(decision, failure_facts(task, decision.incident), NOW)
+    [note] = told.notifications
+    row = to_row(note)
+    for value in row.payload.values():
+        assert not isinstance(value, str) or len(storable(value)) <= 2000
+    words = Wording(Translator("ru"), ZoneInfo("UTC"), ManualClock())
+    incident = told.incidents[1]
+    assert incident.facts == facts_to_json(note.facts)
+    messages = [words.note(from_row(row), incident), words.note(as_notification(incident), incident)]
+    return [(*to_text(message), to_keyboard(message.buttons), to_bare(message)) for message in messages]
+
+
+@settings(max_examples=COUNT, deadline=None, suppress_health_check=list(HealthCheck))
+@given(TEXTS, st.sampled_from([NotificationKind.REPEATED_ERRORS, NotificationKind.CRITICAL_STOP]))
+def test_no_text_is_refused_in_any_form(text: str, kind: NotificationKind) -> None:
+    for sent, entities, keyboard, bare in alerts(text, kind):
+        check_text(sent, entities, TEXT_LIMIT)  # raises what Telegram would answer
+        check_text(bare, None, TEXT_LIMIT)
+        check_markup(keyboard)  # type: ignore[arg-type]
+        assert "presale_checker" in sent.partition("\n")[0]
+        sent.encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    "text", ["<b>&\x00\ud800", "😀" * 60_000, "\u202e" * 100, "x" * 1_000_000, "\x00", "", "a\n" * 5000]
+)
+async def test_hostile_texts_over_http_arrive_at_the_first_attempt(text: str) -> None:
+    api = BotApi()
+    api.world.add_chat(-500, "group", "g")
+    async with api:
+        session = Session(api.url)
+        transport = TelegramTransport(Bot(api.token, session=session), -500, None, Translator("ru"))
+        words = Wording(Translator("ru"), ZoneInfo("UTC"), ManualClock())
+        failure = describe(RuntimeError(text), str)
+        past = Past(failing_since=NOW, failed_at=NOW, failure=failure)
+        state = TaskState(state=State.BACKOFF, failures=3, past=past)
+        task = Supervised(TaskSpec(name="t", function=alerts), 0, state)
+        decision = on_failure(AlertSettings(), None, TaskState(), state, NOW, 1, "t")
+        assert decision.incident is not None
+        facts = failure_facts(task, decision.incident)
+        told = Teller(Book([], 0), lambda: "1-1").decide(decision, facts, NOW)
+        outcome = await transport.send(words.note(told.notifications[0], told.incidents[1]))
+        await session.close()
+    assert isinstance(outcome, Delivered)
+    assert len(api.calls_of("sendMessage")) == 1

@@ -1,0 +1,203 @@
+"""When Telegram is gone, when PostgreSQL is gone, and who watches the watcher."""
+
+from __future__ import annotations
+
+import asyncio
+from zoneinfo import ZoneInfo
+
+import pytest
+from aiohttp import web
+
+from runner.alerting.heartbeat import Heartbeat
+from runner.alerting.last_gasp import DOWN_FOR, PER_MINUTE, LastGasp
+from runner.alerting.second_channel import SecondChannel
+from runner.alerting.transport import Unavailable, Unknown
+from runner.alerting.wording import Wording
+from runner.language import Translator
+from runner.storage.health import DatabaseHealth
+from tests.alerting.chat import Post
+from tests.alerting.room import NAME, Room
+from tests.waiting import until
+
+
+class Gasp:
+    """A last gasp in a room whose journal is not written meanwhile: as when the database is away."""
+
+    def __init__(self, room: Room) -> None:
+        self.room = room
+        self.post = Post(room)
+        self.health = DatabaseHealth(room.clock, self._probe)
+        words = Wording(Translator("ru"), ZoneInfo("UTC"), room.clock)
+        self.last_gasp = LastGasp(
+            room.watch,
+            self.health,
+            lambda: room.journal.unwritten_notifications,
+            lambda: (NAME, "other"),
+            lambda: self.post.chat,
+            words,
+            room.clock,
+            self.post.dispatcher.directly,
+        )
+
+    async def _probe(self) -> None:
+        """Not asked."""
+
+    async def look(self, seconds: float) -> None:
+        until = self.room.clock.at + seconds
+        while self.room.clock.at < until:
+            self.room.clock.at += 1
+            await self.last_gasp.look()
+
+
+@pytest.fixture
+def gasp(room: Room) -> Gasp:
+    return Gasp(room)
+
+
+async def test_without_a_database_one_alert_says_so_and_which_tasks_are_held(gasp: Gasp) -> None:
+    gasp.health.report_down("refused")
+    await gasp.look(DOWN_FOR - 2)
+    assert gasp.post.messages == []
+    await gasp.look(60)
+    [shown] = gasp.post.messages
+    assert shown.header == "🔴 PostgreSQL: недоступно"
+    assert f"Ждут: {NAME}, other" in shown.text
+
+
+async def test_what_was_told_past_the_database_is_not_sent_again_when_it_is_back(gasp: Gasp) -> None:
+    gasp.health.report_down("refused")
+    await gasp.look(DOWN_FOR + 2)
+    for _ in range(5):
+        gasp.room.story.fail(after=0)
+    await gasp.look(30)
+    assert [header[:2] for header in gasp.post.headers] == ["🔴 ", "🛑 ", "⚠️"]
+    gasp.health.report_up()
+    await gasp.look(1)
+    await gasp.post.deliver(120)
+    assert len(gasp.post.messages) == 4  # the database's own recovery came after
+    assert gasp.post.headers[-1] == "✅ PostgreSQL: снова в порядке"
+    rows = await gasp.room.pool.fetch("SELECT state, message_id FROM dozor.notifications ORDER BY id")
+    assert {row["state"] for row in rows} == {"delivered"}
+    gasp.room.story.restart()
+    gasp.room.story.succeed()
+    await gasp.post.deliver(120)
+    assert gasp.post.headers[-1].startswith(f"✅ {NAME} снова работает")
+
+
+async def test_an_attempt_past_the_database_without_an_answer_is_marked_when_it_is_sent_again(
+    gasp: Gasp,
+) -> None:
+    gasp.health.report_down("refused")
+    gasp.post.chat.script = [Unknown("timed out")]
+    await gasp.look(DOWN_FOR + 5)
+    assert gasp.post.messages == []
+    await gasp.post.deliver(60)
+    assert "Возможно, повтор" in gasp.post.messages[0].text
+
+
+async def test_a_long_outage_does_not_flood_the_chat(gasp: Gasp) -> None:
+    gasp.health.report_down("refused")
+    stories = [gasp.room.new_task(f"t{number}") for number in range(40)]
+    for story in stories:
+        gasp.room.clock.at += 60
+        for _ in range(5):
+            story.fail(after=0)
+    began = len(gasp.post.chat.calls)
+    await gasp.look(60)
+    assert len(gasp.post.chat.calls) - began <= PER_MINUTE
+    await gasp.look(3600)
+    assert len(gasp.post.messages) <= 20
+    assert gasp.post.headers[0].startswith("🔴 PostgreSQL") or "🛑" in gasp.post.headers[0]
+
+
+async def test_a_short_outage_is_nobodys_business(gasp: Gasp) -> None:
+    gasp.health.report_down("restarting")
+    await gasp.look(5)
+    gasp.health.report_up()
+    await gasp.look(60)
+    assert await gasp.room.told() == []
+
+
+async def test_after_minutes_without_telegram_the_second_channel_speaks_and_then_a_summary_comes(
+    room: Room,
+) -> None:
+    post = Post(room)
+    said: list[tuple[str, str]] = []
+
+    async def send(title: str, text: str) -> bool:
+        said.append((title, text))
+        return True
+
+    words = Wording(Translator("ru"), ZoneInfo("UTC"), room.clock)
+    second = SecondChannel(room.pool, room.watch, send, words, Translator("ru"), room.clock, 300.0)
+    post.chat.script = [Unavailable("unreachable")] * 40
+    for _ in range(5):
+        room.story.fail()
+    await post.deliver(30)
+    await second.look()
+    assert said == []
+    await post.deliver(300)
+    await second.look()
+    [(title, text)] = said
+    assert "запасной канал: Telegram не отвечает" in title
+    assert "🛑" in text
+    assert "⚠️" in text
+    await second.look()
+    assert len(said) == 1
+    post.chat.script = []
+    await post.deliver(300)
+    [summary] = post.messages
+    assert summary.header == "✉️ Telegram снова доступен. За это время через запасной канал ушло: 2"
+    assert f"🛑 {NAME}" in summary.text
+    room.story.restart()
+    room.story.succeed()
+    await post.deliver(60)
+    assert post.headers[-1] == f"✅ {NAME} снова работает"
+
+
+async def test_a_second_channel_that_fails_loses_nothing(room: Room) -> None:
+    post = Post(room)
+
+    async def refuse(title: str, text: str) -> bool:
+        return False
+
+    words = Wording(Translator("ru"), ZoneInfo("UTC"), room.clock)
+    second = SecondChannel(room.pool, room.watch, refuse, words, Translator("ru"), room.clock, 60.0)
+    for _ in range(3):
+        room.story.fail()
+    await room.journal.write()
+    room.clock.at += 600
+    await second.look()
+    await post.deliver(60)
+    assert len(post.messages) == 1
+
+
+async def test_the_sign_of_life_is_sent_only_while_all_is_well() -> None:
+    asked = 0
+    well = False
+
+    async def serve(request: web.Request) -> web.Response:
+        nonlocal asked
+        asked += 1
+        return web.Response(status=500 if asked == 2 else 200)
+
+    app = web.Application()
+    app.router.add_get("/ping/secret", serve)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    assert site._server is not None
+    port = site._server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
+    heartbeat = Heartbeat(f"http://127.0.0.1:{port}/ping/secret", 0.01, lambda: well)
+    beating = asyncio.create_task(heartbeat.run())
+    await asyncio.sleep(0.1)
+    assert asked == 0
+    well = True
+    await until(lambda: heartbeat.sent >= 3)
+    assert asked >= heartbeat.sent + 1
+    await runner.cleanup()
+    await asyncio.sleep(0.05)  # nobody listens: it beats on
+    assert not beating.done()
+    beating.cancel()
+    await asyncio.gather(beating, return_exceptions=True)
