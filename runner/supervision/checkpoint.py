@@ -36,5 +36,7 @@ def collect(
 def _is_over(task: Supervised, stretch: Stretch, now: float) -> bool:
     if stretch.urgent or now - stretch.began_at >= STRETCH_SECONDS:
         return True
+    if task.run is not None:
+        return False
     next_at = task.state.next_at
     return next_at is None or next_at - stretch.began_at >= STRETCH_SECONDS
