@@ -9,13 +9,16 @@ import asyncio
 from collections.abc import Callable
 
 from runner.alerting.directly import SentDirectly
-from runner.alerting.lane import Lane, Room, Sent, Words
+from runner.alerting.lane import Lane
 from runner.alerting.pace import ChatPace, NoPace, OverallPace, Pace
 from runner.alerting.patience import patiently
+from runner.alerting.shared import Room, Sent, Words
 from runner.alerting.transport import MovingTransport, Transport
 from runner.clock import Clock
 from runner.storage import destinations, notifications
 from runner.storage.destinations import DestinationRow
+from runner.storage.incidents import IncidentRow
+from runner.storage.notifications import NotificationRow
 from runner.storage.pool import Pool
 
 __all__ = ["Dispatcher", "Sent"]
@@ -53,6 +56,7 @@ class Dispatcher:
         self.on_dead: Callable[[str, str | None], None] = lambda key, reason: None
         """A destination refuses us, and why; None: it takes messages again."""
         self.directly = SentDirectly()
+        self._reserved: Lane | None = None
         self._room = Room(
             pool=pool,
             console=console,
@@ -71,6 +75,20 @@ class Dispatcher:
         """Why the configured chat refuses us, None while it does not."""
         lane = self._lanes.get(DEFAULT)
         return None if lane is None else lane.refused
+
+    def reserve(self, row: NotificationRow, incident: IncidentRow | None) -> bool:
+        """Can this message leave as soon as it is in the database, with nothing before it?"""
+        lane = self._lanes.get(row.destination)
+        if lane is None or row.destination not in self._tasks or not lane.reserve(row, incident):
+            return False
+        self._reserved = lane
+        return True
+
+    def handed_over(self, number: int | None) -> None:
+        """The reserved message is in the database as `number`, claimed; None: it is not, or not by us."""
+        if self._reserved is not None:
+            self._reserved.hand_over(number)
+            self._reserved = None
 
     @property
     def transport(self) -> Transport:

@@ -15,20 +15,20 @@ a later message gets through where an earlier one was refused is the earlier one
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar, assert_never
+from dataclasses import replace
+from typing import TypeVar, assert_never
 
 from loguru import logger
 
 from runner.alerting.chat_memory import ChatMemory
-from runner.alerting.directly import SentDirectly
 from runner.alerting.incident import Incident, IncidentKind, from_row
 from runner.alerting.message import Message
-from runner.alerting.notification import Notification, NotificationKind
+from runner.alerting.notification import NotificationKind
 from runner.alerting.outbox import from_claimed
 from runner.alerting.pace import Pace
 from runner.alerting.patience import patiently
 from runner.alerting.plan import Drop, Edit, Send, plan
+from runner.alerting.shared import Room, Sent
 from runner.alerting.telling import FIRING
 from runner.alerting.transport import (
     ChatMoved,
@@ -44,12 +44,10 @@ from runner.alerting.transport import (
     Unknown,
     outcome_name,
 )
-from runner.clock import Clock
 from runner.storage import destinations, incidents, living, notifications
 from runner.storage.destinations import DestinationRow
-from runner.storage.incidents import StormGroup
-from runner.storage.notifications import ClaimedNotification
-from runner.storage.pool import Pool
+from runner.storage.incidents import IncidentRow, StormGroup
+from runner.storage.notifications import ClaimedNotification, NotificationRow
 
 T = TypeVar("T")
 
@@ -59,41 +57,9 @@ LONGEST_PAUSE = 60.0
 FIRST_REST = 30.0
 LONGEST_REST = 3600.0
 """Seconds a chat that refuses us is left alone."""
+RESERVED_PAUSE = 0.02
 REJECTIONS_BEFORE_PROBE = 3
 """Refusals of one message after which the next one is tried, to learn whose fault it is."""
-
-
-class Words(Protocol):
-    """Puts things into words; never raises."""
-
-    def note(self, notification: Notification, incident: Incident | None = None) -> Message: ...
-    def living(self, incident: Incident, storm: list[StormGroup]) -> Message: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """For metrics: how a delivery ended. `latency` in seconds since the message became owed."""
-
-    kind: str
-    outcome: str
-    latency: float
-
-
-@dataclass(slots=True)
-class Room:
-    """What all lanes share."""
-
-    pool: Pool
-    console: Transport
-    words: Words
-    clock: Clock
-    on_sent: Callable[[Sent], None]
-    on_dead: Callable[[str, str | None], None]
-    """A destination refuses us, and why; None: it takes messages again."""
-    directly: SentDirectly
-    """What went straight from memory while the database was away."""
-    alive: Callable[[], None]
-    """Something is being done."""
 
 
 class Lane:
@@ -108,6 +74,28 @@ class Lane:
         self._pause = FIRST_PAUSE
         self._rest = FIRST_REST
         self._not_before = known.held_until or 0.0
+        self._idle = False
+        self._reserved: ClaimedNotification | None = None
+        self._handed: ClaimedNotification | None = None
+
+    def reserve(self, row: NotificationRow, incident: IncidentRow | None) -> bool:
+        """A message about to be written, with nothing before it: it need not be claimed."""
+        now = self._room.clock.now()
+        held = self._not_before > now or self._pace.to_send(now) > 0
+        fresh = row.incident_id is None or (incident is not None and incident.opened_at == row.created_at)
+        if not self._idle or held or not fresh or self._handed is not None:
+            return False
+        self._idle = False
+        self._reserved = ClaimedNotification(
+            id=0, row=row, attempts=1, unknown_outcomes=0, shown_on=None, incident=incident
+        )
+        return True
+
+    def hand_over(self, number: int | None) -> None:
+        """The reserved message is in the database; None: it is not."""
+        if number is not None and self._reserved is not None:
+            self._handed = replace(self._reserved, id=number)
+        self._reserved = None
 
     @property
     def refused(self) -> str | None:
@@ -119,9 +107,16 @@ class Lane:
         now = self._room.clock.now()
         if (wait := max(self._not_before - now, self._pace.to_send(now))) > 0:
             return wait
-        claimed = await self._ask(lambda: notifications.claim(self._room.pool, self.key))
+        if self._reserved is not None:
+            return RESERVED_PAUSE  # it is being written, and nothing leaves before it
+        claimed, self._handed = self._handed, None
         if claimed is None:
-            return await self._edit_next()
+            self._idle = False
+            claimed = await self._ask(lambda: notifications.claim(self._room.pool, self.key))
+        if claimed is None:
+            pause = await self._edit_next()
+            self._idle = pause is None
+            return pause
         outcome = await self._attempt(claimed)
         match outcome:
             case None:

@@ -14,9 +14,9 @@ from loguru import logger
 
 from runner.alerting.directly import SentDirectly
 from runner.alerting.incident import IncidentKind
-from runner.alerting.lane import Words
 from runner.alerting.notification import Facts
 from runner.alerting.outbox import from_row
+from runner.alerting.shared import Words
 from runner.alerting.transport import Delivered, Transport, Unknown
 from runner.alerting.watch import Watch
 from runner.clock import Clock

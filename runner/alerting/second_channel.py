@@ -8,9 +8,9 @@ from importlib.util import find_spec
 
 from loguru import logger
 
-from runner.alerting.lane import Words
 from runner.alerting.notification import Facts, NotificationKind, Severity
 from runner.alerting.outbox import from_claimed
+from runner.alerting.shared import Words
 from runner.alerting.watch import Watch
 from runner.clock import Clock
 from runner.errors import ConfigError

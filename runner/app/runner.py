@@ -192,6 +192,7 @@ class Runner:
         dispatcher.on_dead = alert_parts.destination_died
         journal.checkpoint = supervisor.take_checkpoint
         journal.on_notifications = dispatcher.wake
+        journal.reserve, journal.handed_over = dispatcher.reserve, dispatcher.handed_over
         journal.on_dropped = self.watch.dropped
         journal.health.changed = lambda up: self._database_changed(database, up=up)
         self._say_what_is_stopped()

@@ -18,7 +18,9 @@ from loguru import logger
 from runner.clock import Clock
 from runner.errors import DatabaseUnavailableError, RunnerBusyError
 from runner.storage import answers, incidents, notifications, runners, runs, silences, tasks
+from runner.storage.at_once import AtOnce
 from runner.storage.health import DatabaseHealth
+from runner.storage.incidents import IncidentRow
 from runner.storage.notifications import NotificationRow
 from runner.storage.pool import Connection, connect, refused
 from runner.storage.runners import Registration
@@ -67,6 +69,9 @@ class Journal:
         """Called when messages have become owed."""
         self.on_append: Callable[[Commit], None] = lambda commit: None
         """Called with what is to be written; must not raise."""
+        self.reserve: Callable[[NotificationRow, IncidentRow | None], bool] = lambda row, incident: False
+        """Can it leave as soon as it is written? Then `handed_over` follows, with its id, or None."""
+        self.handed_over: Callable[[int | None], None] = lambda number: None
         self.on_dropped: Callable[[Dropped], Commit] = lambda dropped: Commit()
         """What to say of an overflow."""
         self.last_written_at = clock.now()
@@ -206,6 +211,10 @@ class Journal:
         self._lose_session()
 
     async def _transact(self, connection: Connection, batch: Waiting, checkpoint: Checkpoint) -> None:
+        if batch.urgent and not checkpoint.hot:
+            async with asyncio.timeout(WRITE_TIMEOUT):
+                await self._at_once(connection, batch, checkpoint)
+            return
         async with asyncio.timeout(WRITE_TIMEOUT), connection.transaction():
             if batch.tasks:
                 await tasks.write(connection, batch.tasks.values())
@@ -226,6 +235,31 @@ class Journal:
             if batch.answers:
                 await answers.answer(connection, batch.answers)
             await connection.execute(runners.SEEN_SQL, self.registration.runner_id)
+
+    async def _at_once(self, connection: Connection, batch: Waiting, checkpoint: Checkpoint) -> None:
+        """Somebody waits for this message: one statement, and it is claimed if it can leave at once."""
+        owed = batch.owed
+        direct = self.reserve(owed[0], batch.incidents.get(owed[0].incident_id or 0))
+        statement = AtOnce()
+        try:
+            states = {**batch.tasks, **{row.name: row for row in checkpoint.full}}
+            if states:
+                await tasks.write(statement, states.values())
+            if batch.runs or checkpoint.runs:
+                await runs.add(statement, [*batch.runs, *checkpoint.runs])
+            if batch.incidents:
+                await incidents.write(statement, list(batch.incidents.values()))
+            arguments = notifications.owe_arguments(owed, owed[0].key if direct else None)
+            statement.returning("id, key", notifications.OWE_SQL, *arguments)
+            await statement.execute(runners.SEEN_SQL, self.registration.runner_id)
+            rows = await statement.run(connection)
+        except BaseException:
+            if direct:
+                self.handed_over(None)
+            raise
+        if direct:
+            found = next((row["id"] for row in rows if row["key"] == owed[0].key), None)
+            self.handed_over(found)
 
     async def _write_apart(self) -> bool:
         """Write entry by entry, leaving out (and reporting) what PostgreSQL will not take.

@@ -52,13 +52,14 @@ class ClaimedNotification:
 
 OWE_SQL = """
 INSERT INTO dozor.notifications (key, incident_id, task, kind, severity, payload, created_at,
-    next_attempt_at, destination, priority, expires_at)
+    next_attempt_at, destination, priority, expires_at, state, attempts)
 SELECT n.key, n.incident_id, n.task, n.kind, n.severity, n.payload, to_timestamp(n.created_at),
-       to_timestamp(n.created_at), n.destination, n.priority, to_timestamp(n.expires_at)
+       to_timestamp(n.created_at), n.destination, n.priority, to_timestamp(n.expires_at),
+       CASE WHEN n.claimed THEN 'sending' ELSE 'pending' END, n.claimed::int
 FROM unnest($1::text[], $2::int8[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::float8[],
-            $8::text[], $9::int2[], $10::float8[])
+            $8::text[], $9::int2[], $10::float8[], $11::bool[])
      WITH ORDINALITY AS n(key, incident_id, task, kind, severity, payload, created_at, destination,
-                          priority, expires_at, ordinal)
+                          priority, expires_at, claimed, ordinal)
 ORDER BY n.ordinal
 ON CONFLICT (key) DO NOTHING
 """
@@ -146,8 +147,12 @@ DELETE FROM dozor.notifications WHERE id IN (
 
 async def owe(connection: Connection, rows: Sequence[NotificationRow]) -> None:
     """Add to the outbox, in order; a key that is there already is left alone."""
-    await connection.execute(
-        OWE_SQL,
+    await connection.execute(OWE_SQL, *owe_arguments(rows))
+
+
+def owe_arguments(rows: Sequence[NotificationRow], claimed: str | None = None) -> tuple[list[Any], ...]:
+    """Of OWE_SQL. `claimed`: the key of the one that somebody is about to send as soon as it is written."""
+    return (
         [r.key for r in rows],
         [r.incident_id for r in rows],
         [r.task for r in rows],
@@ -158,6 +163,7 @@ async def owe(connection: Connection, rows: Sequence[NotificationRow]) -> None:
         [r.destination for r in rows],
         [r.priority for r in rows],
         [r.expires_at for r in rows],
+        [r.key == claimed for r in rows],
     )
 
 

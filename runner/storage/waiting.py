@@ -16,6 +16,7 @@ from runner.storage.tasks import CheckpointRow, TaskRow
 MAX_WAITING_RUNS = 20_000
 MAX_WAITING_NOTIFICATIONS = 20_000
 MAX_WAITING_INCIDENTS = 20_000
+FEW = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +82,13 @@ class Waiting:
     def owed(self) -> list[NotificationRow]:
         """Messages to be written, with what is to be said of an overflow."""
         return [*self.notifications, *self._loss[1].notifications]
+
+    @property
+    def urgent(self) -> bool:
+        """A few changes with a message that somebody waits for, and nothing that needs more statements."""
+        others = self.answers or self.silences or self.overrides or self._loss[1].notifications
+        few = len(self.runs) <= FEW and len(self.tasks) <= FEW and len(self.incidents) <= FEW
+        return 0 < len(self.notifications) <= FEW and few and not others
 
     def say_loss(self, on_dropped: Callable[[Dropped], Commit]) -> None:
         if self.dropped != self._loss[0]:

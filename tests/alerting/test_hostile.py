@@ -41,7 +41,8 @@ COUNT = int(os.environ.get("DOZOR_HOSTILE_TEXTS", "2000"))
 NASTY = st.sampled_from(
     [
         "<b>", "</b>", "<a href='", "*", "_", "`", "```", "[x](", "||", "&lt;", "&", "\\", "\x00", "\ud800",
-        "\udfff", "\u202e", "\u2066", "\u200d", "👩‍👩‍👧‍👦", "🇷🇺🇺", "e\u0301" * 5, "\u0300" * 40, "\r\n", "\n" * 9,
+        "\udfff", "\u202e", "\u2066", "\u200d", "👩‍👩‍👧‍👦", "🇷🇺🇺", "e\u0301" * 5, "\u0300" * 40, "\r\n",
+        "\n" * 9,
         "\t", "مرحبا", "{$task}", "{ $x }", "%s%n", "@everyone", "/restart all", "https://evil.example",
         "x" * 5000,
         "😀" * 3000, "\x1b[31m", "\u2028", "\ufffe", "'; DROP TABLE dozor.tasks; --", "",

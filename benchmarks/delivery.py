@@ -1,0 +1,174 @@
+"""From an exception in a checker to the request on the wire, beside a bare `bot.send_message`.
+
+    python -m benchmarks.delivery [--alerts 200]
+
+Both sides take turns in one process: the bare call, then a task that fails once and whose state, incident and
+message are committed to PostgreSQL (with fsync) before the message leaves. A Bot API stand-in in a process of
+its own says when a request arrived, by the clock of the same machine. Undisturbed: one alert at a time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+from zoneinfo import ZoneInfo
+
+import aiohttp
+from loguru import logger
+
+GOAL = "goal: p50 at most 4 times the bare call's"
+TOKEN = "42:stand-in-token"  # the stand-in's own
+CHAT = -500
+WARM_UP = 10
+
+
+class StandIn:
+    """The stand-in's process, and what it has heard."""
+
+    def __init__(self, process: subprocess.Popen[str], url: str, http: aiohttp.ClientSession) -> None:
+        self._process, self.url, self._http = process, url, http
+        self._seen = 0
+
+    @classmethod
+    async def start(cls, http: aiohttp.ClientSession) -> StandIn:
+        command = [sys.executable, "-m", "tests.bot.botapi"]
+        process = await asyncio.to_thread(subprocess.Popen, command, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        url = (await asyncio.to_thread(process.stdout.readline)).strip()
+        found = cls(process, url, http)
+        await found.post("chat", id=CHAT, type="group", title="bench")
+        return found
+
+    async def post(self, what: str, **body: Any) -> None:
+        async with self._http.post(f"{self.url}/_control/{what}", json=body) as answer:
+            answer.raise_for_status()
+
+    async def arrival(self) -> float:
+        """When the next request came; `time.time()`."""
+        while True:
+            async with self._http.get(f"{self.url}/_control/calls?since={self._seen}") as answer:
+                calls = await answer.json()
+            if calls:
+                self._seen += len(calls)
+                return float(calls[0]["at"])
+            await asyncio.sleep(0.002)
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait()
+
+
+async def _measure(alerts: int) -> tuple[list[float], list[float]]:
+    from aiogram import Bot
+
+    from bot.session import Session
+    from bot.transport import TelegramTransport
+    from runner.alerting.console import ConsoleTransport
+    from runner.alerting.dispatcher import Dispatcher
+    from runner.alerting.incident import AlertSettings
+    from runner.alerting.storm import Admission
+    from runner.alerting.watch import Watch
+    from runner.alerting.wording import Wording
+    from runner.clock import SteadyClock
+    from runner.config.tasks import Cron
+    from runner.language import Translator
+    from runner.storage import tasks
+    from runner.storage.embedded import start_embedded
+    from runner.storage.journal import Journal
+    from runner.storage.migrate import migrate
+    from runner.storage.pool import create_pool
+    from runner.supervision.events import RunNow
+    from runner.supervision.lines import SupervisionLog
+    from runner.supervision.measures import Measures
+    from runner.supervision.policy import Policy, RestartDelay
+    from runner.supervision.spec import TaskSpec
+    from runner.supervision.supervisor import Supervisor
+
+    raised_at = 0.0
+
+    async def fail() -> NoReturn:
+        nonlocal raised_at
+        raised_at = time.time()
+        raise ConnectionError("the provider does not answer")
+
+    count = alerts + WARM_UP
+    names = [f"task_{number}" for number in range(count)]
+    with tempfile.TemporaryDirectory(prefix="dozor-bench-") as folder, start_embedded(Path(folder)) as server:
+        await migrate(server.dsn)
+        clock = SteadyClock()
+        journal = await Journal.open(server.dsn, "benchmark", clock)
+        declared = [
+            tasks.TaskDeclaration(name=name, description="", schedule="", max_consecutive_failures=5)
+            for name in names
+        ]
+        await tasks.declare(journal.connection, declared)
+        pool = await create_pool(server.dsn, min_size=2)
+        settings = dict.fromkeys(names, AlertSettings(repeated_errors=1))
+        watch = Watch(journal, clock, settings, (), 0, Measures(count))
+        watch.teller._gate.admit = lambda now: Admission.ALONE  # type: ignore[method-assign]
+        never = Policy(schedule=Cron("0 0 1 1 *", ZoneInfo("UTC")), restart_delay=RestartDelay.fixed(9e5))
+        supervisor = Supervisor(
+            [TaskSpec(name=name, function=fail, policy=never) for name in names],
+            observer=watch,
+            clock=clock,
+            log=SupervisionLog(),
+            pool=pool,
+        )
+        async with aiohttp.ClientSession() as http:
+            stand_in = await StandIn.start(http)
+            session = Session(stand_in.url)
+            bot = Bot(TOKEN, session=session)
+            words = Wording(Translator("ru"), ZoneInfo("UTC"), clock)
+            dispatcher = Dispatcher(pool, ConsoleTransport(), ConsoleTransport(), words, clock)
+            dispatcher.use(TelegramTransport(bot, CHAT, None, Translator("ru")))  # without a pace
+            journal.checkpoint = supervisor.take_checkpoint
+            journal.on_notifications = dispatcher.wake
+            journal.reserve, journal.handed_over = dispatcher.reserve, dispatcher.handed_over
+            supervisor.start()
+            parts = [asyncio.create_task(journal.run()), asyncio.create_task(dispatcher.run())]
+            bare: list[float] = []
+            ours: list[float] = []
+            for name in names:
+                await asyncio.sleep(0.05)
+                begun = time.time()
+                await bot.send_message(CHAT, "the provider does not answer")
+                bare.append(await stand_in.arrival() - begun)
+                await asyncio.sleep(0.05)
+                supervisor.command(name, RunNow("benchmark"))
+                arrived = await stand_in.arrival()
+                ours.append(arrived - raised_at)
+            for part in parts:
+                part.cancel()
+            await asyncio.gather(*parts, return_exceptions=True)
+            await supervisor.stop()
+            await session.close()
+            stand_in.stop()
+        await journal.close()
+        pool.terminate()
+        await asyncio.sleep(0)
+    return bare[WARM_UP:], ours[WARM_UP:]
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.delivery", description=__doc__)
+    parser.add_argument("--alerts", type=int, default=200)
+    options = parser.parse_args(argv)
+    logger.remove()
+    bare, ours = asyncio.run(_measure(options.alerts))
+    print(f"{'':24} {'p50 ms':>8} {'p99 ms':>8}")
+    for name, values in (("bare bot.send_message", bare), ("exception to wire", ours)):
+        ordered = sorted(values)
+        p50, p99 = ordered[len(ordered) // 2], ordered[int(len(ordered) * 0.99)]
+        print(f"{name:24} {p50 * 1e3:8.2f} {p99 * 1e3:8.2f}")
+    ratio = sorted(ours)[len(ours) // 2] / sorted(bare)[len(bare) // 2]
+    print(f"p50 is {ratio:.1f} times the bare call's ({GOAL})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""What all lanes share: the database, the words, and who hears of what becomes of messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from runner.alerting.directly import SentDirectly
+from runner.alerting.incident import Incident
+from runner.alerting.message import Message
+from runner.alerting.notification import Notification
+from runner.alerting.transport import Transport
+from runner.clock import Clock
+from runner.storage.incidents import StormGroup
+from runner.storage.pool import Pool
+
+
+class Words(Protocol):
+    """Puts things into words; never raises."""
+
+    def note(self, notification: Notification, incident: Incident | None = None) -> Message: ...
+    def living(self, incident: Incident, storm: list[StormGroup]) -> Message: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """For metrics: how a delivery ended. `latency` in seconds since the message became owed."""
+
+    kind: str
+    outcome: str
+    latency: float
+
+
+@dataclass(slots=True)
+class Room:
+    """What all lanes share."""
+
+    pool: Pool
+    console: Transport
+    words: Words
+    clock: Clock
+    on_sent: Callable[[Sent], None]
+    on_dead: Callable[[str, str | None], None]
+    """A destination refuses us, and why; None: it takes messages again."""
+    directly: SentDirectly
+    """What went straight from memory while the database was away."""
+    alive: Callable[[], None]
+    """Something is being done."""
