@@ -24,6 +24,11 @@ class Access:
         for role, people in ((Role.VIEWER, viewers), (Role.OPERATOR, operators), (Role.ADMIN, admins)):
             self._roles.update(dict.fromkeys(people, role))
 
+    @property
+    def people(self) -> dict[int, Role]:
+        """Everybody who has a role."""
+        return dict(self._roles)
+
     def role_of(self, user_id: int | None) -> Role | None:
         """None: a stranger, or nobody (a channel, an anonymous admin)."""
         return None if user_id is None else self._roles.get(user_id)

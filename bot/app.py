@@ -8,15 +8,14 @@ from datetime import tzinfo
 
 from aiogram import Bot
 from aiogram.exceptions import AiogramError, TelegramNotFound, TelegramUnauthorizedError
-from aiogram.methods import GetMe, SetMyCommands
-from aiogram.types import BotCommand
+from aiogram.methods import GetMe
 from aiogram.utils.token import TokenValidationError
 from loguru import logger
 
 from bot.access import Access
-from bot.commands import COMMANDS
 from bot.handlers.desk import Desk
 from bot.live import LiveCards
+from bot.menus import Menus
 from bot.outcomes import UNAUTHORIZED, description
 from bot.poller import CALL_TIMEOUT, Poller
 from bot.replies import Replies
@@ -30,7 +29,7 @@ from runner.config.models import TelegramConfig
 from runner.errors import TelegramUnavailableError, TokenRefusedError
 from runner.language.names import Language
 from runner.language.translator import Translator
-from runner.storage.pool import Pool
+from runner.storage.pool import Pool, unavailable
 
 NOBODY = OnCall()
 """No rotation."""
@@ -54,8 +53,10 @@ class TelegramBot:
         upkeep: Upkeep,
         transport: TelegramTransport | None,
         translator: Translator,
+        menus: Menus,
     ) -> None:
         self._bot = bot
+        self._menus = menus
         self._translator = translator
         self._menu_is_set = False
         self._upkeep = upkeep
@@ -90,21 +91,15 @@ class TelegramBot:
         return Identity(me.id, me.username or "")
 
     async def set_my_commands(self) -> None:
-        """The menu, once, in each language, and the configured one for others. A failure is only logged."""
+        """The menus of commands, where they differ from what was set before. A failure is only logged."""
         if self._menu_is_set:
             return
-        for language in (None, *Language):
-            translator = Translator(language) if language is not None else self._translator
-            menu = [
-                BotCommand(command=s.name, description=translator.format(s.description)) for s in COMMANDS
-            ]
-            method = SetMyCommands(commands=menu, language_code=language.value if language else None)
-            try:
-                await self._bot(method, request_timeout=CALL_TIMEOUT)
-            except AiogramError as error:
-                logger.warning("Telegram did not take the menu of commands: {}", description(error))
-                return
-        self._menu_is_set = True
+        try:
+            self._menu_is_set = await self._menus.set_all()
+        except Exception as error:
+            if not unavailable(error):
+                raise
+            logger.debug("Menus of commands wait for the database ({})", type(error).__name__)
 
     async def close(self) -> None:
         """Connections to Telegram. After the poller has stopped."""
@@ -136,4 +131,5 @@ def build_bot(
     access = Access(admins=config.admins, operators=config.operators, viewers=config.viewers)
     router = Router(desk, access)
     poller = Poller(bot, pool, router, clock)
-    return TelegramBot(bot, poller, Upkeep(desk, router), transport, translator)
+    menus = Menus(bot, pool, translator, access, config.chat.chat_id if config.chat is not None else None)
+    return TelegramBot(bot, poller, Upkeep(desk, router), transport, translator, menus)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import tzinfo
 
 from bot.bars import bar, sparkline
-from bot.status_text import SIGNS, Health, View, health, runner_trouble, state_words, streak
+from bot.status_text import SIGNS, View, runner_trouble, state_words, streak
 from runner.alerting.buttons import Origin, encode
 from runner.alerting.message import Button, Message, Span, Style
 from runner.alerting.render import MESSAGE_UNITS, WHERE_UNITS, bounded, error_span, who
@@ -14,6 +14,7 @@ from runner.alerting.text import one_line, shorten
 from runner.config.durations import parse_duration
 from runner.control.commands import CommandName
 from runner.control.status import StatusReport, TaskStatus
+from runner.control.status_page import Health, health
 from runner.language.times import ago, ahead, clock, duration
 from runner.language.translator import Translator
 from runner.storage.runs import RunRecord

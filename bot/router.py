@@ -121,7 +121,7 @@ class Router:
             if work is not None:
                 await self._say(desk, pressed, desk.translator.format("too-many"))
             return work
-        press = decode(pressed.data)
+        press = decode(pressed.data) if pressed.data.isprintable() else None
         spec = None if press is None else PRESSES.get(press.action.partition(".")[0])
         if press is None or spec is None:
             return await self._dead_button(desk, pressed, written)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
-from enum import IntEnum
 
 from runner.alerting.buttons import Origin, encode
 from runner.alerting.message import Button, Message, Span, Style
 from runner.alerting.render import MESSAGE_UNITS, bounded, error_span
 from runner.alerting.text import one_line, shorten
 from runner.control.status import StatusReport, TaskStatus
+from runner.control.status_page import BROKEN, Health, StatusPage, health
 from runner.language.times import ago, ahead, clock, duration, rough
 from runner.language.translator import Translator
 from runner.supervision.state import State
@@ -24,16 +24,6 @@ ERROR_IN_LIST = 100
 NAME_UNITS = 60
 LIST = "list"
 """The action of a button that shows a page: `list.<page><a|f>`."""
-
-
-class Health(IntEnum):
-    """The worst first."""
-
-    STOPPED = 0
-    FAILING = 1
-    HELD = 2
-    PAUSED = 3
-    WELL = 4
 
 
 SIGNS = {Health.STOPPED: "🛑", Health.FAILING: "⚠️", Health.HELD: "⏳", Health.PAUSED: "⏸", Health.WELL: "✅"}
@@ -53,19 +43,6 @@ _STATES = {
     State.PAUSED: "state-paused",
     State.HELD: "state-held",
 }
-
-
-def health(task: TaskStatus) -> Health:
-    match task.state:
-        case State.STOPPED:
-            return Health.STOPPED
-        case State.PAUSED:
-            return Health.PAUSED
-        case State.HELD:
-            return Health.HELD
-        case _:
-            failing = task.consecutive_failures > 0 or task.state is State.BACKOFF
-            return Health.FAILING if failing else Health.WELL
 
 
 def worst_first(tasks: Iterable[TaskStatus]) -> list[TaskStatus]:
@@ -96,9 +73,6 @@ class View:
         return encode(Origin.MENU, f"{LIST}.{self.page}{'f' if self.failing else 'a'}", "-")
 
 
-FIRST_PAGE = View()
-
-
 def read_view(text: str) -> View:
     """The inverse of `View.data`, of what stands behind the dot. Anything else is the first page."""
     page, kind = text[:-1], text[-1:]
@@ -107,57 +81,39 @@ def read_view(text: str) -> View:
 
 
 def status_message(
-    report: StatusReport,
-    translator: Translator,
-    timezone: tzinfo,
-    view: View = FIRST_PAGE,
-    quiet: Sequence[str] = (),
+    page: StatusPage, translator: Translator, timezone: tzinfo, view: View, quiet: Sequence[str] = ()
 ) -> Message:
-    """One page of all tasks, or of those that fail. A page that is no more is the last one.
-
-    `quiet`: the silences, each in a few words.
-    """
-    tasks = worst_first(report.tasks)
-    shown = [task for task in tasks if not view.failing or _broken(task)]
-    pages = max(1, -(-len(shown) // PAGE))
-    view = View(min(view.page, pages - 1), view.failing)
-    part = shown[view.page * PAGE : (view.page + 1) * PAGE]
-    spans = [Span(_summary(report, translator), Style.BOLD), *_troubles(report, translator)]
+    """One page of all tasks, or of those that fail. `quiet`: the silences, each in a few words."""
+    report, view = page.report, View(page.number, view.failing)
+    spans = [Span(_summary(page, translator), Style.BOLD), *_troubles(report, translator)]
     if quiet:
-        spans.insert(-1, Span("\n" + translator.format("status-silences", silences=", ".join(quiet))))
-    if view.failing and not shown:
+        spans.append(Span("\n" + translator.format("status-silences", silences=", ".join(quiet))))
+    if page.total:
+        spans.append(Span("\n"))
+    if view.failing and not report.tasks:
         spans.append(Span("\n" + translator.format("status-none-failing")))
-    for task in part:
+    for task in report.tasks:
         spans += _lines(task, report.now, translator)
     at = clock(report.now, timezone, report.now)
     spans.append(Span("\n\n" + translator.format("status-at", at=at), Style.ITALIC))
-    return Message(
-        spans=bounded(spans, MESSAGE_UNITS), buttons=_buttons(translator, view, pages, part, tasks)
-    )
+    return Message(spans=bounded(spans, MESSAGE_UNITS), buttons=_buttons(translator, view, page))
 
 
-def _broken(task: TaskStatus) -> bool:
-    return health(task) in (Health.STOPPED, Health.FAILING)
-
-
-def _buttons(
-    translator: Translator, view: View, pages: int, part: list[TaskStatus], tasks: list[TaskStatus]
-) -> tuple[tuple[Button, ...], ...]:
+def _buttons(translator: Translator, view: View, page: StatusPage) -> tuple[tuple[Button, ...], ...]:
     rows: list[tuple[Button, ...]] = []
-    for task in [task for task in part if _broken(task)][:CARDS]:
+    for task in [task for task in page.report.tasks if health(task) in BROKEN][:CARDS]:
         label = f"{SIGNS[health(task)]} {shorten(one_line(task.name), NAME_UNITS)}"
         rows.append((Button(label, encode(Origin.MENU, "status", task.name)),))
-    if pages > 1:
-        before, after = (
-            View((view.page - 1) % pages, view.failing),
-            View((view.page + 1) % pages, view.failing),
-        )
-        count = Button(f"{view.page + 1}/{pages}", view.data)
+    if page.pages > 1:
+        before = View((view.page - 1) % page.pages, view.failing)
+        after = View((view.page + 1) % page.pages, view.failing)
+        count = Button(f"{view.page + 1}/{page.pages}", view.data)
         rows.append((Button("◀️", before.data), count, Button("▶️", after.data)))
     last = [Button(translator.format("button-refresh"), view.data)]
+    broken = sum(page.counts.get(kind, 0) for kind in BROKEN)
     if view.failing:
         last.append(Button(translator.format("button-all"), View().data))
-    elif any(_broken(task) for task in tasks) and any(not _broken(task) for task in tasks):
+    elif 0 < broken < page.total:
         last.append(Button(translator.format("button-failing"), View(0, failing=True).data))
     return (*rows, tuple(last))
 
@@ -172,16 +128,15 @@ def runner_trouble(report: StatusReport, translator: Translator) -> str | None:
     return None
 
 
-def _summary(report: StatusReport, translator: Translator) -> str:
-    if not report.tasks:
+def _summary(page: StatusPage, translator: Translator) -> str:
+    if not page.total:
         return translator.format("status-no-tasks")
-    counts = dict.fromkeys(Health, 0)
-    for task in report.tasks:
-        counts[health(task)] += 1
-    if counts[Health.WELL] == len(report.tasks):
-        return translator.format("status-all-well", count=len(report.tasks))
+    if page.counts.get(Health.WELL) == page.total:
+        return translator.format("status-all-well", count=page.total)
     return "\n".join(
-        translator.format(_COUNTS[kind], count=number) for kind, number in counts.items() if number
+        translator.format(words, count=page.counts[kind])
+        for kind, words in _COUNTS.items()
+        if page.counts.get(kind)
     )
 
 
@@ -195,7 +150,7 @@ def _troubles(report: StatusReport, translator: Translator) -> list[Span]:
         waiting = duration(translator, report.alerts.oldest_pending_s or 0.0)
         text = translator.format("status-alerts-pending", count=report.alerts.pending, duration=waiting)
         spans.append(Span("\n" + text))
-    return [*spans, Span("\n")] if report.tasks else spans
+    return spans
 
 
 def _lines(task: TaskStatus, now: float, translator: Translator) -> list[Span]:

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from typing import Any
 
-from bot.status_text import NAME_UNITS, Health, health, state_words
+from bot.status_text import NAME_UNITS, state_words
 from runner.alerting.buttons import Origin, encode
 from runner.alerting.message import Button, Message, Span, Style
 from runner.alerting.render import bounded, error_span
 from runner.alerting.text import one_line, shorten
 from runner.control.statistics import Statistics
 from runner.control.status import TaskStatus
+from runner.control.status_page import Health, health
 from runner.language.names import Language
 from runner.language.times import ago, duration
 from runner.language.translator import Translator

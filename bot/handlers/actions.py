@@ -55,7 +55,7 @@ async def on_command(desk: Desk, command: Command, role: Role) -> Work:
 
 async def on_press(desk: Desk, pressed: Pressed, press: Press, role: Role) -> Work:
     """One task, by its button."""
-    tasks = [task for task in (await desk.report()).tasks if task.name == press.task]
+    tasks = (await desk.report(press.task)).tasks
     if not tasks:
         return desk.answer(pressed.sender, desk.translator.format("refused-unknown", task=shown(press.task)))
     return await decide(desk, pressed.sender, CommandName(press.action), tasks, press.origin)

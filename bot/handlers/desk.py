@@ -41,9 +41,10 @@ class Desk:
             return self
         return replace(self, translator=Translator(language))
 
-    async def report(self) -> StatusReport:
+    async def report(self, task: str | None = None) -> StatusReport:
+        """Of all tasks, or of one."""
         async with self.pool.acquire() as connection:
-            return await read_status(connection)
+            return await read_status(connection, task)
 
     async def names(self) -> list[str]:
         """Of all configured tasks, in their order."""

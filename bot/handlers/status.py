@@ -13,11 +13,12 @@ from bot.handlers.past import words_of
 from bot.incoming import Command, Pressed, Sender
 from bot.live import Open
 from bot.names import Found, resolve
-from bot.status_text import View, read_view, status_message
+from bot.status_text import PAGE, View, read_view, status_message
 from bot.work import Work
 from runner.alerting.buttons import Origin, Press
 from runner.alerting.message import Message
 from runner.control.status import TaskStatus, read_status
+from runner.control.status_page import read_page
 from runner.storage import runs, silences
 
 RECENT = 24
@@ -41,10 +42,12 @@ class ShowList(Work):
         desk = self.desk
         words = words_of(desk)
         quiet = [silence_line(words, row) for row in (await silences.read_active(desk.pool))[:SILENCES]]
-        page = status_message(await desk.report(), desk.translator, desk.timezone, self.view, quiet)
+        async with desk.pool.acquire() as connection:
+            page = await read_page(connection, self.view.page, PAGE, failing=self.view.failing)
+        shown = status_message(page, desk.translator, desk.timezone, self.view, quiet)
         if self.in_place is not None:
             desk.live.close(self.sender.chat_id, self.in_place)
-        await desk.replies.show(self.sender, self.in_place, page)
+        await desk.replies.show(self.sender, self.in_place, shown)
 
 
 @dataclass(kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,13 +16,14 @@ SELECT id, host, pid, version, started_at, seen_at, ended_at, now() AS now
 FROM dozor.runners ORDER BY id DESC LIMIT 1
 """
 
-TASKS_SQL = """
-SELECT name, description, schedule, state, consecutive_failures, max_consecutive_failures, runs_total,
+COLUMNS = """
+name, description, schedule, state, consecutive_failures, max_consecutive_failures, runs_total,
        failures_total, last_started_at, last_success_at, last_duration, failing_since, last_failed_at,
        last_error_type, last_error_text, last_error_where, next_run_at, running_since, state_by,
        progress_done, progress_total, backlog_size, backlog_oldest_at
-FROM dozor.tasks WHERE configured ORDER BY position, name
 """
+
+TASKS_SQL = f"SELECT {COLUMNS} FROM dozor.tasks WHERE configured ORDER BY position, name"  # noqa: S608 -- constants
 
 TASK_SQL = TASKS_SQL.replace("WHERE configured", "WHERE configured AND name = $1")
 
@@ -211,10 +213,15 @@ async def read_status(connection: Connection, task: str | None = None) -> Status
     `task`: of this task alone (none if it is not configured).
     """
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        runner_row = await connection.fetchrow(RUNNER_SQL)
-        task_rows = await (connection.fetch(TASKS_SQL) if task is None else connection.fetch(TASK_SQL, task))
-        alerts = await read_backlog(connection)
-        now: datetime = await connection.fetchval("SELECT now()")
+        rows = await (connection.fetch(TASKS_SQL) if task is None else connection.fetch(TASK_SQL, task))
+        return await read_status_of(connection, rows)
+
+
+async def read_status_of(connection: Connection, task_rows: Sequence[Row]) -> StatusReport:
+    """With these tasks, as rows of `COLUMNS`. Call it in the transaction that has read them."""
+    runner_row = await connection.fetchrow(RUNNER_SQL)
+    alerts = await read_backlog(connection)
+    now: datetime = await connection.fetchval("SELECT now()")
     runner = None
     if runner_row is not None:
         fresh = (runner_row["now"] - runner_row["seen_at"]).total_seconds() < RUNNER_FRESH_FOR

@@ -15,7 +15,7 @@ from runner.language import Language
 from runner.storage.pool import Pool
 from tests.bot.botapi.faults import FaultKind
 from tests.bot.botapi.server import BotApi
-from tests.bot.conftest import ZONE, build
+from tests.bot.conftest import ADMIN, GROUP, OPERATOR, VIEWER, ZONE, build, configure
 
 
 async def test_the_token_is_asked_about(api: BotApi, pool: Pool) -> None:
@@ -32,15 +32,54 @@ async def test_the_token_is_asked_about(api: BotApi, pool: Pool) -> None:
         await telegram.close()
 
 
-async def test_the_menu_is_in_both_languages_and_its_failure_is_harmless(api: BotApi, pool: Pool) -> None:
+def _names(api: BotApi, menu: str) -> list[str]:
+    return [command["command"] for command in api.world.commands.get(menu, [])]
+
+
+async def test_everybody_sees_the_menu_of_their_role_in_their_language(api: BotApi, pool: Pool) -> None:
     telegram = build(api, pool)
     try:
         await telegram.set_my_commands()
-        assert set(api.world.commands) == {"", "ru", "en"}
-        assert api.world.commands["en"][0] == {"command": "status", "description": "how the tasks are"}
-        assert api.world.commands[""] == api.world.commands["ru"]
+    finally:
+        await telegram.close()
+    assert _names(api, "") == _names(api, "en") == ["whoami"]
+    assert "audit" in _names(api, f"chat:{ADMIN}/")
+    assert "audit" not in _names(api, f"chat:{OPERATOR}/ru")
+    assert "restart" in _names(api, f"chat:{OPERATOR}/ru")
+    assert "restart" not in _names(api, f"chat:{VIEWER}/en")
+    assert "restart" in _names(api, f"chat:{GROUP}/")
+    assert api.world.commands[f"chat:{VIEWER}/en"][0] == {
+        "command": "status",
+        "description": "how the tasks are",
+    }
+    assert api.world.commands[f"chat:{ADMIN}/"] == api.world.commands[f"chat:{ADMIN}/ru"]
+
+
+async def test_a_start_changes_only_what_the_configuration_has_changed(api: BotApi, pool: Pool) -> None:
+    for more, calls in (({}, 15), ({}, 0), ({"operators": [], "viewers": [VIEWER, OPERATOR]}, 3)):
+        telegram = build_bot(configure(api, **more), pool, Language.RU, ZONE, SteadyClock())
+        before = len(api.calls_of("setMyCommands", "deleteMyCommands"))
+        await telegram.set_my_commands()
+        await telegram.close()
+        assert len(api.calls_of("setMyCommands", "deleteMyCommands")) - before == calls
+    telegram = build_bot(
+        configure(api, operators=[], viewers=[VIEWER]), pool, Language.RU, ZONE, SteadyClock()
+    )
+    await telegram.set_my_commands()
+    await telegram.close()
+    assert _names(api, f"chat:{OPERATOR}/ru") == []
+
+
+async def test_a_menu_that_is_not_taken_is_harmless_and_tried_again(api: BotApi, pool: Pool) -> None:
+    api.world.chats[VIEWER].blocked = True  # never mind: they have no menu
+    telegram = build(api, pool)
+    try:
         api.fail(FaultKind.SERVER_ERROR, method="setMyCommands")
         await telegram.set_my_commands()
+        assert api.world.commands == {}
+        await telegram.set_my_commands()
+        assert "restart" in _names(api, f"chat:{OPERATOR}/")
+        assert _names(api, f"chat:{VIEWER}/") == []
     finally:
         await telegram.close()
 
