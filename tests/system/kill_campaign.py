@@ -164,14 +164,16 @@ class Campaign:
         kinds = await self._pool.fetch(
             "SELECT kind, state, count(*) FROM dozor.notifications GROUP BY kind, state"
         )
+        owed_of = {(row["kind"], row["state"]): row["count"] for row in kinds}
+        # A start that is killed before it has told of the unclean end leaves that to the next one.
+        if not 1 <= owed_of.pop(("runner_started", "delivered"), 0) <= len(self._names):
+            wrong.append("unclean ends were not told")
         twice = sum(limit == LIMITS[0] for limit in self._limits.values())
-        expected_rows = {
-            ("repeated_errors", "delivered", twice),
-            ("critical_stop", "delivered", len(self._names)),
-            ("runner_started", "delivered", len(self._names)),
-        }
-        if {tuple(row) for row in kinds} != expected_rows:
-            wrong.append(f"owed: {[tuple(row) for row in kinds]}")
+        if owed_of != {
+            ("repeated_errors", "delivered"): twice,
+            ("critical_stop", "delivered"): len(self._names),
+        }:
+            wrong.append(f"owed: {owed_of}")
         rows = sum(row["count"] for row in kinds)
         marked = sum(DUPLICATE in text for text in said)
         if not len(said) - marked <= rows <= len(said):
