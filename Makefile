@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 
-.PHONY: help install run demo test lint bench lock
+.PHONY: help install run demo test lint bench simulate lock
 
 help: ## what each target does
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | column -t -s "$$(printf '\t')"
@@ -27,6 +27,9 @@ lint: .venv/.installed-dev ## ruff, mypy, import-linter
 
 bench: .venv/.installed-dev ## the benchmarks, each beside a named peer
 	$(BIN)/python -m benchmarks
+
+simulate: .venv/.installed-dev ## a year of a hundred tasks under a virtual clock, faults injected
+	$(BIN)/python -m tests.simulation.play
 
 lock: .venv/.installed-dev ## renew the two lock files
 	$(BIN)/python -m pip install -q uv

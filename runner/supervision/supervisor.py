@@ -162,8 +162,7 @@ class Supervisor:
 
         The names of tasks whose run would not end.
         """
-        self.closing = True
-        self._timetable.stop()
+        self.halt()
         running = [task for task in self.tasks if task.run is not None]
         for task in running:
             if task.run is not None:
@@ -176,6 +175,11 @@ class Supervisor:
         await self.children.close(self.tasks)
         self.roster.mark_dirty(*(task for task in self.tasks if task.stretch is not None))
         return tuple(task.spec.name for task in running if task.run is not None)
+
+    def halt(self) -> None:
+        """No new runs, and no looks at those in progress."""
+        self.closing = True
+        self._timetable.stop()
 
     def mark_dirty(self, task: Supervised) -> None:
         """Have its state written with the next checkpoint."""
