@@ -1,7 +1,7 @@
 """The log: loguru, one sink, and one border where secrets are taken out.
 
 On a terminal lines are for people, elsewhere each is a JSON object. A traceback that repeats itself is shown
-in full once in a while and counted in between.
+in full ten times, then once in a while, and counted in between.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ HUMAN = (
     "<dim>{extra[_place]}</dim><level>{message}</level>{extra[_note]}\n"
 )
 IN_FULL_EVERY = 600.0
-"""Seconds within which the same traceback is not shown in full again."""
+"""Seconds within which the same traceback, shown often enough, is not shown in full again."""
+IN_FULL_AT_FIRST = 10
+"""How often it is: every failure of a streak up to its critical stop has its traceback."""
 REMEMBERED = 1_000
 """Different tracebacks counted at once."""
 _PLACE = ("task", "run_id", "attempt", "incident")
@@ -69,7 +71,7 @@ class Repeats:
         now, seen = self._now(), self._seen.get(key)
         if seen is not None and now - seen.at < IN_FULL_EVERY:
             seen.times += 1
-            return seen.times
+            return seen.times if seen.times > IN_FULL_AT_FIRST else 0
         if len(self._seen) >= REMEMBERED:
             self._seen.pop(next(iter(self._seen)))
         self._seen.pop(key, None)

@@ -84,18 +84,18 @@ def test_a_human_line_ends_with_the_message_to_the_letter() -> None:
 
 
 @pytest.mark.parametrize("form", [LogFormat.HUMAN, LogFormat.JSON])
-def test_a_repeating_traceback_is_shown_once_and_counted(form: LogFormat) -> None:
+def test_a_repeating_traceback_is_shown_ten_times_and_counted_from_there(form: LogFormat) -> None:
     stream = io.StringIO()
     configure(Redactor(), stream=stream, form=form)
-    for _ in range(3):
+    for _ in range(12):
         fail()
     text = stream.getvalue()
-    assert text.count("Traceback") == 1
-    assert text.count("it failed: no") == 3
+    assert text.count("Traceback") == 10
+    assert text.count("it failed: no") == 12
     if form is LogFormat.JSON:
-        assert [entry.get("repeated") for entry in entries(stream)] == [None, 2, 3]
+        assert [entry.get("repeated") for entry in entries(stream)] == [*[None] * 10, 11, 12]
     else:
-        assert "(the same traceback for the 3rd time)" in text
+        assert "(the same traceback for the 12th time)" in text
 
 
 def test_another_place_in_the_code_is_another_traceback() -> None:
@@ -109,6 +109,7 @@ def test_another_place_in_the_code_is_another_traceback() -> None:
 
 
 def test_after_a_while_it_is_shown_in_full_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "IN_FULL_AT_FIRST", 1)
     monkeypatch.setattr(logs, "IN_FULL_EVERY", 0.0)
     stream = to_json()
     fail()
@@ -117,6 +118,7 @@ def test_after_a_while_it_is_shown_in_full_again(monkeypatch: pytest.MonkeyPatch
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "IN_FULL_AT_FIRST", 1)
     monkeypatch.setattr(logs, "REMEMBERED", 1)
     stream = to_json()
     fail()
