@@ -65,10 +65,9 @@ async def test_what_a_run_says_reaches_the_supervisor_and_it_hears_that_it_shoul
         task = supervisor.find("talks")
         assert task is not None
         await until(lambda: seen.alerts == [("look here", "warning")])
-        assert task.progress == (3, 10)
-        size, oldest_at = task.backlog or (0, None)
-        assert size == 42
-        assert oldest_at is not None
+        row = task.row()
+        assert (row.progress_done, row.progress_total, row.backlog_size) == (3, 10, 42)
+        assert row.backlog_oldest_at is not None
         assert lines(path) == ["7-1 1"]
         await supervisor.stop()
         assert lines(path)[1:] == ["stopping"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -20,6 +21,10 @@ IMPATIENT: dict[str, Any] = {
 }
 
 
+def more_runs(stage: Stage, name: str, than: int) -> Callable[[], bool]:
+    return lambda: len(stage.runs(name)) > than
+
+
 async def test_a_long_outage_of_the_database_stops_nothing(
     stage: Stage, telegram: BotApi, postgres_control: PostgresControl
 ) -> None:
@@ -33,14 +38,14 @@ async def test_a_long_outage_of_the_database_stops_nothing(
     stage.write(tasks, url=postgres_control.dsn, telegram=section(telegram))
     process = await stage.watch()
     for name in tasks:
-        await until(lambda name=name: len(stage.runs(name)) > 3, within=PATIENCE)
+        await until(more_runs(stage, name, 3), within=PATIENCE)
     postgres_control.stop()
     await process.says("The database is away")
     await asyncio.sleep(36)  # the outage itself
     counts = {name: len(stage.runs(name)) for name in tasks}
     postgres_control.start()
     for name in tasks:
-        await until(lambda name=name: len(stage.runs(name)) > counts[name] + 3, within=2 * PATIENCE)
+        await until(more_runs(stage, name, counts[name] + 3), within=2 * PATIENCE)
     await process.says("The database is back")
     for name in tasks:
         status = await stage.status(name)
