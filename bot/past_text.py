@@ -33,6 +33,7 @@ KINDS = {
     "limit": "kind-limit",
     "backlog": "kind-backlog",
     "unclean_end": "kind-unclean-end",
+    "bot": "kind-bot",
     "telegram": "kind-telegram",
     "checker": "kind-checker",
     "storm": "kind-storm",

@@ -7,6 +7,7 @@ does. Killed before the commit, the update comes again; killed after it, its id 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from aiogram import Bot
@@ -74,6 +75,8 @@ class Poller:
         """When `getUpdates` last answered, seconds since the epoch; at most `POLL_TIMEOUT` behind if well."""
         self.problem: str | None = None
         """What is wrong now, for people."""
+        self.on_defect: Callable[[BaseException], None] = lambda error: None
+        """Hears of what could not be handled: a defect of ours."""
         self._offset: int | None = None
         self._refused_at: float | None = None
         self._pruned_at = float("-inf")
@@ -184,6 +187,7 @@ class Poller:
             if unavailable(error):
                 raise
             logger.opt(exception=error).error("Telegram update {} failed", update.update_id)
+            self.on_defect(error)
             return self._router.apology(update, "handler-failed")
 
     def _read(self, raw: dict[str, Any]) -> Update | None:
@@ -205,6 +209,7 @@ class Poller:
             if unavailable(error):
                 raise
             logger.opt(exception=error).error("Telegram update {} failed", update_id)
+            self.on_defect(error)
             work = self._router.apology_to(work.hears(), "handler-failed")
             fresh = await self._store(update_id, work)
         if fresh:
@@ -239,6 +244,8 @@ class Poller:
         except Exception as error:  # noqa: BLE001 -- the border: logged, and the person is told
             key = "database-away" if unavailable(error) else "handler-failed"
             logger.opt(exception=error).error("Telegram update {}: no answer was given", update_id)
+            if not unavailable(error):
+                self.on_defect(error)
             await self._router.apology_to(work.hears(), key).finish()
         finally:
             self._free.release()

@@ -31,6 +31,8 @@ class IncidentKind(StrEnum):
     """More waits to be processed than should."""
     UNCLEAN_END = "unclean_end"
     """The runner before this one did not end by itself."""
+    BOT = "bot"
+    """The bot does not hear commands, or fails at them."""
     TELEGRAM = "telegram"
     """A chat refuses us, or the bot is deaf."""
     CHECKER = "checker"
@@ -59,6 +61,7 @@ SEVERITIES: Mapping[IncidentKind, Severity] = MappingProxyType(
         IncidentKind.LIMIT: Severity.WARNING,
         IncidentKind.BACKLOG: Severity.WARNING,
         IncidentKind.UNCLEAN_END: Severity.WARNING,
+        IncidentKind.BOT: Severity.WARNING,
         IncidentKind.TELEGRAM: Severity.CRITICAL,
         IncidentKind.CHECKER: Severity.WARNING,
         IncidentKind.STORM: Severity.WARNING,

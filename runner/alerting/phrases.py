@@ -89,6 +89,8 @@ def _trouble_header(say: Tongue, task: str, facts: Facts) -> str:
             return say("alert-backlog", task=task or subject)
         case IncidentKind.UNCLEAN_END:
             return say("alert-unclean-incident")
+        case IncidentKind.BOT:
+            return say("alert-bot-deaf") if subject == "commands" else say("alert-bot-defect")
         case IncidentKind.TELEGRAM:
             return say("alert-telegram", subject=subject)
         case _:
@@ -103,6 +105,8 @@ def trouble_over(say: Tongue, task: str, facts: Facts) -> str:
             return say("alert-over-storm")
         case IncidentKind.BLOCKED_LOOP:
             return say("alert-over-blocked")
+        case IncidentKind.BOT:
+            return say("alert-over-bot")
         case _ if task:
             return say("alert-over-task", task=task)
         case _:

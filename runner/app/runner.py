@@ -31,6 +31,7 @@ from runner.control.declaring import declaration
 from runner.control.executor import CommandExecutor
 from runner.control.readiness import Readiness, Vitals, judge
 from runner.control.reload import Reloader
+from runner.control.telegram_watch import TelegramWatch
 from runner.errors import DatabaseUnavailableError, DozorError
 from runner.language.translator import Translator
 from runner.lifecycle import Cleanups
@@ -220,7 +221,9 @@ class Runner:
         if config.web.listen is not None:
             parts["web"] = self._serve
         if telegram.wanted:
-            parts["telegram"] = telegram.poll
+            watching = TelegramWatch(self.watch, clock, lambda: telegram.polled_at, lambda: telegram.problem)
+            telegram.on_defect = watching.failed
+            parts |= {"telegram": telegram.poll, "telegram watch": watching.run}
         self.services = Services(parts, clock, self.redactor.redact)
         vigil.others = (self.services.supervisor,)
         vigil.start()

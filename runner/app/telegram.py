@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from loguru import logger
@@ -31,6 +32,8 @@ class TelegramSide:
         self._bot: TelegramBot | None = None
         self._unbuilt: str | None = None
         self._ready = asyncio.Event()
+        self.on_defect: Callable[[BaseException], None] = lambda error: None
+        """Hears of what the bot could not handle."""
 
     @property
     def wanted(self) -> bool:
@@ -68,6 +71,7 @@ class TelegramSide:
             self._unbuilt = str(error)
             logger.error("{} Alerts go to the console.", error)
             return
+        bot.poller.on_defect = lambda error: self.on_defect(error)
         transport: Transport | None = bot.transport
         if transport is not None:
             chat = config.telegram.chat

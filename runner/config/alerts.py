@@ -23,6 +23,7 @@ ALERT_KINDS = (
     "limit",
     "backlog",
     "unclean_end",
+    "bot",
     "telegram",
     "checker",
     "storm",
