@@ -74,6 +74,8 @@ class Lane:
         self._pause = FIRST_PAUSE
         self._rest = FIRST_REST
         self._not_before = known.held_until or 0.0
+        self._suspect: int | None = None
+        # A message that was refused where the next one got through.
         self._idle = False
         self._reserved: ClaimedNotification | None = None
         self._handed: ClaimedNotification | None = None
@@ -121,16 +123,18 @@ class Lane:
         match outcome:
             case None:
                 return 0.0
-            case Rejected(reason) if claimed.attempts >= REJECTIONS_BEFORE_PROBE:
+            case Rejected(reason) if claimed.id != self._suspect:
                 await self._rejected(claimed, reason)
-                if not await self._next_gets_through(claimed):
+                probe = claimed.attempts >= REJECTIONS_BEFORE_PROBE
+                if not probe or not await self._next_gets_through(claimed):
                     return self._rest_now()
+                # Perhaps the chat has just begun to take messages again: this one has another chance, now.
+                self._suspect = claimed.id
+                return 0.0
+            case Rejected(reason):
                 await self._ask(lambda: notifications.mark_undeliverable(self._room.pool, claimed.id, reason))
                 logger.error("Message {} cannot be delivered: {}. It is on the console.", claimed.id, reason)
                 return 0.0
-            case Rejected(reason):
-                await self._rejected(claimed, reason)
-                return self._rest_now()
             case _:
                 return await self._put_off(claimed, outcome)
 

@@ -197,6 +197,17 @@ async def test_a_message_that_alone_is_refused_does_not_hold_up_the_others(
     assert await bench.states() == ["undeliverable", "delivered", "delivered"]
 
 
+async def test_a_chat_that_begins_to_take_messages_in_the_middle_loses_none(
+    bench: Bench, database: str
+) -> None:
+    """The one refused before is not to blame because the next one got through."""
+    await owe(database, "one", "two")
+    bench.telegram.script = [Rejected("bot was kicked")] * 3
+    await bench.all()
+    assert sorted(bench.telegram.delivered) == ["one", "two"]
+    assert await bench.states() == ["delivered", "delivered"]
+
+
 async def test_the_last_message_refused_alone_is_kept(bench: Bench, database: str) -> None:
     await owe(database, "bad")
     bench.telegram.script = [Rejected("no")] * 5
