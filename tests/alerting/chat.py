@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from zoneinfo import ZoneInfo
 
 from runner.alerting.dispatcher import Dispatcher
@@ -60,7 +60,7 @@ class Chat(Scripted):
         if message_id > len(self.messages):
             return Gone("message to edit not found")
         shown = self.messages[message_id - 1]
-        shown.message = message
+        shown.message = replace(message, reply_to=shown.message.reply_to, silent=shown.message.silent)
         shown.texts.append(message.plain)
         return Delivered(None)
 

@@ -50,7 +50,7 @@ async def test_a_critical_stop_and_its_recovery_are_new_messages_that_reply_to_t
     room.story.succeed()
     await post.deliver(60)
     assert [header[:1] for header in post.headers] == ["⚠", "✅", "✅"]
-    assert [shown.message.reply_to for shown in post.messages] == [None, None, 1]
+    assert [shown.message.reply_to for shown in post.messages] == [None, 1, 1]
     first, stop, recovered = post.messages
     assert stop.texts[0].startswith("🛑")
     assert stop.actions == []
