@@ -37,7 +37,7 @@ from runner.language.translator import Translator
 from runner.lifecycle import Cleanups
 from runner.redaction import Redactor
 from runner.services import Services
-from runner.storage import tasks
+from runner.storage import runs, tasks
 from runner.storage.database import Database
 from runner.storage.housekeeping import prune_for_ever
 from runner.storage.journal import Commit, Journal
@@ -144,6 +144,14 @@ class Runner:
         await tasks.declare(connection, [declaration(task) for task in self._enabled])
         stored = await tasks.load(connection, [spec.name for spec in self._specs])
         generation, now = journal.registration.runner_id, clock.now()
+        windows = {
+            spec.name: spec.policy.max_failures.within
+            for spec in self._specs
+            if spec.policy.max_failures is not None
+        }
+        failed: dict[str, tuple[float, ...]] = {}
+        if windows:
+            failed = await runs.read_failures(connection, list(windows), now - max(windows.values()))
         lost = [lost_run(row, generation, now) for row in stored.values()]
         journal.append(Commit(runs=tuple(run for run in lost if run is not None)))
         count = len(self._specs)
@@ -155,7 +163,7 @@ class Runner:
             clock=clock,
             log=SupervisionLog(config.language, self.redactor.redact),
             generation=generation,
-            stored={name: from_row(row) for name, row in stored.items()},
+            stored={name: from_row(row, failed.get(name, ())) for name, row in stored.items()},
             pool=pool,
             is_outage=journal.health.explains,
             redact=self.redactor.redact,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 _UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
-_SIZE = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,6})?)\s*([KMG]i?B|B)?\s*", re.ASCII | re.IGNORECASE)
+_SHORT = {"k": "kb", "m": "mb", "g": "gb"}
+_SIZE = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*([KMG]i?B|[KMG]|B)?\s*", re.ASCII | re.IGNORECASE)
 HOW_TO = "write 512MB, 1.5GB or a number of bytes"
 
 
@@ -16,7 +17,8 @@ def parse_size(value: object) -> int:
     match = _SIZE.fullmatch(str(value))
     if match is None:
         raise ValueError(f"{{value}} is not an amount of memory; {HOW_TO}")
-    size = int(float(match[1]) * _UNITS[(match[2] or "b").lower()])
+    unit = (match[2] or "b").lower()
+    size = int(float(match[1]) * _UNITS[_SHORT.get(unit, unit)])
     if size < 10**6:
         raise ValueError("{value} is too little for a process; write 64MB or more")
     return size

@@ -71,6 +71,28 @@ DELETE FROM dozor.runs WHERE id IN (
 """
 
 
+# What came before a person restarted the task does not count against it any more.
+RECENT_FAILURES_SQL = """
+SELECT r.task, extract(epoch FROM r.finished_at)::float8 AS at
+FROM dozor.runs r
+WHERE r.task = ANY($1::text[]) AND r.outcome IN ('failed', 'timed_out') AND r.finished_at > to_timestamp($2)
+  AND r.finished_at > coalesce((
+      SELECT max(c.finished_at) FROM dozor.commands c
+      WHERE c.task = r.task AND c.name = 'restart' AND c.state = 'done'), '-infinity')
+ORDER BY r.finished_at
+"""
+
+
+async def read_failures(
+    connection: Connection, tasks: Sequence[str], since: float
+) -> dict[str, tuple[float, ...]]:
+    """When each task failed since then and since it was last restarted; seconds since the epoch."""
+    found: dict[str, tuple[float, ...]] = {}
+    for row in await connection.fetch(RECENT_FAILURES_SQL, list(tasks), since):
+        found[row["task"]] = (*found.get(row["task"], ()), row["at"])
+    return found
+
+
 async def add(connection: Connection, rows: Sequence[RunRow]) -> None:
     """Add to the history; a row that is there already is left alone."""
     await connection.execute(

@@ -7,6 +7,7 @@ Each line is `file.py:LINE in function`, the checker's own frame first.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 import sysconfig
@@ -91,6 +92,9 @@ def _frame_and_next(awaited: Any) -> tuple[FrameType | None, Any]:
         if frame is not None:
             following = getattr(awaited, "gi_yieldfrom" if kind == "gi" else f"{kind}_await", None)
             return frame, following
+    if type(awaited).__name__.startswith("async_generator_"):
+        # What `async for` awaits names its generator nowhere but to the garbage collector.
+        return None, next((one for one in gc.get_referents(awaited) if hasattr(one, "ag_frame")), None)
     return None, None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -152,7 +153,7 @@ async def answer(config: DependencyConfig, pool: Pool | None) -> str | None:
             return await _query(config.query or "", pool)
     except TimeoutError:
         return f"no answer within {config.timeout:g} s"
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         return f"{type(error).__name__}: {error}"
 
 

@@ -7,8 +7,11 @@ from runner.storage.tasks import TaskRow
 from runner.supervision.state import Failure, Past, RunOutcome, State, TaskState
 
 
-def from_row(row: TaskRow) -> TaskState:
-    """The inverse of `Supervised.row`. The last traceback stays in the history, it is not read back."""
+def from_row(row: TaskRow, recent: tuple[float, ...] = ()) -> TaskState:
+    """The inverse of `Supervised.row`. The last traceback stays in the history, it is not read back.
+
+    `recent`: when it failed lately, where its policy asks for that.
+    """
     failure = None
     if row.last_error_type is not None:
         failure = Failure(
@@ -30,6 +33,7 @@ def from_row(row: TaskRow) -> TaskState:
             failed_at=row.last_failed_at,
             failure=failure,
             by=row.state_by,
+            recent=recent,
         ),
     )
 
