@@ -13,6 +13,8 @@ from aiogram.utils.token import TokenValidationError
 from loguru import logger
 
 from bot.access import Access
+from bot.action_text import BY_COMMAND
+from bot.codes import Codes
 from bot.handlers.desk import Desk
 from bot.live import LiveCards
 from bot.menus import Menus
@@ -127,9 +129,28 @@ def build_bot(
     if config.chat is not None:
         transport = TelegramTransport(bot, config.chat.chat_id, config.chat.thread_id, translator)
     replies = Replies(bot)
-    desk = Desk(pool, translator, timezone, replies, clock, LiveCards(replies, clock), oncall=oncall)
+    desk = Desk(
+        pool,
+        translator,
+        timezone,
+        replies,
+        clock,
+        LiveCards(replies, clock),
+        codes=_codes(config),
+        oncall=oncall,
+    )
     access = Access(admins=config.admins, operators=config.operators, viewers=config.viewers)
     router = Router(desk, access)
     poller = Poller(bot, pool, router, clock)
     menus = Menus(bot, pool, translator, access, config.chat.chat_id if config.chat is not None else None)
     return TelegramBot(bot, poller, Upkeep(desk, router), transport, translator, menus)
+
+
+def _codes(config: TelegramConfig) -> Codes:
+    totp = config.totp
+    if totp is None:
+        return Codes()
+    return Codes(
+        frozenset(BY_COMMAND[name] for name in totp.commands),
+        {person: secret.get_secret_value() for person, secret in totp.secrets.items()},
+    )

@@ -16,6 +16,7 @@ class Argument(StrEnum):
     NAME = "argument-name"
     NAME_AND_PERIOD = "argument-name-period"
     INCIDENT = "argument-incident"
+    CODE = "argument-code"
     SCOPE = "argument-scope"
     SILENCE = "argument-silence"
     PERSON = "argument-person"
@@ -48,6 +49,7 @@ COMMANDS = (
     CommandSpec("unsilence", Role.OPERATOR, "command-unsilence", Argument.SCOPE),
     CommandSpec("oncall", Role.VIEWER, "command-oncall", Argument.PERSON),
     CommandSpec("audit", Role.ADMIN, "command-audit"),
+    CommandSpec("code", Role.OPERATOR, "command-code", Argument.CODE),
     CommandSpec("whoami", Role.VIEWER, "command-whoami"),
     CommandSpec("help", Role.VIEWER, "command-help"),
 )

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from bot.access import Role
 from bot.action_text import BY_COMMAND, WORDS, shown
 from bot.confirmations import WITHIN, Asked, Refusal
-from bot.handlers.acting import Action
 from bot.handlers.choice import CHOICES, not_one, task_buttons
+from bot.handlers.code import act
 from bot.handlers.desk import Desk, message
 from bot.incoming import Command, Pressed, Sender
 from bot.names import Found, resolve
@@ -90,7 +90,7 @@ async def decide(
             if await read_earlier(connection, action, names[0]) is not None:
                 why = None  # somebody was faster: they are told so
     if why is None:
-        return Action(sender=to, desk=desk, action=action, tasks=names, in_place=in_place)
+        return act(desk, to, action, names, in_place)
     return Question(desk=desk, sender=to, action=action, tasks=names, origin=origin, why=why)
 
 
@@ -160,13 +160,7 @@ async def on_confirmed(desk: Desk, pressed: Pressed, press: Press, role: Role) -
             await desk.replies.answer_press(pressed.callback_id, "")
     if press.action == "no":
         return desk.in_place(to, to.message_id, message(text("confirm-cancelled")))
-    return Action(
-        sender=to,
-        desk=desk,
-        action=asked.action,
-        tasks=asked.tasks,
-        in_place=to.message_id,
-    )
+    return act(desk, to, asked.action, asked.tasks, to.message_id)
 
 
 def _of(names: tuple[str, ...], tasks: Sequence[TaskStatus]) -> list[TaskStatus]:

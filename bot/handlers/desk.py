@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 
+from bot.codes import Codes
 from bot.confirmations import Confirmations
 from bot.incoming import Sender
 from bot.live import LiveCards
@@ -30,6 +31,7 @@ class Desk:
     replies: Replies
     clock: Clock
     live: LiveCards
+    codes: Codes = field(default_factory=Codes)
     confirmations: Confirmations = field(default_factory=Confirmations)
     oncall: OnCall = field(default_factory=OnCall)
     people: People = field(default_factory=People)

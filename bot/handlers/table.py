@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bot.access import Role
 from bot.commands import ACTION_ROLES
-from bot.handlers import actions, alerts, chart, past, status
+from bot.handlers import actions, alerts, chart, code, past, status
 from bot.handlers.desk import Desk
 from bot.handlers.help import show_help, show_identity
 from bot.incoming import Command, Pressed
@@ -32,6 +32,7 @@ COMMAND_HANDLERS: dict[str, CommandHandler] = {
     "unsilence": alerts.on_unsilence,
     "oncall": alerts.on_oncall,
     "audit": past.on_command,
+    "code": code.on_command,
     "whoami": show_identity,
     "help": show_help,
 }

@@ -15,6 +15,7 @@ from runner.config.alerts import AlertsConfig, OnCallConfig
 from runner.config.base import Kind, Section, Timezone, UserIds
 from runner.config.problems import Place, line_of
 from runner.config.tasks import TaskConfig
+from runner.config.telegram_codes import TotpConfig
 from runner.config.watching import DependencyConfig, LimitsConfig, SupervisionConfig
 from runner.language.names import Language
 
@@ -109,6 +110,9 @@ class TelegramConfig(Section):
 
     viewers: UserIds = ()
     """Telegram ids of persons who only see."""
+
+    totp: TotpConfig | None = None
+    """One-time codes for chosen commands."""
 
 
 def _listen(value: object) -> ListenAddress | None:

@@ -22,6 +22,7 @@ from pydantic_core import PydanticUndefined
 from runner.config import alerts, models, tasks, watching
 from runner.config.base import Kind, Section
 from runner.config.durations import format_duration
+from runner.config.telegram_codes import TotpConfig
 
 _HEAD = """# config.yaml
 
@@ -83,13 +84,14 @@ def reference() -> str:
 
 
 def _alerts() -> list[str]:
-    """Mappings and lists in `alerts` and `oncall`."""
+    """Mappings and lists in `alerts`, `telegram` and `oncall`."""
     parts = []
     for name, model in (
         ("alerts.chats", alerts.ChatRoute),
         ("alerts.escalate", alerts.EscalationLevel),
         ("alerts.second_channel", alerts.SecondChannel),
         ("alerts.heartbeat", alerts.Heartbeat),
+        ("telegram.totp", TotpConfig),
         ("oncall.people", alerts.PersonConfig),
         ("oncall.rotation", alerts.RotationConfig),
     ):

@@ -31,6 +31,8 @@ def _secrets(config: Config) -> Iterator[str]:
         yield text.partition(":")[2]
     if config.web.token is not None:
         yield config.web.token.get_secret_value()
+    for secret in config.telegram.totp.secrets.values() if config.telegram.totp is not None else ():
+        yield secret.get_secret_value()
     channel, heartbeat = config.alerts.second_channel, config.alerts.heartbeat
     for secret in channel.urls if channel is not None else ():
         yield secret.get_secret_value()

@@ -36,6 +36,7 @@ TEXTS = {
 }
 TEXTS["resume"][1] = f"/resume {scenery.PAUSED}"
 TEXTS["run"][1] = f"/run {scenery.WELL}"
+TEXTS["code"] = ["/code", "/code 123456"]
 TEXTS["ack"] = ["/ack", "/ack 2", "/ack #3", "/ack 999", "/ack it"]
 TEXTS["silence"] = [
     "/silence",
