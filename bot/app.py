@@ -141,7 +141,7 @@ def build_bot(
     )
     access = Access(admins=config.admins, operators=config.operators, viewers=config.viewers)
     router = Router(desk, access)
-    poller = Poller(bot, pool, router, clock)
+    poller = Poller(bot, pool, router, clock, webhook=config.webhook)
     menus = Menus(bot, pool, translator, access, config.chat.chat_id if config.chat is not None else None)
     return TelegramBot(bot, poller, Upkeep(desk, router), transport, translator, menus)
 

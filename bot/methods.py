@@ -25,6 +25,13 @@ class GetUpdates(TelegramMethod[list[Json]]):
     allowed_updates: list[str] | None = None
 
 
+class GetWebhookInfo(TelegramMethod[Json]):
+    """https://core.telegram.org/bots/api#getwebhookinfo"""
+
+    __returning__ = Json
+    __api_method__ = "getWebhookInfo"
+
+
 class SendMessage(TelegramMethod[Json]):
     """https://core.telegram.org/bots/api#sendmessage"""
 

@@ -18,15 +18,16 @@ from aiogram.exceptions import (
     TelegramRetryAfter,
     TelegramUnauthorizedError,
 )
-from aiogram.methods import DeleteWebhook, GetMe
+from aiogram.methods import DeleteWebhook, GetMe, SetWebhook
 from aiogram.methods.base import TelegramMethod
 from aiogram.types import Update
 from loguru import logger
 from pydantic import ValidationError
 
-from bot.methods import GetUpdates
+from bot.methods import GetUpdates, GetWebhookInfo
 from bot.outcomes import UNAUTHORIZED, description
 from bot.router import Router
+from bot.webhook import Inbox, secret_of, trouble_of
 from bot.work import Work
 from runner.clock import Clock
 from runner.errors import PollerConflictError, TelegramError, TokenRefusedError
@@ -38,6 +39,8 @@ CALL_TIMEOUT = 15
 """Seconds for a call that does not wait, and for the network on top of a long poll."""
 ALLOWED = ["message", "callback_query"]
 PRUNE_EVERY = 3600.0
+CHECK_WEBHOOK_EVERY = 45.0
+"""Seconds without an update after which Telegram is asked whether the webhook works."""
 HOLD_OFF = 30.0
 """Seconds before a refused token, or a conflict, is tried again."""
 FIRST_BACKOFF, LAST_BACKOFF = 0.5, 30.0
@@ -68,7 +71,11 @@ class Poller:
         *,
         poll_timeout: int = POLL_TIMEOUT,
         hold_off: float = HOLD_OFF,
+        webhook: str | None = None,
     ) -> None:
+        self._webhook = webhook
+        self.inbox = None if webhook is None else Inbox(secret_of(bot.token))
+        """Where the web server puts what Telegram brings; None: updates are polled for."""
         self._bot, self._pool, self._router, self._clock = bot, pool, router, clock
         self._poll_timeout, self._hold_off = poll_timeout, hold_off
         self.last_success: float | None = None
@@ -95,6 +102,8 @@ class Poller:
             await asyncio.sleep(max(0.0, self._refused_at + self._hold_off - self._clock.now()))
         try:
             await self._introduce()
+            if self.inbox is not None:
+                await self._receive(self.inbox)
             while True:
                 updates = await self._get_updates()
                 if updates:
@@ -106,11 +115,35 @@ class Poller:
             await self._stop_answers()
 
     async def _introduce(self) -> None:
-        """Who are we, and no webhook in the way of polling."""
+        """Who are we; and no webhook in the way of polling, or the one that brings us updates."""
         me = await self._insist(GetMe(), CALL_TIMEOUT)
         self._router.username = me.username or ""
-        await self._insist(DeleteWebhook(), CALL_TIMEOUT)
-        logger.info("Telegram: polling as @{}", self._router.username)
+        if self._webhook is None or self.inbox is None:
+            await self._insist(DeleteWebhook(), CALL_TIMEOUT)
+            logger.info("Telegram: polling as @{}", self._router.username)
+            return
+        await self._insist(
+            SetWebhook(url=self._webhook, secret_token=self.inbox.secret, allowed_updates=ALLOWED),
+            CALL_TIMEOUT,
+        )
+        self.last_success = self._clock.now()
+        logger.info("Telegram: @{} is brought updates through {}", self._router.username, self._webhook)
+
+    async def _receive(self, inbox: Inbox) -> None:
+        """For ever. Now and then Telegram is asked whether it can bring what it has."""
+        while True:
+            brought = await inbox.take(CHECK_WEBHOOK_EVERY)
+            if brought:
+                await self._handle([one.raw for one in brought])
+                for one in brought:
+                    if not one.stored.done():
+                        one.stored.set_result(None)
+                self.last_success = self._clock.now()
+                continue
+            info = await self._insist(GetWebhookInfo(), CALL_TIMEOUT)
+            self.problem = trouble_of(info, self._webhook or "", self._clock.now())
+            if self.problem is None:
+                self.last_success = self._clock.now()
 
     async def _get_updates(self) -> list[dict[str, Any]]:
         # The first poll asks without waiting: the runner is ready as soon as it is answered.

@@ -300,6 +300,7 @@ class Runner:
             runner=this_runner(self.journal.registration.runner_id, VERSION, self._started_at),
             language=self.config.language,
             token=self.config.web.token,
+            webhook=self._telegram.webhook,
         )
 
     # -- what others ask

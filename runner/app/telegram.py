@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from loguru import logger
@@ -77,6 +77,16 @@ class TelegramSide:
             chat = config.telegram.chat
             dispatcher.use(transport, self._open_way, chat_id=chat.chat_id if chat else None)
         self._ready.set()
+
+    @property
+    def webhook(self) -> Callable[[bytes, str], Awaitable[int]] | None:
+        """For the web server; None: Telegram is polled."""
+        return None if self._config.telegram.webhook is None else self.receive
+
+    async def receive(self, body: bytes, secret: str) -> int:
+        """An update that Telegram has brought; the HTTP status of the answer."""
+        inbox = None if self._bot is None else self._bot.poller.inbox
+        return 503 if inbox is None else await inbox.receive(body, secret)
 
     async def poll(self) -> None:
         """Take commands for ever, once the bot is there."""

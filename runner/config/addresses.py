@@ -68,6 +68,21 @@ def parse_api_url(value: object) -> str:
     return value.strip().rstrip("/")
 
 
+def parse_webhook(value: object) -> str | None:
+    """Where Telegram brings updates; empty: None. Telegram takes https alone."""
+    if value is None or value == "":
+        return None
+    form = "write https://dozor.example.com/telegram"
+    if not isinstance(value, str):
+        raise ValueError(f"this is not a URL; {form}")
+    parts = _split(value.strip(), form)
+    if parts.scheme != "https" or not _is_host_and_port(parts.netloc):
+        raise ValueError(f"Telegram takes an https:// URL alone; {form}")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError(f"the URL holds more than an address; {form}")
+    return value.strip()
+
+
 def parse_proxy(value: object) -> str | None:
     """An HTTP proxy towards Telegram; empty: None."""
     if value is None or value == "":

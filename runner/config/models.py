@@ -111,6 +111,14 @@ class TelegramConfig(Section):
     viewers: UserIds = ()
     """Telegram ids of persons who only see."""
 
+    webhook: Annotated[str | None, BeforeValidator(addresses.parse_webhook), Kind("https URL, or null")] = (
+        None
+    )
+    """Have Telegram bring updates here instead of polling for them.
+
+    What stands before it must pass this address on to `web.listen`, path `/telegram`.
+    """
+
     totp: TotpConfig | None = None
     """One-time codes for chosen commands."""
 

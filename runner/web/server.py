@@ -10,7 +10,7 @@ from aiohttp import web
 from loguru import logger
 
 from runner.config.models import ListenAddress
-from runner.web import actions, api, live_page
+from runner.web import actions, api, live_page, webhook
 from runner.web.lag import LoopLag
 from runner.web.live import AlertsOwed
 from runner.web.metrics import Metrics
@@ -66,6 +66,7 @@ def application(sources: Sources, lag: LoopLag) -> web.Application:
             web.get("/api/status", api.status),
             *live_page.routes(sources),
             *actions.routes(sources),
+            *webhook.routes(sources),
         ]
     )
     return app

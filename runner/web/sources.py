@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -38,6 +38,8 @@ class Sources:
     language: Language = Language.RU
     token: SecretStr | None = None
     """With it the page acts; without one it only shows."""
+    webhook: Callable[[bytes, str], Awaitable[int]] | None = None
+    """Takes a body and Telegram's secret, gives the status of the answer; None: Telegram is polled."""
 
 
 def this_runner(runner_id: int, version: str, started_at: float) -> RunnerInfo:
