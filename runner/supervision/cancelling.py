@@ -20,8 +20,6 @@ from runner.supervision.supervised import Supervised
 
 PATIENCE = 5.0
 """Seconds a cancelled run has, twice, before it counts as hung."""
-EXIT_HUNG = 70
-"""Exit code (EX_SOFTWARE) of a process that ends because a run hangs."""
 
 GiveUp = Callable[[Supervised], None]
 
