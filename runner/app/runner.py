@@ -31,7 +31,6 @@ from runner.control.declaring import declaration
 from runner.control.executor import CommandExecutor
 from runner.control.readiness import Readiness, Vitals, judge
 from runner.control.reload import Reloader
-from runner.control.telegram_watch import TelegramWatch
 from runner.errors import DatabaseUnavailableError, DozorError
 from runner.language.translator import Translator
 from runner.lifecycle import Cleanups
@@ -228,10 +227,7 @@ class Runner:
             parts["config file"] = reloader.watch_file
         if config.web.listen is not None:
             parts["web"] = self._serve
-        if telegram.wanted:
-            watching = TelegramWatch(self.watch, clock, lambda: telegram.polled_at, lambda: telegram.problem)
-            telegram.on_defect = watching.failed
-            parts |= {"telegram": telegram.poll, "telegram watch": watching.run}
+        parts |= telegram.parts(self.watch)
         self.services = Services(parts, clock, self.redactor.redact)
         vigil.others = (self.services.supervisor,)
         vigil.start()

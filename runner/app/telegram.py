@@ -12,9 +12,11 @@ from loguru import logger
 from runner.alerting.dispatcher import Dispatcher
 from runner.alerting.routing import parse_destination
 from runner.alerting.transport import Transport
+from runner.alerting.watch import Watch
 from runner.clock import SteadyClock
 from runner.config import Config
 from runner.control.alerting import oncall
+from runner.control.telegram_watch import TelegramWatch
 from runner.errors import DozorError
 from runner.storage.pool import Pool
 
@@ -32,8 +34,7 @@ class TelegramSide:
         self._bot: TelegramBot | None = None
         self._unbuilt: str | None = None
         self._ready = asyncio.Event()
-        self.on_defect: Callable[[BaseException], None] = lambda error: None
-        """Hears of what the bot could not handle."""
+        self._on_defect: Callable[[BaseException], None] = lambda error: None
 
     @property
     def wanted(self) -> bool:
@@ -71,7 +72,7 @@ class TelegramSide:
             self._unbuilt = str(error)
             logger.error("{} Alerts go to the console.", error)
             return
-        bot.poller.on_defect = lambda error: self.on_defect(error)
+        bot.poller.on_defect = lambda error: self._on_defect(error)
         transport: Transport | None = bot.transport
         if transport is not None:
             chat = config.telegram.chat
@@ -87,6 +88,14 @@ class TelegramSide:
         """An update that Telegram has brought; the HTTP status of the answer."""
         inbox = None if self._bot is None else self._bot.poller.inbox
         return 503 if inbox is None else await inbox.receive(body, secret)
+
+    def parts(self, watch: Watch) -> dict[str, Callable[[], Awaitable[None]]]:
+        """The bot's long-lived parts, and the one that watches it; nothing without a token."""
+        if not self.wanted:
+            return {}
+        watching = TelegramWatch(watch, self._clock, lambda: self.polled_at, lambda: self.problem)
+        self._on_defect = watching.failed
+        return {"telegram": self.poll, "telegram watch": watching.run}
 
     async def poll(self) -> None:
         """Take commands for ever, once the bot is there."""
