@@ -125,7 +125,7 @@ class World:
     async def _blip(self) -> None:
         """An outage that nobody notices but a run in the middle of it."""
         self._database.up = False
-        await asyncio.sleep(self._luck.choice((1.0, 60.0, 1800.0)))
+        await asyncio.sleep(self._luck.choice((1.0, 30.0, 300.0)))
         self._database.up = True
 
     async def _outage(self, process: _Process) -> None:
@@ -133,7 +133,7 @@ class World:
         self._database.up = False
         await asyncio.sleep(self._luck.choice((0.0, 1.0)))  # it is noticed a little later
         process.supervisor.dependency_changed(up=False)
-        await asyncio.sleep(self._luck.expovariate(1 / HOUR))
+        await asyncio.sleep(self._luck.expovariate(1 / 600.0))
         self._database.up = True
         process.journal.flush()
         process.supervisor.dependency_changed(up=True)
