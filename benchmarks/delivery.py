@@ -1,6 +1,7 @@
 """From an exception in a checker to the request on the wire, beside a bare `bot.send_message`.
 
     python -m benchmarks.delivery [--alerts 200]
+    python -m benchmarks.delivery --storm 1000
 
 Both sides take turns in one process: the bare call, then a task that fails once and whose state, incident and
 message are committed to PostgreSQL (with fsync) before the message leaves. A Bot API stand-in in a process of
@@ -15,12 +16,39 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 from zoneinfo import ZoneInfo
 
 import aiohttp
+from aiogram import Bot
 from loguru import logger
+
+from bot.session import Session
+from bot.transport import TelegramTransport
+from runner.alerting.console import ConsoleTransport
+from runner.alerting.dispatcher import Dispatcher
+from runner.alerting.incident import AlertSettings
+from runner.alerting.storm import Admission
+from runner.alerting.watch import Watch
+from runner.alerting.wording import Wording
+from runner.clock import SteadyClock
+from runner.config.tasks import Cron
+from runner.language import Translator
+from runner.storage import tasks
+from runner.storage.embedded import start_embedded
+from runner.storage.journal import Journal
+from runner.storage.migrate import migrate
+from runner.storage.pool import create_pool
+from runner.supervision.events import RunNow
+from runner.supervision.lines import SupervisionLog
+from runner.supervision.measures import Measures
+from runner.supervision.policy import Policy, RestartDelay
+from runner.supervision.spec import Checker, TaskSpec
+from runner.supervision.supervisor import Supervisor
 
 GOAL = "goal: p50 at most 4 times the bare call's"
 TOKEN = "42:stand-in-token"  # the stand-in's own
@@ -59,46 +87,30 @@ class StandIn:
                 return float(calls[0]["at"])
             await asyncio.sleep(0.002)
 
+    async def calls(self) -> list[dict[str, Any]]:
+        """All so far."""
+        async with self._http.get(f"{self.url}/_control/calls?since=0") as answer:
+            found: list[dict[str, Any]] = await answer.json()
+        return found
+
     def stop(self) -> None:
         self._process.terminate()
         self._process.wait()
 
 
-async def _measure(alerts: int) -> tuple[list[float], list[float]]:
-    from aiogram import Bot
+@dataclass
+class Furnished:
+    """A supervisor, its alerts on their way to the stand-in, and the bare bot beside it."""
 
-    from bot.session import Session
-    from bot.transport import TelegramTransport
-    from runner.alerting.console import ConsoleTransport
-    from runner.alerting.dispatcher import Dispatcher
-    from runner.alerting.incident import AlertSettings
-    from runner.alerting.storm import Admission
-    from runner.alerting.watch import Watch
-    from runner.alerting.wording import Wording
-    from runner.clock import SteadyClock
-    from runner.config.tasks import Cron
-    from runner.language import Translator
-    from runner.storage import tasks
-    from runner.storage.embedded import start_embedded
-    from runner.storage.journal import Journal
-    from runner.storage.migrate import migrate
-    from runner.storage.pool import create_pool
-    from runner.supervision.events import RunNow
-    from runner.supervision.lines import SupervisionLog
-    from runner.supervision.measures import Measures
-    from runner.supervision.policy import Policy, RestartDelay
-    from runner.supervision.spec import TaskSpec
-    from runner.supervision.supervisor import Supervisor
+    supervisor: Supervisor
+    watch: Watch
+    stand_in: StandIn
+    bot: Bot
 
-    raised_at = 0.0
 
-    async def fail() -> NoReturn:
-        nonlocal raised_at
-        raised_at = time.time()
-        raise ConnectionError("the provider does not answer")
-
-    count = alerts + WARM_UP
-    names = [f"task_{number}" for number in range(count)]
+@asynccontextmanager
+async def _furnished(names: list[str], function: Checker, *, chat_id: int | None) -> AsyncIterator[Furnished]:
+    """`chat_id` None: without a pace of our own."""
     with tempfile.TemporaryDirectory(prefix="dozor-bench-") as folder, start_embedded(Path(folder)) as server:
         await migrate(server.dsn)
         clock = SteadyClock()
@@ -110,11 +122,10 @@ async def _measure(alerts: int) -> tuple[list[float], list[float]]:
         await tasks.declare(journal.connection, declared)
         pool = await create_pool(server.dsn, min_size=2)
         settings = dict.fromkeys(names, AlertSettings(repeated_errors=1))
-        watch = Watch(journal, clock, settings, (), 0, Measures(count))
-        watch.teller._gate.admit = lambda now: Admission.ALONE  # type: ignore[method-assign]
+        watch = Watch(journal, clock, settings, (), 0, Measures(len(names)))
         never = Policy(schedule=Cron("0 0 1 1 *", ZoneInfo("UTC")), restart_delay=RestartDelay.fixed(9e5))
         supervisor = Supervisor(
-            [TaskSpec(name=name, function=fail, policy=never) for name in names],
+            [TaskSpec(name=name, function=function, policy=never) for name in names],
             observer=watch,
             clock=clock,
             log=SupervisionLog(),
@@ -126,23 +137,13 @@ async def _measure(alerts: int) -> tuple[list[float], list[float]]:
             bot = Bot(TOKEN, session=session)
             words = Wording(Translator("ru"), ZoneInfo("UTC"), clock)
             dispatcher = Dispatcher(pool, ConsoleTransport(), ConsoleTransport(), words, clock)
-            dispatcher.use(TelegramTransport(bot, CHAT, None, Translator("ru")))  # without a pace
+            dispatcher.use(TelegramTransport(bot, CHAT, None, Translator("ru")), chat_id=chat_id)
             journal.checkpoint = supervisor.take_checkpoint
             journal.on_notifications = dispatcher.wake
             journal.reserve, journal.handed_over = dispatcher.reserve, dispatcher.handed_over
             supervisor.start()
             parts = [asyncio.create_task(journal.run()), asyncio.create_task(dispatcher.run())]
-            bare: list[float] = []
-            ours: list[float] = []
-            for name in names:
-                await asyncio.sleep(0.05)
-                begun = time.time()
-                await bot.send_message(CHAT, "the provider does not answer")
-                bare.append(await stand_in.arrival() - begun)
-                await asyncio.sleep(0.05)
-                supervisor.command(name, RunNow("benchmark"))
-                arrived = await stand_in.arrival()
-                ours.append(arrived - raised_at)
+            yield Furnished(supervisor, watch, stand_in, bot)
             for part in parts:
                 part.cancel()
             await asyncio.gather(*parts, return_exceptions=True)
@@ -152,14 +153,66 @@ async def _measure(alerts: int) -> tuple[list[float], list[float]]:
         await journal.close()
         pool.terminate()
         await asyncio.sleep(0)
+
+
+async def _measure(alerts: int) -> tuple[list[float], list[float]]:
+    raised_at = 0.0
+
+    async def fail() -> NoReturn:
+        nonlocal raised_at
+        raised_at = time.time()
+        raise ConnectionError("the provider does not answer")
+
+    names = [f"task_{number}" for number in range(alerts + WARM_UP)]
+    bare: list[float] = []
+    ours: list[float] = []
+    async with _furnished(names, fail, chat_id=None) as room:
+        room.watch.teller._gate.admit = lambda now: Admission.ALONE  # type: ignore[method-assign]
+        for name in names:
+            await asyncio.sleep(0.05)
+            begun = time.time()
+            await room.bot.send_message(CHAT, "the provider does not answer")
+            bare.append(await room.stand_in.arrival() - begun)
+            await asyncio.sleep(0.05)
+            room.supervisor.command(name, RunNow("benchmark"))
+            ours.append(await room.stand_in.arrival() - raised_at)
     return bare[WARM_UP:], ours[WARM_UP:]
+
+
+async def _storm(count: int, seconds: float) -> None:
+    """All tasks fail in the same second; the stand-in keeps Telegram's pace."""
+
+    async def fail() -> NoReturn:
+        raise ConnectionError("the provider does not answer")
+
+    names = [f"task_{number:04}" for number in range(count)]
+    async with _furnished(names, fail, chat_id=CHAT) as room:
+        await room.stand_in.post("pace")
+        await asyncio.sleep(1.0)
+        begun = time.time()
+        for name in names:
+            room.supervisor.command(name, RunNow("benchmark"))
+        await asyncio.sleep(seconds)
+        calls = await room.stand_in.calls()
+    sent = [call for call in calls if call["method"] == "sendMessage" and call["status"] == 200]
+    edits = [call for call in calls if call["method"] == "editMessageText" and call["status"] == 200]
+    refused = [call for call in calls if call["status"] == 429]
+    print(f"{count} tasks in one second: the first message after {sent[0]['at'] - begun:.2f} s,")
+    print(f"{len(sent)} messages and {len(edits)} edits in {seconds:.0f} s, {len(refused)} refused with 429")
+    print(
+        "\n".join(f"  {call['at'] - begun:6.2f} s  {call['params']['text'].splitlines()[0]}" for call in sent)
+    )
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.delivery", description=__doc__)
     parser.add_argument("--alerts", type=int, default=200)
+    parser.add_argument("--storm", type=int, default=0, metavar="TASKS", help="instead: so many fail at once")
     options = parser.parse_args(argv)
     logger.remove()
+    if options.storm:
+        asyncio.run(_storm(options.storm, 60.0))
+        return
     bare, ours = asyncio.run(_measure(options.alerts))
     print(f"{'':24} {'p50 ms':>8} {'p99 ms':>8}")
     for name, values in (("bare bot.send_message", bare), ("exception to wire", ours)):
