@@ -22,7 +22,7 @@ from runner.storage.at_once import AtOnce
 from runner.storage.health import DatabaseHealth
 from runner.storage.incidents import IncidentRow
 from runner.storage.notifications import NotificationRow
-from runner.storage.pool import Connection, connect, refused
+from runner.storage.pool import Connection, connect, of_database, refused
 from runner.storage.runners import Registration
 from runner.storage.waiting import Checkpoint, Commit, Dropped, Waiting, newer, without
 
@@ -172,6 +172,8 @@ class Journal:
                         logger.opt(exception=error).error("Journal: a batch was refused; writing it in parts")
                         if await self._write_apart():
                             break
+                    elif not of_database(error):
+                        logger.opt(exception=error).critical("Journal: a defect keeps it from writing")
                     self.health.report_down(f"{type(error).__name__}: {str(error)[:200]}")
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 1.0)

@@ -113,6 +113,11 @@ def refused(error: BaseException) -> bool:
     return isinstance(error, _REFUSED)
 
 
+def of_database(error: BaseException) -> bool:
+    """Does it come from the server or the way to it, and not from a mistake in this program?"""
+    return isinstance(error, (StorageError, *_RAISED)) and not isinstance(error, ValueError)
+
+
 def connect_error_text(error: BaseException) -> str:
     """What is wrong and what would be right; it never holds a password or the address it came from."""
     for kinds, text in _CONNECT_ERRORS:
