@@ -1,6 +1,7 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
+WORKERS ?= 4
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 
 .PHONY: help install run demo test lint bench simulate lock
@@ -17,7 +18,7 @@ demo: .venv/.installed ## a made-up marketplace with injected faults: the whole 
 	$(BIN)/dozor demo
 
 test: .venv/.installed-dev ## the whole suite, against a real PostgreSQL
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS)
 
 lint: .venv/.installed-dev ## ruff, mypy, import-linter
 	$(BIN)/ruff check .
@@ -33,8 +34,8 @@ simulate: .venv/.installed-dev ## a year of a hundred tasks under a virtual cloc
 
 lock: .venv/.installed-dev ## renew the two lock files
 	$(BIN)/python -m pip install -q uv
-	$(BIN)/uv pip compile pyproject.toml --all-extras --group build --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o requirements.lock
-	$(BIN)/uv pip compile pyproject.toml --all-extras --group build --group dev --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -c requirements.lock -o requirements-dev.lock
+	$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --group build --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o requirements.lock
+	$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --group build --group dev --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -c requirements.lock -o requirements-dev.lock
 
 .venv/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
