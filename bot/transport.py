@@ -65,7 +65,9 @@ class TelegramTransport:
                 return answer
             step = Simpler.BARE if answer in tried else answer
             if step in tried:
-                return Rejected(f"refused in every form, the last time with {answer.name.lower()}")
+                return Rejected(
+                    f"refused in every form, the last time with {answer.name.lower()}", of_message=True
+                )
             tried.add(step)
 
     async def _attempt(self, request: Request) -> EditOutcome | Simpler:

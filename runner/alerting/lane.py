@@ -123,9 +123,9 @@ class Lane:
         match outcome:
             case None:
                 return 0.0
-            case Rejected(reason) if claimed.id != self._suspect:
+            case Rejected(reason, of_message) if claimed.id != self._suspect or not of_message:
                 await self._rejected(claimed, reason)
-                probe = claimed.attempts >= REJECTIONS_BEFORE_PROBE
+                probe = of_message and claimed.attempts >= REJECTIONS_BEFORE_PROBE
                 if not probe or not await self._next_gets_through(claimed):
                     return self._rest_now()
                 # Perhaps the chat has just begun to take messages again: this one has another chance, now.

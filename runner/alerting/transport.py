@@ -34,6 +34,8 @@ class Rejected:
     """Refused: certainly not delivered, and the same again will be refused until a person acts."""
 
     reason: str
+    of_message: bool = False
+    """It may be the message and not the chat: it was refused in every form, and nothing says of the chat."""
 
 
 @dataclass(frozen=True, slots=True)

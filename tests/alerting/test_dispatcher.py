@@ -187,7 +187,7 @@ async def test_a_message_that_alone_is_refused_does_not_hold_up_the_others(
     await owe(database, "bad", "two", "three")
 
     def refuse_bad(message: Message) -> Rejected | Delivered:
-        return Rejected("some new rule") if message.plain == "bad" else Delivered(1)
+        return Rejected("some new rule", of_message=True) if message.plain == "bad" else Delivered(1)
 
     bench.telegram.script = [refuse_bad] * 30
     for _ in range(8):
@@ -202,7 +202,7 @@ async def test_a_chat_that_begins_to_take_messages_in_the_middle_loses_none(
 ) -> None:
     """The one refused before is not to blame because the next one got through."""
     await owe(database, "one", "two")
-    bench.telegram.script = [Rejected("bot was kicked")] * 3
+    bench.telegram.script = [Rejected("refused in every form", of_message=True)] * 3
     await bench.all()
     assert sorted(bench.telegram.delivered) == ["one", "two"]
     assert await bench.states() == ["delivered", "delivered"]
@@ -210,7 +210,7 @@ async def test_a_chat_that_begins_to_take_messages_in_the_middle_loses_none(
 
 async def test_the_last_message_refused_alone_is_kept(bench: Bench, database: str) -> None:
     await owe(database, "bad")
-    bench.telegram.script = [Rejected("no")] * 5
+    bench.telegram.script = [Rejected("no", of_message=True)] * 5
     for _ in range(5):
         await bench.step()
     assert await bench.states() == ["pending"]

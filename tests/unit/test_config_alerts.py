@@ -1,0 +1,100 @@
+"""The sections `alerts` and `oncall`: what they take, and what they say to what they do not."""
+
+from __future__ import annotations
+
+from datetime import datetime, time
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+import yaml
+
+from runner.alerting.incident import IncidentKind
+from runner.alerting.notification import Severity
+from runner.config import Config, load
+from runner.config.alerts import ALERT_KINDS, SEVERITIES
+from runner.control.alerting import oncall, quiet_hours, routing, settings
+from runner.errors import ConfigError
+
+TASKS = {"a": {"run": "json:loads", "every": "1m", "alerts": {"severity": {"overdue": "critical"}}}}
+
+
+def read(tmp_path: Path, **sections: Any) -> Config:
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump({"tasks": TASKS, **sections}, allow_unicode=True), "utf-8")
+    return load(path)
+
+
+def test_the_words_are_those_of_the_alerting_room() -> None:
+    assert set(ALERT_KINDS) == set(IncidentKind)
+    assert set(SEVERITIES) == set(Severity)
+
+
+def test_everything_given_arrives_where_it_is_used(tmp_path: Path) -> None:
+    config = read(
+        tmp_path,
+        timezone="Europe/Moscow",
+        alerts={
+            "severity": {"repeated_errors": "critical"},
+            "quiet_hours": "23:00-08:00",
+            "all_clear_at": "09:30",
+            "escalate": [{"after": "15m"}, {"after": "1h", "to": "everybody"}],
+            "chats": [{"chat": "-1001234567890:17", "tasks": ["a"], "loud_from": "critical"}],
+            "second_channel": {"urls": ["ntfy://topic"], "after": "2m"},
+            "heartbeat": {"url": "https://hc.example/ping"},
+        },
+        oncall={
+            "people": {"ann": {"chat": 111, "mention": "@ann"}, "bob": 222},
+            "rotation": {"people": ["ann", "bob"], "start": "2026-01-05 10:00", "shift": "12h"},
+        },
+    )
+    mine = settings(config, config.tasks[0])
+    assert mine.severity(IncidentKind.REPEATED_ERRORS) is Severity.CRITICAL
+    assert mine.severity(IncidentKind.OVERDUE) is Severity.CRITICAL
+    assert mine.severity(IncidentKind.LIMIT) is Severity.WARNING
+    routes = routing(config)
+    assert routes("a", Severity.CRITICAL) == ("", "-1001234567890:17")
+    assert routes("a", Severity.WARNING) == routes("b", Severity.CRITICAL) == ("",)
+    quiet = quiet_hours(config)
+    assert quiet is not None
+    assert (quiet.begin, quiet.end, quiet.timezone) == (time(23), time(8), ZoneInfo("Europe/Moscow"))
+    people = oncall(config.oncall)
+    assert people.people["bob"].destination == "222"
+    assert people.people["bob"].user_id == 222
+    assert people.rotation is not None
+    assert people.rotation.start == datetime.fromisoformat("2026-01-05 10:00")
+    assert config.alerts.second_channel is not None
+    assert "topic" not in repr(config)
+
+
+@pytest.mark.parametrize(
+    ("sections", "says"),
+    [
+        ({"alerts": {"severity": {"overdu": "critical"}}}, "did you mean overdue?"),
+        ({"alerts": {"severity": {"overdue": "loud"}}}, "write info, warning or critical"),
+        ({"alerts": {"quiet_hours": "at night"}}, '"23:00-08:00"'),
+        ({"alerts": {"quiet_hours": "8:00-8:00"}}, '"23:00-08:00"'),
+        ({"alerts": {"all_clear_at": "25:00"}}, '"09:30"'),
+        ({"alerts": {"escalate": [{"after": "1h"}, {"after": "5m"}]}}, "levels are called in order"),
+        ({"alerts": {"chats": [{"chat": "@public"}]}}, "numeric id"),
+        ({"alerts": {"heartbeat": {"url": "ftp://x"}}}, "not an http(s) URL"),
+        ({"oncall": {"rotation": {"people": [], "start": "2026-01-05 10:00"}}}, "nobody is in the rotation"),
+        (
+            {"oncall": {"people": {"ann": 1}, "rotation": {"people": ["anna"], "start": "2026-01-05 10:00"}}},
+            "did you mean ann?",
+        ),
+        (
+            {"oncall": {"people": {"ann": 1}, "rotation": {"people": ["ann"], "start": "monday"}}},
+            '"2026-01-05 10:00"',
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_with_what_would_be_right(
+    tmp_path: Path, sections: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, **sections)
+    [problem] = caught.value.problems
+    assert says in problem
+    assert "config.yaml:" in problem
