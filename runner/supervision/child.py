@@ -299,11 +299,19 @@ class Child:
                 if self._where is not None and not self._where.done():
                     self._where.set_result([str(line) for line in frame["chain"]])
             case "log":
-                self._log.log(frame["level"], "{}", frame["text"])
+                self._log.log(_level(frame["level"]), "{}", frame["text"])
             case "heartbeat" | "progress" | "backlog" | "alert" if run is not None:
                 _say(self._words(run), frame)
             case _:
                 return
+
+
+def _level(name: str) -> str:
+    """A checker may have made a level of its own, which the runner does not know."""
+    try:
+        return logger.level(name).name
+    except ValueError:
+        return "INFO"
 
 
 def _say(words: Reports, frame: Frame) -> None:

@@ -129,7 +129,7 @@ class ChildProcess:
                     self._on_frame(frame)
         except OSError:
             return
-        except FrameError as error:
+        except (FrameError, KeyError, TypeError, ValueError) as error:
             logger.bind(task=self._task).error(
                 "{}: its process sends nonsense ({}) and is killed", self._task, error
             )

@@ -24,8 +24,8 @@ from typing import Any
 import yaml
 from loguru import logger
 
-from runner.config.imports import CheckerImportError, import_checker
-from runner.config.signatures import is_async, takes_context
+from runner.config.imports import Checker, CheckerImportError, import_checker
+from runner.config.signatures import check_call, check_kind, is_async, takes_context
 from runner.storage.pool import Pool, create_pool, unavailable
 from runner.supervision.context import Context
 from runner.supervision.failure import describe
@@ -129,7 +129,7 @@ class _Worker:
         """Import the checker, then run it as often as told, until the runner is gone."""
         self._loop = asyncio.get_running_loop()
         try:
-            self._function = import_checker(self._hello["run"], Path(self._hello["folder"]))
+            self._function = self._import()
         except CheckerImportError as error:
             text = str(error)
             failure = Failure("CheckerImportError", text.partition("\n")[0], "", text, fatal=True)
@@ -142,6 +142,15 @@ class _Worker:
         threading.Thread(target=self._listen, name="dozor pipe", daemon=True).start()
         self._channel.send({"type": "ready"})
         await asyncio.Event().wait()
+
+    def _import(self) -> Checker:
+        """The code on disk may be newer than what the runner has checked. Raises CheckerImportError."""
+        function = import_checker(self._hello["run"], Path(self._hello["folder"]))
+        unusable = check_kind(function)
+        problems = [unusable] if unusable is not None else list(check_call(function, self._args))
+        if problems:
+            raise CheckerImportError("; ".join(problems))
+        return function
 
     def _listen(self) -> None:
         """In a thread of its own."""

@@ -209,6 +209,22 @@ def _host(script: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, script], env={**os.environ, "PYTHONPATH": str(root)})
 
 
+async def test_new_code_that_does_not_take_its_arguments_stops_the_task_at_once(tmp_path: Path) -> None:
+    (tmp_path / "other_arguments.py").write_text("async def check(lot):\n    pass\n")
+    changed = spec(
+        "changed",
+        nothing,
+        isolation=Isolation.PROCESS,
+        reference="other_arguments:check",
+        args={"auction": 7},
+    )
+    async with supervising(changed, folder=tmp_path) as (supervisor, seen):
+        await until(is_stopped(supervisor, "changed"), within=START)
+        [failure] = seen.failures("changed")
+    assert failure.fatal
+    assert "the function needs lot" in failure.error_text
+
+
 async def test_processes_end_with_the_runner_also_when_it_is_killed(tmp_path: Path) -> None:
     path = tmp_path / "pids"
     script = tmp_path / "host.py"

@@ -10,7 +10,7 @@ import pytest
 
 from runner.config.tasks import Cron
 from runner.supervision.events import Due, Succeeded
-from runner.supervision.machine import step
+from runner.supervision.machine import restore, step
 from runner.supervision.policy import Policy
 from runner.supervision.schedule import cron_after, next_due
 from runner.supervision.spec import offset
@@ -152,6 +152,17 @@ def test_a_missed_tick_is_made_up_for_once_and_then_the_ticks_go_on(skip: bool) 
         assert task.next_at is not None
         now = max(now + seconds, task.next_at)
     assert starts == ([0, 5 * 3600, 6 * 3600] if skip else [0, 4 * 3600 + 1200, 5 * 3600])
+
+
+def test_run_at_start_runs_once_and_then_as_scheduled() -> None:
+    nightly = Policy(schedule=Cron("0 3 * * *", ZoneInfo("UTC")), run_at_start=True)
+    noon = moment("2026-07-01T12:00:00+00:00")
+    task = restore(nightly, None, noon)
+    assert task.next_at == noon
+    task, _ = step(nightly, task, Due(), noon)
+    task, _ = step(nightly, task, Succeeded(), noon + 60)
+    assert task.next_at == moment("2026-07-02T03:00:00+00:00")
+    assert restore(nightly, task, noon + 120).next_at == noon + 120, "the next start is a start again"
 
 
 def test_a_thousand_tasks_of_one_tick_start_apart_and_lose_none() -> None:
