@@ -106,6 +106,7 @@ class Furnished:
     watch: Watch
     stand_in: StandIn
     bot: Bot
+    delivered: asyncio.Event
 
 
 @asynccontextmanager
@@ -143,7 +144,9 @@ async def _furnished(names: list[str], function: Checker, *, chat_id: int | None
             journal.reserve, journal.handed_over = dispatcher.reserve, dispatcher.handed_over
             supervisor.start()
             parts = [asyncio.create_task(journal.run()), asyncio.create_task(dispatcher.run())]
-            yield Furnished(supervisor, watch, stand_in, bot)
+            delivered = asyncio.Event()
+            dispatcher.on_sent = lambda sent: delivered.set()
+            yield Furnished(supervisor, watch, stand_in, bot, delivered)
             for part in parts:
                 part.cancel()
             await asyncio.gather(*parts, return_exceptions=True)
@@ -174,7 +177,9 @@ async def _measure(alerts: int) -> tuple[list[float], list[float]]:
             await room.bot.send_message(CHAT, "the provider does not answer")
             bare.append(await room.stand_in.arrival() - begun)
             await asyncio.sleep(0.05)
+            room.delivered.clear()
             room.supervisor.command(name, RunNow("benchmark"))
+            await room.delivered.wait()  # asking the stand-in meanwhile would disturb it
             ours.append(await room.stand_in.arrival() - raised_at)
     return bare[WARM_UP:], ours[WARM_UP:]
 
