@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-ROWS = ("supervision", "settlement", "deposits", "scrape")
+ROWS = ("supervision", "settlement", "deposits", "scrape", "bot_latency")
 
 
 def main() -> None:

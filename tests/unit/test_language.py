@@ -80,6 +80,11 @@ def test_both_languages_have_the_same_keys() -> None:
     assert _messages(Language.RU).keys() == _messages(Language.EN).keys()
 
 
+def test_no_text_is_left_in_the_other_language() -> None:
+    source = (ROOT / "runner" / "language" / "en.ftl").read_text("utf-8")
+    assert not re.findall(r"^.*[а-яё].*$", source, re.IGNORECASE | re.MULTILINE)
+
+
 def test_arguments_are_the_same_in_both_languages() -> None:
     russian, english = _messages(Language.RU), _messages(Language.EN)
     for key in russian:
