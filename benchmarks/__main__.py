@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-ROWS = ("supervision", "settlement", "deposits", "scrape", "bot_latency")
+ROWS = ("supervision", "settlement", "deposits", "scrape", "bot_latency", "delivery")
 
 
 def main() -> None:
