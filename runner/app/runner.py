@@ -237,11 +237,12 @@ class Runner:
         self._cleanups.add("runs in progress", self._stop_supervising)
         self.services.start()
         logger.info(
-            "Dozor {} is on watch: {} tasks, runner {}",
+            "Dozor {} is on watch: tasks {}, runner {}",
             VERSION,
             len(self._specs),
             self.journal.registration.runner_id,
         )
+        telegram.say_if_absent()
 
     # -- parts
 

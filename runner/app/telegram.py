@@ -50,6 +50,14 @@ class TelegramSide:
         """When Telegram last answered; seconds since the epoch."""
         return None if self._bot is None else self._bot.poller.last_success
 
+    def say_if_absent(self) -> None:
+        """Without a token nobody should wait for messages in a chat."""
+        if not self.wanted:
+            logger.info(
+                "No telegram.token: alerts come to this console, commands from `dozor status`, "
+                "`dozor restart NAME` and the like"
+            )
+
     async def connect(self, dispatcher: Dispatcher) -> None:
         """Build the bot, once, and have messages go through it.
 

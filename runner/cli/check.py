@@ -20,4 +20,5 @@ def check(config_path: Path) -> None:
     checkers = import_checkers(config)
     disabled = len(config.tasks) - len(checkers)
     note = f", {disabled} disabled" if disabled else ""
-    click.echo(f"{config.source}: {len(checkers)} tasks are fine{note}")
+    many = "1 task is" if len(checkers) == 1 else f"{len(checkers)} tasks are"
+    click.echo(f"{config.source}: {many} fine{note}")

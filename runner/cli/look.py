@@ -157,7 +157,7 @@ def _runner_line(report: StatusReport) -> str:
         return "No runner has worked on this database yet"
     if runner.alive:
         up = _span(report.now - runner.started_at)
-        return f"Runner {runner.id} on {runner.host}, up {up}, {len(report.tasks)} tasks"
+        return f"Runner {runner.id} on {runner.host}, up {up}, tasks: {len(report.tasks)}"
     gone = click.style(
         f"No runner: runner {runner.id} was last seen {_ago(runner.seen_at, report.now)}", fg="red"
     )

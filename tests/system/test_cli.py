@@ -167,7 +167,7 @@ async def test_history_and_incidents_tell_the_past(stage: Stage, database: str, 
 async def test_help_lists_every_command_and_an_unknown_one_is_refused(stage: Stage) -> None:
     stage.write({"task": QUICK})
     check = await stage.cli("check")
-    assert (check.code, "1 tasks are fine" in check.text) == (0, True)
+    assert (check.code, "1 task is fine" in check.text) == (0, True)
     nonsense = await stage.cli("nonsense")
     assert nonsense.code == 2
     assert "No such command" in nonsense.text
