@@ -66,6 +66,8 @@ class Child:
         self._where: asyncio.Future[list[str]] | None = None
         self._run: Run | None = None
         self._warming: asyncio.Task[None] | None = None
+        self._leaving: set[asyncio.Task[None]] = set()
+        # Processes on their way out, whoever has stopped waiting for them.
         self._retired = False
         self._closed = False
         self._log = logger.bind(task=spec.name)
@@ -90,6 +92,8 @@ class Child:
             self._warming.cancel()
             await asyncio.gather(self._warming, return_exceptions=True)
         await self._let_go()
+        if self._leaving:
+            await asyncio.wait(self._leaving)
 
     async def perform(self, run: Run, run_id: str) -> None:
         """Carry out one run. Raises what the checker raised as RemoteError, or how its process ended.
@@ -268,7 +272,10 @@ class Child:
     async def _let_go(self) -> None:
         process, self._process = self._process, None
         if process is not None:
-            await process.close(LET_GO_SECONDS)
+            leaving = asyncio.create_task(process.close(LET_GO_SECONDS))
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
+            await asyncio.shield(leaving)
 
     def _hello(self) -> Frame:
         spec = self._spec
