@@ -21,6 +21,11 @@ class Access:
         self, *, admins: Iterable[int] = (), operators: Iterable[int] = (), viewers: Iterable[int] = ()
     ) -> None:
         self._roles: dict[int, Role] = {}
+        self.assign(admins=admins, operators=operators, viewers=viewers)
+
+    def assign(self, *, admins: Iterable[int], operators: Iterable[int], viewers: Iterable[int]) -> None:
+        """These have roles from now on, and nobody else."""
+        self._roles = {}
         for role, people in ((Role.VIEWER, viewers), (Role.OPERATOR, operators), (Role.ADMIN, admins)):
             self._roles.update(dict.fromkeys(people, role))
 

@@ -56,7 +56,10 @@ class TelegramBot:
         transport: TelegramTransport | None,
         translator: Translator,
         menus: Menus,
+        access: Access,
     ) -> None:
+        self._access = access
+        self._setting_menus: asyncio.Task[None] | None = None
         self._bot = bot
         self._menus = menus
         self._translator = translator
@@ -103,8 +106,22 @@ class TelegramBot:
                 raise
             logger.debug("Menus of commands wait for the database ({})", type(error).__name__)
 
+    def use_people(self, config: TelegramConfig) -> None:
+        """Roles as configured now, at once; the menus follow."""
+        if (
+            self._access.people
+            == Access(admins=config.admins, operators=config.operators, viewers=config.viewers).people
+        ):
+            return
+        self._access.assign(admins=config.admins, operators=config.operators, viewers=config.viewers)
+        self._menu_is_set = False
+        self._setting_menus = asyncio.create_task(self.set_my_commands(), name="telegram menus")
+
     async def close(self) -> None:
         """Connections to Telegram. After the poller has stopped."""
+        if self._setting_menus is not None:
+            self._setting_menus.cancel()
+            await asyncio.gather(self._setting_menus, return_exceptions=True)
         await self._bot.session.close()
 
 
@@ -143,7 +160,7 @@ def build_bot(
     router = Router(desk, access)
     poller = Poller(bot, pool, router, clock, webhook=config.webhook)
     menus = Menus(bot, pool, translator, access, config.chat.chat_id if config.chat is not None else None)
-    return TelegramBot(bot, poller, Upkeep(desk, router), transport, translator, menus)
+    return TelegramBot(bot, poller, Upkeep(desk, router), transport, translator, menus, access)
 
 
 def _codes(config: TelegramConfig) -> Codes:

@@ -250,6 +250,7 @@ class Runner:
         """After a reload."""
         self.config = config
         self.executor.disabled = frozenset(task.name for task in config.tasks if not task.enabled)
+        self._telegram.use_people(config.telegram)
 
     def _give_up(self, task: Supervised) -> None:
         """on_hang: exit. The service manager starts us anew."""

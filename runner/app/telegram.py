@@ -14,7 +14,7 @@ from runner.alerting.routing import parse_destination
 from runner.alerting.transport import Transport
 from runner.alerting.watch import Watch
 from runner.clock import SteadyClock
-from runner.config import Config
+from runner.config import Config, TelegramConfig
 from runner.control.alerting import oncall
 from runner.control.telegram_watch import TelegramWatch
 from runner.errors import DozorError
@@ -111,6 +111,11 @@ class TelegramSide:
         assert self._bot is not None
         await self._bot.set_my_commands()
         await self._bot.run()
+
+    def use_people(self, config: TelegramConfig) -> None:
+        """Roles have changed: they count from the next command on, and the menus follow."""
+        if self._bot is not None:
+            self._bot.use_people(config)
 
     async def close(self) -> None:
         if self._bot is not None:

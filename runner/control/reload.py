@@ -13,7 +13,7 @@ from runner.alerting.notification import Facts
 from runner.alerting.watch import Watch
 from runner.clock import Clock
 from runner.config import Config, load
-from runner.config.changes import Changes, compare
+from runner.config.changes import Changes, compare, with_people
 from runner.config.imports import import_checkers
 from runner.config.secrets import register_config_secrets
 from runner.control.alerting import settings
@@ -124,6 +124,8 @@ class Reloader:
         self._watch.started(supervisor, unclean_before=False)  # what was of removed tasks is over
         # Sections that need a new start stay as they were, so that the next reload still says so.
         kept = {name: getattr(self._config, name) for name in changes.kept_back}
+        if "telegram" in kept:
+            kept["telegram"] = with_people(self._config.telegram, new.telegram)
         self._config = new.model_copy(update=kept)
         self._configured(self._config)
 
@@ -132,8 +134,9 @@ class Reloader:
             *(f"+ {task.name}" for task in changes.added),
             *(f"~ {task.name}" for task in changes.changed),
             *(f"− {name}" for name in changes.removed),
+            *(("telegram: roles",) if changes.people else ()),
         )
-        logger.info("Reload by {}: {}", by, ", ".join(lines) or "no task has changed")
+        logger.info("Reload by {}: {}", by, ", ".join(lines) or "nothing that can change without a new start")
         if changes.kept_back:
             logger.warning("Changed, and applied by a new start only: {}", ", ".join(changes.kept_back))
         kept_back = ", ".join(changes.kept_back) or None

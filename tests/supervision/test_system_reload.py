@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.bot.botapi.server import BotApi
+from tests.bot.botapi.server import BotApi, Call
 from tests.system.process import PATIENCE, Process
 from tests.system.stage import Stage
 from tests.system.telegram import chat_has, section, texts
@@ -81,3 +81,26 @@ async def test_nothing_has_changed(stage: Stage, database: str) -> None:
     await stage.watch()
     answer = await stage.cli("reload")
     assert (answer.code, answer.text.strip()) == (0, "Nothing has changed")
+
+
+async def test_a_new_role_counts_at_once_and_has_its_menu(
+    stage: Stage, telegram: BotApi, database: str
+) -> None:
+    newcomer = 777
+    telegram.world.add_user(newcomer, "Новичок")
+    more = {"telegram": section(telegram)}
+    stage.write({"stays": TICK}, url=database, **more)
+    process = await stage.watch()
+    await until(lambda: bool(telegram.calls_of("setMyCommands")), within=PATIENCE)
+    more["telegram"]["operators"] = [newcomer]
+    stage.write({"stays": TICK}, url=database, **more)
+    answer = await stage.cli("reload")
+    assert answer.code == 0, answer.text
+
+    def menus() -> list[Call]:
+        return [call for call in telegram.calls_of("setMyCommands") if str(newcomer) in str(call.params)]
+
+    await until(lambda: len(menus()) == 3, within=PATIENCE)
+    telegram.say(newcomer, "/status stays")
+    await until(lambda: bool(telegram.world.sent(newcomer)), within=PATIENCE)
+    assert await process.stop() == 0
