@@ -61,7 +61,7 @@ def trouble_facts(trouble: Trouble) -> Facts:
         lasted=trouble.seconds,
         chain=trouble.chain[-8:],
         lines=trouble.waiting[:20],
-        count=len(trouble.waiting) or None,
+        count=len(trouble.waiting) or trouble.count,
     )
 
 

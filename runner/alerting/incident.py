@@ -59,7 +59,7 @@ SEVERITIES: Mapping[IncidentKind, Severity] = MappingProxyType(
         IncidentKind.BLOCKED_LOOP: Severity.WARNING,
         IncidentKind.DEPENDENCY: Severity.CRITICAL,
         IncidentKind.LIMIT: Severity.WARNING,
-        IncidentKind.BACKLOG: Severity.WARNING,
+        IncidentKind.BACKLOG: Severity.CRITICAL,
         IncidentKind.UNCLEAN_END: Severity.WARNING,
         IncidentKind.BOT: Severity.WARNING,
         IncidentKind.TELEGRAM: Severity.CRITICAL,

@@ -86,7 +86,9 @@ def _trouble_header(say: Tongue, task: str, facts: Facts) -> str:
         case IncidentKind.LIMIT:
             return say("alert-limit", subject=subject)
         case IncidentKind.BACKLOG:
-            return say("alert-backlog", task=task or subject)
+            if lasted is None or facts.count is None:
+                return say("alert-backlog-plain", task=task or subject)
+            return say("alert-backlog", task=task or subject, size=facts.count, duration=lasted)
         case IncidentKind.UNCLEAN_END:
             return say("alert-unclean-incident")
         case IncidentKind.BOT:

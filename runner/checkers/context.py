@@ -35,5 +35,5 @@ class CheckerContext(Protocol):
     def alert(self, text: str, severity: str = "warning") -> None:
         """Tell people. `severity` is info, warning or critical."""
 
-    def backlog(self, size: int, oldest_at: datetime | None = None) -> None:
-        """`size` items wait; the oldest became due at `oldest_at`."""
+    def backlog(self, size: int, oldest_at: datetime | None = None, limit: float | None = None) -> None:
+        """`size` items wait; the oldest became due at `oldest_at`, and may wait for `limit` seconds."""

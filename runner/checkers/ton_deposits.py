@@ -91,7 +91,7 @@ async def check_transactions(
         ctx.log.info("TON transactions: {}", dict(counts))
     if problems:
         raise DepositsError("; ".join(problems))
-    await report_backlog(ctx, NAME, Backlog(0, None, None), behind_after)
+    report_backlog(ctx, Backlog(0, None, None), behind_after)
 
 
 async def watch(connection: Connection, wallet: str, jettons: Mapping[str, str]) -> None:
@@ -139,7 +139,7 @@ async def read_wallet(
     counts: Counter[str] = Counter()
     if news.size:
         limit = behind_after if cursor.lt else None  # what was there before us is not late
-        await report_backlog(ctx, NAME, await measure(ctx, news.size, news.oldest_utime), limit)
+        report_backlog(ctx, await measure(ctx, news.size, news.oldest_utime), limit)
     done = 0
     async for block in news.blocks():
         if ctx.stopping.is_set():

@@ -331,6 +331,6 @@ def _say(words: Reports, frame: Frame) -> None:
             oldest: datetime | None = None
             if frame["oldest_at"] is not None:
                 oldest = to_datetime(frame["oldest_at"])
-            words.backlog(frame["size"], oldest)
+            words.backlog(frame["size"], oldest, frame["limit"])
         case _:
             words.alert(frame["text"], frame["severity"])

@@ -21,7 +21,7 @@ class Reports(Protocol):
 
     def heartbeat(self) -> None: ...
     def progress(self, done: float, total: float) -> None: ...
-    def backlog(self, size: int, oldest_at: datetime | None) -> None: ...
+    def backlog(self, size: int, oldest_at: datetime | None, limit: float | None) -> None: ...
     def alert(self, text: str, severity: str) -> None: ...
 
 
@@ -74,9 +74,9 @@ class Context:
         """How far this run is, for `/status`."""
         self._reports.progress(done, total)
 
-    def backlog(self, size: int, oldest_at: datetime | None = None) -> None:
+    def backlog(self, size: int, oldest_at: datetime | None = None, limit: float | None = None) -> None:
         """How many items wait to be processed, and when the oldest became due."""
-        self._reports.backlog(size, oldest_at)
+        self._reports.backlog(size, oldest_at, limit)
 
     def alert(self, text: str, severity: str = "warning") -> None:
         """Tell the people on call. `severity`: info, warning or critical; ValueError for another."""

@@ -50,6 +50,8 @@ class TroubleKind(StrEnum):
     """A run that ignores its cancellation. Subject: the task."""
     OVERDUE = "overdue"
     """No success for longer than `overdue_after`. Subject: the task."""
+    BACKLOG = "backlog"
+    """The oldest item waits for longer than its checker allows. Subject: the task."""
     BLOCKED_LOOP = "blocked_loop"
     """The event loop was silent: nothing ran but one step. Subject: who did it."""
     DEPENDENCY = "dependency"
@@ -71,6 +73,8 @@ class Trouble:
     """Where a run is, or the stack that was seen most."""
     waiting: tuple[str, ...] = ()
     """Tasks that wait for the subject."""
+    count: int | None = None
+    """Of what is too many."""
     reason: str = ""
     """In the words of whoever noticed it: an error, "512 MB of at most 400 MB"."""
 

@@ -50,6 +50,8 @@ class Patrol:
             policy = task.spec.policy
             if policy.overdue_after is not None:
                 self._look_at_success(task, policy.overdue_after, now)
+            if task.backlog_limit is not None or task.behind:
+                self._look_at_backlog(task, now)
             if policy.heartbeat_timeout is not None and task.run is not None:
                 self._look_at_heartbeat(task, task.run, policy.heartbeat_timeout, now)
 
@@ -76,6 +78,21 @@ class Patrol:
         elif task.overdue and not late:
             task.overdue = False
             self._troubles.cleared(_overdue(task, 0.0))
+
+    def _look_at_backlog(self, task: Supervised, now: float) -> None:
+        """It may succeed and yet fall behind."""
+        size, oldest_at = task.backlog or (0, None)
+        age = 0.0 if oldest_at is None else now - oldest_at.timestamp()
+        behind = task.backlog_limit is not None and age > task.backlog_limit
+        if behind == task.behind:
+            return
+        task.behind = behind
+        name = task.spec.name
+        trouble = Trouble(kind=TroubleKind.BACKLOG, subject=name, task=name, seconds=age, count=size)
+        if behind:
+            self._troubles.raised(trouble)
+        else:
+            self._troubles.cleared(trouble)
 
     def _look_at_heartbeat(self, task: Supervised, run: Run, limit: float, now: float) -> None:
         if run.reason is None and now - run.heartbeat_at > limit:

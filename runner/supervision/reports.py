@@ -42,12 +42,13 @@ class RunReports:
 
         self._on_loop(note)
 
-    def backlog(self, size: int, oldest_at: datetime | None) -> None:
+    def backlog(self, size: int, oldest_at: datetime | None, limit: float | None) -> None:
         if oldest_at is not None and oldest_at.tzinfo is None:
             raise ValueError("backlog(): oldest_at must be an aware datetime (with a timezone)")
 
         def note() -> None:
             self._task.backlog = (int(size), oldest_at)
+            self._task.backlog_limit = None if limit is None else float(limit)
             self._supervisor.mark_dirty(self._task)
 
         self._on_loop(note)

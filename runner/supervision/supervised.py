@@ -40,6 +40,8 @@ class Supervised:
     __slots__ = (
         "announced",
         "backlog",
+        "backlog_limit",
+        "behind",
         "child",
         "healthy_since",
         "held_for",
@@ -66,6 +68,9 @@ class Supervised:
         """The past that the database has: while it is the present one, the hot part is enough."""
         self.progress: tuple[float, float] | None = None
         self.backlog: tuple[int, datetime | None] | None = None
+        self.backlog_limit: float | None = None
+        """Seconds that the oldest item may wait."""
+        self.behind = False
         self.child: Child | None = None
         """Its own process, where it has one."""
         self.held_for: frozenset[str] = _NOTHING

@@ -79,6 +79,12 @@ class Vigil:
                 found = self._supervisor.find(subject)
                 if found is not None:
                     found.overdue = True
+            case TroubleKind.BACKLOG:
+                found = self._supervisor.find(subject)
+                if found is not None:
+                    found.behind = found.backlog_limit is not None
+                    if not found.behind:
+                        self._troubles.cleared(Trouble(kind=kind, subject=subject, task=task))
             case TroubleKind.DEPENDENCY:
                 if not self._dependencies.inherit(subject):
                     self._troubles.cleared(Trouble(kind=kind, subject=subject))

@@ -104,11 +104,11 @@ class _Words:
     def progress(self, done: float, total: float) -> None:
         self._channel.send({"type": "progress", "done": float(done), "total": float(total)})
 
-    def backlog(self, size: int, oldest_at: datetime | None) -> None:
+    def backlog(self, size: int, oldest_at: datetime | None, limit: float | None) -> None:
         if oldest_at is not None and oldest_at.tzinfo is None:
             raise ValueError("backlog(): oldest_at must be an aware datetime (with a timezone)")
         at = None if oldest_at is None else oldest_at.timestamp()
-        self._channel.send({"type": "backlog", "size": int(size), "oldest_at": at})
+        self._channel.send({"type": "backlog", "size": int(size), "oldest_at": at, "limit": limit})
 
     def alert(self, text: str, severity: str) -> None:
         self._channel.send({"type": "alert", "text": str(text), "severity": checked_severity(severity)})

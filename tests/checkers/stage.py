@@ -23,6 +23,7 @@ class StageContext:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     alerts: list[tuple[str, str]] = field(default_factory=list)
     backlogs: list[tuple[int, datetime | None]] = field(default_factory=list)
+    limits: list[float | None] = field(default_factory=list)
     done: list[tuple[float, float]] = field(default_factory=list)
     beats: int = 0
 
@@ -35,8 +36,9 @@ class StageContext:
     def alert(self, text: str, severity: str = "warning") -> None:
         self.alerts.append((text, severity))
 
-    def backlog(self, size: int, oldest_at: datetime | None = None) -> None:
+    def backlog(self, size: int, oldest_at: datetime | None = None, limit: float | None = None) -> None:
         self.backlogs.append((size, oldest_at))
+        self.limits.append(limit)
 
 
 async def rich_user(connection: Connection, name: str, amount: int, currency: str = "TON") -> int:

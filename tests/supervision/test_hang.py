@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from runner.clock import SteadyClock
 from runner.config.tasks import Continuous, Every, Isolation
+from runner.supervision.context import Context
 from runner.supervision.hang import chain_of, chain_of_thread, in_one_line, users_own
 from runner.supervision.observer import TroubleKind
 from runner.supervision.patrol import Patrol
+from runner.supervision.state import State
 from tests.supervision.stage import is_stopped, spec, state_of, supervising
 from tests.waiting import until
 
@@ -162,7 +165,6 @@ async def test_a_thread_that_hangs_is_reported_with_its_own_stack() -> None:
 
 
 async def test_a_run_without_a_heartbeat_fails_and_one_with_it_goes_on() -> None:
-    from runner import Context
 
     async def beats(ctx: Context) -> None:
         while not ctx.stopping:
@@ -211,3 +213,25 @@ async def test_overdue_is_raised_once_and_cleared_by_a_success() -> None:
         assert seen.troubles[0].kind is TroubleKind.OVERDUE
         broken = False
         await until(told(1, 1))
+
+
+async def test_a_checker_that_succeeds_and_falls_behind_is_told_once_and_so_is_its_catching_up() -> None:
+    late = True
+
+    async def check(ctx: Context) -> None:
+        ctx.backlog(50, datetime.now(UTC) - timedelta(seconds=90 if late else 1), 60.0)
+
+    async with supervising(spec("payouts", check)) as (supervisor, seen):
+        patrol = Patrol(supervisor, seen, SteadyClock())
+        task = supervisor.find("payouts")
+        assert task is not None
+        await until(lambda: task.backlog is not None)
+        patrol.look()
+        patrol.look()
+        assert [(told.kind, told.count) for told in seen.troubles] == [(TroubleKind.BACKLOG, 50)]
+        assert state_of(supervisor, "payouts").state is not State.BACKOFF
+        late = False
+        successes = seen.successes["payouts"]
+        await until(lambda: seen.successes["payouts"] > successes + 1)
+        patrol.look()
+        assert [told.kind for told in seen.over] == [TroubleKind.BACKLOG]

@@ -136,7 +136,7 @@ class Drain:
     async def tell(self, backlog: Backlog) -> None:
         """Report the backlog, if this queue is the checker's main one."""
         if self._report:
-            await report_backlog(self._ctx, self._queue.name, backlog, self._behind_after)
+            report_backlog(self._ctx, backlog, self._behind_after)
 
 
 async def together(works: Sequence[Coroutine[Any, Any, None]]) -> None:

@@ -27,11 +27,3 @@ COMMENT ON TABLE dozor.cursors IS 'How far a checker has read a source; moved in
 COMMENT ON COLUMN dozor.cursors.name IS 'The checker and its source.';
 COMMENT ON COLUMN dozor.cursors.position IS 'Whatever the source needs to go on from there.';
 COMMENT ON COLUMN dozor.cursors.moved_at IS 'Last move.';
-
-CREATE TABLE dozor.lags (
-    checker       text PRIMARY KEY,
-    behind_since  timestamptz NOT NULL
-);
-COMMENT ON TABLE dozor.lags IS 'Checkers that have fallen behind and about which people were told.';
-COMMENT ON COLUMN dozor.lags.checker IS 'The checker.';
-COMMENT ON COLUMN dozor.lags.behind_since IS 'When its oldest waiting item was found older than the limit.';
