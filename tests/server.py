@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -59,11 +60,13 @@ class PostgresControl:
         """Silently dead: connections stay open, nobody answers, until `thaw`."""
         self._frozen = self._processes()
         for process in self._frozen:
-            process.suspend()
+            with suppress(psutil.NoSuchProcess):
+                process.suspend()
 
     def thaw(self) -> None:
         for process in self._frozen:
-            process.resume()
+            with suppress(psutil.NoSuchProcess):  # a worker of the server that has ended meanwhile
+                process.resume()
         self._frozen = []
 
     def _processes(self) -> list[psutil.Process]:
