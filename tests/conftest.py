@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import signal
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Coroutine, Iterator
@@ -19,6 +20,11 @@ from tests import programs
 from tests.server import PostgresControl
 
 T = TypeVar("T")
+
+# Started in the background (nohup, `&` in a script) we inherit ignored signals, and so would the processes
+# that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
