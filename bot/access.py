@@ -23,11 +23,12 @@ class Access:
         self._roles: dict[int, Role] = {}
         self.assign(admins=admins, operators=operators, viewers=viewers)
 
-    def assign(self, *, admins: Iterable[int], operators: Iterable[int], viewers: Iterable[int]) -> None:
-        """These have roles from now on, and nobody else."""
-        self._roles = {}
+    def assign(self, *, admins: Iterable[int], operators: Iterable[int], viewers: Iterable[int]) -> bool:
+        """These have roles from now on, and nobody else; whether that changes anything."""
+        before, self._roles = self._roles, {}
         for role, people in ((Role.VIEWER, viewers), (Role.OPERATOR, operators), (Role.ADMIN, admins)):
             self._roles.update(dict.fromkeys(people, role))
+        return self._roles != before
 
     @property
     def people(self) -> dict[int, Role]:

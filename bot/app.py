@@ -108,12 +108,8 @@ class TelegramBot:
 
     def use_people(self, config: TelegramConfig) -> None:
         """Roles as configured now, at once; the menus follow."""
-        if (
-            self._access.people
-            == Access(admins=config.admins, operators=config.operators, viewers=config.viewers).people
-        ):
+        if not self._access.assign(admins=config.admins, operators=config.operators, viewers=config.viewers):
             return
-        self._access.assign(admins=config.admins, operators=config.operators, viewers=config.viewers)
         self._menu_is_set = False
         self._setting_menus = asyncio.create_task(self.set_my_commands(), name="telegram menus")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, time
@@ -11,13 +10,14 @@ from zoneinfo import ZoneInfo
 from runner.alerting import phrases
 from runner.alerting.incident import IncidentState
 from runner.alerting.notification import Facts, Notification, NotificationKind, Severity
+from runner.alerting.patience import rounds
 from runner.alerting.quiet import QuietHours, moment
 from runner.alerting.watch import Watch
 from runner.clock import Clock
 from runner.language.times import clock as clock_time
 from runner.storage import incidents
 from runner.storage.incidents import IncidentRow
-from runner.storage.pool import Pool, unavailable
+from runner.storage.pool import Pool
 
 LOOK_EVERY = 15.0
 LATE = 2 * 3600.0
@@ -50,13 +50,7 @@ class Daily:
 
     async def run(self) -> None:
         """Look for ever."""
-        while True:
-            try:
-                await self.look()
-            except Exception as error:
-                if not unavailable(error):
-                    raise
-            await asyncio.sleep(LOOK_EVERY)
+        await rounds(self.look, LOOK_EVERY)
 
     async def look(self) -> None:
         """Owe what is due. A key is a day's: what has been owed before a restart is not owed again."""

@@ -1,4 +1,4 @@
-"""Asking the database for as long as it takes: what has been sent must be written down."""
+"""Patience with the database: asking for as long as it takes, and rounds that sit an outage out."""
 
 from __future__ import annotations
 
@@ -23,3 +23,14 @@ async def patiently(ask: Callable[[], Awaitable[T]], alive: Callable[[], None]) 
         alive()
         await asyncio.sleep(pause)
         pause = min(pause * 2, 1.0)
+
+
+async def rounds(look: Callable[[], Awaitable[None]], every: float) -> None:
+    """`look`, and again after `every` seconds, for ever; errors that are no outage are raised."""
+    while True:
+        try:
+            await look()
+        except Exception as error:
+            if not unavailable(error):
+                raise
+        await asyncio.sleep(every)

@@ -10,6 +10,7 @@ from loguru import logger
 
 from runner.alerting.notification import Facts, NotificationKind, Severity
 from runner.alerting.outbox import from_claimed
+from runner.alerting.patience import rounds
 from runner.alerting.shared import Words
 from runner.alerting.watch import Watch
 from runner.clock import Clock
@@ -17,7 +18,7 @@ from runner.errors import ConfigError
 from runner.language.times import duration
 from runner.language.translator import Translator
 from runner.storage import notifications
-from runner.storage.pool import Pool, unavailable
+from runner.storage.pool import Pool
 
 LOOK_EVERY = 5.0
 NAME = "second channel"
@@ -51,13 +52,7 @@ class SecondChannel:
 
     async def run(self) -> None:
         """Look for ever."""
-        while True:
-            try:
-                await self.look()
-            except Exception as error:
-                if not unavailable(error):
-                    raise
-            await asyncio.sleep(LOOK_EVERY)
+        await rounds(self.look, LOOK_EVERY)
 
     async def look(self) -> None:
         """Send what has waited too long, all of it in one message; it then counts as delivered."""
