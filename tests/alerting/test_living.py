@@ -72,7 +72,7 @@ async def test_buttons_follow_the_state(room: Room, post: Post) -> None:
     ]
     room.ask(AlertCommand.ACK, "1")
     await post.deliver(30)
-    assert "👤 Принял Telegram, id 111" in stop.text
+    assert "👤 Принято: Telegram, id 111" in stop.text
     assert stop.actions[:2] == [f"a:restart:{NAME}", "a:unack:1"]
     room.ask(AlertCommand.UNACK, "1")
     room.ask(AlertCommand.SILENCE, "#1", seconds=3600)
