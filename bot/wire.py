@@ -21,6 +21,9 @@ LABEL_UNITS = 120
 _UNSENDABLE = re.compile("[\x00\ud800-\udfff]")
 _ENTITY_TYPES = {Style.BOLD: "bold", Style.ITALIC: "italic", Style.CODE: "code", Style.PRE: "pre"}
 
+_NOTHING_INSIDE = (Style.CODE, Style.PRE)
+# https://core.telegram.org/bots/api#formatting-options: they contain no other entities.
+
 
 def to_text(message: Message) -> tuple[str, list[Json]]:
     """The text, never empty nor too long, and its entities."""
@@ -33,6 +36,9 @@ def to_text(message: Message) -> tuple[str, list[Json]]:
         kind = _ENTITY_TYPES.get(span.style)
         if kind is not None and text.strip():
             entities.append({"type": kind, "offset": offset, "length": length})
+        if span.user_id is not None and text.strip() and span.style not in _NOTHING_INSIDE:
+            user = {"id": span.user_id}
+            entities.append({"type": "text_mention", "offset": offset, "length": length, "user": user})
         parts.append(text)
         offset += length
     whole = "".join(parts)

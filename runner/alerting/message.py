@@ -18,8 +18,11 @@ class Style(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Span:
+    """`user_id`: the Telegram id of the person whose name this is; they are notified."""
+
     text: str
     style: Style = Style.PLAIN
+    user_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,9 +95,9 @@ class Facts:
     level: int | None = None
     """Of an escalation, from 1."""
     mention: str | None = None
-    """Whom to call by name: "@ann" or a name."""
-    mention_id: int | None = None
-    """Their Telegram id."""
+    """Whom to call by name, in one line: "@ann, bob"."""
+    called: tuple[tuple[str, int | None], ...] = ()
+    """Each of them, with the Telegram id to mention them by where no "@name" does it."""
     quiet: bool = False
     """Deliver without a sound: quiet hours."""
     lines: tuple[str, ...] = ()

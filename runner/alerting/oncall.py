@@ -22,6 +22,11 @@ class Person:
     def called(self) -> str:
         return self.mention or self.name
 
+    @property
+    def mention_id(self) -> int | None:
+        """The Telegram id to mention them by; an "@name" needs none."""
+        return None if self.called.startswith("@") else self.user_id
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Override:

@@ -41,7 +41,7 @@ def facts_from_json(values: dict[str, Any]) -> Facts:
     known: dict[str, Any] = {name: value for name, value in values.items() if name in _FACTS}
     for name, value in known.items():
         if isinstance(value, list):
-            known[name] = tuple(value)
+            known[name] = tuple(tuple(item) if isinstance(item, list) else item for item in value)
     return Facts(**known)
 
 

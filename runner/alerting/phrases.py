@@ -20,6 +20,9 @@ NAME_UNITS = 80
 LINE_UNITS = 200
 REASON_UNITS = 700
 LINES_SHOWN = 20
+CALLED_SHOWN = 20
+_HERE = "\0"
+# Where names belong in a text of the language; a cleaned text holds none.
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +139,24 @@ def storm(say: Tongue, severity: Severity, facts: Facts) -> Said:
     return header, _lines(facts)
 
 
-def escalation(say: Tongue, what: str, facts: Facts, since: float) -> Said:
-    """Somebody is called by name. `what`: the header of the incident, without its mark."""
-    mention = shorten(one_line(facts.mention or "Dozor"), NAME_UNITS)
-    header = say("alert-escalation", mention=mention, what=what, duration=say.duration(say.now - since))
-    return header, [Span(say("alert-escalation-level", level=facts.level or 1))]
+def escalation(say: Tongue, what: str, facts: Facts, since: float) -> tuple[tuple[Span, ...], list[Span]]:
+    """People are called by name. `what`: the header of the incident, without its mark."""
+    header = say("alert-escalation", mention=_HERE, what=what, duration=say.duration(say.now - since))
+    before, _, after = header.partition(_HERE)
+    spans = (Span(before, Style.BOLD), *_called(say, facts), Span(after, Style.BOLD))
+    return spans, [Span(say("alert-escalation-level", level=facts.level or 1))]
+
+
+def _called(say: Tongue, facts: Facts) -> list[Span]:
+    people = facts.called or ((facts.mention or "Dozor", None),)
+    spans: list[Span] = []
+    for name, user_id in people[:CALLED_SHOWN]:
+        if spans:
+            spans.append(Span(", ", Style.BOLD))
+        spans.append(Span(shorten(one_line(name), NAME_UNITS), Style.BOLD, user_id))
+    if (more := len(people) - CALLED_SHOWN) > 0:
+        spans.append(Span(" " + say("alert-and-more", count=more), Style.BOLD))
+    return spans
 
 
 def silence_over(say: Tongue, facts: Facts) -> Said:

@@ -30,7 +30,9 @@ def render(notification: Notification, translator: Translator, timezone: tzinfo,
     """`now`: seconds since the epoch, for "in 60 s". Never raises for what `notification` holds."""
     words = _Words(notification, translator, timezone, now)
     header, lines = words.say()
-    spans: list[Span] = [Span(shorten(header, HEADLINE_UNITS + NAME_UNITS), Style.BOLD)]
+    if isinstance(header, str):
+        header = (Span(shorten(header, HEADLINE_UNITS + NAME_UNITS), Style.BOLD),)
+    spans = list(header)
     for line in [*lines, *status_lines(words.tongue, notification.facts)]:
         spans += [Span("\n"), line]
     if notification.possible_duplicate:
@@ -49,7 +51,7 @@ def bounded(spans: Sequence[Span], limit: int) -> tuple[Span, ...]:
         size = units(span.text)
         if size > limit:
             if limit > 0:
-                kept.append(Span(shorten(span.text, limit), span.style))
+                kept.append(replace(span, text=shorten(span.text, limit)))
             break
         if size:
             kept.append(span)
@@ -78,7 +80,7 @@ class _Words:
         self._task = shorten(one_line(note.task or ""), NAME_UNITS)
         self.tongue = Tongue(translator, timezone, now)
 
-    def say(self) -> tuple[str, list[Span]]:
+    def say(self) -> tuple[str | tuple[Span, ...], list[Span]]:
         """The header and the lines under it."""
         text = self._translator.format
         facts = self._facts

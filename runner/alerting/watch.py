@@ -319,7 +319,7 @@ class Watch:
             named = replace(
                 facts,
                 mention=", ".join(person.called for person in call.people) or None,
-                mention_id=call.people[0].user_id if len(call.people) == 1 else None,
+                called=tuple((person.called, person.mention_id) for person in call.people),
             )
             told.notifications += self.teller.about(
                 raised, NotificationKind.ESCALATION, named, now, to=(call.destination,)

@@ -21,6 +21,9 @@ _VALUES = {
     "str | None": st.none() | st.text(min_size=1, max_size=50),
     "tuple[str, ...]": st.lists(st.text(min_size=1, max_size=10), max_size=3).map(tuple),
     "bool": st.booleans(),
+    "tuple[tuple[str, int | None], ...]": st.lists(
+        st.tuples(st.text(min_size=1, max_size=10), st.none() | st.integers(1, 2**52)), max_size=3
+    ).map(tuple),
 }
 FACTS = st.builds(
     Facts, **{field.name: _VALUES[str(field.type)] for field in fields(Facts) if str(field.type) in _VALUES}

@@ -131,7 +131,15 @@ class Methods:
 
     def send_message(self, params: Params) -> Json:
         text = check_text(params["text"], params.get("entities"), TEXT_LIMIT)
-        return self._send(params, text, params.get("entities")).to_json()
+        return self._send(params, text, self._known(params.get("entities"))).to_json()
+
+    def _known(self, entities: list[Json] | None) -> list[Json]:
+        """A mention of somebody the bot has never met becomes plain text, without a word."""
+        return [
+            entity
+            for entity in entities or []
+            if entity["type"] != "text_mention" or entity["user"]["id"] in self.world.users
+        ]
 
     def send_document(self, params: Params) -> Json:
         document = params["document"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ CAPTION_LIMIT = 1024
 CALLBACK_DATA_BYTES = 64
 CALLBACK_ANSWER_LIMIT = 200
 MARKUP_BYTES = 10_000
+STYLES = {"bold", "italic", "underline", "strikethrough", "spoiler"}
 TRUE_WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False, "": False}
 
 Params = dict[str, Any]
@@ -114,7 +116,26 @@ def check_text(text: str, entities: list[dict[str, Any]] | None, limit: int, wha
         for edge in (offset, offset + length):
             if _inside_a_pair(units, edge):
                 raise bad_request(f"can't parse entities: entity {number} splits a UTF-16 surrogate pair")
+        if entity["type"] == "text_mention" and type((entity.get("user") or {}).get("id")) is not int:
+            raise bad_request("can't parse entities: can't find field \"user\"")
+    _check_nesting(entities or [])
     return text.strip()
+
+
+def _check_nesting(entities: list[dict[str, Any]]) -> None:
+    """https://core.telegram.org/bots/api#formatting-options: which may lie inside which."""
+    for one, other in itertools.combinations(entities, 2):
+        (begin, end), (first, last) = _span(one), _span(other)
+        if end <= first or last <= begin:
+            continue
+        inside = (begin <= first and last <= end) or (first <= begin and end <= last)
+        types = {one["type"], other["type"]}
+        if not inside or types & {"code", "pre"} or not types & STYLES:
+            raise bad_request(f"can't parse entities: {sorted(types)} may not overlap like this")
+
+
+def _span(entity: dict[str, Any]) -> tuple[int, int]:
+    return entity["offset"], entity["offset"] + entity["length"]
 
 
 def _inside_a_pair(units: bytes, edge: int) -> bool:
