@@ -1,4 +1,4 @@
-"""HTTP to the Bot API: explicit time-outs, an HTTP proxy, and errors that say whether the call was sent.
+"""HTTP to the Bot API: explicit time-outs, a proxy, and errors that say whether the call was sent.
 
 Errors of aiohttp name the address, and the address holds the token: they go no further than this file.
 """
@@ -27,10 +27,14 @@ from aiohttp import (
     TCPConnector,
 )
 
+from runner.alerting.socks import NoTunnelError, SocksConnector
+from runner.config.addresses import socks_of
+
 CALL_TIMEOUT = 20.0
 """Seconds for a whole call, long polling apart."""
 CONNECT_TIMEOUT = 8.0
 DNS_CACHE = 60
+_NOT_SENT = (ClientConnectorError, ClientHttpProxyError, ConnectionTimeoutError, InvalidURL, NoTunnelError)
 
 
 class NotSentError(TelegramNetworkError):
@@ -54,13 +58,16 @@ class Session(AiohttpSession):
 
     def __init__(self, api_url: str, proxy: str | None = None) -> None:
         super().__init__(api=TelegramAPIServer.from_base(api_url), timeout=CALL_TIMEOUT)
-        self._http_proxy = proxy
+        self._socks = socks_of(proxy)
+        self._http_proxy = proxy if self._socks is None else None
 
     async def create_session(self) -> ClientSession:
         if self._session is None or self._session.closed:
-            connector = TCPConnector(
-                ssl=ssl.create_default_context(cafile=certifi.where()), ttl_dns_cache=DNS_CACHE
-            )
+            context = ssl.create_default_context(cafile=certifi.where())
+            if self._socks is None:
+                connector = TCPConnector(ssl=context, ttl_dns_cache=DNS_CACHE)
+            else:
+                connector = SocksConnector(self._socks, context)
             self._session = ClientSession(connector=connector, proxy=self._http_proxy)
         return self._session
 
@@ -81,7 +88,7 @@ class Session(AiohttpSession):
         try:
             async with session.post(url, data=form, timeout=limits, allow_redirects=False) as answer:
                 status, body = answer.status, await answer.read()
-        except (ClientConnectorError, ClientHttpProxyError, ConnectionTimeoutError, InvalidURL) as error:
+        except _NOT_SENT as error:
             failure = NotSentError(method, _describe(error))
         except (ClientError, TimeoutError, OSError) as error:
             failure = NoAnswerError(method, _describe(error))
@@ -109,6 +116,8 @@ def _describe(error: BaseException) -> str:
         return f"cannot connect to {error.host}:{error.port} ({error.os_error.strerror or error.os_error})"
     if isinstance(error, ClientHttpProxyError):
         return f"the proxy refused: HTTP {error.status}"
+    if isinstance(error, NoTunnelError):
+        return str(error)
     if isinstance(error, TimeoutError):
         return "timed out"
     if isinstance(error, OSError) and error.strerror:

@@ -1,4 +1,7 @@
-"""A message that cannot wait for the event loop: sent from a thread, by the standard library alone."""
+"""A message that cannot wait for the event loop: sent from a thread, by the standard library.
+
+Only what a SOCKS proxy needs is not in it.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from threading import Event, Lock
 
 from loguru import logger
 
+from runner.config.addresses import socks_of
 from runner.config.models import TelegramConfig
 from runner.language.times import duration
 from runner.language.translator import Translator
@@ -34,6 +38,7 @@ class Alarm:
         self._telegram = telegram
         self._translator = translator
         self._redact = redact
+        self._opener = _opener(None if telegram.proxy is None else telegram.proxy.get_secret_value())
         self._lock = Lock()
         self._told_at = float("-inf")
         self.sent = 0
@@ -75,15 +80,21 @@ class Alarm:
             data=json.dumps(body).encode(),
             headers={"Content-Type": "application/json"},
         )
-        proxy = None if telegram.proxy is None else telegram.proxy.get_secret_value()
-        handler = urllib.request.ProxyHandler({} if proxy is None else {"http": proxy, "https": proxy})
-        opener = urllib.request.build_opener(handler)
         for attempt in range(ATTEMPTS):
             try:
-                with opener.open(request, timeout=TIMEOUT):
+                with self._opener.open(request, timeout=TIMEOUT):
                     return True
             except OSError as error:
                 logger.error("Alarm: {}: {}", type(error).__name__, self._redact(str(error)))
             if attempt + 1 < ATTEMPTS:
                 Event().wait(PAUSE)
         return False
+
+
+def _opener(proxy: str | None) -> urllib.request.OpenerDirector:
+    if (socks := socks_of(proxy)) is not None:
+        from runner.alerting.socks import SocksHandler  # brings libraries: only who needs them
+
+        return urllib.request.build_opener(urllib.request.ProxyHandler({}), SocksHandler(socks))
+    handler = urllib.request.ProxyHandler({} if proxy is None else {"http": proxy, "https": proxy})
+    return urllib.request.build_opener(handler)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import SplitResult, urlsplit
+from dataclasses import dataclass, field
+from urllib.parse import SplitResult, unquote, urlsplit
 
 LISTEN_FORMS = 'write 127.0.0.1:9464, "[::1]:9464", :9464 for every interface, or null to switch it off'
 WEB_TOKEN_LENGTH = 16
 """Characters: a shorter one could be guessed."""
+SOCKS_PORT = 1080
+"""Where the URL names none."""
+SOCKS_LENGTH = 255
+"""Bytes: RFC 1929 has one byte for the length."""
 _DSN_FORM = "postgresql://user@host:5432/database"
+_ESCAPE = "characters such as @ : / # ? in a password are written %40 %3A %2F %23 %3F"
 _TOKEN = re.compile(r"[0-9]+:[A-Za-z0-9_-]+", re.ASCII)
 _HOST = re.compile(r"[A-Za-z0-9_.%-]+|\[[0-9A-Fa-f:.%a-z]+\]", re.ASCII)
 
@@ -45,9 +51,8 @@ def parse_database_url(value: object) -> str | None:
         raise ValueError(f"neither embedded nor a PostgreSQL URL; write embedded or {_DSN_FORM}")
     parts = _split(text, f"write embedded or {_DSN_FORM}")
     hosts = parts.netloc.rpartition("@")[2]
-    escape = "characters such as @ : / # ? in a password are written %40 %3A %2F %23 %3F"
     if parts.fragment or not all(map(_is_host_and_port, hosts.split(",") if hosts else ())):
-        raise ValueError(f"the host and port cannot be read; {escape}")
+        raise ValueError(f"the host and port cannot be read; {_ESCAPE}")
     if not hosts and "host=" not in parts.query:
         raise ValueError(f"the URL names no host; write {_DSN_FORM}, or ?host=/folder for a unix socket")
     return text
@@ -84,21 +89,46 @@ def parse_webhook(value: object) -> str | None:
 
 
 def parse_proxy(value: object) -> str | None:
-    """An HTTP proxy towards Telegram; empty: None."""
+    """An HTTP or SOCKS5 proxy towards Telegram; empty: None."""
     if value is None or value == "":
         return None
-    form = "write http://host:3128"
+    form = "write http://host:3128 or socks5://host:1080"
     if not isinstance(value, str):
         raise ValueError(f"this is not a URL; {form}")
     text = value.strip()
     parts = _split(text, form)
-    if parts.scheme.startswith("socks"):
-        raise ValueError(f"SOCKS is not spoken here, only HTTP; put an HTTP proxy in front and {form}")
-    if parts.scheme not in ("http", "https"):
-        raise ValueError(f"the URL is neither http:// nor https://; {form}")
-    if parts.path not in ("", "/") or not _is_host_and_port(parts.netloc.rpartition("@")[2]):
-        raise ValueError(f"the host and port cannot be read; {form}")
+    if parts.scheme in ("socks", "socks4", "socks4a"):
+        raise ValueError(f"of SOCKS only version 5 is spoken here; {form}")
+    if parts.scheme not in ("http", "https", "socks5", "socks5h"):
+        raise ValueError(f"the URL is neither http:// nor https:// nor socks5://; {form}")
+    rest = parts.path not in ("", "/") or parts.query or parts.fragment
+    if rest or not _is_host_and_port(parts.netloc.rpartition("@")[2]):
+        raise ValueError(f"the host and port cannot be read; {_ESCAPE}; {form}")
+    if parts.scheme.startswith("socks") and "@" in parts.netloc:
+        for name, part in (("user", parts.username), ("password", parts.password)):
+            told = unquote(part or "")
+            if not told.isascii() or not 0 < len(told) <= SOCKS_LENGTH:
+                raise ValueError(f"a SOCKS {name} has 1 to {SOCKS_LENGTH} ASCII characters; {form}")
     return text
+
+
+@dataclass(frozen=True, slots=True)
+class Socks:
+    """A SOCKS5 proxy, and who we are to it ("": nobody in particular)."""
+
+    host: str
+    port: int = SOCKS_PORT
+    username: str = ""
+    password: str = field(default="", repr=False)
+
+
+def socks_of(proxy: str | None) -> Socks | None:
+    """What a checked `telegram.proxy` says of SOCKS; None: there is no proxy, or it speaks HTTP."""
+    parts = urlsplit(proxy or "")
+    if not parts.scheme.startswith("socks") or parts.hostname is None:
+        return None
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    return Socks(parts.hostname, parts.port or SOCKS_PORT, user, password)
 
 
 def parse_listen(value: object) -> tuple[str, int] | None:

@@ -95,9 +95,11 @@ class TelegramConfig(Section):
     """The Bot API server; another one only if you run your own."""
 
     proxy: Annotated[
-        SecretStr | None, _secret(addresses.parse_proxy), Kind("`http://` or `https://` URL")
+        SecretStr | None, _secret(addresses.parse_proxy), Kind("`http://`, `https://` or `socks5://` URL")
     ] = None
-    """An HTTP proxy on the way to Telegram. Empty: none."""
+    """A proxy on the way to Telegram, HTTP or SOCKS5: `socks5://user:password@host:1080`. A SOCKS proxy
+    resolves names as well (`socks5h://` says the same). Empty: none.
+    """
 
     chat: Annotated[ChatTarget | None, BeforeValidator(_chat), Kind('chat id, or `"chat:topic"`')] = None
     """The chat alerts go to. Required with a token."""

@@ -70,11 +70,13 @@ def configure(api: BotApi, **more: object) -> TelegramConfig:
     )
 
 
-def build(api: BotApi, pool: Pool, language: Language = Language.RU) -> TelegramBot:
+def build(
+    api: BotApi, pool: Pool, language: Language = Language.RU, *, proxy: str | None = None
+) -> TelegramBot:
     """People's own Telegram speaks the same language."""
     for user in api.world.users.values():
         user.language_code = language.value
-    return build_bot(configure(api), pool, language, ZONE, SteadyClock(), ONCALL)
+    return build_bot(configure(api, proxy=proxy), pool, language, ZONE, SteadyClock(), ONCALL)
 
 
 class Running:

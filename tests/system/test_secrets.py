@@ -11,12 +11,14 @@ from runner.storage.pool import Pool, connect, disconnect
 from tests.bot.botapi.faults import FaultKind
 from tests.bot.botapi.server import BotApi
 from tests.bot.executor import until_true
+from tests.bot.socks import SocksFault, SocksProxy
 from tests.server import PostgresControl
 from tests.system.stage import QUICK, Stage
 from tests.system.telegram import TOKEN, chat_has, section, texts
 from tests.waiting import until
 
 PASSWORD = "p@ss/Word: 42%"
+PROXY_PASSWORD = "s0cks: Pr@xy/7"
 API_KEY = "toncenter-9f8e7d6c5b4a"
 CHECKER = f"""
 import asyncpg, os, urllib.request
@@ -71,6 +73,13 @@ async def _with_password(control: PostgresControl) -> str:
 async def test_no_secret_anywhere_through_successes_failures_and_outages(
     stage: Stage, telegram: BotApi, postgres_control: PostgresControl
 ) -> None:
+    async with SocksProxy({"dozor": PROXY_PASSWORD}) as proxy:
+        await _live_through_it(stage, telegram, postgres_control, proxy)
+
+
+async def _live_through_it(
+    stage: Stage, telegram: BotApi, postgres_control: PostgresControl, proxy: SocksProxy
+) -> None:
     url = await _with_password(postgres_control)
     (stage.folder / "leaky.py").write_text(CHECKER)
     names = ("leak_token", "leak_dsn", "leak_chain", "leak_alert")
@@ -80,12 +89,13 @@ async def test_no_secret_anywhere_through_successes_failures_and_outages(
     stage.write(
         tasks,
         url="${DATABASE_URL}",
-        telegram=section(telegram, token="${BOT_TOKEN}"),
+        telegram=section(telegram, token="${BOT_TOKEN}", proxy="${PROXY}"),
         alerts={"repeated_errors": 5},  # as many messages as are told one by one
     )
     environment = {
         "DATABASE_URL": url,
         "BOT_TOKEN": TOKEN,
+        "PROXY": proxy.url(f"dozor:{quote(PROXY_PASSWORD, safe='')}"),
         "MONEY_URL": f"postgresql://money:{quote(PASSWORD, safe='')}@127.0.0.1:1/money",
     }
     process = await stage.watch("--log-level", "DEBUG", env=environment)
@@ -94,6 +104,14 @@ async def test_no_secret_anywhere_through_successes_failures_and_outages(
     for kind in (FaultKind.UNAUTHORIZED, FaultKind.RESET, FaultKind.SERVER_ERROR, FaultKind.NONSENSE):
         telegram.fail(kind, method="getUpdates")
     telegram.notify()
+    # The proxy does not know its own users any more, then is no proxy at all.
+    users, proxy.users = proxy.users, {"dozor": "another"}
+    proxy.cut()
+    await process.says("authentication failure")
+    proxy.fault = SocksFault.HTTP
+    doctor = await stage.cli("doctor", env=environment)
+    assert "Unexpected SOCKS version" in doctor.text
+    proxy.users, proxy.fault = users, None
     await telegram.stop()
     await telegram.start()
     # The database refuses connections for a while.
@@ -111,9 +129,9 @@ async def test_no_secret_anywhere_through_successes_failures_and_outages(
     connection = await connect(postgres_control.dsn)
     rows = await connection.fetchval(EVERYTHING_SQL)
     await disconnect(connection)
-    shown = history.text + incidents.text
+    shown = history.text + incidents.text + doctor.text
     for text in (process.text, arguments, rows, shown, *texts(telegram)):
-        _clean(text, TOKEN, TOKEN.partition(":")[2], PASSWORD, API_KEY)
+        _clean(text, TOKEN, TOKEN.partition(":")[2], PASSWORD, PROXY_PASSWORD, API_KEY)
     # It was said, and only the secret was taken out.
     assert "***" in process.text
     assert "cannot reach https://api.telegram.org/bot" in process.text

@@ -51,3 +51,16 @@ def test_a_secret_inherited_from_defaults_is_hidden_when_no_task_reads_it_itself
     redactor = Redactor()
     register_config_secrets(load(path, {}), redactor)
     assert redactor.redact("from-a-file") == "***"
+
+
+def test_the_password_of_a_socks_proxy_is_hidden_as_written_and_decoded(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        TEXT.replace("http://u:proxy-password@h:1", "socks5://u:pr%40xy-w0rd@h"), encoding="utf-8"
+    )
+    (tmp_path / "secret").write_text("from-a-file\n", encoding="utf-8")
+    redactor = Redactor()
+    register_config_secrets(load(path, {}), redactor)
+    assert redactor.redact("<pr@xy-w0rd> <pr%40xy-w0rd> socks5://u:pr%40xy-w0rd@h") == (
+        "<***> <***> socks5://u:***@h"
+    )

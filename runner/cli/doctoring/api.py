@@ -10,6 +10,8 @@ from typing import Any, Self
 
 import aiohttp
 
+from runner.alerting.socks import NoTunnelError, SocksConnector
+from runner.config.addresses import socks_of
 from runner.config.models import TelegramConfig
 
 TIMEOUT = 10.0
@@ -38,11 +40,16 @@ class BotApi:
     def __init__(self, config: TelegramConfig) -> None:
         assert config.token is not None
         self._base = f"{config.api_url}/bot{config.token.get_secret_value()}/"
-        self._proxy = None if config.proxy is None else config.proxy.get_secret_value()
+        proxy = None if config.proxy is None else config.proxy.get_secret_value()
+        self._socks = socks_of(proxy)
+        self._proxy = proxy if self._socks is None else None
         self._session: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT))
+        connector = None if self._socks is None else SocksConnector(self._socks)
+        self._session = aiohttp.ClientSession(
+            connector=connector, timeout=aiohttp.ClientTimeout(total=TIMEOUT)
+        )
         return self
 
     async def __aexit__(
@@ -80,6 +87,8 @@ class BotApi:
 def _reason(error: BaseException) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"cannot connect to {error.host}:{error.port} ({error.os_error.strerror or error.os_error})"
+    if isinstance(error, NoTunnelError):
+        return str(error)
     if isinstance(error, TimeoutError):
         return f"no answer within {TIMEOUT:.0f} s"
     if isinstance(error, aiohttp.ClientHttpProxyError):
