@@ -33,6 +33,8 @@ class TelegramTransport:
         self._chat_id = chat_id
         self._thread_id = thread_id
         self._translator = translator
+        self.topic_lost = False
+        """Its topic is closed or gone: messages go to the chat itself, with a note."""
 
     @property
     def name(self) -> str:
@@ -49,20 +51,27 @@ class TelegramTransport:
 
     async def send(self, message: Message) -> Outcome:
         """As written; refused for its form, in ever simpler ones: an alert is never lost to its looks."""
-        outcome = await self._in_some_form(lambda tried: self._request(message, tried))
+        tried = {Simpler.NO_TOPIC} if self.topic_lost else set()
+        outcome = await self._in_some_form(lambda tried: self._request(message, tried), tried)
         assert not isinstance(outcome, Gone)
+        if isinstance(outcome, Delivered) and Simpler.NO_TOPIC in tried and not self.topic_lost:
+            logger.warning("Telegram: topic {} is closed or gone; going to the chat itself", self._thread_id)
+            self.topic_lost = True
         return outcome
 
     async def edit(self, message: Message, message_id: int) -> EditOutcome:
         """Without a sound; in ever simpler forms as well."""
-        return await self._in_some_form(lambda tried: self._edit_request(message, message_id, tried))
+        return await self._in_some_form(lambda tried: self._edit_request(message, message_id, tried), set())
 
-    async def _in_some_form(self, request: Callable[[set[Simpler]], Request]) -> EditOutcome:
-        tried: set[Simpler] = set()
+    async def _in_some_form(
+        self, request: Callable[[set[Simpler]], Request], tried: set[Simpler]
+    ) -> EditOutcome:
         while True:
             answer = await self._attempt(request(tried))
             if not isinstance(answer, Simpler):
                 return answer
+            if answer is Simpler.NO_TOPIC and (self._thread_id is None or answer in tried):
+                return Rejected("the topic is closed, and General is as well")
             step = Simpler.BARE if answer in tried else answer
             if step in tried:
                 return Rejected(

@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 from runner.alerting.directly import SentDirectly
 from runner.alerting.lane import Lane
-from runner.alerting.pace import ChatPace, NoPace, OverallPace, Pace
-from runner.alerting.patience import patiently
+from runner.alerting.pace import REMEMBERED, Pace, chat_pace, overall_bucket
+from runner.alerting.routing import parse_destination
 from runner.alerting.shared import Room, Sent, Words
-from runner.alerting.transport import MovingTransport, Transport
+from runner.alerting.transport import Transport
 from runner.clock import Clock
 from runner.storage import destinations, notifications
 from runner.storage.destinations import DestinationRow
@@ -25,6 +25,8 @@ __all__ = ["Dispatcher", "Sent"]
 
 POLL_EVERY = 5.0
 """Seconds between looks at the outbox when nobody wakes a lane."""
+CALM = 0.05
+"""Seconds before looking for new destinations: what has just become owed to a known one leaves first."""
 DEFAULT = ""
 """The destination that is the chat of the configuration."""
 
@@ -43,7 +45,11 @@ class Dispatcher:
         self._chat_id: int | None = None
         self._open: Open = lambda key: None
         self._clock = clock
-        self._overall = OverallPace(clock.now())
+        self._overall = overall_bucket(clock.now())
+        self._paces: dict[int, Pace] = {}
+        # By chat: its topics share one.
+        self._calls: list[tuple[str, float]] = []
+        # The last minute's, of the process before this one.
         self._lanes: dict[str, Lane] = {}
         self._wakes: dict[str, asyncio.Event] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -115,6 +121,7 @@ class Dispatcher:
         if open_ is not None:
             self._open = open_
         self._lanes.clear()
+        self._paces.clear()
         self._known = None
         self.wake()
 
@@ -126,6 +133,7 @@ class Dispatcher:
                     self._changed.clear()
                     await self._find_lanes(group)
                     await _wait(self._changed, POLL_EVERY)
+                    await asyncio.sleep(CALM)
             finally:
                 for task in self._tasks.values():
                     task.cancel()
@@ -139,7 +147,7 @@ class Dispatcher:
     async def _find_lanes(self, group: asyncio.TaskGroup) -> None:
         """One lane for each destination to which something is owed, or has been."""
         await self._learn()
-        owed = await patiently(lambda: notifications.owed_since(self._pool), self._alive)
+        owed = await self._room.ask(lambda: notifications.owed_since(self._pool))
         for key in {DEFAULT, *owed}:
             task = self._tasks.get(key)
             if task is None or task.done():
@@ -162,7 +170,9 @@ class Dispatcher:
 
     async def _learn(self) -> None:
         if self._known is None:
-            self._known = await patiently(lambda: destinations.read_all(self._pool), self._alive)
+            since = self._clock.now() - REMEMBERED
+            self._calls = await self._room.ask(lambda: destinations.read_calls(self._pool, since))
+            self._known = await self._room.ask(lambda: destinations.read_all(self._pool))
 
     def _lane(self, key: str) -> Lane:
         lane = self._lanes.get(key)
@@ -171,8 +181,6 @@ class Dispatcher:
             transport, chat_id = self._way(key)
             if known is None or known.chat_id != chat_id:
                 known = DestinationRow(key=key, chat_id=chat_id)
-            elif known.moved_to is not None and isinstance(transport, MovingTransport):
-                transport.move(known.moved_to)
             lane = self._lanes[key] = Lane(self._room, key, transport, self._pace(chat_id), known)
         return lane
 
@@ -184,8 +192,17 @@ class Dispatcher:
 
     def _pace(self, chat_id: int) -> Pace:
         if chat_id == 0:
-            return NoPace()
-        return ChatPace(self._overall, group=chat_id < 0, now=self._clock.now())
+            return Pace()
+        pace = self._paces.get(chat_id)
+        if pace is None:
+            calls = [at for key, at in self._calls if self._chat_of(key) == chat_id]
+            pace = chat_pace(self._overall, group=chat_id < 0, calls=calls, now=self._clock.now())
+            self._paces[chat_id] = pace
+        return pace
+
+    def _chat_of(self, key: str) -> int | None:
+        place = parse_destination(key)
+        return self._chat_id if place is None else place[0]
 
     def _alive(self) -> None:
         self.last_progress_at = self._clock.now()

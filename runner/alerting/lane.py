@@ -14,20 +14,21 @@ a later message gets through where an earlier one was refused is the earlier one
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TypeVar, assert_never
+from typing import assert_never
 
 from loguru import logger
 
-from runner.alerting.chat_memory import ChatMemory
+from runner.alerting.contact import Contact
+from runner.alerting.edits import Edits
 from runner.alerting.incident import Incident, IncidentKind, from_row
 from runner.alerting.message import Message
 from runner.alerting.notification import NotificationKind
 from runner.alerting.outbox import from_claimed
 from runner.alerting.pace import Pace
-from runner.alerting.patience import patiently
-from runner.alerting.plan import Drop, Edit, Send, plan
+from runner.alerting.plan import Drop, Edit, Send, Step, plan
 from runner.alerting.shared import Room, Sent
 from runner.alerting.telling import FIRING
 from runner.alerting.transport import (
@@ -44,19 +45,11 @@ from runner.alerting.transport import (
     Unknown,
     outcome_name,
 )
-from runner.storage import destinations, incidents, living, notifications
+from runner.storage import destinations, notifications
 from runner.storage.destinations import DestinationRow
-from runner.storage.incidents import IncidentRow, StormGroup
+from runner.storage.incidents import IncidentRow
 from runner.storage.notifications import ClaimedNotification, NotificationRow
 
-T = TypeVar("T")
-
-FIRST_PAUSE = 1.0
-LONGEST_PAUSE = 60.0
-"""Seconds between attempts while the other side is away: doubled from the first to the longest."""
-FIRST_REST = 30.0
-LONGEST_REST = 3600.0
-"""Seconds a chat that refuses us is left alone."""
 RESERVED_PAUSE = 0.02
 REJECTIONS_BEFORE_PROBE = 3
 """Refusals of one message after which the next one is tried, to learn whose fault it is."""
@@ -69,21 +62,24 @@ class Lane:
         self._room = room
         self.key = key
         self.transport = transport
-        self._pace = pace
-        self._memory = ChatMemory(known, lambda row: self._ask(lambda: destinations.write(room.pool, row)))
-        self._pause = FIRST_PAUSE
-        self._rest = FIRST_REST
-        self._not_before = known.held_until or 0.0
+        self._contact = Contact(
+            known,
+            transport,
+            pace,
+            room.clock,
+            lambda row: room.ask(lambda: destinations.write(room.pool, row)),
+        )
+        self._edits = Edits(room, key, transport, self._contact)
         self._suspect: int | None = None
         # A message that was refused where the next one got through.
         self._idle = False
         self._reserved: ClaimedNotification | None = None
         self._handed: ClaimedNotification | None = None
+        self._prepared: Message | None = None
 
     def reserve(self, row: NotificationRow, incident: IncidentRow | None) -> bool:
         """A message about to be written, with nothing before it: it need not be claimed."""
-        now = self._room.clock.now()
-        held = self._not_before > now or self._pace.to_send(now) > 0
+        held = self._contact.wait_to_send() > 0
         fresh = row.incident_id is None or (incident is not None and incident.opened_at == row.created_at)
         if not self._idle or held or not fresh or self._handed is not None:
             return False
@@ -91,35 +87,47 @@ class Lane:
         self._reserved = ClaimedNotification(
             id=0, row=row, attempts=1, unknown_outcomes=0, shown_on=None, incident=incident
         )
+        # While the database writes it there is time to find the words.
+        asyncio.get_running_loop().call_soon(self._prepare)
         return True
+
+    def _prepare(self) -> None:
+        claimed = self._reserved
+        if claimed is None:
+            return
+        step = self._plan(claimed)
+        if isinstance(step, Send) and not self._is_digest(step, _incident(claimed)):
+            self._prepared = self._worded(step, _incident(claimed))
 
     def hand_over(self, number: int | None) -> None:
         """The reserved message is in the database; None: it is not."""
         if number is not None and self._reserved is not None:
             self._handed = replace(self._reserved, id=number)
+        else:
+            self._prepared = None
         self._reserved = None
 
     @property
     def refused(self) -> str | None:
         """Why the chat refuses us, None while it does not."""
-        return self._memory.refused
+        return self._contact.refused
 
     async def step(self) -> float | None:
         """Do the next thing; the seconds to wait before another, None if there is nothing to do."""
-        now = self._room.clock.now()
-        if (wait := max(self._not_before - now, self._pace.to_send(now))) > 0:
+        if (wait := self._contact.wait_to_send()) > 0:
             return wait
         if self._reserved is not None:
             return RESERVED_PAUSE  # it is being written, and nothing leaves before it
         claimed, self._handed = self._handed, None
         if claimed is None:
             self._idle = False
-            claimed = await self._ask(lambda: notifications.claim(self._room.pool, self.key))
+            claimed = await self._room.ask(lambda: notifications.claim(self._room.pool, self.key))
         if claimed is None:
-            pause = await self._edit_next()
+            pause = await self._edits.next()
             self._idle = pause is None
             return pause
         outcome = await self._attempt(claimed)
+        self._prepared = None
         match outcome:
             case None:
                 return 0.0
@@ -127,12 +135,14 @@ class Lane:
                 await self._rejected(claimed, reason)
                 probe = of_message and claimed.attempts >= REJECTIONS_BEFORE_PROBE
                 if not probe or not await self._next_gets_through(claimed):
-                    return self._rest_now()
+                    return self._contact.rest()
                 # Perhaps the chat has just begun to take messages again: this one has another chance, now.
                 self._suspect = claimed.id
                 return 0.0
             case Rejected(reason):
-                await self._ask(lambda: notifications.mark_undeliverable(self._room.pool, claimed.id, reason))
+                await self._room.ask(
+                    lambda: notifications.mark_undeliverable(self._room.pool, claimed.id, reason)
+                )
                 logger.error("Message {} cannot be delivered: {}. It is on the console.", claimed.id, reason)
                 return 0.0
             case _:
@@ -143,23 +153,22 @@ class Lane:
     async def _attempt(self, claimed: ClaimedNotification) -> Outcome | None:
         """Send it if it is still worth it; None: it is settled, one way or the other."""
         room = self._room
-        note = from_claimed(claimed)
         if claimed.row.key in room.directly.delivered:
-            message_id = room.directly.delivered[claimed.row.key]
+            note, message_id = from_claimed(claimed), room.directly.delivered[claimed.row.key]
             await self._settle(claimed, Send(note, becomes_living=note.kind in FIRING), message_id)
             return None
-        if claimed.row.key in room.directly.unknown:
-            note = replace(note, possible_duplicate=True)
-        step = plan(
-            claimed,
-            note,
-            room.clock.now(),
-            can_edit=isinstance(self.transport, EditingTransport),
-        )
+        step = self._plan(claimed)
         if isinstance(step, Drop):
-            await self._ask(lambda: notifications.drop(room.pool, claimed.id, step.state, step.why))
+            await room.ask(lambda: notifications.drop(room.pool, claimed.id, step.state, step.why))
             return None
         return await self._carry_out(claimed, step)
+
+    def _plan(self, claimed: ClaimedNotification) -> Step:
+        note = from_claimed(claimed)
+        if claimed.row.key in self._room.directly.unknown:
+            note = replace(note, possible_duplicate=True)
+        can_edit = isinstance(self.transport, EditingTransport)
+        return plan(claimed, note, self._room.clock.now(), can_edit=can_edit)
 
     async def _carry_out(self, claimed: ClaimedNotification, step: Send | Edit) -> Outcome | None:
         incident = _incident(claimed)
@@ -167,8 +176,8 @@ class Lane:
         if isinstance(step, Edit):
             assert isinstance(self.transport, EditingTransport)
             assert incident is not None
-            message = await self._living(incident)
-            self._pace.take(self._room.clock.now())
+            message = await self._edits.message(incident)
+            self._contact.calling()
             outcome = await self.transport.edit(message, step.message_id)
             if isinstance(outcome, Gone):
                 return await self._carry_out(claimed, step.otherwise)
@@ -178,7 +187,7 @@ class Lane:
                 return None
             return outcome
         message = await self._message(claimed, step, incident)
-        self._pace.take(self._room.clock.now())
+        self._contact.sending()
         outcome = await self.transport.send(message)
         self._count(claimed, outcome)
         if isinstance(outcome, Delivered):
@@ -187,19 +196,20 @@ class Lane:
         return outcome
 
     async def _message(self, claimed: ClaimedNotification, step: Send, incident: Incident | None) -> Message:
-        words = self._room.words
-        if incident is not None and incident.kind is IncidentKind.STORM and step.becomes_living:
-            message = await self._living(incident)
+        prepared, self._prepared = self._prepared, None
+        if incident is not None and self._is_digest(step, incident):
+            message = await self._edits.message(incident)
         else:
-            shown = incident if step.becomes_living or (incident and incident.is_open) else None
-            message = words.note(step.note, shown)
+            message = prepared or self._worded(step, incident)
         return replace(message, reply_to=claimed.first_id)
 
-    async def _living(self, incident: Incident) -> Message:
-        storm: list[StormGroup] = []
-        if incident.kind is IncidentKind.STORM:
-            storm = await self._ask(lambda: incidents.read_storm(self._room.pool, incident.id))
-        return self._room.words.living(incident, storm)
+    def _worded(self, step: Send, incident: Incident | None) -> Message:
+        shown = incident if step.becomes_living or (incident and incident.is_open) else None
+        return self._room.words.note(step.note, shown)
+
+    @staticmethod
+    def _is_digest(step: Send, incident: Incident | None) -> bool:
+        return incident is not None and incident.kind is IncidentKind.STORM and step.becomes_living
 
     async def _settle(
         self,
@@ -210,7 +220,6 @@ class Lane:
         shown: Incident | None = None,
     ) -> None:
         room = self._room
-        self._pause, self._rest = FIRST_PAUSE, FIRST_REST
         shows: float | None = None
         if shown is not None:
             shows = shown.updated_at
@@ -218,17 +227,17 @@ class Lane:
             # The words are those of when it became owed; a digest, or the past, is told as it is now.
             made_now = claimed.incident.kind == IncidentKind.STORM or step.note.kind is NotificationKind.PAST
             shows = claimed.incident.updated_at if made_now else claimed.row.created_at
-        await self._ask(
+        await self._room.ask(
             lambda: notifications.mark_delivered(
-                room.pool, claimed.id, self.transport.name, message_id, shows
+                room.pool, claimed.id, self.transport.name, message_id, room.clock.now(), shows
             )
         )
         number = claimed.row.incident_id
         if step.instead_of_all and number is not None:
-            await self._ask(
+            await self._room.ask(
                 lambda: notifications.supersede(room.pool, self.key, number, claimed.id, "said by another")
             )
-        if await self._memory.well():
+        if await self._contact.well():
             room.on_dead(self.key, None)
 
     async def _put_off(
@@ -239,19 +248,18 @@ class Lane:
         """Owe it still; the seconds to wait before the next attempt."""
         match outcome:
             case RetryAfter(seconds):
-                pause = await self._hold(seconds)
+                pause = await self._contact.hold(seconds)
                 await self._put_back(claimed, f"told to wait {seconds:g} s", retry_in=seconds)
             case ChatMoved(chat_id):
-                await self._memory.moved(chat_id)
-                await self._ask(lambda: living.forget_all(self._room.pool, self.key))
+                await self._edits.moved(chat_id)
                 # At once to the new chat; a chat that moves again and again is not believed at once.
-                pause = 0.0 if claimed.attempts == 1 else self._pause_now()
+                pause = 0.0 if claimed.attempts == 1 else self._contact.pause()
                 await self._put_back(claimed, f"the chat has become {chat_id}", retry_in=pause)
             case Unavailable(reason) | Rejected(reason):
-                pause = self._pause_now()
+                pause = self._contact.pause()
                 await self._put_back(claimed, reason, retry_in=pause)
             case Unknown(reason):
-                pause = self._pause_now()
+                pause = self._contact.pause()
                 await self._put_back(claimed, reason, retry_in=pause, unknown=True)
             case Delivered():
                 return 0.0
@@ -271,18 +279,20 @@ class Lane:
                 self.key,
                 reason,
             )
-            await self._memory.dead(reason, room.clock.now())
+            await self._contact.dead(reason)
             room.on_dead(self.key, reason)
         if claimed.shown_on is None:
             await room.console.send(room.words.note(from_claimed(claimed)))
-        await self._put_back(claimed, reason, retry_in=self._rest, shown_on=room.console.name)
-        for waiting in await self._ask(lambda: notifications.read_unshown(room.pool, self.key, claimed.id)):
+        await self._put_back(claimed, reason, retry_in=self._contact.next_rest, shown_on=room.console.name)
+        for waiting in await self._room.ask(
+            lambda: notifications.read_unshown(room.pool, self.key, claimed.id)
+        ):
             await room.console.send(room.words.note(from_claimed(waiting)))
-            await self._ask(_shown(room, waiting.id))
+            await self._room.ask(_shown(room, waiting.id))
 
     async def _next_gets_through(self, refused: ClaimedNotification) -> bool:
         """Is it the message and not the chat? Try the next one."""
-        following = await self._ask(
+        following = await self._room.ask(
             lambda: notifications.claim(self._room.pool, self.key, leave=[refused.id])
         )
         if following is None:
@@ -292,57 +302,12 @@ class Lane:
             case None:
                 return True
             case Rejected(reason):
-                await self._put_back(following, reason, retry_in=self._rest)
+                await self._put_back(following, reason, retry_in=self._contact.next_rest)
             case _:
                 await self._put_off(following, outcome)
         return False
 
-    # -- edits
-
-    async def _edit_next(self) -> float | None:
-        """Bring the message most out of date up to date."""
-        room, transport = self._room, self.transport
-        if not isinstance(transport, EditingTransport):
-            return None
-        outdated = await self._ask(lambda: living.read_outdated(room.pool, self.key))
-        if outdated is None:
-            return None
-        if (wait := self._pace.to_edit(room.clock.now())) > 0:
-            return wait
-        row = outdated.incident
-        try:
-            incident = from_row(row)
-        except ValueError:  # of a newer version
-            await self._ask(lambda: living.forget(room.pool, self.key, row.id))
-            return 0.0
-        message = await self._living(incident)
-        self._pace.take(room.clock.now())
-        outcome = await transport.edit(message, outdated.message_id)
-        match outcome:
-            case Delivered():
-                await self._ask(lambda: living.mark_shown(room.pool, self.key, row.id, row.updated_at))
-                return 0.0
-            case Gone() | Rejected():
-                await self._ask(lambda: living.forget(room.pool, self.key, row.id))
-                return 0.0
-            case RetryAfter(seconds):
-                return await self._hold(seconds)
-            case ChatMoved(chat_id):
-                await self._memory.moved(chat_id)
-                await self._ask(lambda: living.forget_all(self._room.pool, self.key))
-                return 0.0
-            case Unavailable() | Unknown():
-                return self._pause_now()
-            case _:
-                assert_never(outcome)
-
     # -- inside
-
-    async def _hold(self, seconds: float) -> float:
-        """Told to wait: the next process is to know it too."""
-        self._not_before = self._room.clock.now() + seconds
-        await self._memory.held(self._not_before)
-        return seconds
 
     def _count(self, claimed: ClaimedNotification, outcome: Outcome) -> None:
         latency = self._room.clock.now() - claimed.row.created_at
@@ -359,7 +324,7 @@ class Lane:
         unknown: bool = False,
         shown_on: str | None = None,
     ) -> None:
-        await self._ask(
+        await self._room.ask(
             lambda: notifications.put_back(
                 self._room.pool,
                 claimed.id,
@@ -369,19 +334,6 @@ class Lane:
                 shown_on=shown_on,
             )
         )
-
-    def _pause_now(self) -> float:
-        pause, self._pause = self._pause, min(self._pause * 2, LONGEST_PAUSE)
-        self._not_before = self._room.clock.now() + pause
-        return pause
-
-    def _rest_now(self) -> float:
-        rest, self._rest = self._rest, min(self._rest * 2, LONGEST_REST)
-        self._not_before = self._room.clock.now() + rest
-        return rest
-
-    async def _ask(self, ask: Callable[[], Awaitable[T]]) -> T:
-        return await patiently(ask, self._room.alive)
 
 
 def _incident(claimed: ClaimedNotification) -> Incident | None:

@@ -31,9 +31,8 @@ def to_row(notification: Notification) -> NotificationRow:
 
 def facts_to_json(facts: Facts) -> dict[str, Any]:
     """Only what applies."""
-    return {
-        name: value for name, value in asdict(facts).items() if value is not None and value != _DEFAULTS[name]
-    }
+    values = ((name, getattr(facts, name)) for name in _DEFAULTS)
+    return {name: value for name, value in values if value is not None and value != _DEFAULTS[name]}
 
 
 def facts_from_json(values: dict[str, Any]) -> Facts:

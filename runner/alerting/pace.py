@@ -5,25 +5,32 @@ https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 CLOCK_GRAIN = 1e-5
 """Less than this of a token is the rounding of clocks."""
+REMEMBERED = 60.0
+"""Seconds of calls from which a fresh process knows its pace: a group's bucket is full again after them."""
 
 
 @dataclass(slots=True)
 class Bucket:
-    """`burst` at once, then `rate` a second. Times are seconds since the epoch."""
+    """`burst` at once, then `rate` a second; `kept` tokens are kept back from edits, for messages.
+
+    Times are seconds since the epoch.
+    """
 
     rate: float
     burst: float
+    kept: float
     tokens: float
     at: float
 
     def wait(self, now: float, tokens: float = 1.0) -> float:
         """Seconds until `tokens` are there; 0: now."""
         self.tokens = min(self.burst, self.tokens + max(0.0, now - self.at) * self.rate)
-        self.at = now
+        self.at = max(self.at, now)
         missing = tokens - self.tokens
         return 0.0 if missing < CLOCK_GRAIN else missing / self.rate
 
@@ -32,58 +39,44 @@ class Bucket:
         self.tokens -= 1.0
 
 
-class OverallPace:
+def overall_bucket(now: float) -> Bucket:
     """Shared by all chats of one bot."""
-
-    def __init__(self, now: float) -> None:
-        self.bucket = Bucket(rate=28.0, burst=20.0, tokens=20.0, at=now)
+    return Bucket(rate=28.0, burst=20.0, kept=4.0, tokens=20.0, at=now)
 
 
-class ChatPace:
-    """One chat's own. A fresh process does not know what the one before it has just sent: it begins low."""
+class Pace:
+    """One chat's, whatever its topics: when the next call may leave. Without buckets: at once."""
 
-    CHAT_BURST = 3.0
-    GROUP_BURST = 15.0
-    GROUP_START = 6.0
-    KEPT = 5.0
-    """Of a group's tokens, kept back from edits for what must wake somebody."""
-
-    def __init__(self, overall: OverallPace, *, group: bool, now: float) -> None:
-        self._overall = overall.bucket
-        self._chat = Bucket(rate=1.0, burst=self.CHAT_BURST, tokens=self.CHAT_BURST, at=now)
-        self._group: Bucket | None = None
-        if group:
-            self._group = Bucket(20 / 60, self.GROUP_BURST, self.GROUP_START, now)
+    def __init__(self, *buckets: Bucket) -> None:
+        self._buckets = buckets
+        self._held_until = float("-inf")
 
     def to_send(self, now: float) -> float:
         """Seconds until a message may leave."""
-        wait = max(self._chat.wait(now), self._overall.wait(now))
-        return wait if self._group is None else max(wait, self._group.wait(now))
+        return max(0.0, self._held_until - now, *(bucket.wait(now) for bucket in self._buckets))
 
     def to_edit(self, now: float) -> float:
         """Seconds until an edit may: it leaves room for messages."""
-        wait = max(self._chat.wait(now, 2.0), self._overall.wait(now, 5.0))
-        return wait if self._group is None else max(wait, self._group.wait(now, 1.0 + self.KEPT))
+        waits = (bucket.wait(now, 1.0 + bucket.kept) for bucket in self._buckets)
+        return max(0.0, self._held_until - now, *waits)
 
     def take(self, now: float) -> None:
-        """A call has left."""
-        self._chat.take(now)
-        self._overall.take(now)
-        if self._group is not None:
-            self._group.take(now)
+        """A call leaves."""
+        for bucket in self._buckets:
+            bucket.take(now)
+
+    def hold(self, until: float) -> None:
+        """Told to wait: nothing leaves before `until`."""
+        self._held_until = max(self._held_until, until)
 
 
-class NoPace:
-    """The console's."""
-
-    def to_send(self, now: float) -> float:
-        return 0.0
-
-    def to_edit(self, now: float) -> float:
-        return 0.0
-
-    def take(self, now: float) -> None:
-        """Nobody counts."""
-
-
-Pace = ChatPace | NoPace
+def chat_pace(overall: Bucket, *, group: bool, calls: Iterable[float], now: float) -> Pace:
+    """`calls`: when the last minute's calls to the chat left; the process before this one made them."""
+    begin = now - REMEMBERED  # when the buckets may have been empty
+    own = [Bucket(rate=1.0, burst=3.0, kept=1.0, tokens=0.0, at=begin)]
+    if group:
+        own.append(Bucket(rate=20 / 60, burst=15.0, kept=5.0, tokens=0.0, at=begin))
+    for at in sorted(at for at in calls if at >= begin):
+        for bucket in own:
+            bucket.take(min(at, now))  # a clock that was ahead
+    return Pace(*own, overall)

@@ -77,7 +77,7 @@ class SecondChannel:
             logger.warning("The second channel does not answer either")
             return
         for claimed in waiting:
-            await notifications.mark_delivered(self._pool, claimed.id, NAME, None)
+            await notifications.mark_delivered(self._pool, claimed.id, NAME, None, now)
         lines = tuple(text.partition("\n")[0] for text in texts)
         self._watch.owe(
             self._watch.teller.plain(

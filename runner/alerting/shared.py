@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from runner.alerting.directly import SentDirectly
 from runner.alerting.incident import Incident
 from runner.alerting.message import Message
 from runner.alerting.notification import Notification
+from runner.alerting.patience import patiently
 from runner.alerting.transport import Transport
 from runner.clock import Clock
 from runner.storage.incidents import StormGroup
 from runner.storage.pool import Pool
+
+T = TypeVar("T")
 
 
 class Words(Protocol):
@@ -47,3 +50,7 @@ class Room:
     """What went straight from memory while the database was away."""
     alive: Callable[[], None]
     """Something is being done."""
+
+    async def ask(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """The database's answer, for as long as it takes."""
+        return await patiently(ask, self.alive)

@@ -110,3 +110,11 @@ class MovingTransport(Transport, Protocol):
 
     def move(self, chat_id: int) -> None:
         """It has become `chat_id`: go there from now on."""
+
+
+@runtime_checkable
+class TopicTransport(Transport, Protocol):
+    """Goes to a topic of a chat, which can be closed or deleted."""
+
+    topic_lost: bool
+    """It goes to the chat itself, with a note; set by itself when the topic refuses a message."""

@@ -25,14 +25,23 @@ class Translator:
 
         Raises KeyError for an unknown key and ValueError for a missing argument: both are bugs.
         """
-        bundle = _bundle(self.language)
-        message = bundle.get_message(key)
-        if message.value is None:
-            raise KeyError(key)
-        text, errors = bundle.format_pattern(message.value, args)
-        if errors:
-            raise ValueError(f"text {key!r}: {errors[0]}")
-        return str(text)
+        return _format(self.language, key, **args) if args else _fixed(self.language, key)
+
+
+def _format(language: Language, key: str, **args: str | int | float) -> str:
+    bundle = _bundle(language)
+    message = bundle.get_message(key)
+    if message.value is None:
+        raise KeyError(key)
+    text, errors = bundle.format_pattern(message.value, args)
+    if errors:
+        raise ValueError(f"text {key!r}: {errors[0]}")
+    return str(text)
+
+
+@cache
+def _fixed(language: Language, key: str) -> str:
+    return _format(language, key)
 
 
 @cache

@@ -253,7 +253,6 @@ class Journal:
                 await incidents.write(statement, list(batch.incidents.values()))
             arguments = notifications.owe_arguments(owed, owed[0].key if direct else None)
             statement.returning("id, key", notifications.OWE_SQL, *arguments)
-            await statement.execute(runners.SEEN_SQL, self.registration.runner_id)
             rows = await statement.run(connection)
         except BaseException:
             if direct:
@@ -323,7 +322,7 @@ class Journal:
                 raise RunnerBusyError(
                     f"This runner lost its database and runner {successor} has taken over: it must end"
                 )
-            await runners.name_session(connection, self.registration.runner_id)
+            await runners.adopt_session(connection, self.registration.runner_id)
         except BaseException:
             connection.terminate()
             raise

@@ -25,7 +25,8 @@ ORDER BY i.state = 'open', i.severity <> 'critical', l.shown_at LIMIT 1
 """
 
 SHOWS_SQL = """
-UPDATE dozor.living_messages SET shown_at = to_timestamp($3) WHERE destination = $1 AND incident_id = $2
+UPDATE dozor.living_messages SET shown_at = to_timestamp($3), edited_at = to_timestamp($4)
+WHERE destination = $1 AND incident_id = $2
 """
 
 FORGET_SQL = "DELETE FROM dozor.living_messages WHERE destination = $1 AND incident_id = $2"
@@ -45,9 +46,11 @@ async def read_outdated(pool: Pool, destination: str) -> OutdatedMessage | None:
     return None if row is None else OutdatedMessage(row["message_id"], from_json(row["incident"]))
 
 
-async def mark_shown(pool: Pool, destination: str, incident_id: int, updated_at: float) -> None:
-    """It shows the incident as of `updated_at` (seconds since the epoch)."""
-    await pool.execute(SHOWS_SQL, destination, incident_id, updated_at)
+async def mark_shown(
+    pool: Pool, destination: str, incident_id: int, updated_at: float, edited_at: float
+) -> None:
+    """It shows the incident as of `updated_at`, since `edited_at` (seconds since the epoch)."""
+    await pool.execute(SHOWS_SQL, destination, incident_id, updated_at, edited_at)
 
 
 async def forget(pool: Pool, destination: str, incident_id: int) -> None:

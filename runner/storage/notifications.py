@@ -96,7 +96,7 @@ LEFT JOIN dozor.living_messages l ON l.incident_id = c.incident_id AND l.destina
 
 DELIVERED_SQL = """
 WITH delivered AS (
-    UPDATE dozor.notifications SET state = 'delivered', delivered_at = now(), transport = $2,
+    UPDATE dozor.notifications SET state = 'delivered', delivered_at = to_timestamp($5), transport = $2,
         message_id = $3, last_error = NULL
     WHERE id = $1
     RETURNING incident_id, destination)
@@ -183,10 +183,14 @@ async def mark_delivered(
     notification_id: int,
     transport: str,
     message_id: int | None,
+    at: float,
     shows: float | None = None,
 ) -> None:
-    """`shows`: the `updated_at` of the incident that this message shows, and goes on showing from now on."""
-    await pool.execute(DELIVERED_SQL, notification_id, transport, message_id, shows)
+    """It arrived at `at` (seconds since the epoch).
+
+    `shows`: the `updated_at` of the incident that this message shows, and goes on showing from now on.
+    """
+    await pool.execute(DELIVERED_SQL, notification_id, transport, message_id, shows, at)
 
 
 async def put_back(

@@ -31,7 +31,11 @@ INSERT INTO dozor.runners (host, pid, version, started_at, seen_at) VALUES ($1, 
 RETURNING id
 """
 
-NAME_SESSION_SQL = "SELECT set_config('application_name', 'dozor runner ' || $1::text, false)"
+# The session's few statements find their rows by key: a plan for any arguments is as good as one for each.
+ADOPT_SESSION_SQL = """
+SELECT set_config('application_name', 'dozor runner ' || $1::text, false),
+       set_config('plan_cache_mode', 'force_generic_plan', false)
+"""
 
 SEEN_SQL = "UPDATE dozor.runners SET seen_at = now() WHERE id = $1"
 
@@ -81,13 +85,13 @@ async def register(connection: Connection, version: str) -> Registration:
     async with connection.transaction():
         stale = await connection.fetch(END_STALE_SQL)
         runner_id: int = await connection.fetchval(REGISTER_SQL, socket.gethostname(), os.getpid(), version)
-    await name_session(connection, runner_id)
+    await adopt_session(connection, runner_id)
     return Registration(runner_id, bool(stale))
 
 
-async def name_session(connection: Connection, runner_id: int) -> None:
-    """So that others can see whose session holds the lock."""
-    await connection.fetchval(NAME_SESSION_SQL, str(runner_id))
+async def adopt_session(connection: Connection, runner_id: int) -> None:
+    """So that others can see whose session holds the lock, and that its statements are planned once."""
+    await connection.fetchval(ADOPT_SESSION_SQL, str(runner_id))
 
 
 async def read_successor(connection: Connection, runner_id: int) -> int | None:

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
+from runner.alerting.contact import FIRST_PAUSE, FIRST_REST, LONGEST_PAUSE
 from runner.alerting.dispatcher import Dispatcher, Sent
 from runner.alerting.incident import Incident
-from runner.alerting.lane import FIRST_PAUSE, FIRST_REST, LONGEST_PAUSE
 from runner.alerting.message import Message, Span
 from runner.alerting.notification import Facts, Notification, NotificationKind, Severity
 from runner.alerting.outbox import to_row

@@ -69,6 +69,7 @@ class Database:
             living.FORGET_SQL: lambda key, number: self.living.pop((key, number), None),
             living.FORGET_ALL_SQL: lambda key: self.living.clear(),
             destinations.READ_DESTINATIONS_SQL: lambda: [asdict(row) for row in self.destinations.values()],
+            destinations.RECENT_CALLS_SQL: lambda since: [],
             destinations.WRITE_DESTINATION_SQL: self._write_destination,
             incidents.STORM_GROUPS_SQL: lambda storm, names: [],
         }
@@ -156,7 +157,9 @@ class Database:
         self.pending.pop(number, None)
         return owed
 
-    def _delivered(self, number: int, transport: str, message_id: int | None, shows: float | None) -> None:
+    def _delivered(
+        self, number: int, transport: str, message_id: int | None, shows: float | None, at: float
+    ) -> None:
         owed = self._settle(number, "delivered")
         owed.message_id = message_id
         about = owed.row.incident_id
@@ -199,13 +202,13 @@ class Database:
                 return {"message_id": shown.message_id, "incident": _json(incident)}
         return None
 
-    def _shows(self, destination: str, number: int, at: float) -> None:
+    def _shows(self, destination: str, number: int, updated_at: float, edited_at: float) -> None:
         shown = self.living.get((destination, number))
         if shown is not None:
-            shown.shown_at = at
+            shown.shown_at = updated_at
 
     def _write_destination(self, *values: Any) -> None:
-        names = ("key", "chat_id", "moved_to", "held_until", "dead_since", "dead_reason", "topic_lost")
+        names = ("key", "chat_id", "moved_to", "held_until", "dead_since", "dead_reason")
         self.destinations[values[0]] = DestinationRow(**dict(zip(names, values, strict=True)))
 
 

@@ -1,0 +1,82 @@
+"""One destination's living messages: brought up to date one at a time, as the pace allows."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from runner.alerting.contact import Contact
+from runner.alerting.incident import Incident, IncidentKind, from_row
+from runner.alerting.message import Message
+from runner.alerting.shared import Room
+from runner.alerting.transport import (
+    ChatMoved,
+    Delivered,
+    EditingTransport,
+    Gone,
+    Rejected,
+    RetryAfter,
+    Transport,
+    Unavailable,
+    Unknown,
+)
+from runner.storage import incidents, living
+from runner.storage.incidents import StormGroup
+
+
+class Edits:
+    """`contact`: shared with the lane, whose messages go first."""
+
+    def __init__(self, room: Room, key: str, transport: Transport, contact: Contact) -> None:
+        self._room = room
+        self._key = key
+        self._transport = transport
+        self._contact = contact
+
+    async def message(self, incident: Incident) -> Message:
+        """What its living message is to show now."""
+        storm: list[StormGroup] = []
+        if incident.kind is IncidentKind.STORM:
+            storm = await self._room.ask(lambda: incidents.read_storm(self._room.pool, incident.id))
+        return self._room.words.living(incident, storm)
+
+    async def next(self) -> float | None:
+        """Edit the message most out of date; seconds to wait before another, None: all show what is."""
+        room, transport = self._room, self._transport
+        if not isinstance(transport, EditingTransport):
+            return None
+        outdated = await room.ask(lambda: living.read_outdated(room.pool, self._key))
+        if outdated is None:
+            return None
+        if (wait := self._contact.wait_to_edit()) > 0:
+            return wait
+        row = outdated.incident
+        try:
+            incident = from_row(row)
+        except ValueError:  # of a newer version
+            await room.ask(lambda: living.forget(room.pool, self._key, row.id))
+            return 0.0
+        message = await self.message(incident)
+        self._contact.calling()
+        at = room.clock.now()
+        outcome = await transport.edit(message, outdated.message_id)
+        match outcome:
+            case Delivered():
+                await room.ask(lambda: living.mark_shown(room.pool, self._key, row.id, row.updated_at, at))
+                return 0.0
+            case Gone() | Rejected():
+                await room.ask(lambda: living.forget(room.pool, self._key, row.id))
+                return 0.0
+            case RetryAfter(seconds):
+                return await self._contact.hold(seconds)
+            case ChatMoved(chat_id):
+                await self.moved(chat_id)
+                return 0.0
+            case Unavailable() | Unknown():
+                return self._contact.pause()
+            case _:
+                assert_never(outcome)
+
+    async def moved(self, chat_id: int) -> None:
+        """The chat has become `chat_id`: its old messages cannot be reached."""
+        await self._contact.moved(chat_id)
+        await self._room.ask(lambda: living.forget_all(self._room.pool, self._key))

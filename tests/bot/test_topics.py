@@ -1,0 +1,126 @@
+"""Alerts to topics: a closed one costs one refused call, not one each, and is found again when it opens."""
+
+from __future__ import annotations
+
+import pytest
+from aiogram import Bot
+
+from bot.transport import TelegramTransport
+from runner.alerting.contact import TOPIC_AGAIN
+from runner.alerting.dispatcher import Dispatcher
+from runner.alerting.message import Message, Span
+from runner.alerting.notification import Facts, Notification, NotificationKind, Severity
+from runner.alerting.outbox import to_row
+from runner.alerting.transport import Rejected
+from runner.alerting.wording import Wording
+from runner.language import Translator
+from runner.storage import notifications
+from runner.storage.pool import Pool
+from tests.alerting.scripted import Scripted
+from tests.alerting.story import ManualClock
+from tests.bot.botapi.faults import FaultKind
+from tests.bot.botapi.server import BotApi
+from tests.bot.conftest import FORUM, TOPIC, ZONE
+
+NOTE = "тема"
+
+
+class Post:
+    """Messages owed to the topics of one forum, delivered over HTTP, by a clock moved by hand."""
+
+    def __init__(self, pool: Pool, client: Bot) -> None:
+        self._pool, self._client = pool, client
+        self.clock = ManualClock()
+        console = Scripted(name="console")
+        words = Wording(Translator("ru"), ZONE, self.clock)
+        self.dispatcher = Dispatcher(pool, console, console, words, self.clock)
+        self.dispatcher.use(
+            self._to(TOPIC), lambda key: (self._to(int(key.partition(":")[2])), FORUM), chat_id=FORUM
+        )
+
+    def _to(self, topic: int) -> TelegramTransport:
+        return TelegramTransport(self._client, FORUM, topic, Translator("ru"))
+
+    async def owe(self, *texts: str, to: str = "") -> None:
+        rows = [
+            to_row(
+                Notification(
+                    key=text,
+                    kind=NotificationKind.CHECKER,
+                    severity=Severity.WARNING,
+                    created_at=self.clock.now(),
+                    task="a",
+                    facts=Facts(text=text),
+                    destination=to,
+                )
+            )
+            for text in texts
+        ]
+        async with self._pool.acquire() as connection:
+            await notifications.owe(connection, rows)
+
+    async def deliver(self, *keys: str) -> None:
+        """All that is owed to these, taking turns."""
+        for _ in range(100):
+            pauses = [await self.dispatcher.deliver_next(key) for key in keys or ("",)]
+            waits = [pause for pause in pauses if pause is not None]
+            if not waits:
+                return
+            self.clock.at += min(waits)
+        raise AssertionError("it goes on for ever")
+
+
+@pytest.fixture
+def post(pool: Pool, client: Bot) -> Post:
+    return Post(pool, client)
+
+
+def said(api: BotApi) -> list[tuple[int | None, str]]:
+    return [(message.thread_id, message.text) for message in api.world.sent(FORUM)]
+
+
+async def test_a_closed_topic_is_asked_once_and_found_again_when_it_opens(post: Post, api: BotApi) -> None:
+    api.world.chats[FORUM].topics[TOPIC] = False
+    await post.owe("one", "two", "three")
+    await post.deliver()
+    assert [(thread, NOTE in text.lower()) for thread, text in said(api)] == [(None, True)] * 3
+    assert len(api.calls_of("sendMessage")) == 4  # one refused, whatever the number of messages
+
+    api.world.chats[FORUM].topics[TOPIC] = True
+    await post.owe("soon after")
+    await post.deliver()
+    assert said(api)[-1][0] is None
+    post.clock.at += TOPIC_AGAIN
+    await post.owe("much later", "and on")
+    await post.deliver()
+    assert [(thread, NOTE in text.lower()) for thread, text in said(api)[-2:]] == [(TOPIC, False)] * 2
+
+
+async def test_a_topic_that_stays_closed_is_tried_once_an_hour(post: Post, api: BotApi) -> None:
+    api.world.chats[FORUM].topics[TOPIC] = False
+    for number in range(4):
+        await post.owe(f"one of hour {number}", f"another of hour {number}")
+        await post.deliver()
+        post.clock.at += TOPIC_AGAIN + 1
+    assert len(said(api)) == 8
+    refused = [call for call in api.calls_of("sendMessage") if call.status == 400]
+    assert len(refused) == 4
+
+
+async def test_topics_of_one_chat_share_its_pace(post: Post, api: BotApi) -> None:
+    api.world.chats[FORUM].topics = {TOPIC: True, 18: True, 19: True}
+    keys = ("", f"{FORUM}:18", f"{FORUM}:19")
+    for key in keys:
+        await post.owe(*(f"{number} to {key}" for number in range(10)), to=key)
+    began = post.clock.at
+    await post.deliver(*keys)
+    assert len(said(api)) == 30
+    assert post.clock.at - began >= 30 - 3 - 1  # three at once, then one a second, whoever sends it
+
+
+async def test_general_that_is_closed_as_well_is_a_refusal_of_the_chat(client: Bot, api: BotApi) -> None:
+    api.fail(FaultKind.TOPIC_CLOSED, times=None)
+    outcome = await TelegramTransport(client, FORUM, None, Translator("ru")).send(Message(spans=(Span("x"),)))
+    assert isinstance(outcome, Rejected)
+    assert not outcome.of_message
+    assert len(api.calls_of("sendMessage")) == 1
