@@ -43,7 +43,7 @@ from runner.storage.embedded import start_embedded
 from runner.storage.journal import Journal
 from runner.storage.migrate import migrate
 from runner.storage.pool import create_pool
-from runner.supervision.events import RunNow
+from runner.supervision.events import Restart, RunNow
 from runner.supervision.lines import SupervisionLog
 from runner.supervision.measures import Measures
 from runner.supervision.policy import Policy, RestartDelay
@@ -124,7 +124,11 @@ async def _furnished(names: list[str], function: Checker, *, chat_id: int | None
         pool = await create_pool(server.dsn, min_size=2)
         settings = dict.fromkeys(names, AlertSettings(repeated_errors=1))
         watch = Watch(journal, clock, settings, (), 0, Measures(len(names)))
-        never = Policy(schedule=Cron("0 0 1 1 *", ZoneInfo("UTC")), restart_delay=RestartDelay.fixed(9e5))
+        never = Policy(
+            schedule=Cron("0 0 1 1 *", ZoneInfo("UTC")),
+            restart_delay=RestartDelay.fixed(9e5),
+            max_consecutive_failures=2,
+        )
         supervisor = Supervisor(
             [TaskSpec(name=name, function=function, policy=never) for name in names],
             observer=watch,
@@ -170,7 +174,7 @@ async def _measure(alerts: int) -> tuple[list[float], list[float]]:
     bare: list[float] = []
     ours: list[float] = []
     async with _furnished(names, fail, chat_id=None) as room:
-        room.watch.teller._gate.admit = lambda now: Admission.ALONE  # type: ignore[method-assign]
+        room.watch.teller._gate.admit = lambda incident_id, now: Admission.ALONE  # type: ignore[method-assign]
         for name in names:
             await asyncio.sleep(0.05)
             begun = time.time()
@@ -184,29 +188,45 @@ async def _measure(alerts: int) -> tuple[list[float], list[float]]:
     return bare[WARM_UP:], ours[WARM_UP:]
 
 
-async def _storm(count: int, seconds: float) -> None:
-    """All tasks fail in the same second; the stand-in keeps Telegram's pace."""
+async def _storm(count: int) -> None:
+    """All tasks fail in the same second, stop after 20 s, recover from 60 s on; Telegram's pace is kept."""
+    broken = True
 
-    async def fail() -> NoReturn:
-        raise ConnectionError("the provider does not answer")
+    async def fail() -> None:
+        if broken:
+            raise ConnectionError("the provider does not answer")
 
     names = [f"task_{number:04}" for number in range(count)]
     async with _furnished(names, fail, chat_id=CHAT) as room:
         await room.stand_in.post("pace")
         await asyncio.sleep(1.0)
         begun = time.time()
-        for name in names:
-            room.supervisor.command(name, RunNow("benchmark"))
-        await asyncio.sleep(seconds)
+
+        async def run_all(at: float, command: RunNow | Restart, some: list[str]) -> None:
+            await asyncio.sleep(max(0.0, begun + at - time.time()))
+            for name in some:
+                room.supervisor.command(name, command)
+
+        await run_all(0, RunNow("benchmark"), names)
+        await run_all(20, RunNow("benchmark"), names)
+        await run_all(58, RunNow("benchmark"), [])
+        broken = False
+        for part in range(10):
+            await run_all(60 + 2 * part, Restart("benchmark"), names[part::10])
+        await run_all(100, RunNow("benchmark"), [])
         calls = await room.stand_in.calls()
-    sent = [call for call in calls if call["method"] == "sendMessage" and call["status"] == 200]
-    edits = [call for call in calls if call["method"] == "editMessageText" and call["status"] == 200]
     refused = [call for call in calls if call["status"] == 429]
-    print(f"{count} tasks in one second: the first message after {sent[0]['at'] - begun:.2f} s,")
-    print(f"{len(sent)} messages and {len(edits)} edits in {seconds:.0f} s, {len(refused)} refused with 429")
-    print(
-        "\n".join(f"  {call['at'] - begun:6.2f} s  {call['params']['text'].splitlines()[0]}" for call in sent)
-    )
+    taken = [call for call in calls if call["status"] == 200]
+    sent = [call["at"] - begun for call in taken if call["method"] == "sendMessage"]
+    edits = [call["at"] - begun for call in taken if call["method"] == "editMessageText"]
+    print(f"{count} tasks in one second: the first message after {sent[0]:.2f} s,")
+    print(f"{len([at for at in sent if at <= 60])} messages in the first minute, {len(sent)} in 100 s,")
+    print(f"{len(edits)} edits, {len(refused)} calls refused with 429")
+    for call in taken:
+        if call["method"] in ("sendMessage", "editMessageText"):
+            sign = " " if call["method"] == "sendMessage" else "✎"
+            first, *rest = call["params"]["text"].splitlines()
+            print(f"{call['at'] - begun:7.2f} s {sign} {first}" + (f" · {rest[0]}" if rest else ""))
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -216,7 +236,7 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     logger.remove()
     if options.storm:
-        asyncio.run(_storm(options.storm, 60.0))
+        asyncio.run(_storm(options.storm))
         return
     bare, ours = asyncio.run(_measure(options.alerts))
     print(f"{'':24} {'p50 ms':>8} {'p99 ms':>8}")

@@ -98,6 +98,8 @@ class Facts:
     """Whom to call by name, in one line: "@ann, bob"."""
     called: tuple[tuple[str, int | None], ...] = ()
     """Each of them, with the Telegram id to mention them by where no "@name" does it."""
+    in_storm: bool = False
+    """Of an end: the end of its storm is what makes a sound."""
     quiet: bool = False
     """Deliver without a sound: quiet hours."""
     lines: tuple[str, ...] = ()

@@ -64,6 +64,8 @@ def plan(claimed: ClaimedNotification, note: Notification, now: float, *, can_ed
 
 
 def _firing(claimed: ClaimedNotification, note: Notification, incident: Incident) -> Step:
+    if incident.storm is not None and not incident.told and not claimed.fired:
+        return Drop("superseded", "it is in the digest of a storm")
     if incident.is_open:
         # A digest is made when it leaves: an older one that still waits is as new as this.
         return Send(note, becomes_living=True, instead_of_all=note.kind is NotificationKind.STORM)
@@ -90,6 +92,7 @@ def _recovered(
         return Drop("superseded", "it is broken again by now")
     if not claimed.fired:
         return Drop("superseded", "nobody here was told that it was broken")
-    if can_edit and claimed.living_id is not None and incident.severity is not Severity.CRITICAL:
+    silently = incident.severity is not Severity.CRITICAL or note.facts.in_storm
+    if can_edit and claimed.living_id is not None and silently:
         return Edit(claimed.living_id, Send(note))
     return Send(note)

@@ -97,7 +97,7 @@ class Teller:
         for incident in book.open():
             if incident.kind is IncidentKind.STORM:
                 self._storm = incident.id
-                self._gate.resume(incident.updated_at)
+                self._gate.resume(incident.opened_at, incident.updated_at)
 
     def decide(
         self, decision: Decision, facts: Facts, now: float, *, to: Iterable[str] | None = None
@@ -117,6 +117,8 @@ class Teller:
             incident, kind = self._gates(told, incident, kind, now)
         if kind is NotificationKind.RECOVERED and not self._heard(previous):
             kind = None
+        if kind is NotificationKind.RECOVERED:
+            facts = replace(facts, in_storm=self._is_open(incident.storm))
         self._keep(told, incident)
         if incident.storm is not None and incident.kind is not IncidentKind.STORM:
             self._storm_changed(told, incident, previous, now)
@@ -185,17 +187,23 @@ class Teller:
         )
         if silence is not None:
             return replace(untold, silenced_by=silence.id), None
-        match self._gate.admit(now):
-            case Admission.ALONE:
-                return replace(incident, told=True, explained_by=None, silenced_by=None), kind
-            case Admission.BEGIN:
-                self._storm = None
-            case Admission.JOIN:
-                pass
+        admission = self._gate.admit(incident.id, now)
+        if admission is Admission.ALONE:
+            return replace(incident, told=True, explained_by=None, silenced_by=None), kind
         storm = incident.storm if self._is_open(incident.storm) else self._storm
-        if storm is None or not self._is_open(storm):
+        if admission is Admission.BEGIN or storm is None or not self._is_open(storm):
             storm = self._storm = self._begin_storm(told, incident, now)
+            for number in self._gate.waiting:
+                self._take_in(told, number, storm, now)
         return replace(untold, storm=storm, explained_by=None, silenced_by=None), None
+
+    def _take_in(self, told: Told, number: int, storm: int, now: float) -> None:
+        """It is in the digest: its own message, if it still waits, need not leave."""
+        known = self.book.by_id(number)
+        if known is not None and known.is_open and not self._is_open(known.storm):
+            member = replace(known, storm=storm, told=False)
+            self._keep(told, member)
+            self._storm_changed(told, member, known, now)
 
     def _begin_storm(self, told: Told, first: Incident, now: float) -> int:
         number = max(self.book.next_id, first.id + 1)
@@ -223,14 +231,15 @@ class Teller:
         storm = told.incidents.get(member.storm) or self.book.by_id(member.storm)
         if storm is None or not storm.is_open:
             return
-        open_before = 0 if previous is None or previous.storm is None else int(previous.is_open)
-        storm = replace(storm, updated_at=now, failures=storm.failures + int(member.is_open) - open_before)
+        counted = previous is not None and previous.storm == member.storm and previous.is_open
+        storm = replace(storm, updated_at=now, failures=storm.failures + int(member.is_open) - int(counted))
         louder = member.severity is Severity.CRITICAL and storm.severity is not Severity.CRITICAL
         if member.is_open and louder:
             storm = replace(storm, severity=Severity.CRITICAL, notified_at=now, level_since=now)
             told.notifications += self.about(storm, NotificationKind.STORM, Facts(), now)
         if storm.failures <= 0:
             storm = replace(storm, state=IncidentState.RESOLVED, resolved_at=now)
+            self._gate.calm()
             facts = Facts(trouble=IncidentKind.STORM.value, failing_since=storm.opened_at)
             told.notifications += self.about(storm, NotificationKind.RECOVERED, facts, now)
         self._keep(told, storm)

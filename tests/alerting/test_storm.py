@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runner.alerting.storm import ALONE, Admission, StormGate
+from runner.alerting.storm import AT_ONCE, FEW, LONGEST, QUIET, Admission, StormGate
 from runner.storage import incidents
 from tests.alerting.chat import Post
 from tests.alerting.room import Room
@@ -29,17 +29,80 @@ def fail_together(stories: list[Story], times: int, *, where: str = "wallet.py:7
 
 def test_the_gate_lets_a_few_through_and_then_gathers() -> None:
     gate = StormGate()
-    told = [gate.admit(NOW + number * 0.1) for number in range(10)]
-    assert told[:ALONE] == [Admission.ALONE] * ALONE
-    assert told[ALONE] is Admission.BEGIN
-    assert set(told[ALONE + 1 :]) == {Admission.JOIN}
-    assert gate.admit(NOW + 15) is Admission.JOIN
-    assert gate.admit(NOW + 31) is Admission.ALONE
+    told = [gate.admit(number, NOW + number * 0.1) for number in range(10)]
+    assert told[:FEW] == [Admission.ALONE] * FEW
+    assert told[FEW] is Admission.BEGIN
+    assert gate.waiting == tuple(range(AT_ONCE, FEW))
+    assert set(told[FEW + 1 :]) == {Admission.JOIN}
+    assert gate.admit(10, NOW + 60) is Admission.JOIN
+    assert gate.admit(11, NOW + 60 + QUIET) is Admission.ALONE
 
 
-def test_a_few_an_hour_are_no_storm() -> None:
+def test_a_few_a_minute_are_no_storm() -> None:
     gate = StormGate()
-    assert {gate.admit(NOW + number * 20) for number in range(50)} == {Admission.ALONE}
+    assert {gate.admit(number, NOW + number * 2) for number in range(50)} == {Admission.ALONE}
+
+
+def test_what_becomes_worse_is_no_newcomer() -> None:
+    gate = StormGate()
+    assert {gate.admit(number % FEW, NOW) for number in range(50)} == {Admission.ALONE}
+
+
+def test_a_trickle_does_not_keep_one_storm_for_ever() -> None:
+    gate = StormGate()
+    told = [gate.admit(number, NOW) for number in range(FEW + 1)]
+    told = [gate.admit(100 + number, NOW + number * 30) for number in range(40)]
+    assert told.index(Admission.ALONE) == LONGEST / 30
+
+
+def test_who_comes_after_the_end_of_a_storm_is_no_part_of_it() -> None:
+    gate = StormGate()
+    for number in range(FEW + 1):
+        gate.admit(number, NOW)
+    gate.calm()
+    assert gate.admit(50, NOW + 11) is Admission.ALONE
+
+
+async def test_a_few_that_break_together_are_told_each_by_itself(room: Room, post: Post) -> None:
+    fail_together(many(room, FEW), 5)
+    await post.deliver(60)
+    assert sorted(shown.header[:12] for shown in post.messages if shown.header.startswith("🛑")) == [
+        f"🛑 task_{number:04} " for number in range(FEW)
+    ]
+
+
+async def test_one_more_than_a_few_is_a_digest_that_takes_in_what_has_not_left_yet(
+    room: Room, post: Post
+) -> None:
+    stories = many(room, FEW + 1)
+    fail_together(stories, 3)
+    await post.deliver(60)
+    assert len(post.messages) == AT_ONCE + 1
+    assert f"{FEW + 1 - AT_ONCE}/{FEW + 1 - AT_ONCE}" in post.messages[-1].text
+    rows = await room.pool.fetch("SELECT task FROM dozor.notifications WHERE state = 'superseded'")
+    assert [row["task"] for row in rows] == [story.name for story in stories[AT_ONCE:FEW]]
+    for story in stories:
+        story.succeed(after=0)
+    await post.deliver(60)
+    assert [shown.header[0] for shown in post.messages] == ["✅"] * (AT_ONCE + 1)
+
+
+async def test_what_has_left_before_the_storm_goes_on_living_beside_the_digest(
+    room: Room, post: Post
+) -> None:
+    stories = many(room, FEW + 3)
+    fail_together(stories[:FEW], 3)
+    await post.deliver(8)
+    assert len(post.messages) == FEW
+    fail_together(stories[FEW:], 3)
+    await post.deliver(60)
+    assert len(post.messages) == FEW + 1
+    # All but the first three are in the digest: it alone is told of again.
+    assert "6/6" in post.messages[-1].text
+    for story in stories:
+        story.succeed(after=0)
+    await post.deliver(120)
+    assert [shown.header[0] for shown in post.messages] == ["✅"] * (FEW + 1)
 
 
 async def test_a_thousand_tasks_in_one_second_are_five_messages_at_most_in_a_minute(
@@ -62,7 +125,7 @@ async def test_a_thousand_tasks_in_one_second_are_five_messages_at_most_in_a_min
     members = []
     for page in range(0, 1000, 100):
         members += await incidents.read_storm_members(room.pool, storm, 100, page)
-    told_alone = {f"task_{number:04}" for number in range(ALONE)}
+    told_alone = {f"task_{number:04}" for number in range(AT_ONCE)}
     assert {member.task for member in members} | told_alone == {story.name for story in stories}
     assert [member.severity for member in members[:100]] == ["critical"] * 100
 
@@ -75,13 +138,13 @@ async def test_a_storm_passes_and_is_told_so_once(room: Room, post: Post) -> Non
     for story in stories[:40]:
         story.succeed(after=0)
     await post.deliver(30)
-    assert "10/47" in post.messages[ALONE].text
+    assert "10/47" in post.messages[AT_ONCE].text
     assert len(post.messages) == before
     for story in stories[40:]:
         story.succeed(after=0)
     await post.deliver(60)
     # A storm of warnings ends as any warning does: its message says so, and nothing makes a sound.
-    assert post.messages[ALONE].header.startswith("✅ Массовый сбой закончился")
+    assert post.messages[AT_ONCE].header.startswith("✅ Массовый сбой закончился")
     assert len(post.messages) == before
     assert await room.pool.fetchval("SELECT count(*) FROM dozor.incidents WHERE state <> 'resolved'") == 0
 
@@ -93,10 +156,9 @@ async def test_a_storm_that_becomes_critical_is_told_anew(room: Room, post: Post
     assert post.headers[-1].startswith("⚠️ Сбои")
     fail_together(stories[10:], 2)
     await post.deliver(60)
-    # A few of them alone, the others by the digest's new message.
-    assert sorted(header[:1] for header in post.headers[ALONE + 1 :]) == ["🔴", "🛑", "🛑", "🛑"]
+    assert [header[:1] for header in post.headers[AT_ONCE + 1 :]] == ["🔴"]
     [digest] = [shown for shown in post.messages if shown.header.startswith("🔴 Сбои")]
-    assert digest.message.reply_to == ALONE + 1
+    assert digest.message.reply_to == AT_ONCE + 1
 
 
 async def test_nobody_is_reminded_of_each_task_of_a_storm_only_of_the_storm(room: Room, post: Post) -> None:
@@ -118,5 +180,22 @@ async def test_a_storm_goes_on_after_a_restart_of_the_runner(room: Room, post: P
         story.watch = room.watch
     fail_together(stories[20:], 3)
     await post.deliver(60)
-    assert len(post.messages) == ALONE + 1
+    assert len(post.messages) == AT_ONCE + 1
     assert "27/27" in post.messages[-1].text
+
+
+async def test_the_end_of_those_told_alone_is_the_end_of_their_storm(room: Room, post: Post) -> None:
+    stories = many(room, 30)
+    fail_together(stories, 3)
+    await post.deliver(30)
+    fail_together(stories, 2)
+    await post.deliver(60)
+    before = len(post.messages)
+    for story in stories:
+        story.restart()
+        story.succeed(after=0)
+    await post.deliver(120)
+    assert [shown.header for shown in post.messages[before:]] == [
+        "✅ Массовый сбой закончился: все задачи снова работают"
+    ]
+    assert [shown.header[0] for shown in post.messages[:AT_ONCE]] == ["✅"] * AT_ONCE
