@@ -78,6 +78,7 @@ _BAD_REQUESTS: tuple[tuple[str, Simpler | type[Rejected]], ...] = (
     ("need administrator rights", Rejected),
     ("chat_write_forbidden", Rejected),
     ("chat_send_plain_forbidden", Rejected),
+    ("chat_send_docs_forbidden", Rejected),
     ("chat_restricted", Rejected),
     ("chat_admin_required", Rejected),
 )

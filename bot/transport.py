@@ -9,17 +9,18 @@ from typing import Any
 from aiogram import Bot
 from aiogram.exceptions import AiogramError
 from aiogram.methods import TelegramMethod
+from aiogram.types import BufferedInputFile
 from loguru import logger
 
-from bot.methods import EditMessageText, SendMessage
+from bot.methods import EditMessageText, SendDocument, SendMessage
 from bot.outcomes import Simpler, classify, description, is_gone
 from bot.wire import NO_PREVIEW, to_bare, to_keyboard, to_text
-from runner.alerting.message import Message, Span, Style
+from runner.alerting.message import Document, Message, Span, Style
 from runner.alerting.render import MESSAGE_UNITS, bounded
 from runner.alerting.transport import ChatMoved, Delivered, EditOutcome, Gone, Outcome, Rejected
 from runner.language.translator import Translator
 
-Request = SendMessage | EditMessageText
+Request = SendMessage | SendDocument | EditMessageText
 
 SEND_TIMEOUT = 15
 """Seconds."""
@@ -63,6 +64,16 @@ class TelegramTransport:
         """Without a sound; in ever simpler forms as well."""
         return await self._in_some_form(lambda tried: self._edit_request(message, message_id, tried), set())
 
+    async def attach(self, document: Document, reply_to: int | None, *, possible_duplicate: bool) -> Outcome:
+        """As a file, without a sound, in reply to the message it belongs to."""
+        caption = self._translator.format("alert-duplicate") if possible_duplicate else None
+        outcome = await self._in_some_form(
+            lambda tried: self._document_request(document, reply_to, caption, tried),
+            {Simpler.NO_TOPIC} if self.topic_lost else set(),
+        )
+        assert not isinstance(outcome, Gone)
+        return outcome
+
     async def _in_some_form(
         self, request: Callable[[set[Simpler]], Request], tried: set[Simpler]
     ) -> EditOutcome:
@@ -104,6 +115,9 @@ class TelegramTransport:
 
     def _request(self, message: Message, tried: set[Simpler]) -> SendMessage:
         form: dict[str, Any] = {}
+        if message.document is not None and message.document.note:
+            line = Span("\n" + message.document.note, Style.ITALIC)
+            message = replace(message, spans=bounded((*message.spans, line), MESSAGE_UNITS))
         if Simpler.NO_TOPIC in tried:
             note = Span("\n" + self._translator.format("topic-note"), Style.ITALIC)
             message = replace(message, spans=bounded((*message.spans, note), MESSAGE_UNITS))
@@ -125,6 +139,19 @@ class TelegramTransport:
         if message.silent:
             form["disable_notification"] = True
         return SendMessage(chat_id=self._chat_id, link_preview_options=NO_PREVIEW, **form)
+
+    def _document_request(
+        self, document: Document, reply_to: int | None, caption: str | None, tried: set[Simpler]
+    ) -> SendDocument:
+        form: dict[str, Any] = {}
+        if self._thread_id is not None and Simpler.NO_TOPIC not in tried:
+            form["message_thread_id"] = self._thread_id
+        if reply_to is not None:
+            form["reply_parameters"] = {"message_id": reply_to, "allow_sending_without_reply": True}
+        if caption is not None and Simpler.BARE not in tried:
+            form["caption"] = caption
+        file = BufferedInputFile(document.text.encode("utf-8", "replace"), document.name)
+        return SendDocument(chat_id=self._chat_id, document=file, disable_notification=True, **form)
 
     def _edit_request(self, message: Message, message_id: int, tried: set[Simpler]) -> EditMessageText:
         form: dict[str, Any] = {"chat_id": self._chat_id, "message_id": message_id}

@@ -11,7 +11,10 @@ from runner.alerting.transport import Delivered, Outcome, Unavailable
 
 
 class ConsoleTransport:
-    """Writes to `stream` (standard error unless told), between two rules: it stands out of the log."""
+    """Writes to `stream` (standard error unless told), between two rules: it stands out of the log.
+
+    It has room for a text of any length: what another transport sends as a file stands under the message.
+    """
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream
@@ -22,13 +25,19 @@ class ConsoleTransport:
 
     async def send(self, message: Message) -> Outcome:
         stream = self._stream or sys.stderr
-        body = "\n".join(f"│ {line}" for line in message.plain.splitlines())
-        text = f"╭──\n{body}\n╰──\n"
+        text = f"╭──\n{_framed(message.plain)}"
+        if message.document is not None:
+            text += f"├── {message.document.name}\n{_framed(message.document.text)}"
+        text += "╰──\n"
         try:
             await asyncio.to_thread(_write, stream, text)
         except (OSError, ValueError) as error:  # a closed pipe or stream
             return Unavailable(f"the console cannot be written: {error}")
         return Delivered(None)
+
+
+def _framed(text: str) -> str:
+    return "".join(f"│ {line}\n" for line in text.splitlines())
 
 
 def _write(stream: TextIO, text: str) -> None:

@@ -120,6 +120,7 @@ class Dispatcher:
         self._transport, self._chat_id = transport, chat_id
         if open_ is not None:
             self._open = open_
+        self._end_lanes()
         self._lanes.clear()
         self._paces.clear()
         self._known = None
@@ -137,12 +138,17 @@ class Dispatcher:
             finally:
                 for task in self._tasks.values():
                     task.cancel()
+                self._end_lanes()
                 self._tasks.clear()
 
     async def deliver_next(self, key: str = DEFAULT) -> float | None:
         """One step of one lane; the seconds to wait before the next, None if there is nothing to do."""
         await self._learn()
         return await self._lane(key).step()
+
+    def _end_lanes(self) -> None:
+        for lane in self._lanes.values():
+            lane.abandon()
 
     async def _find_lanes(self, group: asyncio.TaskGroup) -> None:
         """One lane for each destination to which something is owed, or has been."""

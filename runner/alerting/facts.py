@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from runner.alerting.incident import Incident, IncidentKind
 from runner.alerting.notification import Facts
 from runner.alerting.outbox import facts_from_json
+from runner.alerting.whole import KEPT, for_file, with_text
 from runner.config.durations import format_duration
 from runner.supervision.observer import Trouble
 from runner.supervision.state import State, StopCause
@@ -31,7 +33,7 @@ def failure_facts(task: Supervised, incident: Incident) -> Facts:
         occurrences=incident.occurrences,
     )
     if incident.kind in (IncidentKind.REPEATED_ERRORS, IncidentKind.CRITICAL_STOP):
-        return facts
+        return replace(facts, whole=for_file(facts, failure.traceback)) if failure else facts
     return stored_facts(incident)
 
 
@@ -56,13 +58,13 @@ def recovery_facts(incident: Incident, now: float, *, since: float | None = None
 
 
 def trouble_facts(trouble: Trouble) -> Facts:
-    return Facts(
-        text=trouble.reason or None,
+    facts = Facts(
         lasted=trouble.seconds,
         chain=trouble.chain[-8:],
         lines=trouble.waiting[:20],
         count=len(trouble.waiting) or trouble.count,
     )
+    return with_text(facts, trouble.reason) if trouble.reason else facts
 
 
 def stored_facts(incident: Incident) -> Facts:
@@ -76,4 +78,4 @@ def of_storm(incident: Incident) -> Facts:
 
 def causes(text: str) -> str:
     """A checker's words as a cause: numbers and ids in them make no new incident."""
-    return _VARYING.sub("#", text.partition("\n")[0])[:200]
+    return _VARYING.sub("#", text[:KEPT].partition("\n")[0])[:200]

@@ -1,4 +1,4 @@
-"""One destination's deliveries, one at a time: claim, send, settle; and edits of what it shows.
+"""One destination's deliveries, one at a time: claim, send, settle; then files, and edits of what it shows.
 
     claimed ──send──▶ Delivered ─────────▶ settled
                       RetryAfter ────────▶ put back, this chat waits as told
@@ -23,6 +23,7 @@ from loguru import logger
 
 from runner.alerting.contact import Contact
 from runner.alerting.edits import Edits
+from runner.alerting.files import Files
 from runner.alerting.incident import Incident, IncidentKind, from_row
 from runner.alerting.message import Message
 from runner.alerting.notification import NotificationKind
@@ -70,6 +71,7 @@ class Lane:
             lambda row: room.ask(lambda: destinations.write(room.pool, row)),
         )
         self._edits = Edits(room, key, transport, self._contact)
+        self._files = Files(room, transport, self._contact, self._edits.moved)
         self._suspect: int | None = None
         # A message that was refused where the next one got through.
         self._idle = False
@@ -123,7 +125,7 @@ class Lane:
             self._idle = False
             claimed = await self._room.ask(lambda: notifications.claim(self._room.pool, self.key))
         if claimed is None:
-            pause = await self._edits.next()
+            pause = await self._in_spare_time()
             self._idle = pause is None
             return pause
         outcome = await self._attempt(claimed)
@@ -148,6 +150,16 @@ class Lane:
             case _:
                 return await self._put_off(claimed, outcome)
 
+    def abandon(self) -> None:
+        """The lane ends: say what is not going to be sent."""
+        self._files.abandon()
+
+    async def _in_spare_time(self) -> float | None:
+        """No message is owed: a file, or else an edit."""
+        files = await self._files.next()
+        edits = await self._edits.next() if files != 0.0 else None
+        return min((wait for wait in (files, edits) if wait is not None), default=None)
+
     # -- messages
 
     async def _attempt(self, claimed: ClaimedNotification) -> Outcome | None:
@@ -155,6 +167,7 @@ class Lane:
         room = self._room
         if claimed.row.key in room.directly.delivered:
             note, message_id = from_claimed(claimed), room.directly.delivered[claimed.row.key]
+            await self._files.owe(room.words.note(note), message_id)
             await self._settle(claimed, Send(note, becomes_living=note.kind in FIRING), message_id)
             return None
         step = self._plan(claimed)
@@ -191,6 +204,7 @@ class Lane:
         outcome = await self.transport.send(message)
         self._count(claimed, outcome)
         if isinstance(outcome, Delivered):
+            await self._files.owe(message, outcome.message_id)
             await self._settle(claimed, step, outcome.message_id)
             return None
         return outcome

@@ -33,6 +33,15 @@ class Button:
     data: str
 
 
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A text as a file, for which a message has no room. `note`: the line under the message that says so."""
+
+    name: str
+    text: str
+    note: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """Spans in reading order, rows of buttons under them."""
@@ -42,6 +51,8 @@ class Message:
     silent: bool = False
     reply_to: int | None = None
     """The transport's id of an earlier message that this one goes on from."""
+    document: Document | None = None
+    """The whole of what is cut here. Sent after the message, and never again with an edit."""
 
     @property
     def plain(self) -> str:

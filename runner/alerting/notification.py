@@ -77,6 +77,8 @@ class Facts:
     """Who restarted it, if a person did."""
     text: str | None = None
     """A checker's own words, or a count of what was dropped."""
+    whole: str | None = None
+    """All of it, for a file, where a message has no room for it. Only in messages owed, in no incident."""
     trouble: str | None = None
     """The kind of an incident that is not a failed run."""
     subject: str | None = None

@@ -9,16 +9,16 @@ from typing import assert_never
 
 from runner.alerting import phrases
 from runner.alerting.buttons import Origin, encode
-from runner.alerting.message import Button, Message, Span, Style
+from runner.alerting.message import Button, Document, Message, Span, Style
 from runner.alerting.notification import Facts, Notification, NotificationKind, Severity
-from runner.alerting.phrases import NAME_UNITS, Tongue, status_lines
-from runner.alerting.text import clean, one_line, shorten, units
+from runner.alerting.phrases import NAME_UNITS, REASON_UNITS, Tongue, status_lines
+from runner.alerting.text import LONG, clean, one_line, shorten, units
+from runner.alerting.whole import ERROR_UNITS, NOTE_UNITS, WITH_A_FILE, as_document, error_line
 from runner.language.times import ahead, clock, duration
 from runner.language.translator import Translator
 
 MESSAGE_UNITS = 4096
 """Bot API: 4096 characters; counted here in UTF-16 units, which are never fewer."""
-ERROR_UNITS = 700
 WHERE_UNITS = 200
 HEADLINE_UNITS = 200
 TEXT_UNITS = 3000
@@ -37,10 +37,12 @@ def render(notification: Notification, translator: Translator, timezone: tzinfo,
         spans += [Span("\n"), line]
     if notification.possible_duplicate:
         spans += [Span("\n"), Span(translator.format("alert-duplicate"), Style.ITALIC)]
+    document = words.document(spans)
     return Message(
-        spans=bounded(spans, MESSAGE_UNITS),
+        spans=bounded(spans, MESSAGE_UNITS if document is None else MESSAGE_UNITS - NOTE_UNITS),
         buttons=words.buttons(),
         silent=notification.facts.quiet or _silent(notification),
+        document=document,
     )
 
 
@@ -66,8 +68,7 @@ def who(translator: Translator, by: str) -> str:
 
 def error_span(error_type: str | None, error_text: str | None, limit: int = ERROR_UNITS) -> Span | None:
     """ "ConnectionError: timed out", cut; None if there is no error."""
-    text = ": ".join(part for part in (error_type, error_text) if part)
-    cleaned = shorten(clean(text), limit)
+    cleaned = shorten(clean(error_line(error_type, error_text)), limit)
     return Span(cleaned, Style.CODE) if cleaned else None
 
 
@@ -79,6 +80,8 @@ class _Words:
         self._translator, self._timezone, self._now = translator, timezone, now
         self._task = shorten(one_line(note.task or ""), NAME_UNITS)
         self.tongue = Tongue(translator, timezone, now)
+        self._cut: str | None = None
+        # The whole of the foreign text that has been shown in part.
 
     def say(self) -> tuple[str | tuple[Span, ...], list[Span]]:
         """The header and the lines under it."""
@@ -98,6 +101,7 @@ class _Words:
                 header = text("alert-flapping", task=self._task, count=facts.occurrences)
                 return header, [*self._failure(), Span(text("alert-flapping-why"))]
             case NotificationKind.TROUBLE:
+                self._shorten(facts.text or "", REASON_UNITS)
                 return phrases.trouble(self.tongue, self._task, facts)
             case NotificationKind.STORM:
                 return phrases.storm(self.tongue, self._note.severity, facts)
@@ -152,6 +156,15 @@ class _Words:
             return ((Button(label, encode(Origin.ALERT, "restart", self._note.task)),),)
         return ()
 
+    def document(self, spans: Sequence[Span]) -> Document | None:
+        """The whole of what is cut in the message; None if it has room for everything."""
+        whole = self._facts.whole or self._cut
+        if whole is None or self._note.kind not in WITH_A_FILE:
+            whole = "".join(span.text for span in spans)
+            if units(whole) <= MESSAGE_UNITS:
+                return None
+        return as_document(self._note, whole, self._translator, self._timezone)
+
     def _restart_one(self, task: str) -> Button:
         label = self._translator.format("button-restart-task", task=shorten(one_line(task), NAME_UNITS))
         return Button(label, encode(Origin.ALERT, "restart", task))
@@ -175,8 +188,8 @@ class _Words:
 
     def _error(self) -> list[Span]:
         facts = self._facts
-        error = error_span(facts.error_type, facts.error_text)
-        lines = [] if error is None else [error]
+        error = self._shorten(error_line(facts.error_type, facts.error_text), ERROR_UNITS)
+        lines = [Span(error, Style.CODE)] if error else []
         if facts.error_where:
             where = shorten(one_line(facts.error_where), WHERE_UNITS)
             lines.append(Span(self._translator.format("alert-where", where=where)))
@@ -254,6 +267,8 @@ class _Words:
                 header = text("alert-checker-critical", task=self._task, text=headline)
             case _:
                 assert_never(self._note.severity)
+        if units(rest) > TEXT_UNITS:
+            self._cut = self._facts.text
         return header, [Span(shorten(rest.strip(), TEXT_UNITS))] if rest.strip() else []
 
     def _runner_started(self) -> tuple[str, list[Span]]:
@@ -268,8 +283,15 @@ class _Words:
             lines.append(Span(text("alert-and-more", count=len(tasks) - TASKS_SHOWN)))
         return header, lines + self._own_text()
 
+    def _shorten(self, text: str, limit: int) -> str:
+        """Cleaned and cut; then the whole is remembered for the file."""
+        cleaned = clean(text)
+        if units(cleaned) > limit or len(text) > LONG:
+            self._cut = text
+        return shorten(cleaned, limit)
+
     def _own_text(self) -> list[Span]:
-        cleaned = shorten(clean(self._facts.text or ""), TEXT_UNITS)
+        cleaned = self._shorten(self._facts.text or "", TEXT_UNITS)
         return [Span(cleaned)] if cleaned else []
 
     def _since(self) -> str:

@@ -12,6 +12,7 @@ from runner.alerting.outbox import facts_to_json
 from runner.alerting.rules import Decision
 from runner.alerting.silence import Silence, covering
 from runner.alerting.storm import Admission, StormGate
+from runner.alerting.whole import WITH_A_FILE, for_incident
 
 FIRING = frozenset(
     {
@@ -110,7 +111,7 @@ class Teller:
         if incident is None:
             return Told()
         previous = self.book.by_id(incident.id)
-        incident = replace(incident, facts=facts_to_json(facts))
+        incident = replace(incident, facts=facts_to_json(for_incident(facts)))
         told = Told()
         kind = decision.tell
         if kind in FIRING:
@@ -155,6 +156,8 @@ class Teller:
         """A message to each destination."""
         if severity is not Severity.CRITICAL and self._quiet_at(now):
             facts = replace(facts, quiet=True)
+        if kind not in WITH_A_FILE:
+            facts = for_incident(facts)
         key = self._new_key()
         return [
             Notification(

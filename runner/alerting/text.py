@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 ELLIPSIS = "…"
@@ -10,6 +11,7 @@ LONG = 20_000
 """Characters looked at, of a text that is going to be cut anyway."""
 
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_UNFIT = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff" + "".join(sorted(_BIDI)) + "]")
 _LINE_ENDS = "\r\x0b\x0c\x85\u2028\u2029"
 _JOINER = "\u200d"
 _LONGEST_CLUSTER = 16
@@ -22,6 +24,11 @@ def clean(text: str) -> str:
     while "\n\n\n" in shown:
         shown = shown.replace("\n\n\n", "\n\n")
     return shown.strip()
+
+
+def legible(text: str) -> str:
+    """For a file: every line as it is, without NUL, control characters, lone surrogates or overrides."""
+    return _UNFIT.sub(REPLACEMENT, text.replace("\r\n", "\n"))
 
 
 def one_line(text: str) -> str:

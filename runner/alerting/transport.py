@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol, assert_never, runtime_checkable
 
-from runner.alerting.message import Message
+from runner.alerting.message import Document, Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +102,15 @@ class EditingTransport(Transport, Protocol):
     """Can change what it has sent, without a sound."""
 
     async def edit(self, message: Message, message_id: int) -> EditOutcome: ...
+
+
+@runtime_checkable
+class AttachingTransport(Transport, Protocol):
+    """Can send a file under a message that has arrived, without a sound."""
+
+    async def attach(
+        self, document: Document, reply_to: int | None, *, possible_duplicate: bool
+    ) -> Outcome: ...
 
 
 @runtime_checkable

@@ -23,6 +23,7 @@ from runner.alerting.outbox import to_row as owed_row
 from runner.alerting.rules import Decision
 from runner.alerting.silence import Silence
 from runner.alerting.telling import Routes, Teller, Told, everything_to_the_chat
+from runner.alerting.whole import with_text
 from runner.clock import Clock
 from runner.storage.incidents import IncidentRow
 from runner.storage.journal import Commit, Dropped, Journal
@@ -109,7 +110,7 @@ class Watch:
         """A checker's own words. One incident for each thing it says; what it repeats is counted."""
         now, name = self._clock.now(), task.spec.name
         loud = Severity(severity)
-        facts = Facts(text=text[:2000])
+        facts = with_text(Facts(), text)
         if loud is Severity.INFO:
             owed = self.teller.plain(NotificationKind.CHECKER, loud, facts, now, task=name)
             self._commit(Told(notifications=owed))

@@ -11,6 +11,7 @@ from loguru import logger
 from runner.alerting.incident import AlertSettings
 from runner.alerting.notification import Facts
 from runner.alerting.watch import Watch
+from runner.alerting.whole import with_text
 from runner.clock import Clock
 from runner.config import Config, load
 from runner.config.changes import Changes, compare, with_people
@@ -147,7 +148,8 @@ class Reloader:
         logger.error(
             "Reload: the new configuration is refused, the old one goes on:\n{}", "\n".join(problems)
         )
-        self._watch.reloaded(Facts(text="\n".join(shown)[:2000], count=len(problems)), refused=True)
+        facts = with_text(Facts(count=len(problems)), "\n".join(problems), "\n".join(shown))
+        self._watch.reloaded(facts, refused=True)
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

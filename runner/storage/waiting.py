@@ -16,6 +16,8 @@ from runner.storage.tasks import CheckpointRow, TaskRow
 MAX_WAITING_RUNS = 20_000
 MAX_WAITING_NOTIFICATIONS = 20_000
 MAX_WAITING_INCIDENTS = 20_000
+MAX_WAITING_FILES = 200
+"""Messages that wait together with their whole texts; those after them keep only what a message shows."""
 FEW = 20
 
 
@@ -100,7 +102,8 @@ class Waiting:
         for incident in commit.incidents:
             self.incidents[incident.id] = incident
         self.runs.extend(commit.runs)
-        self.notifications.extend(commit.notifications)
+        full = len(self.notifications) >= MAX_WAITING_FILES
+        self.notifications.extend(map(_without_file, commit.notifications) if full else commit.notifications)
         self.answers.extend(commit.answers)
         self.silences.update((silence.id, silence) for silence in commit.silences)
         self.overrides.update((override.id, override) for override in commit.overrides)
@@ -162,3 +165,9 @@ def newer(older: Checkpoint, later: Checkpoint) -> Checkpoint:
     full.update((row.name, row) for row in later.full)
     history = [*older.runs, *later.runs][-MAX_WAITING_RUNS:]
     return Checkpoint(list(hot.values()), list(full.values()), history, later.more)
+
+
+def _without_file(row: NotificationRow) -> NotificationRow:
+    if "whole" not in row.payload:
+        return row
+    return replace(row, payload={name: value for name, value in row.payload.items() if name != "whole"})

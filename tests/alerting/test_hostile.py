@@ -25,6 +25,7 @@ from runner.alerting.outbox import facts_to_json, from_row, to_row
 from runner.alerting.rules import on_failure
 from runner.alerting.telling import Teller
 from runner.alerting.transport import Delivered
+from runner.alerting.whole import KEPT, WHOLE, for_incident
 from runner.alerting.wording import Wording
 from runner.language import Translator
 from runner.storage.pool import storable
@@ -65,11 +66,12 @@ def alerts(text: str, kind: NotificationKind) -> list[tuple[str, list[dict[str, 
     told = teller.decide(decision, failure_facts(task, decision.incident), NOW)
     [note] = told.notifications
     row = to_row(note)
-    for value in row.payload.values():
-        assert not isinstance(value, str) or len(storable(value)) <= 2000
+    for name, value in row.payload.items():
+        limit = WHOLE + 1 if name == "whole" else KEPT
+        assert not isinstance(value, str) or len(storable(value)) <= limit
     words = Wording(Translator("ru"), ZoneInfo("UTC"), ManualClock())
     incident = told.incidents[1]
-    assert incident.facts == facts_to_json(note.facts)
+    assert incident.facts == facts_to_json(for_incident(note.facts))
     messages = [words.note(from_row(row), incident), words.note(as_notification(incident), incident)]
     return [(*to_text(message), to_keyboard(message.buttons), to_bare(message)) for message in messages]
 

@@ -145,7 +145,11 @@ class Methods:
         document = params["document"]
         name = document.filename if isinstance(document, Upload) else str(document)
         text = check_text(params.get("caption", ""), params.get("caption_entities"), CAPTION_LIMIT)
-        return self._send(params, text, params.get("caption_entities"), document=name).to_json()
+        content = document.content if isinstance(document, Upload) else b""
+        if isinstance(document, Upload) and not content:
+            raise bad_request("file must be non-empty")
+        sent = self._send(params, text, params.get("caption_entities"), document=name, content=content)
+        return sent.to_json()
 
     def send_photo(self, params: Params) -> Json:
         text = check_text(params.get("caption", ""), params.get("caption_entities"), CAPTION_LIMIT)

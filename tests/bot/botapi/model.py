@@ -70,6 +70,8 @@ class StoredMessage:
     silent: bool = False
     reply_to: int | None = None
     document: str | None = None
+    content: bytes = b""
+    """Of the document."""
     photo: bool = False
     history: list[str] = field(default_factory=list)
 
