@@ -26,6 +26,7 @@ from bot.session import Session
 from bot.transport import TelegramTransport
 from bot.upkeep import Upkeep
 from runner.alerting.oncall import OnCall
+from runner.alerting.pace import Paces
 from runner.clock import Clock
 from runner.config.models import TelegramConfig
 from runner.errors import TelegramUnavailableError, TokenRefusedError
@@ -128,8 +129,9 @@ def build_bot(
     timezone: tzinfo,
     clock: Clock,
     oncall: OnCall = NOBODY,
+    paces: Paces | None = None,
 ) -> TelegramBot:
-    """No network yet. Raises TokenRefusedError for what is no token."""
+    """No network yet. `paces`: shared with alerts. Raises TokenRefusedError for what is no token."""
     if config.token is None:
         raise TokenRefusedError("telegram.token is empty: there is no bot to build")
     proxy = None if config.proxy is None else config.proxy.get_secret_value()
@@ -141,7 +143,7 @@ def build_bot(
     transport = None
     if config.chat is not None:
         transport = TelegramTransport(bot, config.chat.chat_id, config.chat.thread_id, translator)
-    replies = Replies(bot)
+    replies = Replies(bot, paces or Paces(clock), clock)
     desk = Desk(
         pool,
         translator,

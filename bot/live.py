@@ -66,7 +66,7 @@ class LiveCards:
         for chat_id in {chat_id for chat_id, _ in self._open}:
             card = next(card for key, card in self._open.items() if key[0] == chat_id)
             pause = PRIVATE_EVERY if card.sender.private else GROUP_EVERY
-            if now - self._edited_at.get(chat_id, 0.0) < pause:
+            if now - self._edited_at.get(chat_id, 0.0) < pause or not self.replies.may_refresh(chat_id):
                 continue
             try:
                 await self._refresh(card, now)

@@ -26,12 +26,15 @@ from bot.methods import (
 from bot.outcomes import description, is_not_modified, is_stale_press
 from bot.wire import NO_PREVIEW, to_keyboard, to_text
 from runner.alerting.message import Message
+from runner.alerting.pace import Paces
+from runner.clock import Clock
 
 ANSWER_TIMEOUT = 5
 """Seconds for the answer to a press."""
 REPLY_TIMEOUT = 15
 PATIENCE = 5.0
 """Seconds of `retry_after` that an answer waits for; a longer wait is not worth it to the person."""
+ATTEMPTS = 2
 
 
 class PressAnswer(Enum):
@@ -44,10 +47,16 @@ class PressAnswer(Enum):
 
 
 class Replies:
-    """Sends and edits."""
+    """Sends and edits, within what Telegram has told us to wait; alerts leave room for what leaves here."""
 
-    def __init__(self, bot: Bot) -> None:
+    def __init__(self, bot: Bot, paces: Paces, clock: Clock) -> None:
         self._bot = bot
+        self._paces = paces
+        self._clock = clock
+
+    def may_refresh(self, chat_id: int) -> bool:
+        """Whether the chat's pace has room for an edit that nobody has asked for."""
+        return self._paces.of(chat_id).to_edit(self._clock.now()) == 0
 
     async def send(self, to: Sender, message: Message) -> int | None:
         """A reply; the id of the message, or None if Telegram did not take it."""
@@ -61,7 +70,7 @@ class Replies:
             reply_parameters=_in_reply(to),
             link_preview_options=NO_PREVIEW,
         )
-        return _id_of(await self._call(request))
+        return _id_of(await self._call(to.chat_id, request))
 
     async def send_file(self, to: Sender, file: InputFile, caption: Message) -> int | None:
         """A file with a few words; the id of the message, or None if Telegram did not take it."""
@@ -74,7 +83,7 @@ class Replies:
             message_thread_id=to.thread_id,
             reply_parameters=_in_reply(to),
         )
-        return _id_of(await self._call(request))
+        return _id_of(await self._call(to.chat_id, request))
 
     async def show_photo(
         self, to: Sender, in_place: int | None, photo: InputFile, caption: Message
@@ -92,7 +101,7 @@ class Replies:
             change = EditMessageMedia(
                 chat_id=to.chat_id, message_id=in_place, media=media, reply_markup=markup
             )
-            if await self._call(change) is not None:
+            if await self._call(to.chat_id, change) is not None:
                 return in_place
         request = SendPhoto(
             chat_id=to.chat_id,
@@ -103,13 +112,12 @@ class Replies:
             reply_markup=markup,
             reply_parameters=_in_reply(to),
         )
-        return _id_of(await self._call(request))
+        return _id_of(await self._call(to.chat_id, request))
 
     async def say_uploading(self, to: Sender) -> None:
         """Under the chat's name, while a picture is drawn."""
-        await self._call(
-            SendChatAction(chat_id=to.chat_id, action="upload_photo", message_thread_id=to.thread_id)
-        )
+        action = SendChatAction(chat_id=to.chat_id, action="upload_photo", message_thread_id=to.thread_id)
+        await self._call(to.chat_id, action)
 
     async def edit(self, to: Sender, message_id: int, message: Message) -> int | None:
         """In place of what stands there; a new message if that one is gone. The id of the message."""
@@ -132,7 +140,7 @@ class Replies:
             reply_markup=to_keyboard(message.buttons),
             link_preview_options=NO_PREVIEW,
         )
-        return await self._call(request) is not None
+        return await self._call(to.chat_id, request) is not None
 
     async def answer_press(self, callback_id: str, text: str) -> PressAnswer:
         """Ends the button's waiting sign; shows `text` for a moment."""
@@ -146,21 +154,25 @@ class Replies:
             return PressAnswer.UNKNOWN
         return PressAnswer.TAKEN
 
-    async def _call(self, request: TelegramMethod[Any]) -> Any:
+    async def _call(self, chat_id: int, request: TelegramMethod[Any]) -> Any:
         """The result, True for an edit that changes nothing, None if it failed."""
-        for patience in (PATIENCE, 0.0):
+        pace = self._paces.of(chat_id)
+        for _ in range(ATTEMPTS):
+            if (wait := pace.held(self._clock.now())) > PATIENCE:
+                logger.warning("an answer was given up: Telegram asks to wait {:.0f} s", wait)
+                return None
+            await asyncio.sleep(wait)
+            pace.take(self._clock.now())
             try:
                 return await self._bot(request, request_timeout=REPLY_TIMEOUT)
             except TelegramRetryAfter as error:
-                if error.retry_after > patience:
-                    logger.warning("an answer was given up: Telegram asks to wait {} s", error.retry_after)
-                    return None
-                await asyncio.sleep(error.retry_after)
+                pace.hold(self._clock.now() + error.retry_after)
             except AiogramError as error:
                 if is_not_modified(error):
                     return True
                 logger.warning("Telegram did not take an answer: {}", description(error))
                 return None
+        logger.warning("an answer was given up: Telegram asks to wait again and again")
         return None
 
 

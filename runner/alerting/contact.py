@@ -5,10 +5,10 @@ What the next process is to know as well is written down as it is learnt.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from runner.alerting.pace import Pace
+from runner.alerting.pace import Paces
 from runner.alerting.transport import MovingTransport, TopicTransport, Transport
 from runner.clock import Clock
 from runner.storage.destinations import DestinationRow
@@ -45,14 +45,23 @@ class Backoff:
 
 
 class Contact:
-    """`known`: what was learnt before; `write` puts it into the database, for as long as that takes."""
+    """`known`: what was learnt before, `calls`: when the last minute's left; `write` remembers, however long
+    it takes.
+    """
 
     def __init__(
-        self, known: DestinationRow, transport: Transport, pace: Pace, clock: Clock, write: Write
+        self,
+        known: DestinationRow,
+        transport: Transport,
+        paces: Paces,
+        calls: Sequence[float],
+        clock: Clock,
+        write: Write,
     ) -> None:
         self._known = known
         self._transport = transport
-        self._pace = pace
+        self._paces = paces
+        self._pace = paces.of(known.moved_to or known.chat_id, calls)
         self._clock = clock
         self._write = write
         self._pauses = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
@@ -60,7 +69,7 @@ class Contact:
         self._not_before = float("-inf")
         self._topic_again: float | None = None
         if known.held_until is not None:
-            pace.hold(known.held_until)
+            self._pace.hold(known.held_until)
         if known.moved_to is not None and isinstance(transport, MovingTransport):
             transport.move(known.moved_to)
 
@@ -117,6 +126,7 @@ class Contact:
 
     async def moved(self, chat_id: int) -> None:
         """It has become another chat."""
+        self._pace = self._paces.of(chat_id)
         await self._remember(replace(self._known, moved_to=chat_id))
 
     async def dead(self, reason: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from runner.alerting.directly import SentDirectly
 from runner.alerting.lane import Lane
-from runner.alerting.pace import REMEMBERED, Pace, chat_pace, overall_bucket
+from runner.alerting.pace import REMEMBERED, Paces
 from runner.alerting.routing import parse_destination
 from runner.alerting.shared import Room, Sent, Words
 from runner.alerting.transport import Transport
@@ -45,9 +45,7 @@ class Dispatcher:
         self._chat_id: int | None = None
         self._open: Open = lambda key: None
         self._clock = clock
-        self._overall = overall_bucket(clock.now())
-        self._paces: dict[int, Pace] = {}
-        # By chat: its topics share one.
+        self.paces = Paces(clock)
         self._calls: list[tuple[str, float]] = []
         # The last minute's, of the process before this one.
         self._lanes: dict[str, Lane] = {}
@@ -68,6 +66,7 @@ class Dispatcher:
             console=console,
             words=words,
             clock=clock,
+            paces=self.paces,
             on_sent=lambda sent: self.on_sent(sent),
             on_dead=lambda key, reason: self.on_dead(key, reason),
             directly=self.directly,
@@ -122,7 +121,6 @@ class Dispatcher:
             self._open = open_
         self._end_lanes()
         self._lanes.clear()
-        self._paces.clear()
         self._known = None
         self.wake()
 
@@ -187,7 +185,8 @@ class Dispatcher:
             transport, chat_id = self._way(key)
             if known is None or known.chat_id != chat_id:
                 known = DestinationRow(key=key, chat_id=chat_id)
-            lane = self._lanes[key] = Lane(self._room, key, transport, self._pace(chat_id), known)
+            calls = [at for called, at in self._calls if self._chat_of(called) == chat_id]
+            lane = self._lanes[key] = Lane(self._room, key, transport, known, calls)
         return lane
 
     def _way(self, key: str) -> tuple[Transport, int]:
@@ -195,16 +194,6 @@ class Dispatcher:
             return self._transport, self._chat_id or 0
         found = self._open(key)
         return (self._room.console, 0) if found is None else found
-
-    def _pace(self, chat_id: int) -> Pace:
-        if chat_id == 0:
-            return Pace()
-        pace = self._paces.get(chat_id)
-        if pace is None:
-            calls = [at for key, at in self._calls if self._chat_of(key) == chat_id]
-            pace = chat_pace(self._overall, group=chat_id < 0, calls=calls, now=self._clock.now())
-            self._paces[chat_id] = pace
-        return pace
 
     def _chat_of(self, key: str) -> int | None:
         place = parse_destination(key)

@@ -15,7 +15,7 @@ a later message gets through where an earlier one was refused is the earlier one
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import assert_never
 
@@ -28,7 +28,6 @@ from runner.alerting.incident import Incident, IncidentKind, from_row
 from runner.alerting.message import Message
 from runner.alerting.notification import NotificationKind
 from runner.alerting.outbox import from_claimed
-from runner.alerting.pace import Pace
 from runner.alerting.plan import Drop, Edit, Send, Step, plan
 from runner.alerting.shared import Room, Sent
 from runner.alerting.telling import FIRING
@@ -59,14 +58,17 @@ REJECTIONS_BEFORE_PROBE = 3
 class Lane:
     """Deliveries to one destination."""
 
-    def __init__(self, room: Room, key: str, transport: Transport, pace: Pace, known: DestinationRow) -> None:
+    def __init__(
+        self, room: Room, key: str, transport: Transport, known: DestinationRow, calls: Sequence[float]
+    ) -> None:
         self._room = room
         self.key = key
         self.transport = transport
         self._contact = Contact(
             known,
             transport,
-            pace,
+            room.paces,
+            calls,
             room.clock,
             lambda row: room.ask(lambda: destinations.write(room.pool, row)),
         )

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from runner.clock import Clock
+
 CLOCK_GRAIN = 1e-5
 """Less than this of a token is the rounding of clocks."""
 REMEMBERED = 60.0
@@ -53,12 +55,17 @@ class Pace:
 
     def to_send(self, now: float) -> float:
         """Seconds until a message may leave."""
-        return max(0.0, self._held_until - now, *(bucket.wait(now) for bucket in self._buckets))
+        waits = (bucket.wait(now) for bucket in self._buckets)
+        return max([self.held(now), *waits])
 
     def to_edit(self, now: float) -> float:
         """Seconds until an edit may: it leaves room for messages."""
         waits = (bucket.wait(now, 1.0 + bucket.kept) for bucket in self._buckets)
-        return max(0.0, self._held_until - now, *waits)
+        return max([self.held(now), *waits])
+
+    def held(self, now: float) -> float:
+        """Seconds until anything at all may leave: Telegram has told us to wait."""
+        return max(0.0, self._held_until - now)
 
     def take(self, now: float) -> None:
         """A call leaves."""
@@ -80,3 +87,26 @@ def chat_pace(overall: Bucket, *, group: bool, calls: Iterable[float], now: floa
         for bucket in own:
             bucket.take(min(at, now))  # a clock that was ahead
     return Pace(*own, overall)
+
+
+class Paces:
+    """Of every chat, shared by all that writes there: alerts, answers, cards."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._overall = overall_bucket(clock.now())
+        self._by_chat: dict[int, Pace] = {}
+
+    def of(self, chat_id: int, calls: Iterable[float] = ()) -> Pace:
+        """Of a chat, a group if its id is negative; 0: of no chat, whose pace nobody counts.
+
+        `calls`: when the last ones left, as far as others made them; used where the pace is not known yet.
+        """
+        if chat_id == 0:
+            return Pace()
+        pace = self._by_chat.get(chat_id)
+        if pace is None:
+            now = self._clock.now()
+            pace = chat_pace(self._overall, group=chat_id < 0, calls=calls, now=now)
+            self._by_chat[chat_id] = pace
+        return pace

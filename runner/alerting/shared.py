@@ -10,6 +10,7 @@ from runner.alerting.directly import SentDirectly
 from runner.alerting.incident import Incident
 from runner.alerting.message import Message
 from runner.alerting.notification import Notification
+from runner.alerting.pace import Paces
 from runner.alerting.patience import patiently
 from runner.alerting.transport import Transport
 from runner.clock import Clock
@@ -43,6 +44,7 @@ class Room:
     console: Transport
     words: Words
     clock: Clock
+    paces: Paces
     on_sent: Callable[[Sent], None]
     on_dead: Callable[[str, str | None], None]
     """A destination refuses us, and why; None: it takes messages again."""

@@ -75,6 +75,7 @@ class TelegramSide:
                 config.timezone,
                 self._clock,
                 oncall(config.oncall),
+                dispatcher.paces,
             )
         except DozorError as error:
             self._unbuilt = str(error)

@@ -13,7 +13,7 @@ JUST_NOW = 2.0
 def duration(translator: Translator, seconds: float) -> str:
     """Two units at most: "0.4 s", "45 s", "3 min 12 s", "1 h 20 min", "2 days 4 h". Negative counts as 0."""
     seconds = max(0.0, seconds)
-    if seconds < 0.0005:
+    if seconds == 0:
         return translator.format("seconds", count=0)
     if seconds < 1:
         return translator.format("milliseconds", count=max(1, round(seconds * 1000)))
