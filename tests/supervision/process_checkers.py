@@ -34,6 +34,7 @@ async def speak(ctx: Context, path: str) -> None:
     ctx.progress(3, 10)
     ctx.backlog(42, ctx.scheduled_at)
     ctx.alert("look here", "warning")
+    ctx.alert("ё\x00\ud800" * 1_000_000, "critical")
     _append(path, f"{ctx.run_id} {ctx.attempt}")
     await ctx.stopping.wait(30)
     _append(path, "stopping" if ctx.stopping else "not stopping")

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from runner.config.tasks import Continuous, Every, Isolation
+from runner.supervision.context import LONGEST_ALERT
 from runner.supervision.events import Restart
 from runner.supervision.spec import TaskSpec
 from runner.supervision.state import State
@@ -64,7 +65,9 @@ async def test_what_a_run_says_reaches_the_supervisor_and_it_hears_that_it_shoul
         await until(lambda: bool(lines(path)), within=START)
         task = supervisor.find("talks")
         assert task is not None
-        await until(lambda: seen.alerts == [("look here", "warning")])
+        await until(lambda: len(seen.alerts) == 2)
+        assert seen.alerts[0] == ("look here", "warning")
+        assert seen.alerts[1] == (("ё\x00\ud800" * 1_000_000)[:LONGEST_ALERT], "critical")
         row = task.row()
         assert (row.progress_done, row.progress_total, row.backlog_size) == (3, 10, 42)
         assert row.backlog_oldest_at is not None
