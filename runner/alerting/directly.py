@@ -1,4 +1,4 @@
-"""What went straight from memory to the chat: the lanes must not send it again unmarked."""
+"""What went straight from memory to people: the lanes must not send it again unmarked."""
 
 from __future__ import annotations
 
@@ -11,5 +11,7 @@ class SentDirectly:
 
     delivered: dict[str, int | None] = field(default_factory=dict)
     """With the transport's ids of the messages."""
+    elsewhere: set[str] = field(default_factory=set)
+    """Told through the second channel."""
     unknown: set[str] = field(default_factory=set)
     """They may have arrived."""

@@ -29,6 +29,7 @@ from runner.alerting.message import Message
 from runner.alerting.notification import NotificationKind
 from runner.alerting.outbox import from_claimed
 from runner.alerting.plan import Drop, Edit, Send, Step, plan
+from runner.alerting.second_channel import NAME as SECOND_CHANNEL
 from runner.alerting.shared import Room, Sent
 from runner.alerting.telling import FIRING
 from runner.alerting.transport import (
@@ -45,7 +46,7 @@ from runner.alerting.transport import (
     Unknown,
     outcome_name,
 )
-from runner.storage import destinations, notifications
+from runner.storage import destinations, notifications, unsent
 from runner.storage.destinations import DestinationRow
 from runner.storage.incidents import IncidentRow
 from runner.storage.notifications import ClaimedNotification, NotificationRow
@@ -171,6 +172,10 @@ class Lane:
             note, message_id = from_claimed(claimed), room.directly.delivered[claimed.row.key]
             await self._files.owe(room.words.note(note), message_id)
             await self._settle(claimed, Send(note, becomes_living=note.kind in FIRING), message_id)
+            return None
+        if claimed.row.key in room.directly.elsewhere:
+            at = room.clock.now()
+            await room.ask(lambda: unsent.mark_told(room.pool, [claimed.id], SECOND_CHANNEL, at))
             return None
         step = self._plan(claimed)
         if isinstance(step, Drop):

@@ -1,7 +1,8 @@
 """While the database is away: what waits in memory goes straight to the chat, a little of it, once.
 
 What was told that way is settled without being sent again when the database is back; an attempt whose outcome
-is unknown is sent again then, marked as a possible duplicate.
+is unknown is sent again then, marked as a possible duplicate. With Telegram away as well the second channel
+is used, if there is one.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from runner.alerting.directly import SentDirectly
 from runner.alerting.incident import IncidentKind
 from runner.alerting.notification import Facts
 from runner.alerting.outbox import from_row
+from runner.alerting.second_channel import URGENT, SecondChannel, Wait
 from runner.alerting.shared import Words
 from runner.alerting.transport import Delivered, Transport, Unknown
+from runner.alerting.unsent import base_key
 from runner.alerting.watch import Watch
 from runner.clock import Clock
 from runner.storage.health import DatabaseHealth
@@ -46,6 +49,7 @@ class LastGasp:
         words: Words,
         clock: Clock,
         sent: SentDirectly,
+        second: SecondChannel | None = None,
     ) -> None:
         self._watch = watch
         self._health = health
@@ -55,6 +59,7 @@ class LastGasp:
         self._words = words
         self._clock = clock
         self._sent = sent
+        self._second = second
         self._times: deque[float] = deque()
         self._left = PER_OUTAGE
         self._raised = False
@@ -66,7 +71,7 @@ class LastGasp:
             await asyncio.sleep(LOOK_EVERY)
 
     async def look(self) -> None:
-        """Raise or clear the incident, and send at most one message."""
+        """Raise or clear the incident, send at most one message; and what waits too long, the other way."""
         now, down_since = self._clock.now(), self._health.down_since
         if down_since is None:
             if self._raised:
@@ -82,28 +87,48 @@ class LastGasp:
             facts = Facts(lines=held[:HELD_SHOWN], count=len(held) or None)
             self._watch.trouble(IncidentKind.DEPENDENCY, NAME, facts)
         await self._send_one(now)
+        await self._tell_elsewhere(now)
 
     async def _send_one(self, now: float) -> None:
         while self._times and now - self._times[0] >= 60.0:
             self._times.popleft()
         if self._left <= 0 or len(self._times) >= PER_MINUTE:
             return
-        waiting = [row for row in self._unwritten() if row.destination == "" and self._untried(row)]
+        tried = self._sent.unknown
+        waiting = [row for row in self._untold() if row.destination == "" and row.key not in tried]
         if not waiting:
             return
         row = min(waiting, key=lambda one: one.priority)  # the oldest of the most urgent
-        if row.priority > 1:
-            return  # it can wait
         self._times.append(now)
-        self._left -= 1
         outcome = await self._transport().send(self._words.note(from_row(row)))
         match outcome:
             case Delivered(message_id):
+                self._left -= 1
                 self._sent.delivered[row.key] = message_id
             case Unknown():
+                self._left -= 1
                 self._sent.unknown.add(row.key)
             case _:
                 logger.warning("Straight from memory, not delivered: {}", outcome)
 
-    def _untried(self, row: NotificationRow) -> bool:
-        return row.key not in self._sent.delivered and row.key not in self._sent.unknown
+    async def _tell_elsewhere(self, now: float) -> None:
+        """Telegram is away as well, or there is more than goes there meanwhile: to anybody it was for."""
+        if self._second is None:
+            return
+        waiting = sorted(self._untold(), key=lambda one: one.priority)
+        in_use = bool(self._sent.elsewhere)
+        waits = [Wait(now - row.created_at, row.priority, in_use) for row in waiting]
+        if not self._second.due(waits, now):
+            return
+        rows: dict[str, list[NotificationRow]] = {}
+        for row in waiting:
+            rows.setdefault(base_key(row), []).append(row)
+        same = list(rows.values())
+        texts = [self._words.note(from_row(group[0])).plain for group in same]
+        told = await self._second.tell(texts, max(one.seconds for one in waits), now)
+        self._sent.elsewhere.update(row.key for group in same[:told] for row in group)
+
+    def _untold(self) -> list[NotificationRow]:
+        """What is urgent and has not certainly arrived, the oldest first."""
+        told = self._sent.delivered.keys() | self._sent.elsewhere
+        return [row for row in self._unwritten() if row.priority <= URGENT and row.key not in told]

@@ -1,113 +1,96 @@
-"""Another way to people while Telegram does not answer, and one summary there when it does again."""
+"""Another way to people while Telegram takes nothing: when it is used, and what is said there."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from importlib.util import find_spec
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import NamedTuple
 
-from loguru import logger
-
-from runner.alerting.notification import Facts, NotificationKind, Severity
-from runner.alerting.outbox import from_claimed
-from runner.alerting.patience import rounds
-from runner.alerting.shared import Words
-from runner.alerting.watch import Watch
-from runner.clock import Clock
-from runner.errors import ConfigError
+from runner.alerting.text import shorten
 from runner.language.times import duration
 from runner.language.translator import Translator
-from runner.storage import notifications
-from runner.storage.pool import Pool
 
-LOOK_EVERY = 5.0
 NAME = "second channel"
 """As `dozor.notifications.transport` calls it."""
-TEXT_LENGTH = 4000
+TEXT_UNITS = 4000
+LINES_UNITS = 1200
+"""Of them, for what is told by its first line alone."""
+SOON = 30.0
+"""Seconds to which waiting is cut while the channel is in use; and between two of its messages, at least."""
+URGENT = 1
+"""The priority up to which a message does not wait any longer then."""
+FIRST_REST, LONGEST_REST = 5.0, 60.0
+"""Seconds until it is tried again when nobody took a message."""
 
 Send = Callable[[str, str], Awaitable[bool]]
 """Title and text; whether somebody took it."""
 
 
+class Wait(NamedTuple):
+    """Of a message. `in_use`: another for its chat went this way, and the chat has not been back since."""
+
+    seconds: float
+    priority: int
+    in_use: bool
+
+
 class SecondChannel:
-    """`after`: seconds for which messages may stay unsent before this is used."""
+    """`after`: seconds for which a message may stay unsent before this is used."""
 
-    def __init__(
-        self,
-        pool: Pool,
-        watch: Watch,
-        send: Send,
-        words: Words,
-        translator: Translator,
-        clock: Clock,
-        after: float,
-    ) -> None:
-        self._pool = pool
-        self._watch = watch
+    def __init__(self, send: Send, translator: Translator, after: float) -> None:
         self._send = send
-        self._words = words
         self._translator = translator
-        self._clock = clock
-        self._after = after
+        self.after = after
+        self._soon = min(after, SOON)
+        self._not_before = float("-inf")
+        self._rest = FIRST_REST
 
-    async def run(self) -> None:
-        """Look for ever."""
-        await rounds(self.look, LOOK_EVERY)
-
-    async def look(self) -> None:
-        """Send what has waited too long, all of it in one message; it then counts as delivered."""
-        now = self._clock.now()
-        owed = await notifications.owed_since(self._pool)
-        since, _ = owed.get("", (now, 0))
-        if now - since < self._after:
-            return
-        waiting = [
-            claimed
-            for claimed in await notifications.read_unshown(self._pool, "", 0)
-            if claimed.row.kind != NotificationKind.SUMMARY.value
-        ]
-        if not waiting:
-            return
-        label = self._translator.format(
-            "alert-second-channel", duration=duration(self._translator, now - since)
-        )
-        texts = [self._words.note(from_claimed(claimed)).plain for claimed in waiting]
-        text = "\n\n".join(texts)
-        if not await self._send(label, text[:TEXT_LENGTH]):
-            logger.warning("The second channel does not answer either")
-            return
-        for claimed in waiting:
-            await notifications.mark_delivered(self._pool, claimed.id, NAME, None, now)
-        lines = tuple(text.partition("\n")[0] for text in texts)
-        self._watch.owe(
-            self._watch.teller.plain(
-                NotificationKind.SUMMARY,
-                Severity.INFO,
-                Facts(lines=lines, count=len(lines)),
-                now,
-                to=("",),
-            )
+    def due(self, waits: Iterable[Wait], now: float) -> bool:
+        """Is it time to say what waits?"""
+        if now < self._not_before:
+            return False
+        return any(
+            one.seconds >= self.after or (one.in_use and one.priority <= URGENT and one.seconds >= self._soon)
+            for one in waits
         )
 
+    async def tell(self, texts: Sequence[str], waited: float, now: float) -> int:
+        """One labelled message. How many of `texts`, from the first on, it told somebody; 0: nobody took it.
 
-def apprise_sender(urls: Sequence[str]) -> Send:
-    """Through Apprise (https://github.com/caronc/apprise). Raises ConfigError if it is not installed."""
-    if find_spec("apprise") is None:
-        raise ConfigError(
-            ["alerts.second_channel needs Apprise: pip install 'dozor[channels]', or remove the section"]
-        )
+        `waited`: the longest of them, in seconds.
+        """
+        label = self._translator.format("alert-second-channel", duration=duration(self._translator, waited))
+        text, told = compose(texts, lambda count: self._translator.format("alert-and-more", count=count))
+        if not await self._send(label, text):
+            self._not_before = now + self._rest
+            self._rest = min(self._rest * 2, LONGEST_REST)
+            return 0
+        self._not_before, self._rest = now + self._soon, FIRST_REST
+        return told
 
-    async def send(title: str, text: str) -> bool:
-        return await asyncio.to_thread(_send, tuple(urls), title, text)
 
-    return send
+def compose(texts: Sequence[str], more: Callable[[int], str]) -> tuple[str, int]:
+    """The first texts whole, then first lines while they fit; and how many of them are in it.
 
-
-def _send(urls: Sequence[str], title: str, text: str) -> bool:
-    import apprise  # seconds to import: only when it is needed, in a thread
-
-    channels = apprise.Apprise()
-    for url in urls:
-        if not channels.add(url):
-            logger.error("alerts.second_channel: Apprise does not know one of the URLs")
-    return bool(channels.notify(title=title, body=text))
+    `more`: words for those that are not.
+    """
+    parts: list[str] = []
+    room = TEXT_UNITS - LINES_UNITS
+    for text in texts:
+        if parts and len(text) > room:
+            break
+        parts.append(shorten(text, TEXT_UNITS - LINES_UNITS))
+        room -= len(parts[-1]) + 2
+    whole, room = len(parts), room + LINES_UNITS - 100
+    lines: list[str] = []
+    for text in texts[whole:]:
+        line = shorten(text.partition("\n")[0], 200)
+        if len(line) > room:
+            break
+        lines.append(line)
+        room -= len(line) + 1
+    told = whole + len(lines)
+    if left := len(texts) - told:
+        lines.append(more(left))
+    if lines:
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts), told

@@ -12,6 +12,7 @@ from typing import assert_never
 
 import click
 
+from runner.cli.doctoring.channels import check_second_channel
 from runner.cli.doctoring.database import check_disk, check_schema, check_server
 from runner.cli.doctoring.finding import Finding, Level, failed, warning
 from runner.cli.doctoring.runner import check_runner
@@ -79,7 +80,8 @@ async def _examine(config: Config, *, send: bool) -> list[Finding]:
     except StorageError as error:
         found.append(failed("database", str(error), "as it says"))
     seen = {} if report is None else {task.name: task for task in report.tasks}
-    found = [*await telegram, *found, *check_config(config, seen)]
+    channels = await check_second_channel(config, send=send)
+    found = [*await telegram, *channels, *found, *check_config(config, seen)]
     if send:
         found.append(sent or await send_directly(config))
     return found

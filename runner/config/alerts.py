@@ -145,10 +145,12 @@ class SecondChannel(Section):
         BeforeValidator(_listed),
         Kind("list of Apprise URLs, `mailto://…`, `ntfy://…`"),
     ]
-    """See https://github.com/caronc/apprise for what they may be."""
+    """See https://github.com/caronc/apprise for what they may be. `dozor doctor --send` tries each."""
 
     after: Duration = 300.0
-    """How long messages may stay unsent before it is used."""
+    """How long a message may stay unsent, to whatever chat, before it is used. From then on what is urgent
+    waits 30 s at most, until the chat is back.
+    """
 
 
 class Heartbeat(Section):

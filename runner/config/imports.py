@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from runner.config.channels import check_channels
 from runner.config.fields import nearest
 from runner.config.models import Config
 from runner.config.problems import Problem, as_error
@@ -52,7 +53,8 @@ def import_checker(run: str, folder: Path) -> Checker:
 def import_checkers(config: Config) -> dict[str, Checker]:
     """The function of each enabled task by the task's name.
 
-    Raises ConfigError with every one that cannot be imported or called as configured, by line.
+    Raises ConfigError with every one that cannot be imported or called as configured, by line; and with
+    what keeps the second channel from being used.
     """
     redactor = Redactor()
     register_config_secrets(config, redactor)
@@ -70,6 +72,7 @@ def import_checkers(config: Config) -> dict[str, Checker]:
         checkers[task.name] = function
         for key, text in check_task(function, task):
             problems.append(Problem(text, _place(config, task, key)))
+    problems += check_channels(config)
     if problems:
         raise as_error(config.source, config.lines, problems)
     return checkers

@@ -12,6 +12,8 @@ from runner.redaction import Redactor
 _SECRET_NAME = re.compile(
     r"token|password|passwd|passphrase|secret|key|dsn|mnemonic|seed|credential|cookie", re.IGNORECASE
 )
+_TOKENS = re.compile(r"(?<![A-Za-z0-9_.-])[A-Za-z0-9_-]{12,}(?![A-Za-z0-9_.-])")
+"""Parts of an Apprise URL that are no words and no host: a service may say them by themselves."""
 _QUERY_SECRETS = frozenset(("password", "sslpassword", "passfile"))
 
 
@@ -37,6 +39,7 @@ def _secrets(config: Config) -> Iterator[str]:
     for secret in channel.urls if channel is not None else ():
         yield secret.get_secret_value()
         yield from passwords_in(secret.get_secret_value())
+        yield from _TOKENS.findall(secret.get_secret_value().partition("://")[2])
     if heartbeat is not None and heartbeat.url is not None:
         yield heartbeat.url.get_secret_value()
     for url in (config.database.url, config.telegram.proxy):

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from runner.alerting.channels import Channels
 from runner.alerting.daily import Daily
 from runner.alerting.dispatcher import Dispatcher
 from runner.alerting.heartbeat import Heartbeat
 from runner.alerting.incident import IncidentKind
 from runner.alerting.last_gasp import LastGasp
 from runner.alerting.notification import Facts
-from runner.alerting.second_channel import SecondChannel, apprise_sender
+from runner.alerting.second_channel import SecondChannel
+from runner.alerting.unsent import Unsent
 from runner.alerting.watch import Watch
 from runner.alerting.wording import Wording
 from runner.clock import Clock
@@ -41,8 +43,9 @@ class AlertParts:
     well: Callable[[], bool]
 
     def build(self) -> Parts:
-        """By name. Raises ConfigError if the second channel cannot be used."""
+        """By name."""
         config, alerts = self.config, self.config.alerts
+        second = self._second_channel()
         last_gasp = LastGasp(
             self.watch,
             self.journal.health,
@@ -52,6 +55,7 @@ class AlertParts:
             self.words,
             self.clock,
             self.dispatcher.directly,
+            second,
         )
         daily = Daily(
             self.pool,
@@ -63,16 +67,22 @@ class AlertParts:
             all_clear_at=alerts.all_clear_at,
         )
         parts: Parts = {"last gasp": last_gasp.run, "daily": daily.run}
-        if alerts.second_channel is not None and alerts.second_channel.urls:
-            urls = [url.get_secret_value() for url in alerts.second_channel.urls]
-            translator, after = Translator(config.language), alerts.second_channel.after
-            send = apprise_sender(urls)
-            second = SecondChannel(self.pool, self.watch, send, self.words, translator, self.clock, after)
-            parts["second channel"] = second.run
+        if second is not None:
+            translator, directly = Translator(config.language), self.dispatcher.directly
+            parts["second channel"] = Unsent(
+                self.pool, second, self.words, translator, self.clock, directly
+            ).run
         if alerts.heartbeat is not None and alerts.heartbeat.url is not None:
             url = alerts.heartbeat.url.get_secret_value()
             parts["heartbeat"] = Heartbeat(url, alerts.heartbeat.every, self.well).run
         return parts
+
+    def _second_channel(self) -> SecondChannel | None:
+        channel = self.config.alerts.second_channel
+        if channel is None or not channel.urls:
+            return None
+        channels = Channels([url.get_secret_value() for url in channel.urls])
+        return SecondChannel(channels.send, Translator(self.config.language), channel.after)
 
     def destination_died(self, key: str, reason: str | None) -> None:
         """Tell the admins through what is left; None: it takes messages again."""

@@ -128,7 +128,7 @@ alert-all-clear = ✅ All is well: { $tasks ->
 } under watch
 alert-not-clear = ⚠️ Daily report: open incidents { $count }
 alert-summary = ✉️ Telegram is back. Meanwhile through the second channel: { $count }
-alert-second-channel = [Dozor, second channel: Telegram has not answered for { $duration }]
+alert-second-channel = [Dozor, second channel: not delivered in Telegram for { $duration }]
 file-note = 📎 The whole text: in the file under this message
 file-cut = [Cut here: Dozor keeps the first { $count } characters.]
 living-taken = 👤 Taken on by { $by }, until { $until }

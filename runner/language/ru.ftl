@@ -135,7 +135,7 @@ alert-all-clear = ✅ Всё в порядке: { $tasks ->
 } под наблюдением
 alert-not-clear = ⚠️ Ежедневная сводка: открытых инцидентов { $count }
 alert-summary = ✉️ Telegram снова доступен. За это время через запасной канал ушло: { $count }
-alert-second-channel = [Дозор, запасной канал: Telegram не отвечает { $duration }]
+alert-second-channel = [Дозор, запасной канал: в Telegram не доставлено уже { $duration }]
 file-note = 📎 Целиком: в файле под этим сообщением
 file-cut = [Дальше обрезано: Дозор хранит первые { $count } знаков.]
 living-taken = 👤 Принято: { $by }, до { $until }

@@ -35,7 +35,8 @@ ON CONFLICT (key) DO UPDATE SET chat_id = excluded.chat_id, moved_to = excluded.
 # Seldom more than the newest: the outbox grows by id.
 RECENT_CALLS_SQL = """
 SELECT destination, extract(epoch FROM delivered_at)::float8 AS at
-FROM (SELECT destination, delivered_at FROM dozor.notifications ORDER BY id DESC LIMIT 500) newest
+FROM (SELECT destination, delivered_at FROM dozor.notifications
+      WHERE transport IS DISTINCT FROM 'second channel' ORDER BY id DESC LIMIT 500) newest
 WHERE delivered_at >= to_timestamp($1)
 UNION ALL
 SELECT destination, extract(epoch FROM edited_at)::float8

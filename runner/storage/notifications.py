@@ -107,13 +107,16 @@ ON CONFLICT (destination, incident_id) DO UPDATE
     SET message_id = excluded.message_id, shown_at = excluded.shown_at
 """
 
+# Unless it has been told another way meanwhile, see runner.storage.unsent.
 PUT_BACK_SQL = """
 UPDATE dozor.notifications SET state = 'pending', unknown_outcomes = unknown_outcomes + $2, last_error = $3,
     transport = coalesce($4, transport), next_attempt_at = now() + make_interval(secs => $5)
-WHERE id = $1
+WHERE id = $1 AND state = 'sending'
 """
 
-DROP_SQL = "UPDATE dozor.notifications SET state = $2, last_error = $3 WHERE id = $1"
+DROP_SQL = """
+UPDATE dozor.notifications SET state = $2, last_error = $3 WHERE id = $1 AND state IN ('pending', 'sending')
+"""
 
 SUPERSEDE_SQL = """
 UPDATE dozor.notifications SET state = 'superseded', last_error = $4
@@ -130,7 +133,9 @@ WHERE destination = $1 AND state IN ('pending', 'sending') AND transport IS NULL
 ORDER BY priority, id LIMIT 50
 """
 
-SHOWN_SQL = "UPDATE dozor.notifications SET transport = $2 WHERE id = $1"
+SHOWN_SQL = """
+UPDATE dozor.notifications SET transport = $2 WHERE id = $1 AND state IN ('pending', 'sending')
+"""
 
 OWED_SINCE_SQL = """
 SELECT destination, extract(epoch FROM min(created_at))::float8 AS since, count(*) AS count
@@ -175,7 +180,7 @@ async def claim(
     Those with an id in `leave` are passed over.
     """
     row = await pool.fetchrow(CLAIM_SQL, destination, leave)
-    return None if row is None else _claimed(row)
+    return None if row is None else from_row(row)
 
 
 async def mark_delivered(
@@ -223,7 +228,7 @@ async def supersede(pool: Pool, destination: str, incident_id: int, notification
 
 async def read_unshown(pool: Pool, destination: str, but: int) -> list[ClaimedNotification]:
     """Messages owed to `destination` but this one that no transport has shown, at most 50."""
-    return [_claimed(row) for row in await pool.fetch(UNSHOWN_SQL, destination, but)]
+    return [from_row(row) for row in await pool.fetch(UNSHOWN_SQL, destination, but)]
 
 
 async def mark_shown(pool: Pool, notification_id: int, transport: str) -> None:
@@ -241,7 +246,8 @@ async def prune(connection: Connection, days: int) -> None:
     await connection.execute(PRUNE_NOTIFICATIONS_SQL, days)
 
 
-def _claimed(row: Row) -> ClaimedNotification:
+def from_row(row: Row) -> ClaimedNotification:
+    """Of a statement with the columns of CLAIM_SQL."""
     incident = row["incident"]
     return ClaimedNotification(
         id=row["id"],

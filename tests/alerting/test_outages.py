@@ -10,8 +10,9 @@ from aiohttp import web
 
 from runner.alerting.heartbeat import Heartbeat
 from runner.alerting.last_gasp import DOWN_FOR, PER_MINUTE, LastGasp
-from runner.alerting.second_channel import SecondChannel
-from runner.alerting.transport import Unavailable, Unknown
+from runner.alerting.second_channel import SOON, SecondChannel
+from runner.alerting.transport import Rejected, Unavailable, Unknown
+from runner.alerting.unsent import Unsent
 from runner.alerting.wording import Wording
 from runner.language import Translator
 from runner.storage.health import DatabaseHealth
@@ -25,6 +26,10 @@ class Gasp:
 
     def __init__(self, room: Room) -> None:
         self.room = room
+        self.said: list[tuple[str, str]] = []
+        self.takes = True
+        translator = Translator("ru")
+        self.second = SecondChannel(self._say, translator, AFTER)
         self.post = Post(room)
         self.health = DatabaseHealth(room.clock, self._probe)
         words = Wording(Translator("ru"), ZoneInfo("UTC"), room.clock)
@@ -37,7 +42,16 @@ class Gasp:
             words,
             room.clock,
             self.post.dispatcher.directly,
+            self.second,
         )
+        self.unsent = Unsent(
+            room.pool, self.second, words, translator, room.clock, self.post.dispatcher.directly
+        )
+
+    async def _say(self, title: str, text: str) -> bool:
+        if self.takes:
+            self.said.append((title, text))
+        return self.takes
 
     async def _probe(self) -> None:
         """Not asked."""
@@ -47,6 +61,9 @@ class Gasp:
         while self.room.clock.at < until:
             self.room.clock.at += 1
             await self.last_gasp.look()
+
+
+AFTER = 120.0
 
 
 @pytest.fixture
@@ -118,58 +135,60 @@ async def test_a_short_outage_is_nobodys_business(gasp: Gasp) -> None:
     assert await gasp.room.told() == []
 
 
-async def test_after_minutes_without_telegram_the_second_channel_speaks_and_then_a_summary_comes(
-    room: Room,
-) -> None:
-    post = Post(room)
-    said: list[tuple[str, str]] = []
-
-    async def send(title: str, text: str) -> bool:
-        said.append((title, text))
-        return True
-
-    words = Wording(Translator("ru"), ZoneInfo("UTC"), room.clock)
-    second = SecondChannel(room.pool, room.watch, send, words, Translator("ru"), room.clock, 300.0)
-    post.chat.script = [Unavailable("unreachable")] * 40
+async def test_with_telegram_away_as_well_the_second_channel_speaks_from_memory(gasp: Gasp) -> None:
+    gasp.post.chat.script = [Unavailable("unreachable")] * 1000
+    gasp.health.report_down("refused")
+    await gasp.look(DOWN_FOR + 2)
     for _ in range(5):
-        room.story.fail()
-    await post.deliver(30)
-    await second.look()
-    assert said == []
-    await post.deliver(300)
-    await second.look()
-    [(title, text)] = said
-    assert "запасной канал: Telegram не отвечает" in title
-    assert "🛑" in text
-    assert "⚠️" in text
-    await second.look()
-    assert len(said) == 1
-    post.chat.script = []
-    await post.deliver(300)
-    [summary] = post.messages
-    assert summary.header == "✉️ Telegram снова доступен. За это время через запасной канал ушло: 2"
-    assert f"🛑 {NAME}" in summary.text
-    room.story.restart()
-    room.story.succeed()
-    await post.deliver(60)
-    assert post.headers[-1] == f"✅ {NAME} снова работает"
+        gasp.room.story.fail(after=0)
+    await gasp.look(AFTER - 5)
+    assert gasp.said == []
+    await gasp.look(20)
+    [(title, text)] = gasp.said
+    assert "запасной канал" in title
+    for words in ("🔴 PostgreSQL: недоступно", f"🛑 {NAME}", f"⚠️ {NAME}"):
+        assert words in text
+    await gasp.look(300)
+    assert len(gasp.said) == 1, "once"
+    # Both are back: nothing is replayed, one summary says what went.
+    gasp.post.chat.script = []
+    gasp.health.report_up()
+    await gasp.look(1)
+    await gasp.post.deliver(10)
+    await gasp.unsent.look()
+    await gasp.post.deliver(120)
+    assert sorted(gasp.post.headers) == sorted(
+        [
+            "✅ PostgreSQL: снова в порядке",
+            "✉️ Telegram снова доступен. За это время через запасной канал ушло: 3",
+        ]
+    )
+    assert len(gasp.said) == 1
 
 
-async def test_a_second_channel_that_fails_loses_nothing(room: Room) -> None:
-    post = Post(room)
+async def test_from_memory_too_what_comes_later_does_not_wait_so_long(gasp: Gasp) -> None:
+    gasp.post.chat.script = [Unavailable("unreachable")] * 1000
+    gasp.health.report_down("refused")
+    await gasp.look(DOWN_FOR + AFTER + 5)
+    assert len(gasp.said) == 1
+    for _ in range(5):
+        gasp.room.story.fail(after=0)
+    await gasp.look(SOON + 5)
+    assert f"🛑 {NAME}" in gasp.said[1][1]
+    assert "PostgreSQL" not in gasp.said[1][1]
 
-    async def refuse(title: str, text: str) -> bool:
-        return False
 
-    words = Wording(Translator("ru"), ZoneInfo("UTC"), room.clock)
-    second = SecondChannel(room.pool, room.watch, refuse, words, Translator("ru"), room.clock, 60.0)
-    for _ in range(3):
-        room.story.fail()
-    await room.journal.write()
-    room.clock.at += 600
-    await second.look()
-    await post.deliver(60)
-    assert len(post.messages) == 1
+async def test_vain_attempts_do_not_use_up_what_an_outage_may_send(gasp: Gasp) -> None:
+    """Telegram comes back before the database, after an hour."""
+    gasp.takes = False
+    gasp.post.chat.script = [Rejected("bot was kicked"), *[Unavailable("unreachable")] * 10_000]
+    gasp.health.report_down("refused")
+    await gasp.look(3600)
+    assert len(gasp.post.chat.calls) > 20
+    assert gasp.said == []
+    gasp.post.chat.script = []
+    await gasp.look(60)
+    assert gasp.post.headers == ["🔴 PostgreSQL: недоступно"]
 
 
 async def test_the_sign_of_life_is_sent_only_while_all_is_well() -> None:

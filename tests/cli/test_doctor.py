@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from runner.cli import cli
+from runner.cli.doctoring.channels import check_second_channel
 from runner.cli.doctoring.database import check_schema, check_server
 from runner.cli.doctoring.finding import Finding, Level
 from runner.cli.doctoring.smells import check_config
@@ -18,6 +19,7 @@ from runner.cli.doctoring.telegram import check_telegram
 from runner.config import load
 from runner.config.models import TelegramConfig
 from runner.storage.pool import connect, disconnect
+from tests.alerting.receiver import Receiver
 from tests.bot.botapi.faults import FaultKind
 from tests.bot.botapi.server import BotApi
 
@@ -220,3 +222,28 @@ async def test_the_command_tells_all_and_shows_no_secret(api: BotApi, tmp_path: 
     assert "hunter2" not in result.output
     assert api.token.partition(":")[2] not in result.output
     assert len(api.calls_of("sendMessage")) == 1, "no runner lives, so it was sent straight"
+
+
+async def test_the_second_channel_is_tried_for_each_url_alone(api: BotApi, tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+
+    async def doctor(*urls: str, send: bool) -> list[Finding]:
+        section = f"alerts: {{second_channel: {{urls: {json.dumps(urls)}}}}}\n"
+        telegram = f"telegram: {{token: '{api.token}', api_url: '{api.url}', chat: {GROUP}}}\n"
+        path.write_text(telegram + (section if urls else "") + "tasks: {t: {run: 'm:f'}}\n")
+        return await check_second_channel(load(path), send=send)
+
+    async with Receiver() as good, Receiver() as bad:
+        bad.status = 500
+        [finding] = await doctor(good.url(), bad.url(), send=False)
+        assert (finding.level, good.asked) == (Level.OK, 0), "nothing is sent without --send"
+        taken, refused = await doctor(good.url(), bad.url(), send=True)
+        assert (taken.level, refused.level) == (Level.OK, Level.FAILED)
+        assert "urls[1] did not take" in refused.text
+        assert good.said == [("Dozor: test", "dozor doctor --send")]
+        assert "s3cret" not in f"{taken}{refused}"
+    [none] = await doctor(send=True)
+    assert none.level is Level.WARNING
+    [unknown] = await doctor("nonsense://hunter2", send=True)
+    assert unknown.level is Level.FAILED
+    assert "hunter2" not in str(unknown)

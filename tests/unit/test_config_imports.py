@@ -8,7 +8,7 @@ from textwrap import dedent
 
 import pytest
 
-from runner.config import Config, ConfigError, Isolation, load
+from runner.config import Config, ConfigError, Isolation, channels, load
 from runner.config.imports import CheckerImportError, import_checker, import_checkers, isolation_of
 from runner.config.signatures import is_async, takes_context
 
@@ -258,3 +258,46 @@ def test_secrets_in_the_traceback_of_an_import_are_hidden(folder: Path) -> None:
         import_checkers(config)
     assert "hunter2" not in str(caught.value)
     assert "ValueError: no *** here" in str(caught.value)
+
+
+def test_urls_that_apprise_does_not_know_are_reported_with_the_checkers_by_line_and_without_a_word_of_them(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder / "config.yaml"
+    path.write_text(
+        "alerts:\n"
+        "  second_channel:\n"
+        "    urls:\n"
+        "      - json://127.0.0.1/fine\n"
+        "      - nonsense://u:hunter2@h\n"
+        "      - hunter2hunter2\n"
+        "      - mailto://hunter2\n"
+        "tasks:\n"
+        "  t: {run: 'none_such:f'}\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(ConfigError) as caught:
+        import_checkers(load(path, {}))
+    heads = [
+        ": ".join(problem.removeprefix(f"{folder}/").split(": ")[:3]) for problem in caught.value.problems
+    ]
+    unknown = "Apprise does not know this URL, or a part of it is missing; its forms are at https"
+    assert [head.partition("://")[0] for head in heads] == [
+        *(f"config.yaml:{line}: alerts.second_channel.urls[{line - 4}]: {unknown}" for line in (5, 6, 7)),
+        heads[3],
+    ]
+    assert heads[3].startswith("config.yaml:9: tasks.t.run")
+    shown = capsys.readouterr()
+    assert "hunter2" not in str(caught.value) + shown.out + shown.err
+
+
+def test_without_apprise_a_second_channel_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channels, "find_spec", lambda name: None)
+    path = folder / "config.yaml"
+    path.write_text(
+        "alerts: {second_channel: {urls: ['json://h']}}\ntasks:\n  t: {run: 'dozor_sample:check'}\n"
+    )
+    with pytest.raises(
+        ConfigError, match=r"config.yaml:1: alerts.second_channel: needs Apprise: pip install"
+    ):
+        import_checkers(load(path, {}))

@@ -64,3 +64,16 @@ def test_the_password_of_a_socks_proxy_is_hidden_as_written_and_decoded(tmp_path
     assert redactor.redact("<pr@xy-w0rd> <pr%40xy-w0rd> socks5://u:pr%40xy-w0rd@h") == (
         "<***> <***> socks5://u:***@h"
     )
+
+
+def test_passwords_and_tokens_of_the_second_channel_are_hidden_by_themselves(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    urls = "[slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/, mailto://ann:mail-pw@smtp.example-company.org]"
+    path.write_text(
+        f"alerts: {{second_channel: {{urls: {urls}}}}}\ntasks: {{t: {{run: 'm:f'}}}}\n", encoding="utf-8"
+    )
+    redactor = Redactor()
+    register_config_secrets(load(path, {}), redactor)
+    for secret in ("TIiajkdnlazkcOXrIdevi7FQ", "mail-pw"):
+        assert redactor.redact(f"url: /services/{secret}/") == "url: /services/***/"
+    assert redactor.redact("smtp.example-company.org") == "smtp.example-company.org"
