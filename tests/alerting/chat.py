@@ -16,11 +16,12 @@ from tests.alerting.scripted import Scripted
 
 @dataclass
 class Shown:
-    """One message: `texts` are all it has shown, the first one first."""
+    """One message: `texts` are all it has shown, `versions` when and how, the first one first."""
 
     at: float
     message: Message
     texts: list[str] = field(default_factory=list)
+    versions: list[tuple[float, Message]] = field(default_factory=list)
 
     @property
     def text(self) -> str:
@@ -49,7 +50,8 @@ class Chat(Scripted):
         self.calls.append(self._room.clock.at)
         outcome = await super().send(message)
         if isinstance(outcome, Delivered):
-            self.messages.append(Shown(self._room.clock.at, message, [message.plain]))
+            at = self._room.clock.at
+            self.messages.append(Shown(at, message, [message.plain], [(at, message)]))
             return Delivered(len(self.messages))
         return outcome
 
@@ -62,18 +64,19 @@ class Chat(Scripted):
         shown = self.messages[message_id - 1]
         shown.message = replace(message, reply_to=shown.message.reply_to, silent=shown.message.silent)
         shown.texts.append(message.plain)
+        shown.versions.append((self._room.clock.at, message))
         return Delivered(None)
 
 
 class Post:
     """The room's messages on their way to one group."""
 
-    def __init__(self, room: Room, chat_id: int = -100) -> None:
+    def __init__(self, room: Room, chat_id: int = -100, language: str = "ru") -> None:
         self.room = room
         self.chat = Chat(room)
         self.console = Scripted(name="console")
         words = Wording(
-            Translator("ru"),
+            Translator(language),
             ZoneInfo("UTC"),
             room.clock,
             lambda number: room.watch.teller.silences.get(number),

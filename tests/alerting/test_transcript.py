@@ -1,4 +1,4 @@
-"""One incident's life as its chat shows it; the page about alerting shows the same."""
+"""One incident's life as its chat shows it; the READMEs show the same."""
 
 from __future__ import annotations
 
@@ -6,63 +6,89 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from runner.alerting.escalation import Level
+from runner.alerting.message import Message
 from runner.alerting.oncall import OnCall, Person
 from runner.control.alert_commands import AlertCommand
-from tests.alerting.chat import Post
+from tests.alerting.chat import Post, Shown
 from tests.alerting.room import Room
+from tests.alerting.story import failure
 
-PAGE = Path(__file__).parents[2] / "docs" / "alerting.md"
+FOLDER = Path(__file__).parents[2]
 BEGIN, END = "<!-- transcript -->\n```text\n", "```\n<!-- end of transcript -->"
+NEW, REPLY, EDIT = 0, 1, 2
+WORDS = {"en": ("message", "in reply to", "edited"), "ru": ("сообщение", "ответ на", "изменено")}
+INDENT = "   "
 
 
-def _clock(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S")
-
-
-def transcript(post: Post) -> str:
-    """Messages in order; what an edit changed stands under its message."""
+def transcript(post: Post, language: str) -> str:
+    """What happens in the chat, in order: new messages, and what is changed in those that are there."""
+    words = WORDS[language]
+    events = [
+        (at, number, version)
+        for number, shown in enumerate(post.messages, 1)
+        for version, (at, _) in enumerate(shown.versions)
+    ]
     lines: list[str] = []
-    for number, shown in enumerate(post.messages, 1):
-        reply = f"  (ответ на №{shown.message.reply_to})" if shown.message.reply_to else ""
-        sound = "  (без звука)" if shown.message.silent else ""
-        lines.append(f"── №{number}  {_clock(shown.at)}{reply}{sound}")
-        before: list[str] = []
-        for version, text in enumerate(shown.texts):
-            now = text.splitlines()
-            if version:
-                lines.append("   ✎ изменено на месте:")
-            lines += [("   " if version else "") + line for line in now if line not in before]
-            before = now
-        lines += ["".join(f"[{button.label}] " for button in row).rstrip() for row in shown.message.buttons]
+    for at, number, version in sorted(events):
+        shown = post.messages[number - 1]
+        when = datetime.fromtimestamp(at, UTC).strftime("%H:%M")
+        if version:
+            lines.append(f"{when} ✎ {words[EDIT]} {number}")
+            lines += [INDENT + line for line in _changed(shown, version)]
+        else:
+            reply = shown.message.reply_to
+            about = f", {words[REPLY]} {reply}" if reply else ""
+            lines.append(f"{when} {words[NEW]} {number}{about}")
+            lines += [INDENT + line for line in _all(shown.versions[0][1])]
         lines.append("")
-    return "\n".join(lines)
+    return "\n".join(lines[:-1]) + "\n"
 
 
-async def test_the_page_shows_one_incidents_life_as_the_chat_does(room: Room) -> None:
+def _all(message: Message) -> list[str]:
+    return [*message.plain.splitlines(), *_buttons(message)]
+
+
+def _changed(shown: Shown, version: int) -> list[str]:
+    before = _all(shown.versions[version - 1][1])
+    return [line for line in _all(shown.versions[version][1]) if line not in before]
+
+
+def _buttons(message: Message) -> list[str]:
+    return [" ".join(f"[{button.label}]" for button in row) for row in message.buttons]
+
+
+@pytest.mark.parametrize(("page", "language"), [("README.md", "en"), ("README.ru.md", "ru")])
+async def test_the_readme_shows_one_incidents_life_as_the_chat_does(
+    room: Room, page: str, language: str
+) -> None:
     people = OnCall({"ann": Person(name="ann", mention="@ann")})
     room.furnish(levels=(Level(900.0, "ann"),), oncall=people)
-    post = Post(room)
-    for _ in range(3):
-        room.story.fail()
-    await post.deliver(30)
-    room.story.fail()
-    await post.deliver(30)
-    room.story.fail()
-    await post.deliver(30)
+    post = Post(room, language=language)
+    checker = room.new_task("ton_deposits")
+    timed_out = failure(
+        "TON API did not answer in 10 s", kind="TimeoutError", where="ton_deposits.py:58 in read_page"
+    )
+    for count in range(1, 6):
+        checker.fail(timed_out)
+        if count >= 3:
+            await post.deliver(30)
     room.pass_time(900)
     await post.deliver(30)
     room.ask(AlertCommand.ACK, "1")
     await post.deliver(30)
     room.pass_time(600)
-    room.story.restart("telegram:111")
-    room.story.succeed()
+    checker.restart("telegram:111")
+    checker.succeed()
     await post.deliver(60)
-    shown = transcript(post)
-    page = PAGE.read_text("utf-8")
+    shown = transcript(post, language)
+    path = FOLDER / page
+    text = path.read_text("utf-8")
     if os.environ.get("DOZOR_RENEW"):
-        head, _, rest = page.partition(BEGIN)
+        head, _, rest = text.partition(BEGIN)
         _, _, tail = rest.partition(END)
-        PAGE.write_text(f"{head}{BEGIN}{shown}{END}{tail}", "utf-8")
-        page = PAGE.read_text("utf-8")
-    assert f"{BEGIN}{shown}{END}" in page, "renew it: DOZOR_RENEW=1 pytest tests/alerting/test_transcript.py"
+        text = f"{head}{BEGIN}{shown}{END}{tail}"
+        path.write_text(text, "utf-8")
+    assert f"{BEGIN}{shown}{END}" in text, "renew it: DOZOR_RENEW=1 pytest tests/alerting/test_transcript.py"
