@@ -69,6 +69,27 @@ class PostgresControl:
                 process.resume()
         self._frozen = []
 
+    def end_sessions(self) -> None:
+        """Every session is ended, as by pg_terminate_backend; new ones are welcome."""
+        for session in self._sessions():
+            with suppress(psutil.NoSuchProcess):
+                session.terminate()
+
+    def kill_session(self) -> None:
+        """kill -9 of one session's process, if there is one: the server ends all of them and recovers."""
+        for session in self._sessions()[:1]:
+            with suppress(psutil.NoSuchProcess):
+                session.kill()
+
+    def _sessions(self) -> list[psutil.Process]:
+        """Processes that serve a client: "postgres: user database …"."""
+        found = []
+        for process in self._processes()[1:]:
+            with suppress(psutil.NoSuchProcess, IndexError):
+                if process.cmdline()[0].startswith("postgres: postgres "):
+                    found.append(process)
+        return found
+
     def _processes(self) -> list[psutil.Process]:
         assert self._server is not None
         parent = psutil.Process(self._server.pid)

@@ -53,12 +53,23 @@ class Call:
 
 
 class BotApi:
-    """A Bot API server for one bot. What it knows survives `stop` and `start`."""
+    """A Bot API server for one bot. What it knows survives `stop` and `start`.
 
-    def __init__(self, *, token: str = TOKEN, port: int = 0) -> None:
+    `now`: seconds since the epoch; `steady`: of the loop that it runs on.
+    """
+
+    def __init__(
+        self,
+        *,
+        token: str = TOKEN,
+        port: int = 0,
+        now: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.token = token
         self.port = port
-        self.world = World(token)
+        self._now, self._steady = now, steady
+        self.world = World(token, now)
         self.faults = Faults()
         self.methods = Methods(self.world)
         self.calls: list[Call] = []
@@ -75,7 +86,7 @@ class BotApi:
 
     def keep_pace(self, limits: Limits | None = None) -> None:
         """From now on Telegram's pace limits are enforced."""
-        self.methods.pace = Pace(limits or Limits(), time.monotonic)
+        self.methods.pace = Pace(limits or Limits(), self._steady)
 
     async def start(self) -> None:
         self._stopping.clear()
@@ -143,7 +154,7 @@ class BotApi:
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         method = request.match_info["method"]
-        call = Call(method, {}, time.time())
+        call = Call(method, {}, self._now())
         reset = self.faults.next(method, {}) if self.faults.resets(method) else None
         if reset is not None:
             call.fault = reset.kind.value
@@ -200,8 +211,8 @@ class BotApi:
         self._pollers += 1
         mine = self._pollers
         self.notify()
-        deadline = time.monotonic() + params.get("timeout", 0)
-        while not self.world.updates and (left := deadline - time.monotonic()) > 0:
+        deadline = self._steady() + params.get("timeout", 0)
+        while not self.world.updates and (left := deadline - self._steady()) > 0:
             changed = self._changed
             try:
                 await asyncio.wait_for(changed.wait(), left)

@@ -1,0 +1,191 @@
+"""The besieged: a whole runner in a process of its own, on the fast clock, and who restarts its tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import certifi
+import yaml
+from loguru import logger
+
+import bot.app  # noqa: F401 -- loaded once, before anything is forked
+from runner.app.runner import Runner
+from runner.config import Config, load
+from runner.config.imports import Checker, import_checkers
+from runner.control.actor import Actor, Source
+from runner.control.commands import CommandName, submit
+from runner.language import Translator
+from runner.language.names import Language
+from runner.storage.pool import unavailable
+from runner.supervision.state import State
+from tests.siege import checkers
+from tests.siege.haste import Haste
+from tests.siege.places import ANN, FORUM, LOUD, SECOND, TOPIC, second_hears
+from tests.siege.processes import Board, Cell
+from tests.siege.standin import TOKEN
+from tests.siege.truth import EVERY, REPEATED, RESTART_DELAY, STOPPED_AFTER, Temper, Truth
+
+PERSON_EVERY = 10.0
+"""Seconds between the person's looks at what is stopped."""
+DRAINED_SQL = """
+SELECT (SELECT count(*) FROM dozor.notifications WHERE state IN ('pending', 'sending'))
+     + (SELECT count(*) FROM dozor.incidents WHERE state <> 'resolved')
+     + (SELECT count(*) FROM dozor.living_messages l JOIN dozor.incidents i ON i.id = l.incident_id
+        WHERE i.updated_at > l.shown_at + interval '1 millisecond')
+"""
+LINE = "{extra[at]:.2f} {process.id} {level} {name} {message}\n"
+
+
+def configuration(truth: Truth, dsn: str, port: int) -> dict[str, Any]:
+    """Everything that tells people something is on."""
+    second = [task for task in truth.tempers if second_hears(task)]
+    stops = {Temper.STRICT: STOPPED_AFTER, Temper.PATIENT: 1_000_000}
+    return {
+        "database": {"url": dsn},
+        "telegram": {
+            "token": TOKEN,
+            "api_url": f"http://127.0.0.1:{port}",
+            "chat": f"{FORUM}:{TOPIC}",
+            "admins": [ANN],
+        },
+        "alerts": {
+            "repeated_errors": REPEATED,
+            "remind_every": "10m",
+            "reopen_within": "60s",
+            "escalate": [{"after": "5m", "to": "oncall"}, {"after": "15m", "to": "everybody"}],
+            "chats": [{"chat": LOUD, "loud_from": "critical"}, {"chat": SECOND, "tasks": second}],
+        },
+        "oncall": {
+            "people": {"ann": {"chat": ANN, "mention": "@ann"}},
+            "rotation": {"people": ["ann"], "start": "2026-01-01 10:00", "shift": "7d"},
+        },
+        "web": {"listen": None},
+        # These go by real time.
+        "supervision": {"blocked_loop_after": "1h"},
+        "limits": {"open_files": None, "loop_lag": None, "database_connections": None},
+        "defaults": {
+            "run": "tests.siege.checkers:check",
+            "every": f"{EVERY:g}s",
+            "restart_delay": f"{RESTART_DELAY:g}s",
+        },
+        "tasks": {
+            name: {"max_consecutive_failures": stops[temper]} for name, temper in truth.tempers.items()
+        },
+    }
+
+
+def prepare(truth: Truth, dsn: str, port: int, folder: Path) -> tuple[Config, dict[str, Checker]]:
+    """Before the first fork: also what takes computing and can be done once."""
+    for language in Language:
+        Translator(language).format("alert-test")
+    context = ssl.create_default_context(cafile=certifi.where())
+    ssl.create_default_context = lambda *_, **__: context  # nobody speaks TLS here
+    file = folder / "config.yaml"
+    file.write_text(yaml.safe_dump(configuration(truth, dsn, port), allow_unicode=True, sort_keys=False))
+    config = load(file)
+    return config, import_checkers(config)
+
+
+class HastyRunner(Runner):
+    """As it is, but for its clock."""
+
+    def __init__(self, config: Config, checkers_: dict[str, Checker], haste: Haste, truth: Truth) -> None:
+        super().__init__(config, checkers_, wait=True)
+        self._clock = haste.clock()
+        self._started_at = self._clock.now()
+        self._haste, self._truth = haste, truth
+
+    async def be_restarted(self) -> None:
+        """By a person, who restarts what is stopped when its cause is gone."""
+        asked: dict[str, float] = {}
+        while True:
+            await asyncio.sleep(PERSON_EVERY)
+            at = self._haste.seconds()
+            for task in self.supervisor.tasks:
+                name = task.spec.name
+                stopped = task.state.state is State.STOPPED and self._truth.broken(name, at) is None
+                if stopped and at - asked.get(name, float("-inf")) > 60.0:
+                    try:
+                        async with self._pool.acquire(timeout=5.0) as connection:
+                            await submit(
+                                connection, CommandName.RESTART, name, Actor(Source.TELEGRAM, str(ANN))
+                            )
+                        asked[name] = at
+                    except Exception as error:
+                        if not unavailable(error):
+                            raise
+
+    async def report_peace(self, board: Board) -> None:
+        """When nothing breaks any more: say on the board when everything is told."""
+        await asyncio.sleep(self._truth.ends - self._haste.seconds())
+        while True:
+            await asyncio.sleep(15.0)
+            try:
+                left = await self._pool.fetchval(DRAINED_SQL)
+            except Exception as error:
+                if not unavailable(error):
+                    raise
+                continue
+            board[Cell.DRAINED] = int(left == 0)
+            board[Cell.LEFT] = left
+
+
+def live(
+    config: Config,
+    imported: dict[str, Checker],
+    haste: Haste,
+    truth: Truth,
+    board: Board,
+    log: Path,
+    console: Path,
+) -> None:
+    """The whole life of the process: until SIGTERM, or until it gives up."""
+    board[Cell.RUNNER] = os.getpid()
+    said = os.open(console, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.dup2(said, 1)
+    os.dup2(said, 2)
+    _log_to(log, haste)
+    checkers.world = (haste, truth)
+    haste.run(_live(lambda: HastyRunner(config, imported, haste, truth), board))
+
+
+async def _live(make: Callable[[], HastyRunner], board: Board) -> None:
+    end = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end.set)
+    async with make() as runner:
+        works: list[asyncio.Future[Any]] = [
+            asyncio.create_task(end.wait()),
+            asyncio.create_task(runner.be_restarted()),
+            asyncio.create_task(runner.report_peace(board)),
+        ]
+        await asyncio.wait({*works, runner.failed}, return_when=asyncio.FIRST_COMPLETED)
+        for work in works:
+            if work.done():
+                work.result()
+            work.cancel()
+    if runner.failed.done():
+        raise runner.failed.result()
+
+
+def _log_to(file: Path, haste: Haste) -> None:
+    """What the judge reads afterwards: warnings, with fast times. Failures of tasks are known without it."""
+    logging.basicConfig(filename=file, level=logging.WARNING, force=True)
+    logging.getLogger("asyncpg.pool").setLevel(logging.CRITICAL)  # as in runner.logs
+    logger.remove()
+    logger.disable("runner.supervision.lines")
+    logger.configure(patcher=lambda record: record["extra"].update(at=haste.now()))
+    logger.add(
+        file,
+        level="INFO",
+        format=LINE,
+        filter={"": "WARNING", "runner.storage.health": "INFO"},
+        diagnose=False,
+        backtrace=False,
+    )

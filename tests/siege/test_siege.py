@@ -1,0 +1,98 @@
+"""The siege, scaled down. The whole of it: `python -m benchmarks.siege` (10,000 incidents)."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.house.sources import ROOT
+from tests.siege.evidence import FIRING, Evidence, Label, Telling
+from tests.siege.pace import over
+from tests.siege.places import MAIN
+from tests.siege.report import report
+
+SLACK = 1.0
+"""Real seconds: other tests use the machine too."""
+
+
+@pytest.fixture(scope="module")
+def evidence(short_dir: Path) -> Evidence:
+    """Of a siege in a process of its own: it forks, and pytest has threads."""
+    folder = short_dir / "siege"
+    command = [sys.executable, "-m", "benchmarks.siege", "--seed=1", "--incidents=60", "--kills=10"]
+    command += ["--speed=30", "--gap=8", "--longest=300", f"--slack={SLACK}", f"--keep={folder}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110)
+    print(done.stdout, done.stderr)
+    assert done.returncode == 0, done.stdout
+    found = pickle.loads((folder / "evidence.pickle").read_bytes())
+    assert isinstance(found, Evidence)
+    return found
+
+
+def test_every_incident_is_told_and_its_end_whatever_is_killed(evidence: Evidence) -> None:
+    assert len(evidence.chronicle.deaths) >= 5
+    assert len(evidence.chronicle.outages) >= 5
+    assert len(evidence.seen.faults) >= 10
+    assert len([row for row in evidence.incidents if row.task is not None]) >= 30
+
+
+def firing(evidence: Evidence) -> Telling:
+    """The first alert that bears no mark."""
+    told = (told for told in evidence.sends if told.label in FIRING and told.place == MAIN)
+    return next(one for one in told if not one.marked)
+
+
+def silent(found: Evidence) -> Evidence:
+    told = firing(found)
+    return replace(found, sends=[one for one in found.sends if one.task != told.task])
+
+
+def endless(found: Evidence) -> Evidence:
+    sends = [one for one in found.sends if one.label not in (Label.RECOVERED, Label.PAST)]
+    return replace(found, sends=sends, edits={})
+
+
+def late(found: Evidence) -> Evidence:
+    told = firing(found)
+    later = replace(told, shown=replace(told.shown, at=told.at + 30_000))
+    return replace(found, sends=[later if one is told else one for one in found.sends])
+
+
+def twice(found: Evidence) -> Evidence:
+    told = firing(found)
+    again = replace(told, shown=replace(told.shown, at=told.at + 1, message=10_000_000, fault="half_body"))
+    return replace(found, sends=[*found.sends, again])
+
+
+def for_no_reason(found: Evidence) -> Evidence:
+    told = firing(found)
+    shown = replace(told.shown, at=told.at + 40_000, message=10_000_000, fault=None, text="Возможно, повтор")
+    return replace(found, sends=[*found.sends, replace(told, shown=shown)])
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (silent, "not told in the chat"),
+        (endless, "end not told"),
+        (late, "told as current"),
+        (twice, "unmarked"),
+        (for_no_reason, "sent, answered and not settled"),
+    ],
+)
+def test_the_judge_sees(evidence: Evidence, change: Callable[[Evidence], Evidence], problem: str) -> None:
+    problems = report(change(evidence), SLACK).problems
+    assert any(problem in one for one in problems), problems
+
+
+def test_the_fullest_window_counts() -> None:
+    assert over([0.0] * 5, rate=1.0, burst=5.0) == 0
+    assert over([0.0] * 8, rate=1.0, burst=5.0) == 3
+    assert over([0.0] * 5 + [3.0] * 4, rate=1.0, burst=5.0) == 1
+    assert over([float(second) for second in range(100)], rate=1.0, burst=5.0) == 0
