@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from runner.alerting import phrases
+from runner.alerting import phrases, start_phrases
 from runner.alerting.buttons import Origin, encode
 from runner.alerting.facts import stored_facts
 from runner.alerting.incident import Incident, IncidentKind, IncidentState
@@ -83,8 +83,11 @@ def _group_line(group: StormGroup) -> str:
 
 def buttons(incident: Incident, say: phrases.Tongue) -> Rows:
     """What can be done about it now."""
+    restarts: Rows = ()
+    if incident.kind is IncidentKind.UNCLEAN_END:
+        restarts = start_phrases.restarts(say, stored_facts(incident).stopped_tasks)
     if not incident.is_open:
-        return ()
+        return restarts
     target = str(incident.id)
 
     def button(label: str, action: str, what: str = target) -> Button:
@@ -104,7 +107,7 @@ def buttons(incident: Incident, say: phrases.Tongue) -> Rows:
             button(say("button-silence-hours"), "silence-4h"),
             button(say("button-silence-until"), "silence-until"),
         ]
-    rows = [tuple(first), tuple(second)]
+    rows = [*restarts, tuple(first), tuple(second)]
     if incident.kind in (IncidentKind.REPEATED_ERRORS, IncidentKind.CRITICAL_STOP):
         rows.append((button(say("button-traceback"), "traceback"),))
     return tuple(rows)

@@ -42,7 +42,7 @@ class NotificationKind(StrEnum):
     CHECKER = "checker"
     """A checker's own `ctx.alert`."""
     RUNNER_STARTED = "runner_started"
-    """Only when there is something to say: stopped tasks, an unclean end before."""
+    """A new start, and what it has found. After an unclean end the incident's own message says it."""
     RELOADED = "reloaded"
     """A changed configuration was applied."""
     RELOAD_REFUSED = "reload_refused"
@@ -110,6 +110,24 @@ class Facts:
     """What the lines are a part of."""
     stopped_tasks: tuple[str, ...] = ()
     unclean_end: bool = False
+    off_since: float | None = None
+    """Of a start, as all below: the end or last sign of life of the runner before. None: there was none."""
+    off_for: float | None = None
+    """Seconds for which nobody was on watch."""
+    starts: int = 0
+    """How many there were lately, this one too."""
+    paused_tasks: tuple[str, ...] = ()
+    lost_tasks: tuple[str, ...] = ()
+    """Their runs were cut off in the middle."""
+    missed_runs: int = 0
+    """Due while nobody was on watch."""
+    missed_tasks: int = 0
+    missed_more: bool = False
+    """There were too many to be counted: at least so many."""
+    open_before: int = 0
+    """Incidents that were open already."""
+    owed_before: int = 0
+    """Messages that the runner before has left."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, tzinfo
 from typing import assert_never
 
-from runner.alerting import phrases
+from runner.alerting import phrases, start_phrases
 from runner.alerting.buttons import Origin, encode
 from runner.alerting.message import Button, Document, Message, Span, Style
 from runner.alerting.notification import Facts, Notification, NotificationKind, Severity
@@ -22,8 +22,6 @@ MESSAGE_UNITS = 4096
 WHERE_UNITS = 200
 HEADLINE_UNITS = 200
 TEXT_UNITS = 3000
-TASKS_SHOWN = 20
-BUTTONS_SHOWN = 8
 
 
 def render(notification: Notification, translator: Translator, timezone: tzinfo, now: float) -> Message:
@@ -88,6 +86,8 @@ class _Words:
         text = self._translator.format
         facts = self._facts
         failures = facts.failures or 0
+        if start_phrases.tells_of_a_start(self._note):
+            return start_phrases.report(self.tongue, self._note)
         match self._note.kind:
             case NotificationKind.REPEATED_ERRORS:
                 header = text("alert-repeated", task=self._task, failures=failures, since=self._since())
@@ -131,7 +131,7 @@ class _Words:
             case NotificationKind.CHECKER:
                 return self._checker()
             case NotificationKind.RUNNER_STARTED:
-                return self._runner_started()
+                return start_phrases.report(self.tongue, self._note)
             case NotificationKind.RELOADED:
                 return phrases.reloaded(self.tongue, facts)
             case NotificationKind.RELOAD_REFUSED:
@@ -149,8 +149,8 @@ class _Words:
 
     def buttons(self) -> tuple[tuple[Button, ...], ...]:
         """Restart under what is stopped."""
-        if self._note.kind is NotificationKind.RUNNER_STARTED:
-            return tuple((self._restart_one(task),) for task in self._facts.stopped_tasks[:BUTTONS_SHOWN])
+        if start_phrases.tells_of_a_start(self._note):
+            return start_phrases.restarts(self.tongue, self._facts.stopped_tasks)
         if self._stopped and self._note.task:
             label = self._translator.format("button-restart")
             return ((Button(label, encode(Origin.ALERT, "restart", self._note.task)),),)
@@ -164,10 +164,6 @@ class _Words:
             if units(whole) <= MESSAGE_UNITS:
                 return None
         return as_document(self._note, whole, self._translator, self._timezone)
-
-    def _restart_one(self, task: str) -> Button:
-        label = self._translator.format("button-restart-task", task=shorten(one_line(task), NAME_UNITS))
-        return Button(label, encode(Origin.ALERT, "restart", task))
 
     @property
     def _stopped(self) -> bool:
@@ -270,18 +266,6 @@ class _Words:
         if units(rest) > TEXT_UNITS:
             self._cut = self._facts.text
         return header, [Span(shorten(rest.strip(), TEXT_UNITS))] if rest.strip() else []
-
-    def _runner_started(self) -> tuple[str, list[Span]]:
-        text, facts = self._translator.format, self._facts
-        header = text("alert-runner-unclean") if facts.unclean_end else text("alert-runner-started")
-        lines = [Span(text("alert-unclean"))] if facts.unclean_end else []
-        tasks = facts.stopped_tasks
-        if tasks:
-            lines.append(Span(text("alert-stopped-tasks", count=len(tasks))))
-            lines += [Span("🛑 " + shorten(one_line(task), NAME_UNITS)) for task in tasks[:TASKS_SHOWN]]
-        if len(tasks) > TASKS_SHOWN:
-            lines.append(Span(text("alert-and-more", count=len(tasks) - TASKS_SHOWN)))
-        return header, lines + self._own_text()
 
     def _shorten(self, text: str, limit: int) -> str:
         """Cleaned and cut; then the whole is remembered for the file."""

@@ -24,6 +24,12 @@ LONGEST_REMINDER = 8
 """Times `remind_every`."""
 CHECKER_QUIET = 3600.0
 """Seconds after which a checker's own alert that it does not repeat counts as over."""
+STEADY = 600.0
+"""Seconds that a runner has to stay up until the unclean end before it counts as over."""
+
+
+_REMINDED = FAILURES | {IncidentKind.UNCLEAN_END}
+"""What flaps and is not told is still reminded of: coming back does not put that off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +170,11 @@ def by_the_clock(settings: AlertSettings, incident: Incident, task: State | None
         return resolve(incident, now)
     if incident.kind is IncidentKind.CHECKER and now >= incident.updated_at + CHECKER_QUIET:
         return Decision(resolve(incident, now).incident)
+    if incident.kind is IncidentKind.UNCLEAN_END and incident.calm_since is None:
+        if now >= incident.updated_at + STEADY:
+            return on_recovery(settings, incident, now)
+        if incident.failures < 2:
+            return Decision(incident)  # it was told, and nothing has happened since
     if incident.state is IncidentState.ACKNOWLEDGED:
         if incident.ack_expires_at is None or now < incident.ack_expires_at:
             return Decision(incident)
@@ -239,7 +250,7 @@ def _again(settings: AlertSettings, incident: Incident, now: float) -> Incident:
         resolved_by=None,
         calm_since=None,
     )
-    flapping = incident.kind in FAILURES and back.occurrences > settings.flapping_after
+    flapping = incident.kind in _REMINDED and back.occurrences > settings.flapping_after
     return back if flapping else replace(back, notified_at=now)
 
 

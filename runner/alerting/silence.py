@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from runner.storage.silences import SilenceRow
+
 
 class SilenceScope(StrEnum):
     """What a silence covers."""
@@ -51,3 +53,17 @@ def covering(
     """The active silence that covers the incident and lasts longest; None if there is none."""
     found = [s for s in silences if s.active(now) and s.covers(incident=incident, task=task, kind=kind)]
     return max(found, key=lambda s: float("inf") if s.ends_at is None else s.ends_at, default=None)
+
+
+def silence_row(silence: Silence) -> SilenceRow:
+    return SilenceRow(
+        id=silence.id,
+        scope=silence.scope.value,
+        target=silence.target,
+        reason=silence.reason,
+        created_by=silence.created_by,
+        created_at=silence.created_at,
+        ends_at=silence.ends_at,
+        ended_at=silence.ended_at,
+        ended_by=silence.ended_by,
+    )

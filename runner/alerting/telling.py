@@ -67,7 +67,7 @@ def priority(kind: NotificationKind, severity: Severity) -> int:
 def worth_until(kind: NotificationKind, now: float) -> float | None:
     """When a message is worth nothing any more; seconds since the epoch."""
     match kind:
-        case NotificationKind.REMINDER:
+        case NotificationKind.REMINDER | NotificationKind.RUNNER_STARTED:
             return now + REMINDER_WORTH
         case NotificationKind.ALL_CLEAR | NotificationKind.MORNING:
             return now + DAILY_WORTH
@@ -190,6 +190,8 @@ class Teller:
         )
         if silence is not None:
             return replace(untold, silenced_by=silence.id), None
+        if incident.kind is IncidentKind.UNCLEAN_END:  # no storm swallows what a start has to say
+            return replace(incident, told=True, explained_by=None, silenced_by=None), kind
         admission = self._gate.admit(incident.id, now)
         if admission is Admission.ALONE:
             return replace(incident, told=True, explained_by=None, silenced_by=None), kind

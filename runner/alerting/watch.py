@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from runner.alerting import rules
+from runner.alerting import rules, start
 from runner.alerting.book import Book
 from runner.alerting.escalation import Level, calls, due
 from runner.alerting.facts import causes, failure_facts, of_storm, recovery_facts, stored_facts, trouble_facts
@@ -21,14 +21,13 @@ from runner.alerting.notification import Facts, Notification, NotificationKind, 
 from runner.alerting.oncall import OnCall, Override
 from runner.alerting.outbox import to_row as owed_row
 from runner.alerting.rules import Decision
-from runner.alerting.silence import Silence
+from runner.alerting.silence import Silence, silence_row
 from runner.alerting.telling import Routes, Teller, Told, everything_to_the_chat
 from runner.alerting.whole import with_text
 from runner.clock import Clock
 from runner.storage.incidents import IncidentRow
 from runner.storage.journal import Commit, Dropped, Journal
 from runner.storage.runs import RunRow
-from runner.storage.silences import SilenceRow
 from runner.supervision.events import Cancelled, Failed, Interrupted, Restart
 from runner.supervision.measures import Measures
 from runner.supervision.observer import Transition, Trouble
@@ -198,7 +197,7 @@ class Watch:
             settings = self.settings(incident.task)
             decision = rules.by_the_clock(settings, incident, state, now)
             if decision.incident is not incident and decision.incident is not None:
-                told.add(self._by_the_clock(incident, decision, task, now))
+                told.add(self._by_the_clock(incident, decision, task, supervisor, now))
             elif incident.explained_by is not None and self._explained_by(incident) is None:
                 told.add(self._tell_late(incident, now))
             told.add(self._escalate(decision.incident or incident, now))
@@ -206,20 +205,25 @@ class Watch:
             self._commit(told)
         self.book.forget(now - max(DEFAULT_SETTINGS.reopen_within, 3600.0))
 
-    def started(self, supervisor: Supervisor, *, unclean_before: bool) -> None:
-        """Say what a new start has found: an unclean end, tasks that are stopped; close what is not ours."""
+    def started(self, supervisor: Supervisor, found: Facts) -> None:
+        """Say what a new start has found. After an unclean end that is an incident, and this its message."""
+        self.close_unknown(supervisor)
+        now, mine = self._clock.now(), self.book.find(start.KEY)
+        found = replace(found, open_before=sum(one is not mine for one in self.book.open()))
+        decision = start.decide(self.settings(None), mine, found, now, self.book.next_id)
+        told = self.teller.decide(decision, start.as_incident(found, decision.incident), now)
+        if (loud := start.loudness(found)) is not None:
+            told.notifications += self.teller.plain(NotificationKind.RUNNER_STARTED, loud, found, now)
+        self._commit(told)
+
+    def close_unknown(self, supervisor: Supervisor) -> None:
+        """Incidents of tasks that are not supervised any more are over, without a word."""
         now = self._clock.now()
         told = Told()
         for incident in self.book.open():
             if incident.task is not None and supervisor.find(incident.task) is None:
                 closed = rules.resolve(incident, now).incident
                 told.add(self.teller.decide(Decision(closed), stored_facts(incident), now))
-        if unclean_before:
-            stopped = tuple(task.spec.name for task in supervisor.tasks if task.state.state is State.STOPPED)
-            facts = Facts(unclean_end=True, stopped_tasks=stopped)
-            told.notifications += self.teller.plain(
-                NotificationKind.RUNNER_STARTED, Severity.WARNING, facts, now
-            )
         self._commit(told)
 
     def use_settings(self, settings: Mapping[str, AlertSettings]) -> None:
@@ -295,10 +299,17 @@ class Watch:
         return told
 
     def _by_the_clock(
-        self, before: Incident, decision: Decision, task: Supervised | None, now: float
+        self,
+        before: Incident,
+        decision: Decision,
+        task: Supervised | None,
+        supervisor: Supervisor,
+        now: float,
     ) -> Told:
         incident = decision.incident
         assert incident is not None
+        if incident.kind is IncidentKind.UNCLEAN_END and not incident.is_open:
+            return self.teller.decide(decision, start.steady_again(before, supervisor.tasks, now), now)
         if not incident.is_open:
             return self.teller.decide(decision, recovery_facts(before, now), now)
         facts = stored_facts(incident) if task is None else failure_facts(task, incident)
@@ -382,17 +393,3 @@ class Watch:
                 notifications=tuple(owed_row(note) for note in told.notifications),
             )
         )
-
-
-def silence_row(silence: Silence) -> SilenceRow:
-    return SilenceRow(
-        id=silence.id,
-        scope=silence.scope.value,
-        target=silence.target,
-        reason=silence.reason,
-        created_by=silence.created_by,
-        created_at=silence.created_at,
-        ends_at=silence.ends_at,
-        ended_at=silence.ended_at,
-        ended_by=silence.ended_by,
-    )

@@ -19,6 +19,7 @@ from runner.alerting.tracing import open_tracing
 from runner.alerting.vigilance import build_vigil
 from runner.alerting.watch import Watch
 from runner.alerting.wording import Wording
+from runner.app import start
 from runner.app.telegram import TelegramSide
 from runner.clock import SteadyClock
 from runner.config import Config, load
@@ -27,7 +28,6 @@ from runner.config.secrets import register_config_secrets
 from runner.control.alert_parts import AlertParts
 from runner.control.alerting import build_desk, build_watch
 from runner.control.commands import COMMANDS_CHANNEL
-from runner.control.declaring import declaration
 from runner.control.executor import CommandExecutor
 from runner.control.readiness import Readiness, Vitals, judge
 from runner.control.reload import Reloader
@@ -36,7 +36,6 @@ from runner.language.translator import Translator
 from runner.lifecycle import Cleanups
 from runner.redaction import Redactor
 from runner.services import Services
-from runner.storage import runs, tasks
 from runner.storage.database import Database
 from runner.storage.housekeeping import prune_for_ever
 from runner.storage.journal import Commit, Journal
@@ -47,8 +46,6 @@ from runner.supervision.child import Launch
 from runner.supervision.lines import SupervisionLog
 from runner.supervision.measures import Measures
 from runner.supervision.spec import TaskSpec, from_config
-from runner.supervision.state import State
-from runner.supervision.stored import from_row, lost_run
 from runner.supervision.supervised import Supervised, run_id
 from runner.supervision.supervisor import Supervisor
 
@@ -140,19 +137,9 @@ class Runner:
         self._cleanups.add("telegram", telegram.close)
 
         connection = journal.connection
-        await tasks.declare(connection, [declaration(task) for task in self._enabled])
-        stored = await tasks.load(connection, [spec.name for spec in self._specs])
-        generation, now = journal.registration.runner_id, clock.now()
-        windows = {
-            spec.name: spec.policy.max_failures.within
-            for spec in self._specs
-            if spec.policy.max_failures is not None
-        }
-        failed: dict[str, tuple[float, ...]] = {}
-        if windows:
-            failed = await runs.read_failures(connection, list(windows), now - max(windows.values()))
-        lost = [lost_run(row, generation, now) for row in stored.values()]
-        journal.append(Commit(runs=tuple(run for run in lost if run is not None)))
+        generation = journal.registration.runner_id
+        left = await start.read_left(connection, self._enabled, self._specs, generation, clock.now())
+        journal.append(Commit(runs=left.lost))
         count = len(self._specs)
         self._measures = Measures(count) if tracing is None else tracing.measures(count)
         self.watch = await build_watch(connection, config, self._enabled, journal, clock, self._measures)
@@ -162,7 +149,7 @@ class Runner:
             clock=clock,
             log=SupervisionLog(config.language, self.redactor.redact),
             generation=generation,
-            stored={name: from_row(row, failed.get(name, ())) for name, row in stored.items()},
+            stored=left.states,
             pool=pool,
             is_outage=journal.health.explains,
             redact=self.redactor.redact,
@@ -203,11 +190,12 @@ class Runner:
         journal.reserve, journal.handed_over = dispatcher.reserve, dispatcher.handed_over
         journal.on_dropped = self.watch.dropped
         journal.health.changed = lambda up: self._database_changed(database, up=up)
-        self._say_what_is_stopped()
+        found = await start.look_back(journal, pool, supervisor.tasks, left, clock.now())
+        start.say_in_the_log(found, supervisor.tasks)
 
         self._watching = (supervisor, self.watch)
         supervisor.start()
-        self.watch.started(supervisor, unclean_before=journal.registration.unclean_before)
+        self.watch.started(supervisor, found)
         self.reloader = reloader = Reloader(
             config, supervisor, self.watch, pool, clock, self.redactor, self._use
         )
@@ -344,26 +332,6 @@ class Runner:
         if not up:
             database.revive()
 
-    def _say_what_is_stopped(self) -> None:
-        for task in self.supervisor.tasks:
-            match task.state.state:
-                case State.STOPPED:
-                    logger.critical(
-                        "Task {} is stopped since before this start, after {} failures: dozor restart {}",
-                        task.spec.name,
-                        task.state.failures,
-                        task.spec.name,
-                    )
-                case State.PAUSED:
-                    logger.warning(
-                        "Task {} is paused ({}): dozor resume {}",
-                        task.spec.name,
-                        task.state.past.by,
-                        task.spec.name,
-                    )
-                case _:
-                    pass
-
     async def _stop_supervising(self) -> None:
         self.unstopped = await self.supervisor.stop()
         for name in self.unstopped:
@@ -386,7 +354,7 @@ class Runner:
     async def _close_journal(self) -> None:
         try:
             async with asyncio.timeout(FLUSH_SECONDS):
-                await self.journal.close()
+                await self.journal.close(clean=not self.failed.done())
         except (TimeoutError, DozorError) as error:
             self.journal.abandon()
             logger.error("The last changes are not written: {}", str(error) or "no answer in time")

@@ -9,9 +9,9 @@ from runner.alerting import rules
 from runner.alerting.incident import Incident, IncidentKind, IncidentState
 from runner.alerting.oncall import Override
 from runner.alerting.rules import Decision
-from runner.alerting.silence import Silence, SilenceScope
+from runner.alerting.silence import Silence, SilenceScope, silence_row
 from runner.alerting.telling import Told
-from runner.alerting.watch import Watch, silence_row
+from runner.alerting.watch import Watch
 from runner.clock import Clock
 from runner.control.alert_commands import AlertCommand
 from runner.control.reasons import CommandReason

@@ -16,7 +16,7 @@ from runner.alerting.watch import Watch
 from runner.clock import Clock
 from runner.config import Config
 from runner.config.alerts import OnCallConfig
-from runner.config.tasks import TaskConfig
+from runner.config.tasks import TaskAlerts, TaskConfig
 from runner.control.alert_desk import AlertDesk
 from runner.storage import incidents, silences
 from runner.storage.journal import Journal
@@ -41,7 +41,7 @@ async def build_watch(
     watch = Watch(
         journal,
         clock,
-        {task.name: settings(config, task) for task in tasks},
+        all_settings(config, tasks),
         await incidents.read_open(connection, resolved_within=RESOLVED_WITHIN),
         await incidents.last_id(connection),
         measures,
@@ -65,9 +65,15 @@ async def build_desk(connection: Connection, watch: Watch, clock: Clock) -> Aler
     )
 
 
-def settings(config: Config, task: TaskConfig) -> AlertSettings:
-    """Of one task: its own, else those of all."""
-    common, own = config.alerts, task.alerts
+def all_settings(config: Config, tasks: Iterable[TaskConfig]) -> dict[str, AlertSettings]:
+    """By task; "" is the runner itself."""
+    return {"": settings(config), **{task.name: settings(config, task) for task in tasks}}
+
+
+def settings(config: Config, task: TaskConfig | None = None) -> AlertSettings:
+    """Of one task: its own, else those of all. None: of the runner itself."""
+    common = config.alerts
+    own = TaskAlerts() if task is None else task.alerts
     return AlertSettings(
         repeated_errors=own.repeated_errors or common.repeated_errors,
         remind_every=own.remind_every or common.remind_every,

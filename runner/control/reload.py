@@ -8,7 +8,6 @@ from pathlib import Path
 
 from loguru import logger
 
-from runner.alerting.incident import AlertSettings
 from runner.alerting.notification import Facts
 from runner.alerting.watch import Watch
 from runner.alerting.whole import with_text
@@ -17,7 +16,7 @@ from runner.config import Config, load
 from runner.config.changes import Changes, compare, with_people
 from runner.config.imports import import_checkers
 from runner.config.secrets import register_config_secrets
-from runner.control.alerting import settings
+from runner.control.alerting import all_settings
 from runner.control.declaring import declaration
 from runner.control.reasons import CommandReason
 from runner.errors import ConfigError
@@ -108,8 +107,7 @@ class Reloader:
             stored = await tasks.load(connection, [task.name for task in changes.added])
         # From here on nothing waits and nothing fails: all of it, or none.
         supervisor, now = self._supervisor, self._clock.now()
-        rules: dict[str, AlertSettings] = {task.name: settings(new, task) for task in enabled}
-        self._watch.use_settings(rules)
+        self._watch.use_settings(all_settings(new, enabled))
         for name in changes.removed:
             supervisor.membership.remove(name)
         for task in changes.changed:
@@ -122,7 +120,7 @@ class Reloader:
             supervised = supervisor.find(task.name)
             if supervised is not None:
                 supervisor.children.warm(supervised)
-        self._watch.started(supervisor, unclean_before=False)  # what was of removed tasks is over
+        self._watch.close_unknown(supervisor)
         # Sections that need a new start stay as they were, so that the next reload still says so.
         kept = {name: getattr(self._config, name) for name in changes.kept_back}
         if "telegram" in kept:

@@ -96,11 +96,11 @@ class Screen:
 
 
 class Chat:
-    """The chat, in the terminal: the transport of the demo. Keeps what it has shown."""
+    """The chat, in the terminal: the transport of the demo. Keeps what it has shown that makes a sound."""
 
     def __init__(self, screen: Screen) -> None:
         self._console = ConsoleTransport(screen.stream)
-        self.shown: list[str] = []
+        self.heard_texts: list[str] = []
 
     @property
     def name(self) -> str:
@@ -111,9 +111,10 @@ class Chat:
         rows = ["\n" + "  ".join(f"[ {button.label} ]" for button in row) for row in message.buttons]
         buttons = tuple(Span(row) for row in rows)
         outcome = await self._console.send(Message(spans=message.spans + buttons, silent=message.silent))
-        self.shown.append(message.plain)
+        if not message.silent:
+            self.heard_texts.append(message.plain)
         return outcome
 
     def heard(self, sign: str) -> bool:
-        """Has a message come that begins with `sign`?"""
-        return any(text.startswith(sign) for text in self.shown)
+        """Has a message come, with a sound, that begins with `sign`?"""
+        return any(text.startswith(sign) for text in self.heard_texts)

@@ -109,7 +109,7 @@ _RU = Words(
         "ошибка уходит в журнал с полным traceback:"
     ),
     glitch_seen="Одна ошибка: попытка 1 из 5. Через {delay} с Дозор перезапустит проверку сам.",
-    glitch_over="Зачислено один раз. В чате пусто: из-за одной ошибки людей не будят.",
+    glitch_over="Зачислено один раз. В чате тихо: из-за одной ошибки людей не будят.",
     outage_heading="Сбой всерьёз",
     outage_text=(
         "Чужая миграция переименовала столбец market.auctions.ends_at, а три аукциона как раз "
@@ -180,7 +180,7 @@ _EN = Words(
         "on a guess; the error goes to the log with its whole traceback:"
     ),
     glitch_seen="One error: attempt 1 of 5. In {delay} s Dozor restarts the checker by itself.",
-    glitch_over="Credited once. The chat is empty: nobody is woken for one error.",
+    glitch_over="Credited once. The chat is quiet: nobody is woken for one error.",
     outage_heading="A serious fault",
     outage_text=(
         "Somebody's migration has renamed the column market.auctions.ends_at, just as three auctions are "

@@ -35,8 +35,6 @@ alert-reloaded = 🔧 The new configuration is applied
 alert-reload-refused = ⚠️ The new configuration is refused
 alert-reload-old = The old one goes on.
 alert-reload-kept-back = Applied only when Dozor starts anew: { $sections }
-alert-runner-started = ⚠️ Dozor started: some tasks are stopped
-alert-runner-unclean = ⚠️ Dozor started after an unclean end
 alert-other = ⚠️ { $task }: an alert of a newer version of Dozor
 alert-dropped = ⚠️ Dozor lost some of its records
 alert-test = ✅ Test: Dozor's alerts arrive here
@@ -59,7 +57,6 @@ alert-stopped-tasks = { $count ->
     [one] { $count } task is stopped and waits for a person:
    *[other] { $count } tasks are stopped and wait for a person:
 }
-alert-unclean = The last run was cut off (a crash, kill -9 or power). Error counts and states of tasks are kept.
 alert-dropped-why = The database was away longer than the queue in memory could hold.
 alert-duplicate = Possibly a duplicate: it is not known whether this message arrived before.
 alert-and-more = … and { $count } more
@@ -88,6 +85,39 @@ by-telegram = Telegram, id { $ident }
 by-cli = command line, { $ident }
 by-web = web page, { $ident }
 
+### Alerts: Dozor starts
+
+start-first = 🟢 Dozor is on watch: { $count ->
+    [one] { $count } task
+   *[other] { $count } tasks
+}
+start-back = { $mark } Dozor is on watch again: was away for { $duration }
+start-unclean = ⚠️ Dozor started after an unclean end: was away for { $duration }
+start-unclean-plain = ⚠️ Dozor started after an unclean end
+start-plain = ⚠️ Dozor started
+start-again = ⚠️ Dozor keeps breaking off: { $count ->
+    [one] { $count } time
+   *[other] { $count } times
+} since { $since }
+start-flapping = ⚠️ Dozor breaks off again and again, { $count } times by now
+start-crowd = ⚠️ Dozor is restarted too often: { $count ->
+    [one] { $count } time
+   *[other] { $count } times
+} in 10 minutes
+start-crowd-why = Further starts are not told until there are fewer.
+start-steady = ✅ Dozor has been steady since its unclean end
+start-stopped-at = It was stopped by a command or signal at { $at }.
+start-cut-off = The last run was cut off: a crash, kill -9 or power.
+start-cut-off-at = Last sign of life at { $at }, then a crash, kill -9 or power.
+start-kept = States of tasks and error counts are kept.
+start-last-gap = The last time it was away for { $duration }.
+start-lost = Cut off in the middle: { $tasks }
+start-missed = Scheduled runs missed: { $runs } (tasks: { $tasks })
+start-missed-more = Scheduled runs missed: at least { $runs } (tasks: { $tasks })
+start-paused = Paused: { $tasks }
+start-open = Incidents still open from before: { $count }
+start-owed = Messages still owed from before: { $count }, being sent now
+
 ### Alerts: not only errors in a row
 
 alert-flapping = ⚠️ { $task }: the errors keep coming back, { $count } times by now
@@ -102,7 +132,7 @@ alert-dependency = 🔴 { $subject }: down
 alert-limit = ⚠️ Dozor uses more than it should: { $subject }
 alert-backlog = ⚠️ { $task } falls behind: { $size } wait, the oldest for { $duration }
 alert-backlog-plain = ⚠️ { $task } falls behind: its backlog grows
-alert-unclean-incident = ⚠️ The last run of Dozor broke off
+alert-unclean-incident = ⚠️ Dozor keeps breaking off
 alert-bot-deaf = ⚠️ The bot hears no commands: Telegram gives no messages
 alert-bot-defect = ⚠️ The bot failed at a command: an internal error
 alert-over-bot = ✅ The bot answers again

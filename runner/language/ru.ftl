@@ -40,8 +40,6 @@ alert-reloaded = 🔧 Новая конфигурация применена
 alert-reload-refused = ⚠️ Новая конфигурация не принята
 alert-reload-old = Работает прежняя.
 alert-reload-kept-back = Применится только после перезапуска Дозора: { $sections }
-alert-runner-started = ⚠️ Дозор запущен: есть остановленные задачи
-alert-runner-unclean = ⚠️ Дозор запущен после аварийного завершения
 alert-other = ⚠️ { $task }: оповещение более новой версии Дозора
 alert-dropped = ⚠️ Дозор потерял часть записей
 alert-test = ✅ Проверка связи: оповещения Дозора приходят сюда
@@ -65,7 +63,6 @@ alert-stopped-tasks = { $count ->
     [few] Остановлены { $count } задачи, ждут человека:
    *[many] Остановлено { $count } задач, ждут человека:
 }
-alert-unclean = Прошлый запуск оборвался (сбой, kill -9 или питание). Счётчики ошибок и состояния задач сохранены.
 alert-dropped-why = База данных была недоступна дольше, чем хватило памяти для очереди.
 alert-duplicate = Возможно, повтор: неизвестно, дошло ли это сообщение раньше.
 alert-and-more = … и ещё { $count }
@@ -94,6 +91,42 @@ by-telegram = Telegram, id { $ident }
 by-cli = командная строка, { $ident }
 by-web = веб-страница, { $ident }
 
+### Оповещения: запуск Дозора
+
+start-first = 🟢 Дозор на посту: { $count ->
+    [one] { $count } задача
+    [few] { $count } задачи
+   *[many] { $count } задач
+} под наблюдением
+start-back = { $mark } Дозор снова на посту: не было { $duration }
+start-unclean = ⚠️ Дозор запущен после аварийного завершения: не было { $duration }
+start-unclean-plain = ⚠️ Дозор запущен после аварийного завершения
+start-plain = ⚠️ Дозор запущен
+start-again = ⚠️ Дозор аварийно завершается: уже { $count ->
+    [one] { $count } раз
+    [few] { $count } раза
+   *[many] { $count } раз
+} с { $since }
+start-flapping = ⚠️ Дозор аварийно завершается снова и снова, уже { $count }-й раз
+start-crowd = ⚠️ Дозор слишком часто перезапускают: { $count ->
+    [one] { $count } раз
+    [few] { $count } раза
+   *[many] { $count } раз
+} за 10 минут
+start-crowd-why = О следующих запусках промолчу, пока не станет реже.
+start-steady = ✅ Дозор работает ровно после аварийного завершения
+start-stopped-at = Был остановлен командой или сигналом в { $at }.
+start-cut-off = Прошлый запуск оборвался: сбой, kill -9 или питание.
+start-cut-off-at = Последний признак жизни в { $at }, потом сбой, kill -9 или питание.
+start-kept = Состояния задач и счётчики ошибок сохранены.
+start-last-gap = В последний раз не было { $duration }.
+start-lost = Прерваны на середине: { $tasks }
+start-missed = Пропущено запусков по расписанию: { $runs } (задач: { $tasks })
+start-missed-more = Пропущено запусков по расписанию: не меньше { $runs } (задач: { $tasks })
+start-paused = На паузе: { $tasks }
+start-open = Открытых инцидентов с прошлого раза: { $count }
+start-owed = Недоставленных сообщений с прошлого раза: { $count }, отправляю
+
 ### Оповещения: не только ошибки подряд
 
 alert-flapping = ⚠️ { $task }: ошибки возвращаются, уже { $count }-й раз
@@ -108,7 +141,7 @@ alert-dependency = 🔴 { $subject }: недоступно
 alert-limit = ⚠️ Дозор расходует больше положенного: { $subject }
 alert-backlog = ⚠️ { $task } не успевает: в очереди { $size }, дольше всех ждут { $duration }
 alert-backlog-plain = ⚠️ { $task } не успевает: очередь растёт
-alert-unclean-incident = ⚠️ Прошлый запуск оборвался
+alert-unclean-incident = ⚠️ Дозор аварийно завершается
 alert-bot-deaf = ⚠️ Бот не слышит команд: Telegram не отдаёт сообщения
 alert-bot-defect = ⚠️ Бот не справился с командой: внутренняя ошибка
 alert-over-bot = ✅ Бот снова отвечает

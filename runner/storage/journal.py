@@ -198,11 +198,14 @@ class Journal:
         self._checkpoint = newer(older, self.checkpoint())
         return self._appended
 
-    async def close(self) -> None:
-        """Write what waits (the caller bounds the time), mark the runner ended, give up the lock."""
+    async def close(self, *, clean: bool = True) -> None:
+        """Write what waits (the caller bounds the time), mark the runner ended, give up the lock.
+
+        `clean`: it was asked to end. Otherwise the next start tells of an unclean end.
+        """
         while await self.write():
             pass
-        await runners.end(self.connection, self.registration.runner_id)
+        await runners.end(self.connection, self.registration.runner_id, clean=clean)
         await self.connection.close()
         self._connection = None
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from runner.storage.pool import Connection
 
 LOCK_KEY = 0x646F7A6F72  # "dozor"
+LATELY = 600.0
+"""Seconds within which starts are counted: a runner that starts again and again."""
 
 TRY_LOCK_SQL = "SELECT pg_try_advisory_lock($1)"
 
@@ -23,13 +25,25 @@ WHERE l.locktype = 'advisory' AND l.granted
 """
 
 END_STALE_SQL = """
-UPDATE dozor.runners SET ended_at = seen_at, clean = false WHERE ended_at IS NULL RETURNING id
+UPDATE dozor.runners SET ended_at = seen_at, clean = false WHERE ended_at IS NULL
 """
 
 REGISTER_SQL = """
 INSERT INTO dozor.runners (host, pid, version, started_at, seen_at) VALUES ($1, $2, $3, now(), now())
 RETURNING id
 """
+
+# Of the newest runner that was on watch (it wrote something); were all since then ended by themselves?
+LAST_END_SQL = """
+WITH last AS (
+    SELECT id, ended_at FROM dozor.runners ORDER BY seen_at > started_at DESC, id DESC LIMIT 1)
+SELECT extract(epoch FROM last.ended_at)::float8 AS at,
+       extract(epoch FROM now() - last.ended_at)::float8 AS ago,
+       (SELECT bool_and(coalesce(r.clean, false)) FROM dozor.runners r WHERE r.id >= last.id) AS clean
+FROM last
+"""
+
+STARTS_SQL = "SELECT count(*) FROM dozor.runners WHERE started_at > now() - make_interval(secs => $1)"
 
 # The session's few statements find their rows by key: a plan for any arguments is as good as one for each.
 ADOPT_SESSION_SQL = """
@@ -39,7 +53,7 @@ SELECT set_config('application_name', 'dozor runner ' || $1::text, false),
 
 SEEN_SQL = "UPDATE dozor.runners SET seen_at = now() WHERE id = $1"
 
-END_SQL = "UPDATE dozor.runners SET ended_at = now(), seen_at = now(), clean = true WHERE id = $1"
+END_SQL = "UPDATE dozor.runners SET ended_at = now(), seen_at = now(), clean = $2 WHERE id = $1"
 
 SUCCESSOR_SQL = "SELECT max(id) FROM dozor.runners WHERE id > $1"
 
@@ -62,11 +76,30 @@ class Holder:
 
 
 @dataclass(frozen=True, slots=True)
+class LastEnd:
+    """How the watch before this one ended.
+
+    `at`: seconds since the epoch; of one that was cut off, its last sign of life. `ago`: seconds from then to
+    the registration of this one, by the database's clock.
+    """
+
+    at: float
+    ago: float
+    clean: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Registration:
-    """`unclean_before`: the runner before this one did not end by itself."""
+    """`before`: None if this is the first runner ever. `starts`: within `LATELY`, this one too."""
 
     runner_id: int
-    unclean_before: bool
+    before: LastEnd | None = None
+    starts: int = 1
+
+    @property
+    def unclean_before(self) -> bool:
+        """The runner before this one did not end by itself."""
+        return self.before is not None and not self.before.clean
 
 
 async def try_lock(connection: Connection) -> bool:
@@ -83,10 +116,13 @@ async def read_holder(connection: Connection) -> Holder | None:
 async def register(connection: Connection, version: str) -> Registration:
     """A new generation. Call it with the lock held: whoever had not ended before, ended uncleanly."""
     async with connection.transaction():
-        stale = await connection.fetch(END_STALE_SQL)
+        await connection.execute(END_STALE_SQL)
+        last = await connection.fetchrow(LAST_END_SQL)
         runner_id: int = await connection.fetchval(REGISTER_SQL, socket.gethostname(), os.getpid(), version)
+        starts: int = await connection.fetchval(STARTS_SQL, LATELY)
     await adopt_session(connection, runner_id)
-    return Registration(runner_id, bool(stale))
+    before = None if last is None else LastEnd(last["at"], max(0.0, last["ago"]), last["clean"])
+    return Registration(runner_id, before, starts)
 
 
 async def adopt_session(connection: Connection, runner_id: int) -> None:
@@ -100,9 +136,9 @@ async def read_successor(connection: Connection, runner_id: int) -> int | None:
     return found
 
 
-async def end(connection: Connection, runner_id: int) -> None:
-    """This runner has ended by itself."""
-    await connection.execute(END_SQL, runner_id)
+async def end(connection: Connection, runner_id: int, *, clean: bool = True) -> None:
+    """This runner has ended; `clean`: because somebody wanted it, and not because it could not go on."""
+    await connection.execute(END_SQL, runner_id, clean)
 
 
 async def terminate(connection: Connection, backend: int) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, cast
 
+from runner.alerting.notification import Facts
+from runner.alerting.start import look_back
 from runner.alerting.watch import Watch
 from runner.control.alert_commands import AlertCommand
 from runner.control.alert_desk import AlertDesk
@@ -57,13 +60,25 @@ class Room:
     def new_watch(self, opened: list[Any], last_id: int) -> Watch:
         return Watch(self.journal, self.clock, {}, opened, last_id, Measures(2), **self.options)
 
-    async def again(self) -> None:
+    async def again(self, *, killed: bool = False) -> None:
         """As after a restart of the runner: what is open is read from the database."""
-        await self.journal.close()
-        self.journal = await Journal.open(self.dsn, "test", self.clock)
+        await self.journal.write()
+        if killed:
+            self.journal.abandon()
+        else:
+            await self.journal.close()
+        self.journal = await Journal.open(self.dsn, "test", self.clock, wait=killed)
         connection = self.journal.connection
         opened = await incidents.read_open(connection)
         self.watch = self.story.watch = self.new_watch(opened, await incidents.last_id(connection))
+
+    def start(self, **more: Any) -> Facts:
+        """Say what the start has found (`more`: facts to find instead); what that was."""
+        registration, now = self.journal.registration, self.clock.now()
+        found = look_back(registration, self.supervisor.tasks, {}, lost=(), owed=0, now=now)
+        found = replace(found, **more)
+        self.watch.started(self.supervisor, found)
+        return found
 
     @property
     def supervisor(self) -> Supervisor:

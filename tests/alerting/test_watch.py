@@ -72,22 +72,9 @@ async def test_an_incident_of_a_task_that_left_the_configuration_is_closed_quiet
     for _ in range(3):
         room.story.fail()
     await room.again()
-    room.watch.started(cast(Supervisor, Tasks()), unclean_before=False)
+    room.watch.close_unknown(cast(Supervisor, Tasks()))
     assert [state for _, _, state, _ in await room.incidents()] == ["resolved"]
     assert [kind for kind, *_ in await room.told()] == ["repeated_errors"]
-
-
-async def test_an_unclean_end_is_told_with_the_tasks_that_are_stopped(room: Room) -> None:
-    for _ in range(5):
-        room.story.fail()
-    await room.again()
-    room.watch.started(room.supervisor, unclean_before=True)
-    assert (await room.told())[-1] == ("runner_started", "warning", None, None)
-    payload = await room.pool.fetchval(
-        "SELECT payload FROM dozor.notifications WHERE kind = 'runner_started'"
-    )
-    assert payload["unclean_end"]
-    assert payload["stopped_tasks"] == [NAME]
 
 
 async def test_reminders_repeat_until_a_person_pauses_the_task(room: Room) -> None:

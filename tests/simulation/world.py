@@ -15,13 +15,15 @@ from runner.alerting import dispatcher as dispatching
 from runner.alerting.dispatcher import Dispatcher
 from runner.alerting.incident import AlertSettings, Incident
 from runner.alerting.message import Message, Span
-from runner.alerting.notification import Notification
+from runner.alerting.notification import Facts, Notification
 from runner.alerting.plain import unrendered
+from runner.alerting.start import look_back
 from runner.alerting.watch import Watch
 from runner.clock import SteadyClock
 from runner.config.tasks import Continuous, Cron, Every, Schedule
 from runner.storage.incidents import StormGroup
 from runner.storage.journal import Commit
+from runner.storage.runners import LastEnd, Registration
 from runner.supervision.cancelling import Canceller
 from runner.supervision.events import Pause, Restart, Resume, RunNow
 from runner.supervision.lines import SupervisionLog
@@ -76,6 +78,7 @@ class World:
         self._running: dict[str, int] = {}
         self._twice: list[str] = []
         self._generation = 0
+        self._killed_at: float | None = None
         self._streaks: dict[str, int] = {}
         self._committed: dict[str, int] = {}
         self._hash = hashlib.sha256()
@@ -155,6 +158,7 @@ class World:
     async def _kill(self, process: _Process) -> _Process:
         """kill -9: what was not committed is lost, and what it was sending may have arrived."""
         self.outcome.kills += 1
+        self._killed_at = self._clock.now()
         await self._end(process)
         return self._start()
 
@@ -227,12 +231,20 @@ class World:
         journal.on_notifications = dispatcher.wake
         process = _Process(supervisor, watch, referee, journal)
         supervisor.start()
-        watch.started(supervisor, unclean_before=self._generation > 1)
+        watch.started(supervisor, self._found(supervisor))
         process.tasks = [
             asyncio.create_task(dispatcher.run()),
             asyncio.create_task(self._rounds(process)),
         ]
         return process
+
+    def _found(self, supervisor: Supervisor) -> Facts:
+        now, killed_at = self._clock.now(), self._killed_at
+        before = None if killed_at is None else LastEnd(killed_at, max(0.0, now - killed_at), clean=False)
+        owed = len(self._database.pending)
+        lost = [name for name, row in self._database.tasks.items() if row.running_since is not None]
+        registration = Registration(self._generation, before)
+        return look_back(registration, supervisor.tasks, self._database.tasks, lost=lost, owed=owed, now=now)
 
     async def _rounds(self, process: _Process) -> None:
         patrol = Patrol(process.supervisor, process.watch, self._clock)

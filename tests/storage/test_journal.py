@@ -341,3 +341,41 @@ async def test_the_end_is_written_down(journal: Journal, pool: Pool) -> None:
     assert await runners.try_lock(check)
     check.terminate()
     await asyncio.sleep(0)
+
+
+async def test_a_start_knows_when_the_last_watch_ended_and_how(
+    journal: Journal, database: str, pool: Pool
+) -> None:
+    assert journal.registration.before is None
+    await journal.write()
+    await journal.close()
+    await pool.execute("UPDATE dozor.runners SET ended_at = ended_at - interval '100 s'")
+    second = await Journal.open(database, "test", SteadyClock())
+    before = second.registration.before
+    assert before is not None
+    assert before.clean
+    assert 100 <= before.ago < 130
+    assert second.registration.starts == 2
+    await second.write()
+    await second.close(clean=False)
+    third = await Journal.open(database, "test", SteadyClock())
+    assert third.registration.unclean_before
+    await third.close()
+
+
+async def test_a_start_that_was_killed_before_it_wrote_anything_was_no_watch(
+    journal: Journal, database: str, pool: Pool
+) -> None:
+    await journal.write()
+    await journal.close()
+    await pool.execute("UPDATE dozor.runners SET ended_at = ended_at - interval '100 s'")
+    still_born = await Journal.open(database, "test", SteadyClock())
+    still_born.abandon()
+    async with asyncio.timeout(10):
+        third = await Journal.open(database, "test", SteadyClock(), wait=True)
+    before = third.registration.before
+    assert before is not None
+    assert not before.clean
+    assert before.ago >= 100
+    assert third.registration.starts == 3
+    await third.close()

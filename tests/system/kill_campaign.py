@@ -26,7 +26,7 @@ from tests.bot.botapi.server import BotApi
 from tests.bot.executor import until_true
 from tests.system.process import PATIENCE, Process
 from tests.system.stage import QUICK, Stage
-from tests.system.telegram import ADMIN, DUPLICATE, open_telegram, section, texts
+from tests.system.telegram import ADMIN, DUPLICATE, all_texts, open_telegram, section, texts
 from tests.waiting import until
 
 LIMITS = (5, 3)
@@ -151,7 +151,7 @@ class Campaign:
         await until_true(self._pool, owed, within=30 + 4.0 * len(self._names))
         assert process.alive, process.text
         wrong = self._report.wrong
-        said = texts(self._api, ADMIN)
+        said = all_texts(self._api, ADMIN)
         for name, limit in self._limits.items():
             about = [text for text in said if _names(text, name)]
             # A message lost with the runner that sent it comes again marked, as the only one.
@@ -165,9 +165,16 @@ class Campaign:
             "SELECT kind, state, count(*) FROM dozor.notifications GROUP BY kind, state"
         )
         owed_of = {(row["kind"], row["state"]): row["count"] for row in kinds}
-        # A start that is killed before it has told of the unclean end leaves that to the next one.
-        if not 1 <= owed_of.pop(("runner_started", "delivered"), 0) <= len(self._names):
-            wrong.append("unclean ends were not told")
+        # The first start says hello, unless it is killed before. The unclean ends are one incident with a
+        # count; a start that is killed before it has told of them leaves that to the next one.
+        if owed_of.pop(("runner_started", "delivered"), 0) > 1:
+            wrong.append("the first start was told more than once")
+        told = owed_of.pop(("trouble", "delivered"), 0)
+        if told != 1:
+            wrong.append(f"unclean ends were told {told} times, not once")
+        counted = await self._pool.fetchval("SELECT failures FROM dozor.incidents WHERE kind = 'unclean_end'")
+        if not 1 <= (counted or 0) <= len(self._names):
+            wrong.append(f"{counted} unclean ends were counted")
         twice = sum(limit == LIMITS[0] for limit in self._limits.values())
         if owed_of != {
             ("repeated_errors", "delivered"): twice,

@@ -14,6 +14,8 @@ CHAT = -1001234567890
 ADMIN, STRANGER = 111, 666
 TOKEN = "8214467301:AAHq-Systemtests-0nly-NotARealOne_42"
 DUPLICATE = "Возможно, повтор"
+WELL_STARTED = "🟢"
+"""How the report of a start begins that found nothing wrong."""
 
 
 @asynccontextmanager
@@ -33,7 +35,12 @@ def section(api: BotApi, **more: Any) -> dict[str, Any]:
 
 
 def texts(api: BotApi, chat: int = CHAT) -> list[str]:
-    """What was sent to the chat, as it was first written, oldest first."""
+    """What was sent to the chat, as it was first written, oldest first; not that a start found all well."""
+    return [text for text in all_texts(api, chat) if not text.startswith(WELL_STARTED)]
+
+
+def all_texts(api: BotApi, chat: int = CHAT) -> list[str]:
+    """Everything that was sent to the chat, as it was first written, oldest first."""
     return [message.history[0] for message in api.world.sent(chat)]
 
 

@@ -10,7 +10,7 @@ from runner.storage.pool import Pool
 from tests.bot.botapi.server import BotApi
 from tests.bot.executor import until_true
 from tests.system.stage import QUICK, Stage
-from tests.system.telegram import ADMIN, CHAT, STRANGER, chat_has, section, texts
+from tests.system.telegram import ADMIN, CHAT, STRANGER, all_texts, chat_has, section, texts
 from tests.waiting import until
 
 NAME = "presale_checker"
@@ -23,6 +23,7 @@ async def _break(stage: Stage, telegram: BotApi, database: str) -> None:
     stage.order(NAME, "fail provider is away")
     await stage.watch()
     await chat_has(telegram, "🛑")
+    await telegram.wait_until(lambda: len(all_texts(telegram)) == 3, what="the hello of the start")
 
 
 async def _by_command(telegram: BotApi) -> None:

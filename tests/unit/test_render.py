@@ -130,22 +130,6 @@ def test_a_long_first_line_of_a_checker_is_told_whole_below() -> None:
     assert message.plain.splitlines()[1] == long.strip()
 
 
-def test_the_start_of_a_runner_names_stopped_tasks_and_an_unclean_end() -> None:
-    facts = Facts(stopped_tasks=("a", "b"), unclean_end=True)
-    note = _note(NotificationKind.RUNNER_STARTED, Severity.WARNING, facts, task=None)
-    assert _lines(note) == [
-        "⚠️ Дозор запущен после аварийного завершения",
-        "Прошлый запуск оборвался (сбой, kill -9 или питание). Счётчики ошибок и состояния задач сохранены.",
-        "Остановлены 2 задачи, ждут человека:",
-        "🛑 a",
-        "🛑 b",
-    ]
-    assert [decode(row[0].data) for row in _say(note).buttons] == [
-        Press(Origin.ALERT, "restart", "a"),
-        Press(Origin.ALERT, "restart", "b"),
-    ]
-
-
 def test_only_what_is_no_alarm_is_silent() -> None:
     stop = _note(NotificationKind.CRITICAL_STOP, Severity.CRITICAL, FACTS)
     info = _note(NotificationKind.CHECKER, Severity.INFO, Facts(text="x"))

@@ -1,0 +1,97 @@
+"""What a new start finds: tasks as the last runner left them, and what is said of the time in between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from loguru import logger
+
+from runner.alerting import start
+from runner.alerting.notification import Facts
+from runner.config.tasks import TaskConfig
+from runner.control.declaring import declaration
+from runner.storage import notifications, runs, tasks
+from runner.storage.journal import Journal
+from runner.storage.pool import Connection, Pool
+from runner.storage.runs import RunRow
+from runner.storage.tasks import TaskRow
+from runner.supervision.spec import TaskSpec
+from runner.supervision.state import State, TaskState
+from runner.supervision.stored import from_row, lost_run
+from runner.supervision.supervised import Supervised
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What the last runner left, by task: rows, the states to begin with, and the runs that it lost."""
+
+    rows: Mapping[str, TaskRow]
+    states: Mapping[str, TaskState]
+    lost: tuple[RunRow, ...]
+
+
+async def read_left(
+    connection: Connection,
+    enabled: Iterable[TaskConfig],
+    specs: Sequence[TaskSpec],
+    generation: int,
+    now: float,
+) -> Left:
+    """Declare the tasks that are configured, and read what is known of them.
+
+    `now`: seconds since the epoch.
+    """
+    await tasks.declare(connection, [declaration(task) for task in enabled])
+    rows = await tasks.load(connection, [spec.name for spec in specs])
+    windows = {
+        spec.name: spec.policy.max_failures.within for spec in specs if spec.policy.max_failures is not None
+    }
+    failed: dict[str, tuple[float, ...]] = {}
+    if windows:
+        failed = await runs.read_failures(connection, list(windows), now - max(windows.values()))
+    lost = (lost_run(row, generation, now) for row in rows.values())
+    return Left(
+        rows=rows,
+        states={name: from_row(row, failed.get(name, ())) for name, row in rows.items()},
+        lost=tuple(run for run in lost if run is not None),
+    )
+
+
+async def look_back(
+    journal: Journal, pool: Pool, supervised: Sequence[Supervised], left: Left, now: float
+) -> Facts:
+    """For the people on call; before anything of this start is written."""
+    owed = await notifications.owed_since(pool)
+    return start.look_back(
+        journal.registration,
+        supervised,
+        left.rows,
+        lost=(run.task for run in left.lost),
+        owed=sum(count for _, count in owed.values()),
+        now=now,
+    )
+
+
+def say_in_the_log(found: Facts, supervised: Iterable[Supervised]) -> None:
+    """An unclean end, and what waits for a person."""
+    if found.unclean_end:
+        logger.warning("The runner before this one was cut off {:.0f} s ago", found.off_for or 0.0)
+    for task in supervised:
+        match task.state.state:
+            case State.STOPPED:
+                logger.critical(
+                    "Task {} is stopped since before this start, after {} failures: dozor restart {}",
+                    task.spec.name,
+                    task.state.failures,
+                    task.spec.name,
+                )
+            case State.PAUSED:
+                logger.warning(
+                    "Task {} is paused ({}): dozor resume {}",
+                    task.spec.name,
+                    task.state.past.by,
+                    task.spec.name,
+                )
+            case _:
+                pass

@@ -1,0 +1,237 @@
+"""A start tells what has happened since the last stop; an unclean end is an incident, and never a flood."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from runner.alerting.buttons import Origin, Press, decode
+from runner.alerting.incident import AlertSettings, IncidentKind, from_row
+from runner.alerting.living import as_notification, buttons
+from runner.alerting.notification import Facts, Severity
+from runner.alerting.phrases import Tongue
+from runner.alerting.rules import STEADY
+from runner.alerting.start import CROWD, LONG_GAP, SHORT_GAP, loudness
+from runner.clock import to_datetime
+from runner.language import Translator
+from runner.storage import incidents
+from runner.storage.incidents import IncidentRow
+from runner.supervision.events import Pause
+from runner.supervision.state import State
+from tests.alerting.room import NAME, Room
+
+
+async def _payload(room: Room, kind: str) -> dict[str, Any]:
+    """Of the newest message of this kind."""
+    await room.journal.write()
+    found: dict[str, Any] = await room.pool.fetchval(
+        "SELECT payload FROM dozor.notifications WHERE kind = $1 ORDER BY id DESC LIMIT 1", kind
+    )
+    return found
+
+
+async def _row(room: Room) -> IncidentRow:
+    await room.journal.write()
+    row = await incidents.read_one(room.pool, 1)
+    assert row is not None
+    return row
+
+
+async def test_the_first_start_ever_is_one_quiet_line(room: Room) -> None:
+    room.start()
+    assert await room.told() == [("runner_started", "info", None, None)]
+    assert await _payload(room, "runner_started") == {"count": 1, "starts": 1}
+
+
+async def test_a_quick_restart_is_told_without_a_sound_and_is_no_incident(room: Room) -> None:
+    room.start()
+    await room.again()
+    room.story.apply(Pause("telegram:111"))
+    room.start()
+    assert await room.told() == [("runner_started", "info", None, None)] * 2
+    payload = await _payload(room, "runner_started")
+    assert 0 <= payload["off_for"] < SHORT_GAP
+    assert payload["paused_tasks"] == [NAME]
+    assert "unclean_end" not in payload
+    assert await room.incidents() == []
+
+
+async def test_a_clean_restart_is_loud_when_it_took_long_or_something_waits_for_a_person(room: Room) -> None:
+    room.start()
+    await room.again()
+    room.start(off_for=SHORT_GAP)
+    assert (await room.told())[-1] == ("runner_started", "warning", None, None)
+    for _ in range(5):
+        room.story.fail()
+    await room.again()
+    room.start()
+    assert (await room.told())[-1] == ("runner_started", "warning", None, None)
+    payload = await _payload(room, "runner_started")
+    assert payload["stopped_tasks"] == [NAME]
+    assert payload["open_before"] == 1
+
+
+async def test_an_unclean_end_is_an_incident_and_the_start_is_its_one_message(room: Room) -> None:
+    for _ in range(5):
+        room.story.fail()
+    await room.again(killed=True)
+    room.start(lost_tasks=("b",), missed_runs=3, missed_tasks=2)
+    assert (await room.told())[2:] == [("trouble", "warning", None, 2)]
+    assert (await room.incidents())[1:] == [(2, "unclean_end", "open", 1)]
+    payload = await _payload(room, "trouble")
+    assert payload["unclean_end"]
+    assert payload["stopped_tasks"] == [NAME]
+    assert payload["lost_tasks"] == ["b"]
+    assert payload["open_before"] == 1
+    assert payload["missed_runs"] == 3
+
+
+async def test_a_runner_that_is_killed_again_and_again_is_told_once_and_counted(room: Room) -> None:
+    room.start()
+    for number in range(5):
+        await room.again(killed=True)
+        room.clock.at += 5
+        room.start(lost_tasks=(f"run_{number}",))
+    assert await room.told() == [("runner_started", "info", None, None), ("trouble", "warning", None, 1)]
+    assert await room.incidents() == [(1, "unclean_end", "open", 5)]
+    living = as_notification(from_row(await _row(room)))
+    assert living.facts.failures == 5
+    assert living.facts.lost_tasks == ("run_4",)  # of the newest start
+
+
+async def test_a_runner_that_cannot_be_kept_up_is_reminded_of(room: Room) -> None:
+    room.start()
+    await room.again(killed=True)
+    for _ in range(40):
+        room.start()
+        room.pass_time(60)
+    told = [kind for kind, *_ in await room.told()]
+    assert told == ["runner_started", "trouble", "reminder"]
+    assert (await _payload(room, "reminder"))["failures"] == 30
+
+
+async def test_one_unclean_end_needs_no_reminder_and_is_over_when_the_runner_has_stayed_up(
+    room: Room,
+) -> None:
+    room.furnish()
+    for _ in range(5):
+        room.story.fail()
+    await room.again(killed=True)
+    room.start()
+    room.pass_time(STEADY - 1)
+    assert (await room.incidents())[1] == (2, "unclean_end", "open", 1)
+    room.story.restart()
+    room.story.succeed(after=0)
+    room.pass_time(2)
+    told = await room.told()
+    assert told[2:] == [
+        ("trouble", "warning", None, 2),
+        ("recovered", "info", NAME, 1),
+        ("recovered", "info", None, 2),
+    ]
+    assert (await room.incidents())[1] == (2, "unclean_end", "resolved", 0)
+    payload = await _payload(room, "recovered")
+    assert "stopped_tasks" not in payload  # a person has brought it back meanwhile
+    assert payload["off_since"]
+
+
+async def test_after_a_clean_restart_the_runner_has_to_prove_itself_anew(room: Room) -> None:
+    await room.again(killed=True)
+    room.start()
+    room.pass_time(STEADY - 60)
+    await room.again()
+    room.start()
+    room.pass_time(120)
+    assert await room.incidents() == [(1, "unclean_end", "open", 1)]
+    room.pass_time(STEADY)
+    assert [state for _, _, state, _ in await room.incidents()] == ["resolved"]
+
+
+async def test_what_comes_back_every_quarter_of_an_hour_flaps_and_is_then_only_counted(room: Room) -> None:
+    await room.again(killed=True)
+    for _ in range(8):
+        room.start(unclean_end=True, off_for=5.0)
+        room.pass_time(STEADY + 120)
+    told = [kind for kind, *_ in await room.told() if kind != "recovered"]
+    # Later ones change the message alone; that it goes on for long is said by a reminder.
+    assert told[:3] == ["trouble", "trouble", "flapping"]
+    assert set(told[3:]) <= {"reminder"}
+    assert (await _row(room)).occurrences == 8
+    room.pass_time(3600)
+    assert [state for _, _, state, _ in await room.incidents()] == ["resolved"]
+
+
+async def test_a_start_after_a_long_gap_is_told_whatever_was_told_before(room: Room) -> None:
+    await room.again(killed=True)
+    room.start(off_for=3.0)
+    room.start(unclean_end=True, off_for=LONG_GAP - 1)
+    room.start(unclean_end=True, off_for=LONG_GAP)
+    assert [kind for kind, *_ in await room.told()] == ["trouble", "trouble"]
+    assert await room.incidents() == [(1, "unclean_end", "open", 3)]
+
+
+async def test_clean_starts_in_a_row_are_told_loudly_once_and_then_no_more(room: Room) -> None:
+    room.start()
+    for _ in range(CROWD + 2):
+        await room.again()
+        room.start()
+    severities = [severity for _, severity, _, _ in await room.told()]
+    assert severities == ["info"] * (CROWD - 1) + ["warning"]
+    assert await room.incidents() == []
+
+
+async def test_its_severity_is_that_of_the_configuration(room: Room) -> None:
+    loud = AlertSettings(severities={IncidentKind.UNCLEAN_END: Severity.CRITICAL})
+    await room.again(killed=True)
+    room.watch.use_settings({"": loud})
+    room.start()
+    assert await room.told() == [("trouble", "critical", None, 1)]
+
+
+async def test_a_storm_of_before_does_not_swallow_the_start(room: Room) -> None:
+    for number in range(6):
+        story = room.new_task(f"task_{number}")
+        for _ in range(3):
+            story.fail(after=0.5)
+    assert (await room.told())[-1][0] == "storm"
+    await room.again(killed=True)
+    room.start()
+    assert (await room.told())[-1][:2] == ("trouble", "warning")
+
+
+async def test_its_buttons_restart_what_is_stopped_and_stay_when_it_is_over(room: Room) -> None:
+    for _ in range(5):
+        room.story.fail()
+    await room.again(killed=True)
+    room.start()
+    say = Tongue(Translator("ru"), to_datetime(0).tzinfo, room.clock.now())  # type: ignore[arg-type]
+
+    def presses() -> list[Press | None]:
+        [incident] = [one for one in room.watch.book._by_id.values() if one.kind is IncidentKind.UNCLEAN_END]
+        return [decode(button.data) for row in buttons(incident, say) for button in row]
+
+    restart = Press(Origin.ALERT, "restart", NAME)
+    assert presses()[0] == restart
+    assert len(presses()) == 5
+    room.pass_time(STEADY + 60)
+    assert presses() == [restart]
+    assert room.story.task.state.state is State.STOPPED
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (Facts(count=3), Severity.INFO),
+        (Facts(off_for=SHORT_GAP - 1), Severity.INFO),
+        (Facts(off_for=SHORT_GAP), Severity.WARNING),
+        (Facts(off_for=1.0, lost_tasks=("a",)), Severity.WARNING),
+        (Facts(off_for=1.0, stopped_tasks=("a",)), Severity.WARNING),
+        (Facts(off_for=1.0, paused_tasks=("a",), missed_runs=7, missed_tasks=7), Severity.INFO),
+        (Facts(off_for=1.0, starts=CROWD), Severity.WARNING),
+        (Facts(off_for=1.0, starts=CROWD + 1), None),
+        (Facts(off_for=1.0, unclean_end=True), None),
+    ],
+)
+def test_how_loudly_a_clean_start_is_told(found: Facts, expected: Severity | None) -> None:
+    assert loudness(found) is expected
