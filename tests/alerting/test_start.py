@@ -13,6 +13,7 @@ from runner.alerting.notification import Facts, Severity
 from runner.alerting.phrases import Tongue
 from runner.alerting.rules import STEADY
 from runner.alerting.start import CROWD, LONG_GAP, SHORT_GAP, loudness
+from runner.alerting.storm import FEW
 from runner.clock import to_datetime
 from runner.language import Translator
 from runner.storage import incidents
@@ -190,10 +191,10 @@ async def test_its_severity_is_that_of_the_configuration(room: Room) -> None:
 
 
 async def test_a_storm_of_before_does_not_swallow_the_start(room: Room) -> None:
-    for number in range(6):
+    for number in range(FEW + 1):
         story = room.new_task(f"task_{number}")
         for _ in range(3):
-            story.fail(after=0.5)
+            story.fail(after=0.1)
     assert (await room.told())[-1][0] == "storm"
     await room.again(killed=True)
     room.start()
