@@ -15,7 +15,7 @@ from loguru import logger
 
 from runner.alerting.directly import SentDirectly
 from runner.alerting.incident import IncidentKind
-from runner.alerting.notification import Facts
+from runner.alerting.notification import Facts, NotificationKind
 from runner.alerting.outbox import from_row
 from runner.alerting.second_channel import URGENT, SecondChannel, Wait
 from runner.alerting.shared import Words
@@ -34,6 +34,7 @@ PER_OUTAGE = 20
 LOOK_EVERY = 1.0
 NAME = "PostgreSQL"
 HELD_SHOWN = 20
+CALL = NotificationKind.ESCALATION.value
 
 
 class LastGasp:
@@ -115,17 +116,22 @@ class LastGasp:
         """Telegram is away as well, or there is more than goes there meanwhile: to anybody it was for."""
         if self._second is None:
             return
-        waiting = sorted(self._untold(), key=lambda one: one.priority)
-        in_use = bool(self._sent.elsewhere)
-        waits = [Wait(now - row.created_at, row.priority, in_use) for row in waiting]
-        if not self._second.due(waits, now):
+        heard = {key.partition("@")[0] for key in self._sent.delivered}
+        # Another chat has it; a call for a person is for that person.
+        waiting = [row for row in self._untold() if row.kind == CALL or base_key(row) not in heard]
+        waiting.sort(key=lambda one: one.priority)
+        in_use = any(row.key in self._sent.elsewhere for row in self._unwritten())
+        waits = [Wait(row.destination, now - row.created_at, row.priority, in_use) for row in waiting]
+        if not (due := self._second.due(waits, now)):
             return
+        # Nobody delivers to the other chats meanwhile.
+        waiting = [row for row in waiting if row.destination in due or row.destination]
         rows: dict[str, list[NotificationRow]] = {}
         for row in waiting:
             rows.setdefault(base_key(row), []).append(row)
         same = list(rows.values())
         texts = [self._words.note(from_row(group[0])).plain for group in same]
-        told = await self._second.tell(texts, max(one.seconds for one in waits), now)
+        told = await self._second.tell(texts, max(now - row.created_at for row in waiting), now)
         self._sent.elsewhere.update(row.key for group in same[:told] for row in group)
 
     def _untold(self) -> list[NotificationRow]:

@@ -149,7 +149,7 @@ class _Words:
 
     def buttons(self) -> tuple[tuple[Button, ...], ...]:
         """Restart under what is stopped."""
-        if start_phrases.tells_of_a_start(self._note):
+        if start_phrases.tells_of_a_start(self._note) or self._note.kind is NotificationKind.SUMMARY:
             return start_phrases.restarts(self.tongue, self._facts.stopped_tasks)
         if self._stopped and self._note.task:
             label = self._translator.format("button-restart")

@@ -28,6 +28,7 @@ Send = Callable[[str, str], Awaitable[bool]]
 class Wait(NamedTuple):
     """Of a message. `in_use`: another for its chat went this way, and the chat has not been back since."""
 
+    destination: str
     seconds: float
     priority: int
     in_use: bool
@@ -44,13 +45,15 @@ class SecondChannel:
         self._not_before = float("-inf")
         self._rest = FIRST_REST
 
-    def due(self, waits: Iterable[Wait], now: float) -> bool:
-        """Is it time to say what waits?"""
+    def due(self, waits: Iterable[Wait], now: float) -> frozenset[str]:
+        """Destinations for which it is time: whatever waits for them is to be told."""
         if now < self._not_before:
-            return False
-        return any(
-            one.seconds >= self.after or (one.in_use and one.priority <= URGENT and one.seconds >= self._soon)
+            return frozenset()
+        return frozenset(
+            one.destination
             for one in waits
+            if one.seconds >= self.after
+            or (one.in_use and one.priority <= URGENT and one.seconds >= self._soon)
         )
 
     async def tell(self, texts: Sequence[str], waited: float, now: float) -> int:

@@ -14,7 +14,7 @@ from runner.alerting.directly import SentDirectly
 from runner.alerting.incident import Incident, IncidentKind, from_row
 from runner.alerting.notification import NotificationKind, Severity
 from runner.alerting.outbox import from_claimed
-from runner.alerting.patience import rounds
+from runner.alerting.patience import patiently, rounds
 from runner.alerting.plan import Drop, Edit, Send, plan
 from runner.alerting.second_channel import NAME, SecondChannel, Wait
 from runner.alerting.shared import Words
@@ -27,6 +27,8 @@ from runner.storage.pool import Pool
 LOOK_EVERY = 5.0
 AT_ONCE = 200
 """Messages considered for one of the second channel."""
+TRIED_IN_VAIN = 2
+"""Attempts, the one under way included."""
 LINES = 19
 """Of a summary."""
 SUMMED_WITHIN = 86_400.0
@@ -75,22 +77,22 @@ class Unsent:
         now = self._clock.now()
         waiting = await unsent.read_unsent(self._pool, NotificationKind.ESCALATION.value, NAME, AT_ONCE)
         waiting = [one for one in waiting if one.row.key not in self._directly.elsewhere]
-        waits = [
-            Wait(now - row.created_at, row.priority, row.destination in self._missing)
-            for row in (one.row for one in waiting)
-        ]
-        if not self._channel.due(waits, now):
-            return
         telling = to_tell(waiting, now)
-        texts = [await self._text(one) for one in telling]
-        if not texts:
+        rows = [claimed.row for one in telling for claimed in one.rows]
+        waits = [
+            Wait(row.destination, now - row.created_at, row.priority, row.destination in self._missing)
+            for row in rows
+        ]
+        if not (due := self._channel.due(waits, now)):
             return
-        told = await self._channel.tell(texts, max(one.seconds for one in waits), now)
+        telling = only(telling, due)
+        texts = [await self._text(one) for one in telling]
+        longest = max(one.seconds for one in waits if one.destination in due)
+        told = await self._channel.tell(texts, longest, now)
         if told == 0:
             return
-        for one in telling[:told]:
-            await unsent.mark_told(self._pool, [row.id for row in one.rows], NAME, self._clock.now())
-            await self._supersede(one)
+        # Told is told: a database that goes away now must hear of it, or it would be told again.
+        await patiently(lambda: self._settle(telling[:told], now), lambda: None)
         self._missing = await self._summarise()
 
     # -- inside
@@ -106,8 +108,9 @@ class Unsent:
         groups = await incidents.read_storm(self._pool, incident.id) if storm else []
         return self._words.living(incident, groups).plain
 
-    async def _supersede(self, one: ToTell) -> None:
-        for claimed in one.rows if one.step.instead_of_all else ():
+    async def _settle(self, telling: Sequence[ToTell], now: float) -> None:
+        await unsent.mark_told(self._pool, [row.id for one in telling for row in one.rows], NAME, now)
+        for claimed in (row for one in telling if one.step.instead_of_all for row in one.rows):
             place, number = claimed.row.destination, claimed.row.incident_id
             if number is not None:
                 await notifications.supersede(self._pool, place, number, claimed.id, "said by another")
@@ -131,6 +134,7 @@ class Unsent:
     async def _summary(self, missed: Sequence[ClaimedNotification]) -> dict[str, Any]:
         """Of each incident how it stands now; of the rest, what was said. The loudest first."""
         lines: dict[int, tuple[int, str]] = {}
+        stopped: list[str] = []
         for claimed in missed:
             incident = _incident(claimed)
             if incident is None:
@@ -141,12 +145,15 @@ class Unsent:
                 text, rank = await self._as_it_is(incident), 2
                 if incident.is_open:
                     rank = 0 if incident.severity is Severity.CRITICAL else 1
+                    if incident.kind is IncidentKind.CRITICAL_STOP and incident.task:
+                        stopped.append(incident.task)
             key = -claimed.id if incident is None else incident.id
             lines[key] = (rank, text.partition("\n")[0])
         shown = [line for _, line in sorted(lines.values(), key=lambda one: one[0])]
         if (more := len(shown) - LINES) > 0:
             shown = [*shown[:LINES], self._translator.format("alert-and-more", count=more)]
-        return {"lines": shown, "count": len(missed), "told": [claimed.id for claimed in missed]}
+        ids = [claimed.id for claimed in missed]
+        return {"lines": shown, "count": len(missed), "told": ids, "stopped_tasks": stopped}
 
     async def _owe(self, destination: str, first: int, payload: dict[str, Any]) -> None:
         """The key makes it one, however often this is tried."""
@@ -185,6 +192,17 @@ def to_tell(waiting: Iterable[ClaimedNotification], now: float) -> list[ToTell]:
             if step.instead_of_all:
                 closed.add(place)
     return list(said.values())
+
+
+def only(telling: Iterable[ToTell], due: frozenset[str]) -> list[ToTell]:
+    """What is for the destinations in `due`, or was tried in vain: a chat that works keeps its own. Pure."""
+    kept = [
+        ToTell(
+            one.step, [row for row in one.rows if row.row.destination in due or row.attempts >= TRIED_IN_VAIN]
+        )
+        for one in telling
+    ]
+    return [one for one in kept if one.rows]
 
 
 def base_key(row: NotificationRow) -> str:

@@ -8,8 +8,11 @@ from zoneinfo import ZoneInfo
 import pytest
 from aiohttp import web
 
+from runner.alerting.escalation import Level
 from runner.alerting.heartbeat import Heartbeat
 from runner.alerting.last_gasp import DOWN_FOR, PER_MINUTE, LastGasp
+from runner.alerting.oncall import OnCall, Person
+from runner.alerting.routing import Route, Routing
 from runner.alerting.second_channel import SOON, SecondChannel
 from runner.alerting.transport import Rejected, Unavailable, Unknown
 from runner.alerting.unsent import Unsent
@@ -176,6 +179,24 @@ async def test_from_memory_too_what_comes_later_does_not_wait_so_long(gasp: Gasp
     await gasp.look(SOON + 5)
     assert f"🛑 {NAME}" in gasp.said[1][1]
     assert "PostgreSQL" not in gasp.said[1][1]
+
+
+async def test_from_memory_a_person_is_called_and_no_other_chat_told_what_the_chat_has(gasp: Gasp) -> None:
+    people = OnCall({"ann": Person(name="ann", destination="222", user_id=222)})
+    routes = Routing((Route(destination="333"),))
+    gasp.room.furnish(levels=(Level(60.0, "ann"),), oncall=people, routes=routes)
+    gasp.last_gasp._watch = gasp.room.watch
+    gasp.health.report_down("refused")
+    await gasp.look(DOWN_FOR + 2)
+    for _ in range(5):
+        gasp.room.story.fail(after=0)
+    gasp.room.clock.at += 60
+    gasp.room.watch.remind(gasp.room.supervisor)
+    await gasp.look(AFTER + 10)
+    assert f"🛑 {NAME}" in " ".join(gasp.post.headers)
+    [(_, text)] = gasp.said
+    assert "ann: нужна реакция" in text
+    assert "🛑" not in text
 
 
 async def test_vain_attempts_do_not_use_up_what_an_outage_may_send(gasp: Gasp) -> None:

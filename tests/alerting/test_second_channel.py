@@ -98,6 +98,7 @@ async def test_after_a_while_the_second_channel_speaks_and_then_one_summary_come
     [summary] = away.post.messages
     assert summary.header == "✉️ Telegram снова доступен. За это время через запасной канал ушло: 2"
     assert f"🛑 {NAME}" in summary.text
+    assert [action.rpartition(":")[2] for action in summary.actions] == [NAME], "a button to restart it"
     away.room.story.restart()
     away.room.story.succeed()
     await away.pass_time(60)
@@ -290,6 +291,27 @@ async def test_a_person_who_cannot_be_written_to_is_called_the_other_way(room: R
     [(_, text)] = away.said
     assert "нужна реакция" in text
     assert len(away.chats[""].messages) == 2
+
+
+async def test_a_person_who_cannot_be_written_to_takes_nothing_from_a_chat_that_works(room: Room) -> None:
+    """What has just become owed to the chat is not swept along with what waits for the person."""
+    away = Away(room, levels=LEVELS, oncall=PEOPLE)
+    away.telegram_is(None)
+    away.telegram_is(Rejected("bot was blocked by the user"), "222")
+    stop(room)
+    room.pass_time(120)
+    await away.pass_time(AFTER - 10)
+    late = room.new_task("late")
+    for _ in range(5):
+        late.fail(after=0)
+    await room.journal.write()
+    room.clock.at += 20
+    await away.unsent.look()
+    [(_, text)] = away.said
+    assert "нужна реакция" in text
+    assert "late" not in text
+    await away.pass_time(60)
+    assert any(header.startswith("🛑 late") for header in away.post.headers)
 
 
 async def test_one_more_chat_that_is_gone_brings_nothing_that_another_chat_has(room: Room) -> None:
