@@ -19,6 +19,7 @@ from bot.handlers.desk import Desk
 from bot.live import LiveCards
 from bot.menus import Menus
 from bot.outcomes import UNAUTHORIZED, description
+from bot.people import People
 from bot.poller import CALL_TIMEOUT, Poller
 from bot.replies import Replies
 from bot.router import Router
@@ -29,6 +30,7 @@ from runner.alerting.oncall import OnCall
 from runner.alerting.pace import Paces
 from runner.clock import Clock
 from runner.config.models import TelegramConfig
+from runner.control.actor import Source
 from runner.errors import TelegramUnavailableError, TokenRefusedError
 from runner.language.names import Language
 from runner.language.translator import Translator
@@ -58,6 +60,7 @@ class TelegramBot:
         translator: Translator,
         menus: Menus,
         access: Access,
+        people: People,
     ) -> None:
         self._access = access
         self._setting_menus: asyncio.Task[None] | None = None
@@ -68,6 +71,7 @@ class TelegramBot:
         self._upkeep = upkeep
         self.poller = poller
         self.transport = transport
+        self.people = people
 
     async def run(self) -> None:
         """Take commands until cancelled. Raises TelegramError for what needs a person."""
@@ -153,12 +157,19 @@ def build_bot(
         LiveCards(replies, clock),
         codes=_codes(config),
         oncall=oncall,
+        people=People(_names(oncall)),
     )
     access = Access(admins=config.admins, operators=config.operators, viewers=config.viewers)
     router = Router(desk, access)
     poller = Poller(bot, pool, router, clock, webhook=config.webhook)
     menus = Menus(bot, pool, translator, access, config.chat.chat_id if config.chat is not None else None)
-    return TelegramBot(bot, poller, Upkeep(desk, router), transport, translator, menus, access)
+    return TelegramBot(bot, poller, Upkeep(desk, router), transport, translator, menus, access, desk.people)
+
+
+def _names(oncall: OnCall) -> dict[str, str]:
+    """By actor."""
+    known = ((person.user_id, person.name) for person in oncall.people.values())
+    return {f"{Source.TELEGRAM}:{user_id}": name for user_id, name in known if user_id is not None}
 
 
 def _codes(config: TelegramConfig) -> Codes:

@@ -9,6 +9,7 @@ from bot.bars import bar, sparkline
 from bot.status_text import SIGNS, View, runner_trouble, state_words, streak
 from runner.alerting.buttons import Origin, encode
 from runner.alerting.message import Button, Message, Span, Style
+from runner.alerting.phrases import NameOf, nameless
 from runner.alerting.render import MESSAGE_UNITS, WHERE_UNITS, bounded, error_span, who
 from runner.alerting.text import one_line, shorten
 from runner.config.durations import parse_duration
@@ -38,9 +39,10 @@ def card_message(
     timezone: tzinfo,
     *,
     may_act: bool,
+    name_of: NameOf = nameless,
 ) -> Message:
     """`recent`: the last runs, the newest first. `may_act`: with the actions that fit this state."""
-    card = _Card(report.now, task, translator, timezone)
+    card = _Card(report.now, task, translator, timezone, name_of)
     lines = [Span(line) for line in card.lines_before_error()]
     lines += card.error()
     lines += [Span(line) for line in card.lines_after_error()]
@@ -86,7 +88,10 @@ def _sensible(task: TaskStatus) -> tuple[CommandName, ...]:
 
 
 class _Card:
-    def __init__(self, now: float, task: TaskStatus, translator: Translator, timezone: tzinfo) -> None:
+    def __init__(
+        self, now: float, task: TaskStatus, translator: Translator, timezone: tzinfo, name_of: NameOf
+    ) -> None:
+        self._name_of = name_of
         self._now, self._task = now, task
         self._translator, self._timezone = translator, timezone
 
@@ -155,7 +160,7 @@ class _Card:
         lines.append(text("card-runs", runs=task.runs_total, failures=task.failures_total))
         lines += self._schedule()
         if task.state_by:
-            lines.append(text("card-by", by=who(self._translator, task.state_by)))
+            lines.append(text("card-by", by=who(self._translator, task.state_by, self._name_of)))
         return lines
 
     def _backlog(self, size: int) -> str:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections.abc import Mapping
 
 from bot.incoming import Sender
 from runner.alerting.render import who
 from runner.alerting.text import one_line, shorten
+from runner.control.actor import Source
 from runner.language.names import Language
 from runner.language.translator import Translator
+from runner.storage.pool import Pool
 
-REMEMBERED = 1000
 NAME_UNITS = 60
+
+READ_PEOPLE_SQL = "SELECT actor, name FROM dozor.people"
+WRITE_PEOPLE_SQL = """
+INSERT INTO dozor.people (actor, name) SELECT * FROM unnest($1::text[], $2::text[])
+ON CONFLICT (actor) DO UPDATE SET name = excluded.name
+"""
 
 
 def language_of(sender: Sender, configured: Language) -> Language:
@@ -21,22 +28,39 @@ def language_of(sender: Sender, configured: Language) -> Language:
 
 
 class People:
-    """Names by user id: of this process's time, so that ids need not be learnt by heart."""
+    """Names of those who have a role, so that ids need not be learnt by heart.
 
-    def __init__(self) -> None:
-        self._names: OrderedDict[str, str] = OrderedDict()
+    `configured`: by actor ("telegram:111"), for whom has not been met yet.
+    """
+
+    def __init__(self, configured: Mapping[str, str] | None = None) -> None:
+        self._configured = dict(configured or {})
+        self._names: dict[str, str] = {}
+        self._unwritten: dict[str, str] = {}
+        self._read = False
 
     def remember(self, sender: Sender) -> None:
+        """To be called for people with a role: nobody else is kept in mind."""
         name = shorten(one_line(sender.user_name), NAME_UNITS)
-        if sender.user_id is None or not name:
-            return
-        self._names[str(sender.user_id)] = name
-        self._names.move_to_end(str(sender.user_id))
-        if len(self._names) > REMEMBERED:
-            self._names.popitem(last=False)
+        actor = f"{Source.TELEGRAM}:{sender.user_id}"
+        if sender.user_id is not None and name and self._names.get(actor) != name:
+            self._names[actor] = self._unwritten[actor] = name
+
+    def name_of(self, actor: str) -> str | None:
+        """Of "telegram:222": Oleg, if it is known."""
+        return self._names.get(actor) or self._configured.get(actor)
 
     def called(self, actor: str, translator: Translator) -> str:
-        """ "telegram:222" as "Oleg" where the name is known; else in words."""
-        source, _, ident = actor.partition(":")
-        name = self._names.get(ident) if source == "telegram" else None
-        return name or who(translator, actor)
+        """By name where it is known; else in words."""
+        return who(translator, actor, self.name_of)
+
+    async def keep(self, pool: Pool) -> None:
+        """Read what the process before this one knew, once, and write down what is new."""
+        if not self._read:
+            known = {row["actor"]: row["name"] for row in await pool.fetch(READ_PEOPLE_SQL)}
+            self._names = known | self._names
+            self._read = True
+        if self._unwritten:
+            written = dict(self._unwritten)
+            await pool.execute(WRITE_PEOPLE_SQL, list(written), list(written.values()))
+            self._unwritten = {a: n for a, n in self._unwritten.items() if written.get(a) != n}

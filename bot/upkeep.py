@@ -32,6 +32,7 @@ class Upkeep:
         """Once through everything that is due."""
         await self._desk.live.refresh()
         await self._close_questions()
+        await self._desk.people.keep(self._desk.pool)
         await self.write_uncounted()
 
     async def write_uncounted(self) -> None:

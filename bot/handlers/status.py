@@ -87,7 +87,9 @@ async def read_card(desk: Desk, name: str, role: Role) -> tuple[Message, TaskSta
         return desk.say("refused-unknown", task=name), None
     [task] = report.tasks
     may_act = role >= Role.OPERATOR
-    return card_message(report, task, recent, desk.translator, desk.timezone, may_act=may_act), task
+    words = desk.translator, desk.timezone
+    name_of = desk.people.name_of
+    return card_message(report, task, recent, *words, may_act=may_act, name_of=name_of), task
 
 
 async def on_command(desk: Desk, command: Command, role: Role) -> Work:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import tzinfo
 from typing import assert_never
@@ -24,14 +25,25 @@ CALLED_SHOWN = 20
 _HERE = "\0"
 # Where names belong in a text of the language; a cleaned text holds none.
 
+NameOf = Callable[[str], "str | None"]
+
+
+def nameless(by: str) -> str | None:
+    """Nobody is known by name."""
+    return None
+
 
 @dataclass(frozen=True, slots=True)
 class Tongue:
-    """How things are said: language, zone, and the moment (seconds since the epoch)."""
+    """How things are said: language, zone, and the moment (seconds since the epoch).
+
+    `name_of`: what somebody is called ("telegram:111" as "Ann"), None where that is not known.
+    """
 
     translator: Translator
     timezone: tzinfo
     now: float
+    name_of: NameOf = nameless
 
     def __call__(self, key: str, **args: str | int | float) -> str:
         return self.translator.format(key, **args)
@@ -43,7 +55,9 @@ class Tongue:
         return duration(self.translator, seconds)
 
     def who(self, by: str) -> str:
-        """ "telegram:111" in words."""
+        """ "telegram:111" by name, else in words."""
+        if (name := self.name_of(by)) is not None:
+            return name
         source, _, ident = by.partition(":")
         ident = shorten(one_line(ident), NAME_UNITS)
         match source:

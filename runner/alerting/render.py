@@ -11,7 +11,7 @@ from runner.alerting import phrases, start_phrases
 from runner.alerting.buttons import Origin, encode
 from runner.alerting.message import Button, Document, Message, Span, Style
 from runner.alerting.notification import Facts, Notification, NotificationKind, Severity
-from runner.alerting.phrases import NAME_UNITS, REASON_UNITS, Tongue, status_lines
+from runner.alerting.phrases import NAME_UNITS, REASON_UNITS, NameOf, Tongue, nameless, status_lines
 from runner.alerting.text import LONG, clean, one_line, shorten, units
 from runner.alerting.whole import ERROR_UNITS, NOTE_UNITS, WITH_A_FILE, as_document, error_line
 from runner.language.times import ahead, clock, duration
@@ -24,9 +24,15 @@ HEADLINE_UNITS = 200
 TEXT_UNITS = 3000
 
 
-def render(notification: Notification, translator: Translator, timezone: tzinfo, now: float) -> Message:
+def render(
+    notification: Notification,
+    translator: Translator,
+    timezone: tzinfo,
+    now: float,
+    name_of: NameOf = nameless,
+) -> Message:
     """`now`: seconds since the epoch, for "in 60 s". Never raises for what `notification` holds."""
-    words = _Words(notification, translator, timezone, now)
+    words = _Words(notification, Tongue(translator, timezone, now, name_of))
     header, lines = words.say()
     if isinstance(header, str):
         header = (Span(shorten(header, HEADLINE_UNITS + NAME_UNITS), Style.BOLD),)
@@ -59,9 +65,9 @@ def bounded(spans: Sequence[Span], limit: int) -> tuple[Span, ...]:
     return tuple(kept)
 
 
-def who(translator: Translator, by: str) -> str:
-    """ "telegram:111" in words."""
-    return Tongue(translator, UTC, 0.0).who(by)
+def who(translator: Translator, by: str, name_of: NameOf = nameless) -> str:
+    """ "telegram:111" by name, else in words."""
+    return Tongue(translator, UTC, 0.0, name_of).who(by)
 
 
 def error_span(error_type: str | None, error_text: str | None, limit: int = ERROR_UNITS) -> Span | None:
@@ -73,11 +79,11 @@ def error_span(error_type: str | None, error_text: str | None, limit: int = ERRO
 class _Words:
     """One notification being put into words."""
 
-    def __init__(self, note: Notification, translator: Translator, timezone: tzinfo, now: float) -> None:
+    def __init__(self, note: Notification, tongue: Tongue) -> None:
         self._note, self._facts = note, note.facts
-        self._translator, self._timezone, self._now = translator, timezone, now
+        self.tongue = tongue
+        self._translator, self._timezone, self._now = tongue.translator, tongue.timezone, tongue.now
         self._task = shorten(one_line(note.task or ""), NAME_UNITS)
-        self.tongue = Tongue(translator, timezone, now)
         self._cut: str | None = None
         # The whole of the foreign text that has been shown in part.
 
@@ -240,7 +246,7 @@ class _Words:
         if facts.trouble is not None and not self._task:
             pass  # what is no task restarts nothing
         elif facts.by:
-            lines.append(Span(text("alert-by-person", by=who(self._translator, facts.by))))
+            lines.append(Span(text("alert-by-person", by=self.tongue.who(facts.by))))
         else:
             lines.append(Span(text("alert-by-itself")))
         error = error_span(facts.error_type, facts.error_text, ERROR_UNITS // 2)

@@ -12,7 +12,7 @@ from runner.alerting.incident import Incident
 from runner.alerting.living import as_notification, buttons
 from runner.alerting.message import Message
 from runner.alerting.notification import Notification
-from runner.alerting.phrases import Tongue
+from runner.alerting.phrases import NameOf, Tongue, nameless
 from runner.alerting.plain import unrendered
 from runner.alerting.render import render
 from runner.alerting.silence import Silence
@@ -22,7 +22,7 @@ from runner.storage.incidents import StormGroup
 
 
 class Wording:
-    """`silence`: the active silence with an id."""
+    """`silence`: the active silence with an id. `name_of`: what somebody who acted is called."""
 
     def __init__(
         self,
@@ -30,16 +30,19 @@ class Wording:
         timezone: tzinfo,
         clock: Clock,
         silence: Callable[[int], Silence | None] = lambda number: None,
+        name_of: NameOf = nameless,
     ) -> None:
         self._translator = translator
         self._timezone = timezone
         self._clock = clock
         self._silence = silence
+        self._name_of = name_of
 
     def note(self, notification: Notification, incident: Incident | None = None) -> Message:
         """A message as it is owed; with the buttons of `incident` as it is now."""
         try:
-            message = render(notification, self._translator, self._timezone, self._clock.now())
+            now = self._clock.now()
+            message = render(notification, self._translator, self._timezone, now, self._name_of)
             if incident is not None:
                 message = replace(message, buttons=buttons(incident, self._tongue()))
         except Exception as error:  # noqa: BLE001 -- the border around the words, recorded

@@ -50,6 +50,10 @@ class TelegramSide:
         """When Telegram last answered; seconds since the epoch."""
         return None if self._bot is None else self._bot.poller.last_success
 
+    def name_of(self, actor: str) -> str | None:
+        """What "telegram:111" is called, if that is known."""
+        return None if self._bot is None else self._bot.people.name_of(actor)
+
     def say_if_absent(self) -> None:
         """Without a token nobody should wait for messages in a chat."""
         if not self.wanted:
