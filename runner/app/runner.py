@@ -160,7 +160,10 @@ class Runner:
         supervisor.canceller.give_up = self._give_up
         vigil = build_vigil(config, supervisor, self.watch, clock, pool, self.redactor.redact)
         self._console = ConsoleTransport()
-        self._wording = Wording(self._translator, config.timezone, clock, self.watch.teller.silences.get)
+        silences = self.watch.teller.silences
+        self._wording = Wording(
+            self._translator, config.timezone, clock, silences.get, name_of=telegram.name_of
+        )
         self.dispatcher = dispatcher = Dispatcher(pool, self._console, self._console, self._wording, clock)
         self.executor = CommandExecutor(
             pool,
