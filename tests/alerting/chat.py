@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from runner.alerting.dispatcher import Dispatcher
 from runner.alerting.message import Message
+from runner.alerting.phrases import NameOf, nameless
 from runner.alerting.transport import Delivered, EditOutcome, Gone, Outcome
 from runner.alerting.wording import Wording
 from runner.language import Translator
@@ -71,7 +72,9 @@ class Chat(Scripted):
 class Post:
     """The room's messages on their way to one group."""
 
-    def __init__(self, room: Room, chat_id: int = -100, language: str = "ru") -> None:
+    def __init__(
+        self, room: Room, chat_id: int = -100, language: str = "ru", name_of: NameOf = nameless
+    ) -> None:
         self.room = room
         self.chat = Chat(room)
         self.console = Scripted(name="console")
@@ -80,6 +83,7 @@ class Post:
             ZoneInfo("UTC"),
             room.clock,
             lambda number: room.watch.teller.silences.get(number),
+            name_of,
         )
         self.dispatcher = Dispatcher(room.pool, self.console, self.console, words, room.clock)
         self.dispatcher.use(self.chat, chat_id=chat_id)

@@ -66,7 +66,7 @@ async def test_the_readme_shows_one_incidents_life_as_the_chat_does(
 ) -> None:
     people = OnCall({"ann": Person(name="ann", mention="@ann")})
     room.furnish(levels=(Level(900.0, "ann"),), oncall=people)
-    post = Post(room, language=language)
+    post = Post(room, language=language, name_of={"telegram:111": "Ann"}.get)
     checker = room.new_task("ton_deposits")
     timed_out = failure(
         "TON API did not answer in 10 s", kind="TimeoutError", where="ton_deposits.py:58 in read_page"

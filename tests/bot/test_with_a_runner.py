@@ -83,5 +83,5 @@ async def test_a_failure_is_told_and_the_button_brings_the_checker_back(
     told = next(message.text for message in api.world.sent(GROUP) if message.text.startswith(answer))
     assert re.fullmatch(r"✅ Запуск \d+: успех за \d+ мс", told.splitlines()[1])
     recovery = next(message for message in api.world.sent(GROUP) if message.text.startswith("✅"))
-    assert f"Перезапуск: Telegram, id {ADMIN}" in recovery.text
+    assert "Перезапуск: Анна" in recovery.text
     assert api.world.sent(ADMIN)[0].text.startswith("✅ 1 задача, всё в порядке")
