@@ -48,9 +48,10 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--incidents", type=int, default=10_000)
     parser.add_argument("--kills", type=int, default=300)
+    parser.add_argument("--tasks", type=int, default=400)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--speed", type=float, default=75.0)
-    parser.add_argument("--gap", type=float, default=14.0, help="fast seconds between breakages")
+    parser.add_argument("--gap", type=float, default=12.0, help="fast seconds between breakages")
     parser.add_argument(
         "--longest", type=float, default=3000.0, help="fast seconds that a breakage lasts at most"
     )
@@ -63,6 +64,7 @@ def main(argv: list[str] | None = None) -> None:
     options = Options(
         incidents=chosen.incidents,
         kills=chosen.kills,
+        tasks=chosen.tasks,
         seed=chosen.seed,
         speed=chosen.speed,
         gap=chosen.gap,

@@ -41,6 +41,7 @@ def report(evidence: Evidence, slack: float) -> Report:
         "incidents of tasks": len(of_tasks),
         "told alone": sum(row.told for row in of_tasks),
         "in storms": f"{sum(not row.told for row in of_tasks)} in {len(storms)}",
+        "counted in digests": f"{judge.counted} of {judge.members} members of storms",
         "other incidents": len(evidence.incidents) - len(of_tasks) - len(storms),
         "messages": len(evidence.sends),
         "edits": sum(map(len, evidence.edits.values())),

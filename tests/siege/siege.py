@@ -43,9 +43,10 @@ class Options:
 
     incidents: int
     kills: int
+    tasks: int
     seed: int
     speed: float
-    gap: float = 14.0
+    gap: float = 12.0
     longest: float = 3000.0
     patience: float = 4 * 3600.0
 
@@ -106,7 +107,14 @@ class Siege:
         options = self._options
         haste = Haste.begin(options.speed)
         luck, begins = random.Random(options.seed), SET_UP * options.speed
-        truth = truths.make(options.incidents, luck, begins=begins, gap=options.gap, longest=options.longest)
+        truth = truths.make(
+            options.incidents,
+            luck,
+            tasks=options.tasks,
+            begins=begins,
+            gap=options.gap,
+            longest=options.longest,
+        )
         plan = plans.make(begins, truth.ends, options.kills, luck, longest=options.longest / 10)
         self._chronicle = Chronicle(haste, truth, plan)
         self._haste = haste

@@ -14,8 +14,7 @@ REPEATED, STOPPED_AFTER = 3, 5
 """Failures: to the first alert, and to a critical stop of the tasks that stop."""
 PAUSE = 150.0
 """Seconds a task is well between two breakages, so that a run succeeds."""
-TASKS = 400
-BURSTS = 0.02
+BURSTS = 0.005
 """The share of bursts among what happens."""
 
 
@@ -59,12 +58,12 @@ class Truth:
         return mine[number - 1]
 
 
-def make(count: int, luck: random.Random, *, begins: float, gap: float, longest: float) -> Truth:
-    """`count` breakages; something happens every `gap` seconds on average, now and then to many at once.
+def make(count: int, luck: random.Random, *, tasks: int, begins: float, gap: float, longest: float) -> Truth:
+    """`count` breakages of `tasks` tasks: one every `gap` seconds on average, now and then many at once.
 
     The first at `begins`; `longest`: seconds that a breakage lasts at most.
     """
-    names = [f"t{number:03}" for number in range(min(TASKS, max(40, count // 25)))]
+    names = [f"t{number:03}" for number in range(tasks)]
     tempers = {name: Temper.STRICT if number % 5 < 2 else Temper.PATIENT for number, name in enumerate(names)}
     breakages: dict[str, list[Breakage]] = {name: [] for name in names}
     free = [(begins, luck.random(), name) for name in names]

@@ -30,6 +30,7 @@ class Judge:
         self.problems: list[str] = []
         self.unmarked_from_memory = 0
         self.doubted = 0
+        self.members = self.counted = 0
         self.marked = 0
         self.flights: list[float] = []
         self.latencies: list[float] = []
@@ -97,7 +98,7 @@ class Judge:
         """A storm, a dependency, a chat that refuses: by the outbox and by what the messages show last."""
         mine = [o for o in self._evidence.outbox if o.incident_id == row.id and o.state == "delivered"]
         sent = {told.shown.message: told for told in self._evidence.sends}
-        fired = [o for o in mine if o.kind in ("storm", "trouble")]
+        fired = [o for o in mine if o.kind not in ("recovered", "reminder", "escalation")]
         if not fired:
             self._wrong(f"not told anywhere: {_name(row)}")
         for place in {owed.destination for owed in fired}:
@@ -105,6 +106,18 @@ class Judge:
             texts = [told for o in there if o.message_id in sent for told in self._all(sent[o.message_id])]
             if not any(text.over for text in texts):
                 self._wrong(f"end not told in {place or 'the chat'}: {_name(row)}")
+            if row.kind == "storm" and place == MAIN:
+                self._judge_digest(row, texts)
+
+    def _judge_digest(self, row: IncidentRow, texts: list[Telling]) -> None:
+        """Its members are found in it by their number; what joined just before its end is in the table."""
+        members = sum(member.storm == row.id for member in self._evidence.incidents)
+        counts = [int(text.header.rpartition(" ")[2]) for text in texts if text.label is Label.STORM]
+        past = any(text.label is Label.PAST or text.over for text in texts[:1])
+        self.members += members
+        self.counted += members if past else max(counts, default=0)
+        if not past and not 0 < max(counts, default=0) <= members:
+            self._wrong(f"the digest shows {max(counts, default=0)} of {members}: {_name(row)}")
 
     def _all(self, told: Telling) -> list[Telling]:
         return [told, *self._evidence.edits.get(told.shown.message, ())]
