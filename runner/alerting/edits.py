@@ -34,10 +34,13 @@ class Edits:
 
     async def message(self, incident: Incident) -> Message:
         """What its living message is to show now."""
-        storm: list[StormGroup] = []
-        if incident.kind is IncidentKind.STORM:
-            storm = await self._room.ask(lambda: incidents.read_storm(self._room.pool, incident.id))
-        return self._room.words.living(incident, storm)
+        return self._room.words.living(incident, await self.causes(incident))
+
+    async def causes(self, incident: Incident) -> list[StormGroup]:
+        """Of a storm, the worst first; none of anything else."""
+        if incident.kind is not IncidentKind.STORM:
+            return []
+        return await self._room.ask(lambda: incidents.read_storm(self._room.pool, incident.id))
 
     async def next(self) -> float | None:
         """Edit the message most out of date; seconds to wait before another, None: all show what is."""

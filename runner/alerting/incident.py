@@ -144,7 +144,7 @@ class Incident:
             self.silenced_by is not None
             or self.explained_by is not None
             or self.calm_since is not None
-            or (self.storm is not None and not self.told)
+            or self.storm is not None
         )
 
     @property

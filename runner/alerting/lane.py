@@ -25,8 +25,9 @@ from runner.alerting.contact import Contact
 from runner.alerting.edits import Edits
 from runner.alerting.files import Files
 from runner.alerting.incident import Incident, IncidentKind, from_row
+from runner.alerting.living import with_digest
 from runner.alerting.message import Message
-from runner.alerting.notification import NotificationKind
+from runner.alerting.notification import Notification, NotificationKind
 from runner.alerting.outbox import from_claimed
 from runner.alerting.plan import Drop, Edit, Send, Step, plan
 from runner.alerting.second_channel import NAME as SECOND_CHANNEL
@@ -101,8 +102,9 @@ class Lane:
         if claimed is None:
             return
         step = self._plan(claimed)
-        if isinstance(step, Send) and not self._is_digest(step, _incident(claimed)):
-            self._prepared = self._worded(step, _incident(claimed))
+        incident = _incident(claimed)
+        if isinstance(step, Send) and (incident is None or incident.kind is not IncidentKind.STORM):
+            self._prepared = self._worded(step.note, incident)
 
     def hand_over(self, number: int | None) -> None:
         """The reserved message is in the database; None: it is not."""
@@ -218,19 +220,18 @@ class Lane:
 
     async def _message(self, claimed: ClaimedNotification, step: Send, incident: Incident | None) -> Message:
         prepared, self._prepared = self._prepared, None
-        if incident is not None and self._is_digest(step, incident):
+        if incident is None or incident.kind is not IncidentKind.STORM:
+            message = prepared or self._worded(step.note, incident)
+        elif step.becomes_living:
             message = await self._edits.message(incident)
         else:
-            message = prepared or self._worded(step, incident)
+            facts = with_digest(step.note.facts, await self._edits.causes(incident), incident)
+            message = self._worded(replace(step.note, facts=facts), incident)
         return replace(message, reply_to=claimed.first_id)
 
-    def _worded(self, step: Send, incident: Incident | None) -> Message:
-        shown = incident if step.becomes_living or (incident and incident.is_open) else None
-        return self._room.words.note(step.note, shown)
-
-    @staticmethod
-    def _is_digest(step: Send, incident: Incident | None) -> bool:
-        return incident is not None and incident.kind is IncidentKind.STORM and step.becomes_living
+    def _worded(self, note: Notification, incident: Incident | None) -> Message:
+        shown = incident if incident is not None and (incident.is_open or note.kind in FIRING) else None
+        return self._room.words.note(note, shown)
 
     async def _settle(
         self,

@@ -57,6 +57,12 @@ def as_notification(
     )
 
 
+def with_digest(facts: Facts, groups: Sequence[StormGroup], incident: Incident) -> Facts:
+    """What is said of a storm beside its digest, with the causes as they are now."""
+    now = storm_facts(groups, incident)
+    return replace(facts, trouble=now.trouble, count=now.count, failures=now.failures, lines=now.lines)
+
+
 def storm_facts(groups: Sequence[StormGroup], incident: Incident) -> Facts:
     """A digest: what is critical first, then what is open, by cause, with counts."""
     total = sum(group.count for group in groups)

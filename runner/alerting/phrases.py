@@ -73,7 +73,7 @@ class Tongue:
 
 def trouble(say: Tongue, task: str, facts: Facts) -> Said:
     """Something that is not a failed run."""
-    lines = _reason(facts) + [Span(shorten(one_line(frame), LINE_UNITS), Style.CODE) for frame in facts.chain]
+    lines = reason(facts) + [Span(shorten(one_line(frame), LINE_UNITS), Style.CODE) for frame in facts.chain]
     if facts.lines:
         names = ", ".join(shorten(one_line(name), NAME_UNITS) for name in facts.lines)
         more = (facts.count or 0) - len(facts.lines)
@@ -153,6 +153,18 @@ def storm(say: Tongue, severity: Severity, facts: Facts) -> Said:
     return header, _lines(facts)
 
 
+def storm_lasts(say: Tongue, severity: Severity, facts: Facts, seconds: float) -> Said:
+    """It is not over after `seconds`."""
+    header = say(
+        "alert-storm-lasts",
+        sign=mark(severity),
+        duration=say.duration(seconds),
+        open=facts.failures or 0,
+        count=facts.count or 0,
+    )
+    return header, _lines(facts)
+
+
 def escalation(say: Tongue, what: str, facts: Facts, since: float) -> tuple[tuple[Span, ...], list[Span]]:
     """People are called by name. `what`: the header of the incident, without its mark."""
     header = say("alert-escalation", mention=_HERE, what=what, duration=say.duration(say.now - since))
@@ -174,7 +186,7 @@ def _called(say: Tongue, facts: Facts) -> list[Span]:
 
 
 def silence_over(say: Tongue, facts: Facts) -> Said:
-    lines = _reason(facts) + _lines(facts)
+    lines = reason(facts) + _lines(facts)
     if facts.by:
         lines.insert(0, Span(say("alert-silence-lifted", by=say.who(facts.by))))
     return say("alert-silence-over", count=facts.count or 0), lines
@@ -211,7 +223,8 @@ def status_lines(say: Tongue, facts: Facts) -> list[Span]:
     return lines
 
 
-def _reason(facts: Facts) -> list[Span]:
+def reason(facts: Facts) -> list[Span]:
+    """Somebody's own words, or the cause of a trouble."""
     text = shorten(clean(facts.text or ""), REASON_UNITS)
     return [Span(text, Style.CODE)] if text else []
 

@@ -9,6 +9,7 @@ from typing import assert_never
 
 from runner.alerting import phrases, start_phrases
 from runner.alerting.buttons import Origin, encode
+from runner.alerting.incident import IncidentKind
 from runner.alerting.message import Button, Document, Message, Span, Style
 from runner.alerting.notification import Facts, Notification, NotificationKind, Severity
 from runner.alerting.phrases import NAME_UNITS, REASON_UNITS, NameOf, Tongue, nameless, status_lines
@@ -115,7 +116,8 @@ class _Words:
                 header = text("alert-past", task=self._task or facts.subject or "Dozor")
                 return header, [*self._recovery(), *self._error(), Span(text("alert-past-why"))]
             case NotificationKind.ESCALATION:
-                return phrases.escalation(self.tongue, self._what(), facts, self._began())
+                called, lines = phrases.escalation(self.tongue, self._what(), facts, self._began())
+                return called, [*self._why(), *lines]
             case NotificationKind.SILENCE_OVER:
                 return phrases.silence_over(self.tongue, facts)
             case NotificationKind.MORNING:
@@ -125,6 +127,9 @@ class _Words:
             case NotificationKind.SUMMARY:
                 return phrases.summary(self.tongue, facts)
             case NotificationKind.REMINDER:
+                if facts.trouble == IncidentKind.STORM.value:
+                    lasts = self._now - self._began()
+                    return phrases.storm_lasts(self.tongue, self._note.severity, facts, lasts)
                 if facts.trouble is not None:
                     return phrases.trouble(self.tongue, self._task, self._lasting())
                 lasting = self._duration(self._now - self._began())
@@ -225,8 +230,20 @@ class _Words:
     def _lasting(self) -> Facts:
         return replace(self._facts, lasted=self._now - self._began())
 
+    def _why(self) -> list[Span]:
+        """What somebody is called for: they may not have seen what came before."""
+        facts = self._facts
+        if facts.trouble == IncidentKind.STORM.value:
+            return phrases.storm(self.tongue, self._note.severity, facts)[1]
+        if facts.trouble is not None:
+            return phrases.trouble(self.tongue, self._task, replace(facts, lasted=None))[1]
+        return [*self._failure(), *phrases.reason(facts)]
+
     def _what(self) -> str:
-        """What somebody is called for, in a few words."""
+        """The same in a few words."""
+        if self._facts.trouble == IncidentKind.STORM.value:
+            header, _ = phrases.storm(self.tongue, self._note.severity, self._facts)
+            return header.partition(" ")[2]
         if self._facts.trouble is not None:
             header, _ = phrases.trouble(self.tongue, self._task, replace(self._facts, lasted=None))
             return header.partition(" ")[2]

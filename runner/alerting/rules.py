@@ -249,6 +249,7 @@ def _again(settings: AlertSettings, incident: Incident, now: float) -> Incident:
         resolved_at=None,
         resolved_by=None,
         calm_since=None,
+        storm=None,
     )
     flapping = incident.kind in _REMINDED and back.occurrences > settings.flapping_after
     return back if flapping else replace(back, notified_at=now)

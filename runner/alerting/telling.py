@@ -123,6 +123,8 @@ class Teller:
         self._keep(told, incident)
         if incident.storm is not None and incident.kind is not IncidentKind.STORM:
             self._storm_changed(told, incident, previous, now)
+        elif previous is not None and previous.storm is not None and previous.is_open:
+            self._count(told, previous.storm, -1, now)  # it is told by itself from now on
         if kind is not None:
             told.notifications += self.about(incident, kind, facts, now, to=to)
         return told
@@ -191,10 +193,10 @@ class Teller:
         if silence is not None:
             return replace(untold, silenced_by=silence.id), None
         if incident.kind is IncidentKind.UNCLEAN_END:  # no storm swallows what a start has to say
-            return replace(incident, told=True, explained_by=None, silenced_by=None), kind
+            return replace(incident, told=True, storm=None, explained_by=None, silenced_by=None), kind
         admission = self._gate.admit(incident.id, now)
         if admission is Admission.ALONE:
-            return replace(incident, told=True, explained_by=None, silenced_by=None), kind
+            return replace(incident, told=True, storm=None, explained_by=None, silenced_by=None), kind
         storm = incident.storm if self._is_open(incident.storm) else self._storm
         if admission is Admission.BEGIN or storm is None or not self._is_open(storm):
             storm = self._storm = self._begin_storm(told, incident, now)
@@ -231,23 +233,33 @@ class Teller:
         return number
 
     def _storm_changed(self, told: Told, member: Incident, previous: Incident | None, now: float) -> None:
-        """The digest shows it; a storm that has become critical is told anew, and its end is told once."""
+        """The digest shows it; a storm that has become critical is told anew."""
         assert member.storm is not None
-        storm = told.incidents.get(member.storm) or self.book.by_id(member.storm)
-        if storm is None or not storm.is_open:
-            return
-        counted = previous is not None and previous.storm == member.storm and previous.is_open
-        storm = replace(storm, updated_at=now, failures=storm.failures + int(member.is_open) - int(counted))
-        louder = member.severity is Severity.CRITICAL and storm.severity is not Severity.CRITICAL
-        if member.is_open and louder:
+        storm = self._open_storm(told, member.storm)
+        louder = storm is not None and storm.severity is not Severity.CRITICAL
+        if storm is not None and louder and member.is_open and member.severity is Severity.CRITICAL:
             storm = replace(storm, severity=Severity.CRITICAL, notified_at=now, level_since=now)
+            self._keep(told, storm)
             told.notifications += self.about(storm, NotificationKind.STORM, Facts(), now)
+        counted = previous is not None and previous.storm == member.storm and previous.is_open
+        self._count(told, member.storm, int(member.is_open) - int(counted), now)
+
+    def _count(self, told: Told, number: int, more: int, now: float) -> None:
+        """`more` of its incidents are open; that none is any more is told once."""
+        storm = self._open_storm(told, number)
+        if storm is None:
+            return
+        storm = replace(storm, updated_at=now, failures=storm.failures + more)
         if storm.failures <= 0:
             storm = replace(storm, state=IncidentState.RESOLVED, resolved_at=now)
             self._gate.calm()
             facts = Facts(trouble=IncidentKind.STORM.value, failing_since=storm.opened_at)
             told.notifications += self.about(storm, NotificationKind.RECOVERED, facts, now)
         self._keep(told, storm)
+
+    def _open_storm(self, told: Told, number: int) -> Incident | None:
+        storm = told.incidents.get(number) or self.book.by_id(number)
+        return storm if storm is not None and storm.is_open else None
 
     def _keep(self, told: Told, incident: Incident) -> None:
         self.book.put(incident)

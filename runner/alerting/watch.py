@@ -325,7 +325,8 @@ class Watch:
         if level is None:
             return told
         raised = replace(incident, level=incident.level + 1)
-        facts = replace(stored_facts(incident), level=raised.level, failing_since=incident.opened_at)
+        known = of_storm(incident) if incident.kind is IncidentKind.STORM else stored_facts(incident)
+        facts = replace(known, level=raised.level, failing_since=incident.opened_at)
         told.add(self.teller.decide(Decision(raised), stored_facts(incident), now))
         for call in calls(level, self.oncall, self.overrides, now):
             named = replace(

@@ -144,6 +144,7 @@ alert-over-storm = ✅ The storm is over: all tasks work again
 alert-waiting = Waiting: { $tasks }
 alert-storm-warning = ⚠️ Trouble in many tasks at once: { $count }
 alert-storm-critical = 🔴 Trouble in many tasks at once: { $count }
+alert-storm-lasts = { $sign } Trouble in many tasks for { $duration }: { $open } of { $count } are down
 alert-past = ✅ { $task }: was broken, works again
 alert-past-why = It could not be told in time.
 alert-escalation = 🔴 { $mention }: please react. { $what } for { $duration } now

@@ -153,6 +153,7 @@ alert-over-storm = ✅ Массовый сбой закончился: все з
 alert-waiting = Ждут: { $tasks }
 alert-storm-warning = ⚠️ Сбои сразу во многих задачах: { $count }
 alert-storm-critical = 🔴 Сбои сразу во многих задачах: { $count }
+alert-storm-lasts = { $sign } Массовый сбой длится { $duration }: не работают { $open } из { $count }
 alert-past = ✅ { $task }: было сломано, уже работает
 alert-past-why = Сообщить вовремя не удалось.
 alert-escalation = 🔴 { $mention }: нужна реакция. { $what } уже { $duration }

@@ -103,7 +103,7 @@ SELECT max(severity) FILTER (WHERE severity = 'critical') IS NOT NULL AS critica
        (array_agg(task ORDER BY state = 'resolved', id))[1:$2] AS tasks
 FROM dozor.incidents WHERE storm = $1
 GROUP BY kind, fingerprint
-ORDER BY critical DESC, open DESC, count DESC, fingerprint
+ORDER BY count(*) FILTER (WHERE state <> 'resolved') = 0, critical DESC, open DESC, count DESC, fingerprint
 """
 
 STORM_MEMBERS_SQL = """
