@@ -52,6 +52,10 @@ class Book:
         mine = [incident for incident in found if incident.is_open and incident.kind in FAILURES]
         return sorted(mine, key=lambda one: (one.kind is not IncidentKind.CRITICAL_STOP, one.id))
 
+    def members(self, storm: int) -> list[Incident]:
+        """What stands in a storm's digest, oldest first; what was resolved long ago is forgotten."""
+        return [incident for incident in self._by_id.values() if incident.storm == storm]
+
     def of_task(self, task: str) -> list[Incident]:
         """All open ones of a task."""
         keys = self._by_task.get(task, {})

@@ -15,6 +15,8 @@ from loguru import logger
 
 from runner.alerting.directly import SentDirectly
 from runner.alerting.incident import IncidentKind
+from runner.alerting.living import storm_groups
+from runner.alerting.message import Message
 from runner.alerting.notification import Facts, NotificationKind
 from runner.alerting.outbox import from_row
 from runner.alerting.second_channel import URGENT, SecondChannel, Wait
@@ -101,7 +103,7 @@ class LastGasp:
             return
         row = min(waiting, key=lambda one: one.priority)  # the oldest of the most urgent
         self._times.append(now)
-        outcome = await self._transport().send(self._words.note(from_row(row)))
+        outcome = await self._transport().send(self._message(row))
         match outcome:
             case Delivered(message_id):
                 self._left -= 1
@@ -130,9 +132,17 @@ class LastGasp:
         for row in waiting:
             rows.setdefault(base_key(row), []).append(row)
         same = list(rows.values())
-        texts = [self._words.note(from_row(group[0])).plain for group in same]
+        texts = [self._message(group[0]).plain for group in same]
         told = await self._second.tell(texts, max(now - row.created_at for row in waiting), now)
         self._sent.elsewhere.update(row.key for group in same[:told] for row in group)
+
+    def _message(self, row: NotificationRow) -> Message:
+        """A digest as it is now: the row does not say what is in it."""
+        note = from_row(row)
+        incident = None if row.incident_id is None else self._watch.find_incident(row.incident_id)
+        if note.kind is NotificationKind.STORM and incident is not None:
+            return self._words.living(incident, storm_groups(self._watch.book.members(incident.id)))
+        return self._words.note(note)
 
     def _untold(self) -> list[NotificationRow]:
         """What is urgent and has not certainly arrived, the oldest first."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from runner.alerting import phrases, start_phrases
@@ -79,12 +79,38 @@ def storm_facts(groups: Sequence[StormGroup], incident: Incident) -> Facts:
     )
 
 
+def storm_groups(members: Iterable[Incident]) -> list[StormGroup]:
+    """A storm's incidents by cause, the worst first: as the database has them, from memory."""
+    causes: dict[tuple[IncidentKind, str], list[Incident]] = {}
+    for member in members:
+        causes.setdefault((member.kind, member.fingerprint), []).append(member)
+    groups = [_group(same) for same in causes.values()]
+    return sorted(
+        groups, key=lambda one: (one.severity != "critical", -one.open, -one.count, one.fingerprint)
+    )
+
+
+def _group(same: Sequence[Incident]) -> StormGroup:
+    open_first = sorted(same, key=lambda one: (not one.is_open, one.id))
+    critical = any(one.severity is Severity.CRITICAL for one in same)
+    return StormGroup(
+        severity="critical" if critical else "warning",
+        kind=same[0].kind.value,
+        fingerprint=same[0].fingerprint,
+        summary=same[0].summary,
+        count=len(same),
+        open=sum(one.is_open for one in same),
+        tasks=tuple(one.task for one in open_first if one.task is not None)[:3],
+    )
+
+
 def _group_line(group: StormGroup) -> str:
     sign = phrases.mark(Severity(group.severity), over=group.open == 0)
-    names = ", ".join(group.tasks[:3])
-    if group.count > len(group.tasks[:3]):
-        names += ", …"
-    return f"{sign} {group.open}/{group.count} · {shorten(one_line(group.summary), 90)} · {names}"
+    parts = [f"{sign} {group.open}/{group.count}", shorten(one_line(group.summary), 90)]
+    names = list(group.tasks[:3])
+    if names:  # what is of no task has none
+        parts.append(", ".join([*names, "…"] if group.count > len(names) else names))
+    return " · ".join(parts)
 
 
 def buttons(incident: Incident, say: phrases.Tongue) -> Rows:

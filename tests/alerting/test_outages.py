@@ -104,6 +104,23 @@ async def test_what_was_told_past_the_database_is_not_sent_again_when_it_is_back
     assert gasp.post.headers[-1].startswith(f"✅ {NAME} снова работает")
 
 
+async def test_a_digest_past_the_database_shows_what_is_in_it(gasp: Gasp) -> None:
+    gasp.health.report_down("refused")
+    await gasp.look(DOWN_FOR + 15)
+    stories = [gasp.room.new_task(f"task_{number}") for number in range(20)]
+    for story in stories:
+        for _ in range(5):
+            story.fail(after=0)
+    await gasp.look(120)
+    [digest] = [shown for shown in gasp.post.messages if "Сбои сразу во многих" in shown.header]
+    assert digest.header == "🔴 Сбои сразу во многих задачах: 17"
+    assert "🔴 17/17" in digest.text
+    gasp.health.report_up()
+    await gasp.look(1)
+    await gasp.post.deliver(120)
+    assert sum("Сбои сразу во многих" in shown.header for shown in gasp.post.messages) == 1
+
+
 async def test_an_attempt_past_the_database_without_an_answer_is_marked_when_it_is_sent_again(
     gasp: Gasp,
 ) -> None:
@@ -117,6 +134,7 @@ async def test_an_attempt_past_the_database_without_an_answer_is_marked_when_it_
 
 async def test_a_long_outage_does_not_flood_the_chat(gasp: Gasp) -> None:
     gasp.health.report_down("refused")
+    await gasp.look(DOWN_FOR + 15)
     stories = [gasp.room.new_task(f"t{number}") for number in range(40)]
     for story in stories:
         gasp.room.clock.at += 60

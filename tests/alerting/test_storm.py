@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from runner.alerting.escalation import Level
+from runner.alerting.incident import Incident, IncidentKind, IncidentState
+from runner.alerting.living import storm_facts, storm_groups
+from runner.alerting.notification import Facts, Severity
 from runner.alerting.oncall import OnCall, Person
 from runner.alerting.storm import AT_ONCE, FEW, LONGEST, QUIET, Admission, StormGate
 from runner.control.alert_commands import AlertCommand
 from runner.storage import incidents
+from runner.storage.incidents import StormGroup
 from tests.alerting.chat import Post
 from tests.alerting.room import Room
 from tests.alerting.story import NOW, Story, failure
@@ -131,6 +137,42 @@ async def test_a_thousand_tasks_in_one_second_are_five_messages_at_most_in_a_min
     told_alone = {f"task_{number:04}" for number in range(AT_ONCE)}
     assert {member.task for member in members} | told_alone == {story.name for story in stories}
     assert [member.severity for member in members[:100]] == ["critical"] * 100
+
+
+async def test_a_digest_from_memory_is_that_of_the_database(room: Room, post: Post) -> None:
+    stories = many(room, 30)
+    fail_together(stories[:12], 3)
+    fail_together(stories[12:20], 5, where="ledger.py:3 in post")
+    fail_together(stories[20:], 3, where="deposits.py:9 in read")
+    room.watch.trouble(IncidentKind.LIMIT, "memory", Facts())
+    for story in stories[8:16]:
+        story.restart()
+        story.succeed(after=0)
+    await room.journal.write()
+    [storm] = [one for one in room.watch.open_incidents if one.kind is IncidentKind.STORM]
+    groups = storm_groups(room.watch.book.members(storm.id))
+    assert groups == await incidents.read_storm(room.pool, storm.id)
+    assert storm_facts(groups, storm).count == len(room.watch.book.members(storm.id))
+
+
+def test_a_cause_of_no_task_names_none() -> None:
+    group = StormGroup("critical", "dependency", "PostgreSQL", "PostgreSQL", 1, 1, ())
+    storm = Incident(
+        id=1,
+        task=None,
+        kind=IncidentKind.STORM,
+        severity=Severity.CRITICAL,
+        state=IncidentState.OPEN,
+        fingerprint="1",
+        summary="",
+        failures=1,
+        opened_at=NOW,
+        updated_at=NOW,
+        notified_at=NOW,
+    )
+    assert storm_facts([group], storm).lines == ("🔴 1/1 · PostgreSQL",)
+    tasks = replace(group, count=4, tasks=("a", "b", "c"))
+    assert storm_facts([tasks], storm).lines == ("🔴 1/4 · PostgreSQL · a, b, c, …",)
 
 
 async def test_a_storm_passes_and_is_told_so_once(room: Room, post: Post) -> None:
