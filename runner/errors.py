@@ -39,6 +39,10 @@ class CommandRefusedError(DozorError):
     """A command cannot be carried out: unknown task, wrong state, nobody to carry it out."""
 
 
+class RunHungError(DozorError):
+    """A run cannot be ended, and its task asks for the process to end with it (`on_hang: exit`)."""
+
+
 class Fatal(DozorError):  # noqa: N818 -- a public name of the library, raised by checkers
     """Raised by a checker for an error that trying again cannot mend: its task stops at once."""
 

@@ -31,7 +31,7 @@ from runner.control.commands import COMMANDS_CHANNEL
 from runner.control.executor import CommandExecutor
 from runner.control.readiness import Readiness, Vitals, judge
 from runner.control.reload import Reloader
-from runner.errors import DatabaseUnavailableError, DozorError
+from runner.errors import DatabaseUnavailableError, DozorError, RunHungError
 from runner.language.translator import Translator
 from runner.lifecycle import Cleanups
 from runner.redaction import Redactor
@@ -246,7 +246,7 @@ class Runner:
     def _give_up(self, task: Supervised) -> None:
         """on_hang: exit. The service manager starts us anew."""
         if not self.failed.done():
-            self.failed.set_result(DozorError(f"a run of {task.spec.name} cannot be ended (on_hang: exit)"))
+            self.failed.set_result(RunHungError(f"a run of {task.spec.name} cannot be ended (on_hang: exit)"))
 
     async def _write(self) -> None:
         try:

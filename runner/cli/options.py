@@ -13,6 +13,8 @@ from runner.errors import ConfigError, DozorError
 
 EXIT_FAILED = 1
 EXIT_CONFIG = 2
+EXIT_HUNG = 70
+"""EX_SOFTWARE of sysexits.h: the service manager is to start it anew."""
 
 
 class DozorGroup(click.Group):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from runner.cli.options import EXIT_FAILED, config_option
+from runner.cli.options import EXIT_FAILED, EXIT_HUNG, config_option
 
 
 @click.command()
@@ -49,6 +49,7 @@ def run(config_path: Path, *, wait: bool, grace: float, log_level: str, log_form
 
 async def _run(config_path: Path, *, wait: bool, grace: float, log_level: str, log_format: str) -> int:
     from runner.app import Runner
+    from runner.errors import RunHungError
     from runner.lifecycle import on_signals
     from runner.logs import LogFormat, configure
 
@@ -79,7 +80,7 @@ async def _run(config_path: Path, *, wait: bool, grace: float, log_level: str, l
     code = 0
     if runner.failed.done():
         click.echo(f"dozor: {runner.failed.result()}", err=True)
-        code = EXIT_FAILED
+        code = EXIT_HUNG if isinstance(runner.failed.result(), RunHungError) else EXIT_FAILED
     if runner.unstopped:
         # The loop would wait for them, perhaps for ever.
         sys.stdout.flush()

@@ -110,11 +110,20 @@ def restore(policy: Policy, stored: TaskState | None, now: float, *, spread: flo
                 # A changed, shorter interval takes effect now, not after the old one has passed.
                 from_now = next_due(policy.schedule, now, now, rest=0.0, offset=policy.offset)
                 latest = max(latest, from_now)
-            if due is None or due <= now or due > latest:
-                due = now + spread if due is not None and due <= now else _first_due(policy, now, spread)
+            if due is not None and due <= now:
+                due = _made_up_for(policy, due, now, spread)
+            elif due is None or due > latest:
+                due = _first_due(policy, now, spread)
             return task._replace(next_at=due, due_at=due)
         case _:
             assert_never(stored.state)
+
+
+def _made_up_for(policy: Policy, due: float, now: float, spread: float) -> float:
+    """When to run what was due at `due`, while nobody was on watch."""
+    if policy.skip_missed and not policy.continuous:
+        return next_due(policy.schedule, due, now, rest=0.0, skip_missed=True, offset=policy.offset)
+    return now + spread
 
 
 def _first_due(policy: Policy, now: float, spread: float) -> float:

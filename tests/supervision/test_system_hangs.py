@@ -104,7 +104,7 @@ async def test_on_hang_exit_ends_the_process_for_the_service_manager(stage: Stag
     deaf = {"run": "troubled:deaf", "every": "1s", "timeout": "500ms", "on_hang": "exit"}
     stage.write({"deaf": deaf}, url=database, supervision={"cancel_patience": "300ms"})
     process = await stage.watch("--grace", "1")
-    assert await process.ends() != 0
+    assert await process.ends() == 70
     assert "a run of deaf cannot be ended (on_hang: exit)" in process.text
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from zoneinfo import ZoneInfo
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.config.tasks import Continuous, Every
+from runner.config.tasks import Continuous, Cron, Every, Schedule
 from runner.supervision.events import (
     ASK_TO_STOP,
     NOTHING,
@@ -241,6 +243,23 @@ def test_a_new_process_begins_where_the_old_one_ended(
     task = restore(PERIODIC, stored, 100.0)
     assert (task.state, task.next_at, task.running_since) == (expected, next_at, None)
     assert task.failures == stored.failures
+
+
+@pytest.mark.parametrize(
+    ("schedule", "due", "next_at"),
+    [
+        (Every(60.0), 40.0, 160.0),
+        (Every(60.0), 130.0, 130.0),
+        (Cron("0 * * * *", ZoneInfo("UTC")), 3600.0 * 5, 3600.0 * 6),
+        (Continuous(), 40.0, 100.0),
+    ],
+)
+def test_ticks_missed_while_nobody_was_on_watch_are_skipped_where_asked(
+    schedule: Schedule, due: float, next_at: float
+) -> None:
+    policy = Policy(schedule=schedule, skip_missed=True)
+    now = 100.0 if due < 200 else 3600.0 * 5 + 60
+    assert restore(policy, TaskState(State.WAITING, due, due), now).next_at == next_at
 
 
 def test_exponential_delays_grow_to_their_cap_and_jitter_only_shortens_them() -> None:
