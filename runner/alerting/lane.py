@@ -254,11 +254,8 @@ class Lane:
                 room.pool, claimed.id, self.transport.name, message_id, room.clock.now(), shows
             )
         )
-        number = claimed.row.incident_id
-        if step.instead_of_all and number is not None:
-            await self._room.ask(
-                lambda: notifications.supersede(room.pool, self.key, number, claimed.id, "said by another")
-            )
+        if step.instead_of_all:
+            await self._room.ask(lambda: notifications.supersede_others(room.pool, claimed))
         if await self._contact.well():
             room.on_dead(self.key, None)
 

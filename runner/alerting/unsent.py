@@ -111,9 +111,7 @@ class Unsent:
     async def _settle(self, telling: Sequence[ToTell], now: float) -> None:
         await unsent.mark_told(self._pool, [row.id for one in telling for row in one.rows], NAME, now)
         for claimed in (row for one in telling if one.step.instead_of_all for row in one.rows):
-            place, number = claimed.row.destination, claimed.row.incident_id
-            if number is not None:
-                await notifications.supersede(self._pool, place, number, claimed.id, "said by another")
+            await notifications.supersede_others(self._pool, claimed)
 
     async def _summarise(self) -> frozenset[str]:
         """One summary owed to each chat that missed something, true as of now; which chats these are."""

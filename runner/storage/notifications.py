@@ -118,9 +118,11 @@ DROP_SQL = """
 UPDATE dozor.notifications SET state = $2, last_error = $3 WHERE id = $1 AND state IN ('pending', 'sending')
 """
 
+# What has become owed since then is said by nobody yet.
 SUPERSEDE_SQL = """
 UPDATE dozor.notifications SET state = 'superseded', last_error = $4
 WHERE destination = $1 AND incident_id = $2 AND id <> $3 AND state = 'pending'
+  AND created_at <= to_timestamp($5) + interval '1 millisecond'
 """
 
 UNSHOWN_SQL = """
@@ -221,9 +223,12 @@ async def drop(pool: Pool, notification_id: int, state: str, why: str) -> None:
     await pool.execute(DROP_SQL, notification_id, state, why)
 
 
-async def supersede(pool: Pool, destination: str, incident_id: int, notification_id: int, why: str) -> None:
-    """All others owed there about the incident are said by this one."""
-    await pool.execute(SUPERSEDE_SQL, destination, incident_id, notification_id, why)
+async def supersede_others(pool: Pool, told: ClaimedNotification) -> None:
+    """All that was owed there about the incident when `told` was read is said by it."""
+    if (incident := told.incident) is not None:
+        known = max(incident.updated_at, incident.notified_at or 0.0)
+        place = told.row.destination
+        await pool.execute(SUPERSEDE_SQL, place, incident.id, told.id, "said by another", known)
 
 
 async def read_unshown(pool: Pool, destination: str, but: int) -> list[ClaimedNotification]:
