@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
+from runner.alerting import rules
 from runner.alerting.book import Book
+from runner.alerting.facts import stored_facts
 from runner.alerting.incident import Incident, IncidentKind, IncidentState
 from runner.alerting.notification import Facts, Notification, NotificationKind, Severity
 from runner.alerting.outbox import facts_to_json
@@ -25,6 +27,8 @@ FIRING = frozenset(
     }
 )
 """Kinds that say that something is wrong now; when it is over they are worth a line at most."""
+NO_DIGEST = frozenset({IncidentKind.UNCLEAN_END, IncidentKind.DEPENDENCY, IncidentKind.TELEGRAM})
+"""No storm swallows what a start has to say, what explains others, or that a chat takes no digest."""
 REMINDER_WORTH = 3600.0
 DAILY_WORTH = 6 * 3600.0
 """Seconds after which nobody needs such a message any more."""
@@ -92,6 +96,8 @@ class Teller:
         self._quiet_at = quiet_at
         self._gate = StormGate()
         self._storm: int | None = None
+        self._hearing: dict[int, set[str]] = {}
+        # By open storm: where it is told, so that every chat hears of what would have been told there.
         self.silences: dict[int, Silence] = {}
         self.explains: Callable[[Incident], int | None] = lambda incident: None
         """The id of the open dependency's incident that explains this one."""
@@ -99,6 +105,8 @@ class Teller:
             if incident.kind is IncidentKind.STORM:
                 self._storm = incident.id
                 self._gate.resume(incident.opened_at, incident.updated_at)
+            elif incident.storm is not None:
+                self._hear(incident.storm, incident)
 
     def decide(
         self, decision: Decision, facts: Facts, now: float, *, to: Iterable[str] | None = None
@@ -114,6 +122,8 @@ class Teller:
         incident = replace(incident, facts=facts_to_json(for_incident(facts)))
         told = Told()
         kind = decision.tell
+        if kind is None and _unheard_return(previous, incident):
+            kind = NotificationKind.FLAPPING
         if kind in FIRING:
             incident, kind = self._gates(told, incident, kind, now)
         if kind is NotificationKind.RECOVERED and not self._heard(previous):
@@ -123,11 +133,23 @@ class Teller:
         self._keep(told, incident)
         if incident.storm is not None and incident.kind is not IncidentKind.STORM:
             self._storm_changed(told, incident, previous, now)
-        elif previous is not None and previous.storm is not None and previous.is_open:
-            self._count(told, previous.storm, -1, now)  # it is told by itself from now on
+        left = None if previous is None or not previous.is_open else previous.storm
+        if left is not None and left != incident.storm:
+            self._count(told, left, -1, now)  # it is told by itself from now on, or in another digest
         if kind is not None:
             told.notifications += self.about(incident, kind, facts, now, to=to)
         return told
+
+    def tell_late(self, incident: Incident, now: float) -> Told:
+        """It was silenced or explained, and is so no more; unless something else keeps it quiet still."""
+        freed = replace(incident, silenced_by=None, explained_by=None, updated_at=now, notified_at=now)
+        facts = stored_facts(incident)
+        if not incident.told and incident.storm is None:
+            return self.decide(Decision(replace(freed, level_since=now), rules.firing(freed)), facts, now)
+        # Of what stands in a digest its storm's message tells.
+        hushed = self.hushed(freed, now)
+        kind = None if hushed is not None or incident.storm is not None else NotificationKind.REMINDER
+        return self.decide(Decision(hushed or freed, kind), facts, now)
 
     def about(
         self,
@@ -141,7 +163,7 @@ class Teller:
         """A message about the incident to each destination (`to`: to these)."""
         recovered = kind in (NotificationKind.RECOVERED, NotificationKind.PAST)
         severity = Severity.INFO if recovered else incident.severity
-        where = self._routes(incident.task, incident.severity) if to is None else to
+        where = self._heard_where(incident) if to is None else to
         return self.plain(kind, severity, facts, now, task=incident.task, incident_id=incident.id, to=where)
 
     def plain(
@@ -185,24 +207,29 @@ class Teller:
         """As it is to be told, or not: (incident, None) if nobody is told of it by itself."""
         fresh = self.book.by_id(incident.id) is None
         untold = replace(incident, told=incident.told and not fresh)
-        if (explained := self.explains(incident)) is not None:
-            return replace(untold, explained_by=explained), None
-        silence = covering(
-            self.silences.values(), now, incident=incident.id, task=incident.task, kind=incident.kind
-        )
-        if silence is not None:
-            return replace(untold, silenced_by=silence.id), None
-        if incident.kind is IncidentKind.UNCLEAN_END:  # no storm swallows what a start has to say
-            return replace(incident, told=True, storm=None, explained_by=None, silenced_by=None), kind
+        if (hushed := self.hushed(untold, now)) is not None:
+            return hushed, None
+        alone = replace(incident, told=True, storm=None, explained_by=None, silenced_by=None)
+        if incident.kind in NO_DIGEST:
+            return alone, kind
         admission = self._gate.admit(incident.id, now)
         if admission is Admission.ALONE:
-            return replace(incident, told=True, storm=None, explained_by=None, silenced_by=None), kind
+            return alone, kind
         storm = incident.storm if self._is_open(incident.storm) else self._storm
         if admission is Admission.BEGIN or storm is None or not self._is_open(storm):
             storm = self._storm = self._begin_storm(told, incident, now)
             for number in self._gate.waiting:
                 self._take_in(told, number, storm, now)
         return replace(untold, storm=storm, explained_by=None, silenced_by=None), None
+
+    def hushed(self, incident: Incident, now: float) -> Incident | None:
+        """Marked with what keeps it quiet: a dependency's incident or a silence; None: neither does."""
+        if (explained := self.explains(incident)) is not None:
+            return replace(incident, explained_by=explained)
+        silence = covering(
+            self.silences.values(), now, incident=incident.id, task=incident.task, kind=incident.kind
+        )
+        return None if silence is None else replace(incident, silenced_by=silence.id)
 
     def _take_in(self, told: Told, number: int, storm: int, now: float) -> None:
         """It is in the digest: its own message, if it still waits, need not leave."""
@@ -236,11 +263,15 @@ class Teller:
         """The digest shows it; a storm that has become critical is told anew."""
         assert member.storm is not None
         storm = self._open_storm(told, member.storm)
-        louder = storm is not None and storm.severity is not Severity.CRITICAL
-        if storm is not None and louder and member.is_open and member.severity is Severity.CRITICAL:
-            storm = replace(storm, severity=Severity.CRITICAL, notified_at=now, level_since=now)
-            self._keep(told, storm)
-            told.notifications += self.about(storm, NotificationKind.STORM, Facts(), now)
+        if storm is not None and member.is_open:
+            newly = self._hear(storm.id, member, known=self._heard_where(storm))
+            louder = storm.severity is not Severity.CRITICAL and member.severity is Severity.CRITICAL
+            if louder:  # whoever took it on took on something less
+                worse = rules.unacknowledge(storm, now).incident or storm
+                storm = replace(worse, severity=Severity.CRITICAL)
+                self._keep(told, storm)
+            to = None if louder else newly
+            told.notifications += self.about(storm, NotificationKind.STORM, Facts(), now, to=to)
         counted = previous is not None and previous.storm == member.storm and previous.is_open
         self._count(told, member.storm, int(member.is_open) - int(counted), now)
 
@@ -252,10 +283,23 @@ class Teller:
         storm = replace(storm, updated_at=now, failures=storm.failures + more)
         if storm.failures <= 0:
             storm = replace(storm, state=IncidentState.RESOLVED, resolved_at=now)
-            self._gate.calm()
+            if number == self._storm:
+                self._gate.calm()
             facts = Facts(trouble=IncidentKind.STORM.value, failing_since=storm.opened_at)
             told.notifications += self.about(storm, NotificationKind.RECOVERED, facts, now)
+            self._hearing.pop(number, None)
         self._keep(told, storm)
+
+    def _hear(self, storm: int, member: Incident, known: Iterable[str] = ()) -> list[str]:
+        """Where the member is told, the storm is from now on; the places that are not in `known`."""
+        where = self._routes(member.task, member.severity)
+        self._hearing.setdefault(storm, set()).update(where)
+        return [place for place in where if place not in known]
+
+    def _heard_where(self, incident: Incident) -> tuple[str, ...]:
+        places = self._routes(incident.task, incident.severity)
+        more = self._hearing.get(incident.id, ())
+        return (*places, *sorted(place for place in more if place not in places))
 
     def _open_storm(self, told: Told, number: int) -> Incident | None:
         storm = told.incidents.get(number) or self.book.by_id(number)
@@ -272,3 +316,9 @@ class Teller:
     @staticmethod
     def _heard(previous: Incident | None) -> bool:
         return previous is not None and previous.told
+
+
+def _unheard_return(previous: Incident | None, incident: Incident) -> bool:
+    """It has come back too often to be told again, and yet nobody was told, or something kept it quiet."""
+    back = previous is not None and not previous.is_open and incident.is_open
+    return back and (incident.quiet or not incident.told)

@@ -189,7 +189,11 @@ class Watch:
         """What time alone brings: reminders, escalation, expiries, the end of silences."""
         now = self._clock.now()
         told = self._end_silences(now)
-        for incident in self.book.open():
+        for number in [one.id for one in self.book.open()]:
+            # As it is by now: what ends in this round changes its storm.
+            incident = self.find_incident(number)
+            if incident is None:
+                continue
             task = None if incident.task is None else supervisor.find(incident.task)
             if incident.task is not None and task is None:
                 continue
@@ -199,8 +203,9 @@ class Watch:
             if decision.incident is not incident and decision.incident is not None:
                 told.add(self._by_the_clock(incident, decision, task, supervisor, now))
             elif incident.explained_by is not None and self._explained_by(incident) is None:
-                told.add(self._tell_late(incident, now))
-            told.add(self._escalate(decision.incident or incident, now))
+                told.add(self.teller.tell_late(incident, now))
+            if (left := self.find_incident(number)) is not None:
+                told.add(self._escalate(left, now))
         if told.incidents or told.notifications:
             self._commit(told)
         self.book.forget(now - max(DEFAULT_SETTINGS.reopen_within, 3600.0))
@@ -359,24 +364,17 @@ class Watch:
             loud = max((one.severity for one in broken), key=list(Severity).index)
             told.notifications += self.teller.plain(NotificationKind.SILENCE_OVER, loud, facts, now)
         for incident in broken:
-            told.add(self._tell_late(incident, now))
+            told.add(self.teller.tell_late(incident, now))
         ended = replace(silence, ended_at=now, ended_by=by)
         self._journal.append(Commit(silences=(silence_row(ended),)))
         return told
 
-    def _tell_late(self, incident: Incident, now: float) -> Told:
-        """It was silenced or explained, and is so no more."""
-        freed = replace(incident, silenced_by=None, explained_by=None, updated_at=now, notified_at=now)
-        facts = stored_facts(incident)
-        if incident.told:
-            return self.teller.decide(Decision(freed, NotificationKind.REMINDER), facts, now)
-        return self.teller.decide(
-            Decision(replace(freed, told=True, level_since=now), rules.firing(freed)), facts, now
-        )
-
     def _explained_by(self, incident: Incident) -> int | None:
         if incident.task is None:
             return None
+        known = incident.explained_by
+        if known is not None and known not in self._dependents and self.find_incident(known) is not None:
+            return known  # the runner before this one knew whom it explains
         for number, tasks in self._dependents.items():
             if incident.task in tasks and self.find_incident(number) is not None:
                 return number

@@ -6,11 +6,18 @@ from collections.abc import Callable
 
 import pytest
 
+from runner.alerting.escalation import Level
+from runner.alerting.incident import IncidentKind
 from runner.alerting.message import Message
+from runner.alerting.notification import Facts
+from runner.alerting.oncall import OnCall, Person
+from runner.alerting.routing import Route, Routing
 from runner.alerting.storm import AT_ONCE, FEW
 from runner.alerting.transport import Outcome
+from runner.control.alert_commands import AlertCommand
+from runner.supervision.observer import Trouble, TroubleKind
 from tests.alerting.chat import Chat, Post
-from tests.alerting.room import Room
+from tests.alerting.room import NAME, Room
 from tests.alerting.story import Story, failure
 
 
@@ -82,3 +89,146 @@ async def test_a_storm_that_becomes_critical_while_its_digest_leaves_is_told_ane
     chat.happens, chat.at = stop, "⚠️ Сбои"
     await post.deliver(60)
     assert [shown.texts[0][:1] for shown in post.messages[AT_ONCE:]] == ["⚠", "🔴"]
+
+
+async def test_no_storm_swallows_that_a_chat_refuses_us_or_what_explains_others(
+    room: Room, post: Post
+) -> None:
+    together(room, FEW + 2)
+    room.watch.trouble(IncidentKind.TELEGRAM, "-100", Facts(text="kicked"), to=("111",))
+    room.watch.trouble(IncidentKind.DEPENDENCY, "PostgreSQL", Facts(text="refused"))
+    await room.journal.write()
+    rows = await room.pool.fetch(
+        "SELECT destination, payload ->> 'subject' AS subject FROM dozor.notifications WHERE kind = 'trouble'"
+    )
+    assert [tuple(row) for row in rows] == [("111", "-100"), ("", "PostgreSQL")]
+
+
+async def test_a_chat_of_some_tasks_hears_of_the_storm_that_takes_them_in(room: Room, post: Post) -> None:
+    name = f"task_{FEW + 3:04}"
+    room.furnish(routes=Routing([Route(destination="222", tasks=frozenset({name}))]))
+    theirs = Chat(room)
+    post.dispatcher.use(post.chat, lambda key: (theirs, 222), chat_id=-100)
+    stories = together(room, FEW + 5)
+    await post.deliver(30)
+    await post.dispatcher.deliver_next("222")
+    [shown] = theirs.messages
+    assert shown.header.startswith("⚠️ Сбои сразу во многих задачах")
+    again(stories, 2)
+    await post.deliver(30)
+    while await post.dispatcher.deliver_next("222") == 0:
+        pass
+    assert [one.header[:1] for one in theirs.messages][1:] == ["🔴"]
+    for story in stories:
+        story.restart()
+        story.succeed(after=0)
+    await post.deliver(60)
+    while await post.dispatcher.deliver_next("222") == 0:
+        pass
+    assert theirs.messages[-1].header.startswith("✅")
+
+
+async def test_a_silence_that_is_over_hides_nothing_that_comes_back(room: Room, post: Post) -> None:
+    """Critical, for the fourth time, and the three times before nobody was told."""
+    room.ask(AlertCommand.SILENCE, NAME, seconds=600)
+    for _ in range(3):
+        room.watch.trouble(IncidentKind.HUNG, NAME, Facts(), task=NAME)
+        room.clock.at += 100
+        room.watch.trouble_over(IncidentKind.HUNG, NAME, task=NAME)
+    room.pass_time(400)
+    room.watch.trouble(IncidentKind.HUNG, NAME, Facts(), task=NAME)
+    await post.deliver(60)
+    assert len(post.messages) == 1
+    [incident] = room.watch.open_incidents
+    assert incident.told
+    assert not incident.quiet
+
+
+async def test_what_two_silences_cover_is_told_when_the_second_ends(room: Room, post: Post) -> None:
+    room.ask(AlertCommand.SILENCE, NAME, seconds=600)
+    room.ask(AlertCommand.SILENCE, "all", seconds=1200)
+    for _ in range(5):
+        room.story.fail(after=1)
+    room.pass_time(660)
+    await post.deliver(10)
+    assert [header for header in post.headers if NAME in header] == []
+    room.pass_time(660)
+    await room.journal.write()
+    kinds = [kind for kind, _, task, _ in await room.told() if task == NAME]
+    assert kinds == ["critical_stop"]
+
+
+async def test_the_end_of_one_of_two_silences_wakes_nobody_about_what_was_told(
+    room: Room, post: Post
+) -> None:
+    for _ in range(3):
+        room.story.fail(after=1)
+    await post.deliver(10)
+    room.ask(AlertCommand.SILENCE, "all", seconds=1200)
+    room.ask(AlertCommand.SILENCE, NAME, seconds=600)
+    room.pass_time(660)
+    assert "reminder" not in [kind for kind, *_ in await room.told()]
+    room.pass_time(660)
+    assert [kind for kind, *_ in await room.told()].count("reminder") == 1
+
+
+async def test_a_storm_whose_incidents_end_in_the_tick_of_its_escalation_ends(room: Room, post: Post) -> None:
+    people = OnCall({"ann": Person(name="ann", destination="222", user_id=222)})
+    room.furnish(levels=(Level(3600.0, "everybody"),), oncall=people)
+    for number in range(FEW + 4):
+        story = room.new_task(f"task_{number:04}")
+        room.watch.checker_alert(story.task, f"{'abcdefghijklmnop'[number]} is late", "critical")
+    room.pass_time(3700)
+    await post.deliver(60)
+    assert [(kind, state) for _, kind, state, _ in await room.incidents() if state != "resolved"] == []
+
+
+async def test_one_storm_after_another_and_both_end(room: Room, post: Post) -> None:
+    """Warnings a while ago; now all of them stop, which is a storm of its own."""
+    stories = together(room, 30)
+    await post.deliver(120)
+    again(stories, 2)
+    await post.deliver(120)
+    for story in stories:
+        story.restart()
+        story.succeed(after=0)
+    await post.deliver(120)
+    assert [(kind, state) for _, kind, state, _ in await room.incidents() if state != "resolved"] == []
+
+
+async def test_a_storm_that_somebody_has_taken_on_and_that_becomes_critical_is_nobodys_again(
+    room: Room, post: Post
+) -> None:
+    stories = together(room, FEW + 5)
+    await post.deliver(30)
+    [storm] = [one for one in room.watch.open_incidents if one.kind is IncidentKind.STORM]
+    room.ask(AlertCommand.ACK, str(storm.id))
+    again(stories[-1:], 2)
+    now = room.watch.find_incident(storm.id)
+    assert now is not None
+    assert now.state == "open"
+
+
+async def test_a_delivered_message_outlives_the_storm_that_took_it_in(room: Room, post: Post) -> None:
+    stories = together(room, FEW)
+    await post.deliver(8)
+    assert len(post.messages) == FEW
+    stories += together(room, 3, first=FEW)
+    await post.deliver(60)
+    for story in stories[:-1]:
+        story.succeed(after=0)
+    await post.deliver(60)
+    assert [shown.header[0] for shown in post.messages] == ["✅"] * FEW + ["⚠"]
+    stories[-1].succeed(after=0)
+    await post.deliver(60)
+    assert [shown.header[0] for shown in post.messages] == ["✅"] * (FEW + 1)
+
+
+async def test_explained_by_a_dependency_it_stays_so_after_a_restart(room: Room, post: Post) -> None:
+    trouble = Trouble(kind=TroubleKind.DEPENDENCY, subject="api", waiting=(NAME,))
+    room.watch.raised(trouble)
+    for _ in range(3):
+        room.story.fail(after=1)
+    await room.again()
+    room.pass_time(5, step=1)
+    assert [kind for kind, *_ in await room.told()] == ["trouble"]
