@@ -24,8 +24,9 @@ class Receiver:
         self._runner: web.AppRunner
         self.port = 0
 
-    def url(self, secret: str = "s3cret-path-of-the-hook") -> str:
-        return f"json://127.0.0.1:{self.port}/{secret}"
+    def url(self, secret: str = "s3cret-path-of-the-hook", *, patience: float = 60.0) -> str:
+        """`patience`: seconds before Apprise gives up on it; its own 4 are too few for a busy machine."""
+        return f"json://127.0.0.1:{self.port}/{secret}?cto={patience}&rto={patience}"
 
     @property
     def text(self) -> str:

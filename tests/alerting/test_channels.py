@@ -19,7 +19,8 @@ SECRET = "s3cret-path-of-the-hook"
 
 
 @pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
+async def receiver(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Receiver]:
+    monkeypatch.setattr(channels_module, "TIMEOUT", 120.0)  # a busy machine is no silent server
     async with Receiver() as receiver:
         yield receiver
 
@@ -65,28 +66,30 @@ async def test_nobody_is_there(log: list[str]) -> None:
 async def test_a_channel_that_hangs_holds_up_neither_the_others_nor_the_next_message(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch, log: list[str]
 ) -> None:
-    monkeypatch.setattr(channels_module, "TIMEOUT", 0.5)
+    monkeypatch.setattr(channels_module, "TIMEOUT", 4.0)  # what works gets so long on a busy machine
     async with Receiver() as hanging:
         hanging.hang = True
-        channels = Channels([f"{hanging.url()}?rto=30", receiver.url()])
+        channels = Channels([hanging.url(), receiver.url()])
         assert await channels.send("label", "one")
         assert await channels.send("label", "two")
         assert [text for _, text in receiver.said] == ["one", "two"]
         assert hanging.asked == 1, "one thread for each channel, never more"
-        assert "Second channel: no answer from json within 0.5 s\n" in log
+        assert "Second channel: no answer from json within 4 s\n" in log
         assert "Second channel: json still has not answered the message before\n" in log
-        assert not await Channels([f"{hanging.url()}?rto=30"]).send("label", "alone")
+        monkeypatch.setattr(channels_module, "TIMEOUT", 0.1)
+        assert not await Channels([hanging.url()]).send("label", "alone")
+        monkeypatch.setattr(channels_module, "TIMEOUT", 60.0)
         hanging.hang = False
         hanging._freed.set()
-        await until(lambda: not channels._channels[0].busy)
+        await until(lambda: not channels._channels[0].busy, within=60)
         assert await channels.send("label", "three")
-        assert len(hanging.said) == 3
+        await until(lambda: sorted(text for _, text in hanging.said) == ["alone", "one", "three"], within=60)
 
 
 async def test_apprise_gives_up_on_a_silent_server_by_itself(receiver: Receiver) -> None:
     receiver.hang = True
     async with asyncio.timeout(20):
-        assert not await Channels([f"{receiver.url()}?rto=0.2"]).send("label", "text")
+        assert not await Channels([receiver.url(patience=0.2)]).send("label", "text")
 
 
 async def test_what_is_longer_than_a_service_takes_goes_in_parts(
