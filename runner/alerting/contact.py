@@ -69,7 +69,8 @@ class Contact:
         self._not_before = float("-inf")
         self._topic_again: float | None = None
         if known.held_until is not None:
-            self._pace.hold(known.held_until)
+            # At most: the clock that it was written by may have been ahead, and Telegram says it again.
+            self._pace.hold(min(known.held_until, clock.now() + LONGEST_REST))
         if known.moved_to is not None and isinstance(transport, MovingTransport):
             transport.move(known.moved_to)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from runner.alerting.contact import Contact
+from runner.alerting.contact import FIRST_PAUSE, LONGEST_PAUSE, Backoff, Contact
 from runner.alerting.incident import Incident, IncidentKind, from_row
 from runner.alerting.message import Message
 from runner.alerting.shared import Room
@@ -31,6 +31,8 @@ class Edits:
         self._key = key
         self._transport = transport
         self._contact = contact
+        self._pauses = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
+        self._not_before = float("-inf")
 
     async def message(self, incident: Incident) -> Message:
         """What its living message is to show now."""
@@ -50,7 +52,7 @@ class Edits:
         outdated = await room.ask(lambda: living.read_outdated(room.pool, self._key))
         if outdated is None:
             return None
-        if (wait := self._contact.wait_to_edit()) > 0:
+        if (wait := max(self._contact.wait_to_edit(), self._not_before - room.clock.now())) > 0:
             return wait
         row = outdated.incident
         try:
@@ -64,6 +66,7 @@ class Edits:
         outcome = await transport.edit(message, outdated.message_id)
         match outcome:
             case Delivered():
+                self._pauses.reset()
                 await room.ask(lambda: living.mark_shown(room.pool, self._key, row.id, row.updated_at, at))
                 return 0.0
             case Gone() | Rejected():
@@ -75,11 +78,15 @@ class Edits:
                 await self.moved(chat_id)
                 return 0.0
             case Unavailable() | Unknown():
-                return self._contact.pause()
+                # Messages find out by themselves: they do not wait for an edit.
+                pause = self._pauses.next()
+                self._not_before = room.clock.now() + pause
+                return pause
             case _:
                 assert_never(outcome)
 
     async def moved(self, chat_id: int) -> None:
         """The chat has become `chat_id`: its old messages cannot be reached."""
-        await self._contact.moved(chat_id)
+        # In this order: an old id may be that of another message there.
         await self._room.ask(lambda: living.forget_all(self._room.pool, self._key))
+        await self._contact.moved(chat_id)

@@ -81,7 +81,10 @@ class Lane:
         self._idle = False
         self._reserved: ClaimedNotification | None = None
         self._handed: ClaimedNotification | None = None
-        self._prepared: Message | None = None
+        self._prepared: tuple[Step, Message] | None = None
+        # The words for a step, found before its turn.
+        self._arrived = 0
+        # Messages so far.
 
     def reserve(self, row: NotificationRow, incident: IncidentRow | None) -> bool:
         """A message about to be written, with nothing before it: it need not be claimed."""
@@ -104,7 +107,7 @@ class Lane:
         step = self._plan(claimed)
         incident = _incident(claimed)
         if isinstance(step, Send) and (incident is None or incident.kind is not IncidentKind.STORM):
-            self._prepared = self._worded(step.note, incident)
+            self._prepared = step, self._worded(step.note, incident)
 
     def hand_over(self, number: int | None) -> None:
         """The reserved message is in the database; None: it is not."""
@@ -122,6 +125,8 @@ class Lane:
     async def step(self) -> float | None:
         """Do the next thing; the seconds to wait before another, None if there is nothing to do."""
         if (wait := self._contact.wait_to_send()) > 0:
+            self._idle = False
+            await self._give_back(wait)
             return wait
         if self._reserved is not None:
             return RESERVED_PAUSE  # it is being written, and nothing leaves before it
@@ -134,7 +139,6 @@ class Lane:
             self._idle = pause is None
             return pause
         outcome = await self._attempt(claimed)
-        self._prepared = None
         match outcome:
             case None:
                 return 0.0
@@ -213,6 +217,7 @@ class Lane:
         outcome = await self.transport.send(message)
         self._count(claimed, outcome)
         if isinstance(outcome, Delivered):
+            self._arrived += 1
             await self._files.owe(message, outcome.message_id)
             await self._settle(claimed, step, outcome.message_id)
             return None
@@ -221,7 +226,8 @@ class Lane:
     async def _message(self, claimed: ClaimedNotification, step: Send, incident: Incident | None) -> Message:
         prepared, self._prepared = self._prepared, None
         if incident is None or incident.kind is not IncidentKind.STORM:
-            message = prepared or self._worded(step.note, incident)
+            ready = prepared is not None and prepared[0] == step
+            message = prepared[1] if prepared and ready else self._worded(step.note, incident)
         elif step.becomes_living:
             message = await self._edits.message(incident)
         else:
@@ -311,20 +317,23 @@ class Lane:
 
     async def _next_gets_through(self, refused: ClaimedNotification) -> bool:
         """Is it the message and not the chat? Try the next one."""
-        following = await self._room.ask(
-            lambda: notifications.claim(self._room.pool, self.key, leave=[refused.id])
-        )
-        if following is None:
+        arrived = self._arrived
+        while self._arrived == arrived:  # what is not worth sending proves nothing
+            following = await self._room.ask(
+                lambda: notifications.claim(self._room.pool, self.key, leave=[refused.id])
+            )
+            if following is None:
+                return False
+            outcome = await self._attempt(following)
+            match outcome:
+                case None:
+                    continue
+                case Rejected(reason):
+                    await self._put_back(following, reason, retry_in=self._contact.next_rest)
+                case _:
+                    await self._put_off(following, outcome)
             return False
-        outcome = await self._attempt(following)
-        match outcome:
-            case None:
-                return True
-            case Rejected(reason):
-                await self._put_back(following, reason, retry_in=self._contact.next_rest)
-            case _:
-                await self._put_off(following, outcome)
-        return False
+        return True
 
     # -- inside
 
@@ -333,6 +342,12 @@ class Lane:
         self._room.on_sent(Sent(claimed.row.kind, outcome_name(outcome), latency))
         if not isinstance(outcome, Delivered):
             logger.warning("Message {} ({}) not delivered: {}", claimed.id, claimed.row.kind, outcome)
+
+    async def _give_back(self, wait: float) -> None:
+        """What was handed over cannot leave at once: much may have changed when it can."""
+        handed, self._handed = self._handed, None
+        if handed is not None:
+            await self._put_back(handed, "its chat has to wait", retry_in=wait)
 
     async def _put_back(
         self,

@@ -83,9 +83,10 @@ def chat_pace(overall: Bucket, *, group: bool, calls: Iterable[float], now: floa
     own = [Bucket(rate=1.0, burst=3.0, kept=1.0, tokens=0.0, at=begin)]
     if group:
         own.append(Bucket(rate=20 / 60, burst=15.0, kept=5.0, tokens=0.0, at=begin))
-    for at in sorted(at for at in calls if at >= begin):
+    # Of a clock that was ahead: as now, or nobody knows when.
+    for at in sorted(at for at in calls if begin <= at < now + REMEMBERED):
         for bucket in own:
-            bucket.take(min(at, now))  # a clock that was ahead
+            bucket.take(min(at, now))
     return Pace(*own, overall)
 
 

@@ -1,0 +1,186 @@
+"""A lane between two steps: what waits after it was handed over, what cannot be edited, whose fault a refusal is."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from runner.alerting.contact import FIRST_PAUSE, LONGEST_REST
+from runner.alerting.notification import Facts, Notification, NotificationKind, Severity
+from runner.alerting.outbox import to_row
+from runner.alerting.transport import ChatMoved, Rejected, RetryAfter, Unavailable
+from runner.control.alert_commands import AlertCommand
+from runner.storage import destinations, living, notifications
+from runner.storage.destinations import DestinationRow
+from runner.storage.pool import Pool
+from tests.alerting.chat import Post
+from tests.alerting.room import NAME, Room
+from tests.alerting.test_direct import Straight, rows
+
+
+@pytest.fixture
+def post(room: Room) -> Post:
+    return Post(room)
+
+
+def fail(room: Room, times: int, after: float = 60.0) -> None:
+    for _ in range(times):
+        room.story.fail(after=after)
+
+
+async def test_what_was_handed_over_and_has_to_wait_is_told_as_it_is_when_it_leaves(room: Room) -> None:
+    """The chat is told to wait by an answer of the bot, between the commit and the send."""
+    straight = Straight(room)
+    await straight.idle()
+    await straight.end()
+    straight.dispatcher._tasks[""] = asyncio.create_task(asyncio.sleep(0))
+    fail(room, 3, after=0)
+    await room.journal.write()
+    assert await rows(room) == [("sending", 1, 0)]
+    straight.dispatcher.paces.of(-100).hold(room.clock.at + 30)
+    assert await straight.dispatcher.deliver_next() == 30
+    assert await rows(room) == [("pending", 1, 0)]
+    room.clock.at += 20
+    room.story.succeed(after=0)
+    await straight.post.deliver(60)
+    [shown] = straight.post.messages
+    assert shown.header.startswith(f"✅ {NAME}: было сломано")
+    assert "Возможно, повтор" not in shown.text
+
+
+async def test_nothing_leaves_at_once_while_something_waits_for_its_time(room: Room) -> None:
+    straight = Straight(room)
+    await straight.idle()
+    await straight.end()
+    straight.dispatcher._tasks[""] = asyncio.create_task(asyncio.sleep(0))
+    straight.dispatcher.paces.of(-100).hold(room.clock.at + 5)
+    fail(room, 3, after=0)
+    await room.journal.write()
+    assert await straight.dispatcher.deliver_next() == 5
+    room.clock.at += 5
+    other = room.new_task("other")
+    for _ in range(3):
+        other.fail(after=0)
+    await room.journal.write()
+    await straight.post.deliver(10)
+    assert [header.split()[1] for header in straight.post.headers] == [f"{NAME}:", "other:"]
+
+
+async def test_edits_that_fail_hold_up_no_message(room: Room, post: Post) -> None:
+    fail(room, 3)
+    await post.deliver(5)
+    post.chat.edit_script = [Unavailable("502")] * 7
+    room.story.fail()
+    await post.deliver(600)
+    assert "4/5" in post.messages[0].text
+    post.chat.edit_script = [Unavailable("502")]
+    room.ask(AlertCommand.ACK, "1")
+    await post.deliver(0)
+    assert post.chat.edit_script == []
+    room.story.fail(after=0)  # it stops
+    began = room.clock.at
+    await post.deliver(10)
+    assert post.messages[-1].texts[0].startswith("🛑")
+    assert post.messages[-1].at == began
+
+
+async def test_edits_that_fail_are_tried_less_and_less_often_until_one_is_taken(
+    room: Room, post: Post
+) -> None:
+    fail(room, 3)
+    await post.deliver(5)
+    post.chat.edit_script = [Unavailable("502")] * 5
+    before = len(post.chat.calls)
+    room.story.fail()
+    await post.deliver(120)
+    gaps = [b - a for a, b in zip(post.chat.calls[before:], post.chat.calls[before + 1 :], strict=False)]
+    assert gaps == sorted(gaps)
+    assert gaps[-1] == FIRST_PAUSE * 16
+    assert "4/5" in post.messages[0].text
+
+
+async def test_what_is_not_worth_sending_proves_nothing_about_a_chat_that_refuses(
+    room: Room, post: Post, pool: Pool
+) -> None:
+    """Every form of every message is refused; the next one in line had expired."""
+    fail(room, 3)
+    await room.journal.write()
+    stale = Notification(
+        key="stale",
+        kind=NotificationKind.REMINDER,
+        severity=Severity.WARNING,
+        created_at=room.clock.at,
+        facts=Facts(text="old"),
+        expires_at=room.clock.at + 1,
+    )
+    async with pool.acquire() as connection:
+        await notifications.owe(connection, [to_row(stale)])
+    post.chat.script = [Rejected("refused in every form", of_message=True)] * 8
+    await post.deliver(3 * 3600)
+    [state] = [
+        row["state"]
+        for row in await pool.fetch("SELECT state FROM dozor.notifications WHERE kind = 'repeated_errors'")
+    ]
+    assert state == "delivered"
+
+
+async def test_a_chat_that_has_moved_is_remembered_when_its_old_messages_are_forgotten(
+    room: Room, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed in between, the next process must not take an old id for one of the new chat."""
+    fail(room, 3)
+    await post.deliver(5)
+    post.chat.script = [ChatMoved(-100500)]
+
+    order: list[str] = []
+    for module, name in ((destinations, "write"), (living, "forget_all")):
+        real = getattr(module, name)
+
+        async def note(*args: object, real: object = real, name: str = name) -> None:
+            order.append(name)
+            await real(*args)  # type: ignore[operator]
+
+        monkeypatch.setattr(module, name, note)
+    fail(room, 2)
+    await post.deliver(10)
+    assert order[:2] == ["forget_all", "write"]
+
+
+async def test_a_wait_remembered_by_a_clock_that_was_ahead_does_not_close_the_chat_for_days(
+    room: Room, post: Post
+) -> None:
+    ahead = room.clock.at + 86_400
+    row = DestinationRow(key="", chat_id=-100, held_until=ahead)
+    await destinations.write(room.pool, row)
+    fail(room, 3)
+    began = room.clock.at
+    await post.deliver(86_400)
+    assert post.messages[0].at - began <= LONGEST_REST
+
+
+async def test_calls_of_a_clock_that_was_ahead_do_not_use_up_the_pace(room: Room, post: Post) -> None:
+    for number in range(40):
+        await room.pool.execute(
+            "INSERT INTO dozor.living_messages (destination, incident_id, first_id, message_id, shown_at, "
+            "edited_at) VALUES ('', $1, 1, 1, now(), to_timestamp($2))",
+            1000 + number,
+            room.clock.at + 3600 + number,
+        )
+    fail(room, 3)
+    began = room.clock.at
+    await post.deliver(600)
+    assert post.messages[0].at - began < 5
+
+
+async def test_told_to_wait_while_it_edits_messages_wait_as_well(room: Room, post: Post) -> None:
+    fail(room, 3)
+    await post.deliver(5)
+    post.chat.edit_script = [RetryAfter(50.0)]
+    room.story.fail()
+    await post.deliver(1)
+    room.clock.at -= 60
+    room.story.fail()
+    began = room.clock.at
+    await post.deliver(120)
+    assert post.messages[-1].at - began >= 49
