@@ -115,9 +115,10 @@ class Judge:
         counts = [int(text.header.rpartition(" ")[2]) for text in texts if text.label is Label.STORM]
         past = any(text.label is Label.PAST or text.over for text in texts[:1])
         self.members += members
-        self.counted += members if past else max(counts, default=0)
-        if not past and not 0 < max(counts, default=0) <= members:
-            self._wrong(f"the digest shows {max(counts, default=0)} of {members}: {_name(row)}")
+        shown = members if past else max(counts, default=0)
+        self.counted += min(shown, members)  # who is told alone after all leaves it
+        if shown == 0 and members:
+            self._wrong(f"the digest shows none of {members}: {_name(row)}")
 
     def _all(self, told: Telling) -> list[Telling]:
         return [told, *self._evidence.edits.get(told.shown.message, ())]
