@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -30,7 +31,7 @@ from tests.siege.haste import Haste
 from tests.siege.places import ANN, FORUM, LOUD, SECOND, TOPIC, second_hears
 from tests.siege.processes import Board, Cell
 from tests.siege.standin import TOKEN
-from tests.siege.truth import EVERY, REPEATED, RESTART_DELAY, STOPPED_AFTER, Temper, Truth
+from tests.siege.truth import REPEATED, RESTART_DELAY, STOPPED_AFTER, Temper, Truth, every
 
 PERSON_EVERY = 10.0
 """Seconds between the person's looks at what is stopped."""
@@ -72,11 +73,11 @@ def configuration(truth: Truth, dsn: str, port: int) -> dict[str, Any]:
         "limits": {"open_files": None, "loop_lag": None, "database_connections": None},
         "defaults": {
             "run": "tests.siege.checkers:check",
-            "every": f"{EVERY:g}s",
             "restart_delay": f"{RESTART_DELAY:g}s",
         },
         "tasks": {
-            name: {"max_consecutive_failures": stops[temper]} for name, temper in truth.tempers.items()
+            name: {"every": f"{every(name):g}s", "max_consecutive_failures": stops[temper]}
+            for name, temper in truth.tempers.items()
         },
     }
 
@@ -152,6 +153,7 @@ def live(
     os.dup2(said, 1)
     os.dup2(said, 2)
     _log_to(log, haste)
+    gc.set_threshold(20_000, 20, 20)  # as `dozor run`
     checkers.world = (haste, truth)
     haste.run(_live(lambda: HastyRunner(config, imported, haste, truth), board))
 

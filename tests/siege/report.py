@@ -56,6 +56,7 @@ def report(evidence: Evidence, slack: float) -> Report:
         "exception to chat": _quantiles(judge.latencies),
         "current, too late": _quantiles(judge.flights),
         **_pace(evidence, made.problems),
+        "stalls": _quantiles([to - at for at, to in seen.stalls]),
         "fast hours": f"{(chronicle.drained_at or 0.0) / 3600 - _began(evidence):.1f}",
         "took": f"{chronicle.took:.0f} s, seconds {chronicle.haste.speed:g} times as fast",
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import pickle
 import signal
@@ -22,6 +23,9 @@ from tests.siege.weather import Weather
 
 TOKEN = "8214467301:AAHq-Systemtests-0nly-NotARealOne_42"
 KILLED = "the runner was killed"
+PULSE = 1.0
+STALLED = 2.0
+"""Seconds: between two beats, and lateness of a beat that counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,8 @@ class Seen:
     shown: list[Shown] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
     faults: Counter[str] = field(default_factory=Counter)
-    calls: int = 0
+    stalls: list[tuple[float, float]] = field(default_factory=list)
+    """When the machine did not let it run: until when it had meant to wait, and until when it did."""
 
 
 class Siegeworks:
@@ -123,13 +128,23 @@ async def _serve(haste: Haste, plan: Plan, board: Board) -> Seen:
     weather = Weather(api, haste, works.armed)
     end = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, end.set)
+    gc.disable()  # it would look at every call there has been
+    pulse = asyncio.create_task(_pulse(haste, works.seen))
     async with api:
         board[Cell.PORT] = api.port
         playing = asyncio.create_task(weather.play(plan))
         await end.wait()
-        playing.cancel()
-        await asyncio.gather(playing, return_exceptions=True)
-    works.seen.calls = len(api.calls)
+        for task in (playing, pulse):
+            task.cancel()
+        await asyncio.gather(playing, pulse, return_exceptions=True)
     works.seen.faults.update(call.fault for call in api.calls if call.fault is not None)
     works.seen.faults.update(weather.spells)
     return works.seen
+
+
+async def _pulse(haste: Haste, seen: Seen) -> None:
+    while True:
+        due = haste.now() + PULSE
+        await asyncio.sleep(PULSE)
+        if (now := haste.now()) - due > STALLED:
+            seen.stalls.append((due, now))

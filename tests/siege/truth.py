@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from heapq import heappop, heappush
 
-EVERY = 60.0
 RESTART_DELAY = 20.0
 REPEATED, STOPPED_AFTER = 3, 5
 """Failures: to the first alert, and to a critical stop of the tasks that stop."""
@@ -16,6 +15,11 @@ PAUSE = 150.0
 """Seconds a task is well between two breakages, so that a run succeeds."""
 BURSTS = 0.005
 """The share of bursts among what happens."""
+
+
+def every(task: str) -> float:
+    """Seconds between its runs, 45 to 75: so that not all fail in the same second. Tasks are t000, t001, …"""
+    return 45.0 + int(task[1:]) * 7 % 31
 
 
 class Temper(StrEnum):
@@ -88,7 +92,7 @@ def make(count: int, luck: random.Random, *, tasks: int, begins: float, gap: flo
 
 
 def _lasts(temper: Temper, luck: random.Random) -> float:
-    """Seconds: the first failure comes within EVERY, the next ones each RESTART_DELAY later."""
+    """Seconds: the first failure comes within `every`, the next ones each RESTART_DELAY later."""
     chance = luck.random()
     match temper:
         case Temper.PATIENT if chance < 0.7:

@@ -135,11 +135,15 @@ class Judge:
             row = by_words.get((told.task, told.error)) if owed is None else by_id.get(owed.incident_id or 0)
             if told.label not in CURRENT or row is None or row.resolved_at is None:
                 continue
-            late = told.at - row.resolved_at
+            late = told.at - row.resolved_at - self._stalled(row.resolved_at, told.at)
             if late > 0:
                 self.flights.append(late)
             if late > self._slack:
                 self._wrong(f"told as current {late:.1f} s after it was over: {_name(row)}: {told.header}")
+
+    def _stalled(self, since: float, until: float) -> float:
+        """Seconds of it in which the machine let nobody run."""
+        return sum(max(0.0, min(until, to) - max(since, at)) for at, to in self._evidence.seen.stalls)
 
     # -- repeats
 
@@ -195,7 +199,7 @@ class Judge:
 
     def _doubted(self, told: Telling) -> bool:
         """The runner has given the call up, though it was answered: the machine was slow."""
-        return any(-1.0 <= doubt.at - told.at <= TIMEOUT + self._slack for doubt in self._evidence.doubts)
+        return any(abs(doubt.at - told.at) <= TIMEOUT + self._slack for doubt in self._evidence.doubts)
 
     def _died_before_settling(self, at: float) -> bool:
         until = at + 2.0 + self._slack
