@@ -15,3 +15,17 @@ class SentDirectly:
     """Told through the second channel."""
     unknown: set[str] = field(default_factory=set)
     """They may have arrived."""
+    _settled: set[str] = field(default_factory=set)
+
+    def settle(self, key: str) -> None:
+        """The outbox knows of it."""
+        if key in self.delivered or key in self.elsewhere or key in self.unknown:
+            self._settled.add(key)
+
+    def forget_settled(self) -> None:
+        """To be called while nothing waits in memory that may be in the outbox already."""
+        for key in self._settled:
+            self.delivered.pop(key, None)
+            self.elsewhere.discard(key)
+            self.unknown.discard(key)
+        self._settled.clear()

@@ -182,10 +182,12 @@ class Lane:
         if claimed.row.key in room.directly.elsewhere:
             at = room.clock.now()
             await room.ask(lambda: unsent.mark_told(room.pool, [claimed.id], SECOND_CHANNEL, at))
+            room.directly.settle(claimed.row.key)
             return None
         step = self._plan(claimed)
         if isinstance(step, Drop):
             await room.ask(lambda: notifications.drop(room.pool, claimed.id, step.state, step.why))
+            room.directly.settle(claimed.row.key)
             return None
         return await self._carry_out(claimed, step)
 
@@ -260,6 +262,7 @@ class Lane:
                 room.pool, claimed.id, self.transport.name, message_id, room.clock.now(), shows
             )
         )
+        room.directly.settle(claimed.row.key)
         if step.instead_of_all:
             await self._room.ask(lambda: notifications.supersede_others(room.pool, claimed))
         if await self._contact.well():

@@ -10,17 +10,19 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 
 from loguru import logger
 
 from runner.alerting.directly import SentDirectly
-from runner.alerting.incident import IncidentKind
+from runner.alerting.incident import IncidentKind, IncidentState
 from runner.alerting.living import storm_groups
 from runner.alerting.message import Message
 from runner.alerting.notification import Facts, NotificationKind
 from runner.alerting.outbox import from_row
 from runner.alerting.second_channel import URGENT, SecondChannel, Wait
 from runner.alerting.shared import Words
+from runner.alerting.telling import FIRING
 from runner.alerting.transport import Delivered, Transport, Unknown
 from runner.alerting.unsent import base_key
 from runner.alerting.watch import Watch
@@ -81,6 +83,7 @@ class LastGasp:
                 self._raised = False
                 self._left = PER_OUTAGE
                 self._watch.trouble_over(IncidentKind.DEPENDENCY, NAME)
+            self._sent.forget_settled()
             return
         if now - down_since < DOWN_FOR:
             return
@@ -103,15 +106,18 @@ class LastGasp:
             return
         row = min(waiting, key=lambda one: one.priority)  # the oldest of the most urgent
         self._times.append(now)
-        outcome = await self._transport().send(self._message(row))
+        message, said = self._message(row), self._said_by(row)
+        self._sent.unknown.add(row.key)  # should the database be back before the answer
+        outcome = await self._transport().send(message)
         match outcome:
             case Delivered(message_id):
                 self._left -= 1
-                self._sent.delivered[row.key] = message_id
+                self._sent.delivered.updatedict.fromkeys(said, message_id)
+                self._sent.unknown.discard(row.key)
             case Unknown():
                 self._left -= 1
-                self._sent.unknown.add(row.key)
             case _:
+                self._sent.unknown.discard(row.key)
                 logger.warning("Straight from memory, not delivered: {}", outcome)
 
     async def _tell_elsewhere(self, now: float) -> None:
@@ -133,7 +139,10 @@ class LastGasp:
             rows.setdefault(base_key(row), []).append(row)
         same = list(rows.values())
         texts = [self._message(group[0]).plain for group in same]
+        under_way = {row.key for group in same for row in group} - self._sent.unknown
+        self._sent.unknown |= under_way  # as above
         told = await self._second.tell(texts, max(now - row.created_at for row in waiting), now)
+        self._sent.unknown -= under_way
         self._sent.elsewhere.update(row.key for group in same[:told] for row in group)
 
     def _message(self, row: NotificationRow) -> Message:
@@ -144,7 +153,37 @@ class LastGasp:
             return self._words.living(incident, storm_groups(self._watch.book.members(incident.id)))
         return self._words.note(note)
 
+    def _said_by(self, row: NotificationRow) -> list[str]:
+        """Keys of what this message says: of its incident the newest was sent, which is as it is now."""
+        if row.kind not in FIRING or row.incident_id is None:
+            return [row.key]
+        place = (row.incident_id, row.destination)
+        older = takewhile(lambda one: one.key != row.key, self._unwritten())
+        said = [
+            one.key for one in older if (one.incident_id, one.destination) == place and one.kind in FIRING
+        ]
+        return [*said, row.key]
+
     def _untold(self) -> list[NotificationRow]:
         """What is urgent and has not certainly arrived, the oldest first."""
         told = self._sent.delivered.keys() | self._sent.elsewhere
-        return [row for row in self._unwritten() if row.priority <= URGENT and row.key not in told]
+        unwritten = self._unwritten()
+        begun = {row.incident_id for row in unwritten if row.key in told}
+        untold = {row.incident_id for row in unwritten if row.kind in FIRING} - begun
+        urgent = (row for row in unwritten if row.priority <= URGENT and row.key not in told)
+        return [row for row in urgent if self._is_so(row, begun, untold)]
+
+    def _is_so(self, row: NotificationRow, begun: set[int | None], untold: set[int | None]) -> bool:
+        """Still; the past can wait for the database. `begun`: has been told past it; `untold`: not yet."""
+        number = row.incident_id
+        incident = None if number is None else self._watch.book.by_id(number)
+        if incident is None:
+            return True
+        if row.kind in FIRING:
+            in_digest = incident.storm is not None and not incident.told and number not in begun
+            return incident.is_open and not in_digest
+        if row.kind == NotificationKind.RECOVERED:
+            return not incident.is_open and number not in untold
+        if row.kind in (NotificationKind.REMINDER, NotificationKind.ESCALATION):
+            return incident.state is IncidentState.OPEN
+        return True

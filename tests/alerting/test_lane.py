@@ -1,4 +1,4 @@
-"""A lane between two steps: what waits after it was handed over, what cannot be edited, whose fault a refusal is."""
+"""A lane between two steps: what waits after it was handed over, failing edits, whose fault a refusal is."""
 
 from __future__ import annotations
 

@@ -1,0 +1,140 @@
+"""What goes past the database: as it is by then, marked when nobody can know, forgotten when settled."""
+
+from __future__ import annotations
+
+import pytest
+
+from runner.alerting.last_gasp import DOWN_FOR
+from runner.alerting.message import Message
+from runner.alerting.transport import Delivered, Outcome, Unavailable
+from tests.alerting.room import NAME, Room
+from tests.alerting.test_outages import AFTER, Gasp
+
+
+@pytest.fixture
+def gasp(room: Room) -> Gasp:
+    return Gasp(room)
+
+
+def stop(room: Room) -> None:
+    for _ in range(5):
+        room.story.fail(after=0)
+
+
+async def test_what_is_over_by_then_is_not_told_as_if_it_were_not(gasp: Gasp) -> None:
+    gasp.health.report_down("refused")
+    stop(gasp.room)
+    gasp.room.story.restart()
+    gasp.room.story.succeed(after=1)
+    await gasp.look(DOWN_FOR + 60)
+    assert gasp.post.headers == ["🔴 PostgreSQL: недоступно"]
+    gasp.health.report_up()
+    await gasp.look(1)
+    await gasp.post.deliver(60)
+    assert sorted(header for header in gasp.post.headers if NAME in header) == [
+        f"✅ {NAME}: было сломано, уже работает"
+    ]
+
+
+async def test_over_by_then_it_is_not_told_so_on_the_second_channel_either(gasp: Gasp) -> None:
+    gasp.post.chat.script = [Unavailable("unreachable")] * 1000
+    gasp.health.report_down("refused")
+    stop(gasp.room)
+    gasp.room.story.restart()
+    gasp.room.story.succeed(after=1)
+    await gasp.look(DOWN_FOR + AFTER + 10)
+    [(_, text)] = gasp.said
+    assert "PostgreSQL" in text
+    assert NAME not in text.replace(f"Ждут: {NAME}", "")
+
+
+async def test_its_end_follows_what_was_told_past_the_database(gasp: Gasp) -> None:
+    gasp.health.report_down("refused")
+    stop(gasp.room)
+    await gasp.look(DOWN_FOR + 10)
+    gasp.room.story.restart()
+    gasp.room.story.succeed(after=1)
+    await gasp.look(60)
+    assert [header[:1] for header in gasp.post.headers if NAME in header][-1] == "✅"
+    assert "🛑" in "".join(gasp.post.headers)
+
+
+async def test_the_database_is_back_while_a_message_goes_past_it(gasp: Gasp) -> None:
+    """The lane finds the row before the answer is there: it may come twice, and says so."""
+    room = gasp.room
+    gasp.health.report_down("refused")
+    for _ in range(3):
+        room.story.fail(after=0)
+    room.clock.at += DOWN_FOR
+    gasp.last_gasp._raised = True
+
+    sent: list[str] = []
+
+    async def send(message: Message) -> Outcome:
+        if not sent:
+            sent.append(message.plain)
+            await gasp.post.deliver(5)
+            return Delivered(70)
+        sent.append(message.plain)
+        return Delivered(71)
+
+    gasp.post.chat.send = send  # type: ignore[method-assign]
+    await gasp.last_gasp.look()
+    assert len(sent) == 2
+    assert "Возможно, повтор" not in sent[0]
+    assert "Возможно, повтор" in sent[1]
+
+
+async def test_an_attempt_that_certainly_failed_is_no_possible_duplicate(gasp: Gasp) -> None:
+    gasp.post.chat.script = [Unavailable("unreachable")] * 3
+    gasp.health.report_down("refused")
+    await gasp.look(DOWN_FOR + 2)
+    await gasp.look(5)
+    [shown] = gasp.post.messages
+    assert "Возможно, повтор" not in shown.text
+    assert not gasp.post.dispatcher.directly.unknown
+
+
+async def test_what_is_settled_is_kept_in_mind_no_longer(gasp: Gasp) -> None:
+    directly = gasp.post.dispatcher.directly
+    gasp.health.report_down("refused")
+    stop(gasp.room)
+    await gasp.look(DOWN_FOR + 10)
+    assert directly.delivered
+    await gasp.post.deliver(60)
+    gasp.health.report_up()
+    await gasp.look(1)
+    assert not directly.delivered
+
+
+async def test_the_database_is_back_while_the_second_channel_speaks(gasp: Gasp) -> None:
+    room = gasp.room
+    gasp.post.chat.script = [Unavailable("unreachable")] * 200
+    gasp.health.report_down("refused")
+
+    async def tell(title: str, text: str) -> bool:
+        gasp.post.chat.script = []
+        await gasp.post.deliver(5)
+        return True
+
+    gasp.second._send = tell
+    for _ in range(3):
+        room.story.fail(after=0)
+    await gasp.look(AFTER + DOWN_FOR)
+    assert gasp.post.messages
+    assert all("Возможно, повтор" in shown.texts[0] for shown in gasp.post.messages)
+    assert not gasp.post.dispatcher.directly.unknown
+
+
+async def test_of_one_incident_only_the_newest_is_told(gasp: Gasp) -> None:
+    gasp.health.report_down("refused")
+    await gasp.look(DOWN_FOR + 2)
+    stop(gasp.room)
+    await gasp.look(120)
+    gasp.health.report_up()
+    await gasp.look(1)
+    await gasp.post.deliver(120)
+    assert [header[:1] for header in gasp.post.headers if NAME in header] == ["🛑"]
+    await gasp.post.deliver(0)
+    rows = await gasp.room.pool.fetch("SELECT state FROM dozor.notifications")
+    assert {row["state"] for row in rows} == {"delivered"}
