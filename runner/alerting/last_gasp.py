@@ -112,7 +112,7 @@ class LastGasp:
         match outcome:
             case Delivered(message_id):
                 self._left -= 1
-                self._sent.delivered.updatedict.fromkeys(said, message_id)
+                self._sent.delivered.update(dict.fromkeys(said, message_id))
                 self._sent.unknown.discard(row.key)
             case Unknown():
                 self._left -= 1
