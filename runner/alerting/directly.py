@@ -23,9 +23,20 @@ class SentDirectly:
             self._settled.add(key)
 
     def forget_settled(self) -> None:
-        """To be called while nothing waits in memory that may be in the outbox already."""
-        for key in self._settled:
+        """To be called while nothing waits in memory that may be in the outbox already.
+
+        What was told elsewhere is kept until it has been summed up.
+        """
+        for key in self._settled - self.elsewhere:
             self.delivered.pop(key, None)
-            self.elsewhere.discard(key)
             self.unknown.discard(key)
-        self._settled.clear()
+        self._settled &= self.elsewhere
+
+    @property
+    def to_be_summed(self) -> frozenset[str]:
+        """Told elsewhere, and in the outbox by now."""
+        return frozenset(self._settled & self.elsewhere)
+
+    def summed(self, keys: frozenset[str]) -> None:
+        """A summary is owed that names these."""
+        self.elsewhere -= keys

@@ -73,7 +73,9 @@ class Unsent:
     async def look(self) -> None:
         """Tell what has waited too long, as much of it as one message holds; see to the summaries."""
         if self._missing is None or self._missing or self._directly.elsewhere:
+            summing = self._directly.to_be_summed
             self._missing = await self._summarise()
+            self._directly.summed(summing)
         now = self._clock.now()
         waiting = await unsent.read_unsent(self._pool, NotificationKind.ESCALATION.value, NAME, AT_ONCE)
         waiting = [one for one in waiting if one.row.key not in self._directly.elsewhere]

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from aiohttp import web
 
+from runner.alerting.directly import SentDirectly
 from runner.alerting.escalation import Level
 from runner.alerting.heartbeat import Heartbeat
 from runner.alerting.last_gasp import DOWN_FOR, PER_MINUTE, LastGasp
@@ -175,9 +176,13 @@ async def test_with_telegram_away_as_well_the_second_channel_speaks_from_memory(
     gasp.post.chat.script = []
     gasp.health.report_up()
     await gasp.look(1)
+    await gasp.unsent.look()
     await gasp.post.deliver(10)
+    await gasp.look(1)
     await gasp.unsent.look()
     await gasp.post.deliver(120)
+    await gasp.look(1)
+    assert gasp.post.dispatcher.directly == SentDirectly()
     assert sorted(gasp.post.headers) == sorted(
         [
             "✅ PostgreSQL: снова в порядке",
