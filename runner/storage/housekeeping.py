@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from runner.storage import notifications, runs
+from runner.storage import incidents, living, notifications, runs
 from runner.storage.pool import Pool, unavailable
 
 EVERY = 600.0
@@ -13,13 +13,20 @@ KEEP_DAYS = 90
 
 
 async def prune_for_ever(pool: Pool) -> None:
-    """Delete history and settled messages older than `KEEP_DAYS`."""
+    """Once every `EVERY` seconds; an outage is sat out."""
     while True:
         await asyncio.sleep(EVERY)
         try:
-            async with pool.acquire() as connection:
-                await runs.prune(connection, KEEP_DAYS)
-                await notifications.prune(connection, KEEP_DAYS)
+            await prune(pool)
         except Exception as error:
             if not unavailable(error):
                 raise
+
+
+async def prune(pool: Pool) -> None:
+    """Delete history, settled messages and incidents older than `KEEP_DAYS`; what chats show of the past."""
+    async with pool.acquire() as connection:
+        await runs.prune(connection, KEEP_DAYS)
+        await notifications.prune(connection, KEEP_DAYS)
+        await living.prune(connection)
+        await incidents.prune(connection, KEEP_DAYS)

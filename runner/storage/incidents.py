@@ -116,6 +116,15 @@ SELECT * FROM dozor.incidents WHERE opened_at >= to_timestamp($1) AND opened_at 
 ORDER BY id LIMIT 1000
 """
 
+# The newest stays, however old: ids go on from it.
+PRUNE_INCIDENTS_SQL = """
+DELETE FROM dozor.incidents WHERE id IN (
+    SELECT id FROM dozor.incidents
+    WHERE state = 'resolved' AND resolved_at < now() - make_interval(days => $1)
+      AND id < (SELECT max(id) FROM dozor.incidents)
+    LIMIT 10000)
+"""
+
 
 async def write(connection: Connection, rows: Sequence[IncidentRow]) -> None:
     """Add or overwrite."""
@@ -170,6 +179,11 @@ async def read_storm_members(
 async def read_opened(connection: Connection | Pool, since: float, until: float) -> list[IncidentRow]:
     """Opened in [`since`, `until`), seconds since the epoch, oldest first, at most 1,000."""
     return [_incident(row) for row in await connection.fetch(OPENED_BETWEEN_SQL, since, until)]
+
+
+async def prune(connection: Connection, days: int) -> None:
+    """Delete up to 10,000 that were resolved more than `days` ago."""
+    await connection.execute(PRUNE_INCIDENTS_SQL, days)
 
 
 def from_json(values: dict[str, Any]) -> IncidentRow:

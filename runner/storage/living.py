@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from runner.storage.incidents import IncidentRow, from_json
-from runner.storage.pool import Pool
+from runner.storage.pool import Connection, Pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,11 @@ FORGET_SQL = "DELETE FROM dozor.living_messages WHERE destination = $1 AND incid
 
 FORGET_ALL_SQL = "DELETE FROM dozor.living_messages WHERE destination = $1"
 
+# A chat that has been gone for two weeks is not brought up to date any more.
 PRUNE_LIVING_SQL = """
 DELETE FROM dozor.living_messages l USING dozor.incidents i
 WHERE i.id = l.incident_id AND i.state = 'resolved' AND i.resolved_at < now() - interval '2 days'
-  AND i.updated_at <= l.shown_at
+  AND (i.updated_at <= l.shown_at + interval '1 millisecond' OR i.resolved_at < now() - interval '14 days')
 """
 
 
@@ -63,6 +64,6 @@ async def forget_all(pool: Pool, destination: str) -> None:
     await pool.execute(FORGET_ALL_SQL, destination)
 
 
-async def prune(pool: Pool) -> None:
+async def prune(connection: Connection) -> None:
     """Forget messages of incidents resolved two days ago."""
-    await pool.execute(PRUNE_LIVING_SQL)
+    await connection.execute(PRUNE_LIVING_SQL)
