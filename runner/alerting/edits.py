@@ -7,7 +7,7 @@ from typing import assert_never
 from runner.alerting.contact import FIRST_PAUSE, LONGEST_PAUSE, Backoff, Contact
 from runner.alerting.incident import Incident, IncidentKind, from_row
 from runner.alerting.message import Message
-from runner.alerting.shared import Room
+from runner.alerting.shared import Room, outcome_of
 from runner.alerting.transport import (
     ChatMoved,
     Delivered,
@@ -63,7 +63,7 @@ class Edits:
         message = await self.message(incident)
         self._contact.calling()
         at = room.clock.now()
-        outcome = await transport.edit(message, outdated.message_id)
+        outcome = await outcome_of(transport.edit(message, outdated.message_id))
         match outcome:
             case Delivered():
                 self._pauses.reset()

@@ -19,7 +19,7 @@ from loguru import logger
 
 from runner.alerting.contact import Contact
 from runner.alerting.message import Document, Message, Span, Style
-from runner.alerting.shared import Room
+from runner.alerting.shared import Room, outcome_of
 from runner.alerting.transport import (
     AttachingTransport,
     ChatMoved,
@@ -93,8 +93,8 @@ class Files:
         assert isinstance(transport, AttachingTransport)
         owed.attempts += 1
         self._contact.calling()
-        outcome = await transport.attach(
-            owed.document, owed.reply_to, possible_duplicate=owed.may_have_arrived
+        outcome = await outcome_of(
+            transport.attach(owed.document, owed.reply_to, possible_duplicate=owed.may_have_arrived)
         )
         match outcome:
             case Delivered():

@@ -31,7 +31,7 @@ from runner.alerting.notification import Notification, NotificationKind
 from runner.alerting.outbox import from_claimed
 from runner.alerting.plan import Drop, Edit, Send, Step, plan
 from runner.alerting.second_channel import NAME as SECOND_CHANNEL
-from runner.alerting.shared import Room, Sent
+from runner.alerting.shared import Room, Sent, outcome_of
 from runner.alerting.telling import FIRING
 from runner.alerting.transport import (
     ChatMoved,
@@ -206,7 +206,7 @@ class Lane:
             assert incident is not None
             message = await self._edits.message(incident)
             self._contact.calling()
-            outcome = await self.transport.edit(message, step.message_id)
+            outcome = await outcome_of(self.transport.edit(message, step.message_id))
             if isinstance(outcome, Gone):
                 return await self._carry_out(claimed, step.otherwise)
             self._count(claimed, outcome)
@@ -216,7 +216,7 @@ class Lane:
             return outcome
         message = await self._message(claimed, step, incident)
         self._contact.sending()
-        outcome = await self.transport.send(message)
+        outcome = await outcome_of(self.transport.send(message))
         self._count(claimed, outcome)
         if isinstance(outcome, Delivered):
             self._arrived += 1

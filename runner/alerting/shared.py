@@ -6,13 +6,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from loguru import logger
+
 from runner.alerting.directly import SentDirectly
 from runner.alerting.incident import Incident
 from runner.alerting.message import Message
 from runner.alerting.notification import Notification
 from runner.alerting.pace import Paces
 from runner.alerting.patience import patiently
-from runner.alerting.transport import Transport
+from runner.alerting.transport import Rejected, Transport
 from runner.clock import Clock
 from runner.storage.incidents import StormGroup
 from runner.storage.pool import Pool
@@ -25,6 +27,15 @@ class Words(Protocol):
 
     def note(self, notification: Notification, incident: Incident | None = None) -> Message: ...
     def living(self, incident: Incident, storm: list[StormGroup]) -> Message: ...
+
+
+async def outcome_of(call: Awaitable[T]) -> T | Rejected:
+    """Of a transport's call; a defect in it is the message's own trouble, and stops no lane."""
+    try:
+        return await call
+    except Exception as error:  # noqa: BLE001 -- the border around transports, recorded
+        logger.opt(exception=error).critical("A defect in a transport")
+        return Rejected(f"a defect of ours: {type(error).__name__}", of_message=True)
 
 
 @dataclass(frozen=True, slots=True)

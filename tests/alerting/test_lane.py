@@ -7,9 +7,18 @@ import asyncio
 import pytest
 
 from runner.alerting.contact import FIRST_PAUSE, LONGEST_REST
+from runner.alerting.message import Message
 from runner.alerting.notification import Facts, Notification, NotificationKind, Severity
 from runner.alerting.outbox import to_row
-from runner.alerting.transport import ChatMoved, Rejected, RetryAfter, Unavailable
+from runner.alerting.transport import (
+    ChatMoved,
+    Delivered,
+    EditOutcome,
+    Outcome,
+    Rejected,
+    RetryAfter,
+    Unavailable,
+)
 from runner.control.alert_commands import AlertCommand
 from runner.storage import destinations, living, notifications
 from runner.storage.destinations import DestinationRow
@@ -184,3 +193,42 @@ async def test_told_to_wait_while_it_edits_messages_wait_as_well(room: Room, pos
     began = room.clock.at
     await post.deliver(120)
     assert post.messages[-1].at - began >= 49
+
+
+async def test_a_defect_in_a_transport_costs_no_other_message_and_stops_no_lane(
+    room: Room, post: Post, pool: Pool
+) -> None:
+    def broken(message: Message) -> Outcome:
+        if message.plain.startswith("⚠️ bad"):
+            raise TypeError("no such thing")
+        return Delivered(1)
+
+    post.chat.script = [broken] * 50
+    for name in ("bad", "good", "better"):
+        story = room.new_task(name)
+        for _ in range(3):
+            story.fail(after=0)
+    await post.deliver(3600)
+    assert [header.split()[1] for header in post.headers] == ["good:", "better:"]
+    assert any(text.startswith("⚠️ bad") for text in post.console.delivered)
+    states = await pool.fetch("SELECT task, state FROM dozor.notifications ORDER BY id")
+    assert [tuple(row) for row in states] == [
+        ("bad", "undeliverable"),
+        ("good", "delivered"),
+        ("better", "delivered"),
+    ]
+
+
+async def test_a_defect_in_an_edit_stops_no_lane(room: Room, post: Post) -> None:
+    fail(room, 3)
+    await post.deliver(5)
+
+    async def broken(message: Message, message_id: int) -> EditOutcome:
+        raise TypeError("no such thing")
+
+    post.chat.edit = broken  # type: ignore[method-assign]
+    fail(room, 1)
+    await post.deliver(60)
+    fail(room, 1)
+    await post.deliver(60)
+    assert post.messages[-1].texts[0].startswith("🛑")
