@@ -194,6 +194,34 @@ async def test_a_storm_passes_and_is_told_so_once(room: Room, post: Post) -> Non
     assert await room.pool.fetchval("SELECT count(*) FROM dozor.incidents WHERE state <> 'resolved'") == 0
 
 
+async def test_who_moves_into_another_storm_does_not_keep_its_first_one_open(room: Room, post: Post) -> None:
+    stories = many(room, 20)
+    fail_together(stories, 3)
+    await post.deliver(QUIET + 1)
+    fail_together(stories[AT_ONCE:], 2)  # some stop alone, the others in a digest of their own
+    await post.deliver(60)
+    assert len([one for one in room.watch.open_incidents if one.kind is IncidentKind.STORM]) == 2
+    for story in stories:
+        story.restart()
+        story.succeed(after=0)
+    await post.deliver(120)
+    assert room.watch.open_incidents == ()
+
+
+async def test_the_end_of_an_older_storm_is_not_that_of_the_present_one(room: Room, post: Post) -> None:
+    stories = many(room, 41)
+    fail_together(stories[:20], 3)
+    await post.deliver(QUIET + 1)
+    fail_together(stories[20:40], 3)
+    for story in stories[:20]:
+        story.succeed(after=0)
+    await post.deliver(5)
+    fail_together(stories[40:], 3)
+    [late] = room.watch.book.failures_of(stories[40].name)
+    assert late.storm == room.watch.book.failures_of(stories[39].name)[0].storm
+    assert not late.told
+
+
 async def test_a_storm_that_becomes_critical_is_told_anew(room: Room, post: Post) -> None:
     stories = many(room, 20)
     fail_together(stories, 3)
