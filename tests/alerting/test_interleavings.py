@@ -232,3 +232,20 @@ async def test_explained_by_a_dependency_it_stays_so_after_a_restart(room: Room,
     await room.again()
     room.pass_time(5, step=1)
     assert [kind for kind, *_ in await room.told()] == ["trouble"]
+
+
+async def test_when_the_silence_over_a_storm_ends_one_message_says_how_it_stands(
+    room: Room, post: Post
+) -> None:
+    together(room, 30, times=5)
+    await post.deliver(60)
+    room.ask(AlertCommand.SILENCE, "all", seconds=600)
+    await room.journal.write()
+    before = len(await room.told())
+    room.pass_time(660)
+    kinds = [(kind, task) for kind, _, task, _ in (await room.told())[before:]]
+    assert [kind for kind, task in kinds if task is None] == ["silence_over", "reminder"]
+    assert len(kinds) <= 2 + FEW
+    room.pass_time(60)
+    await post.deliver(120)
+    assert [kind for _, kind, state, _ in await room.incidents() if kind == "storm"] == ["storm"]
