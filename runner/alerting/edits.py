@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from runner.alerting.contact import FIRST_PAUSE, LONGEST_PAUSE, Backoff, Contact
-from runner.alerting.incident import Incident, IncidentKind, from_row
+from runner.alerting.incident import Incident, IncidentKind, read
 from runner.alerting.message import Message
 from runner.alerting.shared import Room, outcome_of
 from runner.alerting.transport import (
@@ -55,9 +55,8 @@ class Edits:
         if (wait := max(self._contact.wait_to_edit(), self._not_before - room.clock.now())) > 0:
             return wait
         row = outdated.incident
-        try:
-            incident = from_row(row)
-        except ValueError:  # of a newer version
+        incident = read(row)
+        if incident is None:
             await room.ask(lambda: living.forget(room.pool, self._key, row.id))
             return 0.0
         message = await self.message(incident)

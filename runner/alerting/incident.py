@@ -171,3 +171,13 @@ def from_row(row: IncidentRow) -> Incident:
         notified_at=row.opened_at if row.notified_at is None else row.notified_at,
     )
     return Incident(**values)
+
+
+def read(row: IncidentRow | None) -> Incident | None:
+    """None as well for a row of a newer version: what is sent need not know its incident."""
+    if row is None:
+        return None
+    try:
+        return from_row(row)
+    except ValueError:
+        return None

@@ -24,7 +24,7 @@ from loguru import logger
 from runner.alerting.contact import Contact
 from runner.alerting.edits import Edits
 from runner.alerting.files import Files
-from runner.alerting.incident import Incident, IncidentKind, from_row
+from runner.alerting.incident import Incident, IncidentKind, read
 from runner.alerting.living import with_digest
 from runner.alerting.message import Message
 from runner.alerting.notification import Notification, NotificationKind
@@ -105,7 +105,7 @@ class Lane:
         if claimed is None:
             return
         step = self._plan(claimed)
-        incident = _incident(claimed)
+        incident = read(claimed.incident)
         if isinstance(step, Send) and (incident is None or incident.kind is not IncidentKind.STORM):
             self._prepared = step, self._worded(step.note, incident)
 
@@ -199,7 +199,7 @@ class Lane:
         return plan(claimed, note, self._room.clock.now(), can_edit=can_edit)
 
     async def _carry_out(self, claimed: ClaimedNotification, step: Send | Edit) -> Outcome | None:
-        incident = _incident(claimed)
+        incident = read(claimed.incident)
         outcome: EditOutcome
         if isinstance(step, Edit):
             assert isinstance(self.transport, EditingTransport)
@@ -371,15 +371,6 @@ class Lane:
                 shown_on=shown_on,
             )
         )
-
-
-def _incident(claimed: ClaimedNotification) -> Incident | None:
-    if claimed.incident is None:
-        return None
-    try:
-        return from_row(claimed.incident)
-    except ValueError:  # of a newer version
-        return None
 
 
 def _shown(room: Room, number: int) -> Callable[[], Awaitable[None]]:

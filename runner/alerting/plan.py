@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from runner.alerting.incident import Incident, IncidentState, from_row
+from runner.alerting.incident import Incident, IncidentState, read
 from runner.alerting.notification import Notification, NotificationKind, Severity
 from runner.alerting.telling import FIRING
 from runner.storage.notifications import ClaimedNotification
@@ -44,11 +44,8 @@ def plan(claimed: ClaimedNotification, note: Notification, now: float, *, can_ed
     """`now`: seconds since the epoch. `can_edit`: the transport can change what it has sent."""
     if note.expires_at is not None and now >= note.expires_at:
         return Drop("expired", "too old to be worth anything")
-    if claimed.incident is None:
-        return Send(note)
-    try:
-        incident = from_row(claimed.incident)
-    except ValueError:  # of a newer version
+    incident = read(claimed.incident)
+    if incident is None:
         return Send(note)
     if note.kind in FIRING:
         return _firing(claimed, note, incident)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runner.alerting.directly import SentDirectly
-from runner.alerting.incident import Incident, IncidentKind, from_row
+from runner.alerting.incident import Incident, IncidentKind, read
 from runner.alerting.notification import NotificationKind, Severity
 from runner.alerting.outbox import from_claimed
 from runner.alerting.patience import patiently, rounds
@@ -100,7 +100,7 @@ class Unsent:
     # -- inside
 
     async def _text(self, one: ToTell) -> str:
-        incident = _incident(one.rows[0])
+        incident = read(one.rows[0].incident)
         if incident is not None and incident.kind is IncidentKind.STORM and one.step.becomes_living:
             return await self._as_it_is(incident)  # a digest is made when it leaves
         return self._words.note(one.step.note).plain
@@ -136,7 +136,7 @@ class Unsent:
         lines: dict[int, tuple[int, str]] = {}
         stopped: list[str] = []
         for claimed in missed:
-            incident = _incident(claimed)
+            incident = read(claimed.incident)
             if incident is None:
                 text, rank = self._words.note(from_claimed(claimed)).plain, 2
             elif incident.id in lines:
@@ -208,12 +208,3 @@ def only(telling: Iterable[ToTell], due: frozenset[str]) -> list[ToTell]:
 def base_key(row: NotificationRow) -> str:
     """The same for one message to several destinations."""
     return row.key.partition("@")[0]
-
-
-def _incident(claimed: ClaimedNotification) -> Incident | None:
-    if claimed.incident is None:
-        return None
-    try:
-        return from_row(claimed.incident)
-    except ValueError:  # of a newer version
-        return None
