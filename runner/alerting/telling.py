@@ -260,13 +260,15 @@ class Teller:
         return number
 
     def _storm_changed(self, told: Told, member: Incident, previous: Incident | None, now: float) -> None:
-        """The digest shows it; a storm that has become critical is told anew."""
+        """The digest shows it; told anew when it has become critical, or worse than who took it on knew."""
         assert member.storm is not None
         storm = self._open_storm(told, member.storm)
         if storm is not None and member.is_open:
             newly = self._hear(storm.id, member, known=self._heard_where(storm))
-            louder = storm.severity is not Severity.CRITICAL and member.severity is Severity.CRITICAL
-            if louder:  # whoever took it on took on something less
+            louder = _newly_critical(previous, member) and (
+                storm.severity is not Severity.CRITICAL or storm.state is IncidentState.ACKNOWLEDGED
+            )
+            if louder:
                 worse = rules.unacknowledge(storm, now).incident or storm
                 storm = replace(worse, severity=Severity.CRITICAL)
                 self._keep(told, storm)
@@ -322,3 +324,9 @@ def _unheard_return(previous: Incident | None, incident: Incident) -> bool:
     """It has come back too often to be told again, and yet nobody was told, or something kept it quiet."""
     back = previous is not None and not previous.is_open and incident.is_open
     return back and (incident.quiet or not incident.told)
+
+
+def _newly_critical(previous: Incident | None, member: Incident) -> bool:
+    before = previous is not None and previous.is_open and previous.storm == member.storm
+    known = before and previous is not None and previous.severity is Severity.CRITICAL
+    return member.severity is Severity.CRITICAL and not known

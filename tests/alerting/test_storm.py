@@ -319,6 +319,25 @@ async def test_one_of_a_long_storm_that_stops_later_is_told_by_itself_and_remind
     assert [h for h in post.headers if "task_0010 всё ещё остановлена" in h]
 
 
+async def test_a_storm_somebody_has_taken_on_is_told_anew_when_more_of_it_stops(
+    room: Room, post: Post
+) -> None:
+    stories = many(room, 20)
+    fail_together(stories, 3)
+    fail_together(stories[:10], 2)
+    await post.deliver(30)
+    room.ask(AlertCommand.ACK, str(await _storm_of(room)))
+    await post.deliver(10)
+    before = len(post.messages)
+    for story in stories[10:]:
+        for _ in range(2):
+            story.fail(failure("refused", where="wallet.py:7 in ask"), after=0)
+    await post.deliver(60)
+    [anew] = post.messages[before:]
+    assert anew.header.startswith("🔴 Сбои сразу во многих задачах")
+    assert "Принято" not in anew.text
+
+
 async def _storm_of(room: Room) -> int:
     await room.journal.write()
     number: int = await room.pool.fetchval("SELECT id FROM dozor.incidents WHERE kind = 'storm'")
