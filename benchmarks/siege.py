@@ -55,6 +55,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--longest", type=float, default=3000.0, help="fast seconds that a breakage lasts at most"
     )
+    parser.add_argument("--patience", type=float, default=14400.0, help="fast seconds to tell the rest")
     parser.add_argument("--slack", type=float, default=0.1, help="real seconds that the machine may lose")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave everything there")
     chosen = parser.parse_args(argv)
@@ -69,6 +70,7 @@ def main(argv: list[str] | None = None) -> None:
         speed=chosen.speed,
         gap=chosen.gap,
         longest=chosen.longest,
+        patience=chosen.patience,
     )
     found = _besiege(folder, options, chosen.slack)
     for name, value in found.figures.items():

@@ -57,15 +57,11 @@ def report(evidence: Evidence, slack: float) -> Report:
         "current, too late": _quantiles(judge.flights),
         **_pace(evidence, made.problems),
         "stalls": _quantiles([to - at for at, to in seen.stalls]),
-        "fast hours": f"{(chronicle.drained_at or 0.0) / 3600 - _began(evidence):.1f}",
+        "fast hours": f"{chronicle.haste.speed * chronicle.took / 3600:.1f}",
         "took": f"{chronicle.took:.0f} s, seconds {chronicle.haste.speed:g} times as fast",
     }
     made.figures = {name: str(value) for name, value in figures.items()}
     return made
-
-
-def _began(evidence: Evidence) -> float:
-    return evidence.chronicle.births[0] / 3600
 
 
 def _quantiles(values: list[float]) -> str:

@@ -26,7 +26,7 @@ from tests.siege.processes import Board, Cell, Child
 from tests.siege.standin import serve
 from tests.siege.truth import Truth
 
-SET_UP = 6.0
+SET_UP = 4.0
 """Real seconds before anything breaks."""
 REST = 5.0
 """Fast seconds before a runner that ended by itself is started again, as a service manager does."""

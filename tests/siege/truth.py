@@ -72,11 +72,13 @@ def make(count: int, luck: random.Random, *, tasks: int, begins: float, gap: flo
     breakages: dict[str, list[Breakage]] = {name: [] for name in names}
     free = [(begins, luck.random(), name) for name in names]
     free.sort()
-    at, number, events = begins, 0, 0
+    at, number, events, bursts = begins, 0, 0, 0
     while number < count:
         at = max(at + luck.expovariate(1 / gap), free[0][0])
         events += 1
-        burst = luck.randint(5, 40) if luck.random() < BURSTS or events == 5 else 1
+        wanted = luck.random() < BURSTS or (bursts == 0 and number >= 0.6 * count)
+        burst = luck.randint(8, 40) if wanted else 1
+        bursts += int(wanted)
         spread = luck.choice((0.0, 5.0, 20.0))
         for place in range(min(burst, count - number)):
             if free[0][0] > at:
