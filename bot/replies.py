@@ -162,7 +162,7 @@ class Replies:
                 logger.warning("an answer was given up: Telegram asks to wait {:.0f} s", wait)
                 return None
             await asyncio.sleep(wait)
-            pace.take(self._clock.now())
+            pace.answer(self._clock.now())
             try:
                 return await self._bot(request, request_timeout=REPLY_TIMEOUT)
             except TelegramRetryAfter as error:

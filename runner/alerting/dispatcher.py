@@ -15,7 +15,7 @@ from runner.alerting.routing import parse_destination
 from runner.alerting.shared import Room, Sent, Words
 from runner.alerting.transport import Transport
 from runner.clock import Clock
-from runner.storage import destinations, notifications
+from runner.storage import destinations, living, notifications
 from runner.storage.destinations import DestinationRow
 from runner.storage.incidents import IncidentRow
 from runner.storage.notifications import NotificationRow
@@ -61,6 +61,8 @@ class Dispatcher:
         """A destination refuses us, and why; None: it takes messages again."""
         self.directly = SentDirectly()
         self._reserved: Lane | None = None
+        self.behind: Callable[[], bool] = lambda: False
+        """Whether more is known than the tables show: no message leaves then."""
         self._room = Room(
             pool=pool,
             console=console,
@@ -70,6 +72,7 @@ class Dispatcher:
             on_sent=lambda sent: self.on_sent(sent),
             on_dead=lambda key, reason: self.on_dead(key, reason),
             directly=self.directly,
+            behind=lambda: self.behind(),
             alive=self._alive,
         )
         self.last_progress_at = clock.now()
@@ -149,10 +152,11 @@ class Dispatcher:
             lane.abandon()
 
     async def _find_lanes(self, group: asyncio.TaskGroup) -> None:
-        """One lane for each destination to which something is owed, or has been."""
+        """One lane for each destination to which something is owed, or has been, or that shows too little."""
         await self._learn()
         owed = await self._room.ask(lambda: notifications.owed_since(self._pool))
-        for key in {DEFAULT, *owed}:
+        outdated = await self._room.ask(lambda: living.outdated_in(self._pool))
+        for key in {DEFAULT, *owed, *outdated}:
             task = self._tasks.get(key)
             if task is None or task.done():
                 self._tasks[key] = group.create_task(self._serve(key), name=f"lane {key or 'chat'}")
@@ -176,7 +180,10 @@ class Dispatcher:
         if self._known is None:
             since = self._clock.now() - REMEMBERED
             self._calls = await self._room.ask(lambda: destinations.read_calls(self._pool, since))
-            self._known = await self._room.ask(lambda: destinations.read_all(self._pool))
+            self._known = known = await self._room.ask(lambda: destinations.read_all(self._pool))
+            for key, row in known.items():
+                if row.dead_since is None:  # perhaps the process before this one could not say so any more
+                    self.on_dead(key, None)
 
     def _lane(self, key: str) -> Lane:
         lane = self._lanes.get(key)

@@ -53,6 +53,7 @@ from runner.storage.incidents import IncidentRow
 from runner.storage.notifications import ClaimedNotification, NotificationRow
 
 RESERVED_PAUSE = 0.02
+BEHIND_PAUSE = 0.3
 REJECTIONS_BEFORE_PROBE = 3
 """Refusals of one message after which the next one is tried, to learn whose fault it is."""
 
@@ -138,6 +139,9 @@ class Lane:
             pause = await self._in_spare_time()
             self._idle = pause is None
             return pause
+        if self._room.behind():
+            await self._put_back(claimed, "more is known than is written", retry_in=BEHIND_PAUSE)
+            return BEHIND_PAUSE
         outcome = await self._attempt(claimed)
         match outcome:
             case None:

@@ -40,6 +40,11 @@ class Bucket:
         self.wait(now)
         self.tokens -= 1.0
 
+    def take_spare(self, now: float) -> None:
+        """The last token is left."""
+        self.wait(now)
+        self.tokens = max(self.tokens - 1.0, min(self.tokens, 1.0))
+
 
 def overall_bucket(now: float) -> Bucket:
     """Shared by all chats of one bot."""
@@ -71,6 +76,11 @@ class Pace:
         """A call leaves."""
         for bucket in self._buckets:
             bucket.take(now)
+
+    def answer(self, now: float) -> None:
+        """An answer to a person leaves: it waits for nobody, and holds up no message, only edits."""
+        for bucket in self._buckets:
+            bucket.take_spare(now)
 
     def hold(self, until: float) -> None:
         """Told to wait: nothing leaves before `until`."""

@@ -61,6 +61,8 @@ class Room:
     """A destination refuses us, and why; None: it takes messages again."""
     directly: SentDirectly
     """What went straight from memory while the database was away."""
+    behind: Callable[[], bool]
+    """Whether the tables show less than is known: what is read from them may be over."""
     alive: Callable[[], None]
     """Something is being done."""
 

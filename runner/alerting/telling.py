@@ -105,8 +105,8 @@ class Teller:
             if incident.kind is IncidentKind.STORM:
                 self._storm = incident.id
                 self._gate.resume(incident.opened_at, incident.updated_at)
-            elif incident.storm is not None:
-                self._hear(incident.storm, incident)
+                for member in book.members(incident.id):  # also of those that are well again
+                    self._hear(incident.id, member)
 
     def decide(
         self, decision: Decision, facts: Facts, now: float, *, to: Iterable[str] | None = None

@@ -190,6 +190,7 @@ class Runner:
         dispatcher.on_dead = alert_parts.destination_died
         journal.checkpoint = supervisor.take_checkpoint
         journal.on_notifications = dispatcher.wake
+        dispatcher.behind = lambda: journal.behind
         journal.reserve, journal.handed_over = dispatcher.reserve, dispatcher.handed_over
         journal.on_dropped = self.watch.dropped
         journal.health.changed = lambda up: self._database_changed(database, up=up)

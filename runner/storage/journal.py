@@ -32,6 +32,8 @@ BREATH = 0.5
 """Seconds between two checkpoints while there is more: 2,000 states a second at most."""
 WRITE_TIMEOUT = 20.0
 """Seconds a transaction may take before the database counts as away."""
+BEHIND = (1.0, 60.0)
+"""Seconds: who reads the tables waits for what has waited between these; longer is a defect."""
 TAKE_OVER_SECONDS = 30.0
 """How long to wait for our own lost session to be gone before concluding that another runner has the lock."""
 
@@ -63,6 +65,7 @@ class Journal:
         self._written = asyncio.Condition()
         self._appended = 0
         self._committed = 0
+        self._unwritten_since: float | None = None
         self.checkpoint: Callable[[], Checkpoint] = Checkpoint
         """Where the dirty states come from; called in the turn in which the batch is taken."""
         self.on_notifications: Callable[[], None] = lambda: None
@@ -119,6 +122,12 @@ class Journal:
         return len(self._waiting) + len(self._batch)
 
     @property
+    def behind(self) -> bool:
+        """The tables show less than is known, and soon will show it."""
+        since = self._unwritten_since
+        return since is not None and BEHIND[0] < self._clock.now() - since < BEHIND[1]
+
+    @property
     def unwritten_notifications(self) -> tuple[NotificationRow, ...]:
         """Messages that wait here for the database, the oldest first."""
         return (*self._batch.notifications, *self._waiting.notifications)
@@ -128,6 +137,8 @@ class Journal:
         self._appended += 1
         self.on_append(commit)
         self._waiting.add(commit)
+        if self._unwritten_since is None:
+            self._unwritten_since = self._clock.now()
         self._wanted.set()
 
     async def flush(self) -> None:
@@ -180,6 +191,7 @@ class Journal:
             owed, more = bool(self._batch.owed), self._checkpoint.more
             self._batch, self._checkpoint = Waiting(), Checkpoint()
             self.last_written_at = self._clock.now()
+            self._unwritten_since = self.last_written_at if len(self._waiting) else None
             self.health.report_up()
             if owed:
                 self.on_notifications()

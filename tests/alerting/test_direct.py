@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from runner.alerting.dispatcher import Dispatcher
-from tests.alerting.chat import Post
+from runner.alerting.routing import Route, Routing
+from tests.alerting.chat import Chat, Post
 from tests.alerting.room import Room
 from tests.bot.executor import until_true
 from tests.waiting import until
@@ -106,3 +107,25 @@ async def test_a_process_that_dies_between_commit_and_send_sends_it_marked(room:
     await successor.deliver(10)
     assert "Возможно, повтор" in successor.messages[0].text
     assert (await rows(room))[0][0] == "delivered"
+
+
+async def test_a_chat_that_shows_too_little_is_brought_up_to_date_after_a_restart(room: Room) -> None:
+    """Though nothing is owed there."""
+    post = Post(room)
+    second = Chat(room)
+    room.furnish(routes=Routing([Route(destination="200")]))
+    for _ in range(3):
+        room.story.fail(after=0)
+    await room.journal.write()
+    post.dispatcher.use(post.chat, lambda key: (second, 200), chat_id=-100)
+    await post.dispatcher.deliver_next("200")
+    assert len(second.messages) == 1
+    room.story.fail(after=60)  # nobody is owed a word about the fourth
+    await room.journal.write()
+    again = Post(room)
+    again.dispatcher.use(again.chat, lambda key: (second, 200), chat_id=-100)
+    room.clock.at += 60.0
+    running = asyncio.create_task(again.dispatcher.run())
+    await until(lambda: len(second.messages[0].texts) == 2)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)

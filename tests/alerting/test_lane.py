@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from runner.alerting.contact import FIRST_PAUSE, LONGEST_REST
+from runner.alerting.lane import BEHIND_PAUSE
 from runner.alerting.message import Message
 from runner.alerting.notification import Facts, Notification, NotificationKind, Severity
 from runner.alerting.outbox import to_row
@@ -232,3 +233,31 @@ async def test_a_defect_in_an_edit_stops_no_lane(room: Room, post: Post) -> None
     fail(room, 1)
     await post.deliver(60)
     assert post.messages[-1].texts[0].startswith("🛑")
+
+
+async def test_what_is_over_but_not_yet_written_is_not_told_as_current(room: Room) -> None:
+    """After a freeze the lanes may have the database before the journal has."""
+    post = Post(room)
+    for _ in range(3):
+        room.story.fail(after=0)
+    await room.journal.write()
+    post.dispatcher.behind = lambda: room.journal.behind
+    room.story.succeed(after=1)
+    room.clock.at += 10.0
+    assert await post.dispatcher.deliver_next() == BEHIND_PAUSE
+    assert post.messages == []
+    await post.deliver(60)
+    assert [header for header in post.headers if header.startswith("⚠️")] == []
+    assert "было сломано" in post.headers[0]
+
+
+async def test_a_journal_that_never_writes_holds_up_nobody_for_ever(room: Room) -> None:
+    post = Post(room)
+    for _ in range(3):
+        room.story.fail(after=0)
+    await room.journal.write()
+    post.dispatcher.behind = lambda: room.journal.behind
+    room.story.fail(after=1)
+    room.clock.at += 61.0
+    assert await post.dispatcher.deliver_next() == 0.0
+    assert len(post.messages) == 1

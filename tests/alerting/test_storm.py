@@ -11,6 +11,7 @@ from runner.alerting.incident import Incident, IncidentKind, IncidentState
 from runner.alerting.living import storm_facts, storm_groups
 from runner.alerting.notification import Facts, Severity
 from runner.alerting.oncall import OnCall, Person
+from runner.alerting.routing import Route, Routing
 from runner.alerting.storm import AT_ONCE, FEW, LONGEST, QUIET, Admission, StormGate
 from runner.control.alert_commands import AlertCommand
 from runner.storage import incidents
@@ -220,6 +221,25 @@ async def test_the_end_of_an_older_storm_is_not_that_of_the_present_one(room: Ro
     [late] = room.watch.book.failures_of(stories[40].name)
     assert late.storm == room.watch.book.failures_of(stories[39].name)[0].storm
     assert not late.told
+
+
+async def test_a_chat_whose_tasks_are_well_again_hears_of_the_end_after_a_restart_as_well(
+    room: Room, post: Post
+) -> None:
+    second = Route(destination="-200", tasks=frozenset({"task_0010"}))
+    room.furnish(routes=Routing([second]))
+    stories = many(room, 20)
+    fail_together(stories, 3)
+    stories[10].succeed(after=0)
+    await room.again()
+    opened = await incidents.read_open(room.journal.connection, resolved_within=1e9)
+    room.watch = room.new_watch(opened, await incidents.last_id(room.journal.connection))
+    for story in stories:
+        story.watch = room.watch
+        story.succeed(after=0)
+    await room.journal.write()
+    rows = await room.pool.fetch("SELECT destination, kind FROM dozor.notifications WHERE task IS NULL")
+    assert {row["destination"] for row in rows if row["kind"] == "recovered"} == {"", "-200"}
 
 
 async def test_a_storm_that_becomes_critical_is_told_anew(room: Room, post: Post) -> None:

@@ -65,6 +65,7 @@ class Database:
             notifications.SHOWN_SQL: self._shown,
             notifications.OWED_SINCE_SQL: self._owed_since,
             living.OUTDATED_SQL: self._outdated,
+            living.OUTDATED_IN_SQL: list,
             living.SHOWS_SQL: self._shows,
             living.FORGET_SQL: lambda key, number: self.living.pop((key, number), None),
             living.FORGET_ALL_SQL: lambda key: self.living.clear(),
@@ -177,9 +178,10 @@ class Database:
     def _drop(self, number: int, state: str, why: str) -> None:
         self._settle(number, state)
 
-    def _supersede(self, destination: str, incident: int, but: int, why: str) -> None:
+    def _supersede(self, destination: str, incident: int, but: int, why: str, known: float) -> None:
         for owed in list(self.pending.values()):
-            if owed.row.incident_id == incident and owed.id != but and owed.state == "pending":
+            others = owed.row.incident_id == incident and owed.id != but and owed.state == "pending"
+            if others and owed.row.created_at <= known + 0.001:
                 self._settle(owed.id, "superseded")
 
     def _unshown(self, destination: str, but: int) -> list[dict[str, Any]]:
