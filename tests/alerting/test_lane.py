@@ -261,3 +261,18 @@ async def test_a_journal_that_never_writes_holds_up_nobody_for_ever(room: Room) 
     room.clock.at += 61.0
     assert await post.dispatcher.deliver_next() == 0.0
     assert len(post.messages) == 1
+
+
+async def test_the_next_process_says_of_a_chat_that_takes_messages_again_what_the_last_could_not(
+    room: Room,
+) -> None:
+    """Killed between learning of it and saying so, it would leave the refusal open for ever."""
+    await destinations.write(room.pool, DestinationRow(key="", chat_id=-100))
+    await destinations.write(
+        room.pool, DestinationRow(key="111", chat_id=111, dead_since=room.clock.at, dead_reason="blocked")
+    )
+    post = Post(room)
+    said: list[tuple[str, str | None]] = []
+    post.dispatcher.on_dead = lambda key, reason: said.append((key, reason))
+    await post.dispatcher.deliver_next()
+    assert said == [("", None)]
