@@ -104,6 +104,12 @@ class Journal:
                     said = True
                 await asyncio.sleep(0.5)
             registration = await runners.register(connection, version)
+        except TimeoutError:
+            connection.terminate()
+            raise DatabaseUnavailableError(
+                f"PostgreSQL took the connection, then gave no answer for {WRITE_TIMEOUT:g} s: is it busy, "
+                "or does somebody hold a lock on dozor.runners?"
+            ) from None
         except BaseException:
             connection.terminate()
             raise

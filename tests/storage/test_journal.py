@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from runner.clock import SteadyClock
-from runner.errors import RunnerBusyError
+from runner.errors import DatabaseUnavailableError, RunnerBusyError
 from runner.storage import notifications, runners, tasks, waiting
 from runner.storage.answers import Answer
 from runner.storage.journal import Checkpoint, Commit, Dropped, Journal
@@ -254,6 +254,16 @@ async def test_a_waiting_runner_takes_over_and_knows_how_the_other_ended(
     third = await Journal.open(database, "test", SteadyClock())
     assert not third.registration.unclean_before
     await third.close()
+
+
+async def test_a_server_that_answers_nothing_after_the_connection_is_said_to_be_so(
+    database: str, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runner.storage.journal.WRITE_TIMEOUT", 0.5)
+    async with pool.acquire() as other, other.transaction():
+        await other.execute("LOCK TABLE dozor.runners IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(DatabaseUnavailableError, match=r"no answer for 0\.5 s"):
+            await Journal.open(database, "test", SteadyClock())
 
 
 async def test_a_runner_whose_session_was_cut_takes_its_own_lock_back(
