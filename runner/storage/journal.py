@@ -32,7 +32,7 @@ BREATH = 0.5
 """Seconds between two checkpoints while there is more: 2,000 states a second at most."""
 WRITE_TIMEOUT = 20.0
 """Seconds a transaction may take before the database counts as away."""
-BEHIND = (1.0, 60.0)
+BEHIND = (1.0, 600.0)
 """Seconds: who reads the tables waits for what has waited between these; longer is a defect."""
 TAKE_OVER_SECONDS = 30.0
 """How long to wait for our own lost session to be gone before concluding that another runner has the lock."""
