@@ -56,7 +56,7 @@ async def test_the_first_run_of_a_checker_does_not_wait_for_telegrams_library(
 
 async def test_a_warm_embedded_database_is_attached_to_and_the_checker_runs(stage: Stage) -> None:
     (stage.folder / "watcher.py").write_text(WATCHER)
-    stage.write({"first": IDLE})
+    stage.write({"first": {**IDLE, "run_at_start": True}})  # whether the first run was written down or not
     first = await stage.watch()
     await first.says("first run")
     first.kill()
