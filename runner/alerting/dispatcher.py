@@ -48,6 +48,8 @@ class Dispatcher:
         self.paces = Paces(clock)
         self._calls: list[tuple[str, float]] = []
         # The last minute's, of the process before this one.
+        self._showing: set[str] = set()
+        # Destinations with messages of the process before this one, to be kept up to date.
         self._lanes: dict[str, Lane] = {}
         self._wakes: dict[str, asyncio.Event] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -152,11 +154,10 @@ class Dispatcher:
             lane.abandon()
 
     async def _find_lanes(self, group: asyncio.TaskGroup) -> None:
-        """One lane for each destination to which something is owed, or has been, or that shows too little."""
+        """One lane for each destination to which something is owed, or has been, or that shows something."""
         await self._learn()
         owed = await self._room.ask(lambda: notifications.owed_since(self._pool))
-        outdated = await self._room.ask(lambda: living.outdated_in(self._pool))
-        for key in {DEFAULT, *owed, *outdated}:
+        for key in {DEFAULT, *owed, *self._showing}:
             task = self._tasks.get(key)
             if task is None or task.done():
                 self._tasks[key] = group.create_task(self._serve(key), name=f"lane {key or 'chat'}")
@@ -180,6 +181,7 @@ class Dispatcher:
         if self._known is None:
             since = self._clock.now() - REMEMBERED
             self._calls = await self._room.ask(lambda: destinations.read_calls(self._pool, since))
+            self._showing = await self._room.ask(lambda: living.read_places(self._pool))
             self._known = known = await self._room.ask(lambda: destinations.read_all(self._pool))
             for key, row in known.items():
                 if row.dead_since is None:  # perhaps the process before this one could not say so any more

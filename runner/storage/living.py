@@ -24,11 +24,7 @@ WHERE l.destination = $1 AND i.updated_at > l.shown_at + interval '1 millisecond
 ORDER BY i.state = 'open', i.severity <> 'critical', l.shown_at LIMIT 1
 """
 
-OUTDATED_IN_SQL = """
-SELECT DISTINCT l.destination
-FROM dozor.living_messages l JOIN dozor.incidents i ON i.id = l.incident_id
-WHERE i.updated_at > l.shown_at + interval '1 millisecond'
-"""
+PLACES_SQL = "SELECT DISTINCT destination FROM dozor.living_messages"
 
 SHOWS_SQL = """
 UPDATE dozor.living_messages SET shown_at = to_timestamp($3), edited_at = to_timestamp($4)
@@ -53,9 +49,9 @@ async def read_outdated(pool: Pool, destination: str) -> OutdatedMessage | None:
     return None if row is None else OutdatedMessage(row["message_id"], from_json(row["incident"]))
 
 
-async def outdated_in(pool: Pool) -> set[str]:
-    """Destinations that show less than is known."""
-    return {row["destination"] for row in await pool.fetch(OUTDATED_IN_SQL)}
+async def read_places(pool: Pool) -> set[str]:
+    """Destinations that show something."""
+    return {row["destination"] for row in await pool.fetch(PLACES_SQL)}
 
 
 async def mark_shown(

@@ -65,7 +65,7 @@ class Database:
             notifications.SHOWN_SQL: self._shown,
             notifications.OWED_SINCE_SQL: self._owed_since,
             living.OUTDATED_SQL: self._outdated,
-            living.OUTDATED_IN_SQL: list,
+            living.PLACES_SQL: list,
             living.SHOWS_SQL: self._shows,
             living.FORGET_SQL: lambda key, number: self.living.pop((key, number), None),
             living.FORGET_ALL_SQL: lambda key: self.living.clear(),
