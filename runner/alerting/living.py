@@ -84,10 +84,7 @@ def storm_groups(members: Iterable[Incident]) -> list[StormGroup]:
     causes: dict[tuple[IncidentKind, str], list[Incident]] = {}
     for member in members:
         causes.setdefault((member.kind, member.fingerprint), []).append(member)
-    groups = [_group(same) for same in causes.values()]
-    return sorted(
-        groups, key=lambda one: (one.severity != "critical", -one.open, -one.count, one.fingerprint)
-    )
+    return sorted((_group(same) for same in causes.values()), key=lambda group: group.rank)
 
 
 def _group(same: Sequence[Incident]) -> StormGroup:

@@ -54,6 +54,11 @@ class StormGroup:
     open: int
     tasks: tuple[str, ...]
 
+    @property
+    def rank(self) -> tuple[bool, bool, int, int, str]:
+        """The worst first."""
+        return self.open == 0, self.severity != "critical", -self.open, -self.count, self.fingerprint
+
 
 _FIELDS = tuple(field.name for field in fields(IncidentRow))
 _TIMES = tuple(name for name in _FIELDS if name.endswith(("_at", "_since")))
@@ -103,7 +108,6 @@ SELECT max(severity) FILTER (WHERE severity = 'critical') IS NOT NULL AS critica
        (array_agg(task ORDER BY state = 'resolved', id))[1:$2] AS tasks
 FROM dozor.incidents WHERE storm = $1
 GROUP BY kind, fingerprint
-ORDER BY count(*) FILTER (WHERE state <> 'resolved') = 0, critical DESC, open DESC, count DESC, fingerprint
 """
 
 STORM_MEMBERS_SQL = """
@@ -155,7 +159,7 @@ async def last_id(connection: Connection) -> int:
 
 async def read_storm(connection: Connection | Pool, storm: int, names: int = 3) -> list[StormGroup]:
     """A storm's incidents by cause, the worst first; `names` tasks of each."""
-    return [
+    groups = [
         StormGroup(
             severity="critical" if row["critical"] else "warning",
             kind=row["kind"],
@@ -167,6 +171,7 @@ async def read_storm(connection: Connection | Pool, storm: int, names: int = 3) 
         )
         for row in await connection.fetch(STORM_GROUPS_SQL, storm, names)
     ]
+    return sorted(groups, key=lambda group: group.rank)
 
 
 async def read_storm_members(
