@@ -230,9 +230,11 @@ async def test_a_database_that_goes_away_while_settling_is_waited_for(
         return Delivered(7)
 
     bench.telegram.script = [stop_then_deliver]
+    asked: list[None] = []
+    bench.dispatcher._room.alive = lambda: asked.append(None)
     delivering = asyncio.create_task(bench.step())
     await until(lambda: bool(bench.telegram.delivered), within=20)
-    await asyncio.sleep(0.3)
+    await until(lambda: len(asked) >= 3, within=20)  # in vain
     assert not delivering.done()
     await asyncio.to_thread(postgres_control.start)
     async with asyncio.timeout(20):

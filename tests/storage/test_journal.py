@@ -138,6 +138,13 @@ async def test_an_outage_loses_nothing_and_merges_states(postgres_control: Postg
     await declare(journal, "a")
     changes: list[bool] = []
     journal.health.changed = changes.append
+    attempts, report_down = list[str](), journal.health.report_down
+
+    def report(reason: str) -> None:
+        attempts.append(reason)
+        report_down(reason)
+
+    journal.health.report_down = report  # type: ignore[method-assign]
     writing = asyncio.create_task(journal.run())
     postgres_control.kill()
     for number in range(50):
@@ -147,8 +154,8 @@ async def test_an_outage_loses_nothing_and_merges_states(postgres_control: Postg
             )
         )
         journal.append(Commit(incidents=(incident(1, failures=number),)))
-    await until(lambda: not journal.health.up)
-    await asyncio.sleep(0.3)  # a few attempts in vain
+    await until(lambda: len(attempts) >= 3, within=20)
+    assert not journal.health.up
     journal.append(Commit(tasks=(task(failures=77),), notifications=(note("last"),)))
     postgres_control.start()
     async with asyncio.timeout(20):
