@@ -61,7 +61,7 @@ class Contact:
         self._known = known
         self._transport = transport
         self._paces = paces
-        self._pace = paces.of(known.moved_to or known.chat_id, calls)
+        self.pace = paces.of(known.moved_to or known.chat_id, calls)
         self._clock = clock
         self._write = write
         self._pauses = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
@@ -70,7 +70,7 @@ class Contact:
         self._topic_again: float | None = None
         if known.held_until is not None:
             # At most: the clock that it was written by may have been ahead, and Telegram says it again.
-            self._pace.hold(min(known.held_until, clock.now() + LONGEST_REST))
+            self.pace.hold(min(known.held_until, clock.now() + LONGEST_REST))
         if known.moved_to is not None and isinstance(transport, MovingTransport):
             transport.move(known.moved_to)
 
@@ -82,16 +82,16 @@ class Contact:
     def wait_to_send(self) -> float:
         """Seconds until a message may leave."""
         now = self._clock.now()
-        return max(self._not_before - now, self._pace.to_send(now))
+        return max(self._not_before - now, self.pace.to_send(now))
 
     def wait_to_edit(self) -> float:
         """Seconds until an edit may."""
         now = self._clock.now()
-        return max(self._not_before - now, self._pace.to_edit(now))
+        return max(self._not_before - now, self.pace.to_edit(now))
 
     def calling(self) -> None:
         """A call leaves now."""
-        self._pace.take(self._clock.now())
+        self.pace.take(self._clock.now())
 
     def sending(self) -> None:
         """A message leaves now: into its topic again, if that was lost long ago."""
@@ -121,13 +121,13 @@ class Contact:
     async def hold(self, seconds: float) -> float:
         """Told to wait so long, in all topics of the chat."""
         until = self._clock.now() + seconds
-        self._pace.hold(until)
+        self.pace.hold(until)
         await self._remember(replace(self._known, held_until=until))
         return seconds
 
     async def moved(self, chat_id: int) -> None:
         """It has become another chat."""
-        self._pace = self._paces.of(chat_id)
+        self.pace = self._paces.of(chat_id)
         await self._remember(replace(self._known, moved_to=chat_id))
 
     async def dead(self, reason: str) -> None:

@@ -17,6 +17,11 @@ class SentDirectly:
     """They may have arrived."""
     _settled: set[str] = field(default_factory=set)
 
+    @property
+    def tried(self) -> frozenset[str]:
+        """What the outbox must not take for new: should this process die, the next one marks it."""
+        return frozenset((*self.delivered, *self.elsewhere, *self.unknown))
+
     def settle(self, key: str) -> None:
         """The outbox knows of it."""
         if key in self.delivered or key in self.elsewhere or key in self.unknown:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from runner.alerting.directly import SentDirectly
 from runner.alerting.lane import Lane
-from runner.alerting.pace import REMEMBERED, Paces
+from runner.alerting.pace import REMEMBERED, Pace, Paces
 from runner.alerting.routing import parse_destination
 from runner.alerting.shared import Room, Sent, Words
 from runner.alerting.transport import Transport
@@ -99,6 +99,12 @@ class Dispatcher:
         if self._reserved is not None:
             self._reserved.hand_over(number)
             self._reserved = None
+
+    @property
+    def pace(self) -> Pace:
+        """Of the chat of the configuration, for what goes past its lane."""
+        lane = self._lanes.get(DEFAULT)
+        return Pace() if lane is None else lane.pace
 
     @property
     def transport(self) -> Transport:

@@ -29,6 +29,7 @@ from runner.alerting.living import with_digest
 from runner.alerting.message import Message
 from runner.alerting.notification import Notification, NotificationKind
 from runner.alerting.outbox import from_claimed
+from runner.alerting.pace import Pace
 from runner.alerting.plan import Drop, Edit, Send, Step, plan
 from runner.alerting.second_channel import NAME as SECOND_CHANNEL
 from runner.alerting.shared import Room, Sent, outcome_of
@@ -122,6 +123,11 @@ class Lane:
     def refused(self) -> str | None:
         """Why the chat refuses us, None while it does not."""
         return self._contact.refused
+
+    @property
+    def pace(self) -> Pace:
+        """Of its chat."""
+        return self._contact.pace
 
     async def step(self) -> float | None:
         """Do the next thing; the seconds to wait before another, None if there is nothing to do."""

@@ -20,10 +20,11 @@ from runner.alerting.living import storm_groups
 from runner.alerting.message import Message
 from runner.alerting.notification import Facts, NotificationKind
 from runner.alerting.outbox import from_row
+from runner.alerting.pace import Pace
 from runner.alerting.second_channel import URGENT, SecondChannel, Wait
 from runner.alerting.shared import Words
 from runner.alerting.telling import FIRING
-from runner.alerting.transport import Delivered, Transport, Unknown
+from runner.alerting.transport import Delivered, RetryAfter, Transport, Unknown
 from runner.alerting.unsent import base_key
 from runner.alerting.watch import Watch
 from runner.clock import Clock
@@ -42,7 +43,10 @@ CALL = NotificationKind.ESCALATION.value
 
 
 class LastGasp:
-    """`unwritten`: what waits for the database. `transport`: the way to the configured chat at present."""
+    """`unwritten`: what waits for the database.
+
+    `transport`, `pace`: the way to the configured chat, and its pace, at present.
+    """
 
     def __init__(
         self,
@@ -51,6 +55,7 @@ class LastGasp:
         unwritten: Callable[[], Sequence[NotificationRow]],
         held: Callable[[], tuple[str, ...]],
         transport: Callable[[], Transport],
+        pace: Callable[[], Pace],
         words: Words,
         clock: Clock,
         sent: SentDirectly,
@@ -61,6 +66,7 @@ class LastGasp:
         self._unwritten = unwritten
         self._held = held
         self._transport = transport
+        self._pace = pace
         self._words = words
         self._clock = clock
         self._sent = sent
@@ -102,10 +108,12 @@ class LastGasp:
             return
         tried = self._sent.unknown
         waiting = [row for row in self._untold() if row.destination == "" and row.key not in tried]
-        if not waiting:
+        pace = self._pace()
+        if not waiting or pace.to_send(now) > 0:
             return
         row = min(waiting, key=lambda one: one.priority)  # the oldest of the most urgent
         self._times.append(now)
+        pace.take(now)
         message, said = self._message(row), self._said_by(row)
         self._sent.unknown.add(row.key)  # should the database be back before the answer
         outcome = await self._transport().send(message)
@@ -118,6 +126,8 @@ class LastGasp:
                 self._left -= 1
             case _:
                 self._sent.unknown.discard(row.key)
+                if isinstance(outcome, RetryAfter):
+                    pace.hold(now + outcome.seconds)
                 logger.warning("Straight from memory, not delivered: {}", outcome)
 
     async def _tell_elsewhere(self, now: float) -> None:

@@ -192,6 +192,7 @@ class Runner:
         journal.on_notifications = dispatcher.wake
         dispatcher.behind = lambda: journal.behind
         journal.reserve, journal.handed_over = dispatcher.reserve, dispatcher.handed_over
+        journal.tried = lambda: dispatcher.directly.tried
         journal.on_dropped = self.watch.dropped
         journal.health.changed = lambda up: self._database_changed(database, up=up)
         found = await start.look_back(journal, pool, supervisor.tasks, left, clock.now())

@@ -52,6 +52,7 @@ class AlertParts:
             lambda: self.journal.unwritten_notifications,
             self._held,
             lambda: self.dispatcher.transport,
+            lambda: self.dispatcher.pace,
             self.words,
             self.clock,
             self.dispatcher.directly,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
 from loguru import logger
 
@@ -75,6 +75,8 @@ class Journal:
         self.reserve: Callable[[NotificationRow, IncidentRow | None], bool] = lambda row, incident: False
         """Can it leave as soon as it is written? Then `handed_over` follows, with its id, or None."""
         self.handed_over: Callable[[int | None], None] = lambda number: None
+        self.tried: Callable[[], Set[str]] = frozenset
+        """Keys of messages that may have arrived without being written."""
         self.on_dropped: Callable[[Dropped], Commit] = lambda dropped: Commit()
         """What to say of an overflow."""
         self.last_written_at = clock.now()
@@ -178,7 +180,10 @@ class Journal:
                 upto = self._take()
                 try:
                     await self._restore_session()
+                    tried = self.tried()
                     await self._transact(self.connection, self._batch, self._checkpoint)
+                    if self.tried() != tried:  # one has left while the database made us wait
+                        await notifications.owe(self.connection, self._batch.owed, self.tried())
                     break
                 except RunnerBusyError:
                     raise
@@ -250,7 +255,7 @@ class Journal:
             if batch.incidents:
                 await incidents.write(connection, list(batch.incidents.values()))
             if batch.owed:
-                await notifications.owe(connection, batch.owed)
+                await notifications.owe(connection, batch.owed, self.tried())
             if batch.silences:
                 await silences.write(connection, list(batch.silences.values()))
             if batch.overrides:
@@ -272,7 +277,7 @@ class Journal:
                 await runs.add(statement, [*batch.runs, *checkpoint.runs])
             if batch.incidents:
                 await incidents.write(statement, list(batch.incidents.values()))
-            arguments = notifications.owe_arguments(owed, owed[0].key if direct else None)
+            arguments = notifications.owe_arguments(owed, self.tried(), owed[0].key if direct else None)
             statement.returning("id, key", notifications.OWE_SQL, *arguments)
             rows = await statement.run(connection)
         except BaseException:

@@ -36,6 +36,7 @@ class Gasp:
         self.second = SecondChannel(self._say, translator, AFTER)
         self.post = Post(room)
         self.health = DatabaseHealth(room.clock, self._probe)
+        room.journal.tried = lambda: self.post.dispatcher.directly.tried
         words = Wording(Translator("ru"), ZoneInfo("UTC"), room.clock)
         self.last_gasp = LastGasp(
             room.watch,
@@ -43,6 +44,7 @@ class Gasp:
             lambda: room.journal.unwritten_notifications,
             lambda: (NAME, "other"),
             lambda: self.post.chat,
+            lambda: self.post.dispatcher.pace,
             words,
             room.clock,
             self.post.dispatcher.directly,

@@ -6,7 +6,8 @@ import pytest
 
 from runner.alerting.last_gasp import DOWN_FOR
 from runner.alerting.message import Message
-from runner.alerting.transport import Delivered, Outcome, Unavailable
+from runner.alerting.transport import Delivered, Outcome, RetryAfter, Unavailable, Unknown
+from tests.alerting.chat import Post
 from tests.alerting.room import NAME, Room
 from tests.alerting.test_outages import AFTER, Gasp
 
@@ -83,6 +84,47 @@ async def test_the_database_is_back_while_a_message_goes_past_it(gasp: Gasp) -> 
     assert len(sent) == 2
     assert "Возможно, повтор" not in sent[0]
     assert "Возможно, повтор" in sent[1]
+
+
+@pytest.mark.parametrize("outcome", [Delivered(70), Unknown("cut after it was taken")])
+async def test_killed_before_the_outbox_knew_that_it_may_have_arrived(gasp: Gasp, outcome: Outcome) -> None:
+    """The row is written, its lane has to wait, and the next process knows only what the row says."""
+    room = gasp.room
+    gasp.health.report_down("refused")
+    await gasp.look(DOWN_FOR + 2)
+    gasp.post.chat.script = [outcome]
+    for _ in range(3):
+        room.story.fail(after=0)
+    await gasp.look(3)
+    gasp.health.report_up()
+    await room.again(killed=True)
+    following = Post(room)
+    await following.deliver(60)
+    [shown] = [shown for shown in following.messages if NAME in shown.header]
+    assert "Возможно, повтор" in shown.text
+
+
+async def test_what_goes_past_the_database_keeps_the_pace_of_its_chat(gasp: Gasp) -> None:
+    await gasp.post.deliver(0)  # its lane knows the chat
+    gasp.health.report_down("refused")
+    await gasp.look(DOWN_FOR - 1)
+    pace = gasp.post.dispatcher.pace
+    for _ in range(20):
+        pace.take(gasp.room.clock.at)
+    await gasp.look(15)
+    assert gasp.post.messages == []
+    await gasp.look(60)
+    assert gasp.post.messages
+
+
+async def test_told_to_wait_it_waits(gasp: Gasp) -> None:
+    await gasp.post.deliver(0)
+    gasp.post.chat.script = [RetryAfter(40)]
+    gasp.health.report_down("refused")
+    await gasp.look(DOWN_FOR + 39)
+    assert len(gasp.post.chat.calls) == 1
+    await gasp.look(5)
+    assert len(gasp.post.messages) == 1
 
 
 async def test_an_attempt_that_certainly_failed_is_no_possible_duplicate(gasp: Gasp) -> None:

@@ -1,17 +1,22 @@
-"""Data directories for tests of the embedded server."""
+"""Data directories for tests of the embedded server, and a journal on a database of the test's own."""
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from runner.clock import SteadyClock
 from runner.storage import postmaster
 from runner.storage.embedded import start_embedded
+from runner.storage.journal import Journal
+from runner.storage.pool import Pool
+from tests.storage.rows import declare
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +46,12 @@ def new_dir(short_dir: Path) -> Iterator[Path]:
     yield path
     if (path / "data").exists():
         postmaster.stop(path / "data")
+
+
+@pytest.fixture
+async def journal(database: str, pool: Pool) -> AsyncIterator[Journal]:
+    journal = await Journal.open(database, "test", SteadyClock(), checkpoint_every=0.05)
+    await declare(journal, "a", "b")
+    yield journal
+    journal.abandon()
+    await asyncio.sleep(0)  # its transport closes on the loop

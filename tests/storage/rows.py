@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from runner.storage import tasks
 from runner.storage.incidents import IncidentRow
+from runner.storage.journal import Journal
 from runner.storage.notifications import NotificationRow
 from runner.storage.runs import RunRow
-from runner.storage.tasks import TaskRow
+from runner.storage.tasks import TaskDeclaration, TaskRow
 
 NOW = 1764000060.0
 
@@ -72,3 +74,11 @@ def run(number: int) -> RunRow:
         seconds=1.0,
         seconds_max=1.0,
     )
+
+
+async def declare(journal: Journal, *names: str) -> None:
+    """Tasks that the journal may write states of."""
+    declarations = [
+        TaskDeclaration(name=name, description="", schedule="", max_consecutive_failures=5) for name in names
+    ]
+    await tasks.declare(journal.connection, declarations)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
@@ -11,30 +10,13 @@ import pytest
 
 from runner.clock import SteadyClock
 from runner.errors import DatabaseUnavailableError, RunnerBusyError
-from runner.storage import notifications, runners, tasks, waiting
+from runner.storage import notifications, runners, waiting
 from runner.storage.answers import Answer
 from runner.storage.journal import Checkpoint, Commit, Dropped, Journal
 from runner.storage.pool import Pool, connect
-from runner.storage.tasks import TaskDeclaration
 from tests.server import PostgresControl
-from tests.storage.rows import NOW, incident, note, run, task
+from tests.storage.rows import NOW, declare, incident, note, run, task
 from tests.waiting import until
-
-
-@pytest.fixture
-async def journal(database: str, pool: Pool) -> AsyncIterator[Journal]:
-    journal = await Journal.open(database, "test", SteadyClock(), checkpoint_every=0.05)
-    await declare(journal, "a", "b")
-    yield journal
-    journal.abandon()
-    await asyncio.sleep(0)  # its transport closes on the loop
-
-
-async def declare(journal: Journal, *names: str) -> None:
-    declarations = [
-        TaskDeclaration(name=name, description="", schedule="", max_consecutive_failures=5) for name in names
-    ]
-    await tasks.declare(journal.connection, declarations)
 
 
 async def keys(pool: Pool) -> list[str]:
@@ -61,9 +43,9 @@ async def test_nothing_of_a_batch_is_written_if_a_part_of_it_cannot_be_for_now(
 ) -> None:
     real, failures = notifications.owe, 2
 
-    async def sometimes(connection: Any, rows: Any) -> None:
+    async def sometimes(connection: Any, rows: Any, tried: Any) -> None:
         nonlocal failures
-        await real(connection, rows)
+        await real(connection, rows, tried)
         if failures:
             failures -= 1
             assert await pool.fetchval("SELECT count(*) FROM dozor.runs") == 0
