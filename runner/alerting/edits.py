@@ -33,6 +33,8 @@ class Edits:
         self._contact = contact
         self._pauses = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         self._not_before = float("-inf")
+        self._failed: set[int] = set()
+        # Incidents whose edit failed: the others have their turn first, perhaps it is this one's own trouble.
 
     async def message(self, incident: Incident) -> Message:
         """What its living message is to show now."""
@@ -49,7 +51,10 @@ class Edits:
         room, transport = self._room, self._transport
         if not isinstance(transport, EditingTransport):
             return None
-        outdated = await room.ask(lambda: living.read_outdated(room.pool, self._key))
+        outdated = await room.ask(lambda: living.read_outdated(room.pool, self._key, self._failed))
+        if outdated is None and self._failed:
+            self._failed.clear()
+            outdated = await room.ask(lambda: living.read_outdated(room.pool, self._key))
         if outdated is None:
             return None
         if (wait := max(self._contact.wait_to_edit(), self._not_before - room.clock.now())) > 0:
@@ -78,6 +83,7 @@ class Edits:
                 return 0.0
             case Unavailable() | Unknown():
                 # Messages find out by themselves: they do not wait for an edit.
+                self._failed.add(row.id)
                 pause = self._pauses.next()
                 self._not_before = room.clock.now() + pause
                 return pause

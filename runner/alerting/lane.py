@@ -55,6 +55,8 @@ from runner.storage.notifications import ClaimedNotification, NotificationRow
 
 RESERVED_PAUSE = 0.02
 BEHIND_PAUSE = 0.3
+EDIT_ATTEMPTS = 3
+"""After these what an edit could tell is told by a message."""
 REJECTIONS_BEFORE_PROBE = 3
 """Refusals of one message after which the next one is tried, to learn whose fault it is."""
 
@@ -140,6 +142,8 @@ class Lane:
         claimed, self._handed = self._handed, None
         if claimed is None:
             self._idle = False
+            if self._room.behind():
+                return BEHIND_PAUSE
             claimed = await self._room.ask(lambda: notifications.claim(self._room.pool, self.key))
         if claimed is None:
             pause = await self._in_spare_time()
@@ -205,7 +209,7 @@ class Lane:
         note = from_claimed(claimed)
         if claimed.row.key in self._room.directly.unknown:
             note = replace(note, possible_duplicate=True)
-        can_edit = isinstance(self.transport, EditingTransport)
+        can_edit = isinstance(self.transport, EditingTransport) and claimed.attempts <= EDIT_ATTEMPTS
         return plan(claimed, note, self._room.clock.now(), can_edit=can_edit)
 
     async def _carry_out(self, claimed: ClaimedNotification, step: Send | Edit) -> Outcome | None:

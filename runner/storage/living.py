@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from runner.storage.incidents import IncidentRow, from_json
@@ -21,6 +22,7 @@ OUTDATED_SQL = """
 SELECT l.message_id, to_jsonb(i) AS incident
 FROM dozor.living_messages l JOIN dozor.incidents i ON i.id = l.incident_id
 WHERE l.destination = $1 AND i.updated_at > l.shown_at + interval '1 millisecond'
+  AND NOT l.incident_id = ANY($2::int8[])
 ORDER BY i.state = 'open', i.severity <> 'critical', l.shown_at LIMIT 1
 """
 
@@ -43,9 +45,12 @@ WHERE i.id = l.incident_id AND i.state = 'resolved' AND i.resolved_at < now() - 
 """
 
 
-async def read_outdated(pool: Pool, destination: str) -> OutdatedMessage | None:
-    """The message of `destination` that most needs an edit; None if all show what is."""
-    row = await pool.fetchrow(OUTDATED_SQL, destination)
+async def read_outdated(pool: Pool, destination: str, leave: Collection[int] = ()) -> OutdatedMessage | None:
+    """The message of `destination` that most needs an edit; None if all show what is.
+
+    Those of the incidents `leave` are passed over.
+    """
+    row = await pool.fetchrow(OUTDATED_SQL, destination, list(leave))
     return None if row is None else OutdatedMessage(row["message_id"], from_json(row["incident"]))
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from runner.alerting.transport import ChatMoved, Gone, Rejected, RetryAfter, Unknown
+from runner.alerting.message import Message
+from runner.alerting.transport import ChatMoved, EditOutcome, Gone, Rejected, RetryAfter, Unavailable, Unknown
 from runner.control.alert_commands import AlertCommand
 from tests.alerting.chat import Post
 from tests.alerting.room import NAME, Room
@@ -97,6 +98,45 @@ async def test_edits_are_coalesced_and_leave_room_for_what_must_wake(room: Room,
     before = len(post.messages)
     await post.deliver(0.0)
     assert len(post.messages) > before
+
+
+async def test_an_edit_that_telegram_will_not_take_holds_up_no_other(room: Room, post: Post) -> None:
+    """Every edit of the first message is answered with 502."""
+    other = room.new_task("other")
+    for story in (room.story, other):
+        for _ in range(3):
+            story.fail(after=0)
+    await post.deliver(5)
+    assert len(post.messages) == 2
+    edit = post.chat.edit
+
+    async def troubled(message: Message, message_id: int) -> EditOutcome:
+        if message_id == 1:
+            post.chat.calls.append(room.clock.at)
+            return Unavailable("HTTP 502")
+        return await edit(message, message_id)
+
+    post.chat.edit = troubled  # type: ignore[method-assign]
+    room.story.fail()
+    other.fail()
+    before = len(post.chat.calls)
+    await post.deliver(60)
+    assert "4/5" in post.messages[1].text
+    assert "3/5" in post.messages[0].text
+    assert len(post.chat.calls) - before < 12, "it is tried again, and less and less often"
+    post.chat.edit = edit  # type: ignore[method-assign]
+    await post.deliver(60)
+    assert "4/5" in post.messages[0].text
+
+
+async def test_an_end_that_no_edit_can_tell_is_told_by_a_message(room: Room, post: Post) -> None:
+    fail(room, 3)
+    await post.deliver(5)
+    post.chat.edit_script = [Unavailable("HTTP 502")] * 100
+    room.story.succeed()
+    await post.deliver(60)
+    assert [header[:1] for header in post.headers] == ["⚠", "✅"]
+    assert len(post.chat.edit_script) > 90
 
 
 async def test_a_message_that_somebody_deleted_is_not_edited_for_ever(room: Room, post: Post) -> None:

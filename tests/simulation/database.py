@@ -197,10 +197,12 @@ class Database:
         since = min(owed.row.created_at for owed in self.pending.values())
         return [{"destination": "", "since": since, "count": len(self.pending)}]
 
-    def _outdated(self, destination: str) -> dict[str, Any] | None:
+    def _outdated(self, destination: str, leave: list[int]) -> dict[str, Any] | None:
         for (_, number), shown in self.living.items():
             incident = self.incidents.get(number)
-            if incident is not None and incident.updated_at > shown.shown_at + 0.001:
+            if incident is None or number in leave:
+                continue
+            if incident.updated_at > shown.shown_at + 0.001:
                 return {"message_id": shown.message_id, "incident": _json(incident)}
         return None
 
