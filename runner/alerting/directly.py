@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 
 
@@ -21,6 +22,12 @@ class SentDirectly:
     def tried(self) -> frozenset[str]:
         """What the outbox must not take for new: should this process die, the next one marks it."""
         return frozenset((*self.delivered, *self.elsewhere, *self.unknown))
+
+    def take_up(self, delivered: Mapping[str, int | None], elsewhere: Set[str], unknown: Set[str]) -> None:
+        """What the process before this one had sent so."""
+        self.delivered.update(delivered)
+        self.elsewhere |= elsewhere
+        self.unknown |= unknown
 
     def settle(self, key: str) -> None:
         """The outbox knows of it."""

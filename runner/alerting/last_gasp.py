@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import takewhile
 
 from loguru import logger
@@ -45,7 +45,8 @@ CALL = NotificationKind.ESCALATION.value
 class LastGasp:
     """`unwritten`: what waits for the database.
 
-    `transport`, `pace`: the way to the configured chat, and its pace, at present.
+    `transport`, `pace`: the way to the configured chat, and its pace, at present. `keep`: put down what is
+    known and not written, where the next process finds it.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class LastGasp:
         held: Callable[[], tuple[str, ...]],
         transport: Callable[[], Transport],
         pace: Callable[[], Pace],
+        keep: Callable[[], Awaitable[None]],
         words: Words,
         clock: Clock,
         sent: SentDirectly,
@@ -67,6 +69,7 @@ class LastGasp:
         self._held = held
         self._transport = transport
         self._pace = pace
+        self._keep = keep
         self._words = words
         self._clock = clock
         self._sent = sent
@@ -116,6 +119,7 @@ class LastGasp:
         pace.take(now)
         message, said = self._message(row), self._said_by(row)
         self._sent.unknown.add(row.key)  # should the database be back before the answer
+        await self._keep()  # should we be killed before it
         outcome = await self._transport().send(message)
         match outcome:
             case Delivered(message_id):
@@ -129,6 +133,7 @@ class LastGasp:
                 if isinstance(outcome, RetryAfter):
                     pace.hold(now + outcome.seconds)
                 logger.warning("Straight from memory, not delivered: {}", outcome)
+        await self._keep()
 
     async def _tell_elsewhere(self, now: float) -> None:
         """Telegram is away as well, or there is more than goes there meanwhile: to anybody it was for."""
@@ -151,9 +156,11 @@ class LastGasp:
         texts = [self._message(group[0]).plain for group in same]
         under_way = {row.key for group in same for row in group} - self._sent.unknown
         self._sent.unknown |= under_way  # as above
+        await self._keep()
         told = await self._second.tell(texts, max(now - row.created_at for row in waiting), now)
         self._sent.unknown -= under_way
         self._sent.elsewhere.update(row.key for group in same[:told] for row in group)
+        await self._keep()
 
     def _message(self, row: NotificationRow) -> Message:
         """A digest as it is now: the row does not say what is in it."""

@@ -41,6 +41,8 @@ from runner.storage.housekeeping import prune_for_ever
 from runner.storage.journal import Commit, Journal
 from runner.storage.listen import Listener
 from runner.storage.pool import create_pool
+from runner.storage.spool import NAME as SPOOL
+from runner.storage.spool import Spool
 from runner.supervision.cancelling import Canceller
 from runner.supervision.child import Launch
 from runner.supervision.lines import SupervisionLog
@@ -138,6 +140,8 @@ class Runner:
 
         connection = journal.connection
         generation = journal.registration.runner_id
+        spool = Spool(config.path.parent / config.database.data_dir.parent / SPOOL)
+        kept = await start.take_up(journal, spool)
         left = await start.read_left(connection, self._enabled, self._specs, generation, clock.now())
         journal.append(Commit(runs=left.lost))
         count = len(self._specs)
@@ -185,6 +189,7 @@ class Runner:
             dispatcher=dispatcher,
             words=self._wording,
             clock=clock,
+            spool=spool,
             well=lambda: self.readiness().ready,
         )
         dispatcher.on_dead = alert_parts.destination_died
@@ -192,6 +197,9 @@ class Runner:
         journal.on_notifications = dispatcher.wake
         dispatcher.behind = lambda: journal.behind
         journal.reserve, journal.handed_over = dispatcher.reserve, dispatcher.handed_over
+        journal.on_written = spool.remove
+        if kept is not None:
+            dispatcher.directly.take_up(kept.delivered, kept.elsewhere, kept.unknown)
         journal.tried = lambda: dispatcher.directly.tried
         journal.on_dropped = self.watch.dropped
         journal.health.changed = lambda up: self._database_changed(database, up=up)

@@ -11,10 +11,11 @@ from runner.alerting import start
 from runner.alerting.notification import Facts
 from runner.config.tasks import TaskConfig
 from runner.control.declaring import declaration
-from runner.storage import notifications, runs, tasks
-from runner.storage.journal import Journal
+from runner.storage import notifications, runners, runs, tasks
+from runner.storage.journal import Commit, Journal
 from runner.storage.pool import Connection, Pool
 from runner.storage.runs import RunRow
+from runner.storage.spool import Kept, Spool
 from runner.storage.tasks import TaskRow
 from runner.supervision.spec import TaskSpec
 from runner.supervision.state import State, TaskState
@@ -56,6 +57,36 @@ async def read_left(
         states={name: from_row(row, failed.get(name, ())) for name, row in rows.items()},
         lost=tuple(run for run in lost if run is not None),
     )
+
+
+async def take_up(journal: Journal, spool: Spool) -> Kept | None:
+    """Write what the runner before this one could not; None if it left nothing, or not to this one.
+
+    Before anything is read.
+    """
+    kept = spool.read()
+    if kept is None:
+        return None
+    me = journal.registration.runner_id
+    if not await runners.follows(journal.connection, kept.runner_id, me):
+        spool.put_aside(f"runner {kept.runner_id} of another database left it, or one before the last")
+        return None
+    tried = frozenset((*kept.delivered, *kept.elsewhere, *kept.unknown))
+    journal.tried = lambda: tried
+    journal.append(
+        Commit(tasks=kept.tasks, incidents=kept.incidents, notifications=kept.notifications),
+    )
+    await journal.write()
+    spool.remove()
+    logger.warning(
+        "Runner {} was cut off while PostgreSQL was away; what it had put aside is written: tasks {}, "
+        "incidents {}, messages {}",
+        kept.runner_id,
+        len(kept.tasks),
+        len(kept.incidents),
+        len(kept.notifications),
+    )
+    return kept
 
 
 async def look_back(

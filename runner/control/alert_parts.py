@@ -22,6 +22,7 @@ from runner.control.alerting import quiet_hours
 from runner.language.translator import Translator
 from runner.storage.journal import Journal
 from runner.storage.pool import Pool
+from runner.storage.spool import Kept, Spool
 from runner.supervision.state import State
 from runner.supervision.supervisor import Supervisor
 
@@ -40,6 +41,7 @@ class AlertParts:
     dispatcher: Dispatcher
     words: Wording
     clock: Clock
+    spool: Spool
     well: Callable[[], bool]
 
     def build(self) -> Parts:
@@ -53,6 +55,7 @@ class AlertParts:
             self._held,
             lambda: self.dispatcher.transport,
             lambda: self.dispatcher.pace,
+            self._keep,
             self.words,
             self.clock,
             self.dispatcher.directly,
@@ -77,6 +80,23 @@ class AlertParts:
             url = alerts.heartbeat.url.get_secret_value()
             parts["heartbeat"] = Heartbeat(url, alerts.heartbeat.every, self.well).run
         return parts
+
+    async def _keep(self) -> None:
+        """For the next process, should this one be killed before the database is back."""
+        unwritten, directly = self.journal.unwritten, self.dispatcher.directly
+        if not unwritten.notifications:
+            return
+        await self.spool.keep(
+            Kept(
+                runner_id=self.journal.registration.runner_id,
+                tasks=unwritten.tasks,
+                incidents=unwritten.incidents,
+                notifications=unwritten.notifications,
+                delivered=dict(directly.delivered),
+                elsewhere=frozenset(directly.elsewhere),
+                unknown=frozenset(directly.unknown),
+            )
+        )
 
     def _second_channel(self) -> SecondChannel | None:
         channel = self.config.alerts.second_channel

@@ -70,6 +70,8 @@ class Journal:
         """Where the dirty states come from; called in the turn in which the batch is taken."""
         self.on_notifications: Callable[[], None] = lambda: None
         """Called when messages have become owed."""
+        self.on_written: Callable[[], None] = lambda: None
+        """Called when all that was in hand is in the database."""
         self.on_append: Callable[[Commit], None] = lambda commit: None
         """Called with what is to be written; must not raise."""
         self.reserve: Callable[[NotificationRow, IncidentRow | None], bool] = lambda row, incident: False
@@ -140,6 +142,16 @@ class Journal:
         """Messages that wait here for the database, the oldest first."""
         return (*self._batch.notifications, *self._waiting.notifications)
 
+    @property
+    def unwritten(self) -> Commit:
+        """What waits here of tasks, incidents and messages."""
+        batch, waiting = self._batch, self._waiting
+        return Commit(
+            tasks=tuple((batch.tasks | waiting.tasks).values()),
+            incidents=tuple((batch.incidents | waiting.incidents).values()),
+            notifications=self.unwritten_notifications,
+        )
+
     def append(self, commit: Commit) -> None:
         """Have `commit` written soon, in order. Never waits, never raises."""
         self._appended += 1
@@ -204,6 +216,7 @@ class Journal:
             self.last_written_at = self._clock.now()
             self._unwritten_since = self.last_written_at if len(self._waiting) else None
             self.health.report_up()
+            self.on_written()
             if owed:
                 self.on_notifications()
         async with self._written:

@@ -55,6 +55,12 @@ SEEN_SQL = "UPDATE dozor.runners SET seen_at = now() WHERE id = $1"
 
 END_SQL = "UPDATE dozor.runners SET ended_at = now(), seen_at = now(), clean = $2 WHERE id = $1"
 
+# Nobody who could write has been on watch between the two.
+FOLLOWS_SQL = """
+SELECT EXISTS (SELECT 1 FROM dozor.runners WHERE id = $1) AND NOT EXISTS (
+    SELECT 1 FROM dozor.runners WHERE id > $1 AND id < $2 AND seen_at > started_at)
+"""
+
 SUCCESSOR_SQL = "SELECT max(id) FROM dozor.runners WHERE id > $1"
 
 TERMINATE_SQL = "SELECT pg_terminate_backend($1)"
@@ -128,6 +134,11 @@ async def register(connection: Connection, version: str) -> Registration:
 async def adopt_session(connection: Connection, runner_id: int) -> None:
     """So that others can see whose session holds the lock, and that its statements are planned once."""
     await connection.fetchval(ADOPT_SESSION_SQL, str(runner_id))
+
+
+async def follows(connection: Connection, before: int, runner_id: int) -> bool:
+    """Is what runner `before` knew last what is known to `runner_id`, as far as it is written?"""
+    return bool(await connection.fetchval(FOLLOWS_SQL, before, runner_id))
 
 
 async def read_successor(connection: Connection, runner_id: int) -> int | None:

@@ -45,6 +45,7 @@ class Gasp:
             lambda: (NAME, "other"),
             lambda: self.post.chat,
             lambda: self.post.dispatcher.pace,
+            self._keep,
             words,
             room.clock,
             self.post.dispatcher.directly,
@@ -53,6 +54,9 @@ class Gasp:
         self.unsent = Unsent(
             room.pool, self.second, words, translator, room.clock, self.post.dispatcher.directly
         )
+
+    async def _keep(self) -> None:
+        """Where the next process would find it: `tests.system.test_killed_meanwhile`."""
 
     async def _say(self, title: str, text: str) -> bool:
         if self.takes:

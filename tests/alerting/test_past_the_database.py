@@ -104,6 +104,19 @@ async def test_killed_before_the_outbox_knew_that_it_may_have_arrived(gasp: Gasp
     assert "Возможно, повтор" in shown.text
 
 
+async def test_it_is_put_down_before_it_leaves_and_when_the_answer_is_there(gasp: Gasp) -> None:
+    kept: list[tuple[int, bool]] = []
+
+    async def keep() -> None:
+        directly = gasp.post.dispatcher.directly
+        kept.append((len(gasp.post.chat.calls), bool(directly.unknown)))
+
+    gasp.last_gasp._keep = keep
+    gasp.health.report_down("refused")
+    await gasp.look(DOWN_FOR + 2)
+    assert kept == [(0, True), (1, False)]
+
+
 async def test_what_goes_past_the_database_keeps_the_pace_of_its_chat(gasp: Gasp) -> None:
     await gasp.post.deliver(0)  # its lane knows the chat
     gasp.health.report_down("refused")

@@ -48,7 +48,6 @@ def report(evidence: Evidence, slack: float) -> Report:
         "told as past": labels[Label.PAST],
         "repeats, marked": judge.marked,
         "answers doubted": f"{judge.doubted} that the stand-in had given",
-        "lost with memory": f"{judge.unmarked_from_memory} sent straight from it, then killed",
         "kill -9": f"{len(chronicle.deaths)}, {chronicle.at_calls} of them in the middle of a call",
         "false starts": f"{chronicle.false_starts} while PostgreSQL was away",
         "PostgreSQL": ", ".join(f"{count} {name}" for name, count in sorted(blows.items())),

@@ -6,7 +6,6 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from runner.alerting.last_gasp import DOWN_FOR
 from runner.storage.incidents import IncidentRow
 from tests.siege.evidence import CURRENT, FIRING, Evidence, Label, Telling
 from tests.siege.places import LOUD, MAIN, SECOND, second_hears
@@ -28,7 +27,6 @@ class Judge:
         self._chronicle = evidence.chronicle
         self._slack = slack * self._chronicle.haste.speed
         self.problems: list[str] = []
-        self.unmarked_from_memory = 0
         self.doubted = 0
         self.members = self.counted = 0
         self.marked = 0
@@ -153,13 +151,10 @@ class Judge:
             if told.marked:
                 self.marked += 1
                 continue
-            if self._lost_memory(before):
-                self.unmarked_from_memory += 1
-            else:
-                gap = told.at - before.at
-                self._wrong(
-                    f"told twice in {told.place or 'the chat'}, {gap:.0f} s apart, unmarked: {told.header}"
-                )
+            gap = told.at - before.at
+            self._wrong(
+                f"told twice in {told.place or 'the chat'}, {gap:.0f} s apart, unmarked: {told.header}"
+            )
 
     def _repeats(self) -> Iterator[tuple[Telling, Telling]]:
         """A message and the one that said the same before."""
@@ -217,24 +212,11 @@ class Judge:
         number = bisect_left(deaths, since)
         return number < len(deaths) and deaths[number] <= until
 
-    def _lost_memory(self, told: Telling) -> bool:
-        """It went straight from the memory of a runner that was killed before the database was back."""
-        for began, ended in self._evidence.away:
-            if began + DOWN_FOR <= told.at + 1.0 <= ended + 5.0 and self._dead_between(
-                told.at, ended + MENDING
-            ):
-                return True
-        return False
-
     def _judge_lost(self, rows: Iterable[IncidentRow]) -> None:
-        """What was told must be in the table, unless it was lost with a runner's memory."""
+        """What was told must be in the table, from whatever memory."""
         known = {(row.task, error) for row in rows for error in _errors(row)}
         for told in self._evidence.sends:
-            if told.label not in FIRING or (told.task, told.error) in known:
-                continue
-            if self._lost_memory(told):
-                self.unmarked_from_memory += 1
-            else:
+            if told.label in FIRING and (told.task, told.error) not in known:
                 self._wrong(f"told and not in the table: {told.header}")
 
     def _wrong(self, text: str) -> None:

@@ -1,0 +1,47 @@
+"""PostgreSQL is away, people are told from memory, and then the runner is killed as well."""
+
+from __future__ import annotations
+
+import asyncio
+
+from runner.storage.spool import NAME
+from tests.bot.botapi.server import BotApi
+from tests.server import PostgresControl
+from tests.system.stage import QUICK, Stage
+from tests.system.telegram import DUPLICATE, chat_has, section, texts
+from tests.waiting import until
+
+
+async def test_what_it_told_and_knew_outlives_it(
+    stage: Stage, telegram: BotApi, postgres_control: PostgresControl
+) -> None:
+    """Not told again, the task stays stopped until somebody restarts it, and the end is told."""
+    tasks = {"well": QUICK, "failing": {**QUICK, "every": "1s", "max_consecutive_failures": 2}}
+    stage.write(tasks, url=postgres_control.dsn, telegram=section(telegram))
+    process = await stage.watch()
+    await process.says("polling as")
+    await asyncio.to_thread(postgres_control.kill)
+    stage.order("failing", "fail for good")
+    await chat_has(telegram, "🔴 PostgreSQL", "🛑 failing", within=60)
+    kept = stage.folder / ".dozor" / NAME
+    # The answer of the last message is kept too.
+    await until(lambda: '"unknown":[]' in kept.read_text(), within=10)
+    assert kept.stat().st_mode & 0o777 == 0o600
+    process.kill()
+    runs = len(stage.runs("failing"))
+
+    await asyncio.to_thread(postgres_control.start)
+    following = await stage.watch()
+    await following.says("Runner 1 was cut off while PostgreSQL was away")
+    await following.says("Task failing is stopped since before this start")
+    assert not kept.exists()
+    await chat_has(telegram, "✅ PostgreSQL", within=60)
+    assert len(stage.runs("failing")) == runs
+    stage.order("failing", "")
+    assert (await stage.cli("restart", "failing")).code == 0
+    await chat_has(telegram, "✅ failing", within=60)
+    said = texts(telegram)
+    assert len([text for text in said if text.startswith("🛑 failing")]) == 1
+    assert len([text for text in said if text.startswith("🔴 PostgreSQL")]) == 1
+    assert not any(DUPLICATE in text for text in said)
+    assert await following.stop() == 0
