@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from runner.storage import incidents, living, notifications, runs
+from runner.storage import incidents, living, notifications, runners, runs
 from runner.storage.pool import Pool, unavailable
 
 EVERY = 600.0
@@ -24,9 +24,10 @@ async def prune_for_ever(pool: Pool) -> None:
 
 
 async def prune(pool: Pool) -> None:
-    """Delete history, settled messages and incidents older than `KEEP_DAYS`; what chats show of the past."""
+    """Delete history, messages, incidents and runners over for `KEEP_DAYS`; what chats show of the past."""
     async with pool.acquire() as connection:
         await runs.prune(connection, KEEP_DAYS)
         await notifications.prune(connection, KEEP_DAYS)
         await living.prune(connection)
         await incidents.prune(connection, KEEP_DAYS)
+        await runners.prune(connection, KEEP_DAYS)

@@ -63,6 +63,15 @@ SELECT EXISTS (SELECT 1 FROM dozor.runners WHERE id = $1) AND NOT EXISTS (
 
 SUCCESSOR_SQL = "SELECT max(id) FROM dozor.runners WHERE id > $1"
 
+# The last one that was on watch stays, however old: the next start tells of it.
+PRUNE_RUNNERS_SQL = """
+DELETE FROM dozor.runners WHERE id IN (
+    SELECT id FROM dozor.runners
+    WHERE ended_at < now() - make_interval(days => $1)
+      AND id < (SELECT coalesce(max(id), 0) FROM dozor.runners WHERE seen_at > started_at)
+    LIMIT 10000)
+"""
+
 TERMINATE_SQL = "SELECT pg_terminate_backend($1)"
 
 
@@ -150,6 +159,11 @@ async def read_successor(connection: Connection, runner_id: int) -> int | None:
 async def end(connection: Connection, runner_id: int, *, clean: bool = True) -> None:
     """This runner has ended; `clean`: because somebody wanted it, and not because it could not go on."""
     await connection.execute(END_SQL, runner_id, clean)
+
+
+async def prune(connection: Connection, days: int) -> None:
+    """Delete up to 10,000 that ended more than `days` ago."""
+    await connection.execute(PRUNE_RUNNERS_SQL, days)
 
 
 async def terminate(connection: Connection, backend: int) -> None:

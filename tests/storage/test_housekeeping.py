@@ -47,3 +47,19 @@ async def test_what_chats_show_of_the_past_is_forgotten_once_it_is_shown(pool: P
     await prune(pool)
     rows = await pool.fetch("SELECT incident_id FROM dozor.living_messages ORDER BY 1")
     assert [row["incident_id"] for row in rows] == [1, 3, 4]
+
+
+async def test_runners_long_gone_go_the_last_one_on_watch_stays(pool: Pool) -> None:
+    started = "now() - make_interval(days => $2)"
+    for number, days, watched in ((1, KEEP_DAYS + 2, 60), (2, KEEP_DAYS + 1, 60), (3, KEEP_DAYS + 1, 0)):
+        await pool.execute(
+            "INSERT INTO dozor.runners (id, host, pid, version, started_at, seen_at, ended_at) "
+            "OVERRIDING SYSTEM VALUE "
+            f"VALUES ($1, 'h', 1, 'v', {started}, {started} + make_interval(secs => $3), {started})",
+            number,
+            days,
+            watched,
+        )
+    await prune(pool)
+    rows = await pool.fetch("SELECT id FROM dozor.runners ORDER BY id")
+    assert [row["id"] for row in rows] == [2, 3]
