@@ -36,6 +36,7 @@ class Judge:
         for told in evidence.sends:
             if told.task is not None:
                 self._by_task[told.place, told.task].append(told)
+        self._over = {row.id: row.resolved_at for row in evidence.incidents}
         self._owed = {owed.message_id: owed for owed in evidence.outbox if owed.message_id is not None}
 
     def judge(self) -> None:
@@ -173,11 +174,17 @@ class Judge:
                 last[key] = told
 
     def _recovered(self, telling: list[Telling]) -> int | None:
-        """Whose end the first one tells: as the next such message that was settled."""
+        """Whose end the first one tells: as the next such message that was settled, if that was over by then.
+
+        Of what was told from memory, and again with a newer state, the outbox knows one id: the others are
+        nobody's, each its own.
+        """
         for told in telling:
             owed = self._owed.get(told.shown.message)
             if told.label is Label.RECOVERED and owed is not None:
-                return owed.incident_id
+                over = self._over.get(owed.incident_id or 0)
+                later = over is not None and over > telling[0].at + self._slack
+                return -telling[0].shown.message if later else owed.incident_id
         return None
 
     def _judge_copies(self) -> None:
