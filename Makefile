@@ -18,7 +18,7 @@ demo: .venv/.installed ## a made-up marketplace with injected faults: the whole 
 	$(BIN)/dozor demo
 
 test: .venv/.installed-dev ## the whole suite, against a real PostgreSQL
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 lint: .venv/.installed-dev ## ruff, mypy, import-linter
 	$(BIN)/ruff check .
