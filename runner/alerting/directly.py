@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 
 
@@ -23,11 +22,11 @@ class SentDirectly:
         """What the outbox must not take for new: should this process die, the next one marks it."""
         return frozenset((*self.delivered, *self.elsewhere, *self.unknown))
 
-    def take_up(self, delivered: Mapping[str, int | None], elsewhere: Set[str], unknown: Set[str]) -> None:
+    def take_up(self, before: SentDirectly) -> None:
         """What the process before this one had sent so."""
-        self.delivered.update(delivered)
-        self.elsewhere |= elsewhere
-        self.unknown |= unknown
+        self.delivered |= before.delivered
+        self.elsewhere |= before.elsewhere
+        self.unknown |= before.unknown
 
     def settle(self, key: str) -> None:
         """The outbox knows of it."""

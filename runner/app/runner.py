@@ -141,7 +141,8 @@ class Runner:
         connection = journal.connection
         generation = journal.registration.runner_id
         spool = Spool(config.path.parent / config.database.data_dir.parent / SPOOL)
-        kept = await start.take_up(journal, spool)
+        journal.on_written = spool.remove
+        sent_before = await start.take_up(journal, spool)
         left = await start.read_left(connection, self._enabled, self._specs, generation, clock.now())
         journal.append(Commit(runs=left.lost))
         count = len(self._specs)
@@ -197,9 +198,7 @@ class Runner:
         journal.on_notifications = dispatcher.wake
         dispatcher.behind = lambda: journal.behind
         journal.reserve, journal.handed_over = dispatcher.reserve, dispatcher.handed_over
-        journal.on_written = spool.remove
-        if kept is not None:
-            dispatcher.directly.take_up(kept.delivered, kept.elsewhere, kept.unknown)
+        dispatcher.directly.take_up(sent_before)
         journal.tried = lambda: dispatcher.directly.tried
         journal.on_dropped = self.watch.dropped
         journal.health.changed = lambda up: self._database_changed(database, up=up)

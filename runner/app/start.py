@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from loguru import logger
 
 from runner.alerting import start
+from runner.alerting.directly import SentDirectly
 from runner.alerting.notification import Facts
 from runner.config.tasks import TaskConfig
 from runner.control.declaring import declaration
@@ -15,7 +16,7 @@ from runner.storage import notifications, runners, runs, tasks
 from runner.storage.journal import Commit, Journal
 from runner.storage.pool import Connection, Pool
 from runner.storage.runs import RunRow
-from runner.storage.spool import Kept, Spool
+from runner.storage.spool import Spool
 from runner.storage.tasks import TaskRow
 from runner.supervision.spec import TaskSpec
 from runner.supervision.state import State, TaskState
@@ -59,25 +60,22 @@ async def read_left(
     )
 
 
-async def take_up(journal: Journal, spool: Spool) -> Kept | None:
-    """Write what the runner before this one could not; None if it left nothing, or not to this one.
+async def take_up(journal: Journal, spool: Spool) -> SentDirectly:
+    """Write what the runner before this one could not, and what it had sent all the same; often nothing.
 
     Before anything is read.
     """
     kept = spool.read()
     if kept is None:
-        return None
+        return SentDirectly()
     me = journal.registration.runner_id
     if not await runners.follows(journal.connection, kept.runner_id, me):
         spool.put_aside(f"runner {kept.runner_id} of another database left it, or one before the last")
-        return None
-    tried = frozenset((*kept.delivered, *kept.elsewhere, *kept.unknown))
-    journal.tried = lambda: tried
-    journal.append(
-        Commit(tasks=kept.tasks, incidents=kept.incidents, notifications=kept.notifications),
-    )
+        return SentDirectly()
+    sent = SentDirectly(dict(kept.delivered), set(kept.elsewhere), set(kept.unknown))
+    journal.tried = lambda: sent.tried
+    journal.append(Commit(tasks=kept.tasks, incidents=kept.incidents, notifications=kept.notifications))
     await journal.write()
-    spool.remove()
     logger.warning(
         "Runner {} was cut off while PostgreSQL was away; what it had put aside is written: tasks {}, "
         "incidents {}, messages {}",
@@ -86,7 +84,7 @@ async def take_up(journal: Journal, spool: Spool) -> Kept | None:
         len(kept.incidents),
         len(kept.notifications),
     )
-    return kept
+    return sent
 
 
 async def look_back(
