@@ -235,13 +235,19 @@ async def test_a_defect_in_an_edit_stops_no_lane(room: Room, post: Post) -> None
     assert post.messages[-1].texts[0].startswith("🛑")
 
 
-async def test_what_is_over_but_not_yet_written_is_not_told_as_current(room: Room) -> None:
-    """After a freeze the lanes may have the database before the journal has."""
+async def post_with_a_message_owed(room: Room) -> Post:
+    """Its dispatcher knows when the journal is behind."""
     post = Post(room)
     for _ in range(3):
         room.story.fail(after=0)
     await room.journal.write()
     post.dispatcher.behind = lambda: room.journal.behind
+    return post
+
+
+async def test_what_is_over_but_not_yet_written_is_not_told_as_current(room: Room) -> None:
+    """After a freeze the lanes may have the database before the journal has."""
+    post = await post_with_a_message_owed(room)
     room.story.succeed(after=1)
     room.clock.at += 10.0
     assert await post.dispatcher.deliver_next() == BEHIND_PAUSE
@@ -252,11 +258,7 @@ async def test_what_is_over_but_not_yet_written_is_not_told_as_current(room: Roo
 
 
 async def test_a_journal_that_never_writes_holds_up_nobody_for_ever(room: Room) -> None:
-    post = Post(room)
-    for _ in range(3):
-        room.story.fail(after=0)
-    await room.journal.write()
-    post.dispatcher.behind = lambda: room.journal.behind
+    post = await post_with_a_message_owed(room)
     room.story.fail(after=1)
     room.clock.at += 601.0
     assert await post.dispatcher.deliver_next() == 0.0

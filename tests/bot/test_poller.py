@@ -128,8 +128,9 @@ async def test_a_refused_token_is_said_plainly_and_tried_again_slowly(
     assert telegram.poller.last_success is None
     calls = len(api.calls)
     again = asyncio.create_task(telegram.poller.run())
-    await asyncio.sleep(0.3)
-    assert len(api.calls) == calls  # it holds off, however quickly it is started again
+    with pytest.raises(TimeoutError):  # it holds off, however quickly it is started again
+        await until(lambda: again.done() or len(api.calls) != calls, within=0.3)
+    assert len(api.calls) == calls
     again.cancel()
     await asyncio.gather(again, return_exceptions=True)
 
@@ -187,7 +188,8 @@ async def test_it_does_not_spin_while_telegram_fails(api: BotApi, running: Runni
     api.notify()
     api.say(ADMIN, "/help")
     await until(lambda: running.poller.problem is not None)
-    await asyncio.sleep(1)
+    with pytest.raises(TimeoutError):
+        await until(lambda: len([call for call in api.calls_of("getUpdates") if call.fault]) > 4, within=1)
     assert len([call for call in api.calls_of("getUpdates") if call.fault]) <= 4
 
 
