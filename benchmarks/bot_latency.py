@@ -60,7 +60,7 @@ async def _measure(tasks: int, asks: int) -> dict[str, list[float]]:
         _configure(folder, url, tasks)
         log = (folder / "log").open("w")
         runner = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "runner", "run", "-c", str(folder / "config.yaml"),
+            sys.executable, "-m", "dozor", "run", "-c", str(folder / "config.yaml"),
             stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": os.getcwd()},
         )  # fmt: skip
         try:

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from loguru import logger
 
-from runner.storage.journal import Journal
-from runner.storage.migrate import migrate
-from runner.storage.pool import create_pool
+from dozor.storage.journal import Journal
+from dozor.storage.migrate import migrate
+from dozor.storage.pool import create_pool
 from tests.alerting.campaign import Campaign, Report
 from tests.alerting.room import Room
 from tests.alerting.story import ManualClock

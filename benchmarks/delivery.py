@@ -27,28 +27,28 @@ import aiohttp
 from aiogram import Bot
 from loguru import logger
 
-from bot.session import Session
-from bot.transport import TelegramTransport
-from runner.alerting.console import ConsoleTransport
-from runner.alerting.dispatcher import Dispatcher
-from runner.alerting.incident import AlertSettings
-from runner.alerting.storm import Admission
-from runner.alerting.watch import Watch
-from runner.alerting.wording import Wording
-from runner.clock import SteadyClock
-from runner.config.tasks import Cron
-from runner.language import Translator
-from runner.storage import tasks
-from runner.storage.embedded import start_embedded
-from runner.storage.journal import Journal
-from runner.storage.migrate import migrate
-from runner.storage.pool import create_pool
-from runner.supervision.events import Restart, RunNow
-from runner.supervision.lines import SupervisionLog
-from runner.supervision.measures import Measures
-from runner.supervision.policy import Policy, RestartDelay
-from runner.supervision.spec import Checker, TaskSpec
-from runner.supervision.supervisor import Supervisor
+from dozor.alerting.console import ConsoleTransport
+from dozor.alerting.dispatcher import Dispatcher
+from dozor.alerting.incident import AlertSettings
+from dozor.alerting.storm import Admission
+from dozor.alerting.watch import Watch
+from dozor.alerting.wording import Wording
+from dozor.clock import SteadyClock
+from dozor.config.tasks import Cron
+from dozor.language import Translator
+from dozor.storage import tasks
+from dozor.storage.embedded import start_embedded
+from dozor.storage.journal import Journal
+from dozor.storage.migrate import migrate
+from dozor.storage.pool import create_pool
+from dozor.supervision.events import Restart, RunNow
+from dozor.supervision.lines import SupervisionLog
+from dozor.supervision.measures import Measures
+from dozor.supervision.policy import Policy, RestartDelay
+from dozor.supervision.spec import Checker, TaskSpec
+from dozor.supervision.supervisor import Supervisor
+from dozor_bot.session import Session
+from dozor_bot.transport import TelegramTransport
 
 GOAL = "goal: p50 at most 4 times the bare call's"
 TOKEN = "42:stand-in-token"  # the stand-in's own

@@ -21,10 +21,10 @@ from ton_core import Cell, NetworkGlobalID, Transaction
 from tonutils.clients import ToncenterClient
 
 from benchmarks.place import benchmark_place
-from runner.checkers.attribution import issue_invoice
-from runner.checkers.ledger import audit, create_user
-from runner.checkers.ton_deposits import check_transactions
-from runner.demo.toncenter import OUR_WALLET, Chain, Toncenter, serve
+from dozor_market.attribution import issue_invoice
+from dozor_market.demo.toncenter import OUR_WALLET, Chain, Toncenter, serve
+from dozor_market.ledger import audit, create_user
+from dozor_market.ton_deposits import check_transactions
 from tests.checkers.stage import StageContext
 
 AMOUNT: Final = 20_000_000

@@ -6,10 +6,10 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from benchmarks.place import Place, benchmark_place
-from runner.checkers import auctions, presales
-from runner.checkers.auctions import check_auctions
-from runner.checkers.presales import check_presales
-from runner.storage.pool import Connection
+from dozor.storage.pool import Connection
+from dozor_market import auctions, presales
+from dozor_market.auctions import check_auctions
+from dozor_market.presales import check_presales
 from tests.checkers.stage import StageContext
 
 RUNS: Final = 200

@@ -17,15 +17,15 @@ from pathlib import Path
 
 from loguru import logger
 
-from runner.clock import SteadyClock
-from runner.config.tasks import Every, Isolation
-from runner.supervision.child import Launch
-from runner.supervision.events import RunNow
-from runner.supervision.lines import SupervisionLog
-from runner.supervision.policy import Policy
-from runner.supervision.spec import TaskSpec
-from runner.supervision.supervised import Supervised
-from runner.supervision.supervisor import Supervisor, Transition
+from dozor.clock import SteadyClock
+from dozor.config.tasks import Every, Isolation
+from dozor.supervision.child import Launch
+from dozor.supervision.events import RunNow
+from dozor.supervision.lines import SupervisionLog
+from dozor.supervision.policy import Policy
+from dozor.supervision.spec import TaskSpec
+from dozor.supervision.supervised import Supervised
+from dozor.supervision.supervisor import Supervisor, Transition
 
 ROUNDS = 3
 QUIET = 86_400.0
@@ -149,8 +149,7 @@ async def _collect(measure: Callable[[int], Awaitable[list[float]]], runs: int) 
 def _memory() -> None:
     """What one warm process holds."""
     code = (
-        "import psutil, runner.supervision.worker; "
-        "print(psutil.Process().memory_full_info().uss // 1_000_000)"
+        "import psutil, dozor.supervision.worker; print(psutil.Process().memory_full_info().uss // 1_000_000)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     print(f"a warm process of its own: {done.stdout.strip()} MB that it shares with nobody")

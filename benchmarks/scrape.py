@@ -10,11 +10,11 @@ from pathlib import Path
 
 from loguru import logger
 
-from runner.app import Runner
-from runner.config import load
-from runner.config.imports import Checker
-from runner.config.models import ListenAddress
-from runner.web.server import serve
+from dozor.app import Runner
+from dozor.config import load
+from dozor.config.imports import Checker
+from dozor.config.models import ListenAddress
+from dozor.web.server import serve
 
 TASKS = 10_000
 SCRAPES = 10

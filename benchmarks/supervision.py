@@ -56,20 +56,20 @@ async def _bare(count: int, seconds: float) -> dict[str, float]:
 async def _dozor(count: int, seconds: float) -> dict[str, float]:
     from loguru import logger
 
-    from runner.alerting.incident import AlertSettings
-    from runner.alerting.watch import Watch
-    from runner.clock import SteadyClock
-    from runner.config.tasks import Every
-    from runner.storage import tasks
-    from runner.storage.embedded import start_embedded
-    from runner.storage.journal import Journal
-    from runner.storage.migrate import migrate
-    from runner.supervision.lines import SupervisionLog
-    from runner.supervision.measures import Measures
-    from runner.supervision.policy import Policy
-    from runner.supervision.spec import TaskSpec
-    from runner.supervision.supervised import Supervised
-    from runner.supervision.supervisor import Supervisor
+    from dozor.alerting.incident import AlertSettings
+    from dozor.alerting.watch import Watch
+    from dozor.clock import SteadyClock
+    from dozor.config.tasks import Every
+    from dozor.storage import tasks
+    from dozor.storage.embedded import start_embedded
+    from dozor.storage.journal import Journal
+    from dozor.storage.migrate import migrate
+    from dozor.supervision.lines import SupervisionLog
+    from dozor.supervision.measures import Measures
+    from dozor.supervision.policy import Policy
+    from dozor.supervision.spec import TaskSpec
+    from dozor.supervision.supervised import Supervised
+    from dozor.supervision.supervisor import Supervisor
 
     logger.remove()
     lateness = array("d")

@@ -17,9 +17,9 @@ from zoneinfo import ZoneInfo
 
 import asyncpg
 
-from runner.alerting.dispatcher import Dispatcher
-from runner.alerting.message import Message
-from runner.alerting.transport import (
+from dozor.alerting.dispatcher import Dispatcher
+from dozor.alerting.message import Message
+from dozor.alerting.transport import (
     ChatMoved,
     Delivered,
     EditOutcome,
@@ -30,9 +30,9 @@ from runner.alerting.transport import (
     Unavailable,
     Unknown,
 )
-from runner.alerting.wording import Wording
-from runner.language import Translator
-from runner.storage.pool import Pool
+from dozor.alerting.wording import Wording
+from dozor.language import Translator
+from dozor.storage.pool import Pool
 from tests.alerting.room import Room
 from tests.alerting.scripted import Scripted
 from tests.alerting.story import ManualClock, Story, failure

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from zoneinfo import ZoneInfo
 
-from runner.alerting.dispatcher import Dispatcher
-from runner.alerting.message import Message
-from runner.alerting.phrases import NameOf, nameless
-from runner.alerting.transport import Delivered, EditOutcome, Gone, Outcome
-from runner.alerting.wording import Wording
-from runner.language import Translator
+from dozor.alerting.dispatcher import Dispatcher
+from dozor.alerting.message import Message
+from dozor.alerting.phrases import NameOf, nameless
+from dozor.alerting.transport import Delivered, EditOutcome, Gone, Outcome
+from dozor.alerting.wording import Wording
+from dozor.language import Translator
 from tests.alerting.room import Room
 from tests.alerting.scripted import Scripted
 

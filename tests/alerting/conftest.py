@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from runner.storage import tasks
-from runner.storage.journal import Journal
-from runner.storage.pool import Pool
-from runner.storage.tasks import TaskDeclaration
+from dozor.storage import tasks
+from dozor.storage.journal import Journal
+from dozor.storage.pool import Pool
+from dozor.storage.tasks import TaskDeclaration
 from tests.alerting.room import NAME, Room
 from tests.alerting.story import ManualClock
 

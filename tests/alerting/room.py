@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, cast
 
-from runner.alerting.notification import Facts
-from runner.alerting.start import look_back
-from runner.alerting.watch import Watch
-from runner.control.alert_commands import AlertCommand
-from runner.control.alert_desk import AlertDesk
-from runner.control.reasons import CommandReason
-from runner.storage import incidents
-from runner.storage.journal import Journal
-from runner.storage.pool import Pool
-from runner.supervision.measures import Measures
-from runner.supervision.policy import Policy
-from runner.supervision.supervisor import Supervisor
+from dozor.alerting.notification import Facts
+from dozor.alerting.start import look_back
+from dozor.alerting.watch import Watch
+from dozor.control.alert_commands import AlertCommand
+from dozor.control.alert_desk import AlertDesk
+from dozor.control.reasons import CommandReason
+from dozor.storage import incidents
+from dozor.storage.journal import Journal
+from dozor.storage.pool import Pool
+from dozor.supervision.measures import Measures
+from dozor.supervision.policy import Policy
+from dozor.supervision.supervisor import Supervisor
 from tests.alerting.story import ManualClock, Story, Tasks
 
 NAME = "presale_checker"

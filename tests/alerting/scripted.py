@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from runner.alerting.message import Message
-from runner.alerting.transport import Delivered, Outcome
+from dozor.alerting.message import Message
+from dozor.alerting.transport import Delivered, Outcome
 
 Answer = Outcome | Callable[[Message], Outcome]
 

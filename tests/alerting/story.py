@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from runner.alerting.watch import Watch
-from runner.supervision.events import Cancelled, Due, Event, Failed, Restart, Succeeded
-from runner.supervision.machine import step
-from runner.supervision.observer import EndedRun, Transition
-from runner.supervision.policy import Policy
-from runner.supervision.spec import TaskSpec
-from runner.supervision.state import Failure, State, TaskState
-from runner.supervision.supervised import Supervised
+from dozor.alerting.watch import Watch
+from dozor.supervision.events import Cancelled, Due, Event, Failed, Restart, Succeeded
+from dozor.supervision.machine import step
+from dozor.supervision.observer import EndedRun, Transition
+from dozor.supervision.policy import Policy
+from dozor.supervision.spec import TaskSpec
+from dozor.supervision.state import Failure, State, TaskState
+from dozor.supervision.supervised import Supervised
 
 NOW = 1764000060.0
 

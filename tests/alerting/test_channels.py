@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from loguru import logger
 
-from runner.alerting import channels as channels_module
-from runner.alerting.channels import Channels
-from runner.alerting.second_channel import LINES_UNITS, TEXT_UNITS, compose
+from dozor.alerting import channels as channels_module
+from dozor.alerting.channels import Channels
+from dozor.alerting.second_channel import LINES_UNITS, TEXT_UNITS, compose
 from tests.alerting.receiver import Receiver
 from tests.bot.socks import closed_port
 from tests.waiting import until

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from runner.alerting.dispatcher import Dispatcher
-from runner.alerting.routing import Route, Routing
+from dozor.alerting.dispatcher import Dispatcher
+from dozor.alerting.routing import Route, Routing
 from tests.alerting.chat import Chat, Post
 from tests.alerting.room import Room
 from tests.bot.executor import until_true

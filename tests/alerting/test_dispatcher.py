@@ -6,16 +6,16 @@ import asyncio
 
 import pytest
 
-from runner.alerting.contact import FIRST_PAUSE, FIRST_REST, LONGEST_PAUSE
-from runner.alerting.dispatcher import Dispatcher, Sent
-from runner.alerting.incident import Incident
-from runner.alerting.message import Message, Span
-from runner.alerting.notification import Facts, Notification, NotificationKind, Severity
-from runner.alerting.outbox import to_row
-from runner.alerting.transport import ChatMoved, Delivered, Rejected, RetryAfter, Unavailable, Unknown
-from runner.clock import SteadyClock
-from runner.storage import notifications
-from runner.storage.pool import Pool, connect, create_pool
+from dozor.alerting.contact import FIRST_PAUSE, FIRST_REST, LONGEST_PAUSE
+from dozor.alerting.dispatcher import Dispatcher, Sent
+from dozor.alerting.incident import Incident
+from dozor.alerting.message import Message, Span
+from dozor.alerting.notification import Facts, Notification, NotificationKind, Severity
+from dozor.alerting.outbox import to_row
+from dozor.alerting.transport import ChatMoved, Delivered, Rejected, RetryAfter, Unavailable, Unknown
+from dozor.clock import SteadyClock
+from dozor.storage import notifications
+from dozor.storage.pool import Pool, connect, create_pool
 from tests.alerting.scripted import Scripted
 from tests.alerting.story import NOW, ManualClock
 from tests.server import PostgresControl

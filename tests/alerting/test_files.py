@@ -9,15 +9,15 @@ import pytest
 from aiogram import Bot
 from loguru import logger
 
-from bot import transport as transport_module
-from bot.session import Session
-from bot.transport import TelegramTransport
-from runner.alerting.console import ConsoleTransport
-from runner.alerting.dispatcher import Dispatcher
-from runner.alerting.files import ATTEMPTS, MOST
-from runner.alerting.whole import KEPT, WHOLE
-from runner.alerting.wording import Wording
-from runner.language import Translator
+from dozor.alerting.console import ConsoleTransport
+from dozor.alerting.dispatcher import Dispatcher
+from dozor.alerting.files import ATTEMPTS, MOST
+from dozor.alerting.whole import KEPT, WHOLE
+from dozor.alerting.wording import Wording
+from dozor.language import Translator
+from dozor_bot import transport as transport_module
+from dozor_bot.session import Session
+from dozor_bot.transport import TelegramTransport
 from tests.alerting.room import NAME, Room
 from tests.alerting.scripted import Scripted
 from tests.alerting.story import failure

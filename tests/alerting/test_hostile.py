@@ -13,27 +13,27 @@ from aiogram import Bot
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bot.session import Session
-from bot.transport import TelegramTransport
-from bot.wire import to_bare, to_keyboard, to_text
-from runner.alerting.book import Book
-from runner.alerting.facts import failure_facts
-from runner.alerting.incident import AlertSettings
-from runner.alerting.living import as_notification
-from runner.alerting.notification import NotificationKind
-from runner.alerting.outbox import facts_to_json, from_row, to_row
-from runner.alerting.rules import on_failure
-from runner.alerting.telling import Teller
-from runner.alerting.transport import Delivered
-from runner.alerting.whole import KEPT, WHOLE, for_incident
-from runner.alerting.wording import Wording
-from runner.language import Translator
-from runner.storage.pool import storable
-from runner.supervision.failure import describe
-from runner.supervision.policy import Policy
-from runner.supervision.spec import TaskSpec
-from runner.supervision.state import Past, State, TaskState
-from runner.supervision.supervised import Supervised
+from dozor.alerting.book import Book
+from dozor.alerting.facts import failure_facts
+from dozor.alerting.incident import AlertSettings
+from dozor.alerting.living import as_notification
+from dozor.alerting.notification import NotificationKind
+from dozor.alerting.outbox import facts_to_json, from_row, to_row
+from dozor.alerting.rules import on_failure
+from dozor.alerting.telling import Teller
+from dozor.alerting.transport import Delivered
+from dozor.alerting.whole import KEPT, WHOLE, for_incident
+from dozor.alerting.wording import Wording
+from dozor.language import Translator
+from dozor.storage.pool import storable
+from dozor.supervision.failure import describe
+from dozor.supervision.policy import Policy
+from dozor.supervision.spec import TaskSpec
+from dozor.supervision.state import Past, State, TaskState
+from dozor.supervision.supervised import Supervised
+from dozor_bot.session import Session
+from dozor_bot.transport import TelegramTransport
+from dozor_bot.wire import to_bare, to_keyboard, to_text
 from tests.alerting.story import NOW, ManualClock
 from tests.bot.botapi.server import BotApi
 from tests.bot.botapi.validation import TEXT_LIMIT, check_markup, check_text

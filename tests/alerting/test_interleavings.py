@@ -6,16 +6,16 @@ from collections.abc import Callable
 
 import pytest
 
-from runner.alerting.escalation import Level
-from runner.alerting.incident import IncidentKind
-from runner.alerting.message import Message
-from runner.alerting.notification import Facts
-from runner.alerting.oncall import OnCall, Person
-from runner.alerting.routing import Route, Routing
-from runner.alerting.storm import AT_ONCE, FEW
-from runner.alerting.transport import Outcome
-from runner.control.alert_commands import AlertCommand
-from runner.supervision.observer import Trouble, TroubleKind
+from dozor.alerting.escalation import Level
+from dozor.alerting.incident import IncidentKind
+from dozor.alerting.message import Message
+from dozor.alerting.notification import Facts
+from dozor.alerting.oncall import OnCall, Person
+from dozor.alerting.routing import Route, Routing
+from dozor.alerting.storm import AT_ONCE, FEW
+from dozor.alerting.transport import Outcome
+from dozor.control.alert_commands import AlertCommand
+from dozor.supervision.observer import Trouble, TroubleKind
 from tests.alerting.chat import Chat, Post
 from tests.alerting.room import NAME, Room
 from tests.alerting.story import Story, failure

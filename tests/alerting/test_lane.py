@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from runner.alerting.contact import FIRST_PAUSE, LONGEST_REST
-from runner.alerting.lane import BEHIND_PAUSE
-from runner.alerting.message import Message
-from runner.alerting.notification import Facts, Notification, NotificationKind, Severity
-from runner.alerting.outbox import to_row
-from runner.alerting.transport import (
+from dozor.alerting.contact import FIRST_PAUSE, LONGEST_REST
+from dozor.alerting.lane import BEHIND_PAUSE
+from dozor.alerting.message import Message
+from dozor.alerting.notification import Facts, Notification, NotificationKind, Severity
+from dozor.alerting.outbox import to_row
+from dozor.alerting.transport import (
     ChatMoved,
     Delivered,
     EditOutcome,
@@ -20,10 +20,10 @@ from runner.alerting.transport import (
     RetryAfter,
     Unavailable,
 )
-from runner.control.alert_commands import AlertCommand
-from runner.storage import destinations, living, notifications
-from runner.storage.destinations import DestinationRow
-from runner.storage.pool import Pool
+from dozor.control.alert_commands import AlertCommand
+from dozor.storage import destinations, living, notifications
+from dozor.storage.destinations import DestinationRow
+from dozor.storage.pool import Pool
 from tests.alerting.chat import Post
 from tests.alerting.room import NAME, Room
 from tests.alerting.test_direct import Straight, rows

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from runner.alerting.message import Message
-from runner.alerting.transport import ChatMoved, EditOutcome, Gone, Rejected, RetryAfter, Unavailable, Unknown
-from runner.control.alert_commands import AlertCommand
+from dozor.alerting.message import Message
+from dozor.alerting.transport import ChatMoved, EditOutcome, Gone, Rejected, RetryAfter, Unavailable, Unknown
+from dozor.control.alert_commands import AlertCommand
 from tests.alerting.chat import Post
 from tests.alerting.room import NAME, Room
 

@@ -9,18 +9,18 @@ from zoneinfo import ZoneInfo
 import pytest
 from aiogram import Bot
 
-from bot.session import Session
-from bot.transport import TelegramTransport
-from bot.wire import to_text
-from runner.alerting.dispatcher import Dispatcher
-from runner.alerting.escalation import Level
-from runner.alerting.message import Message, Span, Style
-from runner.alerting.notification import Facts, Notification, NotificationKind, Severity
-from runner.alerting.oncall import OnCall, Person
-from runner.alerting.outbox import facts_from_json
-from runner.alerting.render import bounded, render
-from runner.alerting.wording import Wording
-from runner.language import Translator
+from dozor.alerting.dispatcher import Dispatcher
+from dozor.alerting.escalation import Level
+from dozor.alerting.message import Message, Span, Style
+from dozor.alerting.notification import Facts, Notification, NotificationKind, Severity
+from dozor.alerting.oncall import OnCall, Person
+from dozor.alerting.outbox import facts_from_json
+from dozor.alerting.render import bounded, render
+from dozor.alerting.wording import Wording
+from dozor.language import Translator
+from dozor_bot.session import Session
+from dozor_bot.transport import TelegramTransport
+from dozor_bot.wire import to_text
 from tests.alerting.room import Room
 from tests.alerting.scripted import Scripted
 from tests.alerting.story import NOW

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.alerting.escalation import Level, calls
-from runner.alerting.oncall import OnCall, Override, Person, Rotation
-from runner.alerting.quiet import QuietHours
+from dozor.alerting.escalation import Level, calls
+from dozor.alerting.oncall import OnCall, Override, Person, Rotation
+from dozor.alerting.quiet import QuietHours
 
 BERLIN = ZoneInfo("Europe/Berlin")  # 29.03.2026 02:00 → 03:00, 25.10.2026 03:00 → 02:00
 PEOPLE = {

@@ -8,18 +8,18 @@ from zoneinfo import ZoneInfo
 import pytest
 from aiohttp import web
 
-from runner.alerting.directly import SentDirectly
-from runner.alerting.escalation import Level
-from runner.alerting.heartbeat import Heartbeat
-from runner.alerting.last_gasp import DOWN_FOR, PER_MINUTE, LastGasp
-from runner.alerting.oncall import OnCall, Person
-from runner.alerting.routing import Route, Routing
-from runner.alerting.second_channel import SOON, SecondChannel
-from runner.alerting.transport import Rejected, Unavailable, Unknown
-from runner.alerting.unsent import Unsent
-from runner.alerting.wording import Wording
-from runner.language import Translator
-from runner.storage.health import DatabaseHealth
+from dozor.alerting.directly import SentDirectly
+from dozor.alerting.escalation import Level
+from dozor.alerting.heartbeat import Heartbeat
+from dozor.alerting.last_gasp import DOWN_FOR, PER_MINUTE, LastGasp
+from dozor.alerting.oncall import OnCall, Person
+from dozor.alerting.routing import Route, Routing
+from dozor.alerting.second_channel import SOON, SecondChannel
+from dozor.alerting.transport import Rejected, Unavailable, Unknown
+from dozor.alerting.unsent import Unsent
+from dozor.alerting.wording import Wording
+from dozor.language import Translator
+from dozor.storage.health import DatabaseHealth
 from tests.alerting.chat import Post
 from tests.alerting.room import NAME, Room
 from tests.waiting import until

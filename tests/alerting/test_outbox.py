@@ -8,11 +8,11 @@ from dataclasses import fields, replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.alerting.notification import Facts, Notification, NotificationKind, Severity
-from runner.alerting.outbox import from_claimed, to_row
-from runner.storage import notifications
-from runner.storage.notifications import ClaimedNotification, NotificationRow
-from runner.storage.pool import Pool, connect
+from dozor.alerting.notification import Facts, Notification, NotificationKind, Severity
+from dozor.alerting.outbox import from_claimed, to_row
+from dozor.storage import notifications
+from dozor.storage.notifications import ClaimedNotification, NotificationRow
+from dozor.storage.pool import Pool, connect
 from tests.alerting.story import NOW
 
 _VALUES = {

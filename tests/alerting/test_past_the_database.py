@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from runner.alerting.last_gasp import DOWN_FOR
-from runner.alerting.message import Message
-from runner.alerting.transport import Delivered, Outcome, RetryAfter, Unavailable, Unknown
+from dozor.alerting.last_gasp import DOWN_FOR
+from dozor.alerting.message import Message
+from dozor.alerting.transport import Delivered, Outcome, RetryAfter, Unavailable, Unknown
 from tests.alerting.chat import Post
 from tests.alerting.room import NAME, Room
 from tests.alerting.test_outages import AFTER, Gasp

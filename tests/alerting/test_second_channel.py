@@ -7,16 +7,16 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from runner.alerting.escalation import Level
-from runner.alerting.oncall import OnCall, Person
-from runner.alerting.routing import Route, Routing
-from runner.alerting.second_channel import NAME as TRANSPORT
-from runner.alerting.second_channel import SOON, SecondChannel
-from runner.alerting.transport import Delivered, Rejected, Unavailable, Unknown
-from runner.alerting.unsent import Unsent
-from runner.alerting.wording import Wording
-from runner.language import Translator
-from runner.storage.notifications import claim, put_back
+from dozor.alerting.escalation import Level
+from dozor.alerting.oncall import OnCall, Person
+from dozor.alerting.routing import Route, Routing
+from dozor.alerting.second_channel import NAME as TRANSPORT
+from dozor.alerting.second_channel import SOON, SecondChannel
+from dozor.alerting.transport import Delivered, Rejected, Unavailable, Unknown
+from dozor.alerting.unsent import Unsent
+from dozor.alerting.wording import Wording
+from dozor.language import Translator
+from dozor.storage.notifications import claim, put_back
 from tests.alerting.chat import Chat, Post
 from tests.alerting.room import NAME, Room
 

@@ -6,20 +6,20 @@ from typing import Any
 
 import pytest
 
-from runner.alerting.buttons import Origin, Press, decode
-from runner.alerting.incident import AlertSettings, IncidentKind, from_row
-from runner.alerting.living import as_notification, buttons
-from runner.alerting.notification import Facts, Severity
-from runner.alerting.phrases import Tongue
-from runner.alerting.rules import STEADY
-from runner.alerting.start import CROWD, LONG_GAP, SHORT_GAP, loudness
-from runner.alerting.storm import FEW
-from runner.clock import to_datetime
-from runner.language import Translator
-from runner.storage import incidents
-from runner.storage.incidents import IncidentRow
-from runner.supervision.events import Pause
-from runner.supervision.state import State
+from dozor.alerting.buttons import Origin, Press, decode
+from dozor.alerting.incident import AlertSettings, IncidentKind, from_row
+from dozor.alerting.living import as_notification, buttons
+from dozor.alerting.notification import Facts, Severity
+from dozor.alerting.phrases import Tongue
+from dozor.alerting.rules import STEADY
+from dozor.alerting.start import CROWD, LONG_GAP, SHORT_GAP, loudness
+from dozor.alerting.storm import FEW
+from dozor.clock import to_datetime
+from dozor.language import Translator
+from dozor.storage import incidents
+from dozor.storage.incidents import IncidentRow
+from dozor.supervision.events import Pause
+from dozor.supervision.state import State
 from tests.alerting.room import NAME, Room
 
 

@@ -6,16 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from runner.alerting.escalation import Level
-from runner.alerting.incident import Incident, IncidentKind, IncidentState
-from runner.alerting.living import storm_facts, storm_groups
-from runner.alerting.notification import Facts, Severity
-from runner.alerting.oncall import OnCall, Person
-from runner.alerting.routing import Route, Routing
-from runner.alerting.storm import AT_ONCE, FEW, LONGEST, QUIET, Admission, StormGate
-from runner.control.alert_commands import AlertCommand
-from runner.storage import incidents
-from runner.storage.incidents import StormGroup
+from dozor.alerting.escalation import Level
+from dozor.alerting.incident import Incident, IncidentKind, IncidentState
+from dozor.alerting.living import storm_facts, storm_groups
+from dozor.alerting.notification import Facts, Severity
+from dozor.alerting.oncall import OnCall, Person
+from dozor.alerting.routing import Route, Routing
+from dozor.alerting.storm import AT_ONCE, FEW, LONGEST, QUIET, Admission, StormGate
+from dozor.control.alert_commands import AlertCommand
+from dozor.storage import incidents
+from dozor.storage.incidents import StormGroup
 from tests.alerting.chat import Post
 from tests.alerting.room import Room
 from tests.alerting.story import NOW, Story, failure

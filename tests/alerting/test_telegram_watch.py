@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from runner.alerting.incident import IncidentKind
-from runner.control.readiness import DEAF_AFTER
-from runner.control.telegram_watch import CALM_AFTER, TelegramWatch
+from dozor.alerting.incident import IncidentKind
+from dozor.control.readiness import DEAF_AFTER
+from dozor.control.telegram_watch import CALM_AFTER, TelegramWatch
 from tests.alerting.room import Room
 
 

@@ -7,15 +7,15 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from runner.alerting.daily import Daily
-from runner.alerting.escalation import Level
-from runner.alerting.incident import IncidentKind
-from runner.alerting.notification import Facts
-from runner.alerting.oncall import OnCall, Person, Rotation
-from runner.alerting.quiet import QuietHours
-from runner.control.alert_commands import AlertCommand
-from runner.control.reasons import CommandReason
-from runner.supervision.observer import Trouble, TroubleKind
+from dozor.alerting.daily import Daily
+from dozor.alerting.escalation import Level
+from dozor.alerting.incident import IncidentKind
+from dozor.alerting.notification import Facts
+from dozor.alerting.oncall import OnCall, Person, Rotation
+from dozor.alerting.quiet import QuietHours
+from dozor.control.alert_commands import AlertCommand
+from dozor.control.reasons import CommandReason
+from dozor.supervision.observer import Trouble, TroubleKind
 from tests.alerting.room import NAME, Room
 from tests.alerting.story import NOW
 

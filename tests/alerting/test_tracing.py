@@ -13,10 +13,10 @@ from aiohttp import web
 from loguru import logger
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from runner.alerting import tracing
-from runner.clock import SteadyClock
-from runner.supervision.events import Restart
-from runner.supervision.state import State
+from dozor.alerting import tracing
+from dozor.clock import SteadyClock
+from dozor.supervision.events import Restart
+from dozor.supervision.state import State
 from tests.waiting import until
 from tests.web.site import Work, open_site
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from runner.alerting.escalation import Level
-from runner.alerting.message import Message
-from runner.alerting.oncall import OnCall, Person
-from runner.control.alert_commands import AlertCommand
+from dozor.alerting.escalation import Level
+from dozor.alerting.message import Message
+from dozor.alerting.oncall import OnCall, Person
+from dozor.control.alert_commands import AlertCommand
 from tests.alerting.chat import Post, Shown
 from tests.alerting.room import Room
 from tests.alerting.story import failure

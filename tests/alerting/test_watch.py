@@ -6,9 +6,9 @@ from typing import cast
 
 import pytest
 
-from runner.storage.journal import Dropped
-from runner.supervision.events import Pause
-from runner.supervision.supervisor import Supervisor
+from dozor.storage.journal import Dropped
+from dozor.supervision.events import Pause
+from dozor.supervision.supervisor import Supervisor
 from tests.alerting.room import NAME, Room
 from tests.alerting.story import Tasks, failure
 

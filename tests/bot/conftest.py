@@ -10,13 +10,13 @@ from zoneinfo import ZoneInfo
 import pytest
 from aiogram import Bot
 
-from bot.app import TelegramBot, build_bot
-from bot.session import Session
-from runner.alerting.oncall import OnCall, Person, Rotation
-from runner.clock import SteadyClock
-from runner.config.models import TelegramConfig
-from runner.language import Language
-from runner.storage.pool import Pool
+from dozor.alerting.oncall import OnCall, Person, Rotation
+from dozor.clock import SteadyClock
+from dozor.config.models import TelegramConfig
+from dozor.language import Language
+from dozor.storage.pool import Pool
+from dozor_bot.app import TelegramBot, build_bot
+from dozor_bot.session import Session
 from tests.bot.botapi.server import BotApi
 from tests.bot.executor import Executor
 

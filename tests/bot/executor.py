@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from runner.control.alert_commands import AlertCommand
-from runner.control.commands import CommandName, CommandReason, PendingCommand, read_pending
-from runner.control.outcomes import StartedRun
-from runner.storage.pool import Connection, Pool
-from runner.supervision.state import State
+from dozor.control.alert_commands import AlertCommand
+from dozor.control.commands import CommandName, CommandReason, PendingCommand, read_pending
+from dozor.control.outcomes import StartedRun
+from dozor.storage.pool import Connection, Pool
+from dozor.supervision.state import State
 
 FINISH_SQL = """
 UPDATE dozor.commands SET state = CASE WHEN $2 IN ('done', 'already') THEN 'done' ELSE 'refused' END,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from runner.storage.pool import Pool
-from runner.supervision.state import State
+from dozor.storage.pool import Pool
+from dozor.supervision.state import State
 from tests.bot.conftest import OPERATOR
 from tests.bot.executor import Executor
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from bot.access import Access, Role
-from runner.alerting.buttons import Origin, encode
-from runner.storage.pool import Pool
-from runner.supervision.state import State
+from dozor.alerting.buttons import Origin, encode
+from dozor.storage.pool import Pool
+from dozor.supervision.state import State
+from dozor_bot.access import Access, Role
 from tests.bot.botapi.server import BotApi
 from tests.bot.conftest import ADMIN, FORUM, GROUP, OPERATOR, STRANGER, TOPIC, VIEWER, Running
 from tests.bot.executor import Executor

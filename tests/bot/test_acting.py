@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from bot import confirmations, live
-from bot.handlers import acting
-from runner.control.outcomes import StartedRun
-from runner.storage.pool import Pool
-from runner.supervision.state import RunOutcome, State
+from dozor.control.outcomes import StartedRun
+from dozor.storage.pool import Pool
+from dozor.supervision.state import RunOutcome, State
+from dozor_bot import confirmations, live
+from dozor_bot.handlers import acting
 from tests.bot.botapi.model import StoredMessage
 from tests.bot.botapi.server import BotApi
 from tests.bot.conftest import ADMIN, GROUP, OPERATOR, Running
@@ -71,7 +71,7 @@ async def test_only_the_person_who_was_asked_can_confirm_and_only_once(
 async def test_no_answer_within_a_minute_is_a_no(
     api: BotApi, pool: Pool, executor: Executor, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.handlers.actions.WITHIN", 0.1)
+    monkeypatch.setattr("dozor_bot.handlers.actions.WITHIN", 0.1)
     assert confirmations.WITHIN == 60
     await _running_task(executor, pool)
     question = await Transcript(api, ADMIN).ask(ADMIN, "/restart ton")

@@ -9,15 +9,15 @@ import pyotp
 import pytest
 from pydantic import ValidationError
 
-from bot.app import build_bot
-from bot.codes import Codes, Verdict
-from bot.incoming import Sender
-from runner.clock import SteadyClock
-from runner.config.telegram_codes import TotpConfig
-from runner.control.commands import CommandName
-from runner.language import Language
-from runner.storage.pool import Pool
-from runner.supervision.state import State
+from dozor.clock import SteadyClock
+from dozor.config.telegram_codes import TotpConfig
+from dozor.control.commands import CommandName
+from dozor.language import Language
+from dozor.storage.pool import Pool
+from dozor.supervision.state import State
+from dozor_bot.app import build_bot
+from dozor_bot.codes import Codes, Verdict
+from dozor_bot.incoming import Sender
 from tests.bot.botapi.server import BotApi
 from tests.bot.conftest import ADMIN, OPERATOR, ZONE, Running, configure
 from tests.bot.executor import Executor

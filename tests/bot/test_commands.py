@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from bot.handlers import acting
-from runner.alerting.message import Button, Message, Span
-from runner.control.commands import CommandReason
-from runner.language import Language
-from runner.storage.pool import Pool
-from runner.supervision.state import State
+from dozor.alerting.message import Button, Message, Span
+from dozor.control.commands import CommandReason
+from dozor.language import Language
+from dozor.storage.pool import Pool
+from dozor.supervision.state import State
+from dozor_bot.handlers import acting
 from tests.bot.botapi.faults import FaultKind
 from tests.bot.botapi.model import StoredMessage
 from tests.bot.botapi.server import BotApi

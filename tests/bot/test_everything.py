@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from bot.commands import COMMANDS, Argument
-from bot.handlers.table import COMMAND_HANDLERS, PRESSES
-from runner.language import Language
-from runner.storage.pool import Pool
+from dozor.language import Language
+from dozor.storage.pool import Pool
+from dozor_bot.commands import COMMANDS, Argument
+from dozor_bot.handlers.table import COMMAND_HANDLERS, PRESSES
 from tests.bot import scenery
 from tests.bot.botapi.server import BotApi
 from tests.bot.conftest import ADMIN, FORUM, GROUP, OPERATOR, STRANGER, TOPIC, VIEWER, Running, build
@@ -92,7 +92,7 @@ def _no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
     async def paint(chart: object) -> bytes:
         return b"\x89PNG"
 
-    monkeypatch.setattr("bot.handlers.chart.paint", paint)
+    monkeypatch.setattr("dozor_bot.handlers.chart.paint", paint)
 
 
 @pytest.mark.parametrize("language", list(Language))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from aiogram import Bot
 
-from bot.incoming import Sender
-from bot.replies import PATIENCE, Replies
-from runner.alerting.message import Message, Span
-from runner.alerting.pace import Paces
+from dozor.alerting.message import Message, Span
+from dozor.alerting.pace import Paces
+from dozor_bot.incoming import Sender
+from dozor_bot.replies import PATIENCE, Replies
 from tests.alerting.story import ManualClock
 from tests.bot.botapi.faults import FaultKind
 from tests.bot.botapi.server import BotApi

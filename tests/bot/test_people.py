@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from bot.incoming import Sender
-from bot.people import People
-from runner.alerting.notification import Facts, Notification, NotificationKind, Severity
-from runner.alerting.wording import Wording
-from runner.language import Translator
-from runner.storage.pool import Pool
+from dozor.alerting.notification import Facts, Notification, NotificationKind, Severity
+from dozor.alerting.wording import Wording
+from dozor.language import Translator
+from dozor.storage.pool import Pool
+from dozor_bot.incoming import Sender
+from dozor_bot.people import People
 from tests.alerting.story import NOW, ManualClock
 from tests.bot.conftest import ADMIN, OPERATOR, ZONE
 from tests.bot.test_pace import TO

@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from bot import poller as poller_module
-from bot.app import TelegramBot
-from runner.clock import SteadyClock
-from runner.errors import PollerConflictError, TokenRefusedError
-from runner.storage.pool import Pool, connect, create_pool
-from runner.supervision.state import State
+from dozor.clock import SteadyClock
+from dozor.errors import PollerConflictError, TokenRefusedError
+from dozor.storage.pool import Pool, connect, create_pool
+from dozor.supervision.state import State
+from dozor_bot import poller as poller_module
+from dozor_bot.app import TelegramBot
 from tests.bot.botapi.faults import FaultKind
 from tests.bot.botapi.server import BotApi
 from tests.bot.conftest import ADMIN, Running, build

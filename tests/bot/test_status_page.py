@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from itertools import product
 
-from runner.control.status import read_status
-from runner.control.status_page import BROKEN, health, read_page
-from runner.storage.pool import Pool
-from runner.supervision.state import State
+from dozor.control.status import read_status
+from dozor.control.status_page import BROKEN, health, read_page
+from dozor.storage.pool import Pool
+from dozor.supervision.state import State
 from tests.bot.executor import Executor
 
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import pytest
 from aiogram import Bot
 
-from bot.transport import TelegramTransport
-from runner.alerting.contact import TOPIC_AGAIN
-from runner.alerting.dispatcher import Dispatcher
-from runner.alerting.message import Message, Span
-from runner.alerting.notification import Facts, Notification, NotificationKind, Severity
-from runner.alerting.outbox import to_row
-from runner.alerting.transport import Rejected
-from runner.alerting.wording import Wording
-from runner.language import Translator
-from runner.storage import notifications
-from runner.storage.pool import Pool
+from dozor.alerting.contact import TOPIC_AGAIN
+from dozor.alerting.dispatcher import Dispatcher
+from dozor.alerting.message import Message, Span
+from dozor.alerting.notification import Facts, Notification, NotificationKind, Severity
+from dozor.alerting.outbox import to_row
+from dozor.alerting.transport import Rejected
+from dozor.alerting.wording import Wording
+from dozor.language import Translator
+from dozor.storage import notifications
+from dozor.storage.pool import Pool
+from dozor_bot.transport import TelegramTransport
 from tests.alerting.scripted import Scripted
 from tests.alerting.story import ManualClock
 from tests.bot.botapi.faults import FaultKind

@@ -9,12 +9,8 @@ from aiogram import Bot
 from aiogram.exceptions import TelegramNetworkError
 from aiogram.methods import GetMe
 
-from bot import transport as transport_module
-from bot.outcomes import UNAUTHORIZED
-from bot.session import Session
-from bot.transport import TelegramTransport
-from runner.alerting.message import Button, Message, Span, Style
-from runner.alerting.transport import (
+from dozor.alerting.message import Button, Message, Span, Style
+from dozor.alerting.transport import (
     ChatMoved,
     Delivered,
     Outcome,
@@ -23,7 +19,11 @@ from runner.alerting.transport import (
     Unavailable,
     Unknown,
 )
-from runner.language import Translator
+from dozor.language import Translator
+from dozor_bot import transport as transport_module
+from dozor_bot.outcomes import UNAUTHORIZED
+from dozor_bot.session import Session
+from dozor_bot.transport import TelegramTransport
 from tests.bot.botapi.faults import Fault, FaultKind
 from tests.bot.botapi.server import BotApi
 from tests.bot.conftest import FORUM, GROUP, TOPIC

@@ -6,7 +6,7 @@ import re
 import textwrap
 from pathlib import Path
 
-from runner.app import Runner
+from dozor.app import Runner
 from tests.bot.botapi.model import StoredMessage
 from tests.bot.botapi.server import BotApi
 from tests.bot.conftest import ADMIN, GROUP, STRANGER

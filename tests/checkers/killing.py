@@ -8,9 +8,9 @@ import sys
 from collections import Counter
 from dataclasses import dataclass, field
 
-from runner.checkers.ledger import audit
-from runner.demo.toncenter import Chain, Toncenter, raw, serve
-from runner.storage.pool import Pool
+from dozor.storage.pool import Pool
+from dozor_market.demo.toncenter import Chain, Toncenter, raw, serve
+from dozor_market.ledger import audit
 
 LEFT = """
 SELECT (SELECT count(*) FROM market.auctions WHERE state = 'open')

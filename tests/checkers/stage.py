@@ -9,13 +9,13 @@ from typing import Any
 
 from loguru import logger
 
-from runner.checkers.ledger import AccountKind, create_user, read_balance, transfer
-from runner.storage.pool import Connection, Pool
+from dozor.storage.pool import Connection, Pool
+from dozor_market.ledger import AccountKind, create_user, read_balance, transfer
 
 
 @dataclass
 class StageContext:
-    """Keeps what a checker says. Satisfies runner.checkers.context.CheckerContext."""
+    """Keeps what a checker says. Satisfies dozor.toolkit.context.CheckerContext."""
 
     db: Pool
     task: str = "checker_under_test"

@@ -7,12 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from runner.checkers.ledger import create_user
-from runner.checkers.ton.crediting import credit, to_json
-from runner.checkers.ton.reader import START, Wallet
-from runner.checkers.ton.transactions import Kind, Position, Receipt
-from runner.checkers.toolkit import start_cursor
-from runner.storage.pool import Pool
+from dozor.storage.pool import Pool
+from dozor.toolkit import start_cursor
+from dozor_market.ledger import create_user
+from dozor_market.ton.crediting import credit, to_json
+from dozor_market.ton.reader import START, Wallet
+from dozor_market.ton.transactions import Kind, Position, Receipt
 from tests.checkers.stage import purse
 
 ADDRESS = "0:" + "0a" * 32
@@ -20,11 +20,11 @@ ADDRESS = "0:" + "0a" * 32
 
 async def run(database: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     config = folder / "config.yaml"
-    task = "auctions_checker: {run: 'runner.checkers.auctions:check_auctions', every: 60s}"
+    task = "auctions_checker: {run: 'dozor_market.auctions:check_auctions', every: 60s}"
     config.write_text(f"database: {{url: '{database}'}}\ntasks:\n  {task}\n")
     return await asyncio.to_thread(
         subprocess.run,
-        [sys.executable, "-m", "runner", "attribute", "-c", str(config), *arguments],
+        [sys.executable, "-m", "dozor", "attribute", "-c", str(config), *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -56,7 +56,7 @@ async def test_the_command_gives_an_unmatched_deposit_to_its_owner_once(
 
 def test_checkers_without_ton_do_not_import_it() -> None:
     code = (
-        "import sys, runner.checkers.auctions, runner.checkers.presales, runner.checkers.ton_deposits;"
+        "import sys, dozor_market.auctions, dozor_market.presales, dozor_market.ton_deposits;"
         "print([m for m in sys.modules if m.split('.')[0] in ('tonutils', 'ton_core', 'pytoniq_core')])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 
-from runner.checkers.auctions import check_auctions
-from runner.checkers.bidding import BidRefusal, BidRefusedError, create_auction, place_bid
-from runner.checkers.ledger import AmountError, InsufficientFundsError, audit
-from runner.storage.pool import Connection, Pool
+from dozor.storage.pool import Connection, Pool
+from dozor_market.auctions import check_auctions
+from dozor_market.bidding import BidRefusal, BidRefusedError, create_auction, place_bid
+from dozor_market.ledger import AmountError, InsufficientFundsError, audit
 from tests.checkers.stage import StageContext, house, purse, rich_user
 
 LATER = datetime(2100, 1, 1, tzinfo=UTC)

@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from ton_core import Address
 
-from runner.checkers.attribution import issue_invoice
-from runner.checkers.auctions import check_auctions
-from runner.checkers.bidding import create_auction, place_bid
-from runner.checkers.ledger import LedgerError, audit
-from runner.checkers.presales import check_presales
-from runner.checkers.selling import deliver, pay_presale, pledge
-from runner.checkers.ton_deposits import check_transactions
-from runner.demo.toncenter import Chain, Toncenter, raw, serve
-from runner.storage.pool import create_pool
+from dozor.storage.pool import create_pool
+from dozor_market.attribution import issue_invoice
+from dozor_market.auctions import check_auctions
+from dozor_market.bidding import create_auction, place_bid
+from dozor_market.demo.toncenter import Chain, Toncenter, raw, serve
+from dozor_market.ledger import LedgerError, audit
+from dozor_market.presales import check_presales
+from dozor_market.selling import deliver, pay_presale, pledge
+from dozor_market.ton_deposits import check_transactions
 from tests.checkers.stage import StageContext, rich_user
 
 T = TypeVar("T")

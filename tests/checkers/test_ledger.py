@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
-from runner.checkers.ledger import (
+from dozor.storage.pool import Pool
+from dozor_market.ledger import (
     MAX_AMOUNT,
     AccountKind,
     AlreadyPostedError,
@@ -19,7 +20,6 @@ from runner.checkers.ledger import (
     read_balance,
     transfer,
 )
-from runner.storage.pool import Pool
 from tests.checkers.stage import purse, rich_user
 
 FREE, HELD, OUTSIDE = AccountKind.AVAILABLE, AccountKind.HELD, AccountKind.EXTERNAL

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.marketplace import fill
-from runner.checkers.auctions import check_auctions
-from runner.checkers.ledger import AccountKind, transfer
-from runner.checkers.presales import check_presales
-from runner.storage.pool import Pool
+from dozor.storage.pool import Pool
+from dozor_market.auctions import check_auctions
+from dozor_market.ledger import AccountKind, transfer
+from dozor_market.presales import check_presales
 from tests.checkers.stage import StageContext
 
 EDITED = "UPDATE market.bids SET amount = amount + 1 WHERE auction_id = $1 AND state = 'held'"

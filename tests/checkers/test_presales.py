@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from runner.checkers.ledger import AmountError, InsufficientFundsError, LedgerError, audit
-from runner.checkers.presales import check_presales
-from runner.checkers.selling import DeliveryRefusal, DeliveryRefusedError, deliver, pay_presale, pledge
-from runner.storage.pool import Connection, Pool
+from dozor.storage.pool import Connection, Pool
+from dozor_market.ledger import AmountError, InsufficientFundsError, LedgerError, audit
+from dozor_market.presales import check_presales
+from dozor_market.selling import DeliveryRefusal, DeliveryRefusedError, deliver, pay_presale, pledge
 from tests.checkers.stage import StageContext, house, purse, rich_user
 
 LATER = datetime(2100, 1, 1, tzinfo=UTC)

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from runner.checkers.attribution import AttributionError, attribute, issue_invoice
-from runner.checkers.ledger import AccountKind, audit, create_user, read_balance
-from runner.checkers.ton_deposits import DepositsError, check_transactions
-from runner.demo.toncenter import (
+from dozor.errors import Fatal
+from dozor.storage.pool import Pool
+from dozor_market.attribution import AttributionError, attribute, issue_invoice
+from dozor_market.demo.toncenter import (
     OUR_JETTON_WALLET,
     OUR_WALLET,
     PAYER,
@@ -25,8 +25,8 @@ from runner.demo.toncenter import (
     serve,
     status,
 )
-from runner.errors import Fatal
-from runner.storage.pool import Pool
+from dozor_market.ledger import AccountKind, audit, create_user, read_balance
+from dozor_market.ton_deposits import DepositsError, check_transactions
 from tests.checkers.stage import StageContext, purse
 
 CENT = 10_000_000

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from runner.checkers.ton.providers import (
+from dozor_market.demo.toncenter import OUR_WALLET, Chain, Toncenter, body, raw, serve
+from dozor_market.ton.providers import (
     ProviderKind,
     ProviderOptions,
     ProvidersFailedError,
     open_providers,
 )
-from runner.checkers.ton.reader import START, News, Wallet
-from runner.checkers.ton.transactions import Position, Receipt
-from runner.demo.toncenter import OUR_WALLET, Chain, Toncenter, body, raw, serve
+from dozor_market.ton.reader import START, News, Wallet
+from dozor_market.ton.transactions import Position, Receipt
 
 WALLET = Wallet(raw(OUR_WALLET), None, 0, {})
 KEY = "a-secret-key"

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ton_core import Address, Builder, Cell
 
-from runner.checkers.ton.history import BrokenHistoryError, check_page, cut
-from runner.checkers.ton.transactions import (
+from dozor_market.demo.toncenter import OUR_JETTON_WALLET, OUR_WALLET, PAYER, Chain, Entry, raw
+from dozor_market.ton.history import BrokenHistoryError, check_page, cut
+from dozor_market.ton.transactions import (
     Kind,
     Position,
     Receipt,
@@ -20,7 +21,6 @@ from runner.checkers.ton.transactions import (
     raw_address,
     read_transaction,
 )
-from runner.demo.toncenter import OUR_JETTON_WALLET, OUR_WALLET, PAYER, Chain, Entry, raw
 
 JETTONS = {raw(OUR_JETTON_WALLET): "USDT"}
 REAL = json.loads((Path(__file__).parent / "toncenter_answer.json").read_text())["result"][0]

@@ -12,17 +12,17 @@ from typing import Any
 import asyncpg
 import pytest
 
-from runner.checkers.context import CheckerContext
-from runner.checkers.toolkit import (
+from dozor.storage.pool import Connection, Pool, create_pool
+from dozor.supervision.context import Context
+from dozor.toolkit import (
     Queue,
     drain,
     move_cursor,
     read_cursor,
     start_cursor,
 )
-from runner.checkers.toolkit.batches import StuckQueueError
-from runner.storage.pool import Connection, Pool, create_pool
-from runner.supervision.context import Context
+from dozor.toolkit.batches import StuckQueueError
+from dozor.toolkit.context import CheckerContext
 from tests.checkers.stage import StageContext
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "checkers.md"

@@ -10,10 +10,10 @@ import sys
 
 from loguru import logger
 
-from runner.checkers.auctions import check_auctions
-from runner.checkers.presales import check_presales
-from runner.checkers.ton_deposits import check_transactions
-from runner.storage.pool import create_pool
+from dozor.storage.pool import create_pool
+from dozor_market.auctions import check_auctions
+from dozor_market.presales import check_presales
+from dozor_market.ton_deposits import check_transactions
 from tests.checkers.stage import StageContext
 
 

@@ -19,7 +19,7 @@ class Ran:
 async def dozor(*arguments: str) -> Ran:
     """Run `dozor ARGUMENTS` to its end."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "runner", *arguments,
+        sys.executable, "-m", "dozor", *arguments,
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     out, err = await process.communicate()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from runner.cli.doctoring.finding import Level
-from runner.cli.doctoring.sending import send_through_runner
+from dozor.cli.doctoring.finding import Level
+from dozor.cli.doctoring.sending import send_through_runner
 from tests.cli.command import dozor
 from tests.waiting import until
 from tests.web.site import Work, open_site

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from runner.cli import cli
-from runner.cli.doctoring.channels import check_second_channel
-from runner.cli.doctoring.database import check_schema, check_server
-from runner.cli.doctoring.finding import Finding, Level
-from runner.cli.doctoring.smells import check_config
-from runner.cli.doctoring.telegram import check_telegram
-from runner.config import load
-from runner.config.models import TelegramConfig
-from runner.storage.pool import connect, disconnect
+from dozor.cli import cli
+from dozor.cli.doctoring.channels import check_second_channel
+from dozor.cli.doctoring.database import check_schema, check_server
+from dozor.cli.doctoring.finding import Finding, Level
+from dozor.cli.doctoring.smells import check_config
+from dozor.cli.doctoring.telegram import check_telegram
+from dozor.config import load
+from dozor.config.models import TelegramConfig
+from dozor.storage.pool import connect, disconnect
 from tests.alerting.receiver import Receiver
 from tests.bot.botapi.faults import FaultKind
 from tests.bot.botapi.server import BotApi

@@ -15,10 +15,10 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from runner.cli import cli
-from runner.cli.look import _table
-from runner.control.status import AlertsBacklog, RunnerInfo, StatusReport, TaskStatus
-from runner.supervision.state import State
+from dozor.cli import cli
+from dozor.cli.look import _table
+from dozor.control.status import AlertsBacklog, RunnerInfo, StatusReport, TaskStatus
+from dozor.supervision.state import State
 from tests.cli.command import dozor
 from tests.waiting import until
 from tests.web.site import Work, open_site
@@ -82,7 +82,7 @@ async def test_watching_shows_changes_until_it_is_interrupted(
     async with open_site(tmp_path, database, {"good": work.run, "bad": work.run}, tasks=TASKS):
         with (tmp_path / "output").open("wb") as output:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "runner", "status", "--watch", "--interval", "0.1",
+                sys.executable, "-m", "dozor", "status", "--watch", "--interval", "0.1",
                 "-c", str(tmp_path / "config.yaml"), stdout=output, stderr=output,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
             )  # fmt: skip

@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from runner.demo.market import in_ton
-from runner.demo.words import choose_language
-from runner.language.names import Language
+from dozor.language.names import Language
+from dozor_market.demo.market import in_ton
+from dozor_market.demo.words import choose_language
 
 STORY = (
     r"1/6 Площадка открыта",
@@ -62,7 +62,7 @@ STORY = (
 
 
 def start(
-    folder: Path, *options: str, python: tuple[str, ...] = ("-m", "runner"), **environment: str
+    folder: Path, *options: str, python: tuple[str, ...] = ("-m", "dozor"), **environment: str
 ) -> subprocess.Popen[str]:
     """`dozor demo` with its temporary files in `folder`."""
     return subprocess.Popen(
@@ -151,15 +151,21 @@ def test_interrupted_at_any_step_it_cleans_up(folder: Path, last_line: str, numb
 @pytest.mark.parametrize(
     ("sabotage", "line"),
     [
-        ("runner.demo.story.PATIENCE = 0.0", "dozor: the demo: the settlement of the auctions has not come"),
-        ("runner.demo.stage.DEPOSIT = 10", "dozor: the demo: bid of 80000000000 for auction 1: not enough"),
+        (
+            "dozor_market.demo.story.PATIENCE = 0.0",
+            "dozor: the demo: the settlement of the auctions has not come",
+        ),
+        (
+            "dozor_market.demo.stage.DEPOSIT = 10",
+            "dozor: the demo: bid of 80000000000 for auction 1: not enough",
+        ),
         ("tempfile.tempdir = '/proc/absent'", "dozor: the demo: no temporary folder can be made"),
     ],
 )
 def test_a_story_that_does_not_happen_ends_with_one_clear_line(
     folder: Path, sabotage: str, line: str
 ) -> None:
-    code = f"import tempfile, runner.cli, runner.demo.stage; {sabotage}; runner.cli.main()"
+    code = f"import tempfile, dozor.cli, dozor_market.demo.stage; {sabotage}; dozor.cli.main()"
     with start(folder, "--speed", "10", python=("-c", code)) as process:
         printed = process.communicate(timeout=60)[0]
     assert process.returncode == 1, printed

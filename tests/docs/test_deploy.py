@@ -27,7 +27,7 @@ def load(name: str) -> dict[str, Any]:
 
 
 def test_the_example_configuration_is_accepted_and_refused_without_a_database() -> None:
-    command = [sys.executable, "-m", "runner", "check", "-c", str(DEPLOY / "example" / "config.yaml")]
+    command = [sys.executable, "-m", "dozor", "check", "-c", str(DEPLOY / "example" / "config.yaml")]
     environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
     refused = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert refused.returncode == 2

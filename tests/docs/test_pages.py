@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from runner.cli import cli
+from dozor.cli import cli
 from tests.docs.pages import LINK, PAGES, Block, blocks_of
 from tests.house.sources import ROOT
 

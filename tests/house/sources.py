@@ -33,8 +33,10 @@ def python_files(*folders: str) -> list[Path]:
 
 
 def module_name(path: Path) -> str:
-    """`runner/storage/pool.py` is `runner.storage.pool`."""
+    """`runner/dozor/storage/pool.py` is `dozor.storage.pool`."""
     parts = path.relative_to(ROOT).with_suffix("").parts
+    if parts[0] in ("runner", "bot"):  # source roots
+        parts = parts[1:]
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 

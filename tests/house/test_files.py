@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-import runner
+import dozor
 from tests.house.sources import ROOT, python_files, repository_files
 
 LINES_MAX = 400
@@ -20,9 +20,9 @@ def test_no_file_of_code_is_longer_than_a_reader_can_hold() -> None:
 
 
 def test_the_map_of_the_house_names_every_room_and_nothing_that_is_not_there() -> None:
-    """The map is the indented part of the docstring of `runner`: a name, then what it is for."""
-    named = set(re.findall(r"^ {4}([a-z_]+)/? ", runner.__doc__ or "", re.MULTILINE))
-    inside = [path for path in (ROOT / "runner").iterdir() if not path.name.startswith("_")]
+    """The map is the indented part of the docstring of `dozor`: a name, then what it is for."""
+    named = set(re.findall(r"^ {4}([a-z_]+)/? ", dozor.__doc__ or "", re.MULTILINE))
+    inside = [path for path in (ROOT / "runner" / "dozor").iterdir() if not path.name.startswith("_")]
     folders = {path.name for path in inside if (path / "__init__.py").exists()}
     modules = {path.stem for path in inside if path.suffix == ".py"}
     assert named <= folders | modules, "the map shows what is not there"

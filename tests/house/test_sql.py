@@ -10,14 +10,14 @@ from enum import StrEnum
 
 import asyncpg
 
-from runner.alerting.incident import IncidentState
-from runner.alerting.notification import Severity
-from runner.alerting.silence import SilenceScope
-from runner.checkers.ledger import AccountKind
-from runner.control.actor import Source
-from runner.storage.migrate import load_migrations, migrate
-from runner.storage.pool import connect, disconnect
-from runner.supervision.state import RunOutcome, State
+from dozor.alerting.incident import IncidentState
+from dozor.alerting.notification import Severity
+from dozor.alerting.silence import SilenceScope
+from dozor.control.actor import Source
+from dozor.storage.migrate import load_migrations, migrate
+from dozor.storage.pool import connect, disconnect
+from dozor.supervision.state import RunOutcome, State
+from dozor_market.ledger import AccountKind
 from tests.house.sources import constants, module_name, python_files
 
 WORDS: dict[str, type[StrEnum] | frozenset[str]] = {
@@ -52,7 +52,7 @@ STATEMENT = re.compile(
     r"\s*(SELECT|INSERT INTO|UPDATE|DELETE FROM|MERGE INTO|TRUNCATE|WITH|LOCK|CREATE|DROP|ALTER)\s"
 )
 FILLING = "(SELECT 1::bigint, now())"
-"""For the gap of a statement that takes a backlog query, see runner.checkers.toolkit."""
+"""For the gap of a statement that takes a backlog query, see dozor.toolkit."""
 SCHEMAS = re.compile(r"\b(dozor|market)\.\w")
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from loguru import logger
 
-from runner.storage.migrate import migrate
-from runner.web import lag
+from dozor.storage.migrate import migrate
+from dozor.web import lag
 from tests.bot.botapi.server import BotApi
 from tests.observed.scenario import (
     ADMIN,

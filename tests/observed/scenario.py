@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from runner.config.imports import Checker
-from runner.supervision.events import Restart
+from dozor.config.imports import Checker
+from dozor.supervision.events import Restart
 from tests.bot.botapi.server import BotApi
 from tests.observed.stack import Stack, free_port
 from tests.server import PostgresControl

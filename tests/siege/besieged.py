@@ -16,16 +16,16 @@ import certifi
 import yaml
 from loguru import logger
 
-import bot.app  # noqa: F401 -- loaded once, before anything is forked
-from runner.app.runner import Runner
-from runner.config import Config, load
-from runner.config.imports import Checker, import_checkers
-from runner.control.actor import Actor, Source
-from runner.control.commands import CommandName, submit
-from runner.language import Translator
-from runner.language.names import Language
-from runner.storage.pool import unavailable
-from runner.supervision.state import State
+import dozor_bot.app  # noqa: F401 -- loaded once, before anything is forked
+from dozor.app.runner import Runner
+from dozor.config import Config, load
+from dozor.config.imports import Checker, import_checkers
+from dozor.control.actor import Actor, Source
+from dozor.control.commands import CommandName, submit
+from dozor.language import Translator
+from dozor.language.names import Language
+from dozor.storage.pool import unavailable
+from dozor.supervision.state import State
 from tests.siege import checkers
 from tests.siege.haste import Haste
 from tests.siege.places import ANN, FORUM, LOUD, SECOND, TOPIC, second_hears
@@ -179,15 +179,15 @@ async def _live(make: Callable[[], HastyRunner], board: Board) -> None:
 def _log_to(file: Path, haste: Haste) -> None:
     """What the judge reads afterwards: warnings, with fast times. Failures of tasks are known without it."""
     logging.basicConfig(filename=file, level=logging.WARNING, force=True)
-    logging.getLogger("asyncpg.pool").setLevel(logging.CRITICAL)  # as in runner.logs
+    logging.getLogger("asyncpg.pool").setLevel(logging.CRITICAL)  # as in dozor.logs
     logger.remove()
-    logger.disable("runner.supervision.lines")
+    logger.disable("dozor.supervision.lines")
     logger.configure(patcher=lambda record: record["extra"].update(at=haste.now()))
     logger.add(
         file,
         level="INFO",
         format=LINE,
-        filter={"": "WARNING", "runner.storage.health": "INFO"},
+        filter={"": "WARNING", "dozor.storage.health": "INFO"},
         diagnose=False,
         backtrace=False,
     )

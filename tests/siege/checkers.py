@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from runner import Context
+from dozor import Context
 from tests.siege.haste import Haste
 from tests.siege.truth import Truth
 

@@ -11,9 +11,9 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 
-from runner.storage import incidents
-from runner.storage.incidents import IncidentRow
-from runner.storage.pool import connect, disconnect
+from dozor.storage import incidents
+from dozor.storage.incidents import IncidentRow
+from dozor.storage.pool import connect, disconnect
 from tests.siege.places import destination
 from tests.siege.siege import Chronicle
 from tests.siege.standin import Seen, Shown

@@ -13,7 +13,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from runner.clock import ClockChange, SteadyClock
+from dozor.clock import ClockChange, SteadyClock
 
 T = TypeVar("T")
 

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runner.config import Config
-from runner.config.imports import Checker
-from runner.storage.migrate import migrate
-from runner.storage.pool import connect, disconnect
+from dozor.config import Config
+from dozor.config.imports import Checker
+from dozor.storage.migrate import migrate
+from dozor.storage.pool import connect, disconnect
 from tests.server import PostgresControl
 from tests.siege import plan as plans
 from tests.siege import truth as truths

@@ -6,8 +6,8 @@ import asyncio
 import random
 from collections.abc import Callable
 
-from runner.alerting.message import Message
-from runner.alerting.transport import Delivered, Outcome, Rejected, RetryAfter, Unavailable, Unknown
+from dozor.alerting.message import Message
+from dozor.alerting.transport import Delivered, Outcome, Rejected, RetryAfter, Unavailable, Unknown
 
 
 class Chat:

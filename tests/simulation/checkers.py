@@ -6,8 +6,8 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 
-from runner.errors import Fatal
-from runner.supervision.context import Context
+from dozor.errors import Fatal
+from dozor.supervision.context import Context
 
 DAY = 86_400.0
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import asyncpg
 
-from runner.storage import destinations, incidents, living, notifications
-from runner.storage.destinations import DestinationRow
-from runner.storage.incidents import IncidentRow
-from runner.storage.journal import Commit
-from runner.storage.notifications import NotificationRow
-from runner.storage.tasks import CheckpointRow, TaskRow
+from dozor.storage import destinations, incidents, living, notifications
+from dozor.storage.destinations import DestinationRow
+from dozor.storage.incidents import IncidentRow
+from dozor.storage.journal import Commit
+from dozor.storage.notifications import NotificationRow
+from dozor.storage.tasks import CheckpointRow, TaskRow
 
 OWED = ("pending", "sending")
 

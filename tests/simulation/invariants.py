@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from runner.alerting.watch import Watch
-from runner.supervision.events import Cancelled, Failed, Interrupted, Restart, Succeeded
-from runner.supervision.measures import Measures
-from runner.supervision.state import State, TaskState
-from runner.supervision.supervised import Supervised
-from runner.supervision.supervisor import Supervisor, Transition
+from dozor.alerting.watch import Watch
+from dozor.supervision.events import Cancelled, Failed, Interrupted, Restart, Succeeded
+from dozor.supervision.measures import Measures
+from dozor.supervision.state import State, TaskState
+from dozor.supervision.supervised import Supervised
+from dozor.supervision.supervisor import Supervisor, Transition
 from tests.simulation.database import Database
 
 SLACK = 60.0

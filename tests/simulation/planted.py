@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from runner.supervision import machine
-from runner.supervision.events import Interrupted
-from runner.supervision.policy import Policy
-from runner.supervision.state import State, TaskState
+from dozor.supervision import machine
+from dozor.supervision.events import Interrupted
+from dozor.supervision.policy import Policy
+from dozor.supervision.state import State, TaskState
 
 
 @contextmanager

@@ -11,29 +11,29 @@ from types import SimpleNamespace
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
-from runner.alerting import dispatcher as dispatching
-from runner.alerting.dispatcher import Dispatcher
-from runner.alerting.incident import AlertSettings, Incident
-from runner.alerting.message import Message, Span
-from runner.alerting.notification import Facts, Notification
-from runner.alerting.plain import unrendered
-from runner.alerting.start import look_back
-from runner.alerting.watch import Watch
-from runner.clock import SteadyClock
-from runner.config.tasks import Continuous, Cron, Every, Schedule
-from runner.storage.incidents import StormGroup
-from runner.storage.journal import Commit
-from runner.storage.runners import LastEnd, Registration
-from runner.supervision.cancelling import Canceller
-from runner.supervision.events import Pause, Restart, Resume, RunNow
-from runner.supervision.lines import SupervisionLog
-from runner.supervision.measures import Measures
-from runner.supervision.patrol import Patrol
-from runner.supervision.policy import Intensity, Policy, RestartDelay
-from runner.supervision.spec import TaskSpec
-from runner.supervision.state import State
-from runner.supervision.stored import from_row
-from runner.supervision.supervisor import Supervisor
+from dozor.alerting import dispatcher as dispatching
+from dozor.alerting.dispatcher import Dispatcher
+from dozor.alerting.incident import AlertSettings, Incident
+from dozor.alerting.message import Message, Span
+from dozor.alerting.notification import Facts, Notification
+from dozor.alerting.plain import unrendered
+from dozor.alerting.start import look_back
+from dozor.alerting.watch import Watch
+from dozor.clock import SteadyClock
+from dozor.config.tasks import Continuous, Cron, Every, Schedule
+from dozor.storage.incidents import StormGroup
+from dozor.storage.journal import Commit
+from dozor.storage.runners import LastEnd, Registration
+from dozor.supervision.cancelling import Canceller
+from dozor.supervision.events import Pause, Restart, Resume, RunNow
+from dozor.supervision.lines import SupervisionLog
+from dozor.supervision.measures import Measures
+from dozor.supervision.patrol import Patrol
+from dozor.supervision.policy import Intensity, Policy, RestartDelay
+from dozor.supervision.spec import TaskSpec
+from dozor.supervision.state import State
+from dozor.supervision.stored import from_row
+from dozor.supervision.supervisor import Supervisor
 from tests.simulation.chat import Chat, Silent
 from tests.simulation.checkers import DAY, Checker
 from tests.simulation.database import Database

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from runner.clock import SteadyClock
-from runner.storage import postmaster
-from runner.storage.embedded import start_embedded
-from runner.storage.journal import Journal
-from runner.storage.pool import Pool
+from dozor.clock import SteadyClock
+from dozor.storage import postmaster
+from dozor.storage.embedded import start_embedded
+from dozor.storage.journal import Journal
+from dozor.storage.pool import Pool
 from tests.storage.rows import declare
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from runner.storage import tasks
-from runner.storage.incidents import IncidentRow
-from runner.storage.journal import Journal
-from runner.storage.notifications import NotificationRow
-from runner.storage.runs import RunRow
-from runner.storage.tasks import TaskDeclaration, TaskRow
+from dozor.storage import tasks
+from dozor.storage.incidents import IncidentRow
+from dozor.storage.journal import Journal
+from dozor.storage.notifications import NotificationRow
+from dozor.storage.runs import RunRow
+from dozor.storage.tasks import TaskDeclaration, TaskRow
 
 NOW = 1764000060.0
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from runner.errors import StorageError
-from runner.storage import initdb, postmaster
-from runner.storage.embedded import find_embedded, start_embedded
+from dozor.errors import StorageError
+from dozor.storage import initdb, postmaster
+from dozor.storage.embedded import find_embedded, start_embedded
 
 
 def refusal(data_dir: Path) -> str:

@@ -8,12 +8,12 @@ from typing import Any
 import asyncpg
 import pytest
 
-from runner.clock import SteadyClock
-from runner.errors import DatabaseUnavailableError, RunnerBusyError
-from runner.storage import notifications, runners, waiting
-from runner.storage.answers import Answer
-from runner.storage.journal import Checkpoint, Commit, Dropped, Journal
-from runner.storage.pool import Pool, connect
+from dozor.clock import SteadyClock
+from dozor.errors import DatabaseUnavailableError, RunnerBusyError
+from dozor.storage import notifications, runners, waiting
+from dozor.storage.answers import Answer
+from dozor.storage.journal import Checkpoint, Commit, Dropped, Journal
+from dozor.storage.pool import Pool, connect
 from tests.server import PostgresControl
 from tests.storage.rows import NOW, declare, incident, note, run, task
 from tests.waiting import until
@@ -248,7 +248,7 @@ async def test_a_waiting_runner_takes_over_and_knows_how_the_other_ended(
 async def test_a_server_that_answers_nothing_after_the_connection_is_said_to_be_so(
     database: str, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runner.storage.journal.WRITE_TIMEOUT", 0.5)
+    monkeypatch.setattr("dozor.storage.journal.WRITE_TIMEOUT", 0.5)
     async with pool.acquire() as other, other.transaction():
         await other.execute("LOCK TABLE dozor.runners IN ACCESS EXCLUSIVE MODE")
         with pytest.raises(DatabaseUnavailableError, match=r"no answer for 0\.5 s"):

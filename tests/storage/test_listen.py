@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
-from runner.clock import SteadyClock
-from runner.storage.listen import Listener
-from runner.storage.pool import connect
+from dozor.clock import SteadyClock
+from dozor.storage.listen import Listener
+from dozor.storage.pool import connect
 from tests.server import PostgresControl
 from tests.waiting import until
 

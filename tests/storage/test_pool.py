@@ -10,8 +10,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from runner.errors import StorageError
-from runner.storage.pool import (
+from dozor.errors import StorageError
+from dozor.storage.pool import (
     Pool,
     address,
     connect,

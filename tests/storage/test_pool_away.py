@@ -9,8 +9,8 @@ from collections.abc import Callable
 import asyncpg
 import pytest
 
-from runner.errors import DatabaseUnavailableError, StorageError
-from runner.storage.pool import Pool, connect, create_pool, disconnect, unavailable
+from dozor.errors import DatabaseUnavailableError, StorageError
+from dozor.storage.pool import Pool, connect, create_pool, disconnect, unavailable
 from tests.server import PostgresControl
 from tests.storage.asking import SECRET, connected, error_of
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from loguru import logger
 
-from runner.storage import spool as spools
-from runner.storage.spool import ASIDE, NAME, Kept, Spool
+from dozor.storage import spool as spools
+from dozor.storage.spool import ASIDE, NAME, Kept, Spool
 from tests.storage.rows import incident, note, task
 
 KEPT = Kept(

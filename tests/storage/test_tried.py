@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from runner.storage import waiting
-from runner.storage.journal import Commit, Journal
-from runner.storage.pool import Pool
+from dozor.storage import waiting
+from dozor.storage.journal import Commit, Journal
+from dozor.storage.pool import Pool
 from tests.storage.rows import note
 
 

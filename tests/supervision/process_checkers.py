@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from runner import Context, Fatal
+from dozor import Context, Fatal
 
 _leaked: list[bytearray] = []
 

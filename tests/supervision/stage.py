@@ -7,19 +7,19 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from runner.clock import SteadyClock
-from runner.config.signatures import takes_context
-from runner.config.tasks import Every, Isolation
-from runner.supervision.cancelling import Canceller
-from runner.supervision.child import Launch
-from runner.supervision.events import Failed
-from runner.supervision.lines import SupervisionLog
-from runner.supervision.observer import Trouble
-from runner.supervision.policy import Policy, RestartDelay
-from runner.supervision.spec import TaskSpec
-from runner.supervision.state import Failure, State, TaskState
-from runner.supervision.supervised import Supervised
-from runner.supervision.supervisor import Supervisor, Transition
+from dozor.clock import SteadyClock
+from dozor.config.signatures import takes_context
+from dozor.config.tasks import Every, Isolation
+from dozor.supervision.cancelling import Canceller
+from dozor.supervision.child import Launch
+from dozor.supervision.events import Failed
+from dozor.supervision.lines import SupervisionLog
+from dozor.supervision.observer import Trouble
+from dozor.supervision.policy import Policy, RestartDelay
+from dozor.supervision.spec import TaskSpec
+from dozor.supervision.state import Failure, State, TaskState
+from dozor.supervision.supervised import Supervised
+from dozor.supervision.supervisor import Supervisor, Transition
 
 QUICK = RestartDelay.fixed(0.01)
 

@@ -6,14 +6,14 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from runner.clock import ClockChange, SteadyClock
-from runner.config.tasks import Continuous, Cron, Every, Schedule
-from runner.supervision.clockstep import after_change
-from runner.supervision.events import Due, Succeeded
-from runner.supervision.machine import step
-from runner.supervision.patrol import Patrol
-from runner.supervision.policy import Policy
-from runner.supervision.state import State, TaskState
+from dozor.clock import ClockChange, SteadyClock
+from dozor.config.tasks import Continuous, Cron, Every, Schedule
+from dozor.supervision.clockstep import after_change
+from dozor.supervision.events import Due, Succeeded
+from dozor.supervision.machine import step
+from dozor.supervision.patrol import Patrol
+from dozor.supervision.policy import Policy
+from dozor.supervision.state import State, TaskState
 from tests.supervision.stage import Seen, spec, state_of, supervising
 
 HOUR = 3600.0

@@ -9,13 +9,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from runner.clock import SteadyClock
-from runner.config.tasks import Continuous, Every, Isolation
-from runner.supervision.context import Context
-from runner.supervision.hang import chain_of, chain_of_thread, in_one_line, users_own
-from runner.supervision.observer import TroubleKind
-from runner.supervision.patrol import Patrol
-from runner.supervision.state import State
+from dozor.clock import SteadyClock
+from dozor.config.tasks import Continuous, Every, Isolation
+from dozor.supervision.context import Context
+from dozor.supervision.hang import chain_of, chain_of_thread, in_one_line, users_own
+from dozor.supervision.observer import TroubleKind
+from dozor.supervision.patrol import Patrol
+from dozor.supervision.state import State
 from tests.supervision.stage import is_stopped, spec, state_of, supervising
 from tests.waiting import until
 

@@ -13,12 +13,12 @@ from typing import Any
 import psutil
 import pytest
 
-from runner.config.tasks import Continuous, Every, Isolation
-from runner.supervision.context import LONGEST_ALERT
-from runner.supervision.events import Restart
-from runner.supervision.spec import TaskSpec
-from runner.supervision.state import State
-from runner.supervision.supervisor import Supervisor
+from dozor.config.tasks import Continuous, Every, Isolation
+from dozor.supervision.context import LONGEST_ALERT
+from dozor.supervision.events import Restart
+from dozor.supervision.spec import TaskSpec
+from dozor.supervision.state import State
+from dozor.supervision.supervisor import Supervisor
 from tests.supervision import process_checkers
 from tests.supervision.stage import is_stopped, spec, state_of, supervising
 from tests.waiting import until

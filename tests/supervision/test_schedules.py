@@ -8,13 +8,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from runner.config.tasks import Cron
-from runner.supervision.events import Due, Succeeded
-from runner.supervision.machine import restore, step
-from runner.supervision.policy import Policy
-from runner.supervision.schedule import cron_after, next_due
-from runner.supervision.spec import offset
-from runner.supervision.state import State, TaskState
+from dozor.config.tasks import Cron
+from dozor.supervision.events import Due, Succeeded
+from dozor.supervision.machine import restore, step
+from dozor.supervision.policy import Policy
+from dozor.supervision.schedule import cron_after, next_due
+from dozor.supervision.spec import offset
+from dozor.supervision.state import State, TaskState
 
 NY, BERLIN, LORD_HOWE = "America/New_York", "Europe/Berlin", "Australia/Lord_Howe"
 """By an hour, at 02:00 and at 02:00 or 03:00; by half an hour, south of the equator."""

@@ -9,19 +9,19 @@ from contextlib import suppress
 
 import pytest
 
-from runner.alerting.alarm import Alarm
-from runner.clock import SteadyClock
-from runner.config import ChatTarget, TelegramConfig
-from runner.config.sizes import format_size, parse_size
-from runner.config.watching import DependencyConfig, LimitsConfig
-from runner.language import Language, Translator
-from runner.storage.pool import Pool
-from runner.supervision.frames import FrameError, Unpacker, pack
-from runner.supervision.limits import Limits, Use
-from runner.supervision.observer import Trouble, TroubleKind
-from runner.supervision.probes import Dependencies, answer
-from runner.supervision.state import State
-from runner.supervision.watchdog import Watchdog
+from dozor.alerting.alarm import Alarm
+from dozor.clock import SteadyClock
+from dozor.config import ChatTarget, TelegramConfig
+from dozor.config.sizes import format_size, parse_size
+from dozor.config.watching import DependencyConfig, LimitsConfig
+from dozor.language import Language, Translator
+from dozor.storage.pool import Pool
+from dozor.supervision.frames import FrameError, Unpacker, pack
+from dozor.supervision.limits import Limits, Use
+from dozor.supervision.observer import Trouble, TroubleKind
+from dozor.supervision.probes import Dependencies, answer
+from dozor.supervision.state import State
+from dozor.supervision.watchdog import Watchdog
 from tests.bot.botapi.server import BotApi
 from tests.supervision.stage import Seen, spec, state_of, supervising
 from tests.system.telegram import CHAT, TOKEN, texts

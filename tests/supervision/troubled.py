@@ -8,7 +8,7 @@ import os
 import time
 from pathlib import Path
 
-from runner import Context
+from dozor import Context
 
 FOLDER = Path(__file__).parent
 _leaked: list[bytearray] = []

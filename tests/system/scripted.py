@@ -10,7 +10,7 @@ import threading
 import time
 from pathlib import Path
 
-from runner import Context, Fatal
+from dozor import Context, Fatal
 
 FOLDER = Path(__file__).parent
 

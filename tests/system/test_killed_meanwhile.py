@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from runner.storage.spool import NAME
+from dozor.storage.spool import NAME
 from tests.bot.botapi.server import BotApi
 from tests.server import PostgresControl
 from tests.system.stage import QUICK, Stage

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from runner.storage.pool import Pool
+from dozor.storage.pool import Pool
 from tests.alerting.receiver import Receiver
 from tests.bot.botapi.faults import FaultKind
 from tests.bot.botapi.server import BotApi
@@ -21,11 +21,11 @@ BACK = "✉️ Telegram снова доступен. За это время че
 SETTLED = "SELECT count(*) = 0 FROM dozor.notifications WHERE state IN ('pending', 'sending')"
 SECRET = "s3cret-path-of-the-hook"
 SOON_DEAF = """
-from bot.poller import Poller
-from runner.control import telegram_watch
+from dozor_bot.poller import Poller
+from dozor.control import telegram_watch
 Poller.__init__.__kwdefaults__["poll_timeout"] = 1
 telegram_watch.DEAF_AFTER, telegram_watch.LOOK_EVERY = 4.0, 0.5
-from runner.cli import main
+from dozor.cli import main
 main()
 """
 """The runner as it is, for which four seconds without an answer are long."""

@@ -6,7 +6,7 @@ import signal
 import sys
 from typing import Any
 
-from runner.storage.pool import Pool
+from dozor.storage.pool import Pool
 from tests.bot.botapi.server import BotApi
 from tests.bot.executor import until_true
 from tests.system.process import DOZOR
@@ -19,17 +19,17 @@ WATCHER = """
 import sys, time
 
 async def check():
-    loaded = sorted({"aiogram", "bot.app", "aiohttp"} & set(sys.modules))
+    loaded = sorted({"aiogram", "dozor_bot.app", "aiohttp"} & set(sys.modules))
     print("first run, loaded:", loaded, "at", time.time(), flush=True)
 """
 WITHOUT_AIOGRAM = """
 import runpy, sys
 sys.argv = ["dozor", *sys.argv[1:]]
 try:
-    runpy.run_module("runner", run_name="__main__")
+    runpy.run_module("dozor", run_name="__main__")
 except SystemExit as ended:
     code = ended.code
-print("loaded:", sorted({"aiogram", "aiohttp", "bot.app"} & set(sys.modules)), "exit:", code)
+print("loaded:", sorted({"aiogram", "aiohttp", "dozor_bot.app"} & set(sys.modules)), "exit:", code)
 """
 COMMANDS = {
     "check": 0,
@@ -88,7 +88,7 @@ def test_the_command_is_installed() -> None:
 HOST = """
 import asyncio, signal, sys
 from loguru import logger
-from runner import Runner
+from dozor import Runner
 
 async def main():
     loop = asyncio.get_running_loop()
@@ -135,7 +135,7 @@ async def test_two_runners_after_each_other_in_one_host(stage: Stage, database: 
     stage.write({"first": IDLE}, url=database)
     program = """
 import asyncio
-from runner import Runner
+from dozor import Runner
 
 async def main():
     for turn in range(2):

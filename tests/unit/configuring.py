@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.config import (
+from dozor.config import (
     Config,
     ConfigError,
     load,

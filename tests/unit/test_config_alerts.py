@@ -10,12 +10,12 @@ from zoneinfo import ZoneInfo
 import pytest
 import yaml
 
-from runner.alerting.incident import IncidentKind
-from runner.alerting.notification import Severity
-from runner.config import Config, load
-from runner.config.alerts import ALERT_KINDS, SEVERITIES
-from runner.control.alerting import oncall, quiet_hours, routing, settings
-from runner.errors import ConfigError
+from dozor.alerting.incident import IncidentKind
+from dozor.alerting.notification import Severity
+from dozor.config import Config, load
+from dozor.config.alerts import ALERT_KINDS, SEVERITIES
+from dozor.control.alerting import oncall, quiet_hours, routing, settings
+from dozor.errors import ConfigError
 
 TASKS = {"a": {"run": "json:loads", "every": "1m", "alerts": {"severity": {"overdue": "critical"}}}}
 

@@ -11,8 +11,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runner.config import Config, ConfigError, load
-from runner.config.tasks import TaskConfig
+from dozor.config import Config, ConfigError, load
+from dozor.config.tasks import TaskConfig
 
 LINE = re.compile(r"config\.yaml:[0-9]+: \S")
 

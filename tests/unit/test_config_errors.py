@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.config import (
+from dozor.config import (
     ConfigError,
     load,
 )

@@ -8,9 +8,9 @@ from textwrap import dedent
 
 import pytest
 
-from runner.config import Config, ConfigError, Isolation, channels, load
-from runner.config.imports import CheckerImportError, import_checker, import_checkers, isolation_of
-from runner.config.signatures import is_async, takes_context
+from dozor.config import Config, ConfigError, Isolation, channels, load
+from dozor.config.imports import CheckerImportError, import_checker, import_checkers, isolation_of
+from dozor.config.signatures import is_async, takes_context
 
 MODULE = """
 import functools
@@ -145,7 +145,7 @@ def test_the_traceback_of_a_failing_import_begins_in_the_users_code(folder: Path
     assert "RuntimeError: cannot configure" in found
     assert "KeyError: 'missing'" in found
     assert "importlib" not in found
-    assert "runner/config" not in found
+    assert "runner/dozor/config" not in found
     files = [line.strip() for line in found.splitlines() if line.startswith("  File")]
     assert str(folder / "dozor_inner.py") in files[0]
     assert str(folder / "dozor_outer.py") in files[1]

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from runner.config import (
+from dozor.config import (
     ChatTarget,
     ConfigError,
     Continuous,
@@ -44,7 +44,7 @@ web:
 defaults: {restart_delay: 60s, max_consecutive_failures: 5}
 tasks:
   presale_checker:
-    run: runner.checkers.presales:check_presales
+    run: dozor_market.presales:check_presales
     every: 60s
 """
 
@@ -293,7 +293,7 @@ def test_a_relative_path_is_shown_as_given_and_works(tmp_path: Path, monkeypatch
 
 def test_the_shipped_file_is_valid_without_any_variable() -> None:
     config = load(Path(__file__).parents[2] / "config.yaml", {})
-    assert [task.run for task in config.tasks] == ["runner.checkers.auctions:check_auctions"]
+    assert [task.run for task in config.tasks] == ["dozor_market.auctions:check_auctions"]
     assert config.database.url is None
     assert config.telegram.token is None
 

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from runner.config import alerts, models, tasks
-from runner.config.base import Section
-from runner.config.reference import reference
+from dozor.config import alerts, models, tasks
+from dozor.config.base import Section
+from dozor.config.reference import reference
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_the_page_of_the_configuration_is_what_the_models_say() -> None:
     written = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
-    assert written == reference(), "renew it: python -m runner.config.reference > docs/configuration.md"
+    assert written == reference(), "renew it: python -m dozor.config.reference > docs/configuration.md"
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,6 @@ def test_every_key_has_a_row(model: type[Section]) -> None:
 
 def test_reading_a_configuration_loads_nothing_heavy() -> None:
     heavy = "{'aiogram', 'aiohttp', 'asyncpg', 'loguru', 'fluent'}"
-    code = f"import sys, runner.config; print(sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, dozor.config; print(sorted({heavy} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout == "[]\n"

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from runner.config import load
-from runner.config.secrets import register_config_secrets
-from runner.redaction import Redactor
+from dozor.config import load
+from dozor.config.secrets import register_config_secrets
+from dozor.redaction import Redactor
 
 TOKEN = "123456789:AAF-abcdefghijklmnopqrstuvwxyz_0123"
 

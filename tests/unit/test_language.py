@@ -14,15 +14,15 @@ import pytest
 from fluent.syntax import FluentParser
 from fluent.syntax.ast import BaseNode, Junk, Message, VariableReference
 
-from runner.language import Language, Translator
-from runner.language.times import ago, ahead, clock, duration, rough
+from dozor.language import Language, Translator
+from dozor.language.times import ago, ahead, clock, duration, rough
 
 ROOT = Path(__file__).parents[2]
 KEY = re.compile(r"[a-z]+(-[a-z]+)*")
 
 
 def _messages(language: Language) -> dict[str, Message]:
-    source = (ROOT / "runner" / "language" / f"{language.value}.ftl").read_text("utf-8")
+    source = (ROOT / "runner" / "dozor" / "language" / f"{language.value}.ftl").read_text("utf-8")
     body = FluentParser().parse(source).body
     junk = [entry.content for entry in body if isinstance(entry, Junk)]
     assert not junk, f"{language}.ftl does not parse: {junk}"
@@ -81,7 +81,7 @@ def test_both_languages_have_the_same_keys() -> None:
 
 
 def test_no_text_is_left_in_the_other_language() -> None:
-    source = (ROOT / "runner" / "language" / "en.ftl").read_text("utf-8")
+    source = (ROOT / "runner" / "dozor" / "language" / "en.ftl").read_text("utf-8")
     assert not re.findall(r"^.*[а-яё].*$", source, re.IGNORECASE | re.MULTILINE)
 
 

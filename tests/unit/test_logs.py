@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from loguru import logger
 
-from runner import logs
-from runner.logs import LogFormat, configure
-from runner.redaction import Redactor
+from dozor import logs
+from dozor.logs import LogFormat, configure
+from dozor.redaction import Redactor
 
 SECRET = "hunter2-of-the-tests"
 

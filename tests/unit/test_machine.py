@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.config.tasks import Continuous, Cron, Every, Schedule
-from runner.supervision.events import (
+from dozor.config.tasks import Continuous, Cron, Every, Schedule
+from dozor.supervision.events import (
     ASK_TO_STOP,
     NOTHING,
     START_RUN,
@@ -29,9 +29,9 @@ from runner.supervision.events import (
     RunNow,
     Succeeded,
 )
-from runner.supervision.machine import restore, step
-from runner.supervision.policy import Policy, RestartDelay
-from runner.supervision.state import Failure, Past, State, TaskState
+from dozor.supervision.machine import restore, step
+from dozor.supervision.policy import Policy, RestartDelay
+from dozor.supervision.state import Failure, Past, State, TaskState
 
 BOOM = Failure("ValueError", "boom", "checker.py:1 in check", "Traceback …")
 FATAL = Failure("Fatal", "no such account", "checker.py:1 in check", "Traceback …", fatal=True)

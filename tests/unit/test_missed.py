@@ -7,10 +7,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from runner.config.tasks import Continuous, Cron, Every
-from runner.storage.tasks import TaskRow
-from runner.supervision.missed import CRON_TICKS, Missed, missed
-from runner.supervision.policy import Policy
+from dozor.config.tasks import Continuous, Cron, Every
+from dozor.storage.tasks import TaskRow
+from dozor.supervision.missed import CRON_TICKS, Missed, missed
+from dozor.supervision.policy import Policy
 
 SINCE = 1_764_000_000.0  # 16:00:00 UTC
 EVERY = Policy(schedule=Every(60.0))

@@ -7,10 +7,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from runner.config.tasks import Continuous, Cron, Every, Schedule
-from runner.language.names import Language
-from runner.supervision.state import State
-from runner.web.texts import exactly, schedule_text, span, texts_of
+from dozor.config.tasks import Continuous, Cron, Every, Schedule
+from dozor.language.names import Language
+from dozor.supervision.state import State
+from dozor.web.texts import exactly, schedule_text, span, texts_of
 
 RU, EN = texts_of(Language.RU), texts_of(Language.EN)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from runner.control.readiness import DEAF_AFTER, SENDING_AFTER, STALLED_AFTER, Vitals, judge
+from dozor.control.readiness import DEAF_AFTER, SENDING_AFTER, STALLED_AFTER, Vitals, judge
 
 NOW = 1_000_000.0
 WELL = Vitals(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.redaction import MASK, SHORTEST, Redactor, clean
+from dozor.redaction import MASK, SHORTEST, Redactor, clean
 
 TOKEN = "123456789:AAF-abcdefghijklmnopqrstuvwxyz_0123"
 

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runner.alerting.buttons import Origin, Press, decode, encode
-from runner.alerting.message import Message
-from runner.alerting.notification import Facts, Notification, NotificationKind, Severity
-from runner.alerting.render import MESSAGE_UNITS, render
-from runner.alerting.text import clean, shorten, units
-from runner.language import Translator
+from dozor.alerting.buttons import Origin, Press, decode, encode
+from dozor.alerting.message import Message
+from dozor.alerting.notification import Facts, Notification, NotificationKind, Severity
+from dozor.alerting.render import MESSAGE_UNITS, render
+from dozor.alerting.text import clean, shorten, units
+from dozor.language import Translator
 
 NOW = 1764000060.0
 ZONE = ZoneInfo("Europe/Moscow")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from loguru import logger
 
-from runner import safe_background_task
+from dozor import safe_background_task
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -330,7 +330,7 @@ async def test_an_async_classmethod_serves_as_in_the_source_document(log: Log) -
 
 BARE = """
 import asyncio, sys
-from runner import safe_background_task
+from dozor import safe_background_task
 
 async def checker():
     raise RuntimeError("boom")

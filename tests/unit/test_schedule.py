@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from runner.config.tasks import Continuous, Cron, Every
-from runner.supervision.schedule import cron_after, first_due, next_due
+from dozor.config.tasks import Continuous, Cron, Every
+from dozor.supervision.schedule import cron_after, first_due, next_due
 
 MOSCOW = ZoneInfo("Europe/Moscow")
 

@@ -7,11 +7,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from runner.alerting.buttons import Origin, Press, decode
-from runner.alerting.message import Message
-from runner.alerting.notification import Facts, Notification, NotificationKind, Severity
-from runner.alerting.render import render
-from runner.language import Translator
+from dozor.alerting.buttons import Origin, Press, decode
+from dozor.alerting.message import Message
+from dozor.alerting.notification import Facts, Notification, NotificationKind, Severity
+from dozor.alerting.render import render
+from dozor.language import Translator
 
 NOW = 1764000060.0
 ZONE = ZoneInfo("Europe/Moscow")

@@ -12,18 +12,18 @@ from typing import Any
 import pytest
 from loguru import logger
 
-from runner.clock import SteadyClock
-from runner.config.tasks import Continuous, Every, Isolation
-from runner.errors import Fatal
-from runner.supervision.context import Context
-from runner.supervision.events import Failed, Interrupted, Pause, Restart, Resume, RunNow
-from runner.supervision.execution import IsOutage, never_an_outage
-from runner.supervision.lines import SupervisionLog
-from runner.supervision.policy import Policy, RestartDelay
-from runner.supervision.spec import TaskSpec
-from runner.supervision.state import State, TaskState
-from runner.supervision.supervised import Supervised
-from runner.supervision.supervisor import Supervisor, Transition
+from dozor.clock import SteadyClock
+from dozor.config.tasks import Continuous, Every, Isolation
+from dozor.errors import Fatal
+from dozor.supervision.context import Context
+from dozor.supervision.events import Failed, Interrupted, Pause, Restart, Resume, RunNow
+from dozor.supervision.execution import IsOutage, never_an_outage
+from dozor.supervision.lines import SupervisionLog
+from dozor.supervision.policy import Policy, RestartDelay
+from dozor.supervision.spec import TaskSpec
+from dozor.supervision.state import State, TaskState
+from dozor.supervision.supervised import Supervised
+from dozor.supervision.supervisor import Supervisor, Transition
 from tests.waiting import until
 
 QUICK = RestartDelay.fixed(0.01)

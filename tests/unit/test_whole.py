@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runner.alerting.message import Message
-from runner.alerting.notification import Facts, Notification, NotificationKind, Severity
-from runner.alerting.render import MESSAGE_UNITS, render
-from runner.alerting.text import legible, units
-from runner.alerting.whole import (
+from dozor.alerting.message import Message
+from dozor.alerting.notification import Facts, Notification, NotificationKind, Severity
+from dozor.alerting.render import MESSAGE_UNITS, render
+from dozor.alerting.text import legible, units
+from dozor.alerting.whole import (
     KEPT,
     NOTE_UNITS,
     WHOLE,
@@ -21,7 +21,7 @@ from runner.alerting.whole import (
     for_incident,
     with_text,
 )
-from runner.language import Translator
+from dozor.language import Translator
 
 NOW = 1764000060.0
 LINES = "\n".join(f"item {number}: off by {number * 7} 🦊" for number in range(500))

@@ -12,9 +12,9 @@ from typing import Any
 
 import aiohttp
 
-from runner.app import Runner
-from runner.config import load
-from runner.config.imports import Checker
+from dozor.app import Runner
+from dozor.config import load
+from dozor.config.imports import Checker
 from tests.waiting import until
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from runner.supervision.state import State
-from runner.web import live_page
-from runner.web.markup import join, tag
+from dozor.supervision.state import State
+from dozor.web import live_page
+from dozor.web.markup import join, tag
 from tests.waiting import until
 from tests.web.site import Site, Work, open_site
 

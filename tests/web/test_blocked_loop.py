@@ -8,7 +8,7 @@ from pathlib import Path
 
 import aiohttp
 
-from runner.cli.health import _ask
+from dozor.cli.health import _ask
 from tests.observed.stack import free_port
 from tests.system.process import DOZOR, Process
 

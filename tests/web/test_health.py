@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from loguru import logger
 
-from runner.control import readiness
-from runner.supervision.events import Pause, Restart
-from runner.supervision.timetable import Timetable
-from runner.web import health, server
+from dozor.control import readiness
+from dozor.supervision.events import Pause, Restart
+from dozor.supervision.timetable import Timetable
+from dozor.web import health, server
 from tests.bot.botapi.server import BotApi
 from tests.server import PostgresControl
 from tests.waiting import until

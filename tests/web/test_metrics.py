@@ -11,16 +11,16 @@ from typing import cast
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from runner.clock import SteadyClock
-from runner.supervision.events import Restart
-from runner.supervision.lines import SupervisionLog
-from runner.supervision.measures import RUN_BOUNDS, Histogram, Measures
-from runner.supervision.observer import Observer
-from runner.supervision.spec import TaskSpec
-from runner.supervision.state import State
-from runner.supervision.supervisor import Supervisor
-from runner.web.sources import Sources
-from runner.web.task_metrics import TaskMetrics, escape
+from dozor.clock import SteadyClock
+from dozor.supervision.events import Restart
+from dozor.supervision.lines import SupervisionLog
+from dozor.supervision.measures import RUN_BOUNDS, Histogram, Measures
+from dozor.supervision.observer import Observer
+from dozor.supervision.spec import TaskSpec
+from dozor.supervision.state import State
+from dozor.supervision.supervisor import Supervisor
+from dozor.web.sources import Sources
+from dozor.web.task_metrics import TaskMetrics, escape
 from tests.programs import require
 from tests.waiting import until
 from tests.web.site import Site, Work, open_site

@@ -1,0 +1,182 @@
+"""Puts the bot together. Importing this loads aiogram, which takes seconds: never before supervision runs."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import tzinfo
+
+from aiogram import Bot
+from aiogram.exceptions import AiogramError, TelegramNotFound, TelegramUnauthorizedError
+from aiogram.methods import GetMe
+from aiogram.utils.token import TokenValidationError
+from loguru import logger
+
+from dozor.alerting.oncall import OnCall
+from dozor.alerting.pace import Paces
+from dozor.clock import Clock
+from dozor.config.models import TelegramConfig
+from dozor.control.actor import Source
+from dozor.errors import TelegramUnavailableError, TokenRefusedError
+from dozor.language.names import Language
+from dozor.language.translator import Translator
+from dozor.storage.pool import Pool, unavailable
+from dozor_bot.access import Access
+from dozor_bot.action_text import BY_COMMAND
+from dozor_bot.codes import Codes
+from dozor_bot.handlers.desk import Desk
+from dozor_bot.live import LiveCards
+from dozor_bot.menus import Menus
+from dozor_bot.outcomes import UNAUTHORIZED, description
+from dozor_bot.people import People
+from dozor_bot.poller import CALL_TIMEOUT, Poller
+from dozor_bot.replies import Replies
+from dozor_bot.router import Router
+from dozor_bot.session import Session
+from dozor_bot.transport import TelegramTransport
+from dozor_bot.upkeep import Upkeep
+
+NOBODY = OnCall()
+"""No rotation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who the token belongs to."""
+
+    user_id: int
+    username: str
+
+
+class TelegramBot:
+    """`transport` carries alerts (None: no chat is configured), `run()` takes commands."""
+
+    def __init__(
+        self,
+        bot: Bot,
+        poller: Poller,
+        upkeep: Upkeep,
+        transport: TelegramTransport | None,
+        translator: Translator,
+        menus: Menus,
+        access: Access,
+        people: People,
+    ) -> None:
+        self._access = access
+        self._setting_menus: asyncio.Task[None] | None = None
+        self._bot = bot
+        self._menus = menus
+        self._translator = translator
+        self._menu_is_set = False
+        self._upkeep = upkeep
+        self.poller = poller
+        self.transport = transport
+        self.people = people
+
+    async def run(self) -> None:
+        """Take commands until cancelled. Raises TelegramError for what needs a person."""
+        upkeep = asyncio.create_task(self._upkeep.run(), name="telegram upkeep")
+        polling = asyncio.create_task(self.poller.run(), name="telegram poller")
+        try:
+            done, _ = await asyncio.wait({upkeep, polling}, return_when=asyncio.FIRST_COMPLETED)
+            for ended in done:
+                ended.result()
+        finally:
+            for task in (upkeep, polling):
+                task.cancel()
+            await asyncio.gather(upkeep, polling, return_exceptions=True)
+
+    def transport_to(self, chat_id: int, thread_id: int | None = None) -> TelegramTransport:
+        """Messages to another chat, topic or person."""
+        return TelegramTransport(self._bot, chat_id, thread_id, self._translator)
+
+    async def check_token(self) -> Identity:
+        """Asks Telegram. Raises TokenRefusedError, or TelegramUnavailableError if it cannot be asked now."""
+        try:
+            me = await self._bot(GetMe(), request_timeout=CALL_TIMEOUT)
+        except (TelegramUnauthorizedError, TelegramNotFound) as error:
+            raise TokenRefusedError(f"{UNAUTHORIZED} ({description(error)})") from None
+        except AiogramError as error:
+            raise TelegramUnavailableError(f"Telegram cannot be reached: {description(error)}") from None
+        return Identity(me.id, me.username or "")
+
+    async def set_my_commands(self) -> None:
+        """The menus of commands, where they differ from what was set before. A failure is only logged."""
+        if self._menu_is_set:
+            return
+        try:
+            self._menu_is_set = await self._menus.set_all()
+        except Exception as error:
+            if not unavailable(error):
+                raise
+            logger.debug("Menus of commands wait for the database ({})", type(error).__name__)
+
+    def use_people(self, config: TelegramConfig) -> None:
+        """Roles as configured now, at once; the menus follow."""
+        if not self._access.assign(admins=config.admins, operators=config.operators, viewers=config.viewers):
+            return
+        self._menu_is_set = False
+        self._setting_menus = asyncio.create_task(self.set_my_commands(), name="telegram menus")
+
+    async def close(self) -> None:
+        """Connections to Telegram. After the poller has stopped."""
+        if self._setting_menus is not None:
+            self._setting_menus.cancel()
+            await asyncio.gather(self._setting_menus, return_exceptions=True)
+        await self._bot.session.close()
+
+
+def build_bot(
+    config: TelegramConfig,
+    pool: Pool,
+    language: Language,
+    timezone: tzinfo,
+    clock: Clock,
+    oncall: OnCall = NOBODY,
+    paces: Paces | None = None,
+) -> TelegramBot:
+    """No network yet. `paces`: shared with alerts. Raises TokenRefusedError for what is no token."""
+    if config.token is None:
+        raise TokenRefusedError("telegram.token is empty: there is no bot to build")
+    proxy = None if config.proxy is None else config.proxy.get_secret_value()
+    try:
+        bot = Bot(config.token.get_secret_value(), session=Session(config.api_url, proxy))
+    except TokenValidationError:
+        raise TokenRefusedError(f"telegram.token is not a bot's token. {UNAUTHORIZED}") from None
+    translator = Translator(language)
+    transport = None
+    if config.chat is not None:
+        transport = TelegramTransport(bot, config.chat.chat_id, config.chat.thread_id, translator)
+    replies = Replies(bot, paces or Paces(clock), clock)
+    desk = Desk(
+        pool,
+        translator,
+        timezone,
+        replies,
+        clock,
+        LiveCards(replies, clock),
+        codes=_codes(config),
+        oncall=oncall,
+        people=People(_names(oncall)),
+    )
+    access = Access(admins=config.admins, operators=config.operators, viewers=config.viewers)
+    router = Router(desk, access)
+    poller = Poller(bot, pool, router, clock, webhook=config.webhook)
+    menus = Menus(bot, pool, translator, access, config.chat.chat_id if config.chat is not None else None)
+    return TelegramBot(bot, poller, Upkeep(desk, router), transport, translator, menus, access, desk.people)
+
+
+def _names(oncall: OnCall) -> dict[str, str]:
+    """By actor."""
+    known = ((person.user_id, person.name) for person in oncall.people.values())
+    return {f"{Source.TELEGRAM}:{user_id}": name for user_id, name in known if user_id is not None}
+
+
+def _codes(config: TelegramConfig) -> Codes:
+    totp = config.totp
+    if totp is None:
+        return Codes()
+    return Codes(
+        frozenset(BY_COMMAND[name] for name in totp.commands),
+        {person: secret.get_secret_value() for person, secret in totp.secrets.items()},
+    )

@@ -1,0 +1,134 @@
+"""Commands through the database door, and the truth about what came of them, in one message."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from dozor.alerting.buttons import Origin, encode
+from dozor.alerting.message import Button, Message, Span
+from dozor.alerting.render import MESSAGE_UNITS, bounded
+from dozor.control.commands import CommandName, CommandReason, CommandResult, submit, wait
+from dozor.control.outcomes import Earlier, StartedRun, read_earlier, read_started
+from dozor.language.times import ago
+from dozor.storage.pool import Connection
+from dozor_bot.action_text import result_text, run_spans, shown, working_text
+from dozor_bot.handlers.desk import Desk, message
+from dozor_bot.incoming import Sender
+from dozor_bot.live import Open
+from dozor_bot.work import Work, actor_of
+
+RESULT_TIMEOUT = 10.0
+PATIENCE = 1.0
+"""Seconds without a result after which the person is told that work is going on."""
+RUN_PATIENCE = 1.0
+"""Seconds in which a run may end to be told of in the first answer."""
+POLL_EVERY = 0.05
+UNDO = {CommandName.PAUSE: CommandName.RESUME, CommandName.RESUME: CommandName.PAUSE}
+
+
+@dataclass(kw_only=True)
+class Action(Work):
+    """One command for one or several tasks. The answer is kept true by edits until the runs are over."""
+
+    sender: Sender
+    desk: Desk
+    action: CommandName
+    tasks: tuple[str, ...]
+    in_place: int | None = None
+    """The message that the answer takes the place of."""
+    ids: dict[str, int] = field(default_factory=dict)
+    earlier: dict[str, Earlier] = field(default_factory=dict)
+
+    def hears(self) -> Sender:
+        return self.sender
+
+    async def write(self, connection: Connection) -> None:
+        self.ids, self.earlier = {}, {}
+        for task in self.tasks:
+            same = await read_earlier(connection, self.action, task)
+            if same is not None:
+                self.earlier[task] = same
+            else:
+                self.ids[task] = await submit(connection, self.action, task, actor_of(self.sender))
+
+    async def finish(self) -> None:
+        replies, at_work = self.desk.replies, self.in_place
+        waiting = asyncio.create_task(self._results())
+        try:
+            done, _ = await asyncio.wait({waiting}, timeout=PATIENCE)
+            if not done:
+                working = message(working_text(self.desk.translator, self.action, tuple(self.ids)))
+                at_work = await replies.show(self.sender, at_work, working)
+            results = await waiting
+        finally:
+            waiting.cancel()
+        runs = await self._ended_soon(results)
+        answer = self._answer(results, runs)
+        at_work = await replies.show(self.sender, at_work, answer)
+        if at_work is not None and self._goes_on(results, runs):
+
+            async def again() -> tuple[Message, bool]:
+                newer = await read_started(self.desk.pool, list(self.ids.values()))
+                return self._answer(results, newer), self._goes_on(results, newer)
+
+            self.desk.live.keep(Open(self.sender, at_work, again, answer))
+
+    async def _results(self) -> dict[str, CommandResult]:
+        pool = self.desk.pool
+        waits = [wait(pool, command_id, timeout=RESULT_TIMEOUT) for command_id in self.ids.values()]
+        return dict(zip(self.ids, await asyncio.gather(*waits), strict=True))
+
+    async def _ended_soon(self, results: dict[str, CommandResult]) -> dict[int, StartedRun]:
+        if all(result.run_number is None for result in results.values()):
+            return {}
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + RUN_PATIENCE
+        while True:
+            runs = await read_started(self.desk.pool, list(self.ids.values()))
+            if not self._goes_on(results, runs) or loop.time() > deadline:
+                return runs
+            await asyncio.sleep(POLL_EVERY)
+
+    def _goes_on(self, results: dict[str, CommandResult], runs: dict[int, StartedRun]) -> bool:
+        started = [self.ids[task] for task, result in results.items() if result.run_number is not None]
+        return any(command_id not in runs or runs[command_id].outcome is None for command_id in started)
+
+    # -- in words
+
+    def _answer(self, results: dict[str, CommandResult], runs: dict[int, StartedRun]) -> Message:
+        translator, spans = self.desk.translator, list[Span]()
+        # In a group everybody wants to know who it was.
+        by = f" · {shown(self.sender.user_name)}" if not self.sender.private and self.sender.user_name else ""
+        for task in self.tasks:
+            if spans:
+                spans.append(Span("\n"))
+            if task in self.earlier:
+                spans.append(Span(self._told_earlier(task, self.earlier[task])))
+                continue
+            spans.append(Span(result_text(translator, self.action, task, results[task]) + by))
+            run = runs.get(self.ids[task])
+            if run is not None:
+                spans += [Span("\n"), *run_spans(translator, run)]
+        return Message(spans=bounded(spans, MESSAGE_UNITS), buttons=self._buttons(results))
+
+    def _told_earlier(self, task: str, same: Earlier) -> str:
+        translator = self.desk.translator
+        distance = ago(translator, same.age)
+        if same.actor == str(actor_of(self.sender)):
+            return translator.format("earlier-self", task=shown(task), ago=distance)
+        name = self.desk.people.called(same.actor, translator)
+        return translator.format("earlier-other", task=shown(task), ago=distance, name=name)
+
+    def _buttons(self, results: dict[str, CommandResult]) -> tuple[tuple[Button, ...], ...]:
+        """The way back where there is one, and to the card of the task."""
+        if len(self.tasks) != 1:
+            return ()
+        [task] = self.tasks
+        text, row = self.desk.translator.format, list[Button]()
+        result, undo = results.get(task), UNDO.get(self.action)
+        if undo is not None and result is not None and result.reason is CommandReason.DONE:
+            row.append(Button(text("button-undo"), encode(Origin.MENU, undo.value, task)))
+        if result is None or result.reason is not CommandReason.UNKNOWN_TASK:
+            row.append(Button(text("button-card"), encode(Origin.MENU, "status", task)))
+        return (tuple(row),) if row else ()

@@ -1,0 +1,220 @@
+"""Restart, pause, resume, run, by command, choice or button: what is meant, and whether to ask first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dozor.alerting.buttons import Origin, Press, encode
+from dozor.alerting.message import Button
+from dozor.control.commands import CommandName
+from dozor.control.outcomes import read_earlier
+from dozor.control.status import TaskStatus
+from dozor.language.times import duration, rough
+from dozor.supervision.state import State
+from dozor_bot.access import Role
+from dozor_bot.action_text import BY_COMMAND, WORDS, shown
+from dozor_bot.confirmations import WITHIN, Asked, Refusal
+from dozor_bot.handlers.choice import CHOICES, not_one, task_buttons
+from dozor_bot.handlers.code import act
+from dozor_bot.handlers.desk import Desk, message
+from dozor_bot.incoming import Command, Pressed, Sender
+from dozor_bot.names import Found, resolve
+from dozor_bot.status_text import worst_first
+from dozor_bot.work import Work, actor_of
+
+STALE_AFTER = 300.0
+"""Seconds after which a command that acts is refused: the person meant another situation."""
+LISTED = 10
+ALL_WORDS = frozenset({"all", "все", "всё"})
+MANY = "many"
+"""The action of a button that means every fitting task: `many.<command>`."""
+
+
+async def on_command(desk: Desk, command: Command, role: Role) -> Work:
+    """Reads, and decides; the command itself is written by the work's `write`."""
+    text, to, action = desk.translator.format, command.sender, BY_COMMAND[command.name]
+    late = desk.clock.now() - command.date
+    if late > STALE_AFTER:
+        return desk.answer(to, text("too-old-command", duration=rough(desk.translator, late)))
+    tasks = (await desk.report()).tasks
+    if not command.argument:
+        return _choose(desk, to, action, tasks)
+    if command.argument.casefold() in ALL_WORDS:
+        return await _many(desk, to, action, tasks, None)
+    names = [task.name for task in tasks]
+    meant = resolve(command.argument, names)
+    words = command.argument.replace(",", " ").split()
+    if isinstance(meant, Found):
+        return await decide(desk, to, action, _of((meant.name,), tasks), None)
+    found = [one.name for one in (resolve(word, names) for word in words) if isinstance(one, Found)]
+    if len(words) > 1 and len(found) == len(words):
+        return await decide(desk, to, action, _of(tuple(dict.fromkeys(found)), tasks), None)
+    return not_one(desk, to, command.argument, meant, action.value)
+
+
+async def on_press(desk: Desk, pressed: Pressed, press: Press, role: Role) -> Work:
+    """One task, by its button."""
+    tasks = (await desk.report(press.task)).tasks
+    if not tasks:
+        return desk.answer(pressed.sender, desk.translator.format("refused-unknown", task=shown(press.task)))
+    return await decide(desk, pressed.sender, CommandName(press.action), tasks, press.origin)
+
+
+async def on_many(desk: Desk, pressed: Pressed, press: Press, role: Role) -> Work:
+    """Every task that the action fits, after a question."""
+    action = BY_COMMAND.get(press.action.partition(".")[2])
+    if action is None:
+        return desk.answer(pressed.sender, desk.translator.format("press-unknown"))
+    return await _many(desk, pressed.sender, action, (await desk.report()).tasks, press.origin)
+
+
+async def _many(
+    desk: Desk, to: Sender, action: CommandName, tasks: Sequence[TaskStatus], origin: Origin | None
+) -> Work:
+    fitting = [task for task in worst_first(tasks) if _is_meant_by_all(action, task)]
+    if not fitting:
+        return desk.answer(to, desk.translator.format(_NOTHING[action]))
+    return await decide(desk, to, action, fitting, origin)
+
+
+async def decide(
+    desk: Desk, to: Sender, action: CommandName, tasks: Sequence[TaskStatus], origin: Origin | None
+) -> Work:
+    """At once, or after a second step where it matters."""
+    names = tuple(task.name for task in tasks)
+    in_place = to.message_id if origin is Origin.MENU else None
+    why = _reason_to_ask(desk, to, action, tasks)
+    if why is not None and len(tasks) == 1:
+        async with desk.pool.acquire() as connection:
+            if await read_earlier(connection, action, names[0]) is not None:
+                why = None  # somebody was faster: they are told so
+    if why is None:
+        return act(desk, to, action, names, in_place)
+    return Question(desk=desk, sender=to, action=action, tasks=names, origin=origin, why=why)
+
+
+def _reason_to_ask(desk: Desk, to: Sender, action: CommandName, tasks: Sequence[TaskStatus]) -> str | None:
+    """The question, if this should not happen by a slip of the thumb."""
+    text = desk.translator.format
+    if len(tasks) > 1:
+        lines = [text(WORDS[action].sure, count=len(tasks))]
+        lines += [f"• {shown(task.name)}" for task in tasks[:LISTED]]
+        if len(tasks) > LISTED:
+            lines.append(text("alert-and-more", count=len(tasks) - LISTED))
+        return "\n".join(lines)
+    [task] = tasks
+    name, by = shown(task.name), task.state_by
+    somebody = by is not None and by != str(actor_of(to))
+    who = "" if by is None else desk.people.called(by, desk.translator)
+    match action:
+        case CommandName.RESTART if task.running_for_s is not None and task.state is not State.STOPPED:
+            return text("sure-interrupt", task=name, duration=duration(desk.translator, task.running_for_s))
+        case CommandName.RUN_NOW | CommandName.RESTART if task.state is State.PAUSED and somebody:
+            return text("sure-paused-run", task=name, who=who)
+        case CommandName.RESUME if task.state is State.PAUSED and somebody:
+            return text("sure-paused", task=name, who=who)
+        case _:
+            return None
+
+
+@dataclass(kw_only=True)
+class Question(Work):
+    """The second step: asks, and does nothing."""
+
+    desk: Desk
+    sender: Sender
+    action: CommandName
+    tasks: tuple[str, ...]
+    origin: Origin | None
+    why: str
+
+    def hears(self) -> Sender:
+        return self.sender
+
+    async def finish(self) -> None:
+        desk, text = self.desk, self.desk.translator.format
+        until = desk.clock.now() + WITHIN
+        asked = Asked(self.sender, self.action, self.tasks, self.origin, until)
+        token = desk.confirmations.ask(asked)
+        yes = Button(text(WORDS[self.action].yes), encode(Origin.MENU, "yes", token))
+        no = Button(text("button-cancel"), encode(Origin.MENU, "no", token))
+        in_place = self.sender.message_id if self.origin is Origin.MENU else None
+        asked.message_id = await desk.replies.show(self.sender, in_place, message(self.why, [[yes, no]]))
+
+
+async def on_confirmed(desk: Desk, pressed: Pressed, press: Press, role: Role) -> Work | None:
+    """Yes or no to a question: of the person who was asked, in time, once. Answers the press itself."""
+    text, to = desk.translator.format, pressed.sender
+    asked = desk.confirmations.take(press.task, to.user_id, pressed.update_id, desk.clock.now())
+    match asked:
+        case Refusal.NOT_YOURS:
+            owner = desk.confirmations.owner(press.task)
+            name = "" if owner is None else shown(owner.user_name)
+            await desk.replies.answer_press(pressed.callback_id, text("confirm-not-yours", name=name))
+            return None
+        case Refusal.GONE:
+            await desk.replies.answer_press(pressed.callback_id, text("confirm-gone"))
+            return None
+        case Asked():
+            await desk.replies.answer_press(pressed.callback_id, "")
+    if press.action == "no":
+        return desk.in_place(to, to.message_id, message(text("confirm-cancelled")))
+    return act(desk, to, asked.action, asked.tasks, to.message_id)
+
+
+def _of(names: tuple[str, ...], tasks: Sequence[TaskStatus]) -> list[TaskStatus]:
+    by_name = {task.name: task for task in tasks}
+    return [by_name[name] for name in names]
+
+
+def _choose(desk: Desk, to: Sender, action: CommandName, tasks: Sequence[TaskStatus]) -> Work:
+    text = desk.translator.format
+    names = [task.name for task in worst_first(tasks) if _makes_sense(action, task)]
+    if not names:
+        return desk.answer(
+            to, text("choose-nothing-resume" if action is CommandName.RESUME else "choose-nothing")
+        )
+    question = text(WORDS[action].choose)
+    if len(names) > CHOICES:
+        question += "\n" + text("choose-more", count=CHOICES, command=WORDS[action].command)
+    buttons = task_buttons(names, action.value)
+    count = sum(_is_meant_by_all(action, task) for task in tasks)
+    if count > 1:
+        data = encode(Origin.MENU, f"{MANY}.{WORDS[action].command}", "-")
+        buttons.insert(0, [Button(text(_ALL_BUTTONS[action], count=count), data)])
+    return desk.answer(to, question, buttons)
+
+
+_NOTHING = {
+    CommandName.RESTART: "choose-nothing-stopped",
+    CommandName.RUN_NOW: "choose-nothing-stopped",
+    CommandName.PAUSE: "choose-nothing",
+    CommandName.RESUME: "choose-nothing-resume",
+}
+_ALL_BUTTONS = {
+    CommandName.RESTART: "button-all-stopped",
+    CommandName.RUN_NOW: "button-all-stopped",
+    CommandName.PAUSE: "button-all-at-work",
+    CommandName.RESUME: "button-all-paused",
+}
+
+
+def _is_meant_by_all(action: CommandName, task: TaskStatus) -> bool:
+    match action:
+        case CommandName.RESTART | CommandName.RUN_NOW:
+            return task.state is State.STOPPED
+        case CommandName.PAUSE:
+            return task.state is not State.PAUSED
+        case CommandName.RESUME:
+            return task.state is State.PAUSED
+
+
+def _makes_sense(action: CommandName, task: TaskStatus) -> bool:
+    match action:
+        case CommandName.RESTART:
+            return True
+        case CommandName.PAUSE | CommandName.RESUME:
+            return _is_meant_by_all(action, task)
+        case CommandName.RUN_NOW:
+            return task.running_for_s is None

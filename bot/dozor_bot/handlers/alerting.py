@@ -1,0 +1,64 @@
+"""One command about alerts through the database door, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dozor.alerting.message import Message, Span
+from dozor.control.alert_commands import AlertCommand
+from dozor.control.commands import CommandReason, submit, wait
+from dozor.control.past import read_incident
+from dozor.storage.pool import Connection
+from dozor_bot.action_text import shown
+from dozor_bot.alert_text import alert_result, undo_of
+from dozor_bot.handlers import acting
+from dozor_bot.handlers.desk import Desk
+from dozor_bot.incoming import Sender
+from dozor_bot.past_text import Words
+from dozor_bot.work import Work, actor_of
+
+
+@dataclass(kw_only=True)
+class AlertAction(Work):
+    """`target`: see `AlertCommand`. `under_alert`: its own message will show what is done."""
+
+    desk: Desk
+    sender: Sender
+    name: AlertCommand
+    target: str
+    seconds: float | None = None
+    reason: str = ""
+    under_alert: bool = False
+    in_place: int | None = None
+    command_id: int = 0
+
+    def hears(self) -> Sender:
+        return self.sender
+
+    async def write(self, connection: Connection) -> None:
+        args: dict[str, object] = {} if self.seconds is None else {"seconds": self.seconds}
+        if self.reason:
+            args["reason"] = self.reason
+        self.command_id = await submit(connection, self.name, self.target, actor_of(self.sender), args=args)
+
+    async def finish(self) -> None:
+        desk, to = self.desk, self.sender
+        result = await wait(desk.pool, self.command_id, timeout=acting.RESULT_TIMEOUT)
+        if self.under_alert and result.reason is CommandReason.DONE:
+            return
+        words = Words(desk.translator, desk.timezone, desk.clock.now(), desk.people)
+        text = alert_result(words, self.name, self.target, self.seconds, result.reason)
+        if self.name is AlertCommand.ACK and result.reason is CommandReason.ALREADY:
+            text = await self._who_was_first(words) or text
+        if result.reason is CommandReason.DONE and not to.private and to.user_name:
+            text = f"{text} · {shown(to.user_name)}"
+        buttons = undo_of(words, self.name, self.target) if result.reason is CommandReason.DONE else ()
+        await desk.replies.show(to, self.in_place, Message(spans=(Span(text),), buttons=buttons))
+
+    async def _who_was_first(self, words: Words) -> str | None:
+        async with self.desk.pool.acquire() as connection:
+            incident = await read_incident(connection, int(self.target))
+        if incident is None or incident.acknowledged_by is None:
+            return None
+        name = words.people.called(incident.acknowledged_by, words.translator)
+        return words.text("ack-already-by", id=incident.id, name=name)

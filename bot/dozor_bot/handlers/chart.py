@@ -1,0 +1,68 @@
+"""`/chart name [24h|7d|30d]`: one photo with its text; the other periods take its place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aiogram.types import BufferedInputFile
+
+from dozor.alerting.buttons import Origin, Press
+from dozor.control.statistics import read_statistics
+from dozor.control.status import read_status
+from dozor_bot.access import Role
+from dozor_bot.charts.painter import paint
+from dozor_bot.charts.words import DAY, PERIODS, Period, chart_caption, chart_order
+from dozor_bot.handlers.desk import Desk
+from dozor_bot.handlers.past import one_task
+from dozor_bot.incoming import Command, Pressed, Sender
+from dozor_bot.work import Work
+
+
+@dataclass(kw_only=True)
+class ShowChart(Work):
+    """`in_place`: the message to change; None: a new one."""
+
+    desk: Desk
+    sender: Sender
+    task: str
+    period: Period
+    in_place: int | None = None
+
+    def hears(self) -> Sender:
+        return self.sender
+
+    async def finish(self) -> None:
+        desk, to, period = self.desk, self.sender, self.period
+        async with desk.pool.acquire() as connection:
+            report = await read_status(connection, self.task)
+            statistics = await read_statistics(connection, self.task, period.seconds, period.portions)
+        if not report.tasks:
+            await desk.replies.send(to, desk.say("refused-unknown", task=self.task))
+            return
+        [task] = report.tasks
+        if self.in_place is None:
+            await desk.replies.say_uploading(to)
+        picture = await paint(chart_order(task, statistics, period, desk.translator, desk.timezone))
+        caption = chart_caption(task, statistics, period, desk.translator)
+        file = BufferedInputFile(picture, f"{task.name}.png")
+        if self.in_place is not None:
+            desk.live.close(to.chat_id, self.in_place)
+        await desk.replies.show_photo(to, self.in_place, file, caption)
+
+
+async def on_command(desk: Desk, command: Command, role: Role) -> Work:
+    """The period may stand before or behind the name."""
+    words = command.argument.split()
+    periods = [word for word in words if word.lower() in PERIODS]
+    query = " ".join(word for word in words if word not in periods)
+    task = await one_task(desk, command.sender, "chart", query)
+    if isinstance(task, Work):
+        return task
+    period = PERIODS[periods[-1].lower()] if periods else DAY
+    return ShowChart(desk=desk, sender=command.sender, task=task, period=period)
+
+
+async def on_press(desk: Desk, pressed: Pressed, press: Press, role: Role) -> Work:
+    period = PERIODS.get(press.action.partition(".")[2], DAY)
+    in_place = pressed.sender.message_id if press.origin is Origin.MENU else None
+    return ShowChart(desk=desk, sender=pressed.sender, task=press.task, period=period, in_place=in_place)

@@ -1,0 +1,37 @@
+"""Questions with buttons: which task?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import assert_never
+
+from dozor.alerting.buttons import Origin, encode
+from dozor.alerting.message import Button
+from dozor.alerting.text import one_line, shorten
+from dozor_bot.handlers.desk import Desk
+from dozor_bot.incoming import Sender
+from dozor_bot.names import Ambiguous, NotFound
+from dozor_bot.work import Answer
+
+CHOICES = 20
+QUERY_UNITS = 60
+
+
+def not_one(desk: Desk, to: Sender, query: str, meant: Ambiguous | NotFound, action: str) -> Answer:
+    """The words do not name one task: which one is meant? `action` is what a press will do."""
+    text = desk.translator.format
+    shown = shorten(one_line(query), QUERY_UNITS)
+    match meant:
+        case Ambiguous(names):
+            return desk.answer(to, text("name-ambiguous", query=shown), task_buttons(names, action))
+        case NotFound(()):
+            return desk.answer(to, text("name-unknown", query=shown))
+        case NotFound(names):
+            return desk.answer(to, text("name-unknown-like", query=shown), task_buttons(names, action))
+        case _:
+            assert_never(meant)
+
+
+def task_buttons(names: Iterable[str], action: str) -> list[list[Button]]:
+    """One a row, the first `CHOICES` of them."""
+    return [[Button(name, encode(Origin.MENU, action, name))] for name in list(names)[:CHOICES]]

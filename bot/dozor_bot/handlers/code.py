@@ -1,0 +1,69 @@
+"""`/code 123456`: the second half of a command that takes a one-time code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dozor.control.commands import CommandName
+from dozor_bot.access import Role
+from dozor_bot.codes import WITHIN, Pending, Verdict
+from dozor_bot.flood import Attempt
+from dozor_bot.handlers.acting import Action
+from dozor_bot.handlers.desk import Desk
+from dozor_bot.incoming import Command, Sender
+from dozor_bot.work import DENIED, Denial, Work
+
+_REFUSALS = {
+    Verdict.WRONG: "code-wrong",
+    Verdict.NO_SECRET: "code-no-secret",
+    Verdict.TOO_MANY: "code-too-many",
+}
+
+
+@dataclass(kw_only=True)
+class AskCode(Work):
+    """Asks for the code, and does nothing yet."""
+
+    desk: Desk
+    sender: Sender
+    action: CommandName
+    tasks: tuple[str, ...]
+    in_place: int | None
+
+    def hears(self) -> Sender:
+        return self.sender
+
+    async def finish(self) -> None:
+        until = self.desk.clock.now() + WITHIN
+        self.desk.codes.expect(self.sender, Pending(self.action, self.tasks, until))
+        await self.desk.replies.show(self.sender, self.in_place, self.desk.say("code-needed"))
+
+
+@dataclass(kw_only=True)
+class CodedAction(Action):
+    """Once it is written, its code is used up."""
+
+    async def finish(self) -> None:
+        self.desk.codes.done(self.sender.user_id)
+        await super().finish()
+
+
+def act(desk: Desk, to: Sender, action: CommandName, tasks: tuple[str, ...], in_place: int | None) -> Work:
+    """The command at once, or after a code where one is needed."""
+    if desk.codes.needed(action):
+        return AskCode(desk=desk, sender=to, action=action, tasks=tasks, in_place=in_place)
+    return Action(sender=to, desk=desk, action=action, tasks=tasks, in_place=in_place)
+
+
+async def on_command(desk: Desk, command: Command, role: Role) -> Work:
+    """The code, and with it what was waiting for it."""
+    to, now = command.sender, desk.clock.now()
+    pending = desk.codes.pending(to.user_id, now)
+    if pending is None:
+        return desk.answer(to, desk.translator.format("code-nothing"))
+    verdict = desk.codes.check(to, command.argument.replace(" ", ""), now)
+    if verdict is Verdict.RIGHT:
+        return CodedAction(sender=to, desk=desk, action=pending.action, tasks=pending.tasks)
+    answer = desk.answer(to, desk.translator.format(_REFUSALS[verdict]))
+    attempt = Attempt(to.user_id, to.chat_id, f"/code for {pending.action}", DENIED)
+    return Denial(attempt=attempt, count=1, answer=answer)

@@ -1,0 +1,45 @@
+"""`/help`, `/start` and `/whoami`."""
+
+from __future__ import annotations
+
+from dozor.alerting.message import Message, Span, Style
+from dozor_bot.access import Role
+from dozor_bot.commands import COMMANDS, ROLE_NAMES
+from dozor_bot.handlers.desk import Desk
+from dozor_bot.incoming import Command, Sender
+from dozor_bot.work import Answer, Recorded, Work
+
+
+async def show_help(desk: Desk, command: Command, role: Role) -> Work:
+    """The commands this person may use."""
+    text = desk.translator.format
+    lines = [text("help-names"), text("help-role", role=text(ROLE_NAMES[role])), ""]
+    for spec in COMMANDS:
+        if role >= spec.role:
+            argument = f" {text(spec.argument)}" if spec.argument else ""
+            line = text("help-line", command=spec.name + argument, description=text(spec.description))
+            lines.append(line)
+    spans = (Span(text("help-title"), Style.BOLD), Span("\n" + "\n".join(lines)))
+    return Answer(sender=command.sender, replies=desk.replies, message=Message(spans=spans))
+
+
+async def show_identity(desk: Desk, command: Command, role: Role) -> Work:
+    """Who Dozor takes this person for."""
+    text = desk.translator.format
+    spans = (
+        Span(text("whoami-id") + " "),
+        Span(str(command.sender.user_id), Style.CODE),
+        Span("\n" + text("whoami-role", role=text(ROLE_NAMES[role]))),
+    )
+    return Answer(sender=command.sender, replies=desk.replies, message=Message(spans=spans))
+
+
+def show_identity_to_a_stranger(desk: Desk, sender: Sender) -> Work:
+    """The only thing they ever get: their own id, to be passed on."""
+    text = desk.translator.format
+    spans = (
+        Span(text("whoami-id") + " "),
+        Span(str(sender.user_id), Style.CODE),
+        Span("\n" + text("whoami-stranger")),
+    )
+    return Recorded(sender=sender, replies=desk.replies, message=Message(spans=spans), action="/whoami")

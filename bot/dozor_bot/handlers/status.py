@@ -1,0 +1,115 @@
+"""`/status` and `/status name`: a page of the list, and the card of one task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dozor.alerting.buttons import Origin, Press
+from dozor.alerting.message import Message
+from dozor.control.status import TaskStatus, read_status
+from dozor.control.status_page import read_page
+from dozor.storage import runs, silences
+from dozor_bot.access import Role
+from dozor_bot.alert_text import silence_line
+from dozor_bot.card_text import card_message
+from dozor_bot.handlers.choice import not_one
+from dozor_bot.handlers.desk import Desk
+from dozor_bot.handlers.past import words_of
+from dozor_bot.incoming import Command, Pressed, Sender
+from dozor_bot.live import Open
+from dozor_bot.names import Found, resolve
+from dozor_bot.status_text import PAGE, View, read_view, status_message
+from dozor_bot.work import Work
+
+RECENT = 24
+"""Runs in a sparkline."""
+SILENCES = 5
+
+
+@dataclass(kw_only=True)
+class ShowList(Work):
+    """`in_place`: the message to change; None: a new one."""
+
+    desk: Desk
+    sender: Sender
+    view: View
+    in_place: int | None = None
+
+    def hears(self) -> Sender:
+        return self.sender
+
+    async def finish(self) -> None:
+        desk = self.desk
+        words = words_of(desk)
+        quiet = [silence_line(words, row) for row in (await silences.read_active(desk.pool))[:SILENCES]]
+        async with desk.pool.acquire() as connection:
+            page = await read_page(connection, self.view.page, PAGE, failing=self.view.failing)
+        shown = status_message(page, desk.translator, desk.timezone, self.view, quiet)
+        if self.in_place is not None:
+            desk.live.close(self.sender.chat_id, self.in_place)
+        await desk.replies.show(self.sender, self.in_place, shown)
+
+
+@dataclass(kw_only=True)
+class ShowCard(Work):
+    """One task. While it runs, the card is kept up to date."""
+
+    desk: Desk
+    sender: Sender
+    task: str
+    role: Role
+    in_place: int | None = None
+
+    def hears(self) -> Sender:
+        return self.sender
+
+    async def finish(self) -> None:
+        desk, to = self.desk, self.sender
+        card, task = await read_card(desk, self.task, self.role)
+        shown = await desk.replies.show(to, self.in_place, card)
+        if shown is not None and task is not None and task.running_for_s is not None:
+
+            async def again() -> tuple[Message, bool]:
+                newer, now = await read_card(desk, self.task, self.role)
+                return newer, now is not None and now.running_for_s is not None
+
+            desk.live.keep(Open(to, shown, again, card))
+        elif shown is not None:
+            desk.live.close(to.chat_id, shown)
+
+
+async def read_card(desk: Desk, name: str, role: Role) -> tuple[Message, TaskStatus | None]:
+    """The card, and the task as it is; a task that is gone says so."""
+    async with desk.pool.acquire() as connection:
+        report = await read_status(connection, name)
+        recent = await runs.read_history(connection, name, RECENT)
+    if not report.tasks:
+        return desk.say("refused-unknown", task=name), None
+    [task] = report.tasks
+    may_act = role >= Role.OPERATOR
+    words = desk.translator, desk.timezone
+    name_of = desk.people.name_of
+    return card_message(report, task, recent, *words, may_act=may_act, name_of=name_of), task
+
+
+async def on_command(desk: Desk, command: Command, role: Role) -> Work:
+    """Bare: the list; with a name: the card."""
+    to, query = command.sender, command.argument
+    if not query:
+        return ShowList(desk=desk, sender=to, view=View())
+    meant = resolve(query, await desk.names())
+    if not isinstance(meant, Found):
+        return not_one(desk, to, query, meant, "status")
+    return ShowCard(desk=desk, sender=to, task=meant.name, role=role)
+
+
+async def on_press(desk: Desk, pressed: Pressed, press: Press, role: Role) -> Work:
+    """A card in place of the menu; under an alert, as a reply to it."""
+    in_place = pressed.sender.message_id if press.origin is Origin.MENU else None
+    return ShowCard(desk=desk, sender=pressed.sender, task=press.task, role=role, in_place=in_place)
+
+
+async def on_list(desk: Desk, pressed: Pressed, press: Press, role: Role) -> Work:
+    """A page of the list in place of another."""
+    view = read_view(press.action.partition(".")[2])
+    return ShowList(desk=desk, sender=pressed.sender, view=view, in_place=pressed.sender.message_id)

@@ -1,0 +1,74 @@
+"""Which handler takes what, and from which role on. A command or a button that is not here does nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from dozor.alerting.buttons import Press
+from dozor_bot.access import Role
+from dozor_bot.commands import ACTION_ROLES
+from dozor_bot.handlers import actions, alerts, chart, code, past, status
+from dozor_bot.handlers.desk import Desk
+from dozor_bot.handlers.help import show_help, show_identity
+from dozor_bot.incoming import Command, Pressed
+from dozor_bot.work import Work
+
+CommandHandler = Callable[[Desk, Command, Role], Awaitable[Work]]
+PressHandler = Callable[[Desk, Pressed, Press, Role], Awaitable[Work | None]]
+
+COMMAND_HANDLERS: dict[str, CommandHandler] = {
+    "status": status.on_command,
+    "restart": actions.on_command,
+    "pause": actions.on_command,
+    "resume": actions.on_command,
+    "run": actions.on_command,
+    "errors": past.on_named_command,
+    "history": past.on_named_command,
+    "chart": chart.on_command,
+    "incidents": past.on_command,
+    "ack": alerts.on_ack,
+    "silence": alerts.on_silence,
+    "unsilence": alerts.on_unsilence,
+    "oncall": alerts.on_oncall,
+    "audit": past.on_command,
+    "code": code.on_command,
+    "whoami": show_identity,
+    "help": show_help,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PressSpec:
+    """`acts`: changes something, so that a press of hours ago is refused. `answers`: the press by itself."""
+
+    role: Role
+    handler: PressHandler
+    acts: bool = False
+    answers: bool = False
+
+
+PRESSES: dict[str, PressSpec] = {
+    "status": PressSpec(Role.VIEWER, status.on_press),
+    "list": PressSpec(Role.VIEWER, status.on_list),
+    "errors": PressSpec(Role.VIEWER, past.on_press),
+    "history": PressSpec(Role.VIEWER, past.on_press),
+    "chart": PressSpec(Role.VIEWER, chart.on_press),
+    "incidents": PressSpec(Role.VIEWER, past.on_press),
+    "audit": PressSpec(Role.ADMIN, past.on_press),
+    "trace": PressSpec(Role.VIEWER, past.on_trace),
+    "traceback": PressSpec(Role.VIEWER, past.on_incident_trace),
+    "storm": PressSpec(Role.VIEWER, past.on_press),
+    "silence": PressSpec(Role.OPERATOR, alerts.on_silence_press, acts=True),
+    "unsilence": PressSpec(Role.OPERATOR, alerts.on_unsilence_press, acts=True),
+    "oncall": PressSpec(Role.OPERATOR, alerts.on_oncall_press, acts=True),
+    **{
+        action: PressSpec(Role.OPERATOR, alerts.on_incident_press, acts=True)
+        for action in alerts.INCIDENT_PRESSES
+    },
+    "many": PressSpec(Role.OPERATOR, actions.on_many, acts=True),
+    "yes": PressSpec(Role.OPERATOR, actions.on_confirmed, acts=True, answers=True),
+    "no": PressSpec(Role.OPERATOR, actions.on_confirmed, acts=True, answers=True),
+    **{action: PressSpec(role, actions.on_press, acts=True) for action, role in ACTION_ROLES.items()},
+}
+"""By the action of a button: what stands before the first dot."""

@@ -1,0 +1,100 @@
+"""Menus of commands, by scope and language: each person sees what their role may do, strangers what they may.
+
+A menu is no authorisation, only a help. What has been set is remembered, so that a start changes only what
+the configuration has changed, and takes away the menu of somebody who has lost their role.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from aiogram import Bot
+from aiogram.exceptions import AiogramError, TelegramBadRequest, TelegramForbiddenError
+from aiogram.methods import DeleteMyCommands, SetMyCommands
+from aiogram.types import BotCommand, BotCommandScopeChat, BotCommandScopeDefault
+from loguru import logger
+
+from dozor.language.names import Language
+from dozor.language.translator import Translator
+from dozor.storage.pool import Pool
+from dozor_bot.access import Access, Role
+from dozor_bot.commands import BY_NAME, COMMANDS, CommandSpec
+from dozor_bot.outcomes import description
+from dozor_bot.poller import CALL_TIMEOUT
+
+READ_SQL = "SELECT scope, menu FROM dozor.telegram_menus"
+WRITE_SQL = """
+INSERT INTO dozor.telegram_menus (scope, menu) VALUES ($1, $2)
+ON CONFLICT (scope) DO UPDATE SET menu = excluded.menu
+"""
+FORGET_SQL = "DELETE FROM dozor.telegram_menus WHERE scope = $1"
+
+DEFAULT = "default"
+Scope = BotCommandScopeDefault | BotCommandScopeChat
+
+
+class Menus:
+    """`chat_id`: the chat of alerts, where everybody may read along."""
+
+    def __init__(
+        self, bot: Bot, pool: Pool, translator: Translator, access: Access, chat_id: int | None
+    ) -> None:
+        self._bot, self._pool, self._translator = bot, pool, translator
+        self._access, self._chat_id = access, chat_id
+
+    async def set_all(self) -> bool:
+        """False if Telegram did not take everything; then it is worth trying again."""
+        wanted = dict(self._wanted())
+        known = {row["scope"]: row["menu"] for row in await self._pool.fetch(READ_SQL)}
+        for key in known.keys() - wanted.keys():
+            if not await self._set(key, None):
+                return False
+        for key, menu in wanted.items():
+            if known.get(key) != menu and not await self._set(key, menu):
+                return False
+        return True
+
+    def _wanted(self) -> Iterator[tuple[str, str]]:
+        """Scope and language, such as "111/ru", and the menu as JSON. "" is every other language."""
+        scopes: dict[str, tuple[CommandSpec, ...]] = {DEFAULT: (BY_NAME["whoami"],)}
+        if self._chat_id is not None:
+            scopes[str(self._chat_id)] = _of(Role.OPERATOR)
+        scopes |= {str(person): _of(role) for person, role in sorted(self._access.people.items())}
+        for scope, specs in scopes.items():
+            for language in (None, *Language):
+                translator = self._translator if language is None else Translator(language)
+                menu = [[spec.name, translator.format(spec.description)] for spec in specs]
+                yield f"{scope}/{language or ''}", json.dumps(menu, ensure_ascii=False)
+
+    async def _set(self, key: str, menu: str | None) -> bool:
+        place, _, language = key.partition("/")
+        scope: Scope = (
+            BotCommandScopeDefault() if place == DEFAULT else BotCommandScopeChat(chat_id=int(place))
+        )
+        method: SetMyCommands | DeleteMyCommands
+        if menu is None:
+            method = DeleteMyCommands(scope=scope, language_code=language or None)
+        else:
+            commands = [BotCommand(command=name, description=said) for name, said in json.loads(menu)]
+            method = SetMyCommands(commands=commands, scope=scope, language_code=language or None)
+        try:
+            await self._bot(method, request_timeout=CALL_TIMEOUT)
+        except (TelegramBadRequest, TelegramForbiddenError) as error:
+            # Somebody who has never written to the bot has no chat with it yet: next time.
+            logger.debug("No menu of commands for {}: {}", key, description(error))
+            if menu is None:
+                await self._pool.execute(FORGET_SQL, key)
+            return True
+        except AiogramError as error:
+            logger.warning("Telegram did not take the menus of commands: {}", description(error))
+            return False
+        if menu is None:
+            await self._pool.execute(FORGET_SQL, key)
+        else:
+            await self._pool.execute(WRITE_SQL, key, menu)
+        return True
+
+
+def _of(role: Role) -> tuple[CommandSpec, ...]:
+    return tuple(spec for spec in COMMANDS if role >= spec.role)

@@ -1,0 +1,302 @@
+"""Taking updates: our own supervised loop, each update handled exactly once, across restarts too.
+
+The offset is confirmed by the next `getUpdates`, after the update's id is stored together with what it
+does. Killed before the commit, the update comes again; killed after it, its id is found and it is skipped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from aiogram import Bot
+from aiogram.exceptions import (
+    AiogramError,
+    TelegramConflictError,
+    TelegramNotFound,
+    TelegramRetryAfter,
+    TelegramUnauthorizedError,
+)
+from aiogram.methods import DeleteWebhook, GetMe, SetWebhook
+from aiogram.methods.base import TelegramMethod
+from aiogram.types import Update
+from loguru import logger
+from pydantic import ValidationError
+
+from dozor.clock import Clock
+from dozor.errors import PollerConflictError, TelegramError, TokenRefusedError
+from dozor.storage.pool import Pool, unavailable
+from dozor_bot.methods import GetUpdates, GetWebhookInfo
+from dozor_bot.outcomes import UNAUTHORIZED, description
+from dozor_bot.router import Router
+from dozor_bot.webhook import Inbox, secret_of, trouble_of
+from dozor_bot.work import Work
+
+POLL_TIMEOUT = 50
+"""Seconds of one long poll."""
+CALL_TIMEOUT = 15
+"""Seconds for a call that does not wait, and for the network on top of a long poll."""
+ALLOWED = ["message", "callback_query"]
+PRUNE_EVERY = 3600.0
+CHECK_WEBHOOK_EVERY = 45.0
+"""Seconds without an update after which Telegram is asked whether the webhook works."""
+HOLD_OFF = 30.0
+"""Seconds before a refused token, or a conflict, is tried again."""
+FIRST_BACKOFF, LAST_BACKOFF = 0.5, 30.0
+AT_ONCE = 32
+"""Answers in progress."""
+GRACE = 2.0
+"""Seconds for answers in progress when the poller stops."""
+
+TAKE_SQL = """
+INSERT INTO dozor.telegram_updates (update_id) VALUES ($1) ON CONFLICT DO NOTHING RETURNING update_id
+"""
+# Telegram keeps an update for 24 hours, and chooses ids anew after a quiet week.
+PRUNE_SQL = "DELETE FROM dozor.telegram_updates WHERE taken_at < now() - interval '2 days'"
+
+
+class Poller:
+    """`run` ends only by cancellation or by an error that needs a person (TelegramError).
+
+    What passes by itself (network, 5xx, 429, the database away) is retried inside, with growing pauses.
+    """
+
+    def __init__(
+        self,
+        bot: Bot,
+        pool: Pool,
+        router: Router,
+        clock: Clock,
+        *,
+        poll_timeout: int = POLL_TIMEOUT,
+        hold_off: float = HOLD_OFF,
+        webhook: str | None = None,
+    ) -> None:
+        self._webhook = webhook
+        self.inbox = None if webhook is None else Inbox(secret_of(bot.token))
+        """Where the web server puts what Telegram brings; None: updates are polled for."""
+        self._bot, self._pool, self._router, self._clock = bot, pool, router, clock
+        self._poll_timeout, self._hold_off = poll_timeout, hold_off
+        self.last_success: float | None = None
+        """When `getUpdates` last answered, seconds since the epoch; at most `POLL_TIMEOUT` behind if well."""
+        self.problem: str | None = None
+        """What is wrong now, for people."""
+        self.on_defect: Callable[[BaseException], None] = lambda error: None
+        """Hears of what could not be handled: a defect of ours."""
+        self._offset: int | None = None
+        self._refused_at: float | None = None
+        self._pruned_at = float("-inf")
+        self._told: set[int] = set()
+        self._answers: set[asyncio.Task[None]] = set()
+        self._free = asyncio.Semaphore(AT_ONCE)
+
+    @property
+    def answering(self) -> int:
+        """Answers in progress."""
+        return len(self._answers)
+
+    async def run(self) -> None:
+        """Raises TokenRefusedError and PollerConflictError; started again, it first holds off."""
+        if self._refused_at is not None:
+            await asyncio.sleep(max(0.0, self._refused_at + self._hold_off - self._clock.now()))
+        try:
+            await self._introduce()
+            if self.inbox is not None:
+                await self._receive(self.inbox)
+            while True:
+                updates = await self._get_updates()
+                if updates:
+                    await self._handle(updates)
+        except TelegramError as error:
+            self._refused_at, self.problem = self._clock.now(), str(error)
+            raise
+        finally:
+            await self._stop_answers()
+
+    async def _introduce(self) -> None:
+        """Who are we; and no webhook in the way of polling, or the one that brings us updates."""
+        me = await self._insist(GetMe(), CALL_TIMEOUT)
+        self._router.username = me.username or ""
+        if self._webhook is None or self.inbox is None:
+            await self._insist(DeleteWebhook(), CALL_TIMEOUT)
+            logger.info("Telegram: polling as @{}", self._router.username)
+            return
+        await self._insist(
+            SetWebhook(url=self._webhook, secret_token=self.inbox.secret, allowed_updates=ALLOWED),
+            CALL_TIMEOUT,
+        )
+        self.last_success = self._clock.now()
+        logger.info("Telegram: @{} is brought updates through {}", self._router.username, self._webhook)
+
+    async def _receive(self, inbox: Inbox) -> None:
+        """For ever. Now and then Telegram is asked whether it can bring what it has."""
+        while True:
+            brought = await inbox.take(CHECK_WEBHOOK_EVERY)
+            if brought:
+                await self._handle([one.raw for one in brought])
+                for one in brought:
+                    if not one.stored.done():
+                        one.stored.set_result(None)
+                self.last_success = self._clock.now()
+                continue
+            info = await self._insist(GetWebhookInfo(), CALL_TIMEOUT)
+            self.problem = trouble_of(info, self._webhook or "", self._clock.now())
+            if self.problem is None:
+                self.last_success = self._clock.now()
+
+    async def _get_updates(self) -> list[dict[str, Any]]:
+        # The first poll asks without waiting: the runner is ready as soon as it is answered.
+        wait = 0 if self.last_success is None else self._poll_timeout
+        request = GetUpdates(offset=self._offset, timeout=wait, allowed_updates=ALLOWED)
+        updates: list[dict[str, Any]] = await self._insist(request, self._poll_timeout + CALL_TIMEOUT)
+        self.last_success = self._clock.now()
+        return updates
+
+    async def _insist(self, method: TelegramMethod[Any], timeout: int) -> Any:
+        """The result, however long it takes. Raises TelegramError."""
+        pause = FIRST_BACKOFF
+        while True:
+            try:
+                result = await self._bot(method, request_timeout=timeout)
+            except (TelegramUnauthorizedError, TelegramNotFound) as error:
+                raise TokenRefusedError(f"{UNAUTHORIZED} ({description(error)})") from None
+            except TelegramConflictError as error:
+                raise PollerConflictError(_conflict(description(error))) from None
+            except AiogramError as error:
+                wait = max(pause, error.retry_after) if isinstance(error, TelegramRetryAfter) else pause
+                said = description(error)
+                if self.problem is None:
+                    logger.warning("Telegram does not answer {}: {}; trying on", method.__api_method__, said)
+                self.problem = f"Telegram does not answer: {said}"
+                if isinstance(method, GetUpdates):
+                    method = method.model_copy(update={"timeout": 0})  # learn at once that it is back
+                await asyncio.sleep(wait)
+                pause = min(pause * 2, LAST_BACKOFF)
+            else:
+                if self.problem is not None:
+                    logger.info("Telegram answers again")
+                    self.problem = None
+                return result
+
+    async def _handle(self, updates: list[dict[str, Any]]) -> None:
+        """All of a batch, in order; while the database is away, again and again."""
+        pause, left = FIRST_BACKOFF, updates
+        while left:
+            try:
+                for raw, work in zip(left, await self._prepare_all(left), strict=True):
+                    await self._take(raw["update_id"], work)
+                    self._offset = raw["update_id"] + 1
+                    left = left[1:]
+                await self._prune()
+            except Exception as error:
+                if not unavailable(error):
+                    raise
+                if pause == FIRST_BACKOFF:
+                    logger.warning("Telegram updates wait: the database is away ({})", type(error).__name__)
+                self.problem = f"commands wait: the database is away ({type(error).__name__})"
+                await self._tell_waiting(left)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LAST_BACKOFF)
+        self._told.clear()
+
+    async def _prepare_all(self, raws: list[dict[str, Any]]) -> list[Work | None]:
+        """Raises only for a database that is away."""
+        prepared = await asyncio.gather(*map(self._prepare, raws), return_exceptions=True)
+        works: list[Work | None] = []
+        for work in prepared:
+            if isinstance(work, BaseException):
+                raise work
+            works.append(work)
+        return works
+
+    async def _prepare(self, raw: dict[str, Any]) -> Work | None:
+        update = self._read(raw)
+        if update is None:
+            return None
+        try:
+            return await self._router.prepare(update)
+        except Exception as error:
+            if unavailable(error):
+                raise
+            logger.opt(exception=error).error("Telegram update {} failed", update.update_id)
+            self.on_defect(error)
+            return self._router.apology(update, "handler-failed")
+
+    def _read(self, raw: dict[str, Any]) -> Update | None:
+        """None for one that nobody can read: it must not hold up those behind it."""
+        try:
+            return Update.model_validate(raw, context={"bot": self._bot})
+        except ValidationError as error:
+            wrong = [".".join(map(str, item["loc"])) for item in error.errors()]
+            logger.error("Telegram update {} is not readable, passed over: {}", raw["update_id"], wrong)
+            return None
+
+    async def _take(self, update_id: int, work: Work | None) -> None:
+        """The update's id and its writes, in one transaction; then its answers, in the background."""
+        if work is None:
+            return
+        try:
+            fresh = await self._store(update_id, work)
+        except Exception as error:
+            if unavailable(error):
+                raise
+            logger.opt(exception=error).error("Telegram update {} failed", update_id)
+            self.on_defect(error)
+            work = self._router.apology_to(work.hears(), "handler-failed")
+            fresh = await self._store(update_id, work)
+        if fresh:
+            await self._spawn(update_id, work)
+
+    async def _store(self, update_id: int, work: Work) -> bool:
+        async with self._pool.acquire() as connection, connection.transaction():
+            if await connection.fetchval(TAKE_SQL, update_id) is None:
+                return False
+            await work.write(connection)
+            return True
+
+    async def _tell_waiting(self, raws: list[dict[str, Any]]) -> None:
+        """Once each: their answers will be late."""
+        for raw in raws:
+            update = None if raw["update_id"] in self._told else self._read(raw)
+            self._told.add(raw["update_id"])
+            work = None if update is None else self._router.apology(update, "database-away-waiting")
+            if work is not None:
+                await self._spawn(raw["update_id"], work)
+
+    async def _spawn(self, update_id: int, work: Work) -> None:
+        """Waits while too many answers are in progress."""
+        await self._free.acquire()
+        task = asyncio.create_task(self._finish(update_id, work), name=f"telegram update {update_id}")
+        self._answers.add(task)
+        task.add_done_callback(self._answers.discard)
+
+    async def _finish(self, update_id: int, work: Work) -> None:
+        try:
+            await work.finish()
+        except Exception as error:  # noqa: BLE001 -- the border: logged, and the person is told
+            key = "database-away" if unavailable(error) else "handler-failed"
+            logger.opt(exception=error).error("Telegram update {}: no answer was given", update_id)
+            if not unavailable(error):
+                self.on_defect(error)
+            await self._router.apology_to(work.hears(), key).finish()
+        finally:
+            self._free.release()
+
+    async def _stop_answers(self) -> None:
+        if self._answers:
+            await asyncio.wait(self._answers, timeout=GRACE)
+        for task in self._answers:
+            task.cancel()
+        await asyncio.gather(*self._answers, return_exceptions=True)
+
+    async def _prune(self) -> None:
+        if self._clock.now() - self._pruned_at >= PRUNE_EVERY:
+            await self._pool.execute(PRUNE_SQL)
+            self._pruned_at = self._clock.now()
+
+
+def _conflict(said: str) -> str:
+    who = "a webhook is set for this bot" if "webhook" in said.lower() else "another program polls this bot"
+    remedy = "stop the other program, or give Dozor a bot of its own (@BotFather, /newbot)"
+    return f"Telegram refuses to give updates: {who}; {remedy}"

@@ -1,1 +1,0 @@
-"""What each command does. Roles are checked before: see `bot.router`."""

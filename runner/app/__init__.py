@@ -1,7 +1,0 @@
-"""The composition root, and the public `Runner`."""
-
-from __future__ import annotations
-
-from runner.app.runner import VERSION, Runner
-
-__all__ = ["VERSION", "Runner"]

@@ -1,0 +1,43 @@
+"""Dozor: supervises background checkers, restarts them, stops them, tells the people on call.
+
+Packages, upper layers first; each imports only those below it:
+    app             composition: builds and runs everything from the configuration
+    cli             the command line
+    web             health, metrics and the status page
+    control         commands of people, and the queries behind what they see
+    toolkit         for people's own checkers: queues, cursors, quarantine, backlog
+    alerting        incidents, notifications, delivery
+    supervision     the state machine of a task, the control loop, runs
+    storage         PostgreSQL: write-behind queue, a module a table family, migrations
+    config          config.yaml, typed and checked
+    language        Russian and English texts
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dozor.app import Runner
+    from dozor.errors import Fatal
+    from dozor.supervision.background import safe_background_task
+    from dozor.supervision.context import Context
+
+__all__ = ["Context", "Fatal", "Runner", "safe_background_task"]
+
+_HOMES = {
+    "Context": "dozor.supervision.context",
+    "Fatal": "dozor.errors",
+    "Runner": "dozor.app",
+    "safe_background_task": "dozor.supervision.background",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """The public names, loaded when they are asked for: the command line starts without most of them."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(home), name)

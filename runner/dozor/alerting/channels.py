@@ -1,0 +1,91 @@
+"""Apprise (https://github.com/caronc/apprise): e-mail, ntfy, Slack, webhooks and a hundred more, by URL.
+
+It blocks, so each URL has a thread, and at most one: a channel that hangs holds up neither the others nor the
+next message. The URLs are secrets: of each only what stands before :// is ever shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from threading import Thread
+
+from loguru import logger
+
+TIMEOUT = 30.0
+"""Seconds for one message. Apprise itself gives up on a silent server after 4 (`?rto=` in the URL)."""
+
+
+class Channels:
+    """`urls`: known to Apprise, see `dozor.config.channels`."""
+
+    def __init__(self, urls: Sequence[str]) -> None:
+        self._channels = [_Channel(url) for url in urls]
+
+    async def send(self, title: str, text: str) -> bool:
+        """To all of them at once; whether at least one took it. Logs what each has done; raises nothing."""
+        sending = {channel.start(title, text): channel for channel in self._channels if not channel.busy}
+        for channel in self._channels:
+            if channel not in sending.values():
+                logger.warning("Second channel: {} still has not answered the message before", channel.name)
+        if not sending:
+            return False
+        done, late = await asyncio.wait(sending, timeout=TIMEOUT)
+        for one in late:
+            logger.warning("Second channel: no answer from {} within {:g} s", sending[one].name, TIMEOUT)
+        for one in done:
+            if one.result():
+                logger.info("Second channel: {} took a message", sending[one].name)
+            else:
+                logger.warning("Second channel: {} did not take a message", sending[one].name)
+        return any(one.result() for one in done)
+
+
+class _Channel:
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self.name = url.partition("://")[0]
+        self._answer: asyncio.Future[bool] | None = None
+
+    @property
+    def busy(self) -> bool:
+        return self._answer is not None and not self._answer.done()
+
+    def start(self, title: str, text: str) -> asyncio.Future[bool]:
+        """In a thread that keeps nothing from ending: an executor's would be waited for at exit."""
+        loop = asyncio.get_running_loop()
+        answer = self._answer = loop.create_future()
+
+        def settle(took: bool) -> None:
+            if not answer.done():
+                answer.set_result(took)
+
+        def work() -> None:
+            took = self._notify(title, text)
+            try:
+                loop.call_soon_threadsafe(settle, took)
+            except RuntimeError:
+                return  # the runner has ended meanwhile
+
+        Thread(target=work, name=f"second channel {self.name}", daemon=True).start()
+        return answer
+
+    def _notify(self, title: str, text: str) -> bool:
+        try:
+            import apprise  # 0.4 s: only when it is needed, in a thread
+
+            services = apprise.Apprise()
+            services.add(self._url)
+            took = False
+            for service in services:
+                if "overflow=" not in self._url:
+                    # Longer than the service takes: in parts, not refused as a whole.
+                    service.overflow_mode = apprise.OverflowMode.SPLIT
+                one = apprise.Apprise()
+                one.add(service)
+                # As text: a mail would take it for HTML.
+                took |= bool(one.notify(text, title=title, body_format=apprise.NotifyFormat.TEXT))
+        except Exception as error:  # noqa: BLE001 -- the border of a thread, and of a hundred plug-ins
+            logger.error("Second channel: {} failed with {}", self.name, type(error).__name__)
+            return False
+        return took

@@ -1,0 +1,123 @@
+"""Telegram's pace, kept by ourselves: about 1 message/s a chat, 20/min a group, 30/s overall; edits count.
+
+https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from dozor.clock import Clock
+
+CLOCK_GRAIN = 1e-5
+"""Less than this of a token is the rounding of clocks."""
+REMEMBERED = 60.0
+"""Seconds of calls from which a fresh process knows its pace: a group's bucket is full again after them."""
+
+
+@dataclass(slots=True)
+class Bucket:
+    """`burst` at once, then `rate` a second; `kept` tokens are kept back from edits, for messages.
+
+    Times are seconds since the epoch.
+    """
+
+    rate: float
+    burst: float
+    kept: float
+    tokens: float
+    at: float
+
+    def wait(self, now: float, tokens: float = 1.0) -> float:
+        """Seconds until `tokens` are there; 0: now."""
+        self.tokens = min(self.burst, self.tokens + max(0.0, now - self.at) * self.rate)
+        self.at = max(self.at, now)
+        missing = tokens - self.tokens
+        return 0.0 if missing < CLOCK_GRAIN else missing / self.rate
+
+    def take(self, now: float) -> None:
+        self.wait(now)
+        self.tokens -= 1.0
+
+    def take_spare(self, now: float) -> None:
+        """The last token is left."""
+        self.wait(now)
+        self.tokens = max(self.tokens - 1.0, min(self.tokens, 1.0))
+
+
+def overall_bucket(now: float) -> Bucket:
+    """Shared by all chats of one bot."""
+    return Bucket(rate=28.0, burst=20.0, kept=4.0, tokens=20.0, at=now)
+
+
+class Pace:
+    """One chat's, whatever its topics: when the next call may leave. Without buckets: at once."""
+
+    def __init__(self, *buckets: Bucket) -> None:
+        self._buckets = buckets
+        self._held_until = float("-inf")
+
+    def to_send(self, now: float) -> float:
+        """Seconds until a message may leave."""
+        waits = (bucket.wait(now) for bucket in self._buckets)
+        return max([self.held(now), *waits])
+
+    def to_edit(self, now: float) -> float:
+        """Seconds until an edit may: it leaves room for messages."""
+        waits = (bucket.wait(now, 1.0 + bucket.kept) for bucket in self._buckets)
+        return max([self.held(now), *waits])
+
+    def held(self, now: float) -> float:
+        """Seconds until anything at all may leave: Telegram has told us to wait."""
+        return max(0.0, self._held_until - now)
+
+    def take(self, now: float) -> None:
+        """A call leaves."""
+        for bucket in self._buckets:
+            bucket.take(now)
+
+    def answer(self, now: float) -> None:
+        """An answer to a person leaves: it waits for nobody, and holds up no message, only edits."""
+        for bucket in self._buckets:
+            bucket.take_spare(now)
+
+    def hold(self, until: float) -> None:
+        """Told to wait: nothing leaves before `until`."""
+        self._held_until = max(self._held_until, until)
+
+
+def chat_pace(overall: Bucket, *, group: bool, calls: Iterable[float], now: float) -> Pace:
+    """`calls`: when the last minute's calls to the chat left; the process before this one made them."""
+    begin = now - REMEMBERED  # when the buckets may have been empty
+    own = [Bucket(rate=1.0, burst=3.0, kept=1.0, tokens=0.0, at=begin)]
+    if group:
+        own.append(Bucket(rate=20 / 60, burst=15.0, kept=5.0, tokens=0.0, at=begin))
+    # Of a clock that was ahead: as now, or nobody knows when.
+    for at in sorted(at for at in calls if begin <= at < now + REMEMBERED):
+        for bucket in own:
+            bucket.take(min(at, now))
+    return Pace(*own, overall)
+
+
+class Paces:
+    """Of every chat, shared by all that writes there: alerts, answers, cards."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._overall = overall_bucket(clock.now())
+        self._by_chat: dict[int, Pace] = {}
+
+    def of(self, chat_id: int, calls: Iterable[float] = ()) -> Pace:
+        """Of a chat, a group if its id is negative; 0: of no chat, whose pace nobody counts.
+
+        `calls`: when the last ones left, as far as others made them; used where the pace is not known yet.
+        """
+        if chat_id == 0:
+            return Pace()
+        pace = self._by_chat.get(chat_id)
+        if pace is None:
+            now = self._clock.now()
+            pace = chat_pace(self._overall, group=chat_id < 0, calls=calls, now=now)
+            self._by_chat[chat_id] = pace
+        return pace

@@ -1,0 +1,116 @@
+"""A SOCKS5 proxy (RFC 1928, 1929) on the way to Telegram: for aiohttp, and for the thread that cannot wait.
+
+Names are resolved by the proxy, with `socks5://` as with `socks5h://`: where Telegram is blocked, what the
+network itself answers is not to be believed. No error here holds the password.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+import urllib.request
+from functools import partial
+from typing import TYPE_CHECKING
+
+from aiohttp import ClientConnectionError
+from aiohttp_socks import ProxyConnectionError, ProxyConnector, ProxyError, ProxyTimeoutError, ProxyType
+from python_socks import ProxyError as PlainProxyError
+from python_socks.sync import Proxy
+
+from dozor.config.addresses import Socks
+
+if TYPE_CHECKING:
+    from aiohttp import ClientRequest, ClientTimeout
+    from aiohttp.connector import Connection
+    from aiohttp.tracing import Trace
+
+
+class NoTunnelError(ClientConnectionError):
+    """The proxy gave no connection: nothing was sent. The text says why, without the address."""
+
+
+class SocksConnector(ProxyConnector):
+    """aiohttp's way out. Whatever goes wrong before there is a connection is a NoTunnelError."""
+
+    def __init__(self, socks: Socks, context: ssl.SSLContext | None = None) -> None:
+        super().__init__(
+            socks.host,
+            socks.port,
+            ProxyType.SOCKS5,
+            socks.username,
+            socks.password,
+            rdns=True,
+            ssl=context if context is not None else True,
+        )
+
+    async def connect(self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout) -> Connection:
+        try:
+            return await super().connect(req, traces, timeout)
+        except (ProxyTimeoutError, TimeoutError):
+            reason = _reason(TimeoutError())
+        except (ProxyError, ProxyConnectionError, OSError, EOFError, ValueError) as error:
+            reason = _reason(error)
+        raise NoTunnelError(reason)
+
+
+class SocksHandler(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
+    """urllib's way out."""
+
+    def __init__(self, socks: Socks) -> None:
+        super().__init__()
+        self._socks = socks
+
+    def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(partial(_Plain, self._socks), request)
+
+    def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(partial(_Encrypted, self._socks), request)
+
+
+class _Plain(http.client.HTTPConnection):
+    def __init__(self, socks: Socks, host: str, *, timeout: float) -> None:
+        super().__init__(host, timeout=timeout)
+        self._socks, self._seconds = socks, timeout
+
+    def connect(self) -> None:
+        self.sock = _tunnel(self._socks, self.host, self.port, self._seconds)
+
+
+class _Encrypted(http.client.HTTPSConnection):
+    def __init__(self, socks: Socks, host: str, *, timeout: float) -> None:
+        super().__init__(host, timeout=timeout)
+        self._socks, self._seconds = socks, timeout
+
+    def connect(self) -> None:
+        plain = _tunnel(self._socks, self.host, self.port, self._seconds)
+        try:
+            self.sock = ssl.create_default_context().wrap_socket(plain, server_hostname=self.host)
+        except BaseException:
+            plain.close()
+            raise
+
+
+def _tunnel(socks: Socks, host: str, port: int, timeout: float) -> socket.socket:
+    """A connection through the proxy; `timeout` in seconds for each of its steps. Raises OSError."""
+    proxy = Proxy(ProxyType.SOCKS5, socks.host, socks.port, socks.username, socks.password, rdns=True)
+    try:
+        return proxy.connect(host, port, timeout=timeout)
+    except (PlainProxyError, OSError, ValueError) as error:
+        raise OSError(_reason(error)) from None
+
+
+def _reason(error: BaseException) -> str:
+    """Of the proxy's own words only the library's: a garbled answer is not repeated."""
+    if isinstance(error, TimeoutError):
+        return "the SOCKS proxy: timed out"
+    if isinstance(error, ProxyError | PlainProxyError | ProxyConnectionError):
+        text = str(error.args[-1]) if error.args else ""
+        return f"the SOCKS proxy: {text or type(error).__name__}"
+    if isinstance(error, ssl.SSLError):
+        return f"through the SOCKS proxy: no encrypted connection ({error.reason or type(error).__name__})"
+    if isinstance(error, OSError):
+        return f"the SOCKS proxy: {error.strerror or type(error).__name__}"
+    if isinstance(error, EOFError):
+        return "the SOCKS proxy: closed the connection"
+    return "the SOCKS proxy: an answer that is not SOCKS"

@@ -1,0 +1,132 @@
+"""The bot within a runner: loaded late, built once, closed at the end. The one place that imports `bot`."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from loguru import logger
+
+from dozor.alerting.dispatcher import Dispatcher
+from dozor.alerting.routing import parse_destination
+from dozor.alerting.transport import Transport
+from dozor.alerting.watch import Watch
+from dozor.clock import SteadyClock
+from dozor.config import Config, TelegramConfig
+from dozor.control.alerting import oncall
+from dozor.control.telegram_watch import TelegramWatch
+from dozor.errors import DozorError
+from dozor.storage.pool import Pool
+
+if TYPE_CHECKING:
+    from dozor_bot.app import TelegramBot
+
+
+class TelegramSide:
+    """`problem`, `polled_at`: for `/readyz`. Without a token nothing of this happens."""
+
+    def __init__(self, config: Config, pool: Pool, clock: SteadyClock) -> None:
+        self._config = config
+        self._pool = pool
+        self._clock = clock
+        self._bot: TelegramBot | None = None
+        self._unbuilt: str | None = None
+        self._ready = asyncio.Event()
+        self._on_defect: Callable[[BaseException], None] = lambda error: None
+
+    @property
+    def wanted(self) -> bool:
+        return self._config.telegram.token is not None
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong now, in words."""
+        return self._unbuilt or (None if self._bot is None else self._bot.poller.problem)
+
+    @property
+    def polled_at(self) -> float | None:
+        """When Telegram last answered; seconds since the epoch."""
+        return None if self._bot is None else self._bot.poller.last_success
+
+    def name_of(self, actor: str) -> str | None:
+        """What "telegram:111" is called, if that is known."""
+        return None if self._bot is None else self._bot.people.name_of(actor)
+
+    def say_if_absent(self) -> None:
+        """Without a token nobody should wait for messages in a chat."""
+        if not self.wanted:
+            logger.info(
+                "No telegram.token: alerts come to this console, commands from `dozor status`, "
+                "`dozor restart NAME` and the like"
+            )
+
+    async def connect(self, dispatcher: Dispatcher) -> None:
+        """Build the bot, once, and have messages go through it.
+
+        aiogram takes seconds to import: in a thread, while supervision goes on.
+        """
+        if not self.wanted or self._bot is not None:
+            return
+        module = await asyncio.to_thread(importlib.import_module, "dozor_bot.app")
+        config = self._config
+        try:
+            self._bot = bot = module.build_bot(
+                config.telegram,
+                self._pool,
+                config.language,
+                config.timezone,
+                self._clock,
+                oncall(config.oncall),
+                dispatcher.paces,
+            )
+        except DozorError as error:
+            self._unbuilt = str(error)
+            logger.error("{} Alerts go to the console.", error)
+            return
+        bot.poller.on_defect = lambda error: self._on_defect(error)
+        transport: Transport | None = bot.transport
+        if transport is not None:
+            chat = config.telegram.chat
+            dispatcher.use(transport, self._open_way, chat_id=chat.chat_id if chat else None)
+        self._ready.set()
+
+    @property
+    def webhook(self) -> Callable[[bytes, str], Awaitable[int]] | None:
+        """For the web server; None: Telegram is polled."""
+        return None if self._config.telegram.webhook is None else self.receive
+
+    async def receive(self, body: bytes, secret: str) -> int:
+        """An update that Telegram has brought; the HTTP status of the answer."""
+        inbox = None if self._bot is None else self._bot.poller.inbox
+        return 503 if inbox is None else await inbox.receive(body, secret)
+
+    def parts(self, watch: Watch) -> dict[str, Callable[[], Awaitable[None]]]:
+        """The bot's long-lived parts, and the one that watches it; nothing without a token."""
+        if not self.wanted:
+            return {}
+        watching = TelegramWatch(watch, self._clock, lambda: self.polled_at, lambda: self.problem)
+        self._on_defect = watching.failed
+        return {"telegram": self.poll, "telegram watch": watching.run}
+
+    async def poll(self) -> None:
+        """Take commands for ever, once the bot is there."""
+        await self._ready.wait()
+        assert self._bot is not None
+        await self._bot.set_my_commands()
+        await self._bot.run()
+
+    def use_people(self, config: TelegramConfig) -> None:
+        """Roles have changed: they count from the next command on, and the menus follow."""
+        if self._bot is not None:
+            self._bot.use_people(config)
+
+    async def close(self) -> None:
+        if self._bot is not None:
+            await self._bot.close()
+
+    def _open_way(self, key: str) -> tuple[Transport, int] | None:
+        """The way to a destination such as "-1001234567890:17" or "111"."""
+        bot, place = self._bot, parse_destination(key)
+        return None if bot is None or place is None else (bot.transport_to(*place), place[0])

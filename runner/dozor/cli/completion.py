@@ -1,0 +1,40 @@
+"""`dozor completion SHELL`, and the completion of task names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from click.shell_completion import get_completion_class
+
+from dozor.errors import CommandRefusedError, ConfigError
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> None:
+    """Print what makes SHELL complete commands, options and task names.
+
+    \b
+    bash: eval "$(dozor completion bash)" in ~/.bashrc
+    zsh:  eval "$(dozor completion zsh)" in ~/.zshrc
+    fish: dozor completion fish > ~/.config/fish/completions/dozor.fish
+    """
+    found = get_completion_class(shell)
+    if found is None:
+        raise CommandRefusedError(f"no completion for {shell}")
+    root = ctx.find_root().command
+    click.echo(found(root, {}, "dozor", "_DOZOR_COMPLETE").source())
+
+
+def complete_task(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Names of the configuration's tasks; none if it cannot be read: completion must never complain."""
+    from dozor.config import load
+
+    path = ctx.params.get("config_path") or Path("config.yaml")
+    try:
+        config = load(Path(path))
+    except (ConfigError, OSError):
+        return []
+    return [task.name for task in config.tasks if task.name.startswith(incomplete)]

@@ -1,0 +1,41 @@
+"""`dozor demo`: the whole story on a made-up marketplace."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from dozor.cli.session import run_async
+from dozor.errors import DozorError
+
+EXIT_INTERRUPTED = 130
+"""As a shell reports a process that SIGINT ended."""
+
+
+@click.command()
+@click.option(
+    "--language", type=click.Choice(["ru", "en"]), help="Default: by $LANG; Russian if it names none."
+)
+@click.option(
+    "--speed",
+    type=click.FloatRange(0.25, 20.0),
+    default=1.0,
+    show_default=True,
+    help="2 is twice as fast, 0.5 leaves more time to read.",
+)
+def demo(language: str | None, speed: float) -> None:
+    """Show failures, alerts, a critical stop and a recovery in under a minute."""
+    try:
+        from dozor_market.demo.stage import play
+    except ModuleNotFoundError as error:
+        if error.name not in ("ton_core", "tonutils"):
+            raise
+        raise DozorError("the demo needs the TON libraries: pip install 'dozor[ton]'") from error
+    from dozor.language.names import Language
+    from dozor_market.demo.words import choose_language
+
+    chosen = Language(language) if language else choose_language(os.environ, sys.stdout.encoding or "utf-8")
+    if not run_async(play(chosen, speed, sys.stdout)):
+        raise SystemExit(EXIT_INTERRUPTED)

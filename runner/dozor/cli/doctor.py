@@ -1,0 +1,120 @@
+"""`dozor doctor`: everything that may keep an alert from arriving, each with its remedy."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import assert_never
+
+import click
+
+from dozor.cli.doctoring.channels import check_second_channel
+from dozor.cli.doctoring.database import check_disk, check_schema, check_server
+from dozor.cli.doctoring.finding import Finding, Level, failed, warning
+from dozor.cli.doctoring.runner import check_runner
+from dozor.cli.doctoring.sending import send_directly, send_through_runner
+from dozor.cli.doctoring.smells import check_config
+from dozor.cli.doctoring.telegram import check_telegram
+from dozor.cli.options import EXIT_FAILED, config_option
+from dozor.cli.session import run_async
+from dozor.config import Config, load
+from dozor.config.secrets import register_config_secrets
+from dozor.control.status import StatusReport, read_status
+from dozor.errors import StorageError
+from dozor.redaction import Redactor
+from dozor.storage.embedded import find_embedded, start_embedded
+from dozor.storage.pool import connect, create_pool, disconnect
+
+
+@click.command()
+@config_option
+@click.option("--send", is_flag=True, help="Also send a test alert, and wait until it is delivered.")
+@click.option("--json", "as_json", is_flag=True)
+def doctor(config_path: Path, *, send: bool, as_json: bool) -> None:
+    """Look for what may keep alerts from arriving. Exit 1 if something does not work."""
+    config = load(config_path)
+    redactor = Redactor()
+    register_config_secrets(config, redactor)
+    findings = run_async(_examine(config, send=send))
+    if as_json:
+        click.echo(
+            redactor.redact(json.dumps([asdict(one) for one in findings], ensure_ascii=False, indent=2))
+        )
+    else:
+        for one in findings:
+            click.echo(redactor.redact(_lines(one)))
+    if any(one.level is Level.FAILED for one in findings):
+        raise SystemExit(EXIT_FAILED)
+
+
+async def _examine(config: Config, *, send: bool) -> list[Finding]:
+    telegram = asyncio.create_task(check_telegram(config.telegram))
+    found = check_disk(config)
+    report: StatusReport | None = None
+    sent: Finding | None = None
+    try:
+        async with _server(config) as dsn:
+            if dsn is None:
+                found.append(
+                    warning("database", "there is none yet", "`dozor run` makes it when it starts first")
+                )
+            else:
+                connection = await connect(dsn, application_name="dozor doctor")
+                try:
+                    found += await check_server(connection)
+                    schema = await check_schema(dsn, connection, embedded=config.database.url is None)
+                    found += schema
+                    if all(one.level is Level.OK for one in schema):
+                        report = await read_status(connection)
+                finally:
+                    await disconnect(connection)
+                found += await check_runner(config, report)
+                if send and report is not None and report.runner is not None and report.runner.alive:
+                    pool = await create_pool(dsn, max_size=1, application_name="dozor doctor")
+                    sent = await send_through_runner(pool)
+                    await pool.close()
+    except StorageError as error:
+        found.append(failed("database", str(error), "as it says"))
+    seen = {} if report is None else {task.name: task for task in report.tasks}
+    channels = await check_second_channel(config, send=send)
+    found = [*await telegram, *channels, *found, *check_config(config, seen)]
+    if send:
+        found.append(sent or await send_directly(config))
+    return found
+
+
+@asynccontextmanager
+async def _server(config: Config) -> AsyncIterator[str | None]:
+    """The DSN; None if the embedded server has never been made. The doctor makes nothing."""
+    if config.database.url is not None:
+        yield config.database.url.get_secret_value()
+        return
+    data_dir = config.database.data_dir
+    server = await asyncio.to_thread(find_embedded, data_dir)
+    if server is None:
+        if not (data_dir / "data").exists():
+            yield None
+            return
+        server = await asyncio.to_thread(start_embedded, data_dir)
+    try:
+        yield server.dsn
+    finally:
+        await asyncio.to_thread(server.release)
+
+
+def _lines(one: Finding) -> str:
+    match one.level:
+        case Level.OK:
+            sign = click.style("✓", fg="green")
+        case Level.WARNING:
+            sign = click.style("!", fg="yellow")
+        case Level.FAILED:
+            sign = click.style("✖", fg="red", bold=True)
+        case _:
+            assert_never(one.level)
+    remedy = f"\n  → {one.remedy}" if one.remedy else ""
+    return f"{sign} {one.about}: {one.text}{remedy}"

@@ -1,0 +1,108 @@
+"""Single calls to the Bot API, without aiogram. No error here holds the address: it holds the token."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+
+from dozor.alerting.socks import NoTunnelError, SocksConnector
+from dozor.config.addresses import socks_of
+from dozor.config.models import TelegramConfig
+
+TIMEOUT = 10.0
+"""Seconds for one call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`status` 0: no answer of the Bot API came; `description` says why."""
+
+    status: int
+    result: Any
+    description: str = ""
+    migrated_to: int | None = None
+    skew: float | None = None
+    """Seconds our clock is ahead of theirs, give or take one; None if they did not say."""
+
+    @property
+    def ok(self) -> bool:
+        return self.status == 200
+
+
+class BotApi:
+    """`async with BotApi(config) as api: await api.call("getMe")`."""
+
+    def __init__(self, config: TelegramConfig) -> None:
+        assert config.token is not None
+        self._base = f"{config.api_url}/bot{config.token.get_secret_value()}/"
+        proxy = None if config.proxy is None else config.proxy.get_secret_value()
+        self._socks = socks_of(proxy)
+        self._proxy = proxy if self._socks is None else None
+        self._session: aiohttp.ClientSession
+
+    async def __aenter__(self) -> Self:
+        connector = None if self._socks is None else SocksConnector(self._socks)
+        self._session = aiohttp.ClientSession(
+            connector=connector, timeout=aiohttp.ClientTimeout(total=TIMEOUT)
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def call(self, method: str, **params: Any) -> Answer:
+        """Raises nothing for what the other side does."""
+        began = time.time()
+        try:
+            async with self._session.post(
+                self._base + method, json=params, proxy=self._proxy, allow_redirects=False
+            ) as response:
+                body = await response.json(content_type=None)
+                date = response.headers.get("Date")
+                status = response.status
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+            return Answer(0, None, _reason(error))
+        if not isinstance(body, dict) or not isinstance(body.get("ok"), bool):
+            return Answer(0, None, f"HTTP {status}, not an answer of the Bot API")
+        skew = _skew(date, (began + time.time()) / 2)
+        if body["ok"]:
+            return Answer(200, body.get("result"), skew=skew)
+        parameters = body.get("parameters") or {}
+        return Answer(
+            int(body.get("error_code") or status),
+            None,
+            str(body.get("description") or f"HTTP {status}"),
+            parameters.get("migrate_to_chat_id"),
+            skew,
+        )
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"cannot connect to {error.host}:{error.port} ({error.os_error.strerror or error.os_error})"
+    if isinstance(error, NoTunnelError):
+        return str(error)
+    if isinstance(error, TimeoutError):
+        return f"no answer within {TIMEOUT:.0f} s"
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return f"the proxy refused: HTTP {error.status}"
+    if isinstance(error, ValueError):
+        return "the answer is not JSON"
+    return type(error).__name__
+
+
+def _skew(date: str | None, now: float) -> float | None:
+    if date is None:
+        return None
+    try:
+        theirs = parsedate_to_datetime(date).timestamp()
+    except (TypeError, ValueError):
+        return None
+    return now - (theirs + 0.5)  # the header has whole seconds

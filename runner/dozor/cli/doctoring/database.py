@@ -1,0 +1,140 @@
+"""The database: its version, how quick it is, what we may do in it, its schema, its clock; and the disk."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+from dozor.cli.doctoring.finding import Finding, failed, ok, warning
+from dozor.config import Config
+from dozor.storage.migrate import check
+from dozor.storage.pool import Connection
+
+OLDEST_VERSION = 130000
+"""`server_version_num` of the oldest PostgreSQL that is maintained or nearly so."""
+SLOW_SECONDS = 0.05
+SKEW_SECONDS = 2.0
+ROUND_TRIPS = 5
+DISK_FAILED = 200 * 1024**2
+DISK_WARNING = 2 * 1024**3
+"""Bytes free."""
+
+SERVER_SQL = """
+SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int AS number,
+       pg_is_in_recovery() AS standby, current_setting('synchronous_commit') AS synchronous_commit,
+       current_setting('fsync') AS fsync, pg_database_size(current_database()) AS size,
+       current_setting('max_connections')::int AS max_connections,
+       (SELECT count(*) FROM pg_stat_activity) AS connections
+"""
+ROUND_TRIP_SQL = "SELECT extract(epoch FROM clock_timestamp())::float8"
+LACKING_SQL = """
+SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = 'dozor' AND c.relkind = 'r' AND c.relname <> 'schema_migrations'
+  AND NOT (has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT')
+           AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE'))
+ORDER BY 1
+"""
+
+
+async def check_server(connection: Connection) -> list[Finding]:
+    """What the server says of itself, and how it answers."""
+    server = await connection.fetchrow(SERVER_SQL)
+    assert server is not None
+    megabytes = server["size"] / 1024**2
+    found = []
+    if server["number"] < OLDEST_VERSION:
+        found.append(
+            failed("version", f"PostgreSQL {server['version']} is too old", "use PostgreSQL 13 or newer")
+        )
+    else:
+        found.append(ok("version", f"PostgreSQL {server['version']}, {megabytes:.0f} MB in this database"))
+    if server["standby"]:
+        found.append(
+            failed("server", "a standby, which only reads", "point database.url at the primary server")
+        )
+    if "off" in (server["fsync"], server["synchronous_commit"]):
+        found.append(
+            warning(
+                "server",
+                "fsync or synchronous_commit is off: a crash of the machine may lose alerts",
+                "ALTER SYSTEM RESET both, unless you know why",
+            )
+        )
+    free = server["max_connections"] - server["connections"]
+    if free < 15:
+        found.append(
+            warning("server", f"only {free} connections are free; a runner takes 12", "raise max_connections")
+        )
+    return [*found, *await _round_trips(connection)]
+
+
+async def _round_trips(connection: Connection) -> list[Finding]:
+    took: list[float] = []
+    skews: list[float] = []
+    for _ in range(ROUND_TRIPS):
+        began, clock = time.perf_counter(), time.time()
+        theirs = await connection.fetchval(ROUND_TRIP_SQL)
+        took.append(time.perf_counter() - began)
+        skews.append(clock + took[-1] / 2 - theirs)
+    median, skew = sorted(took)[ROUND_TRIPS // 2], sorted(skews, key=abs)[0]
+    text = f"{median * 1000:.1f} ms a round trip"
+    found = [
+        ok("latency", text)
+        if median < SLOW_SECONDS
+        else warning("latency", text, "run Dozor near its database")
+    ]
+    if abs(skew) > SKEW_SECONDS:
+        found.append(
+            warning(
+                "clock",
+                f"this machine and the database differ by {skew:.1f} s",
+                "switch on time synchronisation on both",
+            )
+        )
+    else:
+        found.append(ok("clock", f"as the database's, to {abs(skew) * 1000:.0f} ms"))
+    return found
+
+
+async def check_schema(dsn: str, connection: Connection, *, embedded: bool) -> list[Finding]:
+    """Is it the one this program needs, and may we write to it?"""
+    report = await check(dsn)
+    if report.refusal is not None:
+        return [failed("schema", report.refusal, "as it says")]
+    if not report.up_to_date:
+        text = f"{len(report.pending)} migrations are missing"
+        if embedded:
+            return [warning("schema", text, "the next start of `dozor run` applies them")]
+        return [failed("schema", text, "run `dozor migrate`")]
+    lacking = [row["relname"] for row in await connection.fetch(LACKING_SQL)]
+    if lacking:
+        return [
+            ok("schema", "up to date"),
+            failed(
+                "privileges",
+                f"this user may not read and write {', '.join(lacking)}",
+                "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA dozor TO this user",
+            ),
+        ]
+    return [ok("schema", "up to date"), ok("privileges", "may read and write what it needs")]
+
+
+def check_disk(config: Config) -> list[Finding]:
+    """Room for the embedded server; a foreign one's disk cannot be seen from here."""
+    if config.database.url is not None:
+        return []
+    folder = _existing(config.database.data_dir)
+    free = shutil.disk_usage(folder).free
+    text = f"{free / 1024**3:.1f} GB free under {folder}"
+    if free < DISK_FAILED:
+        return [failed("disk", text, "free some space: PostgreSQL stops on a full disk")]
+    if free < DISK_WARNING:
+        return [warning("disk", text, "free some space soon")]
+    return [ok("disk", text)]
+
+
+def _existing(path: Path) -> Path:
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path

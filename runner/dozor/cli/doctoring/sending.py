@@ -1,0 +1,74 @@
+"""A test notification: through the runner if one is at work, else straight to Telegram."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+import uuid
+
+from dozor.alerting.console import ConsoleTransport
+from dozor.alerting.notification import Facts, Notification, NotificationKind, Severity
+from dozor.alerting.outbox import to_row
+from dozor.alerting.render import render
+from dozor.cli.doctoring.api import BotApi
+from dozor.cli.doctoring.finding import Finding, failed, ok
+from dozor.config import Config
+from dozor.language.translator import Translator
+from dozor.storage import notifications
+from dozor.storage.pool import Pool
+
+WAIT_SECONDS = 30.0
+POLL_SECONDS = 0.1
+
+OUTCOME_SQL = """
+SELECT state, transport, last_error FROM dozor.notifications WHERE key = $1
+"""
+AWAY = "make it work, and send again; the message stays owed and will arrive by itself"
+
+
+async def send_through_runner(pool: Pool, *, within: float = WAIT_SECONDS) -> Finding:
+    """Owe a message and watch it leave: the way every alert goes. `within` in seconds."""
+    notification = _notification()
+    async with pool.acquire() as connection:
+        await notifications.owe(connection, [to_row(notification)])
+    deadline = time.monotonic() + within
+    began = time.monotonic()
+    while True:
+        row = await pool.fetchrow(OUTCOME_SQL, notification.key)
+        assert row is not None
+        took = time.monotonic() - began
+        match row["state"]:
+            case "delivered":
+                return ok("test", f"delivered by {row['transport']} after {took:.1f} s; go and look")
+            case "undeliverable":
+                return failed("test", f"refused: {row['last_error']}", "correct what Telegram complains of")
+            case _ if time.monotonic() > deadline:
+                why = row["last_error"] or "no attempt was made: is the runner stuck? see /readyz"
+                return failed("test", f"not delivered within {within:.0f} s: {why}", AWAY)
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def send_directly(config: Config) -> Finding:
+    """Without a runner: only what Telegram itself says is tested."""
+    message = render(_notification(), Translator(config.language), config.timezone, time.time())
+    target = config.telegram.chat
+    if config.telegram.token is None or target is None:
+        await ConsoleTransport().send(message)
+        return ok("test", "shown on the console: there is no telegram.token")
+    topic = {} if target.thread_id is None else {"message_thread_id": target.thread_id}
+    async with BotApi(config.telegram) as api:
+        answer = await api.call("sendMessage", chat_id=target.chat_id, text=message.plain, **topic)
+    if answer.ok:
+        return ok("test", "sent straight to Telegram (no runner is at work); go and look")
+    return failed("test", f"Telegram refuses: {answer.description}", "see the findings above")
+
+
+def _notification() -> Notification:
+    return Notification(
+        key=f"doctor-{uuid.uuid4()}",
+        kind=NotificationKind.TEST,
+        severity=Severity.INFO,
+        created_at=time.time(),
+        facts=Facts(text=f"dozor doctor --send, {socket.gethostname()}"),
+    )

@@ -1,0 +1,45 @@
+"""`dozor migrate`: the schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from dozor.cli.options import EXIT_FAILED, config_option
+from dozor.cli.session import run_async
+
+
+@click.command()
+@config_option
+@click.option(
+    "--check", "only_check", is_flag=True, help="Change nothing; exit 1 if something is to be done."
+)
+def migrate(config_path: Path, *, only_check: bool) -> None:
+    """Bring the database's schema up to date."""
+    run_async(_migrate(config_path, only_check=only_check))
+
+
+async def _migrate(config_path: Path, *, only_check: bool) -> None:
+    from dozor.config import load
+    from dozor.errors import SchemaError
+    from dozor.storage import migrate as schema
+    from dozor.storage.database import Database
+
+    database = await Database.open(load(config_path).database)
+    try:
+        report = await schema.check(database.dsn)
+        if report.refusal is not None:
+            raise SchemaError(report.refusal)
+        if only_check:
+            for name in report.pending:
+                click.echo(f"to be applied: {name}")
+            if report.pending:
+                raise SystemExit(EXIT_FAILED)
+        else:
+            for name in await schema.migrate(database.dsn):
+                click.echo(f"applied: {name}")
+        if not report.pending:
+            click.echo("The schema is up to date")
+    finally:
+        await database.close()

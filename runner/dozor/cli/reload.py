@@ -1,0 +1,46 @@
+"""`dozor reload`: apply a changed configuration, without a restart."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import click
+
+from dozor.cli.act import user_name
+from dozor.cli.options import EXIT_FAILED, config_option
+from dozor.cli.session import database, run_async
+from dozor.config import load
+from dozor.config.imports import import_checkers
+from dozor.control.actor import Actor, Source
+from dozor.control.commands import CommandReason, CommandResult, submit, wait
+from dozor.control.runner_commands import RunnerCommand
+
+_SAYS = {
+    CommandReason.DONE: "The configuration is applied; the runner's log and the chat say what has changed",
+    CommandReason.ALREADY: "Nothing has changed",
+    CommandReason.INVALID: "The runner refuses the configuration and goes on with the old one: see its log",
+    CommandReason.NO_RUNNER: "No runner works on this database: `dozor run` reads the file when it starts",
+    CommandReason.TIMEOUT: "The runner has not answered yet: see its log",
+}
+
+
+@click.command()
+@config_option
+@click.option("--timeout", type=float, default=30.0, show_default=True, help="Seconds to wait.")
+def reload(config_path: Path, *, timeout: float) -> None:
+    """Apply the configuration file as it is now: new, changed and removed tasks only."""
+    import_checkers(load(config_path))  # its mistakes are told here, before anybody is asked
+    result = run_async(_ask(config_path, timeout))
+    click.echo(_SAYS.get(result.reason, f"Not done: {result.reason.value}"), err=not result.ok)
+    if not result.ok:
+        raise SystemExit(EXIT_FAILED)
+
+
+async def _ask(config_path: Path, timeout: float) -> CommandResult:
+    host = socket.gethostname()
+    actor = Actor(Source.CLI, f"{user_name()}@{host}", host)
+    async with database(config_path) as (_, pool):
+        async with pool.acquire() as connection, connection.transaction():
+            command_id = await submit(connection, RunnerCommand.RELOAD, "", actor)
+        return await wait(pool, command_id, timeout=timeout)

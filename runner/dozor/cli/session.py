@@ -1,0 +1,56 @@
+"""A connection for one command: to a foreign server, or to the embedded one, started if it does not run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dozor.config import Config, load
+from dozor.errors import SchemaError, StorageError
+from dozor.storage.embedded import find_embedded, start_embedded
+from dozor.storage.migrate import check
+from dozor.storage.pool import Pool, create_pool
+
+T = TypeVar("T")
+
+
+def run_async(work: Coroutine[Any, Any, T]) -> T:
+    """Run `work` on a loop of its own."""
+    with asyncio.Runner() as runner:
+        return runner.run(work)
+
+
+@asynccontextmanager
+async def database(config_path: Path) -> AsyncIterator[tuple[Config, Pool]]:
+    """The configuration and a small pool on its database. Raises StorageError if there is none."""
+    config = load(config_path)
+    server = None
+    if config.database.url is not None:
+        dsn = config.database.url.get_secret_value()
+    else:
+        data_dir = config.database.data_dir
+        server = await asyncio.to_thread(find_embedded, data_dir)
+        if server is None:
+            if not (data_dir / "data").exists():
+                raise StorageError(
+                    f"There is no database at {data_dir} yet: start the runner with `dozor run`"
+                )
+            server = await asyncio.to_thread(start_embedded, data_dir)
+        dsn = server.dsn
+    try:
+        report = await check(dsn)
+        if report.refusal is not None:
+            raise SchemaError(report.refusal)
+        if not report.up_to_date:
+            raise SchemaError("The database's schema is not up to date: run `dozor migrate` first")
+        pool = await create_pool(dsn, min_size=1, max_size=2, application_name="dozor cli")
+        try:
+            yield config, pool
+        finally:
+            await pool.close()
+    finally:
+        if server is not None:
+            await asyncio.to_thread(server.release)

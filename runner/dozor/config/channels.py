@@ -1,0 +1,38 @@
+"""Can the second channel be used at all? Asked with the checkers' imports, before anything starts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from importlib.util import find_spec
+
+from dozor.config.models import Config
+from dozor.config.problems import Problem
+
+_PLACE = ("alerts", "second_channel")
+
+
+def check_channels(config: Config) -> Iterator[Problem]:
+    """What Apprise does not know. No word of a URL: it holds passwords and tokens. Loads Apprise (0.4 s)."""
+    channel = config.alerts.second_channel
+    if channel is None or not channel.urls:
+        return
+    if find_spec("apprise") is None:
+        yield Problem("needs Apprise: pip install 'dozor[channels]', or remove the section", _PLACE)
+        return
+    import apprise
+
+    # It would repeat what it cannot read.
+    log = logging.getLogger("apprise")
+    level = log.level
+    log.setLevel(logging.CRITICAL + 1)
+    try:
+        for position, url in enumerate(channel.urls):
+            if not apprise.Apprise().add(url.get_secret_value()):
+                yield Problem(
+                    "Apprise does not know this URL, or a part of it is missing; "
+                    "its forms are at https://github.com/caronc/apprise",
+                    (*_PLACE, "urls", position),
+                )
+    finally:
+        log.setLevel(level)

@@ -1,0 +1,78 @@
+"""Rules about more than one key. They look at the values as written, so that one mistake hides no other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dozor.config.durations import format_duration
+from dozor.config.fields import nearest
+from dozor.config.problems import Place, Problem
+from dozor.config.tasks import Every, Isolation, TaskConfig
+from dozor.config.watching import DATABASE, names_in
+
+
+def check_sections(values: Mapping[str, Any]) -> Iterator[Problem]:
+    telegram = values.get("telegram")
+    if isinstance(telegram, dict) and telegram.get("token") and telegram.get("chat") in (None, ""):
+        yield Problem(
+            "a token without a chat: alerts would have nowhere to go; "
+            "set telegram.chat, or leave the token empty for alerts on the console",
+            ("telegram", "chat"),
+        )
+    database = values.get("database")
+    if isinstance(database, dict) and "url" in database and database["url"] in (None, ""):
+        # An unset variable must not move production to an empty database on the local disk.
+        yield Problem("is empty; write embedded or postgresql://…", ("database", "url"))
+
+
+def check_defaults(defaults: Mapping[str, Any]) -> Iterator[Problem]:
+    yield from _one_schedule(defaults, ("defaults",))
+
+
+def check_task(own: Mapping[str, Any], defaults: Mapping[str, Any], place: Place) -> Iterator[Problem]:
+    """`own`: the keys the task itself holds."""
+    yield from _one_schedule(own, place)
+    if own.get("timezone") is None:
+        return
+    inherits_cron = "every" not in own and "cron" not in own and defaults.get("cron") is not None
+    if own.get("cron") is None and not inherits_cron:
+        yield Problem("means nothing without cron; add cron, or remove timezone", (*place, "timezone"))
+
+
+def check_requirements(written: object, dependencies: object, place: Place) -> Iterator[Problem]:
+    """`written`: a task's `requires`; `dependencies`: the section."""
+    known = [DATABASE, *dependencies] if isinstance(dependencies, dict) else [DATABASE]
+    for number, name in enumerate(names_in(written)):
+        if name not in known:
+            hint = nearest(name, known) or f"; known here: {', '.join(known)}; others go under dependencies:"
+            yield Problem(f"{name!r} is not known here{hint}", (*place, "requires", number))
+
+
+def check_process(task: TaskConfig, place: Place) -> Iterator[Problem]:
+    """Keys that mean something in a process of its own only."""
+    if task.isolation is Isolation.PROCESS:
+        return
+    for key, value in (("max_memory", task.max_memory), ("max_runs", task.max_runs)):
+        if value is not None:
+            yield Problem("means nothing without isolation: process; add it, or remove this", (*place, key))
+
+
+def check_timing(task: TaskConfig, place: Place, inherited: frozenset[str]) -> Iterator[Problem]:
+    """`inherited`: keys that come from `defaults`."""
+    match task.schedule:
+        case Every(seconds) if task.overdue_after is not None and task.overdue_after <= seconds:
+            limit, every = format_duration(task.overdue_after), format_duration(seconds)
+            where: Place = ("defaults",) if "overdue_after" in inherited else place
+            yield Problem(
+                f"after {limit} a task that runs every {every} ({task.name}) would be overdue all the time; "
+                f"make it longer than {every}",
+                (*where, "overdue_after"),
+            )
+        case _:
+            pass
+
+
+def _one_schedule(values: Mapping[str, Any], place: Place) -> Iterator[Problem]:
+    if values.get("every") is not None and values.get("cron") is not None:
+        yield Problem("every and cron exclude each other; keep one of them", (*place, "cron"))

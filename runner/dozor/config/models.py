@@ -1,0 +1,220 @@
+"""The configuration, typed and frozen. `docs/configuration.md` is rendered from these docstrings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+from zoneinfo import ZoneInfo
+
+from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, ValidationInfo, model_validator
+
+from dozor.config import addresses, fields
+from dozor.config.alerts import AlertsConfig, OnCallConfig
+from dozor.config.base import Kind, Section, Timezone, UserIds
+from dozor.config.problems import Place, line_of
+from dozor.config.tasks import TaskConfig
+from dozor.config.telegram_codes import TotpConfig
+from dozor.config.watching import DependencyConfig, LimitsConfig, SupervisionConfig
+from dozor.language.names import Language
+
+
+def _secret(parse: Callable[[object], str | None]) -> BeforeValidator:
+    def validate(value: object) -> SecretStr | None:
+        text = parse(value.get_secret_value() if isinstance(value, SecretStr) else value)
+        return None if text is None else SecretStr(text)
+
+    return BeforeValidator(validate)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatTarget:
+    """A chat, and a topic in it (None: no topic, or General)."""
+
+    chat_id: int
+    thread_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """`host` "": every interface. `port` 0: any free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class DatabaseConfig(Section):
+    """Where state, incidents and messages owed are kept: a PostgreSQL."""
+
+    url: Annotated[
+        SecretStr | None, _secret(addresses.parse_database_url), Kind("`embedded` or `postgresql://…`")
+    ] = None
+    """`embedded` starts a PostgreSQL of its own under `data_dir`; a URL uses that server.
+
+    In the program: None means embedded.
+    """
+
+    data_dir: Path = Field(default=Path(".dozor/postgres"), validate_default=True)
+    """Folder of the embedded server's data, relative to the config file."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _absolute(cls, value: Any, info: ValidationInfo) -> Any:
+        if not isinstance(value, dict):
+            return value
+        folder = info.context["folder"] if info.context else Path.cwd()
+        given = value.get("data_dir", cls.model_fields["data_dir"].default)
+        if not isinstance(given, str | Path) or not str(given).strip():
+            return value
+        path = Path(given)
+        if str(given).startswith("~/"):
+            path = path.expanduser()
+        return {**value, "data_dir": (folder / path).absolute()}
+
+
+def _chat(value: object) -> ChatTarget | None:
+    if isinstance(value, ChatTarget):
+        return value
+    target = fields.parse_chat(value)
+    return None if target is None else ChatTarget(*target)
+
+
+class TelegramConfig(Section):
+    """The bot: where alerts go, and who may command."""
+
+    token: Annotated[SecretStr | None, _secret(addresses.parse_token), Kind("token from @BotFather")] = None
+    """The bot's token. Empty: alerts go to the console, and commands come from the command line."""
+
+    api_url: Annotated[str, BeforeValidator(addresses.parse_api_url), Kind("http(s) URL")] = (
+        "https://api.telegram.org"
+    )
+    """The Bot API server; another one only if you run your own."""
+
+    proxy: Annotated[
+        SecretStr | None, _secret(addresses.parse_proxy), Kind("`http://`, `https://` or `socks5://` URL")
+    ] = None
+    """A proxy on the way to Telegram, HTTP or SOCKS5: `socks5://user:password@host:1080`. A SOCKS proxy
+    resolves names as well (`socks5h://` says the same). Empty: none.
+    """
+
+    chat: Annotated[ChatTarget | None, BeforeValidator(_chat), Kind('chat id, or `"chat:topic"`')] = None
+    """The chat alerts go to. Required with a token."""
+
+    admins: UserIds = ()
+    """Telegram ids of persons who may do everything."""
+
+    operators: UserIds = ()
+    """Telegram ids of persons who see everything and act on tasks and incidents."""
+
+    viewers: UserIds = ()
+    """Telegram ids of persons who only see."""
+
+    webhook: Annotated[str | None, BeforeValidator(addresses.parse_webhook), Kind("https URL, or null")] = (
+        None
+    )
+    """Have Telegram bring updates here instead of polling for them.
+
+    What stands before it must pass this address on to `web.listen`, path `/telegram`.
+    """
+
+    totp: TotpConfig | None = None
+    """One-time codes for chosen commands."""
+
+
+def _listen(value: object) -> ListenAddress | None:
+    if isinstance(value, ListenAddress):
+        return value
+    address = addresses.parse_listen(value)
+    return None if address is None else ListenAddress(*address)
+
+
+class WebConfig(Section):
+    """Health, metrics and the status page over HTTP."""
+
+    listen: Annotated[
+        ListenAddress | None,
+        BeforeValidator(_listen),
+        Kind('`host:port`, `"[::1]:port"`, `:port` for every interface, or null'),
+    ] = ListenAddress("127.0.0.1", 9464)
+    """Where to listen; null or empty: no web server. Reading needs no password: keep it private."""
+
+    token: Annotated[SecretStr | None, _secret(addresses.parse_web_token), Kind("text of 16 or more")] = None
+    """With it the status page also acts on tasks, for whoever enters it. Empty: the page only shows."""
+
+
+class Config(Section):
+    """A whole configuration file."""
+
+    not_keys: ClassVar[frozenset[str]] = frozenset({"path"})
+
+    path: Path
+    """The file, absolute."""
+
+    language: Language = Language.RU
+    """Of log lines, alerts and the bot."""
+
+    timezone: Annotated[Timezone, Kind("name of a timezone", default="`UTC`")] = Field(
+        default_factory=lambda: ZoneInfo("UTC")
+    )
+    """Of times in messages, and of `cron` where a task names none."""
+
+    database: DatabaseConfig = Field(default_factory=lambda: DatabaseConfig.model_validate({}))
+    """Where state, incidents and messages owed are kept."""
+
+    telegram: TelegramConfig = TelegramConfig()
+    """The bot."""
+
+    alerts: AlertsConfig = AlertsConfig()
+    """When people are told."""
+
+    oncall: OnCallConfig = OnCallConfig()
+    """Who is on call."""
+
+    web: WebConfig = WebConfig()
+    """Health, metrics and the status page."""
+
+    supervision: SupervisionConfig = SupervisionConfig()
+    """How the runner watches over itself."""
+
+    limits: LimitsConfig = LimitsConfig()
+    """What the runner itself may use."""
+
+    dependencies: Annotated[
+        dict[str, DependencyConfig], BeforeValidator(lambda value: {} if value is None else value)
+    ] = Field(default_factory=dict)
+    """What tasks may require beside the database, by name."""
+
+    tasks: tuple[TaskConfig, ...] = ()
+    """In the order of the file."""
+
+    _source: str = PrivateAttr(default="config.yaml")
+    _lines: dict[Place, int] = PrivateAttr(default_factory=dict)
+    _filled: dict[Place, str] = PrivateAttr(default_factory=dict)
+
+    @classmethod
+    def known_keys(cls) -> list[str]:
+        """With `defaults`, which the loader spreads over the tasks."""
+        return [*super().known_keys(), "defaults"]
+
+    @property
+    def source(self) -> str:
+        """The file as its user called it, for messages."""
+        return self._source
+
+    @property
+    def lines(self) -> dict[Place, int]:
+        """The line of every place that is in the file."""
+        return self._lines
+
+    @property
+    def filled(self) -> dict[Place, str]:
+        """Places whose value came from the environment or a file."""
+        return self._filled
+
+    def line(self, *place: str | int) -> int | None:
+        """The line of `place` (such as "tasks", "presale_checker", "run"), or of what surrounds it."""
+        return line_of(self._lines, place)

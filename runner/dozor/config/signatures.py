@@ -1,0 +1,72 @@
+"""Whether a function can be called as a checker."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from inspect import Parameter
+from typing import Any
+
+from dozor.config.fields import nearest
+
+CONTEXT = "ctx"
+
+
+def parameters_of(function: Callable[..., Any]) -> Mapping[str, Parameter] | None:
+    """None where Python cannot tell, as for some functions written in C."""
+    try:
+        return inspect.signature(function).parameters
+    except (ValueError, TypeError):
+        return None
+
+
+def takes_context(function: Callable[..., Any]) -> bool:
+    """Whether it wants `ctx`: it is called as `function(ctx=ctx, **args)`, otherwise `function(**args)`."""
+    parameters = parameters_of(function)
+    return parameters is not None and CONTEXT in parameters
+
+
+def is_async(function: Callable[..., Any]) -> bool:
+    """Whether calling it gives a coroutine."""
+    call = getattr(type(function), "__call__", None)  # noqa: B004 -- an object with an async __call__ is meant
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
+
+
+def check_kind(function: Callable[..., Any]) -> str | None:
+    """Why a callable is no checker at all, or None."""
+    if inspect.isclass(function):
+        return f"{function.__name__} is a class; name a function, or a static method as module:Class.method"
+    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+        return "it holds a yield: calling it would run nothing; write a function without yield"
+    return None
+
+
+def check_call(function: Callable[..., Any], args: Mapping[str, Any]) -> Iterator[str]:
+    """What keeps `function(ctx=ctx, **args)` from working."""
+    if CONTEXT in args:
+        yield "ctx is given by the runner; remove it from args"
+    parameters = parameters_of(function)
+    if parameters is None:
+        return
+    open_ended = any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters.values())
+    by_name = {
+        name
+        for name, parameter in parameters.items()
+        if parameter.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+    }
+    known = sorted(by_name - {CONTEXT})
+    for name in args:
+        if name not in by_name and not open_ended:
+            hint = nearest(name, known) or f"; it takes {', '.join(known) or 'no arguments'}"
+            yield f"the function has no argument {name}{hint}"
+    for name, parameter in parameters.items():
+        if parameter.kind is Parameter.POSITIONAL_ONLY:
+            if parameter.default is Parameter.empty or name == CONTEXT:
+                yield f"the function's {name} cannot be given by name; remove the / behind it"
+        elif (
+            parameter.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+            and parameter.default is Parameter.empty
+            and name != CONTEXT
+            and name not in args
+        ):
+            yield f"the function needs {name}; give it under args:, or call it ctx if the context is meant"

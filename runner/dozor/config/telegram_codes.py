@@ -1,0 +1,61 @@
+"""One-time codes for chosen commands of the bot."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated, Self
+
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
+
+from dozor.config import fields
+from dozor.config.base import Kind, Section, UserId
+
+MAKE = 'python -c "import pyotp; print(pyotp.random_base32())"'
+COMMANDS = ("restart", "pause", "resume", "run")
+
+
+def _secret(value: object) -> object:
+    """Base32, as authenticator apps take it."""
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if not isinstance(text, str):
+        raise ValueError(f"a secret is text in base32; make one with `{MAKE}`")
+    plain = text.replace(" ", "").upper()
+    try:
+        raw = base64.b32decode(plain + "=" * (-len(plain) % 8))
+    except binascii.Error:
+        raise ValueError("this is not base32 (A-Z and 2-7)") from None
+    if len(raw) < 14:  # what pyotp demands: 112 bits, RFC 4226
+        raise ValueError(f"this secret is too short; make one of 32 letters with `{MAKE}`")
+    return SecretStr(plain)
+
+
+def _commands(value: object) -> object:
+    if isinstance(value, str):
+        value = [value]
+    for one in value if isinstance(value, list | tuple) else ():
+        if one not in COMMANDS:
+            hint = fields.nearest(str(one), COMMANDS) or f"; write some of {', '.join(COMMANDS)}"
+            raise ValueError(f"{one} is no command that codes are for{hint}")
+    return value
+
+
+class TotpConfig(Section):
+    """One-time codes (TOTP) for chosen commands. Needs the extra `totp`: `pip install dozor[totp]`."""
+
+    commands: Annotated[
+        tuple[str, ...], BeforeValidator(_commands), Kind("list of `restart`, `pause`, `resume`, `run`")
+    ] = ("restart", "pause")
+    """What takes a code."""
+
+    secrets: Annotated[
+        dict[UserId, Annotated[SecretStr, BeforeValidator(_secret)]],
+        Kind("mapping of user ids to base32 secrets"),
+    ] = Field(default_factory=dict)
+    """The secret of each person, as their authenticator app has it. Without one they cannot do it."""
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        if not self.secrets:
+            raise ValueError("nobody has a secret; give some under `secrets`, or leave totp out")
+        return self

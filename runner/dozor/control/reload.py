@@ -1,0 +1,158 @@
+"""Change without restart: a changed configuration is applied to the tasks that changed, or refused whole."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from loguru import logger
+
+from dozor.alerting.notification import Facts
+from dozor.alerting.watch import Watch
+from dozor.alerting.whole import with_text
+from dozor.clock import Clock
+from dozor.config import Config, load
+from dozor.config.changes import Changes, compare, with_people
+from dozor.config.imports import import_checkers
+from dozor.config.secrets import register_config_secrets
+from dozor.control.alerting import all_settings
+from dozor.control.declaring import declaration
+from dozor.control.reasons import CommandReason
+from dozor.errors import ConfigError
+from dozor.redaction import Redactor
+from dozor.storage import tasks
+from dozor.storage.pool import Pool, unavailable
+from dozor.supervision.spec import TaskSpec, from_config
+from dozor.supervision.stored import from_row
+from dozor.supervision.supervisor import Supervisor
+
+WATCH_EVERY = 2.0
+"""Seconds between looks at the file."""
+PROBLEMS_SHOWN = 10
+
+
+class Reloader:
+    """`configured` is told the configuration that is at work now."""
+
+    def __init__(
+        self,
+        config: Config,
+        supervisor: Supervisor,
+        watch: Watch,
+        pool: Pool,
+        clock: Clock,
+        redactor: Redactor,
+        configured: Callable[[Config], None],
+    ) -> None:
+        self._config = config
+        self._supervisor = supervisor
+        self._watch = watch
+        self._pool = pool
+        self._clock = clock
+        self._redactor = redactor
+        self._configured = configured
+        self._one_at_a_time = asyncio.Lock()
+        self._waiting: set[asyncio.Task[CommandReason]] = set()
+
+    def soon(self, by: str) -> None:
+        """Reload in the background; for a signal handler."""
+        reloading = asyncio.get_running_loop().create_task(self.reload(by))
+        self._waiting.add(reloading)
+        reloading.add_done_callback(self._waiting.discard)
+
+    async def watch_file(self) -> None:
+        """Reload whenever the file has changed, and has then stayed the same for one look."""
+        applied = seen = None  # the first look also finds what has changed while we were starting
+        while True:
+            await asyncio.sleep(WATCH_EVERY)
+            now = _stamp(self._config.path)
+            if now is not None and now == seen and now != applied:
+                applied = now
+                await self.reload("file")
+            seen = now
+
+    async def reload(self, by: str) -> CommandReason:
+        """DONE, ALREADY if nothing has changed, INVALID if the file is refused: then the old one goes on."""
+        async with self._one_at_a_time:
+            try:
+                new = await asyncio.to_thread(load, self._config.path)
+                register_config_secrets(new, self._redactor)
+                checkers = await asyncio.to_thread(import_checkers, new)
+            except ConfigError as error:
+                self._refused([self._redactor.redact(problem) for problem in error.problems])
+                return CommandReason.INVALID
+            changes = compare(self._config, new)
+            if not changes:
+                logger.info("Reload by {}: nothing has changed", by)
+                return CommandReason.ALREADY
+            specs = {
+                task.name: from_config(task, checkers[task.name])
+                for task in (*changes.added, *changes.changed)
+            }
+            try:
+                await self._apply(new, changes, specs)
+            except Exception as error:
+                if not unavailable(error):
+                    raise
+                self._refused(["the database does not answer: try again when it is back"])
+                return CommandReason.INVALID
+            self._tell(changes, by)
+            return CommandReason.DONE
+
+    async def _apply(self, new: Config, changes: Changes, specs: dict[str, TaskSpec]) -> None:
+        enabled = [task for task in new.tasks if task.enabled]
+        async with self._pool.acquire(timeout=5.0) as connection, connection.transaction():
+            await tasks.declare(connection, [declaration(task) for task in enabled])
+            stored = await tasks.load(connection, [task.name for task in changes.added])
+        # From here on nothing waits and nothing fails: all of it, or none.
+        supervisor, now = self._supervisor, self._clock.now()
+        self._watch.use_settings(all_settings(new, enabled))
+        for name in changes.removed:
+            supervisor.membership.remove(name)
+        for task in changes.changed:
+            supervisor.membership.replace(specs[task.name], now)
+        for task in changes.added:
+            row = stored.get(task.name)
+            supervisor.membership.add(specs[task.name], None if row is None else from_row(row), now)
+        supervisor.plan_anew()
+        for task in (*changes.added, *changes.changed):
+            supervised = supervisor.find(task.name)
+            if supervised is not None:
+                supervisor.children.warm(supervised)
+        self._watch.close_unknown(supervisor)
+        # Sections that need a new start stay as they were, so that the next reload still says so.
+        kept = {name: getattr(self._config, name) for name in changes.kept_back}
+        if "telegram" in kept:
+            kept["telegram"] = with_people(self._config.telegram, new.telegram)
+        self._config = new.model_copy(update=kept)
+        self._configured(self._config)
+
+    def _tell(self, changes: Changes, by: str) -> None:
+        lines = (
+            *(f"+ {task.name}" for task in changes.added),
+            *(f"~ {task.name}" for task in changes.changed),
+            *(f"− {name}" for name in changes.removed),
+            *(("telegram: roles",) if changes.people else ()),
+        )
+        logger.info("Reload by {}: {}", by, ", ".join(lines) or "nothing that can change without a new start")
+        if changes.kept_back:
+            logger.warning("Changed, and applied by a new start only: {}", ", ".join(changes.kept_back))
+        kept_back = ", ".join(changes.kept_back) or None
+        self._watch.reloaded(Facts(lines=lines, count=len(lines), subject=kept_back, by=by))
+
+    def _refused(self, problems: list[str]) -> None:
+        shown = problems[:PROBLEMS_SHOWN]
+        logger.error(
+            "Reload: the new configuration is refused, the old one goes on:\n{}", "\n".join(problems)
+        )
+        facts = with_text(Facts(count=len(problems)), "\n".join(problems), "\n".join(shown))
+        self._watch.reloaded(facts, refused=True)
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size

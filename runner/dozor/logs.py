@@ -1,0 +1,191 @@
+"""The log: loguru, one sink, and one border where secrets are taken out.
+
+On a terminal lines are for people, elsewhere each is a JSON object. A traceback that repeats itself is shown
+in full ten times, then once in a while, and counted in between.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, TextIO
+
+from loguru import logger
+
+from dozor.redaction import Redactor
+
+if TYPE_CHECKING:
+    from loguru import Message, Record
+
+
+class LogFormat(StrEnum):
+    """`auto`: human on a terminal, JSON elsewhere."""
+
+    AUTO = "auto"
+    HUMAN = "human"
+    JSON = "json"
+
+
+HUMAN = (
+    "<green>{time:YYYY-MM-DD HH:mm:ss.SSS}</green> <level>{level: <8}</level> "
+    "<dim>{extra[_place]}</dim><level>{message}</level>{extra[_note]}\n"
+)
+IN_FULL_EVERY = 600.0
+"""Seconds within which the same traceback, shown often enough, is not shown in full again."""
+IN_FULL_AT_FIRST = 10
+"""How often it is: every failure of a streak up to its critical stop has its traceback."""
+REMEMBERED = 1_000
+"""Different tracebacks counted at once."""
+_PLACE = ("task", "run_id", "attempt", "incident")
+
+Details = Callable[[str], Mapping[str, object]]
+"""A task's name -> what else is known of its present run: `run_id`, `attempt`, `incident`."""
+
+
+@dataclass(slots=True)
+class _Seen:
+    at: float
+    times: int = 1
+
+
+class Repeats:
+    """Which tracebacks have been shown of late."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._seen: dict[tuple[object, ...], _Seen] = {}
+
+    def count(self, record: Record) -> int:
+        """0: show it in full; else how many times the same has come since it was shown."""
+        exception = record["exception"]
+        if exception is None:
+            return 0
+        frames = traceback.extract_tb(exception.traceback)
+        key = (record["extra"].get("task"), exception.type, tuple((f.filename, f.lineno) for f in frames))
+        now, seen = self._now(), self._seen.get(key)
+        if seen is not None and now - seen.at < IN_FULL_EVERY:
+            seen.times += 1
+            return seen.times if seen.times > IN_FULL_AT_FIRST else 0
+        if len(self._seen) >= REMEMBERED:
+            self._seen.pop(next(iter(self._seen)))
+        self._seen.pop(key, None)
+        self._seen[key] = _Seen(now)
+        return 0
+
+
+def configure(
+    redactor: Redactor,
+    *,
+    level: str = "INFO",
+    stream: TextIO | None = None,
+    form: LogFormat = LogFormat.HUMAN,
+    details: Details = lambda task: {},
+) -> None:
+    """Send everything, the standard library's logging too, through `redactor` to `stream` (standard error).
+
+    Tracebacks never show the values of variables.
+    """
+    target = stream or sys.stderr
+    human = form is LogFormat.HUMAN or (form is LogFormat.AUTO and target.isatty())
+    repeats = Repeats()
+
+    def human_form(record: Record) -> str:
+        extra = record["extra"]
+        known = _place(record, details)
+        extra["_place"] = f"[{' '.join(_shown(known))}] " if known else ""
+        times = repeats.count(record)
+        extra["_note"] = f"\n  (the same traceback for the {_nth(times)} time)" if times else ""
+        return HUMAN if times or record["exception"] is None else HUMAN + "{exception}\n"
+
+    def json_form(record: Record) -> str:
+        entry = _entry(record, _place(record, details), repeats.count(record))
+        record["extra"]["_json"] = json.dumps(_redacted(entry, redactor), ensure_ascii=False, default=str)
+        return "{extra[_json]}\n"
+
+    logger.remove()
+    logger.add(
+        _writer(redactor.redact if human else str, target),
+        level=level,
+        format=human_form if human else json_form,
+        colorize=human and target.isatty(),
+        diagnose=False,
+        backtrace=False,
+        catch=True,
+    )
+    logging.basicConfig(handlers=[_Intercept()], level=logging.WARNING, force=True)
+    logging.captureWarnings(capture=True)
+    # It tells of every vain attempt to connect; that the database is away is said once, by us.
+    logging.getLogger("asyncpg.pool").setLevel(logging.CRITICAL)
+
+
+def _place(record: Record, details: Details) -> dict[str, object]:
+    """Which task, run, attempt and incident a line is about; empty for the runner's own."""
+    extra = record["extra"]
+    task = extra.get("task")
+    known = dict(details(task)) if isinstance(task, str) else {}
+    known |= {key: extra[key] for key in _PLACE if key in extra}
+    return {key: known[key] for key in _PLACE if known.get(key) is not None}
+
+
+def _shown(known: Mapping[str, object]) -> list[str]:
+    marks = {"task": "", "run_id": "", "attempt": "#", "incident": "!"}
+    return [f"{marks[key]}{value}" for key, value in known.items()]
+
+
+def _nth(number: int) -> str:
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
+
+
+def _entry(record: Record, place: Mapping[str, object], repeated: int) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "at": record["time"].astimezone().isoformat(timespec="milliseconds"),
+        "level": record["level"].name,
+        "message": record["message"],
+        **place,
+        "module": record["name"],
+    }
+    entry |= {k: v for k, v in record["extra"].items() if not k.startswith("_") and k not in entry}
+    exception = record["exception"]
+    if exception is not None and exception.type is not None:
+        entry["error_type"] = exception.type.__name__
+        if repeated:
+            entry["repeated"] = repeated
+        else:
+            lines = traceback.format_exception(exception.type, exception.value, exception.traceback)
+            entry["traceback"] = "".join(lines)
+    return entry
+
+
+def _redacted(entry: Mapping[str, Any], redactor: Redactor) -> dict[str, Any]:
+    """Value by value: a mask in the finished line might take a quote along."""
+    return {
+        key: value if isinstance(value, int | float) else redactor.redact(str(value))
+        for key, value in entry.items()
+    }
+
+
+def _writer(redact: Callable[[str], str], stream: TextIO) -> Callable[[Message], None]:
+    def write(message: Message) -> None:
+        encoding = stream.encoding or "utf-8"
+        stream.write(redact(str(message)).encode(encoding, "backslashreplace").decode(encoding))
+        stream.flush()
+
+    return write
+
+
+class _Intercept(logging.Handler):
+    """The standard library's logging into loguru."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            level: str | int = logger.level(record.levelname).name
+        except ValueError:
+            level = record.levelno
+        logger.opt(exception=record.exc_info, depth=6).log(level, "{}", record.getMessage())

@@ -1,0 +1,378 @@
+"""The one transactional door: every state change, incident, message owed and answer goes through here.
+
+What belongs together is appended together and committed together, in one transaction of one session that
+holds the runner's lock: a runner that has lost the lock cannot write. `append` never waits; while the
+database is away, what is to be written waits here, merged and bounded, and is written after.
+Writing the same twice changes nothing (absolute states, unique keys), so a commit with an unknown outcome
+is simply written again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Set
+
+from loguru import logger
+
+from dozor.clock import Clock
+from dozor.errors import DatabaseUnavailableError, RunnerBusyError
+from dozor.storage import answers, incidents, notifications, runners, runs, silences, tasks
+from dozor.storage.at_once import AtOnce
+from dozor.storage.health import DatabaseHealth
+from dozor.storage.incidents import IncidentRow
+from dozor.storage.notifications import NotificationRow
+from dozor.storage.pool import Connection, connect, of_database, refused
+from dozor.storage.runners import Registration
+from dozor.storage.waiting import Checkpoint, Commit, Dropped, Waiting, newer, without
+
+__all__ = ["Checkpoint", "Commit", "Dropped", "Journal"]
+
+BREATH = 0.5
+"""Seconds between two checkpoints while there is more: 2,000 states a second at most."""
+WRITE_TIMEOUT = 20.0
+"""Seconds a transaction may take before the database counts as away."""
+BEHIND = (1.0, 600.0)
+"""Seconds: who reads the tables waits for what has waited between these; longer is a defect."""
+TAKE_OVER_SECONDS = 30.0
+"""How long to wait for our own lost session to be gone before concluding that another runner has the lock."""
+
+
+class Journal:
+    """Owns the session that holds the lock. Open it, then let `run` be supervised."""
+
+    def __init__(
+        self,
+        dsn: str,
+        connection: Connection,
+        registration: Registration,
+        clock: Clock,
+        *,
+        checkpoint_every: float = 1.0,
+    ) -> None:
+        self._dsn = dsn
+        self._connection: Connection | None = connection
+        self.registration = registration
+        self.health = DatabaseHealth(clock, self._probe)
+        self._clock = clock
+        self._checkpoint_every = checkpoint_every
+        self._waiting = Waiting()
+        self._batch = Waiting()
+        self._checkpoint = Checkpoint()
+        self._writer = asyncio.Lock()
+        self._writing: asyncio.Task[bool] | None = None
+        self._wanted = asyncio.Event()
+        self._written = asyncio.Condition()
+        self._appended = 0
+        self._committed = 0
+        self._unwritten_since: float | None = None
+        self.checkpoint: Callable[[], Checkpoint] = Checkpoint
+        """Where the dirty states come from; called in the turn in which the batch is taken."""
+        self.on_notifications: Callable[[], None] = lambda: None
+        """Called when messages have become owed."""
+        self.on_written: Callable[[], None] = lambda: None
+        """Called when all that was in hand is in the database."""
+        self.on_append: Callable[[Commit], None] = lambda commit: None
+        """Called with what is to be written; must not raise."""
+        self.reserve: Callable[[NotificationRow, IncidentRow | None], bool] = lambda row, incident: False
+        """Can it leave as soon as it is written? Then `handed_over` follows, with its id, or None."""
+        self.handed_over: Callable[[int | None], None] = lambda number: None
+        self.tried: Callable[[], Set[str]] = frozenset
+        """Keys of messages that may have arrived without being written."""
+        self.on_dropped: Callable[[Dropped], Commit] = lambda dropped: Commit()
+        """What to say of an overflow."""
+        self.last_written_at = clock.now()
+
+    @classmethod
+    async def open(
+        cls, dsn: str, version: str, clock: Clock, *, wait: bool = False, checkpoint_every: float = 1.0
+    ) -> Journal:
+        """Take the lock and register. Raises RunnerBusyError if another runner works on this database.
+
+        With `wait`, stay in line instead until it has ended.
+        """
+        connection = await connect(dsn, application_name="dozor", command_timeout=WRITE_TIMEOUT)
+        try:
+            said = False
+            while not await runners.try_lock(connection):
+                holder = await runners.read_holder(connection)
+                if holder is None:
+                    continue  # it has just gone
+                if not wait:
+                    raise RunnerBusyError(
+                        f"Another runner works on this database: {holder}. Stop it, or start this one with "
+                        "--wait to take over when it ends."
+                    )
+                if not said:
+                    logger.info("Waiting for {} to end", holder)
+                    said = True
+                await asyncio.sleep(0.5)
+            registration = await runners.register(connection, version)
+        except TimeoutError:
+            connection.terminate()
+            raise DatabaseUnavailableError(
+                f"PostgreSQL took the connection, then gave no answer for {WRITE_TIMEOUT:g} s: is it busy, "
+                "or does somebody hold a lock on dozor.runners?"
+            ) from None
+        except BaseException:
+            connection.terminate()
+            raise
+        return cls(dsn, connection, registration, clock, checkpoint_every=checkpoint_every)
+
+    @property
+    def connection(self) -> Connection:
+        """The session that holds the lock. Raises DatabaseUnavailableError while there is none."""
+        if self._connection is None:
+            raise DatabaseUnavailableError("the runner's database session is being restored")
+        return self._connection
+
+    @property
+    def backlog(self) -> int:
+        """Entries that wait to be written."""
+        return len(self._waiting) + len(self._batch)
+
+    @property
+    def behind(self) -> bool:
+        """The tables show less than is known, and soon will show it."""
+        since = self._unwritten_since
+        return since is not None and BEHIND[0] < self._clock.now() - since < BEHIND[1]
+
+    @property
+    def unwritten_notifications(self) -> tuple[NotificationRow, ...]:
+        """Messages that wait here for the database, the oldest first."""
+        return (*self._batch.notifications, *self._waiting.notifications)
+
+    @property
+    def unwritten(self) -> Commit:
+        """What waits here of tasks, incidents and messages."""
+        batch, waiting = self._batch, self._waiting
+        return Commit(
+            tasks=tuple((batch.tasks | waiting.tasks).values()),
+            incidents=tuple((batch.incidents | waiting.incidents).values()),
+            notifications=self.unwritten_notifications,
+        )
+
+    def append(self, commit: Commit) -> None:
+        """Have `commit` written soon, in order. Never waits, never raises."""
+        self._appended += 1
+        self.on_append(commit)
+        self._waiting.add(commit)
+        if self._unwritten_since is None:
+            self._unwritten_since = self._clock.now()
+        self._wanted.set()
+
+    async def flush(self) -> None:
+        """Wait until everything appended so far is in the database."""
+        target = self._appended
+        self._wanted.set()
+        async with self._written:
+            await self._written.wait_for(lambda: self._committed >= target)
+
+    async def run(self) -> None:
+        """Write for ever. Raises RunnerBusyError when another runner has taken over."""
+        more = False
+        while True:
+            try:
+                async with asyncio.timeout(BREATH if more else self._checkpoint_every):
+                    await self._wanted.wait()
+            except TimeoutError:
+                pass
+            # A write cut in the middle could leave its session inside a transaction: it is let finish.
+            self._writing = asyncio.create_task(self.write())
+            more = await asyncio.shield(self._writing)
+
+    async def write(self) -> bool:
+        """Write what waits; while the database is away, try until it is back. Whether more is left.
+
+        What is in hand stays in hand when this is cancelled: the next call goes on with it.
+        """
+        async with self._writer:
+            pause = 0.1
+            while True:
+                upto = self._take()
+                try:
+                    await self._restore_session()
+                    tried = self.tried()
+                    await self._transact(self.connection, self._batch, self._checkpoint)
+                    if self.tried() != tried:  # one has left while the database made us wait
+                        await notifications.owe(self.connection, self._batch.owed, self.tried())
+                    break
+                except RunnerBusyError:
+                    raise
+                except Exception as error:  # noqa: BLE001 -- kept in hand, logged, tried again
+                    self._lose_session()
+                    if refused(error):
+                        # A row that PostgreSQL refuses is a defect of ours: let it be heard, keep the rest.
+                        logger.opt(exception=error).error("Journal: a batch was refused; writing it in parts")
+                        if await self._write_apart():
+                            break
+                    elif not of_database(error):
+                        logger.opt(exception=error).critical("Journal: a defect keeps it from writing")
+                    self.health.report_down(f"{type(error).__name__}: {str(error)[:200]}")
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 1.0)
+            owed, more = bool(self._batch.owed), self._checkpoint.more
+            self._batch, self._checkpoint = Waiting(), Checkpoint()
+            self.last_written_at = self._clock.now()
+            self._unwritten_since = self.last_written_at if len(self._waiting) else None
+            self.health.report_up()
+            self.on_written()
+            if owed:
+                self.on_notifications()
+        async with self._written:
+            self._committed = upto
+            self._written.notify_all()
+        return more
+
+    def _take(self) -> int:
+        """Take into hand all that was appended so far, and the dirty states of the same moment."""
+        self._wanted.clear()
+        older = without(self._checkpoint, self._waiting.tasks)
+        self._batch.follow(self._waiting)
+        self._waiting = Waiting()
+        self._batch.say_loss(self.on_dropped)
+        self._checkpoint = newer(older, self.checkpoint())
+        return self._appended
+
+    async def close(self, *, clean: bool = True) -> None:
+        """Write what waits (the caller bounds the time), mark the runner ended, give up the lock.
+
+        `clean`: it was asked to end. Otherwise the next start tells of an unclean end.
+        """
+        while await self.write():
+            pass
+        await runners.end(self.connection, self.registration.runner_id, clean=clean)
+        await self.connection.close()
+        self._connection = None
+
+    def abandon(self) -> None:
+        """Give up the session without a word, as a killed process would."""
+        if self._writing is not None:
+            self._writing.cancel()
+        self._lose_session()
+
+    async def _transact(self, connection: Connection, batch: Waiting, checkpoint: Checkpoint) -> None:
+        if batch.urgent and not checkpoint.hot:
+            async with asyncio.timeout(WRITE_TIMEOUT):
+                await self._at_once(connection, batch, checkpoint)
+            return
+        async with asyncio.timeout(WRITE_TIMEOUT), connection.transaction():
+            if batch.tasks:
+                await tasks.write(connection, batch.tasks.values())
+            if checkpoint.full:
+                await tasks.write(connection, checkpoint.full)
+            if checkpoint.hot:
+                await tasks.checkpoint(connection, checkpoint.hot)
+            if batch.runs or checkpoint.runs:
+                await runs.add(connection, [*batch.runs, *checkpoint.runs])
+            if batch.incidents:
+                await incidents.write(connection, list(batch.incidents.values()))
+            if batch.owed:
+                await notifications.owe(connection, batch.owed, self.tried())
+            if batch.silences:
+                await silences.write(connection, list(batch.silences.values()))
+            if batch.overrides:
+                await silences.write_overrides(connection, list(batch.overrides.values()))
+            if batch.answers:
+                await answers.answer(connection, batch.answers)
+            await connection.execute(runners.SEEN_SQL, self.registration.runner_id)
+
+    async def _at_once(self, connection: Connection, batch: Waiting, checkpoint: Checkpoint) -> None:
+        """Somebody waits for this message: one statement, and it is claimed if it can leave at once."""
+        owed = batch.owed
+        direct = self.reserve(owed[0], batch.incidents.get(owed[0].incident_id or 0))
+        statement = AtOnce()
+        try:
+            states = {**batch.tasks, **{row.name: row for row in checkpoint.full}}
+            if states:
+                await tasks.write(statement, states.values())
+            if batch.runs or checkpoint.runs:
+                await runs.add(statement, [*batch.runs, *checkpoint.runs])
+            if batch.incidents:
+                await incidents.write(statement, list(batch.incidents.values()))
+            arguments = notifications.owe_arguments(owed, self.tried(), owed[0].key if direct else None)
+            statement.returning("id, key", notifications.OWE_SQL, *arguments)
+            rows = await statement.run(connection)
+        except BaseException:
+            if direct:
+                self.handed_over(None)
+            raise
+        if direct:
+            found = next((row["id"] for row in rows if row["key"] == owed[0].key), None)
+            self.handed_over(found)
+
+    async def _write_apart(self) -> bool:
+        """Write entry by entry, leaving out (and reporting) what PostgreSQL will not take.
+
+        False if the database could not take it at all: all of it is still in hand.
+        """
+        batch, checkpoint = self._batch, self._checkpoint
+        parts: list[tuple[Waiting, Checkpoint]] = [(Waiting(), Checkpoint(hot=checkpoint.hot))]
+        states = [*batch.tasks.values(), *checkpoint.full]
+        parts.extend((Waiting(tasks={task.name: task}), Checkpoint()) for task in states)
+        parts.extend((Waiting(runs=deque([run])), Checkpoint()) for run in [*batch.runs, *checkpoint.runs])
+        parts.extend((Waiting(incidents={row.id: row}), Checkpoint()) for row in batch.incidents.values())
+        parts.extend((Waiting(notifications=deque([row])), Checkpoint()) for row in batch.owed)
+        parts.extend((Waiting(silences={row.id: row}), Checkpoint()) for row in batch.silences.values())
+        parts.extend((Waiting(overrides={row.id: row}), Checkpoint()) for row in batch.overrides.values())
+        parts.extend((Waiting(answers=[one]), Checkpoint()) for one in batch.answers)
+        for waiting, part in parts:
+            try:
+                await self._restore_session()
+                await self._transact(self.connection, waiting, part)
+            except RunnerBusyError:
+                raise
+            except Exception as error:  # noqa: BLE001 -- logged, the rest is written
+                self._lose_session()
+                if not refused(error):
+                    return False
+                logger.opt(exception=error).critical("Journal: left out an entry: {}", waiting)
+        return True
+
+    def _lose_session(self) -> None:
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+
+    async def _restore_session(self) -> None:
+        """The session with the lock, made anew if it is lost. Raises RunnerBusyError if we were replaced."""
+        connection = self._connection
+        if connection is not None and not connection.is_closed() and not connection.is_in_transaction():
+            return
+        if connection is not None and connection.is_closed():
+            self.health.report_cut()
+        self._lose_session()
+        connection = await connect(self._dsn, application_name="dozor", command_timeout=WRITE_TIMEOUT)
+        try:
+            deadline = self._clock.now() + TAKE_OVER_SECONDS
+            while not await runners.try_lock(connection):
+                holder = await runners.read_holder(connection)
+                if holder is None:
+                    continue
+                if holder.runner_id == self.registration.runner_id:
+                    await runners.terminate(connection, holder.backend)
+                elif holder.runner_id is not None or self._clock.now() > deadline:
+                    raise RunnerBusyError(
+                        f"This runner lost its database and meanwhile {holder} has taken over: it must end"
+                    )
+                await asyncio.sleep(0.1)
+            successor = await runners.read_successor(connection, self.registration.runner_id)
+            if successor is not None:  # it has ended again, and yet what it wrote is newer than what we know
+                raise RunnerBusyError(
+                    f"This runner lost its database and runner {successor} has taken over: it must end"
+                )
+            await runners.adopt_session(connection, self.registration.runner_id)
+        except BaseException:
+            connection.terminate()
+            raise
+        self._connection = connection
+
+    async def _probe(self) -> None:
+        connection = await connect(self._dsn, application_name="dozor probe", timeout=2.0)
+        try:
+            await connection.fetchval("SELECT 1")
+        finally:
+            connection.terminate()
+        if self._connection is not None and self._connection.is_closed():
+            self._wanted.set()
+            raise DatabaseUnavailableError("the server has ended the runner's own session as well")

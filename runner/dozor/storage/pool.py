@@ -1,0 +1,252 @@
+"""Connections to PostgreSQL, and what their errors mean: away for now, or wrong until a person acts."""
+
+from __future__ import annotations
+
+import json
+import re
+import ssl
+from typing import Any, TypeAlias
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+
+from dozor.errors import DatabaseUnavailableError, StorageError
+
+Pool: TypeAlias = asyncpg.Pool
+Connection: TypeAlias = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
+Row: TypeAlias = asyncpg.Record
+
+CONNECT_TIMEOUT = 10.0
+"""Seconds until a server that does not answer counts as away."""
+COMMAND_TIMEOUT = 30.0
+"""Seconds a statement may take before it fails with TimeoutError."""
+_SCHEMES = ("postgresql://", "postgres://")
+
+
+async def connect(
+    dsn: str,
+    *,
+    application_name: str = "dozor",
+    timeout: float = CONNECT_TIMEOUT,
+    command_timeout: float | None = COMMAND_TIMEOUT,
+    statement_cache: bool = True,
+) -> Connection:
+    """One connection. `statement_cache=False` behind a pgbouncer that pools transactions.
+
+    Raises DatabaseUnavailableError if trying again later makes sense, else StorageError with the remedy.
+    """
+    try:
+        connection = await asyncpg.connect(
+            dsn, **_options(dsn, application_name, timeout, command_timeout, statement_cache)
+        )
+    except _RAISED as error:
+        raise _connect_error(dsn, error) from _cause(error)
+    try:
+        await _prepare(connection)
+    except _RAISED as error:
+        connection.terminate()
+        raise _connect_error(dsn, error) from _cause(error)
+    return connection
+
+
+async def disconnect(connection: Connection, *, timeout: float = 2.0) -> None:
+    """Says goodbye to the server, if it listens within `timeout` seconds. Raises nothing if it does not."""
+    try:
+        await connection.close(timeout=timeout)
+    except _RAISED:
+        connection.terminate()
+
+
+async def create_pool(
+    dsn: str,
+    *,
+    min_size: int = 1,
+    max_size: int = 10,
+    application_name: str = "dozor",
+    timeout: float = CONNECT_TIMEOUT,
+    command_timeout: float | None = COMMAND_TIMEOUT,
+    statement_cache: bool = True,
+) -> Pool:
+    """A pool with `min_size` connections made now; with 0 none, so the server may be away.
+
+    It mends itself: a connection that died is replaced at the next `acquire`. What fails later raises
+    asyncpg's own errors; `unavailable` tells which. Raises as `connect`.
+    """
+    options = _options(dsn, application_name, timeout, command_timeout, statement_cache)
+    pool = asyncpg.create_pool(dsn, min_size=min_size, max_size=max_size, init=_prepare, **options)
+    try:
+        await pool
+    except _RAISED as error:
+        pool.terminate()
+        raise _connect_error(dsn, error) from _cause(error)
+    return pool
+
+
+def unavailable(error: BaseException) -> bool:
+    """Does it mean that the database is away for now, so that the same again later may succeed?
+
+    False for a mistake of ours, a wrong password, a missing database or right: those need a person.
+    """
+    match error:
+        case DatabaseUnavailableError():
+            return True
+        case ssl.SSLCertVerificationError() | PermissionError():
+            return False
+        case OSError():  # refused, reset, no such socket, no such host, TimeoutError
+            return True
+        case asyncpg.PostgresError():
+            return isinstance(error, _AWAY)
+        case asyncpg.TargetServerAttributeNotMatched():  # in a failover nobody is primary
+            return True
+        case asyncpg.InterfaceError() | asyncpg.InternalClientError():
+            return bool(_CLOSED.search(str(error)))
+        case _:
+            return False
+
+
+def refused(error: BaseException) -> bool:
+    """Are these very values impossible to store, now and for ever, whatever anybody does to the server?
+
+    Not the opposite of `unavailable`: a deadlock, a cancelled statement, a lost right, a changed password
+    are neither, and what was to be written is worth keeping.
+    """
+    return isinstance(error, _REFUSED)
+
+
+def of_database(error: BaseException) -> bool:
+    """Does it come from the server or the way to it, and not from a mistake in this program?"""
+    return isinstance(error, (StorageError, *_RAISED)) and not isinstance(error, ValueError)
+
+
+def connect_error_text(error: BaseException) -> str:
+    """What is wrong and what would be right; it never holds a password or the address it came from."""
+    for kinds, text in _CONNECT_ERRORS:
+        if isinstance(error, kinds):
+            said = _said(error)
+            return f"{text} ({said})" if said else text
+    if isinstance(error, StorageError):
+        return str(error)
+    return f"{type(error).__name__}: {_said(error)}" if isinstance(error, asyncpg.PostgresError) else _BAD_URL
+
+
+def address(dsn: str) -> str:
+    """Where `dsn` points, for people: host and port, or the socket's folder; nothing secret."""
+    try:
+        parts = urlsplit(dsn)
+        host, port = parts.hostname, parts.port
+        sockets = parse_qs(parts.query).get("host", [])
+    except ValueError:
+        return "database.url"
+    if "@" in parts.path + parts.query + parts.fragment:  # a password with an unquoted / ? or #
+        return "database.url"
+    if sockets:
+        return sockets[0]
+    return f"{host}:{port or 5432}" if host else "database.url"
+
+
+def storable(text: str) -> str:
+    """`text` without what PostgreSQL cannot store: NUL and lone surrogates become U+FFFD."""
+    return text.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _options(
+    dsn: str, application_name: str, timeout: float, command_timeout: float | None, statement_cache: bool
+) -> dict[str, Any]:
+    if not dsn.startswith(_SCHEMES):
+        raise StorageError(_BAD_URL)
+    options: dict[str, Any] = {
+        "timeout": timeout,
+        "command_timeout": command_timeout,
+        "server_settings": {"application_name": application_name, "timezone": "UTC"},
+    }
+    if not statement_cache:
+        options["statement_cache_size"] = 0
+    return options
+
+
+async def _prepare(connection: Connection) -> None:
+    # In a transaction: a pgbouncer between us must not change servers between its statements.
+    async with connection.transaction():
+        await connection.set_type_codec(
+            "jsonb", schema="pg_catalog", encoder=_encode_json, decoder=json.loads, format="text"
+        )
+
+
+def _encode_json(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return storable(_JSON_NUL.sub("\\1\ufffd", text))
+
+
+def _connect_error(dsn: str, error: Exception) -> StorageError:
+    if isinstance(error, StorageError):
+        return error
+    text = f"PostgreSQL at {address(dsn)}: {connect_error_text(error)}"
+    return DatabaseUnavailableError(text) if unavailable(error) else StorageError(text)
+
+
+def _cause(error: Exception) -> Exception | None:
+    """Errors of parsing quote the address, and with it a password: they are not chained."""
+    return error if isinstance(error, (OSError, asyncpg.PostgresError, StorageError)) else None
+
+
+def _said(error: BaseException) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return str(error)
+
+
+_RAISED = (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+_JSON_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+# What the driver says of a connection that died while it was held, as it gives it back to its pool by
+# itself, or lost a race with the server's farewell. Misuse of ours would sound like the second only.
+_CLOSED = re.compile(
+    r"connection (is|was) closed|connection has been released back to the pool"
+    r"|cannot switch to state|called on a free connection holder"
+)
+_BAD_URL = (
+    "database.url is not usable: it should read postgresql://user:password@host:5432/name, with special "
+    "characters in the password percent-encoded (@ as %40, / as %2F)"
+)
+_AWAY = (
+    asyncpg.PostgresConnectionError,  # class 08; pgbouncer says everything with 08P01
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.IdleSessionTimeoutError,
+    asyncpg.InsufficientResourcesError,  # class 53: too many connections, disk full, out of memory
+    asyncpg.ReadOnlySQLTransactionError,  # we are talking to a standby: a failover is under way
+    asyncpg.PostgresIOError,
+)
+_REFUSED = (
+    asyncpg.DataError,  # class 22
+    asyncpg.IntegrityConstraintViolationError,  # class 23
+    asyncpg.ProgramLimitExceededError,  # class 54: a value too long for an index
+    ValueError,  # the driver's own DataError, and what cannot be encoded
+    TypeError,
+    OverflowError,
+)
+_CONNECT_ERRORS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
+    ((asyncpg.InvalidPasswordError,), "wrong user or password: correct database.url"),
+    (
+        (asyncpg.InvalidAuthorizationSpecificationError,),
+        "the server does not let this user in from here: correct database.url, or allow it in pg_hba.conf",
+    ),
+    ((asyncpg.InvalidCatalogNameError,), "no such database: create it (createdb), or correct database.url"),
+    ((asyncpg.InsufficientPrivilegeError,), "the user lacks a right: GRANT it, or use another user"),
+    (
+        (asyncpg.TooManyConnectionsError,),
+        "the server has no free connection: raise its max_connections, or end idle programs",
+    ),
+    ((asyncpg.CannotConnectNowError,), "the server is starting up or shutting down: try again in a moment"),
+    (
+        (ssl.SSLCertVerificationError,),
+        "the server's certificate is not trusted: name its CA with sslrootcert=",
+    ),
+    ((TimeoutError,), "no answer in time: is the server reachable, and is a firewall in between?"),
+    ((ConnectionRefusedError,), "nobody listens there: is the server running, are host and port right?"),
+    ((FileNotFoundError,), "no server at this socket: is it running?"),
+    ((PermissionError,), "no permission for the server's socket: run as a user who may use it"),
+    ((asyncpg.PostgresConnectionError, ConnectionError), "the connection broke: is the server running?"),
+    ((asyncpg.TargetServerAttributeNotMatched,), "none of the servers is of the kind asked for"),
+    ((OSError,), "cannot be reached: are host and port of database.url right?"),
+)

@@ -1,0 +1,129 @@
+"""What is known and not written, in a file: while the database is away and people are told from memory.
+
+A runner that is killed then would take with it what it has said: the next one would say it again unmarked,
+and leave messages without an end. The next start takes the file up; it goes once the database has it all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from loguru import logger
+from pydantic import TypeAdapter, ValidationError
+
+from dozor.storage.incidents import IncidentRow
+from dozor.storage.notifications import NotificationRow
+from dozor.storage.tasks import TaskRow
+
+NAME = "unwritten.json"
+KEPT_WITHIN = 2.0
+"""Seconds that a message waits for the disk."""
+ASIDE = ".left"
+"""Appended to the name of a file that nobody can take up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What a runner had not written, and what of its messages it had tried to send all the same, by key."""
+
+    runner_id: int
+    tasks: tuple[TaskRow, ...] = ()
+    incidents: tuple[IncidentRow, ...] = ()
+    notifications: tuple[NotificationRow, ...] = ()
+    delivered: Mapping[str, int | None]
+    """With the transport's ids of the messages."""
+    elsewhere: frozenset[str]
+    unknown: frozenset[str]
+
+
+_FILE = TypeAdapter(Kept)
+
+
+class Spool:
+    """The file at `path`. What cannot be kept or read is logged, and is no reason to stop."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._there = False
+        self._removed = 0
+        # How often, to know of one that came while the file was being written.
+        self._failed = False
+        self._writing: asyncio.Task[str | None] | None = None
+
+    async def keep(self, kept: Kept) -> None:
+        """In place of what was kept before. A disk that does not answer holds nobody up for long."""
+        if self._writing is None or self._writing.done():
+            self._there = True
+            self._writing = asyncio.create_task(self._write(kept, self._removed))
+            await asyncio.wait([self._writing], timeout=KEPT_WITHIN)
+        problem = self._writing.result() if self._writing.done() else "the disk does not answer"
+        if problem is not None and not self._failed:
+            logger.error(
+                "What waits for PostgreSQL cannot be kept in {}: {}. Should this process be killed "
+                "before the database is back, the next one will not know what it has told.",
+                self._path,
+                problem,
+            )
+        self._failed = problem is not None
+
+    def remove(self) -> None:
+        """The database has it all."""
+        if not self._there:
+            return
+        self._there = False
+        self._removed += 1
+        try:
+            self._path.unlink()
+        except (FileNotFoundError, NotADirectoryError):
+            return  # it could not be kept
+        except OSError as error:
+            logger.error("{} cannot be removed ({}): please do it by hand", self._path, error)
+
+    def read(self) -> Kept | None:
+        """What the runner before this one kept; None: nothing, or nothing that can be understood."""
+        try:
+            text = self._path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            logger.error("What the last runner could not write down cannot be read: {}", error)
+            return None
+        self._there = True
+        try:
+            return _FILE.validate_json(text)
+        except ValidationError as error:
+            self.put_aside(f"it is not what a runner keeps ({error.error_count()} mistakes)")
+            return None
+
+    def put_aside(self, why: str) -> None:
+        """Nobody can take it up, and nothing is lost."""
+        self._there = False
+        aside = self._path.with_name(self._path.name + ASIDE)
+        logger.warning("{} is put aside as {}: {}", self._path, aside.name, why)
+        try:
+            self._path.replace(aside)
+        except OSError as error:
+            logger.error("{} cannot be put aside: {}", self._path, error)
+
+    async def _write(self, kept: Kept, removed: int) -> str | None:
+        """What is wrong, None: it is kept."""
+        try:
+            await asyncio.to_thread(self._replace, kept)
+        except (OSError, ValueError) as error:
+            return str(error)
+        if removed != self._removed:  # meanwhile
+            self._there = True
+            self.remove()
+        return None
+
+    def _replace(self, kept: Kept) -> None:
+        text = _FILE.dump_json(kept)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        new = self._path.with_name(self._path.name + ".new")
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(text)
+        new.replace(self._path)

@@ -1,0 +1,92 @@
+"""`safe_background_task`: one supervised coroutine, with nothing but this package installed."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+
+from dozor.supervision.events import Failed, Succeeded
+from dozor.supervision.failure import describe
+from dozor.supervision.lines import SupervisionLog
+from dozor.supervision.machine import step
+from dozor.supervision.policy import Policy, RestartDelay
+from dozor.supervision.state import State, TaskState
+
+
+async def safe_background_task(
+    task_name: str,
+    task_func: Callable[[], Awaitable[object]],
+    restart_delay: float = 60,
+    max_consecutive_failures: int = 5,
+) -> None:
+    """Run `task_func` again and again; return after `max_consecutive_failures` failures in a row.
+
+    A normal return is a success: the streak resets and the task runs again after `restart_delay`
+    seconds. Whatever it raises is a failure, `SystemExit` and a `CancelledError` of a library's own
+    included. Cancelling this coroutine cancels the run and ends it.
+
+    Raises `TypeError` for a `task_func` that is not callable, `ValueError` for a negative delay or a
+    limit below 1.
+    """
+    if not callable(task_func):
+        raise TypeError(f"task_func must be an async function, not {task_func!r}")
+    if restart_delay < 0:
+        raise ValueError(f"restart_delay must not be negative, it is {restart_delay}")
+    if max_consecutive_failures < 1:
+        raise ValueError(f"max_consecutive_failures must be at least 1, it is {max_consecutive_failures}")
+
+    log = SupervisionLog()
+    loop = asyncio.get_running_loop()
+    policy = Policy(
+        restart_delay=RestartDelay.fixed(restart_delay), max_consecutive_failures=max_consecutive_failures
+    )
+    task = TaskState()
+    while True:
+        log.starting(task_name)
+        try:
+            error = await _outcome(task_name, task_func)
+            if error is None:
+                task, _ = step(policy, task, Succeeded(), loop.time())
+            else:
+                task, _ = step(policy, task, Failed(describe(error, str)), loop.time())
+                log.failed(task_name, task.failures, max_consecutive_failures, error)
+                if task.state is State.STOPPED:
+                    log.stopped(task_name, task.failures)
+                    return
+                log.restarting(task_name, restart_delay)
+            await asyncio.sleep(restart_delay)
+        except asyncio.CancelledError:
+            log.cancelled(task_name)
+            raise
+
+
+async def _outcome(task_name: str, task_func: Callable[[], Awaitable[object]]) -> BaseException | None:
+    """What the run raised, None if it returned; raises only `CancelledError`, and only for our own."""
+    try:
+        result = task_func()
+        if not inspect.isawaitable(result):
+            raise TypeError(f"{task_name} must be an async function: it returned {type(result).__name__}")
+        await result
+    except GeneratorExit:
+        raise
+    except asyncio.CancelledError as error:
+        if _asked_to_end():
+            raise
+        return error
+    except BaseException as error:  # noqa: BLE001 -- the supervision border: the caller records it
+        _end_if_asked(error)
+        return error
+    _end_if_asked(None)
+    return None
+
+
+def _asked_to_end() -> bool:
+    current = asyncio.current_task()
+    return current is not None and current.cancelling() > 0
+
+
+def _end_if_asked(error: BaseException | None) -> None:
+    """A run that swallowed our cancellation, or made another error of it, must not go on for ever."""
+    if _asked_to_end():
+        raise asyncio.CancelledError from error

@@ -1,0 +1,390 @@
+"""The control loop: thousands of tasks on one heap and one timer; performs what the machine decides."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import assert_never
+
+from loguru import logger
+
+from dozor.clock import SteadyClock
+from dozor.config.watching import DATABASE
+from dozor.storage.journal import Checkpoint
+from dozor.storage.pool import Pool
+from dozor.supervision.cancelling import Canceller
+from dozor.supervision.checkpoint import CHECKPOINT_ROWS
+from dozor.supervision.child import Launch
+from dozor.supervision.children import Children
+from dozor.supervision.context import Context, Reports
+from dozor.supervision.endings import failure_of
+from dozor.supervision.events import (
+    START_RUN,
+    AskToStop,
+    Cancelled,
+    Due,
+    Effect,
+    Event,
+    Failed,
+    Heartbeat,
+    Interrupted,
+    PersonEvent,
+    Restart,
+    StartRun,
+    StopRun,
+    Succeeded,
+    TimeOut,
+)
+from dozor.supervision.execution import IsOutage, carry_out, never_an_outage
+from dozor.supervision.holding import Holding
+from dozor.supervision.lines import SupervisionLog
+from dozor.supervision.machine import step
+from dozor.supervision.membership import Membership
+from dozor.supervision.observer import EndedRun
+from dozor.supervision.observer import Observer as Observer
+from dozor.supervision.observer import Transition as Transition
+from dozor.supervision.reports import RunReports
+from dozor.supervision.roster import Roster
+from dozor.supervision.run import Run, StopReason
+from dozor.supervision.spec import TaskSpec
+from dozor.supervision.spread import spread_of
+from dozor.supervision.state import State, TaskState
+from dozor.supervision.supervised import Supervised, run_id
+from dozor.supervision.timetable import Timetable
+
+CANCEL_SECONDS = 5.0
+"""How long cancelled runs get at the end of the process before they are given up."""
+_DUE = Due()
+_SUCCEEDED = Succeeded()
+
+
+class Supervisor:
+    """Supervises tasks on the running loop. `generation` makes run ids unique; `grace` in seconds."""
+
+    def __init__(
+        self,
+        specs: Iterable[TaskSpec],
+        *,
+        observer: Observer,
+        clock: SteadyClock,
+        log: SupervisionLog,
+        generation: int = 0,
+        stored: Mapping[str, TaskState] | None = None,
+        pool: Pool | None = None,
+        is_outage: IsOutage = never_an_outage,
+        redact: Callable[[str], str] = str,
+        grace: float = 10.0,
+        launch: Launch | None = None,
+        canceller: Canceller | None = None,
+    ) -> None:
+        self._observer = observer
+        self._clock = clock
+        self._log = log
+        self._pool = pool
+        self._is_outage = is_outage
+        self._redact = redact
+        self._grace = grace
+        self._generation = generation
+        self.luck = random.Random()  # noqa: S311 -- spreads load, guards nothing
+        self._number = 0
+        self._timetable = Timetable(clock, self._due)
+        self.roster = Roster()
+        self._dirty = self.roster.dirty
+        self.children = Children(launch or Launch())
+        self.holding = Holding(self.roster, clock, self._apply)
+        self.membership = Membership(self, self._end_soon)
+        self.canceller = canceller or Canceller()
+        self.outage_of_others: Callable[[Supervised, Run], Awaitable[bool]] = _nothing_was_down
+        """Whether something that a task requires, beside the database, was down during its run."""
+        self.closing = False
+        """No new runs: the end has begun."""
+        now = clock.now()
+        stored = stored or {}
+        specs = list(specs)
+        for index, spec in enumerate(specs):
+            spread = spread_of(spec.policy, index, len(specs))
+            self.membership.add(spec, stored.get(spec.name), now, spread=spread)
+
+    @property
+    def tasks(self) -> tuple[Supervised, ...]:
+        return self.roster.tasks
+
+    def find(self, name: str) -> Supervised | None:
+        return self.roster.find(name)
+
+    @property
+    def last_tick_at(self) -> float:
+        """When the control loop last looked at its tasks; seconds since the epoch."""
+        return self._timetable.last_tick_at
+
+    def late_by(self, now: float) -> float:
+        """Seconds by which the control loop is behind its own plan; 0 while it keeps it."""
+        return 0.0 if self.closing else self._timetable.late_by(now)
+
+    def start(self) -> None:
+        """Begin to supervise, on the running loop."""
+        self._loop = asyncio.get_running_loop()
+        for task in self.tasks:
+            self.children.warm(task)
+        self.plan_anew()
+
+    def plan_anew(self) -> None:
+        """Plan every task's next look from its state: the clock was set, or tasks have changed."""
+        self._timetable.clear()
+        now = self._clock.now()
+        for task in self.tasks:
+            if self.holding.down:
+                self.holding.hold(task, now)
+            if task.state.next_at is not None:
+                self._timetable.plan(task.state.next_at, task.index)
+        self._timetable.start()
+
+    def command(self, name: str, event: PersonEvent) -> bool:
+        """A person's wish for the task `name` (KeyError if there is none); whether it changed anything."""
+        task = self.roster.find(name)
+        if task is None:
+            raise KeyError(name)
+        before = task.state
+        if isinstance(event, Restart) and task.child is not None:
+            task.child.retire()  # a fresh process runs the code that is on disk now
+        self._apply(task, event, self._clock.now())
+        if task.state is not before:
+            task.healthy_since = self._clock.now()
+        return task.state is not before
+
+    def dependency_changed(self, *, up: bool, name: str = DATABASE) -> None:
+        """Hold or release the tasks that need what has gone or come back."""
+        self.holding.changed(name, up=up)
+
+    async def stop(self) -> tuple[str, ...]:
+        """No new runs; ask those in progress to end, cancel them after the grace period.
+
+        The names of tasks whose run would not end.
+        """
+        self.halt()
+        running = [task for task in self.tasks if task.run is not None]
+        for task in running:
+            if task.run is not None:
+                task.run.ask_to_stop(StopReason.ASKED)
+        await self._ended(running, self._grace)
+        for task in running:
+            if task.run is not None:
+                self._cancel(task, task.run, StopReason.ASKED, escalate=False)
+        await self._ended(running, CANCEL_SECONDS)
+        await self.children.close(self.tasks)
+        self.roster.mark_dirty(*(task for task in self.tasks if task.stretch is not None))
+        return tuple(task.spec.name for task in running if task.run is not None)
+
+    def halt(self) -> None:
+        """No new runs, and no looks at those in progress."""
+        self.closing = True
+        self._timetable.stop()
+
+    def mark_dirty(self, task: Supervised) -> None:
+        """Have its state written with the next checkpoint."""
+        self.roster.mark_dirty(task)
+
+    def take_checkpoint(self, limit: int = CHECKPOINT_ROWS) -> Checkpoint:
+        """What has changed since the last one, of `limit` tasks; it counts as written from now on."""
+        now = self._clock.now()
+        return self.roster.take_checkpoint(self._generation, now, last=self.closing, limit=limit)
+
+    async def _ended(self, tasks: list[Supervised], seconds: float) -> None:
+        waiting = [task.run.task for task in tasks if task.run is not None and task.run.task is not None]
+        if waiting:
+            await asyncio.wait(waiting, timeout=seconds)
+
+    # -- time
+
+    def _due(self, index: int, at: float, now: float) -> None:
+        task = self.roster.at(index)
+        if task is None or task.state.next_at != at:
+            return  # removed, or planned anew meanwhile
+        try:
+            self._apply(task, _DUE, max(now, at))
+        except Exception:  # noqa: BLE001 -- the supervision border: one task's trouble is not the others'
+            self._look_again_later(task)
+
+    def _look_again_later(self, task: Supervised) -> None:
+        """A defect of our own must not leave a task without a next step."""
+        name = task.spec.name
+        logger.bind(task=name).exception("Supervisor: task {} could not be handled; again in 60 s", name)
+        at = self._clock.now() + 60.0
+        state = task.state._replace(next_at=at)
+        if task.run is None:
+            waits = State.WAITING if state.state is State.RUNNING else state.state
+            state = state._replace(state=waits, running_since=None, again=False)
+        task.state = state
+        self._timetable.plan(at, task.index)
+
+    # -- decisions and effects
+
+    def _apply(self, task: Supervised, event: Event, now: float, run: EndedRun | None = None) -> None:
+        before = task.state
+        after, effects = step(task.spec.policy, before, event, now)
+        if after is before and not effects:
+            return
+        task.state = after
+        self._dirty[task] = None
+        if after.next_at is not None and (after.next_at != before.next_at or event is _DUE):
+            self._timetable.plan(after.next_at, task.index)
+        if effects is START_RUN:
+            if self.closing:  # a run that was to start anew: the next runner does it
+                task.state = after._replace(state=State.WAITING, running_since=None)
+            else:
+                self._start_run(task, now)
+        else:
+            for effect in effects:
+                self._perform(task, effect, now)
+        if event is not _DUE or after.failures != before.failures:
+            self._observer.transition(Transition(task, before, event, now, run))
+
+    def _perform(self, task: Supervised, effect: Effect, now: float) -> None:
+        match effect:
+            case StartRun():
+                self._start_run(task, now)
+            case AskToStop():
+                if task.run is not None:
+                    task.run.ask_to_stop(StopReason.ASKED)
+            case StopRun():
+                self._end_soon(task)
+            case TimeOut():
+                if task.run is not None:
+                    self._cancel(task, task.run, StopReason.TIMED_OUT)
+            case _:
+                assert_never(effect)
+
+    def _start_run(self, task: Supervised, now: float) -> None:
+        self._number = number = self._number + 1
+        state = task.state
+        run = Run(number, state.due_at if state.due_at is not None else now, now, state.failures + 1)
+        task.run = run
+        task.progress = None
+        if not task.announced:
+            task.announced = True
+            self._log.starting(task.spec.name)
+        # Not loop.create_task: the same thing a microsecond dearer, ten thousand times a second.
+        run.task = asyncio.Task(carry_out(self, task, run), loop=self._loop)
+
+    def context(self, task: Supervised, run: Run) -> Context:
+        """What the checker is given."""
+        reports = RunReports(self._loop, self, task, run)
+        return Context(task.spec.name, run_id(self._generation, run.number), run, reports, self._pool)
+
+    def words_of(self, task: Supervised) -> Callable[[Run], Reports]:
+        """Where runs of `task` in a process of its own speak to."""
+        return lambda run: RunReports(self._loop, self, task, run)
+
+    async def explained(self, task: Supervised, run: Run, error: BaseException) -> bool:
+        """Whether an outage of our database, or of something else it requires, is why the run failed."""
+        if await self._is_outage(error, run.started_at, run.used_database):
+            return True
+        return bool(task.spec.policy.requires) and await self.outage_of_others(task, run)
+
+    # -- ending runs
+
+    def _end_soon(self, task: Supervised) -> None:
+        """Ask its run to end, and cancel it after the grace period."""
+        run = task.run
+        if run is not None:
+            run.ask_to_stop(StopReason.ASKED)
+            run.cancelling = self._loop.call_later(self._grace, self._cancel, task, run, StopReason.ASKED)
+
+    def silent(self, task: Supervised, run: Run) -> None:
+        """It has sent no heartbeat for too long."""
+        self._cancel(task, run, StopReason.SILENT)
+
+    def _cancel(self, task: Supervised, run: Run, reason: StopReason, *, escalate: bool = True) -> None:
+        self.canceller.cancel(task, run, reason, escalate=escalate)
+        if run.task is not None:
+            # A coroutine cancelled before its first step never runs: then nobody else would end the run.
+            run.task.add_done_callback(lambda _: self.run_ended(task, run, asyncio.CancelledError()))
+
+    def run_ended(
+        self, task: Supervised, run: Run, error: BaseException | None, *, outage: bool = False
+    ) -> None:
+        """The run raised `error`, or returned. `outage`: what it stands on was away, which explains it."""
+        if run.ended:
+            return
+        run.ended = True
+        if run.reason is not None:
+            self.canceller.ended(task, run)
+        task.run = None
+        if self.roster.at(task.index) is not task:
+            self._log.cancelled(task.spec.name)  # removed meanwhile
+            return
+        try:
+            if error is None and (run.reason is None or run.reason is StopReason.ASKED):
+                self._succeeded(task, run, self._clock.now())
+            else:
+                task.last_ended = (run.number, run.attempt)
+                self._failed(task, run, error, self._clock.now(), outage=outage)
+        except Exception:  # noqa: BLE001 -- the supervision border: as in _due
+            self._look_again_later(task)
+
+    def _succeeded(self, task: Supervised, run: Run, now: float) -> None:
+        healthy = (
+            task.state.state is State.RUNNING
+            and task.state.past.failing_since is None
+            and not task.state.again
+        )
+        if healthy:
+            task.state, _ = step(task.spec.policy, task.state, _SUCCEEDED, now)
+            if task.state.next_at is not None:
+                self._timetable.plan(task.state.next_at, task.index)
+            self._dirty[task] = None
+        else:
+            self._apply(task, _SUCCEEDED, now, EndedRun(run.number, run.started_at, run.attempt))
+        if task.spec.policy.continuous:
+            task.announced = False
+        task.add_success(run.number, run.started_at, now, urgent=not healthy)
+        self._observer.succeeded(task, now - run.started_at, run.started_at - run.due_at)
+
+    def _failed(
+        self, task: Supervised, run: Run, error: BaseException | None, now: float, *, outage: bool
+    ) -> None:
+        name, policy = task.spec.name, task.spec.policy
+        ended = EndedRun(run.number, run.started_at, run.attempt)
+        if run.reason is StopReason.ASKED and isinstance(error, asyncio.CancelledError):
+            if not task.state.again:
+                self._log.cancelled(name)
+            task.announced = False
+            self._apply(task, Cancelled(), now, ended)
+            return
+        error, failure = failure_of(run, error, policy, self._redact)
+        task.announced = False
+        if outage:
+            logger.bind(task=name).warning(
+                "Task {} is held: what it stands on is away ({})", name, failure.error_type
+            )
+            self._apply(task, Interrupted(failure), now, ended)
+            self.holding.hold(task, now)
+            return
+        before = task.state
+        event = Failed(failure, self.luck.random())
+        # Log first: were the log to fail, the state has not moved yet.
+        self._log.failed(name, before.failures + 1, policy.max_consecutive_failures, error)
+        self._apply(task, event, now, ended)
+        after = task.state
+        if after.state is State.BACKOFF and after.next_at is not None:
+            self._log.restarting(name, after.next_at - now)
+        elif after.state is State.STOPPED and before.state is not State.STOPPED:
+            self._log.critical_stop(name, after, policy.max_failures)
+
+    # -- a run's own words
+
+    def heard(self, task: Supervised, run: Run) -> None:
+        """A heartbeat of `run`."""
+        if task.run is run:
+            run.heartbeat_at = self._clock.now()
+            self._apply(
+                task, Heartbeat(), self._clock.now(), EndedRun(run.number, run.started_at, run.attempt)
+            )
+
+    def checker_alert(self, task: Supervised, text: str, severity: str) -> None:
+        self._observer.checker_alert(task, self._redact(text), severity)
+
+
+async def _nothing_was_down(task: Supervised, run: Run) -> bool:
+    return False

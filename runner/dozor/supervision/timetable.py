@@ -1,0 +1,81 @@
+"""When to look at which task: one heap and one timer for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from heapq import heappop, heappush
+
+from dozor.clock import SteadyClock
+
+SLACK = 0.002
+"""Seconds: what is due within it is started in one go, so that 10,000 tasks don't cost 10,000 wake-ups."""
+
+
+class Timetable:
+    """Calls `due(index, at, now)` when a planned time has come. Plans are never taken back: `due` sees if one
+    is out of date. Times are seconds since the epoch."""
+
+    __slots__ = ("_clock", "_due", "_heap", "_loop", "_stopped", "_timer", "_timer_at", "last_tick_at")
+
+    def __init__(self, clock: SteadyClock, due: Callable[[int, float, float], None]) -> None:
+        self._clock = clock
+        self._due = due
+        self._heap: list[tuple[float, int]] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = float("inf")
+        self._stopped = False
+        self.last_tick_at = clock.now()
+
+    def late_by(self, now: float) -> float:
+        """Seconds since the earliest entry was due; 0 while there is time yet."""
+        return max(0.0, now - self._heap[0][0]) if self._heap else 0.0
+
+    def start(self) -> None:
+        """On the running loop."""
+        self._loop = asyncio.get_running_loop()
+        self._arm()
+
+    def stop(self) -> None:
+        self._stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def clear(self) -> None:
+        """Forget every plan."""
+        self._heap.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._timer_at = float("inf")
+
+    def plan(self, at: float, index: int) -> None:
+        """Look at `index` at `at`."""
+        heappush(self._heap, (at, index))
+        if at < self._timer_at:
+            self._arm()
+
+    def _arm(self) -> None:
+        """Set the timer to the earliest plan."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._stopped or self._loop is None or not self._heap:
+            self._timer_at = float("inf")
+            return
+        self._timer_at = at = self._heap[0][0]
+        self._timer = self._loop.call_at(self._clock.to_loop(at), self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        if self._stopped:
+            return
+        self._timer_at = float("-inf")  # what is planned from here is seen below
+        heap = self._heap
+        self.last_tick_at = now = self._clock.now()
+        horizon = now + SLACK
+        while heap and heap[0][0] <= horizon:
+            at, index = heappop(heap)
+            self._due(index, at, now)
+        self._arm()

@@ -1,0 +1,44 @@
+"""Items that cannot be processed: set aside, told about once, never in the way of the others."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from dozor.storage.pool import Connection
+from dozor.toolkit.context import CheckerContext
+
+NAMED_AT_MOST: Final = 20
+"""Items named in one alert; more are counted."""
+
+INSERT: Final = "INSERT INTO dozor.quarantine (checker, item, reason) VALUES ($1, $2, $3)"
+UNTOLD: Final = """
+SELECT id, item, reason FROM dozor.quarantine
+ WHERE checker = $1 AND alerted_at IS NULL ORDER BY id FOR UPDATE SKIP LOCKED"""
+TOLD: Final = "UPDATE dozor.quarantine SET alerted_at = clock_timestamp() WHERE id = ANY($1)"
+
+
+async def set_aside(connection: Connection, checker: str, item: str, reason: str) -> None:
+    """Record, in the caller's transaction, that `item` ("auction 17") waits for a person."""
+    await connection.execute(INSERT, checker, item, reason)
+
+
+async def announce(ctx: CheckerContext, checker: str) -> int:
+    """Alert about what was set aside and not told yet, all of it in one alert. Returns how many items.
+
+    The mark is committed after the alert was handed over: a crash between repeats the alert, never loses it.
+    """
+    async with ctx.db.acquire() as connection, connection.transaction():
+        rows = await connection.fetch(UNTOLD, checker)
+        if rows:
+            ctx.alert(describe(checker, [(row["item"], row["reason"]) for row in rows]), "critical")
+            await connection.execute(TOLD, [row["id"] for row in rows])
+    return len(rows)
+
+
+def describe(checker: str, items: list[tuple[str, str]]) -> str:
+    """The words of the alert: each item with its reason, the first NAMED_AT_MOST of them."""
+    lines = [f"{checker}: set aside, the rest goes on"]
+    lines += [f"{item}: {reason}" for item, reason in items[:NAMED_AT_MOST]]
+    if len(items) > NAMED_AT_MOST:
+        lines.append(f"and {len(items) - NAMED_AT_MOST} more in dozor.quarantine")
+    return "\n".join(lines)

@@ -1,0 +1,112 @@
+"""The page acts: with the token of the configuration, through the same door and audit as the bot."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+
+from aiohttp import web
+from loguru import logger
+from pydantic import SecretStr
+
+from dozor.control import audit
+from dozor.control.actor import Actor, Source
+from dozor.control.commands import CommandName, CommandReason, CommandResult, submit, wait
+from dozor.storage.pool import unavailable
+from dozor.web.sources import Sources
+
+ANSWER_SECONDS = 8.0
+DENIALS_EVERY = 10.0
+"""Seconds between audit rows of refused tokens: guessing must not fill the table."""
+
+_STATUS = {
+    CommandReason.DONE: 200,
+    CommandReason.ALREADY: 200,
+    CommandReason.UNKNOWN_TASK: 404,
+    CommandReason.DISABLED: 409,
+    CommandReason.EXPIRED: 409,
+    CommandReason.NO_RUNNER: 503,
+    CommandReason.TIMEOUT: 504,
+}
+
+
+class Actions:
+    """The handler of `POST /api/tasks/{name}/{command}`."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self._denied = 0
+        self._denials_told_at = float("-inf")
+
+    async def handle(self, request: web.Request) -> web.Response:
+        """401 without the token, 403 where none is configured; else what came of the command."""
+        token = self._sources.token
+        place = request.remote or ""
+        actor = Actor(Source.WEB, "token", place)
+        name = request.match_info["name"]
+        if token is None:
+            return _answer(403, "read_only")
+        if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+            return _answer(403, "cross_site")
+        try:
+            command = CommandName(request.match_info["command"])
+        except ValueError:
+            return _answer(404, "unknown_command")
+        if not _same(request.headers.get("Authorization", ""), token):
+            await self._deny(Actor(Source.WEB, "nobody", place), command, name)
+            return _answer(401, "denied")
+        try:
+            result = await self._command(actor, command, name)
+        except Exception as error:
+            if not unavailable(error):
+                raise
+            return _answer(503, "database_away")
+        return _answer(_STATUS[result.reason], result.reason.value, result)
+
+    async def _command(self, actor: Actor, command: CommandName, task: str) -> CommandResult:
+        pool = self._sources.pool
+        async with pool.acquire(timeout=5.0) as connection, connection.transaction():
+            command_id = await submit(connection, command, task, actor)
+        result = await wait(pool, command_id, timeout=ANSWER_SECONDS)
+        async with pool.acquire(timeout=5.0) as connection:
+            await audit.record(connection, actor, command.value, task, result.reason.value)
+        return result
+
+    async def _deny(self, actor: Actor, command: CommandName, task: str) -> None:
+        self._denied += 1
+        now = self._sources.clock.now()
+        if now - self._denials_told_at < DENIALS_EVERY:
+            return
+        self._denials_told_at = now
+        times, self._denied = self._denied, 0
+        logger.warning("Web: {} times a wrong token, the last from {}", times, actor.place)
+        try:
+            async with self._sources.pool.acquire(timeout=2.0) as connection:
+                await audit.record(connection, actor, command.value, task[:64], "denied")
+        except Exception as error:
+            if not unavailable(error):
+                raise
+
+
+def _same(given: str, token: SecretStr) -> bool:
+    """Compared in constant time, whatever the lengths."""
+    expected = f"Bearer {token.get_secret_value()}"
+    return hmac.compare_digest(
+        hashlib.sha256(given.encode("utf-8", "surrogateescape")).digest(),
+        hashlib.sha256(expected.encode()).digest(),
+    )
+
+
+def _answer(status: int, reason: str, result: CommandResult | None = None) -> web.Response:
+    state = None if result is None or result.state is None else result.state.value
+    return web.Response(
+        text=json.dumps({"reason": reason, "state": state}),
+        status=status,
+        content_type="application/json",
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+def routes(sources: Sources) -> list[web.RouteDef]:
+    return [web.post("/api/tasks/{name}/{command}", Actions(sources).handle)]

@@ -1,0 +1,63 @@
+"""Is the process alive, are its tasks well? Pure: judged from what the loop and the tasks really did last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from dozor.supervision.patrol import expected_since
+from dozor.supervision.state import State
+from dozor.supervision.supervised import Supervised
+
+LATE_AFTER = 10.0
+"""Seconds by which the control loop may be behind its own plan before it counts as dead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """The control loop. `late`: seconds behind its plan; `last_tick`: seconds since it last did something."""
+
+    late: float
+    last_tick: float
+
+    @property
+    def alive(self) -> bool:
+        return self.late <= LATE_AFTER
+
+
+@dataclass(frozen=True, slots=True)
+class Unwell:
+    """A task that needs a person. `overdue_by` in seconds, None if it is stopped."""
+
+    task: str
+    state: State
+    overdue_by: float | None
+
+    @property
+    def reason(self) -> str:
+        if self.overdue_by is None:
+            return f"stopped: dozor restart {self.task}"
+        return f"overdue by {self.overdue_by:.0f} s"
+
+
+def unwell(tasks: Iterable[Supervised], now: float) -> list[Unwell]:
+    """Stopped and overdue tasks."""
+    found = []
+    for task in tasks:
+        if task.state.state is State.STOPPED:
+            found.append(Unwell(task.spec.name, State.STOPPED, None))
+        elif late := overdue_by(task, now):
+            found.append(Unwell(task.spec.name, task.state.state, late))
+    return found
+
+
+def overdue_by(task: Supervised, now: float) -> float | None:
+    """Seconds beyond `overdue_after` without a success; 0 if there is time yet, None if there is no limit.
+
+    By the same rule as the alert: a task that is stopped, paused or held has been told of already.
+    """
+    policy = task.spec.policy
+    if policy.overdue_after is None:
+        return None
+    since = expected_since(task, policy)
+    return 0.0 if since is None else max(0.0, now - since - policy.overdue_after)

@@ -1,0 +1,58 @@
+"""What the web room shows: handed in by the composition root, read and never written."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+from pydantic import SecretStr
+
+from dozor.alerting.incident import Incident
+from dozor.alerting.measures import DeliveryMeasures
+from dozor.clock import Clock
+from dozor.control.readiness import Vitals
+from dozor.control.status import RunnerInfo
+from dozor.language.names import Language
+from dozor.storage.journal import Journal
+from dozor.storage.pool import Pool
+from dozor.supervision.measures import Measures
+from dozor.supervision.supervisor import Supervisor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """All of it belongs to one runner."""
+
+    clock: Clock
+    pool: Pool
+    supervisor: Supervisor
+    journal: Journal
+    vitals: Callable[[], Vitals]
+    measures: Measures
+    deliveries: DeliveryMeasures
+    open_incidents: Callable[[], tuple[Incident, ...]]
+    runner: RunnerInfo
+    language: Language = Language.RU
+    token: SecretStr | None = None
+    """With it the page acts; without one it only shows."""
+    webhook: Callable[[bytes, str], Awaitable[int]] | None = None
+    """Takes a body and Telegram's secret, gives the status of the answer; None: Telegram is polled."""
+
+
+def this_runner(runner_id: int, version: str, started_at: float) -> RunnerInfo:
+    """This process, as `/api/status` tells of it. `started_at`: seconds since the epoch."""
+    return RunnerInfo(
+        id=runner_id,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        version=version,
+        started_at=started_at,
+        seen_at=started_at,
+        alive=True,
+    )
+
+
+SOURCES = web.AppKey("sources", Sources)

@@ -1,0 +1,47 @@
+"""Deposits whose owner a person found out: from the unattributed account to the user, once."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from dozor.storage.pool import Connection
+from dozor_market.ledger import AccountKind, LedgerError, transfer
+
+LOCK: Final = "SELECT state, currency, amount FROM market.deposits WHERE id = $1 FOR UPDATE"
+ATTRIBUTE: Final = "UPDATE market.deposits SET state = 'attributed', user_id = $2 WHERE id = $1"
+USER: Final = "SELECT true FROM market.users WHERE id = $1"
+ISSUE: Final = "INSERT INTO market.invoices (code, user_id) VALUES ($1, $2) RETURNING id"
+
+
+class AttributionError(LedgerError):
+    """The deposit stays as it is; the message says why."""
+
+
+async def attribute(connection: Connection, deposit_id: int, user_id: int) -> str:
+    """Give an unmatched deposit to a user. Returns what was given, in words. Raises AttributionError."""
+    async with connection.transaction():
+        deposit = await connection.fetchrow(LOCK, deposit_id)
+        if deposit is None:
+            raise AttributionError(f"there is no deposit {deposit_id}")
+        if deposit["state"] != "unmatched":
+            raise AttributionError(f"deposit {deposit_id} is {deposit['state']}, not unmatched")
+        if await connection.fetchval(USER, user_id) is None:
+            raise AttributionError(f"there is no user {user_id}")
+        await transfer(
+            connection,
+            f"deposit:{deposit_id}:attributed",
+            deposit["currency"],
+            deposit["amount"],
+            source=(None, AccountKind.UNATTRIBUTED),
+            target=(user_id, AccountKind.AVAILABLE),
+        )
+        await connection.execute(ATTRIBUTE, deposit_id, user_id)
+    return (
+        f"{deposit['amount']} units of {deposit['currency']} from deposit {deposit_id} went to user {user_id}"
+    )
+
+
+async def issue_invoice(connection: Connection, code: str, user_id: int) -> int:
+    """`code` is what the payer writes as the comment. Returns the invoice's id."""
+    invoice: int = await connection.fetchval(ISSUE, code, user_id)
+    return invoice

@@ -1,0 +1,64 @@
+"""A wallet's history as a chain. Pure.
+
+Every transaction holds the logical time and hash of the one before it, and its own hash is computed from its
+cell: pages that fit together cannot hide, invent, swap or repeat a transaction. What does not fit is the
+provider's failure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from dozor_market.ton.transactions import Position, Receipt
+
+
+class BrokenHistoryError(ValueError):
+    """The provider's answer has a gap, repeats or reorders, or is older than what was read before."""
+
+
+def check_head(page: Sequence[Receipt], cursor: Position) -> None:
+    """The newest page is at least as new as the cursor. Raises BrokenHistoryError."""
+    newest = page[0].at.lt if page else 0
+    if newest < cursor.lt:
+        raise BrokenHistoryError(f"the newest transaction is {newest}, older than {cursor.lt} read before")
+
+
+def check_page(page: Sequence[Receipt], expected: Position | None) -> None:
+    """The page is a chain, newest first, and begins at `expected`. Raises BrokenHistoryError."""
+    if not page:
+        if expected is not None:
+            raise BrokenHistoryError(f"an empty page where transaction {expected.lt} should be")
+        return
+    if expected is not None and page[0].at != expected:
+        raise BrokenHistoryError(f"a page begins at {page[0].at.lt}, not at {expected.lt} as asked")
+    for newer, older in pairwise(page):
+        if newer.before != older.at:
+            raise BrokenHistoryError(
+                f"transaction {newer.at.lt} follows {newer.before.lt}, not {older.at.lt}"
+            )
+
+
+def cut(page: Sequence[Receipt], cursor: Position, after_lt: int) -> tuple[list[Receipt], Position | None]:
+    """The part of a page newer than the cursor, and where the next page begins; None: nothing is left.
+
+    `after_lt`: nothing at or before it is wanted. Raises BrokenHistoryError when the page passes the cursor
+    without meeting it: the chain below is not the one that was read before.
+    """
+    fresh: list[Receipt] = []
+    for receipt in page:
+        if receipt.at.lt <= cursor.lt:
+            if receipt.at != cursor:
+                raise BrokenHistoryError(f"transaction {cursor.lt}, read before, is not in this history")
+            return fresh, None
+        if receipt.at.lt <= after_lt:
+            return fresh, None
+        fresh.append(receipt)
+    if not page:
+        return fresh, None
+    before = page[-1].before
+    if before == cursor or (cursor.lt <= after_lt and before.lt <= after_lt):
+        return fresh, None
+    if before.lt <= cursor.lt:
+        raise BrokenHistoryError(f"transaction {cursor.lt}, read before, is not in this history")
+    return fresh, before
