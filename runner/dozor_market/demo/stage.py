@@ -232,7 +232,7 @@ class _Shell:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "runner",
+            "dozor",
             *arguments,
             cwd=self._folder,
             stdin=asyncio.subprocess.DEVNULL,
