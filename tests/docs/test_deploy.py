@@ -70,7 +70,7 @@ def test_kubernetes_runs_one_at_a_time_and_asks_paths_that_the_runner_answers() 
     pod = spec["template"]["spec"]
     (runner,) = pod["containers"]
     assert pod["terminationGracePeriodSeconds"] >= 45
-    served = "".join(path.read_text() for path in (ROOT / "runner" / "web").glob("*.py"))
+    served = "".join(path.read_text() for path in (ROOT / "runner" / "dozor" / "web").glob("*.py"))
     for probe in ("livenessProbe", "startupProbe", "readinessProbe"):
         path = runner[probe]["httpGet"]["path"]
         assert f'"{path}"' in served
