@@ -19,8 +19,8 @@ from pathlib import Path
 from loguru import logger
 
 from dozor.storage.journal import Journal
-from dozor.storage.migrate import migrate
-from dozor.storage.pool import create_pool
+from dozor.storage.postgres.migrate import migrate
+from dozor.storage.postgres.pool import create_pool
 from tests.alerting.campaign import Campaign, Report
 from tests.alerting.room import Room
 from tests.alerting.story import ManualClock

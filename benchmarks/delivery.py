@@ -27,28 +27,28 @@ import aiohttp
 from aiogram import Bot
 from loguru import logger
 
-from dozor.alerting.console import ConsoleTransport
-from dozor.alerting.dispatcher import Dispatcher
-from dozor.alerting.incident import AlertSettings
-from dozor.alerting.storm import Admission
-from dozor.alerting.watch import Watch
-from dozor.alerting.wording import Wording
+from dozor.alerting.delivery.console import ConsoleTransport
+from dozor.alerting.delivery.dispatcher import Dispatcher
+from dozor.alerting.incidents.manager import Watch
+from dozor.alerting.incidents.storm_gate import Admission
+from dozor.alerting.model.incident import AlertSettings
+from dozor.alerting.rendering.renderer import Wording
 from dozor.clock import SteadyClock
 from dozor.config.tasks import Cron
 from dozor.language import Translator
-from dozor.storage import tasks
-from dozor.storage.embedded import start_embedded
 from dozor.storage.journal import Journal
-from dozor.storage.migrate import migrate
-from dozor.storage.pool import create_pool
-from dozor.supervision.events import Restart, RunNow
-from dozor.supervision.lines import SupervisionLog
-from dozor.supervision.measures import Measures
-from dozor.supervision.policy import Policy, RestartDelay
-from dozor.supervision.spec import Checker, TaskSpec
+from dozor.storage.postgres.embedded import start_embedded
+from dozor.storage.postgres.migrate import migrate
+from dozor.storage.postgres.pool import create_pool
+from dozor.storage.tables import tasks
+from dozor.supervision.core.events import Restart, RunNow
+from dozor.supervision.core.policy import Policy, RestartDelay
+from dozor.supervision.core.spec import Checker, TaskSpec
 from dozor.supervision.supervisor import Supervisor
-from dozor_bot.session import Session
-from dozor_bot.transport import TelegramTransport
+from dozor.supervision.telemetry.log import SupervisionLog
+from dozor.supervision.telemetry.metrics import Measures
+from dozor_bot.telegram.session import Session
+from dozor_bot.telegram.transport import TelegramTransport
 
 GOAL = "goal: p50 at most 4 times the bare call's"
 TOKEN = "42:stand-in-token"  # the stand-in's own

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from benchmarks.place import Place, benchmark_place
-from dozor.storage.pool import Connection
+from dozor.storage.postgres.pool import Connection
 from dozor_market import auctions, presales
 from dozor_market.auctions import check_auctions
 from dozor_market.presales import check_presales

@@ -19,13 +19,13 @@ from loguru import logger
 
 from dozor.clock import SteadyClock
 from dozor.config.tasks import Every, Isolation
-from dozor.supervision.child import Launch
-from dozor.supervision.events import RunNow
-from dozor.supervision.lines import SupervisionLog
-from dozor.supervision.policy import Policy
-from dozor.supervision.spec import TaskSpec
-from dozor.supervision.supervised import Supervised
+from dozor.supervision.core.events import RunNow
+from dozor.supervision.core.policy import Policy
+from dozor.supervision.core.spec import TaskSpec
+from dozor.supervision.execution.process.client import Launch
 from dozor.supervision.supervisor import Supervisor, Transition
+from dozor.supervision.tasks.task import Supervised
+from dozor.supervision.telemetry.log import SupervisionLog
 
 ROUNDS = 3
 QUIET = 86_400.0
@@ -148,9 +148,7 @@ async def _collect(measure: Callable[[int], Awaitable[list[float]]], runs: int) 
 
 def _memory() -> None:
     """What one warm process holds."""
-    code = (
-        "import psutil, dozor.supervision.worker; print(psutil.Process().memory_full_info().uss // 1_000_000)"
-    )
+    code = "import psutil, dozor.supervision.execution.process.worker; print(psutil.Process().memory_full_info().uss // 1_000_000)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     print(f"a warm process of its own: {done.stdout.strip()} MB that it shares with nobody")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from dozor.storage.pool import Connection
+from dozor.storage.postgres.pool import Connection
 
 PEOPLE: Final = "INSERT INTO market.users (name) SELECT 'user ' || n FROM generate_series(1, $1::bigint) AS n"
 GIFTS: Final = """

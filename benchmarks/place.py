@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from dozor.storage.embedded import start_embedded
-from dozor.storage.migrate import migrate
-from dozor.storage.pool import Pool, connect, create_pool
+from dozor.storage.postgres.embedded import start_embedded
+from dozor.storage.postgres.migrate import migrate
+from dozor.storage.postgres.pool import Pool, connect, create_pool
 
 
 class Place:

@@ -22,7 +22,7 @@ from benchmarks.empty_run import measure_empty_run
 from benchmarks.handwritten import GUARDED, UNGUARDED
 from benchmarks.marketplace import fill
 from benchmarks.place import Place, benchmark_place
-from dozor.storage.pool import Pool
+from dozor.storage.postgres.pool import Pool
 from dozor_market.auctions import check_auctions
 from dozor_market.ledger import audit
 from tests.checkers.killing import DEPOSIT, campaign

@@ -56,20 +56,20 @@ async def _bare(count: int, seconds: float) -> dict[str, float]:
 async def _dozor(count: int, seconds: float) -> dict[str, float]:
     from loguru import logger
 
-    from dozor.alerting.incident import AlertSettings
-    from dozor.alerting.watch import Watch
+    from dozor.alerting.incidents.manager import Watch
+    from dozor.alerting.model.incident import AlertSettings
     from dozor.clock import SteadyClock
     from dozor.config.tasks import Every
-    from dozor.storage import tasks
-    from dozor.storage.embedded import start_embedded
     from dozor.storage.journal import Journal
-    from dozor.storage.migrate import migrate
-    from dozor.supervision.lines import SupervisionLog
-    from dozor.supervision.measures import Measures
-    from dozor.supervision.policy import Policy
-    from dozor.supervision.spec import TaskSpec
-    from dozor.supervision.supervised import Supervised
+    from dozor.storage.postgres.embedded import start_embedded
+    from dozor.storage.postgres.migrate import migrate
+    from dozor.storage.tables import tasks
+    from dozor.supervision.core.policy import Policy
+    from dozor.supervision.core.spec import TaskSpec
     from dozor.supervision.supervisor import Supervisor
+    from dozor.supervision.tasks.task import Supervised
+    from dozor.supervision.telemetry.log import SupervisionLog
+    from dozor.supervision.telemetry.metrics import Measures
 
     logger.remove()
     lateness = array("d")

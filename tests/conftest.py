@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 
 import pytest
 
-from dozor.storage.embedded import start_embedded
-from dozor.storage.migrate import migrate
-from dozor.storage.pool import Pool, connect, create_pool, disconnect
+from dozor.storage.postgres.embedded import start_embedded
+from dozor.storage.postgres.migrate import migrate
+from dozor.storage.postgres.pool import Pool, connect, create_pool, disconnect
 from tests import programs
 from tests.server import PostgresControl
 

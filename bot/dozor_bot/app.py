@@ -12,29 +12,29 @@ from aiogram.methods import GetMe
 from aiogram.utils.token import TokenValidationError
 from loguru import logger
 
-from dozor.alerting.oncall import OnCall
-from dozor.alerting.pace import Paces
+from dozor.alerting.delivery.rate_limit import Paces
+from dozor.alerting.policy.oncall import OnCall
 from dozor.clock import Clock
 from dozor.config.models import TelegramConfig
-from dozor.control.actor import Source
+from dozor.control.commands.actor import Source
 from dozor.errors import TelegramUnavailableError, TokenRefusedError
 from dozor.language.names import Language
 from dozor.language.translator import Translator
-from dozor.storage.pool import Pool, unavailable
-from dozor_bot.access import Access
-from dozor_bot.action_text import BY_COMMAND
-from dozor_bot.codes import Codes
-from dozor_bot.handlers.desk import Desk
-from dozor_bot.live import LiveCards
+from dozor.storage.postgres.pool import Pool, unavailable
+from dozor_bot.handlers.context import Desk
+from dozor_bot.live_cards import LiveCards
+from dozor_bot.maintenance import Upkeep
 from dozor_bot.menus import Menus
-from dozor_bot.outcomes import UNAUTHORIZED, description
 from dozor_bot.people import People
 from dozor_bot.poller import CALL_TIMEOUT, Poller
-from dozor_bot.replies import Replies
 from dozor_bot.router import Router
-from dozor_bot.session import Session
-from dozor_bot.transport import TelegramTransport
-from dozor_bot.upkeep import Upkeep
+from dozor_bot.security.access import Access
+from dozor_bot.security.totp import Codes
+from dozor_bot.telegram.errors import UNAUTHORIZED, description
+from dozor_bot.telegram.replies import Replies
+from dozor_bot.telegram.session import Session
+from dozor_bot.telegram.transport import TelegramTransport
+from dozor_bot.views.actions import BY_COMMAND
 
 NOBODY = OnCall()
 """No rotation."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from dozor.control.commands import CommandName
-from dozor_bot.access import Role
+from dozor.control.commands.commands import CommandName
+from dozor_bot.security.access import Role
 
 
 class Argument(StrEnum):

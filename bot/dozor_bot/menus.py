@@ -17,11 +17,11 @@ from loguru import logger
 
 from dozor.language.names import Language
 from dozor.language.translator import Translator
-from dozor.storage.pool import Pool
-from dozor_bot.access import Access, Role
+from dozor.storage.postgres.pool import Pool
 from dozor_bot.commands import BY_NAME, COMMANDS, CommandSpec
-from dozor_bot.outcomes import description
 from dozor_bot.poller import CALL_TIMEOUT
+from dozor_bot.security.access import Access, Role
+from dozor_bot.telegram.errors import description
 
 READ_SQL = "SELECT scope, menu FROM dozor.telegram_menus"
 WRITE_SQL = """

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dozor.alerting.render import who
-from dozor.alerting.text import one_line, shorten
-from dozor.control.actor import Source
+from dozor.alerting.model.safe_text import one_line, shorten
+from dozor.alerting.rendering.render import who
+from dozor.control.commands.actor import Source
 from dozor.language.names import Language
 from dozor.language.translator import Translator
-from dozor.storage.pool import Pool
-from dozor_bot.incoming import Sender
+from dozor.storage.postgres.pool import Pool
+from dozor_bot.telegram.incoming import Sender
 
 NAME_UNITS = 60
 

@@ -26,12 +26,12 @@ from pydantic import ValidationError
 
 from dozor.clock import Clock
 from dozor.errors import PollerConflictError, TelegramError, TokenRefusedError
-from dozor.storage.pool import Pool, unavailable
-from dozor_bot.methods import GetUpdates, GetWebhookInfo
-from dozor_bot.outcomes import UNAUTHORIZED, description
+from dozor.storage.postgres.pool import Pool, unavailable
+from dozor_bot.responses import Work
 from dozor_bot.router import Router
-from dozor_bot.webhook import Inbox, secret_of, trouble_of
-from dozor_bot.work import Work
+from dozor_bot.telegram.errors import UNAUTHORIZED, description
+from dozor_bot.telegram.methods import GetUpdates, GetWebhookInfo
+from dozor_bot.telegram.webhook import Inbox, secret_of, trouble_of
 
 POLL_TIMEOUT = 50
 """Seconds of one long poll."""

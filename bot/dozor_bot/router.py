@@ -6,18 +6,18 @@ from typing import assert_never
 
 from aiogram.types import Update
 
-from dozor.alerting.buttons import decode
-from dozor.alerting.text import one_line, shorten
-from dozor.storage.pool import Connection
-from dozor_bot.access import Access, Role
+from dozor.alerting.model.safe_text import one_line, shorten
+from dozor.alerting.rendering.callback_data import decode
+from dozor.storage.postgres.pool import Connection
 from dozor_bot.commands import BY_NAME, ROLE_NAMES, CommandSpec
-from dozor_bot.flood import Allowance, Attempt, Attempts
-from dozor_bot.handlers.desk import Desk
+from dozor_bot.handlers.context import Desk
 from dozor_bot.handlers.help import show_identity_to_a_stranger
 from dozor_bot.handlers.table import COMMAND_HANDLERS, PRESSES
-from dozor_bot.incoming import Command, Pressed, Sender, read_update
-from dozor_bot.replies import PressAnswer
-from dozor_bot.work import DENIED, Answer, Denial, Work
+from dozor_bot.responses import DENIED, Answer, Denial, Work
+from dozor_bot.security.access import Access, Role
+from dozor_bot.security.flood import Allowance, Attempt, Attempts
+from dozor_bot.telegram.incoming import Command, Pressed, Sender, read_update
+from dozor_bot.telegram.replies import PressAnswer
 
 AUDITED_UNITS = 40
 FLOOD = "ignored: too many"

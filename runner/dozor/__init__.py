@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from dozor.app import Runner
     from dozor.errors import Fatal
     from dozor.supervision.background import safe_background_task
-    from dozor.supervision.context import Context
+    from dozor.supervision.runs.context import Context
 
 __all__ = ["Context", "Fatal", "Runner", "safe_background_task"]
 
 _HOMES = {
-    "Context": "dozor.supervision.context",
+    "Context": "dozor.supervision.runs.context",
     "Fatal": "dozor.errors",
     "Runner": "dozor.app",
     "safe_background_task": "dozor.supervision.background",

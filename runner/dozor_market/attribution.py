@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from dozor.storage.pool import Connection
+from dozor.storage.postgres.pool import Connection
 from dozor_market.ledger import AccountKind, LedgerError, transfer
 
 LOCK: Final = "SELECT state, currency, amount FROM market.deposits WHERE id = $1 FOR UPDATE"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from dozor.storage.pool import Connection
+from dozor.storage.postgres.pool import Connection
 from dozor.toolkit import Queue, drain
 from dozor.toolkit.context import CheckerContext
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from dozor.storage.pool import Connection
+from dozor.storage.postgres.pool import Connection
 from dozor_market.ledger import LedgerError, check_amount, worded
 
 

@@ -15,7 +15,7 @@ from typing import Final
 import asyncpg
 
 from dozor.errors import DozorError
-from dozor.storage.pool import Connection
+from dozor.storage.postgres.pool import Connection
 
 MAX_AMOUNT: Final = 2**63 - 1
 """What a bigint holds; 9.2 billion TON in nanotons."""

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from dozor.storage.pool import Connection
+from dozor.storage.postgres.pool import Connection
 from dozor_market.ledger import AccountKind, LedgerError, check_amount, transfer, worded
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from dozor.errors import DozorError, Fatal
-from dozor.storage.pool import Connection
+from dozor.storage.postgres.pool import Connection
 from dozor.toolkit import Backlog, announce, report_backlog, start_cursor
 from dozor.toolkit.context import CheckerContext
 

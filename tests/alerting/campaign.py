@@ -17,9 +17,8 @@ from zoneinfo import ZoneInfo
 
 import asyncpg
 
-from dozor.alerting.dispatcher import Dispatcher
-from dozor.alerting.message import Message
-from dozor.alerting.transport import (
+from dozor.alerting.delivery.dispatcher import Dispatcher
+from dozor.alerting.delivery.transport import (
     ChatMoved,
     Delivered,
     EditOutcome,
@@ -30,9 +29,10 @@ from dozor.alerting.transport import (
     Unavailable,
     Unknown,
 )
-from dozor.alerting.wording import Wording
+from dozor.alerting.model.message import Message
+from dozor.alerting.rendering.renderer import Wording
 from dozor.language import Translator
-from dozor.storage.pool import Pool
+from dozor.storage.postgres.pool import Pool
 from tests.alerting.room import Room
 from tests.alerting.scripted import Scripted
 from tests.alerting.story import ManualClock, Story, failure

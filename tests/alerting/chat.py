@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from zoneinfo import ZoneInfo
 
-from dozor.alerting.dispatcher import Dispatcher
-from dozor.alerting.message import Message
-from dozor.alerting.phrases import NameOf, nameless
-from dozor.alerting.transport import Delivered, EditOutcome, Gone, Outcome
-from dozor.alerting.wording import Wording
+from dozor.alerting.delivery.dispatcher import Dispatcher
+from dozor.alerting.delivery.transport import Delivered, EditOutcome, Gone, Outcome
+from dozor.alerting.model.message import Message
+from dozor.alerting.rendering.phrases import NameOf, nameless
+from dozor.alerting.rendering.renderer import Wording
 from dozor.language import Translator
 from tests.alerting.room import Room
 from tests.alerting.scripted import Scripted

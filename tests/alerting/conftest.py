@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from dozor.storage import tasks
 from dozor.storage.journal import Journal
-from dozor.storage.pool import Pool
-from dozor.storage.tasks import TaskDeclaration
+from dozor.storage.postgres.pool import Pool
+from dozor.storage.tables import tasks
+from dozor.storage.tables.tasks import TaskDeclaration
 from tests.alerting.room import NAME, Room
 from tests.alerting.story import ManualClock
 

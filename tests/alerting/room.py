@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, cast
 
-from dozor.alerting.notification import Facts
-from dozor.alerting.start import look_back
-from dozor.alerting.watch import Watch
+from dozor.alerting.incidents.manager import Watch
+from dozor.alerting.incidents.startup import look_back
+from dozor.alerting.model.notification import Facts
 from dozor.control.alert_commands import AlertCommand
-from dozor.control.alert_desk import AlertDesk
+from dozor.control.commands.alert_handler import AlertDesk
 from dozor.control.reasons import CommandReason
-from dozor.storage import incidents
 from dozor.storage.journal import Journal
-from dozor.storage.pool import Pool
-from dozor.supervision.measures import Measures
-from dozor.supervision.policy import Policy
+from dozor.storage.postgres.pool import Pool
+from dozor.storage.tables import incidents
+from dozor.supervision.core.policy import Policy
 from dozor.supervision.supervisor import Supervisor
+from dozor.supervision.telemetry.metrics import Measures
 from tests.alerting.story import ManualClock, Story, Tasks
 
 NAME = "presale_checker"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from dozor.alerting.message import Message
-from dozor.alerting.transport import Delivered, Outcome
+from dozor.alerting.delivery.transport import Delivered, Outcome
+from dozor.alerting.model.message import Message
 
 Answer = Outcome | Callable[[Message], Outcome]
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from dozor.alerting.watch import Watch
-from dozor.supervision.events import Cancelled, Due, Event, Failed, Restart, Succeeded
-from dozor.supervision.machine import step
-from dozor.supervision.observer import EndedRun, Transition
-from dozor.supervision.policy import Policy
-from dozor.supervision.spec import TaskSpec
-from dozor.supervision.state import Failure, State, TaskState
-from dozor.supervision.supervised import Supervised
+from dozor.alerting.incidents.manager import Watch
+from dozor.supervision.core.events import Cancelled, Due, Event, Failed, Restart, Succeeded
+from dozor.supervision.core.machine import step
+from dozor.supervision.core.policy import Policy
+from dozor.supervision.core.spec import TaskSpec
+from dozor.supervision.core.state import Failure, State, TaskState
+from dozor.supervision.tasks.task import Supervised
+from dozor.supervision.telemetry.observer import EndedRun, Transition
 
 NOW = 1764000060.0
 

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from loguru import logger
 
-from dozor.alerting import channels as channels_module
-from dozor.alerting.channels import Channels
-from dozor.alerting.second_channel import LINES_UNITS, TEXT_UNITS, compose
+from dozor.alerting.fallback import apprise as channels_module
+from dozor.alerting.fallback.apprise import Channels
+from dozor.alerting.fallback.channel import LINES_UNITS, TEXT_UNITS, compose
 from tests.alerting.receiver import Receiver
 from tests.bot.socks import closed_port
 from tests.waiting import until

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from dozor.alerting.dispatcher import Dispatcher
-from dozor.alerting.routing import Route, Routing
+from dozor.alerting.delivery.dispatcher import Dispatcher
+from dozor.alerting.policy.routes import Route, Routing
 from tests.alerting.chat import Chat, Post
 from tests.alerting.room import Room
 from tests.bot.executor import until_true

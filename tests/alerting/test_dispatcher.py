@@ -6,16 +6,16 @@ import asyncio
 
 import pytest
 
-from dozor.alerting.contact import FIRST_PAUSE, FIRST_REST, LONGEST_PAUSE
-from dozor.alerting.dispatcher import Dispatcher, Sent
-from dozor.alerting.incident import Incident
-from dozor.alerting.message import Message, Span
-from dozor.alerting.notification import Facts, Notification, NotificationKind, Severity
-from dozor.alerting.outbox import to_row
-from dozor.alerting.transport import ChatMoved, Delivered, Rejected, RetryAfter, Unavailable, Unknown
+from dozor.alerting.delivery.destination import FIRST_PAUSE, FIRST_REST, LONGEST_PAUSE
+from dozor.alerting.delivery.dispatcher import Dispatcher, Sent
+from dozor.alerting.delivery.transport import ChatMoved, Delivered, Rejected, RetryAfter, Unavailable, Unknown
+from dozor.alerting.model.codec import to_row
+from dozor.alerting.model.incident import Incident
+from dozor.alerting.model.message import Message, Span
+from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
 from dozor.clock import SteadyClock
-from dozor.storage import notifications
-from dozor.storage.pool import Pool, connect, create_pool
+from dozor.storage.postgres.pool import Pool, connect, create_pool
+from dozor.storage.tables import notifications
 from tests.alerting.scripted import Scripted
 from tests.alerting.story import NOW, ManualClock
 from tests.server import PostgresControl

@@ -9,15 +9,15 @@ import pytest
 from aiogram import Bot
 from loguru import logger
 
-from dozor.alerting.console import ConsoleTransport
-from dozor.alerting.dispatcher import Dispatcher
-from dozor.alerting.files import ATTEMPTS, MOST
-from dozor.alerting.whole import KEPT, WHOLE
-from dozor.alerting.wording import Wording
+from dozor.alerting.delivery.attachments import ATTEMPTS, MOST
+from dozor.alerting.delivery.console import ConsoleTransport
+from dozor.alerting.delivery.dispatcher import Dispatcher
+from dozor.alerting.model.full_text import KEPT, WHOLE
+from dozor.alerting.rendering.renderer import Wording
 from dozor.language import Translator
-from dozor_bot import transport as transport_module
-from dozor_bot.session import Session
-from dozor_bot.transport import TelegramTransport
+from dozor_bot.telegram import transport as transport_module
+from dozor_bot.telegram.session import Session
+from dozor_bot.telegram.transport import TelegramTransport
 from tests.alerting.room import NAME, Room
 from tests.alerting.scripted import Scripted
 from tests.alerting.story import failure

@@ -13,27 +13,27 @@ from aiogram import Bot
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dozor.alerting.book import Book
-from dozor.alerting.facts import failure_facts
-from dozor.alerting.incident import AlertSettings
-from dozor.alerting.living import as_notification
-from dozor.alerting.notification import NotificationKind
-from dozor.alerting.outbox import facts_to_json, from_row, to_row
-from dozor.alerting.rules import on_failure
-from dozor.alerting.telling import Teller
-from dozor.alerting.transport import Delivered
-from dozor.alerting.whole import KEPT, WHOLE, for_incident
-from dozor.alerting.wording import Wording
+from dozor.alerting.delivery.transport import Delivered
+from dozor.alerting.incidents.facts import failure_facts
+from dozor.alerting.incidents.notifier import Teller
+from dozor.alerting.incidents.rules import on_failure
+from dozor.alerting.incidents.store import Book
+from dozor.alerting.model.codec import facts_to_json, from_row, to_row
+from dozor.alerting.model.full_text import KEPT, WHOLE, for_incident
+from dozor.alerting.model.incident import AlertSettings
+from dozor.alerting.model.notification import NotificationKind
+from dozor.alerting.rendering.live_message import as_notification
+from dozor.alerting.rendering.renderer import Wording
 from dozor.language import Translator
-from dozor.storage.pool import storable
-from dozor.supervision.failure import describe
-from dozor.supervision.policy import Policy
-from dozor.supervision.spec import TaskSpec
-from dozor.supervision.state import Past, State, TaskState
-from dozor.supervision.supervised import Supervised
-from dozor_bot.session import Session
-from dozor_bot.transport import TelegramTransport
-from dozor_bot.wire import to_bare, to_keyboard, to_text
+from dozor.storage.postgres.pool import storable
+from dozor.supervision.core.policy import Policy
+from dozor.supervision.core.spec import TaskSpec
+from dozor.supervision.core.state import Past, State, TaskState
+from dozor.supervision.runs.failure import describe
+from dozor.supervision.tasks.task import Supervised
+from dozor_bot.telegram.session import Session
+from dozor_bot.telegram.transport import TelegramTransport
+from dozor_bot.telegram.wire import to_bare, to_keyboard, to_text
 from tests.alerting.story import NOW, ManualClock
 from tests.bot.botapi.server import BotApi
 from tests.bot.botapi.validation import TEXT_LIMIT, check_markup, check_text

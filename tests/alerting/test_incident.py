@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dozor.alerting import rules
-from dozor.alerting.incident import SEVERITIES, AlertSettings, Incident, IncidentKind, IncidentState
-from dozor.alerting.notification import NotificationKind, Severity
-from dozor.alerting.rules import Decision
-from dozor.supervision.state import Failure, Past, State, TaskState
+from dozor.alerting.incidents import rules
+from dozor.alerting.incidents.rules import Decision
+from dozor.alerting.model.incident import SEVERITIES, AlertSettings, Incident, IncidentKind, IncidentState
+from dozor.alerting.model.notification import NotificationKind, Severity
+from dozor.supervision.core.state import Failure, Past, State, TaskState
 from tests.alerting.story import NOW, failure
 
 SETTINGS = AlertSettings(repeated_errors=3, remind_every=1800.0)

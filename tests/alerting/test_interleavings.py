@@ -6,16 +6,16 @@ from collections.abc import Callable
 
 import pytest
 
-from dozor.alerting.escalation import Level
-from dozor.alerting.incident import IncidentKind
-from dozor.alerting.message import Message
-from dozor.alerting.notification import Facts
-from dozor.alerting.oncall import OnCall, Person
-from dozor.alerting.routing import Route, Routing
-from dozor.alerting.storm import AT_ONCE, FEW
-from dozor.alerting.transport import Outcome
+from dozor.alerting.delivery.transport import Outcome
+from dozor.alerting.incidents.storm_gate import AT_ONCE, FEW
+from dozor.alerting.model.incident import IncidentKind
+from dozor.alerting.model.message import Message
+from dozor.alerting.model.notification import Facts
+from dozor.alerting.policy.escalation import Level
+from dozor.alerting.policy.oncall import OnCall, Person
+from dozor.alerting.policy.routes import Route, Routing
 from dozor.control.alert_commands import AlertCommand
-from dozor.supervision.observer import Trouble, TroubleKind
+from dozor.supervision.telemetry.observer import Trouble, TroubleKind
 from tests.alerting.chat import Chat, Post
 from tests.alerting.room import NAME, Room
 from tests.alerting.story import Story, failure

@@ -6,12 +6,8 @@ import asyncio
 
 import pytest
 
-from dozor.alerting.contact import FIRST_PAUSE, LONGEST_REST
-from dozor.alerting.lane import BEHIND_PAUSE
-from dozor.alerting.message import Message
-from dozor.alerting.notification import Facts, Notification, NotificationKind, Severity
-from dozor.alerting.outbox import to_row
-from dozor.alerting.transport import (
+from dozor.alerting.delivery.destination import FIRST_PAUSE, LONGEST_REST
+from dozor.alerting.delivery.transport import (
     ChatMoved,
     Delivered,
     EditOutcome,
@@ -20,10 +16,15 @@ from dozor.alerting.transport import (
     RetryAfter,
     Unavailable,
 )
+from dozor.alerting.delivery.worker import BEHIND_PAUSE
+from dozor.alerting.model.codec import to_row
+from dozor.alerting.model.message import Message
+from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
 from dozor.control.alert_commands import AlertCommand
-from dozor.storage import destinations, living, notifications
-from dozor.storage.destinations import DestinationRow
-from dozor.storage.pool import Pool
+from dozor.storage.postgres.pool import Pool
+from dozor.storage.tables import destinations, notifications
+from dozor.storage.tables import live_messages as living
+from dozor.storage.tables.destinations import DestinationRow
 from tests.alerting.chat import Post
 from tests.alerting.room import NAME, Room
 from tests.alerting.test_direct import Straight, rows

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from dozor.alerting.message import Message
-from dozor.alerting.transport import ChatMoved, EditOutcome, Gone, Rejected, RetryAfter, Unavailable, Unknown
+from dozor.alerting.delivery.transport import (
+    ChatMoved,
+    EditOutcome,
+    Gone,
+    Rejected,
+    RetryAfter,
+    Unavailable,
+    Unknown,
+)
+from dozor.alerting.model.message import Message
 from dozor.control.alert_commands import AlertCommand
 from tests.alerting.chat import Post
 from tests.alerting.room import NAME, Room

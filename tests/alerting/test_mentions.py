@@ -9,18 +9,18 @@ from zoneinfo import ZoneInfo
 import pytest
 from aiogram import Bot
 
-from dozor.alerting.dispatcher import Dispatcher
-from dozor.alerting.escalation import Level
-from dozor.alerting.message import Message, Span, Style
-from dozor.alerting.notification import Facts, Notification, NotificationKind, Severity
-from dozor.alerting.oncall import OnCall, Person
-from dozor.alerting.outbox import facts_from_json
-from dozor.alerting.render import bounded, render
-from dozor.alerting.wording import Wording
+from dozor.alerting.delivery.dispatcher import Dispatcher
+from dozor.alerting.model.codec import facts_from_json
+from dozor.alerting.model.message import Message, Span, Style
+from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
+from dozor.alerting.policy.escalation import Level
+from dozor.alerting.policy.oncall import OnCall, Person
+from dozor.alerting.rendering.render import bounded, render
+from dozor.alerting.rendering.renderer import Wording
 from dozor.language import Translator
-from dozor_bot.session import Session
-from dozor_bot.transport import TelegramTransport
-from dozor_bot.wire import to_text
+from dozor_bot.telegram.session import Session
+from dozor_bot.telegram.transport import TelegramTransport
+from dozor_bot.telegram.wire import to_text
 from tests.alerting.room import Room
 from tests.alerting.scripted import Scripted
 from tests.alerting.story import NOW

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dozor.alerting.escalation import Level, calls
-from dozor.alerting.oncall import OnCall, Override, Person, Rotation
-from dozor.alerting.quiet import QuietHours
+from dozor.alerting.policy.escalation import Level, calls
+from dozor.alerting.policy.oncall import OnCall, Override, Person, Rotation
+from dozor.alerting.policy.quiet_hours import QuietHours
 
 BERLIN = ZoneInfo("Europe/Berlin")  # 29.03.2026 02:00 → 03:00, 25.10.2026 03:00 → 02:00
 PEOPLE = {

@@ -8,16 +8,16 @@ from zoneinfo import ZoneInfo
 import pytest
 from aiohttp import web
 
-from dozor.alerting.directly import SentDirectly
-from dozor.alerting.escalation import Level
-from dozor.alerting.heartbeat import Heartbeat
-from dozor.alerting.last_gasp import DOWN_FOR, PER_MINUTE, LastGasp
-from dozor.alerting.oncall import OnCall, Person
-from dozor.alerting.routing import Route, Routing
-from dozor.alerting.second_channel import SOON, SecondChannel
-from dozor.alerting.transport import Rejected, Unavailable, Unknown
-from dozor.alerting.unsent import Unsent
-from dozor.alerting.wording import Wording
+from dozor.alerting.delivery.direct_sends import SentDirectly
+from dozor.alerting.delivery.transport import Rejected, Unavailable, Unknown
+from dozor.alerting.fallback.channel import SOON, SecondChannel
+from dozor.alerting.fallback.failover import Unsent
+from dozor.alerting.fallback.outage_sender import DOWN_FOR, PER_MINUTE, LastGasp
+from dozor.alerting.policy.escalation import Level
+from dozor.alerting.policy.oncall import OnCall, Person
+from dozor.alerting.policy.routes import Route, Routing
+from dozor.alerting.rendering.renderer import Wording
+from dozor.alerting.reports.heartbeat import Heartbeat
 from dozor.language import Translator
 from dozor.storage.health import DatabaseHealth
 from tests.alerting.chat import Post

@@ -8,11 +8,11 @@ from dataclasses import fields, replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dozor.alerting.notification import Facts, Notification, NotificationKind, Severity
-from dozor.alerting.outbox import from_claimed, to_row
-from dozor.storage import notifications
-from dozor.storage.notifications import ClaimedNotification, NotificationRow
-from dozor.storage.pool import Pool, connect
+from dozor.alerting.model.codec import from_claimed, to_row
+from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
+from dozor.storage.postgres.pool import Pool, connect
+from dozor.storage.tables import notifications
+from dozor.storage.tables.notifications import ClaimedNotification, NotificationRow
 from tests.alerting.story import NOW
 
 _VALUES = {

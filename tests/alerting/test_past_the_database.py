@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from dozor.alerting.last_gasp import DOWN_FOR
-from dozor.alerting.message import Message
-from dozor.alerting.transport import Delivered, Outcome, RetryAfter, Unavailable, Unknown
+from dozor.alerting.delivery.transport import Delivered, Outcome, RetryAfter, Unavailable, Unknown
+from dozor.alerting.fallback.outage_sender import DOWN_FOR
+from dozor.alerting.model.message import Message
 from tests.alerting.chat import Post
 from tests.alerting.room import NAME, Room
 from tests.alerting.test_outages import AFTER, Gasp

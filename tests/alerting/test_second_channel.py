@@ -7,16 +7,16 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from dozor.alerting.escalation import Level
-from dozor.alerting.oncall import OnCall, Person
-from dozor.alerting.routing import Route, Routing
-from dozor.alerting.second_channel import NAME as TRANSPORT
-from dozor.alerting.second_channel import SOON, SecondChannel
-from dozor.alerting.transport import Delivered, Rejected, Unavailable, Unknown
-from dozor.alerting.unsent import Unsent
-from dozor.alerting.wording import Wording
+from dozor.alerting.delivery.transport import Delivered, Rejected, Unavailable, Unknown
+from dozor.alerting.fallback.channel import NAME as TRANSPORT
+from dozor.alerting.fallback.channel import SOON, SecondChannel
+from dozor.alerting.fallback.failover import Unsent
+from dozor.alerting.policy.escalation import Level
+from dozor.alerting.policy.oncall import OnCall, Person
+from dozor.alerting.policy.routes import Route, Routing
+from dozor.alerting.rendering.renderer import Wording
 from dozor.language import Translator
-from dozor.storage.notifications import claim, put_back
+from dozor.storage.tables.notifications import claim, put_back
 from tests.alerting.chat import Chat, Post
 from tests.alerting.room import NAME, Room
 

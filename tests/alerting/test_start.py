@@ -6,20 +6,20 @@ from typing import Any
 
 import pytest
 
-from dozor.alerting.buttons import Origin, Press, decode
-from dozor.alerting.incident import AlertSettings, IncidentKind, from_row
-from dozor.alerting.living import as_notification, buttons
-from dozor.alerting.notification import Facts, Severity
-from dozor.alerting.phrases import Tongue
-from dozor.alerting.rules import STEADY
-from dozor.alerting.start import CROWD, LONG_GAP, SHORT_GAP, loudness
-from dozor.alerting.storm import FEW
+from dozor.alerting.incidents.rules import STEADY
+from dozor.alerting.incidents.startup import CROWD, LONG_GAP, SHORT_GAP, loudness
+from dozor.alerting.incidents.storm_gate import FEW
+from dozor.alerting.model.incident import AlertSettings, IncidentKind, from_row
+from dozor.alerting.model.notification import Facts, Severity
+from dozor.alerting.rendering.callback_data import Origin, Press, decode
+from dozor.alerting.rendering.live_message import as_notification, buttons
+from dozor.alerting.rendering.phrases import Tongue
 from dozor.clock import to_datetime
 from dozor.language import Translator
-from dozor.storage import incidents
-from dozor.storage.incidents import IncidentRow
-from dozor.supervision.events import Pause
-from dozor.supervision.state import State
+from dozor.storage.tables import incidents
+from dozor.storage.tables.incidents import IncidentRow
+from dozor.supervision.core.events import Pause
+from dozor.supervision.core.state import State
 from tests.alerting.room import NAME, Room
 
 

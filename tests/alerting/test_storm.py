@@ -6,16 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from dozor.alerting.escalation import Level
-from dozor.alerting.incident import Incident, IncidentKind, IncidentState
-from dozor.alerting.living import storm_facts, storm_groups
-from dozor.alerting.notification import Facts, Severity
-from dozor.alerting.oncall import OnCall, Person
-from dozor.alerting.routing import Route, Routing
-from dozor.alerting.storm import AT_ONCE, FEW, LONGEST, QUIET, Admission, StormGate
+from dozor.alerting.incidents.storm_gate import AT_ONCE, FEW, LONGEST, QUIET, Admission, StormGate
+from dozor.alerting.model.incident import Incident, IncidentKind, IncidentState
+from dozor.alerting.model.notification import Facts, Severity
+from dozor.alerting.policy.escalation import Level
+from dozor.alerting.policy.oncall import OnCall, Person
+from dozor.alerting.policy.routes import Route, Routing
+from dozor.alerting.rendering.live_message import storm_facts, storm_groups
 from dozor.control.alert_commands import AlertCommand
-from dozor.storage import incidents
-from dozor.storage.incidents import StormGroup
+from dozor.storage.tables import incidents
+from dozor.storage.tables.incidents import StormGroup
 from tests.alerting.chat import Post
 from tests.alerting.room import Room
 from tests.alerting.story import NOW, Story, failure

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dozor.alerting.incident import IncidentKind
+from dozor.alerting.model.incident import IncidentKind
+from dozor.control.bot_monitor import CALM_AFTER, TelegramWatch
 from dozor.control.readiness import DEAF_AFTER
-from dozor.control.telegram_watch import CALM_AFTER, TelegramWatch
 from tests.alerting.room import Room
 
 

@@ -7,15 +7,15 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from dozor.alerting.daily import Daily
-from dozor.alerting.escalation import Level
-from dozor.alerting.incident import IncidentKind
-from dozor.alerting.notification import Facts
-from dozor.alerting.oncall import OnCall, Person, Rotation
-from dozor.alerting.quiet import QuietHours
+from dozor.alerting.model.incident import IncidentKind
+from dozor.alerting.model.notification import Facts
+from dozor.alerting.policy.escalation import Level
+from dozor.alerting.policy.oncall import OnCall, Person, Rotation
+from dozor.alerting.policy.quiet_hours import QuietHours
+from dozor.alerting.reports.daily import Daily
 from dozor.control.alert_commands import AlertCommand
 from dozor.control.reasons import CommandReason
-from dozor.supervision.observer import Trouble, TroubleKind
+from dozor.supervision.telemetry.observer import Trouble, TroubleKind
 from tests.alerting.room import NAME, Room
 from tests.alerting.story import NOW
 

@@ -15,8 +15,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from dozor.alerting import tracing
 from dozor.clock import SteadyClock
-from dozor.supervision.events import Restart
-from dozor.supervision.state import State
+from dozor.supervision.core.events import Restart
+from dozor.supervision.core.state import State
 from tests.waiting import until
 from tests.web.site import Work, open_site
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from dozor.alerting.escalation import Level
-from dozor.alerting.message import Message
-from dozor.alerting.oncall import OnCall, Person
+from dozor.alerting.model.message import Message
+from dozor.alerting.policy.escalation import Level
+from dozor.alerting.policy.oncall import OnCall, Person
 from dozor.control.alert_commands import AlertCommand
 from tests.alerting.chat import Post, Shown
 from tests.alerting.room import Room

@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from dozor.storage.journal import Dropped
-from dozor.supervision.events import Pause
+from dozor.supervision.core.events import Pause
 from dozor.supervision.supervisor import Supervisor
 from tests.alerting.room import NAME, Room
 from tests.alerting.story import Tasks, failure

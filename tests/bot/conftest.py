@@ -10,13 +10,13 @@ from zoneinfo import ZoneInfo
 import pytest
 from aiogram import Bot
 
-from dozor.alerting.oncall import OnCall, Person, Rotation
+from dozor.alerting.policy.oncall import OnCall, Person, Rotation
 from dozor.clock import SteadyClock
 from dozor.config.models import TelegramConfig
 from dozor.language import Language
-from dozor.storage.pool import Pool
+from dozor.storage.postgres.pool import Pool
 from dozor_bot.app import TelegramBot, build_bot
-from dozor_bot.session import Session
+from dozor_bot.telegram.session import Session
 from tests.bot.botapi.server import BotApi
 from tests.bot.executor import Executor
 

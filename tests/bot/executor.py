@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Iterable
 
 from dozor.control.alert_commands import AlertCommand
-from dozor.control.commands import CommandName, CommandReason, PendingCommand, read_pending
-from dozor.control.outcomes import StartedRun
-from dozor.storage.pool import Connection, Pool
-from dozor.supervision.state import State
+from dozor.control.commands.commands import CommandName, CommandReason, PendingCommand, read_pending
+from dozor.control.commands.started_runs import StartedRun
+from dozor.storage.postgres.pool import Connection, Pool
+from dozor.supervision.core.state import State
 
 FINISH_SQL = """
 UPDATE dozor.commands SET state = CASE WHEN $2 IN ('done', 'already') THEN 'done' ELSE 'refused' END,

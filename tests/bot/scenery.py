@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dozor.storage.pool import Pool
-from dozor.supervision.state import State
+from dozor.storage.postgres.pool import Pool
+from dozor.supervision.core.state import State
 from tests.bot.conftest import OPERATOR
 from tests.bot.executor import Executor
 

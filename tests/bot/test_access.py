@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from dozor.alerting.buttons import Origin, encode
-from dozor.storage.pool import Pool
-from dozor.supervision.state import State
-from dozor_bot.access import Access, Role
+from dozor.alerting.rendering.callback_data import Origin, encode
+from dozor.storage.postgres.pool import Pool
+from dozor.supervision.core.state import State
+from dozor_bot.security.access import Access, Role
 from tests.bot.botapi.server import BotApi
 from tests.bot.conftest import ADMIN, FORUM, GROUP, OPERATOR, STRANGER, TOPIC, VIEWER, Running
 from tests.bot.executor import Executor

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from dozor.control.outcomes import StartedRun
-from dozor.storage.pool import Pool
-from dozor.supervision.state import RunOutcome, State
-from dozor_bot import confirmations, live
+from dozor.control.commands.started_runs import StartedRun
+from dozor.storage.postgres.pool import Pool
+from dozor.supervision.core.state import RunOutcome, State
+from dozor_bot import live_cards as live
 from dozor_bot.handlers import acting
+from dozor_bot.security import confirmations
 from tests.bot.botapi.model import StoredMessage
 from tests.bot.botapi.server import BotApi
 from tests.bot.conftest import ADMIN, GROUP, OPERATOR, Running

@@ -11,7 +11,7 @@ from dozor.clock import SteadyClock
 from dozor.config.models import TelegramConfig
 from dozor.errors import TelegramUnavailableError, TokenRefusedError
 from dozor.language import Language
-from dozor.storage.pool import Pool
+from dozor.storage.postgres.pool import Pool
 from dozor_bot.app import Identity, build_bot
 from tests.bot.botapi.faults import FaultKind
 from tests.bot.botapi.server import BotApi
@@ -102,7 +102,7 @@ class _Secret:
 def test_words_and_buttons_do_not_load_aiogram() -> None:
     """What supervises and what the command line uses must start without its 3 s."""
     code = (
-        "import sys, dozor.alerting.render, dozor.language, dozor.control.status, bot.names; "
+        "import sys, dozor.alerting.rendering.render, dozor.language, dozor.control.queries.status, bot.names; "
         "sys.exit('aiogram' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

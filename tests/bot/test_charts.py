@@ -7,14 +7,14 @@ import struct
 
 import pytest
 
-from dozor.control.statistics import Statistics, read_statistics
-from dozor.control.status import TaskStatus, read_status
+from dozor.control.queries.statistics import Statistics, read_statistics
+from dozor.control.queries.status import TaskStatus, read_status
 from dozor.language import Language, Translator
-from dozor.storage.pool import Pool
-from dozor.supervision.state import State
+from dozor.storage.postgres.pool import Pool
+from dozor.supervision.core.state import State
 from dozor_bot.charts import painter
 from dozor_bot.charts.painter import ChartError, paint
-from dozor_bot.charts.words import PERIODS, Period, chart_caption, chart_order
+from dozor_bot.views.chart import PERIODS, Period, chart_caption, chart_order
 from tests.bot.botapi.server import BotApi
 from tests.bot.conftest import ADMIN, ZONE, Running
 from tests.bot.executor import Executor

@@ -10,14 +10,14 @@ import pytest
 from pydantic import ValidationError
 
 from dozor.clock import SteadyClock
-from dozor.config.telegram_codes import TotpConfig
-from dozor.control.commands import CommandName
+from dozor.config.totp import TotpConfig
+from dozor.control.commands.commands import CommandName
 from dozor.language import Language
-from dozor.storage.pool import Pool
-from dozor.supervision.state import State
+from dozor.storage.postgres.pool import Pool
+from dozor.supervision.core.state import State
 from dozor_bot.app import build_bot
-from dozor_bot.codes import Codes, Verdict
-from dozor_bot.incoming import Sender
+from dozor_bot.security.totp import Codes, Verdict
+from dozor_bot.telegram.incoming import Sender
 from tests.bot.botapi.server import BotApi
 from tests.bot.conftest import ADMIN, OPERATOR, ZONE, Running, configure
 from tests.bot.executor import Executor

@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from dozor.alerting.message import Button, Message, Span
-from dozor.control.commands import CommandReason
+from dozor.alerting.model.message import Button, Message, Span
+from dozor.control.commands.commands import CommandReason
 from dozor.language import Language
-from dozor.storage.pool import Pool
-from dozor.supervision.state import State
+from dozor.storage.postgres.pool import Pool
+from dozor.supervision.core.state import State
 from dozor_bot.handlers import acting
 from tests.bot.botapi.faults import FaultKind
 from tests.bot.botapi.model import StoredMessage

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from dozor.language import Language
-from dozor.storage.pool import Pool
+from dozor.storage.postgres.pool import Pool
 from dozor_bot.commands import COMMANDS, Argument
 from dozor_bot.handlers.table import COMMAND_HANDLERS, PRESSES
 from tests.bot import scenery

@@ -6,10 +6,10 @@ import re
 
 import pytest
 
-from dozor.storage.pool import Pool
-from dozor_bot import flood
+from dozor.storage.postgres.pool import Pool
 from dozor_bot.handlers.table import PRESSES
 from dozor_bot.router import BURST
+from dozor_bot.security import flood
 from tests.bot import scenery
 from tests.bot.botapi.server import BotApi
 from tests.bot.conftest import ADMIN, FORUM, GROUP, OPERATOR, STRANGER, TOPIC, Running

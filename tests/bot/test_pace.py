@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from aiogram import Bot
 
-from dozor.alerting.message import Message, Span
-from dozor.alerting.pace import Paces
-from dozor_bot.incoming import Sender
-from dozor_bot.replies import PATIENCE, Replies
+from dozor.alerting.delivery.rate_limit import Paces
+from dozor.alerting.model.message import Message, Span
+from dozor_bot.telegram.incoming import Sender
+from dozor_bot.telegram.replies import PATIENCE, Replies
 from tests.alerting.story import ManualClock
 from tests.bot.botapi.faults import FaultKind
 from tests.bot.botapi.server import BotApi

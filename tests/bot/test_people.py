@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from dozor.alerting.notification import Facts, Notification, NotificationKind, Severity
-from dozor.alerting.wording import Wording
+from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
+from dozor.alerting.rendering.renderer import Wording
 from dozor.language import Translator
-from dozor.storage.pool import Pool
-from dozor_bot.incoming import Sender
+from dozor.storage.postgres.pool import Pool
 from dozor_bot.people import People
+from dozor_bot.telegram.incoming import Sender
 from tests.alerting.story import NOW, ManualClock
 from tests.bot.conftest import ADMIN, OPERATOR, ZONE
 from tests.bot.test_pace import TO

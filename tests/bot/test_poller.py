@@ -9,8 +9,8 @@ import pytest
 
 from dozor.clock import SteadyClock
 from dozor.errors import PollerConflictError, TokenRefusedError
-from dozor.storage.pool import Pool, connect, create_pool
-from dozor.supervision.state import State
+from dozor.storage.postgres.pool import Pool, connect, create_pool
+from dozor.supervision.core.state import State
 from dozor_bot import poller as poller_module
 from dozor_bot.app import TelegramBot
 from tests.bot.botapi.faults import FaultKind

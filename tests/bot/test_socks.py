@@ -10,19 +10,19 @@ from aiogram import Bot
 from aiogram.exceptions import TelegramNetworkError
 from aiogram.methods import GetMe
 
-from dozor.alerting import alarm as alarm_module
-from dozor.alerting.alarm import Alarm
-from dozor.alerting.message import Message, Span
-from dozor.alerting.transport import Delivered, Unavailable, Unknown
+from dozor.alerting.delivery.transport import Delivered, Unavailable, Unknown
+from dozor.alerting.fallback import emergency as alarm_module
+from dozor.alerting.fallback.emergency import Alarm
+from dozor.alerting.model.message import Message, Span
 from dozor.cli.doctoring.finding import Level
 from dozor.cli.doctoring.telegram import check_telegram
 from dozor.config.models import TelegramConfig
 from dozor.language import Translator
-from dozor.storage.pool import Pool
-from dozor.supervision.observer import Trouble, TroubleKind
-from dozor_bot import session as session_module
-from dozor_bot.session import NoAnswerError, NotSentError, Session
-from dozor_bot.transport import TelegramTransport
+from dozor.storage.postgres.pool import Pool
+from dozor.supervision.telemetry.observer import Trouble, TroubleKind
+from dozor_bot.telegram import session as session_module
+from dozor_bot.telegram.session import NoAnswerError, NotSentError, Session
+from dozor_bot.telegram.transport import TelegramTransport
 from tests.bot.botapi.server import BotApi
 from tests.bot.conftest import ADMIN, GROUP, Running, build
 from tests.bot.socks import IPV4, NAME, SocksFault, SocksProxy, closed_port

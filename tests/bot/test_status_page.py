@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from itertools import product
 
-from dozor.control.status import read_status
-from dozor.control.status_page import BROKEN, health, read_page
-from dozor.storage.pool import Pool
-from dozor.supervision.state import State
+from dozor.control.queries.status import read_status
+from dozor.control.queries.status_page import BROKEN, health, read_page
+from dozor.storage.postgres.pool import Pool
+from dozor.supervision.core.state import State
 from tests.bot.executor import Executor
 
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import pytest
 from aiogram import Bot
 
-from dozor.alerting.contact import TOPIC_AGAIN
-from dozor.alerting.dispatcher import Dispatcher
-from dozor.alerting.message import Message, Span
-from dozor.alerting.notification import Facts, Notification, NotificationKind, Severity
-from dozor.alerting.outbox import to_row
-from dozor.alerting.transport import Rejected
-from dozor.alerting.wording import Wording
+from dozor.alerting.delivery.destination import TOPIC_AGAIN
+from dozor.alerting.delivery.dispatcher import Dispatcher
+from dozor.alerting.delivery.transport import Rejected
+from dozor.alerting.model.codec import to_row
+from dozor.alerting.model.message import Message, Span
+from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
+from dozor.alerting.rendering.renderer import Wording
 from dozor.language import Translator
-from dozor.storage import notifications
-from dozor.storage.pool import Pool
-from dozor_bot.transport import TelegramTransport
+from dozor.storage.postgres.pool import Pool
+from dozor.storage.tables import notifications
+from dozor_bot.telegram.transport import TelegramTransport
 from tests.alerting.scripted import Scripted
 from tests.alerting.story import ManualClock
 from tests.bot.botapi.faults import FaultKind

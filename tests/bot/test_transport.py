@@ -9,8 +9,7 @@ from aiogram import Bot
 from aiogram.exceptions import TelegramNetworkError
 from aiogram.methods import GetMe
 
-from dozor.alerting.message import Button, Message, Span, Style
-from dozor.alerting.transport import (
+from dozor.alerting.delivery.transport import (
     ChatMoved,
     Delivered,
     Outcome,
@@ -19,11 +18,12 @@ from dozor.alerting.transport import (
     Unavailable,
     Unknown,
 )
+from dozor.alerting.model.message import Button, Message, Span, Style
 from dozor.language import Translator
-from dozor_bot import transport as transport_module
-from dozor_bot.outcomes import UNAUTHORIZED
-from dozor_bot.session import Session
-from dozor_bot.transport import TelegramTransport
+from dozor_bot.telegram import transport as transport_module
+from dozor_bot.telegram.errors import UNAUTHORIZED
+from dozor_bot.telegram.session import Session
+from dozor_bot.telegram.transport import TelegramTransport
 from tests.bot.botapi.faults import Fault, FaultKind
 from tests.bot.botapi.server import BotApi
 from tests.bot.conftest import FORUM, GROUP, TOPIC

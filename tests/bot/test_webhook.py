@@ -12,12 +12,12 @@ from aiohttp import web
 
 from dozor.clock import SteadyClock
 from dozor.language import Language
-from dozor.storage.pool import Pool
-from dozor.supervision.state import State
+from dozor.storage.postgres.pool import Pool
+from dozor.supervision.core.state import State
 from dozor.web import webhook
 from dozor.web.sources import Sources
 from dozor_bot.app import build_bot
-from dozor_bot.webhook import BUSY, FORBIDDEN, NONSENSE, OK, Inbox, secret_of, trouble_of
+from dozor_bot.telegram.webhook import BUSY, FORBIDDEN, NONSENSE, OK, Inbox, secret_of, trouble_of
 from tests.bot.botapi.server import BotApi
 from tests.bot.conftest import ADMIN, ZONE, Running, configure
 from tests.bot.executor import Executor
@@ -98,7 +98,7 @@ async def test_what_is_not_telegrams_is_refused(
 
 
 async def test_what_cannot_be_stored_now_is_brought_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dozor_bot.webhook.ANSWER_WITHIN", 0.05)
+    monkeypatch.setattr("dozor_bot.telegram.webhook.ANSWER_WITHIN", 0.05)
     inbox = Inbox("s", asyncio.Queue(1))
     assert await inbox.receive(b'{"update_id": 1}', "s") == BUSY
     assert await inbox.receive(b'{"update_id": 2}', "s") == BUSY

@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from dataclasses import dataclass, field
 
-from dozor.storage.pool import Pool
+from dozor.storage.postgres.pool import Pool
 from dozor_market.demo.toncenter import Chain, Toncenter, raw, serve
 from dozor_market.ledger import audit
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from loguru import logger
 
-from dozor.storage.pool import Connection, Pool
+from dozor.storage.postgres.pool import Connection, Pool
 from dozor_market.ledger import AccountKind, create_user, read_balance, transfer
 
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dozor.storage.pool import Pool
+from dozor.storage.postgres.pool import Pool
 from dozor.toolkit import start_cursor
 from dozor_market.ledger import create_user
 from dozor_market.ton.crediting import credit, to_json

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 
-from dozor.storage.pool import Connection, Pool
+from dozor.storage.postgres.pool import Connection, Pool
 from dozor_market.auctions import check_auctions
 from dozor_market.bidding import BidRefusal, BidRefusedError, create_auction, place_bid
 from dozor_market.ledger import AmountError, InsufficientFundsError, audit

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from ton_core import Address
 
-from dozor.storage.pool import create_pool
+from dozor.storage.postgres.pool import create_pool
 from dozor_market.attribution import issue_invoice
 from dozor_market.auctions import check_auctions
 from dozor_market.bidding import create_auction, place_bid

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.marketplace import fill
-from dozor.storage.pool import Pool
+from dozor.storage.postgres.pool import Pool
 from tests.checkers.killing import DEPOSIT, campaign
 
 AUCTIONS, PRESALES, DEPOSITS, KILLS = 2000, 300, 300, 6

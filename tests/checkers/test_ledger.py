@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
-from dozor.storage.pool import Pool
+from dozor.storage.postgres.pool import Pool
 from dozor_market.ledger import (
     MAX_AMOUNT,
     AccountKind,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.marketplace import fill
-from dozor.storage.pool import Pool
+from dozor.storage.postgres.pool import Pool
 from dozor_market.auctions import check_auctions
 from dozor_market.ledger import AccountKind, transfer
 from dozor_market.presales import check_presales

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dozor.storage.pool import Connection, Pool
+from dozor.storage.postgres.pool import Connection, Pool
 from dozor_market.ledger import AmountError, InsufficientFundsError, LedgerError, audit
 from dozor_market.presales import check_presales
 from dozor_market.selling import DeliveryRefusal, DeliveryRefusedError, deliver, pay_presale, pledge

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dozor.errors import Fatal
-from dozor.storage.pool import Pool
+from dozor.storage.postgres.pool import Pool
 from dozor_market.attribution import AttributionError, attribute, issue_invoice
 from dozor_market.demo.toncenter import (
     OUR_JETTON_WALLET,

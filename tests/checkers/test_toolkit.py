@@ -12,8 +12,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from dozor.storage.pool import Connection, Pool, create_pool
-from dozor.supervision.context import Context
+from dozor.storage.postgres.pool import Connection, Pool, create_pool
+from dozor.supervision.runs.context import Context
 from dozor.toolkit import (
     Queue,
     drain,

@@ -10,7 +10,7 @@ import sys
 
 from loguru import logger
 
-from dozor.storage.pool import create_pool
+from dozor.storage.postgres.pool import create_pool
 from dozor_market.auctions import check_auctions
 from dozor_market.presales import check_presales
 from dozor_market.ton_deposits import check_transactions

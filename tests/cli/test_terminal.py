@@ -16,9 +16,9 @@ import pytest
 from click.testing import CliRunner
 
 from dozor.cli import cli
-from dozor.cli.look import _table
-from dozor.control.status import AlertsBacklog, RunnerInfo, StatusReport, TaskStatus
-from dozor.supervision.state import State
+from dozor.cli.status import _table
+from dozor.control.queries.status import AlertsBacklog, RunnerInfo, StatusReport, TaskStatus
+from dozor.supervision.core.state import State
 from tests.cli.command import dozor
 from tests.waiting import until
 from tests.web.site import Work, open_site

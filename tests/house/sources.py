@@ -33,7 +33,7 @@ def python_files(*folders: str) -> list[Path]:
 
 
 def module_name(path: Path) -> str:
-    """`runner/dozor/storage/pool.py` is `dozor.storage.pool`."""
+    """`runner/dozor/storage/postgres/pool.py` is `dozor.storage.postgres.pool`."""
     parts = path.relative_to(ROOT).with_suffix("").parts
     if parts[0] in ("runner", "bot"):  # source roots
         parts = parts[1:]

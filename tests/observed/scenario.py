@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dozor.config.imports import Checker
-from dozor.supervision.events import Restart
+from dozor.supervision.core.events import Restart
 from tests.bot.botapi.server import BotApi
 from tests.observed.stack import Stack, free_port
 from tests.server import PostgresControl

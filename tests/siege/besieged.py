@@ -20,12 +20,12 @@ import dozor_bot.app  # noqa: F401 -- loaded once, before anything is forked
 from dozor.app.runner import Runner
 from dozor.config import Config, load
 from dozor.config.imports import Checker, import_checkers
-from dozor.control.actor import Actor, Source
-from dozor.control.commands import CommandName, submit
+from dozor.control.commands.actor import Actor, Source
+from dozor.control.commands.commands import CommandName, submit
 from dozor.language import Translator
 from dozor.language.names import Language
-from dozor.storage.pool import unavailable
-from dozor.supervision.state import State
+from dozor.storage.postgres.pool import unavailable
+from dozor.supervision.core.state import State
 from tests.siege import checkers
 from tests.siege.haste import Haste
 from tests.siege.places import ANN, FORUM, LOUD, SECOND, TOPIC, second_hears
@@ -181,7 +181,7 @@ def _log_to(file: Path, haste: Haste) -> None:
     logging.basicConfig(filename=file, level=logging.WARNING, force=True)
     logging.getLogger("asyncpg.pool").setLevel(logging.CRITICAL)  # as in dozor.logs
     logger.remove()
-    logger.disable("dozor.supervision.lines")
+    logger.disable("dozor.supervision.telemetry.log")
     logger.configure(patcher=lambda record: record["extra"].update(at=haste.now()))
     logger.add(
         file,

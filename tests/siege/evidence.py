@@ -11,9 +11,9 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 
-from dozor.storage import incidents
-from dozor.storage.incidents import IncidentRow
-from dozor.storage.pool import connect, disconnect
+from dozor.storage.postgres.pool import connect, disconnect
+from dozor.storage.tables import incidents
+from dozor.storage.tables.incidents import IncidentRow
 from tests.siege.places import destination
 from tests.siege.siege import Chronicle
 from tests.siege.standin import Seen, Shown

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from dozor.config import Config
 from dozor.config.imports import Checker
-from dozor.storage.migrate import migrate
-from dozor.storage.pool import connect, disconnect
+from dozor.storage.postgres.migrate import migrate
+from dozor.storage.postgres.pool import connect, disconnect
 from tests.server import PostgresControl
 from tests.siege import plan as plans
 from tests.siege import truth as truths

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from dozor.storage.incidents import IncidentRow
+from dozor.storage.tables.incidents import IncidentRow
 from tests.siege.evidence import CURRENT, FIRING, Evidence, Label, Telling
 from tests.siege.places import LOUD, MAIN, SECOND, second_hears
 from tests.siege.siege import MENDING

@@ -6,8 +6,8 @@ import asyncio
 import random
 from collections.abc import Callable
 
-from dozor.alerting.message import Message
-from dozor.alerting.transport import Delivered, Outcome, Rejected, RetryAfter, Unavailable, Unknown
+from dozor.alerting.delivery.transport import Delivered, Outcome, Rejected, RetryAfter, Unavailable, Unknown
+from dozor.alerting.model.message import Message
 
 
 class Chat:

@@ -7,7 +7,7 @@ import random
 from collections.abc import Awaitable, Callable
 
 from dozor.errors import Fatal
-from dozor.supervision.context import Context
+from dozor.supervision.runs.context import Context
 
 DAY = 86_400.0
 

@@ -12,12 +12,13 @@ from typing import Any
 
 import asyncpg
 
-from dozor.storage import destinations, incidents, living, notifications
-from dozor.storage.destinations import DestinationRow
-from dozor.storage.incidents import IncidentRow
 from dozor.storage.journal import Commit
-from dozor.storage.notifications import NotificationRow
-from dozor.storage.tasks import CheckpointRow, TaskRow
+from dozor.storage.tables import destinations, incidents, notifications
+from dozor.storage.tables import live_messages as living
+from dozor.storage.tables.destinations import DestinationRow
+from dozor.storage.tables.incidents import IncidentRow
+from dozor.storage.tables.notifications import NotificationRow
+from dozor.storage.tables.tasks import CheckpointRow, TaskRow
 
 OWED = ("pending", "sending")
 

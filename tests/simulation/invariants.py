@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dozor.alerting.watch import Watch
-from dozor.supervision.events import Cancelled, Failed, Interrupted, Restart, Succeeded
-from dozor.supervision.measures import Measures
-from dozor.supervision.state import State, TaskState
-from dozor.supervision.supervised import Supervised
+from dozor.alerting.incidents.manager import Watch
+from dozor.supervision.core.events import Cancelled, Failed, Interrupted, Restart, Succeeded
+from dozor.supervision.core.state import State, TaskState
 from dozor.supervision.supervisor import Supervisor, Transition
+from dozor.supervision.tasks.task import Supervised
+from dozor.supervision.telemetry.metrics import Measures
 from tests.simulation.database import Database
 
 SLACK = 60.0

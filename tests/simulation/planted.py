@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from dozor.supervision import machine
-from dozor.supervision.events import Interrupted
-from dozor.supervision.policy import Policy
-from dozor.supervision.state import State, TaskState
+from dozor.supervision.core import machine
+from dozor.supervision.core.events import Interrupted
+from dozor.supervision.core.policy import Policy
+from dozor.supervision.core.state import State, TaskState
 
 
 @contextmanager

@@ -11,29 +11,29 @@ from types import SimpleNamespace
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
-from dozor.alerting import dispatcher as dispatching
-from dozor.alerting.dispatcher import Dispatcher
-from dozor.alerting.incident import AlertSettings, Incident
-from dozor.alerting.message import Message, Span
-from dozor.alerting.notification import Facts, Notification
+from dozor.alerting.delivery import dispatcher as dispatching
+from dozor.alerting.delivery.dispatcher import Dispatcher
+from dozor.alerting.incidents.manager import Watch
+from dozor.alerting.incidents.startup import look_back
+from dozor.alerting.model.incident import AlertSettings, Incident
+from dozor.alerting.model.message import Message, Span
+from dozor.alerting.model.notification import Facts, Notification
 from dozor.alerting.plain import unrendered
-from dozor.alerting.start import look_back
-from dozor.alerting.watch import Watch
 from dozor.clock import SteadyClock
 from dozor.config.tasks import Continuous, Cron, Every, Schedule
-from dozor.storage.incidents import StormGroup
 from dozor.storage.journal import Commit
-from dozor.storage.runners import LastEnd, Registration
-from dozor.supervision.cancelling import Canceller
-from dozor.supervision.events import Pause, Restart, Resume, RunNow
-from dozor.supervision.lines import SupervisionLog
-from dozor.supervision.measures import Measures
-from dozor.supervision.patrol import Patrol
-from dozor.supervision.policy import Intensity, Policy, RestartDelay
-from dozor.supervision.spec import TaskSpec
-from dozor.supervision.state import State
-from dozor.supervision.stored import from_row
+from dozor.storage.tables.incidents import StormGroup
+from dozor.storage.tables.runners import LastEnd, Registration
+from dozor.supervision.core.events import Pause, Restart, Resume, RunNow
+from dozor.supervision.core.policy import Intensity, Policy, RestartDelay
+from dozor.supervision.core.spec import TaskSpec
+from dozor.supervision.core.state import State
+from dozor.supervision.execution.cancellation import Canceller
+from dozor.supervision.monitoring.task_monitor import Patrol
 from dozor.supervision.supervisor import Supervisor
+from dozor.supervision.tasks.persistence import from_row
+from dozor.supervision.telemetry.log import SupervisionLog
+from dozor.supervision.telemetry.metrics import Measures
 from tests.simulation.chat import Chat, Silent
 from tests.simulation.checkers import DAY, Checker
 from tests.simulation.database import Database

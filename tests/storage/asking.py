@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from dozor.storage.pool import Connection, connect, disconnect
+from dozor.storage.postgres.pool import Connection, connect, disconnect
 
 SECRET = "s3cr3t-pa55"
 

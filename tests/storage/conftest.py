@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from dozor.clock import SteadyClock
-from dozor.storage import postmaster
-from dozor.storage.embedded import start_embedded
 from dozor.storage.journal import Journal
-from dozor.storage.pool import Pool
+from dozor.storage.postgres import postmaster
+from dozor.storage.postgres.embedded import start_embedded
+from dozor.storage.postgres.pool import Pool
 from tests.storage.rows import declare
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from dozor.storage import tasks
-from dozor.storage.incidents import IncidentRow
 from dozor.storage.journal import Journal
-from dozor.storage.notifications import NotificationRow
-from dozor.storage.runs import RunRow
-from dozor.storage.tasks import TaskDeclaration, TaskRow
+from dozor.storage.tables import tasks
+from dozor.storage.tables.incidents import IncidentRow
+from dozor.storage.tables.notifications import NotificationRow
+from dozor.storage.tables.runs import RunRow
+from dozor.storage.tables.tasks import TaskDeclaration, TaskRow
 
 NOW = 1764000060.0
 

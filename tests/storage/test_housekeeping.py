@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dozor.storage import incidents
-from dozor.storage.housekeeping import KEEP_DAYS, prune
-from dozor.storage.pool import Pool
+from dozor.storage.postgres.pool import Pool
+from dozor.storage.retention import KEEP_DAYS, prune
+from dozor.storage.tables import incidents
 
 INCIDENT = """
 INSERT INTO dozor.incidents (id, kind, severity, state, fingerprint, summary, opened_at, updated_at,

@@ -10,10 +10,11 @@ import pytest
 
 from dozor.clock import SteadyClock
 from dozor.errors import DatabaseUnavailableError, RunnerBusyError
-from dozor.storage import notifications, runners, waiting
-from dozor.storage.answers import Answer
+from dozor.storage import write_buffer as waiting
 from dozor.storage.journal import Checkpoint, Commit, Dropped, Journal
-from dozor.storage.pool import Pool, connect
+from dozor.storage.postgres.pool import Pool, connect
+from dozor.storage.tables import notifications, runners
+from dozor.storage.tables.command_results import Answer
 from tests.server import PostgresControl
 from tests.storage.rows import NOW, declare, incident, note, run, task
 from tests.waiting import until

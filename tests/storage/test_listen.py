@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 import asyncpg
 
 from dozor.clock import SteadyClock
-from dozor.storage.listen import Listener
-from dozor.storage.pool import connect
+from dozor.storage.postgres.listen import Listener
+from dozor.storage.postgres.pool import connect
 from tests.server import PostgresControl
 from tests.waiting import until
 

@@ -8,9 +8,17 @@ from collections.abc import AsyncIterator
 import pytest
 
 from dozor.errors import DatabaseUnavailableError, SchemaError, StorageError
-from dozor.storage import migrate as module
-from dozor.storage.migrate import Applied, Migration, SchemaReport, check, compare, load_migrations, migrate
-from dozor.storage.pool import Connection, connect, disconnect
+from dozor.storage.postgres import migrate as module
+from dozor.storage.postgres.migrate import (
+    Applied,
+    Migration,
+    SchemaReport,
+    check,
+    compare,
+    load_migrations,
+    migrate,
+)
+from dozor.storage.postgres.pool import Connection, connect, disconnect
 from tests.server import PostgresControl
 
 ONE = Migration(1, "0001_one.sql", "CREATE TABLE dozor.one (id int);\nINSERT INTO dozor.one VALUES (1);\n")

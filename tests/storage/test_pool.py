@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from dozor.errors import StorageError
-from dozor.storage.pool import (
+from dozor.storage.postgres.pool import (
     Pool,
     address,
     connect,

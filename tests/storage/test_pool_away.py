@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from dozor.errors import DatabaseUnavailableError, StorageError
-from dozor.storage.pool import Pool, connect, create_pool, disconnect, unavailable
+from dozor.storage.postgres.pool import Pool, connect, create_pool, disconnect, unavailable
 from tests.server import PostgresControl
 from tests.storage.asking import SECRET, connected, error_of
 

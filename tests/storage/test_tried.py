@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from dozor.storage import waiting
+from dozor.storage import write_buffer as waiting
 from dozor.storage.journal import Commit, Journal
-from dozor.storage.pool import Pool
+from dozor.storage.postgres.pool import Pool
 from tests.storage.rows import note
 
 

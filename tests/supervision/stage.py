@@ -10,16 +10,16 @@ from typing import Any
 from dozor.clock import SteadyClock
 from dozor.config.signatures import takes_context
 from dozor.config.tasks import Every, Isolation
-from dozor.supervision.cancelling import Canceller
-from dozor.supervision.child import Launch
-from dozor.supervision.events import Failed
-from dozor.supervision.lines import SupervisionLog
-from dozor.supervision.observer import Trouble
-from dozor.supervision.policy import Policy, RestartDelay
-from dozor.supervision.spec import TaskSpec
-from dozor.supervision.state import Failure, State, TaskState
-from dozor.supervision.supervised import Supervised
+from dozor.supervision.core.events import Failed
+from dozor.supervision.core.policy import Policy, RestartDelay
+from dozor.supervision.core.spec import TaskSpec
+from dozor.supervision.core.state import Failure, State, TaskState
+from dozor.supervision.execution.cancellation import Canceller
+from dozor.supervision.execution.process.client import Launch
 from dozor.supervision.supervisor import Supervisor, Transition
+from dozor.supervision.tasks.task import Supervised
+from dozor.supervision.telemetry.log import SupervisionLog
+from dozor.supervision.telemetry.observer import Trouble
 
 QUICK = RestartDelay.fixed(0.01)
 

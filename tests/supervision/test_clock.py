@@ -8,12 +8,12 @@ import pytest
 
 from dozor.clock import ClockChange, SteadyClock
 from dozor.config.tasks import Continuous, Cron, Every, Schedule
-from dozor.supervision.clockstep import after_change
-from dozor.supervision.events import Due, Succeeded
-from dozor.supervision.machine import step
-from dozor.supervision.patrol import Patrol
-from dozor.supervision.policy import Policy
-from dozor.supervision.state import State, TaskState
+from dozor.supervision.core.clock_change import after_change
+from dozor.supervision.core.events import Due, Succeeded
+from dozor.supervision.core.machine import step
+from dozor.supervision.core.policy import Policy
+from dozor.supervision.core.state import State, TaskState
+from dozor.supervision.monitoring.task_monitor import Patrol
 from tests.supervision.stage import Seen, spec, state_of, supervising
 
 HOUR = 3600.0

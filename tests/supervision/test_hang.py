@@ -11,11 +11,11 @@ import pytest
 
 from dozor.clock import SteadyClock
 from dozor.config.tasks import Continuous, Every, Isolation
-from dozor.supervision.context import Context
-from dozor.supervision.hang import chain_of, chain_of_thread, in_one_line, users_own
-from dozor.supervision.observer import TroubleKind
-from dozor.supervision.patrol import Patrol
-from dozor.supervision.state import State
+from dozor.supervision.core.state import State
+from dozor.supervision.monitoring.task_monitor import Patrol
+from dozor.supervision.runs.context import Context
+from dozor.supervision.runs.stacks import chain_of, chain_of_thread, in_one_line, users_own
+from dozor.supervision.telemetry.observer import TroubleKind
 from tests.supervision.stage import is_stopped, spec, state_of, supervising
 from tests.waiting import until
 

@@ -14,10 +14,10 @@ import psutil
 import pytest
 
 from dozor.config.tasks import Continuous, Every, Isolation
-from dozor.supervision.context import LONGEST_ALERT
-from dozor.supervision.events import Restart
-from dozor.supervision.spec import TaskSpec
-from dozor.supervision.state import State
+from dozor.supervision.core.events import Restart
+from dozor.supervision.core.spec import TaskSpec
+from dozor.supervision.core.state import State
+from dozor.supervision.runs.context import LONGEST_ALERT
 from dozor.supervision.supervisor import Supervisor
 from tests.supervision import process_checkers
 from tests.supervision.stage import is_stopped, spec, state_of, supervising

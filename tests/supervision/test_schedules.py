@@ -9,12 +9,12 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from dozor.config.tasks import Cron
-from dozor.supervision.events import Due, Succeeded
-from dozor.supervision.machine import restore, step
-from dozor.supervision.policy import Policy
-from dozor.supervision.schedule import cron_after, next_due
-from dozor.supervision.spec import offset
-from dozor.supervision.state import State, TaskState
+from dozor.supervision.core.events import Due, Succeeded
+from dozor.supervision.core.machine import restore, step
+from dozor.supervision.core.policy import Policy
+from dozor.supervision.core.schedule import cron_after, next_due
+from dozor.supervision.core.spec import offset
+from dozor.supervision.core.state import State, TaskState
 
 NY, BERLIN, LORD_HOWE = "America/New_York", "Europe/Berlin", "Australia/Lord_Howe"
 """By an hour, at 02:00 and at 02:00 or 03:00; by half an hour, south of the equator."""

@@ -9,19 +9,19 @@ from contextlib import suppress
 
 import pytest
 
-from dozor.alerting.alarm import Alarm
+from dozor.alerting.fallback.emergency import Alarm
 from dozor.clock import SteadyClock
 from dozor.config import ChatTarget, TelegramConfig
 from dozor.config.sizes import format_size, parse_size
-from dozor.config.watching import DependencyConfig, LimitsConfig
+from dozor.config.supervision import DependencyConfig, LimitsConfig
 from dozor.language import Language, Translator
-from dozor.storage.pool import Pool
-from dozor.supervision.frames import FrameError, Unpacker, pack
-from dozor.supervision.limits import Limits, Use
-from dozor.supervision.observer import Trouble, TroubleKind
-from dozor.supervision.probes import Dependencies, answer
-from dozor.supervision.state import State
-from dozor.supervision.watchdog import Watchdog
+from dozor.storage.postgres.pool import Pool
+from dozor.supervision.core.state import State
+from dozor.supervision.execution.process.ipc import FrameError, Unpacker, pack
+from dozor.supervision.monitoring.dependencies import Dependencies, answer
+from dozor.supervision.monitoring.limits import Limits, Use
+from dozor.supervision.monitoring.loop_watchdog import Watchdog
+from dozor.supervision.telemetry.observer import Trouble, TroubleKind
 from tests.bot.botapi.server import BotApi
 from tests.supervision.stage import Seen, spec, state_of, supervising
 from tests.system.telegram import CHAT, TOKEN, texts

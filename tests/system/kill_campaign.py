@@ -18,9 +18,9 @@ from enum import Enum
 from pathlib import Path
 from typing import assert_never
 
-from dozor.storage.embedded import start_embedded
-from dozor.storage.migrate import migrate
-from dozor.storage.pool import Pool, create_pool
+from dozor.storage.postgres.embedded import start_embedded
+from dozor.storage.postgres.migrate import migrate
+from dozor.storage.postgres.pool import Pool, create_pool
 from tests.bot.botapi.faults import FaultKind
 from tests.bot.botapi.server import BotApi
 from tests.bot.executor import until_true

@@ -7,7 +7,7 @@ import socket
 from datetime import datetime
 from typing import Any
 
-from dozor.storage.pool import Pool
+from dozor.storage.postgres.pool import Pool
 from tests.bot.executor import until_true
 from tests.system.stage import QUICK, Stage
 from tests.waiting import until

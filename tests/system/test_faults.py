@@ -13,7 +13,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from dozor.storage.pool import Pool
+from dozor.storage.postgres.pool import Pool
 from tests.bot.botapi.server import BotApi
 from tests.system.process import Process
 from tests.system.stage import QUICK, Stage

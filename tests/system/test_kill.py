@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from dozor.storage.pool import Pool
+from dozor.storage.postgres.pool import Pool
 from tests.bot.botapi.server import BotApi
 from tests.system.kill_campaign import Campaign
 from tests.system.stage import Stage

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dozor.storage.pool import Pool
+from dozor.storage.postgres.pool import Pool
 from tests.bot.botapi.server import BotApi
 from tests.bot.executor import until_true
 from tests.system.stage import QUICK, Stage

@@ -11,7 +11,7 @@ import asyncpg
 import psutil
 import pytest
 
-from dozor.storage.pool import Pool, connect, disconnect
+from dozor.storage.postgres.pool import Pool, connect, disconnect
 from tests.bot.botapi.server import BotApi
 from tests.bot.executor import until_true
 from tests.server import PostgresControl

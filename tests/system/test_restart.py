@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 
-from dozor.storage.pool import Pool
+from dozor.storage.postgres.pool import Pool
 from tests.bot.botapi.model import StoredMessage
 from tests.bot.botapi.server import BotApi
 from tests.bot.executor import until_true

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from dozor.storage.pool import Pool
+from dozor.storage.postgres.pool import Pool
 from tests.alerting.receiver import Receiver
 from tests.bot.botapi.faults import FaultKind
 from tests.bot.botapi.server import BotApi
@@ -22,7 +22,7 @@ SETTLED = "SELECT count(*) = 0 FROM dozor.notifications WHERE state IN ('pending
 SECRET = "s3cret-path-of-the-hook"
 SOON_DEAF = """
 from dozor_bot.poller import Poller
-from dozor.control import telegram_watch
+from dozor.control import bot_monitor as telegram_watch
 Poller.__init__.__kwdefaults__["poll_timeout"] = 1
 telegram_watch.DEAF_AFTER, telegram_watch.LOOK_EVERY = 4.0, 0.5
 from dozor.cli import main

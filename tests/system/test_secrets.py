@@ -7,7 +7,7 @@ from urllib.parse import quote
 import psutil
 import pytest
 
-from dozor.storage.pool import Pool, connect, disconnect
+from dozor.storage.postgres.pool import Pool, connect, disconnect
 from tests.bot.botapi.faults import FaultKind
 from tests.bot.botapi.server import BotApi
 from tests.bot.executor import until_true

@@ -6,7 +6,7 @@ import signal
 import sys
 from typing import Any
 
-from dozor.storage.pool import Pool
+from dozor.storage.postgres.pool import Pool
 from tests.bot.botapi.server import BotApi
 from tests.bot.executor import until_true
 from tests.system.process import DOZOR

@@ -10,11 +10,11 @@ from zoneinfo import ZoneInfo
 import pytest
 import yaml
 
-from dozor.alerting.incident import IncidentKind
-from dozor.alerting.notification import Severity
+from dozor.alerting.model.incident import IncidentKind
+from dozor.alerting.model.notification import Severity
 from dozor.config import Config, load
 from dozor.config.alerts import ALERT_KINDS, SEVERITIES
-from dozor.control.alerting import oncall, quiet_hours, routing, settings
+from dozor.control.alert_settings import oncall, quiet_hours, routing, settings
 from dozor.errors import ConfigError
 
 TASKS = {"a": {"run": "json:loads", "every": "1m", "alerts": {"severity": {"overdue": "critical"}}}}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dozor_bot.flood import REMEMBERED, WINDOW, Allowance, Attempt, Attempts
+from dozor_bot.security.flood import REMEMBERED, WINDOW, Allowance, Attempt, Attempts
 
 
 def _attempt(user_id: int, action: str = "/restart") -> Attempt:

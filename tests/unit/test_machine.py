@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dozor.config.tasks import Continuous, Cron, Every, Schedule
-from dozor.supervision.events import (
+from dozor.supervision.core.events import (
     ASK_TO_STOP,
     NOTHING,
     START_RUN,
@@ -29,9 +29,9 @@ from dozor.supervision.events import (
     RunNow,
     Succeeded,
 )
-from dozor.supervision.machine import restore, step
-from dozor.supervision.policy import Policy, RestartDelay
-from dozor.supervision.state import Failure, Past, State, TaskState
+from dozor.supervision.core.machine import restore, step
+from dozor.supervision.core.policy import Policy, RestartDelay
+from dozor.supervision.core.state import Failure, Past, State, TaskState
 
 BOOM = Failure("ValueError", "boom", "checker.py:1 in check", "Traceback …")
 FATAL = Failure("Fatal", "no such account", "checker.py:1 in check", "Traceback …", fatal=True)

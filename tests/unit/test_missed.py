@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from dozor.config.tasks import Continuous, Cron, Every
-from dozor.storage.tasks import TaskRow
-from dozor.supervision.missed import CRON_TICKS, Missed, missed
-from dozor.supervision.policy import Policy
+from dozor.storage.tables.tasks import TaskRow
+from dozor.supervision.core.misfires import CRON_TICKS, Missed, missed
+from dozor.supervision.core.policy import Policy
 
 SINCE = 1_764_000_000.0  # 16:00:00 UTC
 EVERY = Policy(schedule=Every(60.0))

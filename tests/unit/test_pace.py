@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dozor.alerting.pace import Pace, chat_pace, overall_bucket
+from dozor.alerting.delivery.rate_limit import Pace, chat_pace, overall_bucket
 from tests.bot.botapi.pace import Limits
 from tests.bot.botapi.pace import Pace as Telegram
 

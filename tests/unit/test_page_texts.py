@@ -9,7 +9,7 @@ import pytest
 
 from dozor.config.tasks import Continuous, Cron, Every, Schedule
 from dozor.language.names import Language
-from dozor.supervision.state import State
+from dozor.supervision.core.state import State
 from dozor.web.texts import exactly, schedule_text, span, texts_of
 
 RU, EN = texts_of(Language.RU), texts_of(Language.EN)

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dozor.alerting.buttons import Origin, Press, decode, encode
-from dozor.alerting.message import Message
-from dozor.alerting.notification import Facts, Notification, NotificationKind, Severity
-from dozor.alerting.render import MESSAGE_UNITS, render
-from dozor.alerting.text import clean, shorten, units
+from dozor.alerting.model.message import Message
+from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
+from dozor.alerting.model.safe_text import clean, shorten, units
+from dozor.alerting.rendering.callback_data import Origin, Press, decode, encode
+from dozor.alerting.rendering.render import MESSAGE_UNITS, render
 from dozor.language import Translator
 
 NOW = 1764000060.0

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from dozor.config.tasks import Continuous, Cron, Every
-from dozor.supervision.schedule import cron_after, first_due, next_due
+from dozor.supervision.core.schedule import cron_after, first_due, next_due
 
 MOSCOW = ZoneInfo("Europe/Moscow")
 

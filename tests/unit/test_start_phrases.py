@@ -7,10 +7,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from dozor.alerting.buttons import Origin, Press, decode
-from dozor.alerting.message import Message
-from dozor.alerting.notification import Facts, Notification, NotificationKind, Severity
-from dozor.alerting.render import render
+from dozor.alerting.model.message import Message
+from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
+from dozor.alerting.rendering.callback_data import Origin, Press, decode
+from dozor.alerting.rendering.render import render
 from dozor.language import Translator
 
 NOW = 1764000060.0

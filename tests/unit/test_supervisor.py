@@ -15,15 +15,15 @@ from loguru import logger
 from dozor.clock import SteadyClock
 from dozor.config.tasks import Continuous, Every, Isolation
 from dozor.errors import Fatal
-from dozor.supervision.context import Context
-from dozor.supervision.events import Failed, Interrupted, Pause, Restart, Resume, RunNow
-from dozor.supervision.execution import IsOutage, never_an_outage
-from dozor.supervision.lines import SupervisionLog
-from dozor.supervision.policy import Policy, RestartDelay
-from dozor.supervision.spec import TaskSpec
-from dozor.supervision.state import State, TaskState
-from dozor.supervision.supervised import Supervised
+from dozor.supervision.core.events import Failed, Interrupted, Pause, Restart, Resume, RunNow
+from dozor.supervision.core.policy import Policy, RestartDelay
+from dozor.supervision.core.spec import TaskSpec
+from dozor.supervision.core.state import State, TaskState
+from dozor.supervision.execution.executor import IsOutage, never_an_outage
+from dozor.supervision.runs.context import Context
 from dozor.supervision.supervisor import Supervisor, Transition
+from dozor.supervision.tasks.task import Supervised
+from dozor.supervision.telemetry.log import SupervisionLog
 from tests.waiting import until
 
 QUICK = RestartDelay.fixed(0.01)

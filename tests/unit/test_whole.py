@@ -8,11 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dozor.alerting.message import Message
-from dozor.alerting.notification import Facts, Notification, NotificationKind, Severity
-from dozor.alerting.render import MESSAGE_UNITS, render
-from dozor.alerting.text import legible, units
-from dozor.alerting.whole import (
+from dozor.alerting.model.full_text import (
     KEPT,
     NOTE_UNITS,
     WHOLE,
@@ -21,6 +17,10 @@ from dozor.alerting.whole import (
     for_incident,
     with_text,
 )
+from dozor.alerting.model.message import Message
+from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
+from dozor.alerting.model.safe_text import legible, units
+from dozor.alerting.rendering.render import MESSAGE_UNITS, render
 from dozor.language import Translator
 
 NOW = 1764000060.0

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from loguru import logger
 
-from dozor.storage.embedded import start_embedded
-from dozor.storage.migrate import migrate
-from dozor.supervision.events import Pause
-from dozor.supervision.state import State
+from dozor.storage.postgres.embedded import start_embedded
+from dozor.storage.postgres.migrate import migrate
+from dozor.supervision.core.events import Pause
+from dozor.supervision.core.state import State
 from tests.waiting import until
 from tests.web.browser import chromium
 from tests.web.site import Site, Work, open_site

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dozor.supervision.state import State
+from dozor.supervision.core.state import State
 from dozor.web import live_page
 from dozor.web.markup import join, tag
 from tests.waiting import until

@@ -9,8 +9,8 @@ import pytest
 from loguru import logger
 
 from dozor.control import readiness
-from dozor.supervision.events import Pause, Restart
-from dozor.supervision.timetable import Timetable
+from dozor.supervision.core.events import Pause, Restart
+from dozor.supervision.timers import Timetable
 from dozor.web import health, server
 from tests.bot.botapi.server import BotApi
 from tests.server import PostgresControl

@@ -12,13 +12,13 @@ from typing import cast
 from prometheus_client.parser import text_string_to_metric_families
 
 from dozor.clock import SteadyClock
-from dozor.supervision.events import Restart
-from dozor.supervision.lines import SupervisionLog
-from dozor.supervision.measures import RUN_BOUNDS, Histogram, Measures
-from dozor.supervision.observer import Observer
-from dozor.supervision.spec import TaskSpec
-from dozor.supervision.state import State
+from dozor.supervision.core.events import Restart
+from dozor.supervision.core.spec import TaskSpec
+from dozor.supervision.core.state import State
 from dozor.supervision.supervisor import Supervisor
+from dozor.supervision.telemetry.log import SupervisionLog
+from dozor.supervision.telemetry.metrics import RUN_BOUNDS, Histogram, Measures
+from dozor.supervision.telemetry.observer import Observer
 from dozor.web.sources import Sources
 from dozor.web.task_metrics import TaskMetrics, escape
 from tests.programs import require

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from dozor.supervision.state import State
+from dozor.supervision.core.state import State
 from tests.house.sources import ROOT
 from tests.waiting import until
 from tests.web.site import Work, open_site

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dozor.supervision.events import Pause
-from dozor.supervision.state import State
+from dozor.supervision.core.events import Pause
+from dozor.supervision.core.state import State
 from tests.waiting import until
 from tests.web.browser import Tab, chromium
 from tests.web.site import Site, Work, open_site

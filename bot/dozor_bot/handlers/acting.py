@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from dozor.alerting.buttons import Origin, encode
-from dozor.alerting.message import Button, Message, Span
-from dozor.alerting.render import MESSAGE_UNITS, bounded
-from dozor.control.commands import CommandName, CommandReason, CommandResult, submit, wait
-from dozor.control.outcomes import Earlier, StartedRun, read_earlier, read_started
+from dozor.alerting.model.message import Button, Message, Span
+from dozor.alerting.rendering.callback_data import Origin, encode
+from dozor.alerting.rendering.render import MESSAGE_UNITS, bounded
+from dozor.control.commands.commands import CommandName, CommandReason, CommandResult, submit, wait
+from dozor.control.commands.started_runs import Earlier, StartedRun, read_earlier, read_started
 from dozor.language.times import ago
-from dozor.storage.pool import Connection
-from dozor_bot.action_text import result_text, run_spans, shown, working_text
-from dozor_bot.handlers.desk import Desk, message
-from dozor_bot.incoming import Sender
-from dozor_bot.live import Open
-from dozor_bot.work import Work, actor_of
+from dozor.storage.postgres.pool import Connection
+from dozor_bot.handlers.context import Desk, message
+from dozor_bot.live_cards import Open
+from dozor_bot.responses import Work, actor_of
+from dozor_bot.telegram.incoming import Sender
+from dozor_bot.views.actions import result_text, run_spans, shown, working_text
 
 RESULT_TIMEOUT = 10.0
 PATIENCE = 1.0

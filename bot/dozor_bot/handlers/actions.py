@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dozor.alerting.buttons import Origin, Press, encode
-from dozor.alerting.message import Button
-from dozor.control.commands import CommandName
-from dozor.control.outcomes import read_earlier
-from dozor.control.status import TaskStatus
+from dozor.alerting.model.message import Button
+from dozor.alerting.rendering.callback_data import Origin, Press, encode
+from dozor.control.commands.commands import CommandName
+from dozor.control.commands.started_runs import read_earlier
+from dozor.control.queries.status import TaskStatus
 from dozor.language.times import duration, rough
-from dozor.supervision.state import State
-from dozor_bot.access import Role
-from dozor_bot.action_text import BY_COMMAND, WORDS, shown
-from dozor_bot.confirmations import WITHIN, Asked, Refusal
+from dozor.supervision.core.state import State
 from dozor_bot.handlers.choice import CHOICES, not_one, task_buttons
 from dozor_bot.handlers.code import act
-from dozor_bot.handlers.desk import Desk, message
-from dozor_bot.incoming import Command, Pressed, Sender
-from dozor_bot.names import Found, resolve
-from dozor_bot.status_text import worst_first
-from dozor_bot.work import Work, actor_of
+from dozor_bot.handlers.context import Desk, message
+from dozor_bot.responses import Work, actor_of
+from dozor_bot.security.access import Role
+from dozor_bot.security.confirmations import WITHIN, Asked, Refusal
+from dozor_bot.task_names import Found, resolve
+from dozor_bot.telegram.incoming import Command, Pressed, Sender
+from dozor_bot.views.actions import BY_COMMAND, WORDS, shown
+from dozor_bot.views.status import worst_first
 
 STALE_AFTER = 300.0
 """Seconds after which a command that acts is refused: the person meant another situation."""

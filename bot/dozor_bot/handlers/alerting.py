@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dozor.alerting.message import Message, Span
+from dozor.alerting.model.message import Message, Span
 from dozor.control.alert_commands import AlertCommand
-from dozor.control.commands import CommandReason, submit, wait
-from dozor.control.past import read_incident
-from dozor.storage.pool import Connection
-from dozor_bot.action_text import shown
-from dozor_bot.alert_text import alert_result, undo_of
+from dozor.control.commands.commands import CommandReason, submit, wait
+from dozor.control.queries.history import read_incident
+from dozor.storage.postgres.pool import Connection
 from dozor_bot.handlers import acting
-from dozor_bot.handlers.desk import Desk
-from dozor_bot.incoming import Sender
-from dozor_bot.past_text import Words
-from dozor_bot.work import Work, actor_of
+from dozor_bot.handlers.context import Desk
+from dozor_bot.responses import Work, actor_of
+from dozor_bot.telegram.incoming import Sender
+from dozor_bot.views.actions import shown
+from dozor_bot.views.alerts import alert_result, undo_of
+from dozor_bot.views.history import Words
 
 
 @dataclass(kw_only=True)

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from dozor.alerting.buttons import Origin, Press
-from dozor.alerting.message import Message
+from dozor.alerting.model.message import Message
+from dozor.alerting.rendering.callback_data import Origin, Press
 from dozor.config.durations import parse_duration
 from dozor.control.alert_commands import AlertCommand
-from dozor.control.alerting import override
-from dozor.control.past import read_incidents
+from dozor.control.alert_settings import override
+from dozor.control.queries.history import read_incidents
 from dozor.language.times import rough
-from dozor.storage import silences
-from dozor_bot.access import Role
-from dozor_bot.alert_text import (
+from dozor.storage.tables import silences
+from dozor_bot.handlers.alerting import AlertAction
+from dozor_bot.handlers.choice import CHOICES, not_one
+from dozor_bot.handlers.context import Desk
+from dozor_bot.handlers.history import words_of
+from dozor_bot.responses import DENIED, Answer, Denial, Work
+from dozor_bot.security.access import Role
+from dozor_bot.security.flood import Attempt
+from dozor_bot.task_names import Found, resolve
+from dozor_bot.telegram.incoming import Command, Pressed, Sender
+from dozor_bot.views.alerts import (
     SILENCE_FOR,
     ack_choice,
     oncall_message,
@@ -19,14 +27,6 @@ from dozor_bot.alert_text import (
     silence_scope,
     unsilence_choice,
 )
-from dozor_bot.flood import Attempt
-from dozor_bot.handlers.alerting import AlertAction
-from dozor_bot.handlers.choice import CHOICES, not_one
-from dozor_bot.handlers.desk import Desk
-from dozor_bot.handlers.past import words_of
-from dozor_bot.incoming import Command, Pressed, Sender
-from dozor_bot.names import Found, resolve
-from dozor_bot.work import DENIED, Answer, Denial, Work
 
 STALE_AFTER = 300.0
 """Seconds after which a command that acts is refused: the person meant another situation."""

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 from aiogram.types import BufferedInputFile
 
-from dozor.alerting.buttons import Origin, Press
-from dozor.control.statistics import read_statistics
-from dozor.control.status import read_status
-from dozor_bot.access import Role
+from dozor.alerting.rendering.callback_data import Origin, Press
+from dozor.control.queries.statistics import read_statistics
+from dozor.control.queries.status import read_status
 from dozor_bot.charts.painter import paint
-from dozor_bot.charts.words import DAY, PERIODS, Period, chart_caption, chart_order
-from dozor_bot.handlers.desk import Desk
-from dozor_bot.handlers.past import one_task
-from dozor_bot.incoming import Command, Pressed, Sender
-from dozor_bot.work import Work
+from dozor_bot.handlers.context import Desk
+from dozor_bot.handlers.history import one_task
+from dozor_bot.responses import Work
+from dozor_bot.security.access import Role
+from dozor_bot.telegram.incoming import Command, Pressed, Sender
+from dozor_bot.views.chart import DAY, PERIODS, Period, chart_caption, chart_order
 
 
 @dataclass(kw_only=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import assert_never
 
-from dozor.alerting.buttons import Origin, encode
-from dozor.alerting.message import Button
-from dozor.alerting.text import one_line, shorten
-from dozor_bot.handlers.desk import Desk
-from dozor_bot.incoming import Sender
-from dozor_bot.names import Ambiguous, NotFound
-from dozor_bot.work import Answer
+from dozor.alerting.model.message import Button
+from dozor.alerting.model.safe_text import one_line, shorten
+from dozor.alerting.rendering.callback_data import Origin, encode
+from dozor_bot.handlers.context import Desk
+from dozor_bot.responses import Answer
+from dozor_bot.task_names import Ambiguous, NotFound
+from dozor_bot.telegram.incoming import Sender
 
 CHOICES = 20
 QUERY_UNITS = 60

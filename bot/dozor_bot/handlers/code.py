@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dozor.control.commands import CommandName
-from dozor_bot.access import Role
-from dozor_bot.codes import WITHIN, Pending, Verdict
-from dozor_bot.flood import Attempt
+from dozor.control.commands.commands import CommandName
 from dozor_bot.handlers.acting import Action
-from dozor_bot.handlers.desk import Desk
-from dozor_bot.incoming import Command, Sender
-from dozor_bot.work import DENIED, Denial, Work
+from dozor_bot.handlers.context import Desk
+from dozor_bot.responses import DENIED, Denial, Work
+from dozor_bot.security.access import Role
+from dozor_bot.security.flood import Attempt
+from dozor_bot.security.totp import WITHIN, Pending, Verdict
+from dozor_bot.telegram.incoming import Command, Sender
 
 _REFUSALS = {
     Verdict.WRONG: "code-wrong",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dozor.alerting.message import Message, Span, Style
-from dozor_bot.access import Role
+from dozor.alerting.model.message import Message, Span, Style
 from dozor_bot.commands import COMMANDS, ROLE_NAMES
-from dozor_bot.handlers.desk import Desk
-from dozor_bot.incoming import Command, Sender
-from dozor_bot.work import Answer, Recorded, Work
+from dozor_bot.handlers.context import Desk
+from dozor_bot.responses import Answer, Recorded, Work
+from dozor_bot.security.access import Role
+from dozor_bot.telegram.incoming import Command, Sender
 
 
 async def show_help(desk: Desk, command: Command, role: Role) -> Work:

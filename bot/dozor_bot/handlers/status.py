@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dozor.alerting.buttons import Origin, Press
-from dozor.alerting.message import Message
-from dozor.control.status import TaskStatus, read_status
-from dozor.control.status_page import read_page
-from dozor.storage import runs, silences
-from dozor_bot.access import Role
-from dozor_bot.alert_text import silence_line
-from dozor_bot.card_text import card_message
+from dozor.alerting.model.message import Message
+from dozor.alerting.rendering.callback_data import Origin, Press
+from dozor.control.queries.status import TaskStatus, read_status
+from dozor.control.queries.status_page import read_page
+from dozor.storage.tables import runs, silences
 from dozor_bot.handlers.choice import not_one
-from dozor_bot.handlers.desk import Desk
-from dozor_bot.handlers.past import words_of
-from dozor_bot.incoming import Command, Pressed, Sender
-from dozor_bot.live import Open
-from dozor_bot.names import Found, resolve
-from dozor_bot.status_text import PAGE, View, read_view, status_message
-from dozor_bot.work import Work
+from dozor_bot.handlers.context import Desk
+from dozor_bot.handlers.history import words_of
+from dozor_bot.live_cards import Open
+from dozor_bot.responses import Work
+from dozor_bot.security.access import Role
+from dozor_bot.task_names import Found, resolve
+from dozor_bot.telegram.incoming import Command, Pressed, Sender
+from dozor_bot.views.alerts import silence_line
+from dozor_bot.views.card import card_message
+from dozor_bot.views.status import PAGE, View, read_view, status_message
 
 RECENT = 24
 """Runs in a sparkline."""

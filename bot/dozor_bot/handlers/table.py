@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from dozor.alerting.buttons import Press
-from dozor_bot.access import Role
+from dozor.alerting.rendering.callback_data import Press
 from dozor_bot.commands import ACTION_ROLES
-from dozor_bot.handlers import actions, alerts, chart, code, past, status
-from dozor_bot.handlers.desk import Desk
+from dozor_bot.handlers import actions, alerts, chart, code, status
+from dozor_bot.handlers import history as past
+from dozor_bot.handlers.context import Desk
 from dozor_bot.handlers.help import show_help, show_identity
-from dozor_bot.incoming import Command, Pressed
-from dozor_bot.work import Work
+from dozor_bot.responses import Work
+from dozor_bot.security.access import Role
+from dozor_bot.telegram.incoming import Command, Pressed
 
 CommandHandler = Callable[[Desk, Command, Role], Awaitable[Work]]
 PressHandler = Callable[[Desk, Pressed, Press, Role], Awaitable[Work | None]]

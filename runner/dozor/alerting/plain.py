@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dozor.alerting.message import Message, Span, Style
-from dozor.alerting.notification import Notification
-from dozor.alerting.text import clean, shorten
+from dozor.alerting.model.message import Message, Span, Style
+from dozor.alerting.model.notification import Notification
+from dozor.alerting.model.safe_text import clean, shorten
 
 UNITS = 1000
 

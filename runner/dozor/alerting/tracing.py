@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from dozor.alerting.dispatcher import Dispatcher, Sent
-from dozor.alerting.incident import IncidentState
+from dozor.alerting.delivery.dispatcher import Dispatcher, Sent
+from dozor.alerting.model.incident import IncidentState
 from dozor.clock import Clock
-from dozor.storage.incidents import IncidentRow
 from dozor.storage.journal import Commit, Journal
-from dozor.supervision.events import Cancelled, Failed, Interrupted
-from dozor.supervision.measures import Measures
-from dozor.supervision.observer import Transition
-from dozor.supervision.supervised import Supervised
+from dozor.storage.tables.incidents import IncidentRow
+from dozor.supervision.core.events import Cancelled, Failed, Interrupted
+from dozor.supervision.tasks.task import Supervised
+from dozor.supervision.telemetry.metrics import Measures
+from dozor.supervision.telemetry.observer import Transition
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider

@@ -12,44 +12,44 @@ from typing import TYPE_CHECKING, Self
 
 from loguru import logger
 
-from dozor.alerting.console import ConsoleTransport
-from dozor.alerting.dispatcher import Dispatcher
-from dozor.alerting.measures import DeliveryMeasures
+from dozor.alerting.delivery.console import ConsoleTransport
+from dozor.alerting.delivery.dispatcher import Dispatcher
+from dozor.alerting.delivery.metrics import DeliveryMeasures
+from dozor.alerting.incidents.manager import Watch
+from dozor.alerting.rendering.renderer import Wording
 from dozor.alerting.tracing import open_tracing
-from dozor.alerting.vigilance import build_vigil
-from dozor.alerting.watch import Watch
-from dozor.alerting.wording import Wording
-from dozor.app import start
+from dozor.app import recovery as start
+from dozor.app.alert_services import AlertParts
+from dozor.app.monitoring import build_vigil
+from dozor.app.services import Services
 from dozor.app.telegram import TelegramSide
 from dozor.clock import SteadyClock
 from dozor.config import Config, load
 from dozor.config.imports import Checker, import_checkers
 from dozor.config.secrets import register_config_secrets
-from dozor.control.alert_parts import AlertParts
-from dozor.control.alerting import build_desk, build_watch
-from dozor.control.commands import COMMANDS_CHANNEL
-from dozor.control.executor import CommandExecutor
+from dozor.control.alert_settings import build_desk, build_watch
+from dozor.control.commands.commands import COMMANDS_CHANNEL
+from dozor.control.commands.executor import CommandExecutor
 from dozor.control.readiness import Readiness, Vitals, judge
 from dozor.control.reload import Reloader
 from dozor.errors import DatabaseUnavailableError, DozorError, RunHungError
 from dozor.language.translator import Translator
 from dozor.lifecycle import Cleanups
 from dozor.redaction import Redactor
-from dozor.services import Services
-from dozor.storage.database import Database
-from dozor.storage.housekeeping import prune_for_ever
 from dozor.storage.journal import Commit, Journal
-from dozor.storage.listen import Listener
-from dozor.storage.pool import create_pool
+from dozor.storage.postgres.database import Database
+from dozor.storage.postgres.listen import Listener
+from dozor.storage.postgres.pool import create_pool
+from dozor.storage.retention import prune_for_ever
 from dozor.storage.spool import NAME as SPOOL
 from dozor.storage.spool import Spool
-from dozor.supervision.cancelling import Canceller
-from dozor.supervision.child import Launch
-from dozor.supervision.lines import SupervisionLog
-from dozor.supervision.measures import Measures
-from dozor.supervision.spec import TaskSpec, from_config
-from dozor.supervision.supervised import Supervised, run_id
+from dozor.supervision.core.spec import TaskSpec, from_config
+from dozor.supervision.execution.cancellation import Canceller
+from dozor.supervision.execution.process.client import Launch
 from dozor.supervision.supervisor import Supervisor
+from dozor.supervision.tasks.task import Supervised, run_id
+from dozor.supervision.telemetry.log import SupervisionLog
+from dozor.supervision.telemetry.metrics import Measures
 
 if TYPE_CHECKING:
     from dozor.web.sources import Sources as WebSources

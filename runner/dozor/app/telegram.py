@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from dozor.alerting.dispatcher import Dispatcher
-from dozor.alerting.routing import parse_destination
-from dozor.alerting.transport import Transport
-from dozor.alerting.watch import Watch
+from dozor.alerting.delivery.dispatcher import Dispatcher
+from dozor.alerting.delivery.transport import Transport
+from dozor.alerting.incidents.manager import Watch
+from dozor.alerting.policy.routes import parse_destination
 from dozor.clock import SteadyClock
 from dozor.config import Config, TelegramConfig
-from dozor.control.alerting import oncall
-from dozor.control.telegram_watch import TelegramWatch
+from dozor.control.alert_settings import oncall
+from dozor.control.bot_monitor import TelegramWatch
 from dozor.errors import DozorError
-from dozor.storage.pool import Pool
+from dozor.storage.postgres.pool import Pool
 
 if TYPE_CHECKING:
     from dozor_bot.app import TelegramBot

@@ -21,9 +21,9 @@ def attribute(config_path: Path, deposit: int, user: int) -> None:
 
 
 async def _attribute(config_path: Path, deposit: int, user: int) -> str:
-    from dozor.cli.act import user_name
-    from dozor.control.actor import Actor, Source
-    from dozor.control.audit import record
+    from dozor.cli.task_commands import user_name
+    from dozor.control.commands.actor import Actor, Source
+    from dozor.control.commands.audit import record
     from dozor_market import attribution
 
     host = socket.gethostname()

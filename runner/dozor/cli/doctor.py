@@ -23,11 +23,11 @@ from dozor.cli.options import EXIT_FAILED, config_option
 from dozor.cli.session import run_async
 from dozor.config import Config, load
 from dozor.config.secrets import register_config_secrets
-from dozor.control.status import StatusReport, read_status
+from dozor.control.queries.status import StatusReport, read_status
 from dozor.errors import StorageError
 from dozor.redaction import Redactor
-from dozor.storage.embedded import find_embedded, start_embedded
-from dozor.storage.pool import connect, create_pool, disconnect
+from dozor.storage.postgres.embedded import find_embedded, start_embedded
+from dozor.storage.postgres.pool import connect, create_pool, disconnect
 
 
 @click.command()

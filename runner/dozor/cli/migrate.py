@@ -23,8 +23,8 @@ def migrate(config_path: Path, *, only_check: bool) -> None:
 async def _migrate(config_path: Path, *, only_check: bool) -> None:
     from dozor.config import load
     from dozor.errors import SchemaError
-    from dozor.storage import migrate as schema
-    from dozor.storage.database import Database
+    from dozor.storage.postgres import migrate as schema
+    from dozor.storage.postgres.database import Database
 
     database = await Database.open(load(config_path).database)
     try:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import click
 
-from dozor.cli.act import user_name
 from dozor.cli.options import EXIT_FAILED, config_option
 from dozor.cli.session import database, run_async
+from dozor.cli.task_commands import user_name
 from dozor.config import load
 from dozor.config.imports import import_checkers
-from dozor.control.actor import Actor, Source
-from dozor.control.commands import CommandReason, CommandResult, submit, wait
+from dozor.control.commands.actor import Actor, Source
+from dozor.control.commands.commands import CommandReason, CommandResult, submit, wait
 from dozor.control.runner_commands import RunnerCommand
 
 _SAYS = {

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 from dozor.config import Config, load
 from dozor.errors import SchemaError, StorageError
-from dozor.storage.embedded import find_embedded, start_embedded
-from dozor.storage.migrate import check
-from dozor.storage.pool import Pool, create_pool
+from dozor.storage.postgres.embedded import find_embedded, start_embedded
+from dozor.storage.postgres.migrate import check
+from dozor.storage.postgres.pool import Pool, create_pool
 
 T = TypeVar("T")
 

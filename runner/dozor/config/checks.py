@@ -8,8 +8,8 @@ from typing import Any
 from dozor.config.durations import format_duration
 from dozor.config.fields import nearest
 from dozor.config.problems import Place, Problem
+from dozor.config.supervision import DATABASE, names_in
 from dozor.config.tasks import Every, Isolation, TaskConfig
-from dozor.config.watching import DATABASE, names_in
 
 
 def check_sections(values: Mapping[str, Any]) -> Iterator[Problem]:

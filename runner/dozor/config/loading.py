@@ -21,12 +21,12 @@ from dozor.config.checks import (
     check_timing,
 )
 from dozor.config.document import Document, read_document
+from dozor.config.explain import kind_of, translate, unknown_key
 from dozor.config.fields import parse_timezone
 from dozor.config.models import Config
 from dozor.config.problems import Place, Problem, as_error
+from dozor.config.supervision import DATABASE
 from dozor.config.tasks import TaskConfig
-from dozor.config.watching import DATABASE
-from dozor.config.wording import kind_of, translate, unknown_key
 from dozor.errors import ConfigError
 
 SIZE_LIMIT = 16 * 1024 * 1024

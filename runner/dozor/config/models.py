@@ -14,9 +14,9 @@ from dozor.config import addresses, fields
 from dozor.config.alerts import AlertsConfig, OnCallConfig
 from dozor.config.base import Kind, Section, Timezone, UserIds
 from dozor.config.problems import Place, line_of
+from dozor.config.supervision import DependencyConfig, LimitsConfig, SupervisionConfig
 from dozor.config.tasks import TaskConfig
-from dozor.config.telegram_codes import TotpConfig
-from dozor.config.watching import DependencyConfig, LimitsConfig, SupervisionConfig
+from dozor.config.totp import TotpConfig
 from dozor.language.names import Language
 
 

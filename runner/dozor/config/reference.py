@@ -19,10 +19,11 @@ from zoneinfo import ZoneInfo
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from dozor.config import alerts, models, tasks, watching
+from dozor.config import alerts, models, tasks
+from dozor.config import supervision as watching
 from dozor.config.base import Kind, Section
 from dozor.config.durations import format_duration
-from dozor.config.telegram_codes import TotpConfig
+from dozor.config.totp import TotpConfig
 
 _HEAD = """# config.yaml
 

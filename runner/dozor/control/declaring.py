@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dozor.config.tasks import TaskConfig
-from dozor.storage.tasks import TaskDeclaration
+from dozor.storage.tables.tasks import TaskDeclaration
 
 
 def declaration(task: TaskConfig) -> TaskDeclaration:

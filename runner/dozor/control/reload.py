@@ -8,24 +8,24 @@ from pathlib import Path
 
 from loguru import logger
 
-from dozor.alerting.notification import Facts
-from dozor.alerting.watch import Watch
-from dozor.alerting.whole import with_text
+from dozor.alerting.incidents.manager import Watch
+from dozor.alerting.model.full_text import with_text
+from dozor.alerting.model.notification import Facts
 from dozor.clock import Clock
 from dozor.config import Config, load
 from dozor.config.changes import Changes, compare, with_people
 from dozor.config.imports import import_checkers
 from dozor.config.secrets import register_config_secrets
-from dozor.control.alerting import all_settings
+from dozor.control.alert_settings import all_settings
 from dozor.control.declaring import declaration
 from dozor.control.reasons import CommandReason
 from dozor.errors import ConfigError
 from dozor.redaction import Redactor
-from dozor.storage import tasks
-from dozor.storage.pool import Pool, unavailable
-from dozor.supervision.spec import TaskSpec, from_config
-from dozor.supervision.stored import from_row
+from dozor.storage.postgres.pool import Pool, unavailable
+from dozor.storage.tables import tasks
+from dozor.supervision.core.spec import TaskSpec, from_config
 from dozor.supervision.supervisor import Supervisor
+from dozor.supervision.tasks.persistence import from_row
 
 WATCH_EVERY = 2.0
 """Seconds between looks at the file."""

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from loguru import logger
 
 from dozor.clock import Clock
-from dozor.storage.pool import unavailable
+from dozor.storage.postgres.pool import unavailable
 
 PROBE_TIMEOUT = 3.0
 """Seconds."""

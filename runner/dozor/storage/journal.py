@@ -17,14 +17,15 @@ from loguru import logger
 
 from dozor.clock import Clock
 from dozor.errors import DatabaseUnavailableError, RunnerBusyError
-from dozor.storage import answers, incidents, notifications, runners, runs, silences, tasks
-from dozor.storage.at_once import AtOnce
 from dozor.storage.health import DatabaseHealth
-from dozor.storage.incidents import IncidentRow
-from dozor.storage.notifications import NotificationRow
-from dozor.storage.pool import Connection, connect, of_database, refused
-from dozor.storage.runners import Registration
-from dozor.storage.waiting import Checkpoint, Commit, Dropped, Waiting, newer, without
+from dozor.storage.postgres.pool import Connection, connect, of_database, refused
+from dozor.storage.single_statement import AtOnce
+from dozor.storage.tables import command_results as answers
+from dozor.storage.tables import incidents, notifications, runners, runs, silences, tasks
+from dozor.storage.tables.incidents import IncidentRow
+from dozor.storage.tables.notifications import NotificationRow
+from dozor.storage.tables.runners import Registration
+from dozor.storage.write_buffer import Checkpoint, Commit, Dropped, Waiting, newer, without
 
 __all__ = ["Checkpoint", "Commit", "Dropped", "Journal"]
 

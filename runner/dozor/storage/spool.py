@@ -15,9 +15,9 @@ from pathlib import Path
 from loguru import logger
 from pydantic import TypeAdapter, ValidationError
 
-from dozor.storage.incidents import IncidentRow
-from dozor.storage.notifications import NotificationRow
-from dozor.storage.tasks import TaskRow
+from dozor.storage.tables.incidents import IncidentRow
+from dozor.storage.tables.notifications import NotificationRow
+from dozor.storage.tables.tasks import TaskRow
 
 NAME = "unwritten.json"
 KEPT_WITHIN = 2.0

@@ -6,12 +6,12 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 
-from dozor.supervision.events import Failed, Succeeded
-from dozor.supervision.failure import describe
-from dozor.supervision.lines import SupervisionLog
-from dozor.supervision.machine import step
-from dozor.supervision.policy import Policy, RestartDelay
-from dozor.supervision.state import State, TaskState
+from dozor.supervision.core.events import Failed, Succeeded
+from dozor.supervision.core.machine import step
+from dozor.supervision.core.policy import Policy, RestartDelay
+from dozor.supervision.core.state import State, TaskState
+from dozor.supervision.runs.failure import describe
+from dozor.supervision.telemetry.log import SupervisionLog
 
 
 async def safe_background_task(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dozor.config.tasks import Every
-from dozor.supervision.policy import Policy
+from dozor.supervision.core.policy import Policy
 
 STARTS_A_SECOND = 1_000
 

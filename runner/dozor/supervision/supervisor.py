@@ -10,16 +10,10 @@ from typing import assert_never
 from loguru import logger
 
 from dozor.clock import SteadyClock
-from dozor.config.watching import DATABASE
+from dozor.config.supervision import DATABASE
 from dozor.storage.journal import Checkpoint
-from dozor.storage.pool import Pool
-from dozor.supervision.cancelling import Canceller
-from dozor.supervision.checkpoint import CHECKPOINT_ROWS
-from dozor.supervision.child import Launch
-from dozor.supervision.children import Children
-from dozor.supervision.context import Context, Reports
-from dozor.supervision.endings import failure_of
-from dozor.supervision.events import (
+from dozor.storage.postgres.pool import Pool
+from dozor.supervision.core.events import (
     START_RUN,
     AskToStop,
     Cancelled,
@@ -36,22 +30,28 @@ from dozor.supervision.events import (
     Succeeded,
     TimeOut,
 )
-from dozor.supervision.execution import IsOutage, carry_out, never_an_outage
-from dozor.supervision.holding import Holding
-from dozor.supervision.lines import SupervisionLog
-from dozor.supervision.machine import step
-from dozor.supervision.membership import Membership
-from dozor.supervision.observer import EndedRun
-from dozor.supervision.observer import Observer as Observer
-from dozor.supervision.observer import Transition as Transition
-from dozor.supervision.reports import RunReports
-from dozor.supervision.roster import Roster
-from dozor.supervision.run import Run, StopReason
-from dozor.supervision.spec import TaskSpec
+from dozor.supervision.core.machine import step
+from dozor.supervision.core.spec import TaskSpec
+from dozor.supervision.core.state import State, TaskState
+from dozor.supervision.dependency_hold import Holding
+from dozor.supervision.execution.cancellation import Canceller
+from dozor.supervision.execution.executor import IsOutage, carry_out, never_an_outage
+from dozor.supervision.execution.process.client import Launch
+from dozor.supervision.execution.process.pool import Children
+from dozor.supervision.execution.reporter import RunReports
+from dozor.supervision.runs.context import Context, Reports
+from dozor.supervision.runs.endings import failure_of
+from dozor.supervision.runs.run import Run, StopReason
 from dozor.supervision.spread import spread_of
-from dozor.supervision.state import State, TaskState
-from dozor.supervision.supervised import Supervised, run_id
-from dozor.supervision.timetable import Timetable
+from dozor.supervision.task_changes import Membership
+from dozor.supervision.tasks.checkpoint import CHECKPOINT_ROWS
+from dozor.supervision.tasks.registry import Roster
+from dozor.supervision.tasks.task import Supervised, run_id
+from dozor.supervision.telemetry.log import SupervisionLog
+from dozor.supervision.telemetry.observer import EndedRun
+from dozor.supervision.telemetry.observer import Observer as Observer
+from dozor.supervision.telemetry.observer import Transition as Transition
+from dozor.supervision.timers import Timetable
 
 CANCEL_SECONDS = 5.0
 """How long cancelled runs get at the end of the process before they are given up."""

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 import asyncpg
 
 from dozor.errors import DozorError
-from dozor.storage.pool import Connection
+from dozor.storage.postgres.pool import Connection
 from dozor.toolkit.backlog import Backlog, report_backlog
 from dozor.toolkit.context import CheckerContext
 from dozor.toolkit.quarantine import announce, set_aside

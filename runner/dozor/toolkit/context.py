@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Protocol
 
-from dozor.storage.pool import Pool
+from dozor.storage.postgres.pool import Pool
 
 
 class Stopping(Protocol):

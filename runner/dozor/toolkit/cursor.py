@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from dozor.storage.pool import Connection
+from dozor.storage.postgres.pool import Connection
 
 START: Final = "INSERT INTO dozor.cursors (name, position) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING"
 READ: Final = "SELECT position FROM dozor.cursors WHERE name = $1 FOR UPDATE"

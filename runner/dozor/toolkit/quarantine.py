@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from dozor.storage.pool import Connection
+from dozor.storage.postgres.pool import Connection
 from dozor.toolkit.context import CheckerContext
 
 NAMED_AT_MOST: Final = 20

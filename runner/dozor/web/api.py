@@ -9,8 +9,8 @@ from typing import Any
 
 from aiohttp import web
 
+from dozor.control.queries.status import StatusReport
 from dozor.control.readiness import judge
-from dozor.control.status import StatusReport
 from dozor.web.health import Pulse, unwell
 from dozor.web.live import AlertsOwed, task_status
 from dozor.web.sources import SOURCES, Sources

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dozor.supervision.patrol import expected_since
-from dozor.supervision.state import State
-from dozor.supervision.supervised import Supervised
+from dozor.supervision.core.state import State
+from dozor.supervision.monitoring.task_monitor import expected_since
+from dozor.supervision.tasks.task import Supervised
 
 LATE_AFTER = 10.0
 """Seconds by which the control loop may be behind its own plan before it counts as dead."""

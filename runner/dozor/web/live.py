@@ -6,10 +6,10 @@ import asyncio
 from dataclasses import dataclass
 
 from dozor.clock import Clock
-from dozor.control.status import AlertsBacklog, Progress, TaskStatus, read_backlog
+from dozor.control.queries.status import AlertsBacklog, Progress, TaskStatus, read_backlog
 from dozor.storage.journal import Journal
-from dozor.storage.pool import Pool, unavailable
-from dozor.supervision.supervised import Supervised
+from dozor.storage.postgres.pool import Pool, unavailable
+from dozor.supervision.tasks.task import Supervised
 
 ASK_SECONDS = 1.0
 """How long an answer of the database may hold up a page."""

@@ -9,9 +9,9 @@ from typing import Any
 
 from aiohttp import web
 
-from dozor.control.deliveries import OwedMessage
+from dozor.control.queries.outbox import OwedMessage
 from dozor.language.names import Language
-from dozor.supervision.state import TaskState
+from dozor.supervision.core.state import TaskState
 from dozor.web.page import Page
 from dozor.web.sources import Sources
 from dozor.web.texts import schedule_text, texts_of

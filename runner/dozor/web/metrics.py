@@ -11,11 +11,11 @@ from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from dozor.alerting.notification import NotificationKind, Severity
-from dozor.alerting.transport import OUTCOME_NAMES
+from dozor.alerting.delivery.transport import OUTCOME_NAMES
+from dozor.alerting.model.notification import NotificationKind, Severity
+from dozor.control.queries.status import AlertsBacklog
 from dozor.control.readiness import judge
-from dozor.control.status import AlertsBacklog
-from dozor.supervision.measures import Histogram
+from dozor.supervision.telemetry.metrics import Histogram
 from dozor.web.lag import LoopLag
 from dozor.web.live import AlertsOwed
 from dozor.web.sources import Sources

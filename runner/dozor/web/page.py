@@ -8,8 +8,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from dozor.control.bars import FAILED, NONE, OK
-from dozor.control.status import RunnerInfo
+from dozor.control.queries.status import RunnerInfo
+from dozor.control.queries.uptime_bars import FAILED, NONE, OK
 from dozor.language.names import Language
 from dozor.web.markup import Child, Html, raw, tag
 from dozor.web.texts import Texts, span, texts_of

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from aiohttp import web
 from pydantic import SecretStr
 
-from dozor.alerting.incident import Incident
-from dozor.alerting.measures import DeliveryMeasures
+from dozor.alerting.delivery.metrics import DeliveryMeasures
+from dozor.alerting.model.incident import Incident
 from dozor.clock import Clock
+from dozor.control.queries.status import RunnerInfo
 from dozor.control.readiness import Vitals
-from dozor.control.status import RunnerInfo
 from dozor.language.names import Language
 from dozor.storage.journal import Journal
-from dozor.storage.pool import Pool
-from dozor.supervision.measures import Measures
+from dozor.storage.postgres.pool import Pool
 from dozor.supervision.supervisor import Supervisor
+from dozor.supervision.telemetry.metrics import Measures
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from dozor.supervision.measures import RUN_BOUNDS, Histogram
-from dozor.supervision.state import State
-from dozor.supervision.supervised import Supervised
+from dozor.supervision.core.state import State
+from dozor.supervision.tasks.task import Supervised
+from dozor.supervision.telemetry.metrics import RUN_BOUNDS, Histogram
 from dozor.web.health import overdue_by
 from dozor.web.sources import Sources
 

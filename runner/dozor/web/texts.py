@@ -7,7 +7,7 @@ from typing import assert_never
 
 from dozor.config.tasks import Continuous, Cron, Every, Schedule
 from dozor.language.names import Language
-from dozor.supervision.state import State
+from dozor.supervision.core.state import State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

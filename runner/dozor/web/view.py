@@ -6,13 +6,13 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from dozor.alerting.incident import Incident
-from dozor.control.bars import NONE, OK, PERIODS, SHORTEST, period_of, read_bars
-from dozor.control.deliveries import OwedMessage, read_owed
+from dozor.alerting.model.incident import Incident
+from dozor.control.queries.outbox import OwedMessage, read_owed
+from dozor.control.queries.uptime_bars import NONE, OK, PERIODS, SHORTEST, period_of, read_bars
 from dozor.control.readiness import judge
-from dozor.storage.pool import unavailable
-from dozor.supervision.state import State
-from dozor.supervision.supervised import Supervised
+from dozor.storage.postgres.pool import unavailable
+from dozor.supervision.core.state import State
+from dozor.supervision.tasks.task import Supervised
 from dozor.web.live import ASK_SECONDS
 from dozor.web.sources import Sources
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from dozor.storage.pool import Pool
+from dozor.storage.postgres.pool import Pool
 from dozor_market.attribution import issue_invoice
 from dozor_market.bidding import create_auction, place_bid
 from dozor_market.demo.toncenter import Chain, Toncenter, half

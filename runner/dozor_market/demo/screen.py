@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, TextIO
 import click
 from loguru import logger
 
-from dozor.alerting.console import ConsoleTransport
-from dozor.alerting.message import Message, Span
-from dozor.alerting.transport import Outcome
+from dozor.alerting.delivery.console import ConsoleTransport
+from dozor.alerting.delivery.transport import Outcome
+from dozor.alerting.model.message import Message, Span
 from dozor.logs import configure
 from dozor.redaction import Redactor
 

@@ -18,9 +18,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from dozor.app import Runner
 from dozor.errors import StorageError
 from dozor.language.names import Language
-from dozor.storage.embedded import EmbeddedServer, start_embedded
-from dozor.storage.migrate import migrate
-from dozor.storage.pool import create_pool, unavailable
+from dozor.storage.postgres.embedded import EmbeddedServer, start_embedded
+from dozor.storage.postgres.migrate import migrate
+from dozor.storage.postgres.pool import create_pool, unavailable
 from dozor_market.demo.market import Market
 from dozor_market.demo.screen import Chat, Screen
 from dozor_market.demo.story import (

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from dozor.app import Runner
 from dozor.errors import DozorError
-from dozor.supervision.state import State, TaskState
+from dozor.supervision.core.state import State, TaskState
 from dozor_market.demo.market import TON, Market, Money, Result, in_ton
 from dozor_market.demo.screen import Chat, Screen
 from dozor_market.demo.words import Words

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from dozor.storage.pool import Connection
+from dozor.storage.postgres.pool import Connection
 from dozor.toolkit import move_cursor, process_or_split, read_cursor, set_aside
 from dozor.toolkit.context import CheckerContext
 from dozor_market.ledger import MAX_AMOUNT

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import aiohttp
 
-from dozor.alerting.socks import NoTunnelError, SocksConnector
+from dozor.alerting.delivery.socks import NoTunnelError, SocksConnector
 from dozor.config.addresses import socks_of
 from dozor.config.models import TelegramConfig
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dozor.alerting.channels import Channels
+from dozor.alerting.fallback.apprise import Channels
 from dozor.cli.doctoring.finding import Finding, failed, ok, warning
 from dozor.config import Config
 from dozor.config.channels import check_channels

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from dozor.cli.doctoring.finding import Finding, failed, ok, warning
 from dozor.config import Config
-from dozor.storage.migrate import check
-from dozor.storage.pool import Connection
+from dozor.storage.postgres.migrate import check
+from dozor.storage.postgres.pool import Connection
 
 OLDEST_VERSION = 130000
 """`server_version_num` of the oldest PostgreSQL that is maintained or nearly so."""

@@ -9,7 +9,7 @@ import aiohttp
 from dozor.cli.doctoring.finding import Finding, failed, ok, warning
 from dozor.config import Config
 from dozor.config.models import ListenAddress
-from dozor.control.status import StatusReport
+from dozor.control.queries.status import StatusReport
 
 TIMEOUT = 3.0
 """Seconds."""

@@ -7,16 +7,16 @@ import socket
 import time
 import uuid
 
-from dozor.alerting.console import ConsoleTransport
-from dozor.alerting.notification import Facts, Notification, NotificationKind, Severity
-from dozor.alerting.outbox import to_row
-from dozor.alerting.render import render
+from dozor.alerting.delivery.console import ConsoleTransport
+from dozor.alerting.model.codec import to_row
+from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
+from dozor.alerting.rendering.render import render
 from dozor.cli.doctoring.api import BotApi
 from dozor.cli.doctoring.finding import Finding, failed, ok
 from dozor.config import Config
 from dozor.language.translator import Translator
-from dozor.storage import notifications
-from dozor.storage.pool import Pool
+from dozor.storage.postgres.pool import Pool
+from dozor.storage.tables import notifications
 
 WAIT_SECONDS = 30.0
 POLL_SECONDS = 0.1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dozor.cli.doctoring.finding import Finding, ok, warning
 from dozor.config import Config
 from dozor.config.tasks import Cron, Every, TaskConfig
-from dozor.control.status import TaskStatus
+from dozor.control.queries.status import TaskStatus
 
 _PRIVATE = ("127.", "::1", "localhost", "10.", "192.168.", "172.")
 

@@ -1,0 +1,70 @@
+"""What every handler works with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import tzinfo
+
+from dozor.alerting.model.message import Button, Message, Span
+from dozor.alerting.policy.oncall import OnCall
+from dozor.clock import Clock
+from dozor.control.queries.status import StatusReport, read_names, read_status
+from dozor.language.translator import Translator
+from dozor.storage.postgres.pool import Pool
+from dozor_bot.live_cards import LiveCards
+from dozor_bot.people import People, language_of
+from dozor_bot.responses import Answer, Change
+from dozor_bot.security.confirmations import Confirmations
+from dozor_bot.security.totp import Codes
+from dozor_bot.telegram.incoming import Sender
+from dozor_bot.telegram.replies import Replies
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """`pool`, the words and the way back to people."""
+
+    pool: Pool
+    translator: Translator
+    timezone: tzinfo
+    replies: Replies
+    clock: Clock
+    live: LiveCards
+    codes: Codes = field(default_factory=Codes)
+    confirmations: Confirmations = field(default_factory=Confirmations)
+    oncall: OnCall = field(default_factory=OnCall)
+    people: People = field(default_factory=People)
+
+    def speaking_to(self, sender: Sender) -> Desk:
+        """In this person's language; in the configured one where Telegram does not tell theirs."""
+        language = language_of(sender, self.translator.language)
+        if language is self.translator.language:
+            return self
+        return replace(self, translator=Translator(language))
+
+    async def report(self, task: str | None = None) -> StatusReport:
+        """Of all tasks, or of one."""
+        async with self.pool.acquire() as connection:
+            return await read_status(connection, task)
+
+    async def names(self) -> list[str]:
+        """Of all configured tasks, in their order."""
+        async with self.pool.acquire() as connection:
+            return await read_names(connection)
+
+    def say(self, key: str, **args: str | int | float) -> Message:
+        """The text of `key` as a message."""
+        return message(self.translator.format(key, **args))
+
+    def answer(self, to: Sender, text: str, buttons: Sequence[Sequence[Button]] = ()) -> Answer:
+        """One plain message."""
+        return Answer(sender=to, replies=self.replies, message=message(text, buttons))
+
+    def in_place(self, to: Sender, message_id: int, new: Message) -> Change:
+        """One message in place of another."""
+        return Change(sender=to, replies=self.replies, message_id=message_id, message=new)
+
+
+def message(text: str, buttons: Sequence[Sequence[Button]] = ()) -> Message:
+    return Message(spans=(Span(text),), buttons=tuple(tuple(row) for row in buttons))

@@ -1,0 +1,187 @@
+"""`/history`, `/errors`, `/incidents`, `/audit`: pages of the past, turned in place."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from aiogram.types import BufferedInputFile
+
+from dozor.alerting.model.message import Message
+from dozor.alerting.rendering.callback_data import Origin, Press
+from dozor.control.queries.history import (
+    read_audit,
+    read_errors,
+    read_incidents,
+    read_past,
+    read_traceback_of,
+    read_traceback_of_incident,
+)
+from dozor_bot.handlers.choice import CHOICES, not_one, task_buttons
+from dozor_bot.handlers.context import Desk
+from dozor_bot.responses import Work
+from dozor_bot.security.access import Role
+from dozor_bot.task_names import Found, resolve
+from dozor_bot.telegram.incoming import Command, Pressed, Sender
+from dozor_bot.views.history import (
+    PAGE,
+    Words,
+    audit_message,
+    errors_message,
+    history_message,
+    incidents_message,
+)
+
+LAST_PAGE = 500
+CHOOSE = {"history": "choose-history", "errors": "choose-errors", "chart": "choose-chart"}
+
+Build = Callable[[Desk, str, int], Awaitable[Message]]
+
+
+@dataclass(kw_only=True)
+class ShowPage(Work):
+    """`in_place`: the message to change; None: a new one."""
+
+    desk: Desk
+    sender: Sender
+    build: Build
+    target: str = ""
+    page: int = 0
+    in_place: int | None = None
+
+    def hears(self) -> Sender:
+        return self.sender
+
+    async def finish(self) -> None:
+        message = await self.build(self.desk, self.target, self.page)
+        if self.in_place is not None:
+            self.desk.live.close(self.sender.chat_id, self.in_place)
+        await self.desk.replies.show(self.sender, self.in_place, message)
+
+
+@dataclass(kw_only=True)
+class SendTraceback(Work):
+    """The whole traceback, as a file."""
+
+    desk: Desk
+    sender: Sender
+    run_id: str = ""
+    incident_id: int | None = None
+    """Of its last failure, instead of a run."""
+
+    def hears(self) -> Sender:
+        return self.sender
+
+    async def finish(self) -> None:
+        desk, to = self.desk, self.sender
+        async with desk.pool.acquire() as connection:
+            if self.incident_id is None:
+                found = await read_traceback_of(connection, self.run_id)
+            else:
+                found = await read_traceback_of_incident(connection, self.incident_id)
+        if found is None:
+            await desk.replies.send(to, desk.say("traceback-gone"))
+            return
+        file = BufferedInputFile(found.text.encode("utf-8", "replace"), f"{found.task}.txt")
+        words = words_of(desk)
+        caption = desk.say("traceback-of", task=found.task, error=found.error_type, at=words.clock(found.at))
+        await desk.replies.send_file(to, file, caption)
+
+
+async def _history(desk: Desk, task: str, page: int) -> Message:
+    async with desk.pool.acquire() as connection:
+        events = await read_past(connection, task, PAGE + 1, page * PAGE)
+    return history_message(words_of(desk), task, events[:PAGE], page, more=len(events) > PAGE)
+
+
+async def _errors(desk: Desk, task: str, page: int) -> Message:
+    async with desk.pool.acquire() as connection:
+        groups = await read_errors(connection, task)
+    return errors_message(words_of(desk), task, groups)
+
+
+async def _incidents(desk: Desk, target: str, page: int) -> Message:
+    async with desk.pool.acquire() as connection:
+        lines, open_count, total = await read_incidents(connection, PAGE, page * PAGE)
+    return incidents_message(words_of(desk), lines, page, open_count=open_count, total=total)
+
+
+async def _storm(desk: Desk, target: str, page: int) -> Message:
+    """Everything behind a storm's digest."""
+    async with desk.pool.acquire() as connection:
+        lines, open_count, total = await read_incidents(connection, PAGE, page * PAGE, _number(target))
+    return incidents_message(
+        words_of(desk), lines, page, open_count=open_count, total=total, turns=("storm", target)
+    )
+
+
+async def _audit(desk: Desk, target: str, page: int) -> Message:
+    async with desk.pool.acquire() as connection:
+        lines = await read_audit(connection, PAGE + 1, page * PAGE)
+    return audit_message(words_of(desk), lines[:PAGE], page, more=len(lines) > PAGE)
+
+
+PAGES: dict[str, Build] = {
+    "history": _history,
+    "errors": _errors,
+    "incidents": _incidents,
+    "storm": _storm,
+    "audit": _audit,
+}
+
+
+async def on_command(desk: Desk, command: Command, role: Role) -> Work:
+    """`/incidents` and `/audit`: at once."""
+    return ShowPage(desk=desk, sender=command.sender, build=PAGES[command.name])
+
+
+async def on_named_command(desk: Desk, command: Command, role: Role) -> Work:
+    """`/history` and `/errors`: of one task."""
+    task = await one_task(desk, command.sender, command.name, command.argument)
+    if isinstance(task, Work):
+        return task
+    return ShowPage(desk=desk, sender=command.sender, build=PAGES[command.name], target=task)
+
+
+async def on_press(desk: Desk, pressed: Pressed, press: Press, role: Role) -> Work:
+    """Another page in place of this one; under an alert, a reply to it."""
+    action, _, written = press.action.partition(".")
+    page = int(written) if written.isascii() and written.isdigit() and len(written) < 4 else 0
+    return ShowPage(
+        desk=desk,
+        sender=pressed.sender,
+        build=PAGES[action],
+        target=press.task,
+        page=min(page, LAST_PAGE),
+        in_place=pressed.sender.message_id if press.origin is Origin.MENU else None,
+    )
+
+
+async def on_trace(desk: Desk, pressed: Pressed, press: Press, role: Role) -> Work:
+    return SendTraceback(desk=desk, sender=pressed.sender, run_id=press.task)
+
+
+async def on_incident_trace(desk: Desk, pressed: Pressed, press: Press, role: Role) -> Work:
+    """Under an alert: `press.task` is the incident's id."""
+    return SendTraceback(desk=desk, sender=pressed.sender, incident_id=_number(press.task))
+
+
+async def one_task(desk: Desk, to: Sender, action: str, query: str) -> str | Work:
+    """The task that `query` means, or what to ask back. `action`: what a press on an answer does."""
+    names = await desk.names()
+    if not query:
+        question = desk.translator.format(CHOOSE[action] if names else "choose-nothing")
+        if len(names) > CHOICES:
+            question += "\n" + desk.translator.format("choose-more", count=CHOICES, command=action)
+        return desk.answer(to, question, task_buttons(names, action))
+    meant = resolve(query, names)
+    return meant.name if isinstance(meant, Found) else not_one(desk, to, query, meant, action)
+
+
+def words_of(desk: Desk) -> Words:
+    return Words(desk.translator, desk.timezone, desk.clock.now(), desk.people)
+
+
+def _number(text: str) -> int:
+    """0, which no incident has, for what is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 18 else 0

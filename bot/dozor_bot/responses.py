@@ -1,0 +1,94 @@
+"""What an update leads to: writes that share a transaction with the update's id, then the answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dozor.alerting.model.message import Message
+from dozor.control.commands.actor import Actor, Source
+from dozor.control.commands.commands import audit
+from dozor.storage.postgres.pool import Connection
+from dozor_bot.security.flood import Attempt
+from dozor_bot.telegram.incoming import Sender
+from dozor_bot.telegram.replies import Replies
+
+DENIED = "denied"
+
+
+class Work:
+    """The base: does nothing."""
+
+    def hears(self) -> Sender | None:
+        """Who is told of a failure; None: nobody."""
+        return None
+
+    async def write(self, connection: Connection) -> None:
+        """Inside the transaction that stores the update's id: happens exactly once. No network here."""
+
+    async def finish(self) -> None:
+        """After the commit: answers. Lost if the process is killed meanwhile."""
+
+
+@dataclass(kw_only=True)
+class Answer(Work):
+    """One message to the sender."""
+
+    sender: Sender
+    replies: Replies
+    message: Message
+
+    def hears(self) -> Sender:
+        return self.sender
+
+    async def finish(self) -> None:
+        await self.replies.send(self.sender, self.message)
+
+
+@dataclass(kw_only=True)
+class Change(Work):
+    """A message that takes the place of another one."""
+
+    sender: Sender
+    replies: Replies
+    message_id: int
+    message: Message
+
+    def hears(self) -> Sender:
+        return self.sender
+
+    async def finish(self) -> None:
+        await self.replies.edit(self.sender, self.message_id, self.message)
+
+
+@dataclass(kw_only=True)
+class Denial(Work):
+    """An audit row for `count` attempts. A stranger gets no answer; a known person may get `answer`."""
+
+    attempt: Attempt
+    count: int
+    answer: Answer | None = None
+
+    async def write(self, connection: Connection) -> None:
+        attempt = self.attempt
+        actor = Actor(Source.TELEGRAM, str(attempt.user_id or "anonymous"), place=str(attempt.chat_id))
+        result = attempt.result if self.count == 1 else f"{attempt.result}, {self.count} attempts"
+        await audit.record(connection, actor, attempt.action, "", result)
+
+    async def finish(self) -> None:
+        if self.answer is not None:
+            await self.answer.finish()
+
+
+@dataclass(kw_only=True)
+class Recorded(Answer):
+    """One message to the sender, and an audit row of `action`."""
+
+    action: str
+
+    async def write(self, connection: Connection) -> None:
+        await audit.record(connection, actor_of(self.sender), self.action, "", "answered")
+
+
+def actor_of(sender: Sender) -> Actor:
+    """The person, and the chat they were in."""
+    return Actor(Source.TELEGRAM, str(sender.user_id), place=str(sender.chat_id))

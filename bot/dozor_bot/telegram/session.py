@@ -1,0 +1,125 @@
+"""HTTP to the Bot API: explicit time-outs, a proxy, and errors that say whether the call was sent.
+
+Errors of aiohttp name the address, and the address holds the token: they go no further than this file.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+from typing import Any, cast
+
+import certifi
+from aiogram.client.bot import Bot
+from aiogram.client.session.aiohttp import AiohttpSession
+from aiogram.client.telegram import TelegramAPIServer
+from aiogram.exceptions import TelegramNetworkError
+from aiogram.methods import TelegramMethod
+from aiogram.methods.base import TelegramType
+from aiohttp import (
+    ClientConnectorError,
+    ClientError,
+    ClientHttpProxyError,
+    ClientSession,
+    ClientTimeout,
+    ConnectionTimeoutError,
+    InvalidURL,
+    TCPConnector,
+)
+
+from dozor.alerting.delivery.socks import NoTunnelError, SocksConnector
+from dozor.config.addresses import socks_of
+
+CALL_TIMEOUT = 20.0
+"""Seconds for a whole call, long polling apart."""
+CONNECT_TIMEOUT = 8.0
+DNS_CACHE = 60
+_NOT_SENT = (ClientConnectorError, ClientHttpProxyError, ConnectionTimeoutError, InvalidURL, NoTunnelError)
+
+
+class NotSentError(TelegramNetworkError):
+    """No connection came about: the call certainly had no effect."""
+
+
+class NoAnswerError(TelegramNetworkError):
+    """Sent, and no whole answer: the call may have been carried out."""
+
+
+class ForeignAnswerError(TelegramNetworkError):
+    """An answer that is not the Bot API's (a proxy's page, half a JSON), with its HTTP status."""
+
+    def __init__(self, method: TelegramMethod[Any], message: str, status: int) -> None:
+        super().__init__(method, message)
+        self.status = status
+
+
+class Session(AiohttpSession):
+    """One connection pool to one Bot API server."""
+
+    def __init__(self, api_url: str, proxy: str | None = None) -> None:
+        super().__init__(api=TelegramAPIServer.from_base(api_url), timeout=CALL_TIMEOUT)
+        self._socks = socks_of(proxy)
+        self._http_proxy = proxy if self._socks is None else None
+
+    async def create_session(self) -> ClientSession:
+        if self._session is None or self._session.closed:
+            context = ssl.create_default_context(cafile=certifi.where())
+            if self._socks is None:
+                connector = TCPConnector(ssl=context, ttl_dns_cache=DNS_CACHE)
+            else:
+                connector = SocksConnector(self._socks, context)
+            self._session = ClientSession(connector=connector, proxy=self._http_proxy)
+        return self._session
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def make_request(
+        self, bot: Bot, method: TelegramMethod[TelegramType], timeout: int | None = None
+    ) -> TelegramType:
+        """Raises aiogram's errors for the API's refusals and the three above for everything else."""
+        session = await self.create_session()
+        url = self.api.api_url(token=bot.token, method=method.__api_method__)
+        limits = ClientTimeout(total=timeout or self.timeout, sock_connect=CONNECT_TIMEOUT)
+        form = self.build_form_data(bot=bot, method=method)
+        failure: TelegramNetworkError
+        try:
+            async with session.post(url, data=form, timeout=limits, allow_redirects=False) as answer:
+                status, body = answer.status, await answer.read()
+        except _NOT_SENT as error:
+            failure = NotSentError(method, _describe(error))
+        except (ClientError, TimeoutError, OSError) as error:
+            failure = NoAnswerError(method, _describe(error))
+        else:
+            return self._read(bot, method, status, body)
+        raise failure  # outside the handler: without aiohttp's error as context
+
+    def _read(self, bot: Bot, method: TelegramMethod[TelegramType], status: int, body: bytes) -> TelegramType:
+        try:
+            data = json.loads(body)
+        except ValueError:
+            data = None
+        if not isinstance(data, dict) or not isinstance(data.get("ok"), bool):
+            raise ForeignAnswerError(method, f"HTTP {status}, not an answer of the Bot API", status)
+        if not data["ok"]:
+            status = int(data.get("error_code") or status)
+            data["description"] = str(data.get("description") or f"HTTP {status}")
+        response = self.check_response(bot=bot, method=method, status_code=status, content=json.dumps(data))
+        return cast(TelegramType, response.result)
+
+
+def _describe(error: BaseException) -> str:
+    """The kind of failure, without the address."""
+    if isinstance(error, ClientConnectorError):
+        return f"cannot connect to {error.host}:{error.port} ({error.os_error.strerror or error.os_error})"
+    if isinstance(error, ClientHttpProxyError):
+        return f"the proxy refused: HTTP {error.status}"
+    if isinstance(error, NoTunnelError):
+        return str(error)
+    if isinstance(error, TimeoutError):
+        return "timed out"
+    if isinstance(error, OSError) and error.strerror:
+        return f"connection broken ({error.strerror})"
+    return type(error).__name__

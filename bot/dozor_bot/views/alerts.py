@@ -1,0 +1,180 @@
+"""Incidents, silences and on-call in words. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from dozor.alerting.model.message import Button, Message, Span, Style
+from dozor.alerting.model.safe_text import one_line, shorten
+from dozor.alerting.policy.oncall import OnCall, Override
+from dozor.alerting.rendering.callback_data import Origin, encode
+from dozor.control.alert_commands import AlertCommand
+from dozor.control.commands.commands import CommandReason
+from dozor.control.queries.history import IncidentLine
+from dozor.language.times import ahead, duration
+from dozor.storage.tables.silences import SilenceRow
+from dozor_bot.views.history import SIGNS, Words
+from dozor_bot.views.status import NAME_UNITS
+
+CHOICES = 20
+SILENCE_FOR = {"1h": 3600.0, "4h": 14_400.0, "1d": 86_400.0}
+_REFUSALS = {
+    CommandReason.UNKNOWN_INCIDENT: "refused-incident",
+    CommandReason.UNKNOWN_TASK: "refused-unknown",
+    CommandReason.UNKNOWN_PERSON: "refused-person",
+    CommandReason.DISABLED: "refused-disabled",
+    CommandReason.EXPIRED: "refused-expired",
+    CommandReason.NO_RUNNER: "refused-no-runner",
+    CommandReason.TIMEOUT: "refused-alert-timeout",
+}
+_INVALID = {AlertCommand.ONCALL: "refused-no-rotation"}
+Rows = tuple[tuple[Button, ...], ...]
+
+
+def target_words(words: Words, target: str) -> str:
+    """ "all", "#12", "kind:overdue" or a task's name, as people read it."""
+    if target == "all":
+        return words.text("scope-all")
+    if target.startswith("kind:"):
+        return words.text("scope-kind", kind=words.kind(target.removeprefix("kind:")))
+    if target.startswith("#"):
+        return words.text("scope-incident", id=shorten(one_line(target[1:]), NAME_UNITS))
+    return shorten(one_line(target), NAME_UNITS)
+
+
+def alert_result(
+    words: Words, name: AlertCommand, target: str, seconds: float | None, reason: CommandReason
+) -> str:
+    """What really happened."""
+    what, incident = target_words(words, target), target.removeprefix("#")
+    if reason in _REFUSALS:
+        if reason is CommandReason.UNKNOWN_INCIDENT:
+            return words.text("refused-incident", id=shorten(one_line(incident), NAME_UNITS))
+        return words.text(_REFUSALS[reason], task=what)
+    if reason is CommandReason.INVALID:
+        return words.text(_INVALID.get(name, "refused-invalid"))
+    done = reason is CommandReason.DONE
+    match name:
+        case AlertCommand.ACK:
+            return words.text("ack-done" if done else "ack-already", id=incident)
+        case AlertCommand.UNACK:
+            return words.text("unack-done" if done else "unack-already", id=incident)
+        case AlertCommand.SILENCE:
+            if seconds is None:
+                return words.text("silence-done-open", what=what)
+            until = words.clock(words.now + seconds)
+            return words.text(
+                "silence-done", what=what, duration=duration(words.translator, seconds), until=until
+            )
+        case AlertCommand.UNSILENCE:
+            return words.text("unsilence-done" if done else "unsilence-already", what=what)
+        case AlertCommand.ONCALL:
+            return words.text("oncall-done" if done else "oncall-already", person=what)
+
+
+def undo_of(words: Words, name: AlertCommand, target: str) -> Rows:
+    """The way back."""
+    match name:
+        case AlertCommand.ACK:
+            return ((Button(words.text("button-unack"), encode(Origin.MENU, "unack", target)),),)
+        case AlertCommand.UNACK:
+            return ((Button(words.text("button-ack"), encode(Origin.MENU, "ack", target)),),)
+        case AlertCommand.SILENCE if target.startswith("#"):
+            back = encode(Origin.MENU, "unsilence-incident", target.removeprefix("#"))
+            return ((Button(words.text("button-unsilence"), back),),)
+        case AlertCommand.SILENCE:
+            return ((Button(words.text("button-unsilence"), encode(Origin.MENU, "unsilence", target)),),)
+        case AlertCommand.UNSILENCE | AlertCommand.ONCALL:
+            return ()
+
+
+def ack_choice(words: Words, lines: Sequence[IncidentLine]) -> Message:
+    """Which of the open incidents nobody has taken on yet?"""
+    free = [line for line in lines if line.state == "open"]
+    if not free:
+        return Message(spans=(Span(words.text("ack-nothing")),))
+    rows = []
+    for line in free[:CHOICES]:
+        subject = line.task or words.text("incident-of-runner")
+        label = f"{SIGNS.get(line.severity, '•')} {line.id} · {subject} · {words.kind(line.kind)}"
+        rows.append((Button(label, encode(Origin.MENU, "ack", str(line.id))),))
+    return Message(spans=(Span(words.text("choose-ack")),), buttons=tuple(rows))
+
+
+def silence_choice(words: Words, names: Sequence[str]) -> Message:
+    """What is to be quiet?"""
+    rows = [(Button(words.text("button-silence-all"), encode(Origin.MENU, "silence", "all")),)]
+    rows += [(Button(name, encode(Origin.MENU, "silence", name)),) for name in names[:CHOICES]]
+    text = words.text("choose-silence")
+    if len(names) > CHOICES:
+        text += "\n" + words.text("choose-more", count=CHOICES, command="silence")
+    return Message(spans=(Span(text),), buttons=tuple(rows))
+
+
+def silence_scope(words: Words, target: str) -> Message:
+    """For how long?"""
+    row = tuple(
+        Button(duration(words.translator, seconds), encode(Origin.MENU, f"silence.{name}", target))
+        for name, seconds in SILENCE_FOR.items()
+    )
+    return Message(spans=(Span(words.text("silence-for", what=target_words(words, target))),), buttons=(row,))
+
+
+def unsilence_choice(words: Words, rows: Sequence[SilenceRow]) -> Message:
+    """Which silence is to end?"""
+    if not rows:
+        return Message(spans=(Span(words.text("unsilence-nothing")),))
+    buttons = [
+        (Button(silence_line(words, row), encode(Origin.MENU, "unsilence", silence_target(row))),)
+        for row in rows[:CHOICES]
+    ]
+    return Message(spans=(Span(words.text("choose-unsilence")),), buttons=tuple(buttons))
+
+
+def silence_target(row: SilenceRow) -> str:
+    """As `AlertCommand` names it."""
+    match row.scope:
+        case "all":
+            return "all"
+        case "kind":
+            return f"kind:{row.target}"
+        case "incident":
+            return f"#{row.target}"
+        case _:
+            return row.target
+
+
+def silence_line(words: Words, row: SilenceRow) -> str:
+    """ "presale_checker until 14:00"."""
+    what = target_words(words, silence_target(row))
+    if row.ends_at is None:
+        return words.text("silence-line-open", what=what)
+    return words.text("silence-line", what=what, until=words.clock(row.ends_at))
+
+
+def oncall_message(
+    words: Words, oncall: OnCall, overrides: Iterable[Override], user_id: int | None, *, may_swap: bool
+) -> Message:
+    """Who is on call now, until when, and who comes next."""
+    overrides = list(overrides)
+    now = oncall.now(words.now, overrides)
+    if now is None:
+        return Message(spans=(Span(words.text("oncall-none")),))
+    person = oncall.people[now.person]
+    until, left = words.clock(now.ends_at), ahead(words.translator, now.ends_at - words.now)
+    spans = [Span(words.text("oncall-now", person=person.called), Style.BOLD)]
+    spans.append(Span("\n" + words.text("oncall-until", until=until, ahead=left)))
+    if now.instead_of is not None:
+        spans.append(Span("\n" + words.text("oncall-instead", person=now.instead_of)))
+    following = oncall.next(words.now, overrides)
+    if following is not None:
+        name = oncall.people[following.person].called
+        at = words.clock(following.starts_at)
+        spans.append(Span("\n" + words.text("oncall-next", person=name, at=at)))
+    mine = next((p for p in oncall.people.values() if user_id is not None and p.user_id == user_id), None)
+    rows: Rows = ()
+    if may_swap and mine is not None and mine.name != now.person:
+        data = encode(Origin.MENU, "oncall", mine.name)
+        if len(data.encode()) <= 64:
+            rows = ((Button(words.text("button-oncall"), data),),)
+    return Message(spans=tuple(spans), buttons=rows)

@@ -1,0 +1,247 @@
+"""`/history`, `/errors`, `/incidents` and `/audit` in words: a line an event, the newest first. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import tzinfo
+from typing import assert_never
+
+from dozor.alerting.model.message import Button, Message, Span, Style
+from dozor.alerting.model.safe_text import one_line, shorten
+from dozor.alerting.rendering.callback_data import Origin, encode
+from dozor.alerting.rendering.render import MESSAGE_UNITS, bounded, error_span
+from dozor.control.queries.history import AuditLine, ErrorGroup, IncidentLine, PastEvent, PastKind
+from dozor.language.times import ago, clock, duration
+from dozor.language.translator import Translator
+from dozor_bot.people import People
+from dozor_bot.views.status import NAME_UNITS
+
+PAGE = 12
+ERROR_UNITS = 100
+GROUP_ERROR_UNITS = 400
+RESULT_UNITS = 80
+
+SIGNS = {"critical": "🛑", "warning": "⚠️", "info": "ℹ️"}
+KINDS = {
+    "repeated_errors": "kind-repeated-errors",
+    "critical_stop": "kind-critical-stop",
+    "hung": "kind-hung",
+    "overdue": "kind-overdue",
+    "blocked_loop": "kind-blocked-loop",
+    "dependency": "kind-dependency",
+    "limit": "kind-limit",
+    "backlog": "kind-backlog",
+    "unclean_end": "kind-unclean-end",
+    "bot": "kind-bot",
+    "telegram": "kind-telegram",
+    "checker": "kind-checker",
+    "storm": "kind-storm",
+}
+RESULTS = {
+    "done": "result-done",
+    "already": "result-already",
+    "denied": "result-denied",
+    "ignored: too many": "result-ignored",
+    "answered": "result-answered",
+    "unknown_task": "result-unknown-task",
+    "disabled": "result-disabled",
+    "expired": "result-expired",
+    "no_runner": "result-no-runner",
+}
+DONE = {
+    "restart": "did-restart",
+    "pause": "did-pause",
+    "resume": "did-resume",
+    "run-now": "did-run",
+    "ack": "did-ack",
+    "unack": "did-unack",
+    "silence": "did-silence",
+    "unsilence": "did-unsilence",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What all of these pages need."""
+
+    translator: Translator
+    timezone: tzinfo
+    now: float
+    people: People
+
+    def clock(self, at: float) -> str:
+        return clock(at, self.timezone, self.now)
+
+    def text(self, key: str, **args: str | int | float) -> str:
+        return self.translator.format(key, **args)
+
+    def kind(self, kind: str) -> str:
+        return self.text(KINDS[kind]) if kind in KINDS else one_line(kind)
+
+    def did(self, action: str) -> str:
+        return self.text(DONE[action]) if action in DONE else one_line(action)
+
+    def result(self, result: str) -> str:
+        """A result code, and of how many attempts it speaks."""
+        code, _, rest = result.partition(", ")
+        said = self.text(RESULTS[code]) if code in RESULTS else shorten(one_line(code), RESULT_UNITS)
+        count = rest.removesuffix(" attempts")
+        return f"{said}, {self.text('audit-attempts', count=int(count))}" if count.isdigit() else said
+
+
+def history_message(
+    words: Words, task: str, events: Sequence[PastEvent], page: int, *, more: bool
+) -> Message:
+    """One page; `more`: there is an older one."""
+    spans = [Span(words.text("history-title", task=_name(task)), Style.BOLD)]
+    if not events:
+        spans.append(Span("\n" + words.text("history-empty")))
+    for event in events:
+        spans.append(Span(f"\n{words.clock(event.at)} "))
+        spans += _event(words, event)
+    return Message(
+        spans=bounded(spans, MESSAGE_UNITS),
+        buttons=(*_turns("history", task, page, more=more), (_card(words, task),)),
+    )
+
+
+def _event(words: Words, event: PastEvent) -> list[Span]:
+    match event.kind:
+        case PastKind.RUN:
+            return _run(words, event)
+        case PastKind.INCIDENT:
+            number, kind = event.number or 0, words.kind(event.name)
+            if event.ended_at is None:
+                return [Span("🔴 " + words.text("history-incident-open", number=number, kind=kind))]
+            lasted = duration(words.translator, event.ended_at - event.at)
+            text = words.text("history-incident", number=number, kind=kind, duration=lasted)
+            return [Span("🔴 " + text)]
+        case PastKind.ACTION:
+            name = words.people.called(event.text, words.translator)
+            return [Span("👤 " + words.text("history-action", name=name, action=words.did(event.name)))]
+        case _:
+            assert_never(event.kind)
+
+
+def _run(words: Words, event: PastEvent) -> list[Span]:
+    took = duration(words.translator, (event.seconds or 0.0) / event.runs)
+    if event.name == "succeeded":
+        if event.runs == 1:
+            return [Span(f"✅ {took}")]
+        longest = duration(words.translator, event.longest or 0.0)
+        return [Span("✅ " + words.text("history-runs", count=event.runs, mean=took, longest=longest))]
+    if event.name in ("failed", "timed_out"):
+        error_type, _, text = event.text.partition(": ")
+        error = error_span(error_type, one_line(text), ERROR_UNITS)
+        return [Span(f"❌ {took} ")] + ([] if error is None else [error])
+    return [Span("⏹ " + words.text("history-cut", duration=took))]
+
+
+def errors_message(words: Words, task: str, groups: Sequence[ErrorGroup]) -> Message:
+    """The errors seen last, each with how often it came and its traceback."""
+    spans = [Span(words.text("errors-title", task=_name(task)), Style.BOLD)]
+    if not groups:
+        spans.append(Span("\n" + words.text("errors-none")))
+    tracebacks: list[Button] = []
+    for number, group in enumerate(groups, 1):
+        spans.append(Span(f"\n\n{number}. "))
+        error = error_span(group.error_type, group.error_text, GROUP_ERROR_UNITS)
+        spans += [] if error is None else [error]
+        at, distance = words.clock(group.last_at), ago(words.translator, words.now - group.last_at)
+        if group.times == 1:
+            spans.append(Span("\n" + words.text("errors-once", at=at, ago=distance)))
+        else:
+            first = words.clock(group.first_at)
+            text = words.text("errors-times", count=group.times, first=first, at=at, ago=distance)
+            spans.append(Span("\n" + text))
+        if group.traceback_of is not None:
+            label = words.text("button-traceback-of", number=number)
+            tracebacks.append(Button(label, encode(Origin.MENU, "trace", group.traceback_of)))
+    rows = [tuple(tracebacks[start : start + 3]) for start in range(0, len(tracebacks), 3)]
+    return Message(spans=bounded(spans, MESSAGE_UNITS), buttons=(*rows, (_card(words, task),)))
+
+
+def incidents_message(
+    words: Words,
+    lines: Sequence[IncidentLine],
+    page: int,
+    *,
+    open_count: int,
+    total: int,
+    turns: tuple[str, str] = ("incidents", "-"),
+) -> Message:
+    """The open ones first; `open_count` and `total` of all pages. `turns`: of the buttons to other pages."""
+    title = (
+        words.text("incidents-title", count=open_count) if open_count else words.text("incidents-none-open")
+    )
+    spans = [Span(title, Style.BOLD)]
+    for line in lines:
+        spans.append(Span("\n\n"))
+        spans += _incident(words, line)
+    buttons = _turns(*turns, page, more=(page + 1) * PAGE < total)
+    return Message(spans=bounded(spans, MESSAGE_UNITS), buttons=buttons)
+
+
+def _incident(words: Words, line: IncidentLine) -> list[Span]:
+    sign = SIGNS.get(line.severity, "•") if line.is_open else "✅"
+    subject = words.text("incident-of-runner") if line.task is None else _name(line.task)
+    head = f"{sign} {line.id} · {subject} · {words.kind(line.kind)}"
+    spans = [Span(head, Style.BOLD if line.is_open else Style.PLAIN), Span("\n")]
+    at = words.clock(line.opened_at)
+    if line.resolved_at is not None:
+        lasted = duration(words.translator, line.resolved_at - line.opened_at)
+        spans.append(Span(words.text("incident-was", at=at, duration=lasted)))
+        if line.resolved_by:
+            spans.append(Span(" · " + words.people.called(line.resolved_by, words.translator)))
+        return spans
+    lasts = duration(words.translator, words.now - line.opened_at)
+    spans.append(Span(words.text("incident-lasts", at=at, duration=lasts)))
+    if line.acknowledged_by:
+        name = words.people.called(line.acknowledged_by, words.translator)
+        spans.append(Span("\n" + words.text("incident-taken", name=name)))
+    error = error_span(None, one_line(line.summary), ERROR_UNITS)
+    return spans if error is None else [*spans, Span("\n"), error]
+
+
+def audit_message(words: Words, lines: Sequence[AuditLine], page: int, *, more: bool) -> Message:
+    """Who did or tried what, from where, and what came of it."""
+    spans = [Span(words.text("audit-title"), Style.BOLD)]
+    if not lines:
+        spans.append(Span("\n" + words.text("history-empty")))
+    for line in lines:
+        who = words.people.called(line.actor, words.translator)
+        ident = line.actor.partition(":")[2]
+        if ident and ident not in who:
+            who += f" ({shorten(one_line(ident), NAME_UNITS)})"
+        what = " ".join(part for part in (one_line(line.action), _name(line.target)) if part)
+        place = ""
+        if line.actor.startswith("telegram:") and line.place not in ("", ident):
+            place = " · " + words.text("audit-place", place=one_line(line.place))
+        result = words.result(line.result)
+        spans += [
+            Span(f"\n{words.clock(line.at)} · {who}{place}\n"),
+            Span(what, Style.CODE),
+            Span(f" → {result}"),
+        ]
+    return Message(spans=bounded(spans, MESSAGE_UNITS), buttons=_turns("audit", "-", page, more=more))
+
+
+def _turns(action: str, target: str, page: int, *, more: bool) -> tuple[tuple[Button, ...], ...]:
+    """To the newer and the older page."""
+    row = []
+    if page > 0:
+        row.append(Button("◀️", encode(Origin.MENU, f"{action}.{page - 1}", target)))
+    if page > 0 or more:
+        row.append(Button("🔄", encode(Origin.MENU, f"{action}.{page}", target)))
+    if more:
+        row.append(Button("▶️", encode(Origin.MENU, f"{action}.{page + 1}", target)))
+    return (tuple(row),) if row else ()
+
+
+def _card(words: Words, task: str) -> Button:
+    return Button(words.text("button-card"), encode(Origin.MENU, "status", task))
+
+
+def _name(task: str) -> str:
+    return shorten(one_line(task), NAME_UNITS)

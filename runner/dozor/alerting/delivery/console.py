@@ -1,0 +1,46 @@
+"""The console as a transport: the same messages, where there is no Telegram or it refuses them."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TextIO
+
+from dozor.alerting.delivery.transport import Delivered, Outcome, Unavailable
+from dozor.alerting.model.message import Message
+
+
+class ConsoleTransport:
+    """Writes to `stream` (standard error unless told), between two rules: it stands out of the log.
+
+    It has room for a text of any length: what another transport sends as a file stands under the message.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream
+
+    @property
+    def name(self) -> str:
+        return "console"
+
+    async def send(self, message: Message) -> Outcome:
+        stream = self._stream or sys.stderr
+        text = f"╭──\n{_framed(message.plain)}"
+        if message.document is not None:
+            text += f"├── {message.document.name}\n{_framed(message.document.text)}"
+        text += "╰──\n"
+        try:
+            await asyncio.to_thread(_write, stream, text)
+        except (OSError, ValueError) as error:  # a closed pipe or stream
+            return Unavailable(f"the console cannot be written: {error}")
+        return Delivered(None)
+
+
+def _framed(text: str) -> str:
+    return "".join(f"│ {line}\n" for line in text.splitlines())
+
+
+def _write(stream: TextIO, text: str) -> None:
+    encoding = stream.encoding or "utf-8"
+    stream.write(text.encode(encoding, "replace").decode(encoding))
+    stream.flush()

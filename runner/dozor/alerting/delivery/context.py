@@ -1,0 +1,71 @@
+"""What all lanes share: the database, the words, and who hears of what becomes of messages."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from loguru import logger
+
+from dozor.alerting.delivery.direct_sends import SentDirectly
+from dozor.alerting.delivery.rate_limit import Paces
+from dozor.alerting.delivery.transport import Rejected, Transport
+from dozor.alerting.model.incident import Incident
+from dozor.alerting.model.message import Message
+from dozor.alerting.model.notification import Notification
+from dozor.clock import Clock
+from dozor.storage.postgres.pool import Pool
+from dozor.storage.retry import patiently
+from dozor.storage.tables.incidents import StormGroup
+
+T = TypeVar("T")
+
+
+class Words(Protocol):
+    """Puts things into words; never raises."""
+
+    def note(self, notification: Notification, incident: Incident | None = None) -> Message: ...
+    def living(self, incident: Incident, storm: list[StormGroup]) -> Message: ...
+
+
+async def outcome_of(call: Awaitable[T]) -> T | Rejected:
+    """Of a transport's call; a defect in it is the message's own trouble, and stops no lane."""
+    try:
+        return await call
+    except Exception as error:  # noqa: BLE001 -- the border around transports, recorded
+        logger.opt(exception=error).critical("A defect in a transport")
+        return Rejected(f"a defect of ours: {type(error).__name__}", of_message=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """For metrics: how a delivery ended. `latency` in seconds since the message became owed."""
+
+    kind: str
+    outcome: str
+    latency: float
+
+
+@dataclass(slots=True)
+class Room:
+    """What all lanes share."""
+
+    pool: Pool
+    console: Transport
+    words: Words
+    clock: Clock
+    paces: Paces
+    on_sent: Callable[[Sent], None]
+    on_dead: Callable[[str, str | None], None]
+    """A destination refuses us, and why; None: it takes messages again."""
+    directly: SentDirectly
+    """What went straight from memory while the database was away."""
+    behind: Callable[[], bool]
+    """Whether the tables show less than is known: what is read from them may be over."""
+    alive: Callable[[], None]
+    """Something is being done."""
+
+    async def ask(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """The database's answer, for as long as it takes."""
+        return await patiently(ask, self.alive)

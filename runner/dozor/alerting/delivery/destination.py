@@ -1,0 +1,153 @@
+"""One chat as a lane knows it: may a call leave now, does it refuse us, has it moved, is its topic there.
+
+What the next process is to know as well is written down as it is learnt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from dozor.alerting.delivery.rate_limit import Paces
+from dozor.alerting.delivery.transport import MovingTransport, TopicTransport, Transport
+from dozor.clock import Clock
+from dozor.storage.tables.destinations import DestinationRow
+
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 60.0
+"""Seconds between attempts while the other side is away: doubled from the first to the longest."""
+FIRST_REST = 30.0
+LONGEST_REST = 3600.0
+"""Seconds a chat that refuses us is left alone."""
+TOPIC_AGAIN = 3600.0
+"""Seconds after which a lost topic is tried again: it may have been opened. A fresh process tries at once."""
+
+Write = Callable[[DestinationRow], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Backoff:
+    """`first` seconds, then twice as long each time, up to `longest`."""
+
+    first: float
+    longest: float
+    upcoming: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.upcoming = self.first
+
+    def next(self) -> float:
+        pause, self.upcoming = self.upcoming, min(self.upcoming * 2, self.longest)
+        return pause
+
+    def reset(self) -> None:
+        self.upcoming = self.first
+
+
+class Contact:
+    """`known`: what was learnt before, `calls`: when the last minute's left; `write` remembers, however long
+    it takes.
+    """
+
+    def __init__(
+        self,
+        known: DestinationRow,
+        transport: Transport,
+        paces: Paces,
+        calls: Sequence[float],
+        clock: Clock,
+        write: Write,
+    ) -> None:
+        self._known = known
+        self._transport = transport
+        self._paces = paces
+        self.pace = paces.of(known.moved_to or known.chat_id, calls)
+        self._clock = clock
+        self._write = write
+        self._pauses = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
+        self._rests = Backoff(FIRST_REST, LONGEST_REST)
+        self._not_before = float("-inf")
+        self._topic_again: float | None = None
+        if known.held_until is not None:
+            # At most: the clock that it was written by may have been ahead, and Telegram says it again.
+            self.pace.hold(min(known.held_until, clock.now() + LONGEST_REST))
+        if known.moved_to is not None and isinstance(transport, MovingTransport):
+            transport.move(known.moved_to)
+
+    @property
+    def refused(self) -> str | None:
+        """Why the chat refuses us, None while it does not."""
+        return self._known.dead_reason
+
+    def wait_to_send(self) -> float:
+        """Seconds until a message may leave."""
+        now = self._clock.now()
+        return max(self._not_before - now, self.pace.to_send(now))
+
+    def wait_to_edit(self) -> float:
+        """Seconds until an edit may."""
+        now = self._clock.now()
+        return max(self._not_before - now, self.pace.to_edit(now))
+
+    def calling(self) -> None:
+        """A call leaves now."""
+        self.pace.take(self._clock.now())
+
+    def sending(self) -> None:
+        """A message leaves now: into its topic again, if that was lost long ago."""
+        self.calling()
+        transport, now = self._transport, self._clock.now()
+        if not isinstance(transport, TopicTransport) or not transport.topic_lost:
+            self._topic_again = None
+        elif self._topic_again is None:
+            self._topic_again = now + TOPIC_AGAIN
+        elif now >= self._topic_again:
+            self._topic_again = None
+            transport.topic_lost = False
+
+    def pause(self) -> float:
+        """It is away: seconds to leave it alone."""
+        return self._leave_alone(self._pauses.next())
+
+    def rest(self) -> float:
+        """It refuses us: seconds to leave it alone."""
+        return self._leave_alone(self._rests.next())
+
+    @property
+    def next_rest(self) -> float:
+        """Seconds of the rest that would come now."""
+        return self._rests.upcoming
+
+    async def hold(self, seconds: float) -> float:
+        """Told to wait so long, in all topics of the chat."""
+        until = self._clock.now() + seconds
+        self.pace.hold(until)
+        await self._remember(replace(self._known, held_until=until))
+        return seconds
+
+    async def moved(self, chat_id: int) -> None:
+        """It has become another chat."""
+        self.pace = self._paces.of(chat_id)
+        await self._remember(replace(self._known, moved_to=chat_id))
+
+    async def dead(self, reason: str) -> None:
+        """It refuses us."""
+        now = self._clock.now()
+        await self._remember(replace(self._known, dead_since=now, dead_reason=reason[:500]))
+
+    async def well(self) -> bool:
+        """It took a message; whether it had refused them before."""
+        self._pauses.reset()
+        self._rests.reset()
+        refused = self._known.dead_since is not None or self._known.dead_reason is not None
+        if refused:
+            await self._remember(replace(self._known, dead_since=None, dead_reason=None))
+        return refused
+
+    def _leave_alone(self, seconds: float) -> float:
+        self._not_before = self._clock.now() + seconds
+        return seconds
+
+    async def _remember(self, row: DestinationRow) -> None:
+        self._known = row
+        await self._write(row)

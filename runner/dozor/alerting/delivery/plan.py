@@ -1,0 +1,95 @@
+"""What to do with a message that is owed, when its turn comes: much may have changed since. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from dozor.alerting.incidents.notifier import FIRING
+from dozor.alerting.model.incident import Incident, IncidentState, read
+from dozor.alerting.model.notification import Notification, NotificationKind, Severity
+from dozor.storage.tables.notifications import ClaimedNotification
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """As a new message. `becomes_living`: it is the one that is edited from now on."""
+
+    note: Notification
+    becomes_living: bool = False
+    instead_of_all: bool = False
+    """Whatever else is owed there about the incident is said by this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Say it by changing the living message."""
+
+    message_id: int
+    otherwise: Send
+    """If that message is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Not worth sending any more. `state`: superseded or expired."""
+
+    state: str
+    why: str
+
+
+Step = Send | Edit | Drop
+
+
+def plan(claimed: ClaimedNotification, note: Notification, now: float, *, can_edit: bool) -> Step:
+    """`now`: seconds since the epoch. `can_edit`: the transport can change what it has sent."""
+    if note.expires_at is not None and now >= note.expires_at:
+        return Drop("expired", "too old to be worth anything")
+    incident = read(claimed.incident)
+    if incident is None:
+        return Send(note)
+    if note.kind in FIRING:
+        return _firing(claimed, note, incident)
+    match note.kind:
+        case NotificationKind.RECOVERED:
+            return _recovered(claimed, note, incident, can_edit=can_edit)
+        case NotificationKind.REMINDER | NotificationKind.ESCALATION:
+            if incident.state is not IncidentState.OPEN:
+                return Drop("superseded", f"it is {incident.state} by now")
+            return Send(note)
+        case _:
+            return Send(note)
+
+
+def _firing(claimed: ClaimedNotification, note: Notification, incident: Incident) -> Step:
+    if incident.storm is not None and not incident.told and not claimed.fired:
+        return Drop("superseded", "it is in the digest of a storm")
+    if incident.is_open:
+        # A digest is made when it leaves: an older one that still waits is as new as this.
+        return Send(note, becomes_living=True, instead_of_all=note.kind is NotificationKind.STORM)
+    if claimed.fired:
+        return Drop("superseded", "it is over by now")
+    began = note.facts.failing_since
+    since = incident.opened_at if began is None else began
+    over = incident.updated_at if incident.resolved_at is None else incident.resolved_at
+    facts = replace(
+        note.facts,
+        failing_since=since,
+        lasted=max(0.0, over - since),
+        by=incident.resolved_by,
+        next_run_at=None,
+    )
+    past = replace(note, kind=NotificationKind.PAST, severity=Severity.INFO, facts=facts)
+    return Send(past, becomes_living=True, instead_of_all=True)
+
+
+def _recovered(
+    claimed: ClaimedNotification, note: Notification, incident: Incident, *, can_edit: bool
+) -> Step:
+    if incident.is_open:
+        return Drop("superseded", "it is broken again by now")
+    if not claimed.fired:
+        return Drop("superseded", "nobody here was told that it was broken")
+    silently = incident.severity is not Severity.CRITICAL or note.facts.in_storm
+    if can_edit and claimed.living_id is not None and silently:
+        return Edit(claimed.living_id, Send(note))
+    return Send(note)

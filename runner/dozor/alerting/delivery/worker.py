@@ -1,0 +1,392 @@
+"""One destination's deliveries, one at a time: claim, send, settle; then files, and edits of what it shows.
+
+    claimed ──send──▶ Delivered ─────────▶ settled
+                      RetryAfter ────────▶ put back, this chat waits as told
+                      ChatMoved ─────────▶ put back, at once again to the new chat, which is remembered
+                      Unavailable ───────▶ put back, wait, longer each time
+                      Unknown ───────────▶ put back marked as a possible duplicate, wait likewise
+                      Rejected ──────────▶ shown on the console, put back, the chat rests for a while
+
+A message is marked as being sent before it leaves and settled after, so a process that dies in between
+leaves a message that is sent again, marked. Nothing is given up while somebody can still be told: only when
+a later message gets through where an earlier one was refused is the earlier one itself at fault.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import assert_never
+
+from loguru import logger
+
+from dozor.alerting.delivery.attachments import Files
+from dozor.alerting.delivery.context import Room, Sent, outcome_of
+from dozor.alerting.delivery.destination import Contact
+from dozor.alerting.delivery.live_edits import Edits
+from dozor.alerting.delivery.plan import Drop, Edit, Send, Step, plan
+from dozor.alerting.delivery.rate_limit import Pace
+from dozor.alerting.delivery.transport import (
+    ChatMoved,
+    Delivered,
+    EditingTransport,
+    EditOutcome,
+    Gone,
+    Outcome,
+    Rejected,
+    RetryAfter,
+    Transport,
+    Unavailable,
+    Unknown,
+    outcome_name,
+)
+from dozor.alerting.fallback.channel import NAME as SECOND_CHANNEL
+from dozor.alerting.incidents.notifier import FIRING
+from dozor.alerting.model.codec import from_claimed
+from dozor.alerting.model.incident import Incident, IncidentKind, read
+from dozor.alerting.model.message import Message
+from dozor.alerting.model.notification import Notification, NotificationKind
+from dozor.alerting.rendering.live_message import with_digest
+from dozor.storage.tables import destinations, notifications
+from dozor.storage.tables import fallback_deliveries as unsent
+from dozor.storage.tables.destinations import DestinationRow
+from dozor.storage.tables.incidents import IncidentRow
+from dozor.storage.tables.notifications import ClaimedNotification, NotificationRow
+
+RESERVED_PAUSE = 0.02
+BEHIND_PAUSE = 0.3
+EDIT_ATTEMPTS = 3
+"""After these what an edit could tell is told by a message."""
+REJECTIONS_BEFORE_PROBE = 3
+"""Refusals of one message after which the next one is tried, to learn whose fault it is."""
+
+
+class Lane:
+    """Deliveries to one destination."""
+
+    def __init__(
+        self, room: Room, key: str, transport: Transport, known: DestinationRow, calls: Sequence[float]
+    ) -> None:
+        self._room = room
+        self.key = key
+        self.transport = transport
+        self._contact = Contact(
+            known,
+            transport,
+            room.paces,
+            calls,
+            room.clock,
+            lambda row: room.ask(lambda: destinations.write(room.pool, row)),
+        )
+        self._edits = Edits(room, key, transport, self._contact)
+        self._files = Files(room, transport, self._contact, self._edits.moved)
+        self._suspect: int | None = None
+        # A message that was refused where the next one got through.
+        self._idle = False
+        self._reserved: ClaimedNotification | None = None
+        self._handed: ClaimedNotification | None = None
+        self._prepared: tuple[Step, Message] | None = None
+        # The words for a step, found before its turn.
+        self._arrived = 0
+        # Messages so far.
+
+    def reserve(self, row: NotificationRow, incident: IncidentRow | None) -> bool:
+        """A message about to be written, with nothing before it: it need not be claimed."""
+        held = self._contact.wait_to_send() > 0
+        fresh = row.incident_id is None or (incident is not None and incident.opened_at == row.created_at)
+        if not self._idle or held or not fresh or self._handed is not None:
+            return False
+        self._idle = False
+        self._reserved = ClaimedNotification(
+            id=0, row=row, attempts=1, unknown_outcomes=0, shown_on=None, incident=incident
+        )
+        # While the database writes it there is time to find the words.
+        asyncio.get_running_loop().call_soon(self._prepare)
+        return True
+
+    def _prepare(self) -> None:
+        claimed = self._reserved
+        if claimed is None:
+            return
+        step = self._plan(claimed)
+        incident = read(claimed.incident)
+        if isinstance(step, Send) and (incident is None or incident.kind is not IncidentKind.STORM):
+            self._prepared = step, self._worded(step.note, incident)
+
+    def hand_over(self, number: int | None) -> None:
+        """The reserved message is in the database; None: it is not."""
+        if number is not None and self._reserved is not None:
+            self._handed = replace(self._reserved, id=number)
+        else:
+            self._prepared = None
+        self._reserved = None
+
+    @property
+    def refused(self) -> str | None:
+        """Why the chat refuses us, None while it does not."""
+        return self._contact.refused
+
+    @property
+    def pace(self) -> Pace:
+        """Of its chat."""
+        return self._contact.pace
+
+    async def step(self) -> float | None:
+        """Do the next thing; the seconds to wait before another, None if there is nothing to do."""
+        if (wait := self._contact.wait_to_send()) > 0:
+            self._idle = False
+            await self._give_back(wait)
+            return wait
+        if self._reserved is not None:
+            return RESERVED_PAUSE  # it is being written, and nothing leaves before it
+        claimed, self._handed = self._handed, None
+        if claimed is None:
+            self._idle = False
+            if self._room.behind():
+                return BEHIND_PAUSE
+            claimed = await self._room.ask(lambda: notifications.claim(self._room.pool, self.key))
+        if claimed is None:
+            pause = await self._in_spare_time()
+            self._idle = pause is None
+            return pause
+        if self._room.behind():
+            await self._put_back(claimed, "more is known than is written", retry_in=BEHIND_PAUSE)
+            return BEHIND_PAUSE
+        outcome = await self._attempt(claimed)
+        match outcome:
+            case None:
+                return 0.0
+            case Rejected(reason, of_message) if claimed.id != self._suspect or not of_message:
+                await self._rejected(claimed, reason)
+                probe = of_message and claimed.attempts >= REJECTIONS_BEFORE_PROBE
+                if not probe or not await self._next_gets_through(claimed):
+                    return self._contact.rest()
+                # Perhaps the chat has just begun to take messages again: this one has another chance, now.
+                self._suspect = claimed.id
+                return 0.0
+            case Rejected(reason):
+                await self._room.ask(
+                    lambda: notifications.mark_undeliverable(self._room.pool, claimed.id, reason)
+                )
+                logger.error("Message {} cannot be delivered: {}. It is on the console.", claimed.id, reason)
+                return 0.0
+            case _:
+                return await self._put_off(claimed, outcome)
+
+    def abandon(self) -> None:
+        """The lane ends: say what is not going to be sent."""
+        self._files.abandon()
+
+    async def _in_spare_time(self) -> float | None:
+        """No message is owed: a file, or else an edit."""
+        files = await self._files.next()
+        edits = await self._edits.next() if files != 0.0 else None
+        return min((wait for wait in (files, edits) if wait is not None), default=None)
+
+    # -- messages
+
+    async def _attempt(self, claimed: ClaimedNotification) -> Outcome | None:
+        """Send it if it is still worth it; None: it is settled, one way or the other."""
+        room = self._room
+        if claimed.row.key in room.directly.delivered:
+            note, message_id = from_claimed(claimed), room.directly.delivered[claimed.row.key]
+            await self._files.owe(room.words.note(note), message_id)
+            await self._settle(claimed, Send(note, becomes_living=note.kind in FIRING), message_id)
+            return None
+        if claimed.row.key in room.directly.elsewhere:
+            at = room.clock.now()
+            await room.ask(lambda: unsent.mark_told(room.pool, [claimed.id], SECOND_CHANNEL, at))
+            room.directly.settle(claimed.row.key)
+            return None
+        step = self._plan(claimed)
+        if isinstance(step, Drop):
+            await room.ask(lambda: notifications.drop(room.pool, claimed.id, step.state, step.why))
+            room.directly.settle(claimed.row.key)
+            return None
+        return await self._carry_out(claimed, step)
+
+    def _plan(self, claimed: ClaimedNotification) -> Step:
+        note = from_claimed(claimed)
+        if claimed.row.key in self._room.directly.unknown:
+            note = replace(note, possible_duplicate=True)
+        can_edit = isinstance(self.transport, EditingTransport) and claimed.attempts <= EDIT_ATTEMPTS
+        return plan(claimed, note, self._room.clock.now(), can_edit=can_edit)
+
+    async def _carry_out(self, claimed: ClaimedNotification, step: Send | Edit) -> Outcome | None:
+        incident = read(claimed.incident)
+        outcome: EditOutcome
+        if isinstance(step, Edit):
+            assert isinstance(self.transport, EditingTransport)
+            assert incident is not None
+            message = await self._edits.message(incident)
+            self._contact.calling()
+            outcome = await outcome_of(self.transport.edit(message, step.message_id))
+            if isinstance(outcome, Gone):
+                return await self._carry_out(claimed, step.otherwise)
+            self._count(claimed, outcome)
+            if isinstance(outcome, Delivered):
+                await self._settle(claimed, step.otherwise, step.message_id, shown=incident)
+                return None
+            return outcome
+        message = await self._message(claimed, step, incident)
+        self._contact.sending()
+        outcome = await outcome_of(self.transport.send(message))
+        self._count(claimed, outcome)
+        if isinstance(outcome, Delivered):
+            self._arrived += 1
+            await self._files.owe(message, outcome.message_id)
+            await self._settle(claimed, step, outcome.message_id)
+            return None
+        return outcome
+
+    async def _message(self, claimed: ClaimedNotification, step: Send, incident: Incident | None) -> Message:
+        prepared, self._prepared = self._prepared, None
+        if incident is None or incident.kind is not IncidentKind.STORM:
+            ready = prepared is not None and prepared[0] == step
+            message = prepared[1] if prepared and ready else self._worded(step.note, incident)
+        elif step.becomes_living:
+            message = await self._edits.message(incident)
+        else:
+            facts = with_digest(step.note.facts, await self._edits.causes(incident), incident)
+            message = self._worded(replace(step.note, facts=facts), incident)
+        return replace(message, reply_to=claimed.first_id)
+
+    def _worded(self, note: Notification, incident: Incident | None) -> Message:
+        shown = incident if incident is not None and (incident.is_open or note.kind in FIRING) else None
+        return self._room.words.note(note, shown)
+
+    async def _settle(
+        self,
+        claimed: ClaimedNotification,
+        step: Send,
+        message_id: int | None,
+        *,
+        shown: Incident | None = None,
+    ) -> None:
+        room = self._room
+        shows: float | None = None
+        if shown is not None:
+            shows = shown.updated_at
+        elif step.becomes_living and claimed.incident is not None:
+            # The words are those of when it became owed; a digest, or the past, is told as it is now.
+            made_now = claimed.incident.kind == IncidentKind.STORM or step.note.kind is NotificationKind.PAST
+            shows = claimed.incident.updated_at if made_now else claimed.row.created_at
+        await self._room.ask(
+            lambda: notifications.mark_delivered(
+                room.pool, claimed.id, self.transport.name, message_id, room.clock.now(), shows
+            )
+        )
+        room.directly.settle(claimed.row.key)
+        if step.instead_of_all:
+            await self._room.ask(lambda: notifications.supersede_others(room.pool, claimed))
+        if await self._contact.well():
+            room.on_dead(self.key, None)
+
+    async def _put_off(
+        self,
+        claimed: ClaimedNotification,
+        outcome: Outcome,
+    ) -> float:
+        """Owe it still; the seconds to wait before the next attempt."""
+        match outcome:
+            case RetryAfter(seconds):
+                pause = await self._contact.hold(seconds)
+                await self._put_back(claimed, f"told to wait {seconds:g} s", retry_in=seconds)
+            case ChatMoved(chat_id):
+                await self._edits.moved(chat_id)
+                # At once to the new chat; a chat that moves again and again is not believed at once.
+                pause = 0.0 if claimed.attempts == 1 else self._contact.pause()
+                await self._put_back(claimed, f"the chat has become {chat_id}", retry_in=pause)
+            case Unavailable(reason) | Rejected(reason):
+                pause = self._contact.pause()
+                await self._put_back(claimed, reason, retry_in=pause)
+            case Unknown(reason):
+                pause = self._contact.pause()
+                await self._put_back(claimed, reason, retry_in=pause, unknown=True)
+            case Delivered():
+                return 0.0
+            case _:
+                assert_never(outcome)
+        return pause
+
+    # -- refusals
+
+    async def _rejected(self, claimed: ClaimedNotification, reason: str) -> None:
+        """Show it on the console, once, and owe it still."""
+        room = self._room
+        if self.refused is None:
+            logger.error(
+                "{} {} refuses messages: {}. They go to the console until it takes them.",
+                self.transport.name,
+                self.key,
+                reason,
+            )
+            await self._contact.dead(reason)
+            room.on_dead(self.key, reason)
+        if claimed.shown_on is None:
+            await room.console.send(room.words.note(from_claimed(claimed)))
+        await self._put_back(claimed, reason, retry_in=self._contact.next_rest, shown_on=room.console.name)
+        for waiting in await self._room.ask(
+            lambda: notifications.read_unshown(room.pool, self.key, claimed.id)
+        ):
+            await room.console.send(room.words.note(from_claimed(waiting)))
+            await self._room.ask(_shown(room, waiting.id))
+
+    async def _next_gets_through(self, refused: ClaimedNotification) -> bool:
+        """Is it the message and not the chat? Try the next one."""
+        arrived = self._arrived
+        while self._arrived == arrived:  # what is not worth sending proves nothing
+            following = await self._room.ask(
+                lambda: notifications.claim(self._room.pool, self.key, leave=[refused.id])
+            )
+            if following is None:
+                return False
+            outcome = await self._attempt(following)
+            match outcome:
+                case None:
+                    continue
+                case Rejected(reason):
+                    await self._put_back(following, reason, retry_in=self._contact.next_rest)
+                case _:
+                    await self._put_off(following, outcome)
+            return False
+        return True
+
+    # -- inside
+
+    def _count(self, claimed: ClaimedNotification, outcome: Outcome) -> None:
+        latency = self._room.clock.now() - claimed.row.created_at
+        self._room.on_sent(Sent(claimed.row.kind, outcome_name(outcome), latency))
+        if not isinstance(outcome, Delivered):
+            logger.warning("Message {} ({}) not delivered: {}", claimed.id, claimed.row.kind, outcome)
+
+    async def _give_back(self, wait: float) -> None:
+        """What was handed over cannot leave at once: much may have changed when it can."""
+        handed, self._handed = self._handed, None
+        if handed is not None:
+            await self._put_back(handed, "its chat has to wait", retry_in=wait)
+
+    async def _put_back(
+        self,
+        claimed: ClaimedNotification,
+        reason: str,
+        *,
+        retry_in: float,
+        unknown: bool = False,
+        shown_on: str | None = None,
+    ) -> None:
+        await self._room.ask(
+            lambda: notifications.put_back(
+                self._room.pool,
+                claimed.id,
+                reason[:500],
+                unknown=unknown,
+                retry_in=retry_in,
+                shown_on=shown_on,
+            )
+        )
+
+
+def _shown(room: Room, number: int) -> Callable[[], Awaitable[None]]:
+    return lambda: notifications.mark_shown(room.pool, number, room.console.name)

@@ -1,0 +1,100 @@
+"""A message that cannot wait for the event loop: sent from a thread, by the standard library.
+
+Only what a SOCKS proxy needs is not in it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from threading import Event, Lock
+
+from loguru import logger
+
+from dozor.config.addresses import socks_of
+from dozor.config.models import TelegramConfig
+from dozor.language.times import duration
+from dozor.language.translator import Translator
+from dozor.supervision.telemetry.observer import Trouble
+
+TIMEOUT = 5.0
+"""Seconds for one attempt."""
+ATTEMPTS = 3
+PAUSE = 1.0
+FRAMES_SHOWN = 8
+REST = 30.0
+"""Seconds between two alarms: what happens meanwhile is told by the incidents that follow."""
+
+
+class Alarm:
+    """Without a token the alarm goes to standard error. `translator`: its own, used in a thread."""
+
+    def __init__(
+        self, telegram: TelegramConfig, translator: Translator, redact: Callable[[str], str]
+    ) -> None:
+        self._telegram = telegram
+        self._translator = translator
+        self._redact = redact
+        self._opener = _opener(None if telegram.proxy is None else telegram.proxy.get_secret_value())
+        self._lock = Lock()
+        self._told_at = float("-inf")
+        self.sent = 0
+        """Messages that have left."""
+
+    def tell(self, trouble: Trouble) -> bool:
+        """Send it now; in the caller's thread. Whether it has left. Raises nothing."""
+        now = time.time()
+        with self._lock:
+            if now - self._told_at < REST:
+                return False
+            self._told_at = now
+        try:
+            text = self._redact(self._words(trouble))
+            if self._telegram.token is not None and self._telegram.chat is not None and self._post(text):
+                self.sent += 1
+                return True
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
+        except Exception as error:  # noqa: BLE001 -- the border of a thread: nobody above could hear of it
+            logger.error("Alarm: not told: {}: {}", type(error).__name__, self._redact(str(error)))
+            return False
+        return True
+
+    def _words(self, trouble: Trouble) -> str:
+        lasts = duration(self._translator, trouble.seconds or 0.0)
+        header = self._translator.format("alarm-blocked-loop", subject=trouble.subject, duration=lasts)
+        return "\n".join((header, *trouble.chain[-FRAMES_SHOWN:]))
+
+    def _post(self, text: str) -> bool:
+        telegram = self._telegram
+        assert telegram.token is not None
+        assert telegram.chat is not None
+        body: dict[str, object] = {"chat_id": telegram.chat.chat_id, "text": text}
+        if telegram.chat.thread_id is not None:
+            body["message_thread_id"] = telegram.chat.thread_id
+        request = urllib.request.Request(  # noqa: S310 -- http(s), checked with the configuration
+            f"{telegram.api_url}/bot{telegram.token.get_secret_value()}/sendMessage",
+            data=json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        for attempt in range(ATTEMPTS):
+            try:
+                with self._opener.open(request, timeout=TIMEOUT):
+                    return True
+            except OSError as error:
+                logger.error("Alarm: {}: {}", type(error).__name__, self._redact(str(error)))
+            if attempt + 1 < ATTEMPTS:
+                Event().wait(PAUSE)
+        return False
+
+
+def _opener(proxy: str | None) -> urllib.request.OpenerDirector:
+    if (socks := socks_of(proxy)) is not None:
+        from dozor.alerting.delivery.socks import SocksHandler  # brings libraries: only who needs them
+
+        return urllib.request.build_opener(urllib.request.ProxyHandler({}), SocksHandler(socks))
+    handler = urllib.request.ProxyHandler({} if proxy is None else {"http": proxy, "https": proxy})
+    return urllib.request.build_opener(handler)

@@ -1,0 +1,81 @@
+"""What a message may say, taken from where it is known."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from dozor.alerting.model.codec import facts_from_json
+from dozor.alerting.model.full_text import KEPT, for_file, with_text
+from dozor.alerting.model.incident import Incident, IncidentKind
+from dozor.alerting.model.notification import Facts
+from dozor.config.durations import format_duration
+from dozor.supervision.core.state import State, StopCause
+from dozor.supervision.tasks.task import Supervised
+from dozor.supervision.telemetry.observer import Trouble
+
+_VARYING = re.compile(r"0x[0-9a-f]+|[0-9a-f]{8}-[0-9a-f-]{27}|\d+", re.IGNORECASE)
+
+
+def failure_facts(task: Supervised, incident: Incident) -> Facts:
+    """Of a task that fails, as it is now."""
+    state, policy = task.state, task.spec.policy
+    failure = state.past.failure
+    facts = Facts(
+        failures=incident.failures,
+        max_failures=policy.max_consecutive_failures,
+        error_type=failure.error_type if failure else None,
+        error_text=failure.error_text if failure else None,
+        error_where=failure.where if failure else None,
+        window=window_of(task),
+        failing_since=state.past.failing_since,
+        next_run_at=state.next_at,
+        occurrences=incident.occurrences,
+    )
+    if incident.kind in (IncidentKind.REPEATED_ERRORS, IncidentKind.CRITICAL_STOP):
+        return replace(facts, whole=for_file(facts, failure.traceback)) if failure else facts
+    return stored_facts(incident)
+
+
+def window_of(task: Supervised) -> str | None:
+    """What the task was stopped by, if it was a limit of failures within a time."""
+    limit = task.spec.policy.max_failures
+    stopped = task.state.state is State.STOPPED and task.state.past.stopped_by is StopCause.INTENSITY
+    return f"{limit.count} / {format_duration(limit.within)}" if stopped and limit is not None else None
+
+
+def recovery_facts(incident: Incident, now: float, *, since: float | None = None) -> Facts:
+    """`since`: the first failure (seconds since the epoch), if it is known better than by the incident."""
+    began = incident.opened_at if since is None else since
+    return Facts(
+        failing_since=began,
+        lasted=now - began,
+        by=incident.resolved_by,
+        occurrences=incident.occurrences,
+        trouble=None if incident.task is not None else incident.kind.value,
+        subject=incident.fingerprint if incident.task is None else None,
+    )
+
+
+def trouble_facts(trouble: Trouble) -> Facts:
+    facts = Facts(
+        lasted=trouble.seconds,
+        chain=trouble.chain[-8:],
+        lines=trouble.waiting[:20],
+        count=len(trouble.waiting) or trouble.count,
+    )
+    return with_text(facts, trouble.reason) if trouble.reason else facts
+
+
+def stored_facts(incident: Incident) -> Facts:
+    """As they were when the incident last changed."""
+    return facts_from_json(incident.facts)
+
+
+def of_storm(incident: Incident) -> Facts:
+    return Facts(trouble=IncidentKind.STORM.value, failing_since=incident.opened_at, count=incident.failures)
+
+
+def causes(text: str) -> str:
+    """A checker's words as a cause: numbers and ids in them make no new incident."""
+    return _VARYING.sub("#", text[:KEPT].partition("\n")[0])[:200]

@@ -1,0 +1,278 @@
+"""What becomes of an incident, and what people are told. Pure: `(settings, incident, event) -> decision`.
+
+         raised                    acknowledged              recovered
+    ──────────────▶ open ───────────────────▶ acknowledged ─────────────▶ resolved
+                     ▲ ▲                          │                          │
+                     │ └──────── 8 h have passed ─┘                          │
+                     └──────────────── again, within a while ────────────────┘
+
+What comes back for the third time flaps: it is told once, then only counted, and it is resolved when it has
+stayed calm for a while.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from dozor.alerting.model.incident import FAILURES, AlertSettings, Incident, IncidentKind, IncidentState
+from dozor.alerting.model.notification import NotificationKind, Severity
+from dozor.supervision.core.state import Failure, State, TaskState
+
+ACK_FOR = 8 * 3600.0
+"""Seconds for which an acknowledgement holds."""
+LONGEST_REMINDER = 8
+"""Times `remind_every`."""
+CHECKER_QUIET = 3600.0
+"""Seconds after which a checker's own alert that it does not repeat counts as over."""
+STEADY = 600.0
+"""Seconds that a runner has to stay up until the unclean end before it counts as over."""
+
+
+_REMINDED = FAILURES | {IncidentKind.UNCLEAN_END}
+"""What flaps and is not told is still reminded of: coming back does not put that off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The incident as it is now (None: still none), and what to tell (None: nothing)."""
+
+    incident: Incident | None
+    tell: NotificationKind | None = None
+
+
+def on_failure(
+    settings: AlertSettings,
+    incident: Incident | None,
+    before: TaskState,
+    after: TaskState,
+    now: float,
+    new_id: int,
+    task: str,
+) -> Decision:
+    """A run failed. `incident`: of this cause, open or just resolved. `new_id` is used if one is opened."""
+    failure = after.past.failure
+    assert failure is not None
+    stopped = after.state is State.STOPPED and before.state is not State.STOPPED
+    reached = after.state is State.BACKOFF and after.failures >= settings.repeated_errors
+    if incident is not None and incident.is_open and incident.calm_since is None:
+        return _worse(settings, incident, after, failure, now, stopped=stopped)
+    if not stopped and not reached:
+        return Decision(incident)
+    kind = IncidentKind.CRITICAL_STOP if stopped else IncidentKind.REPEATED_ERRORS
+    tell = NotificationKind.CRITICAL_STOP if stopped else NotificationKind.REPEATED_ERRORS
+    if incident is not None:
+        again = _again(settings, incident, now)
+        changed = replace(
+            again,
+            kind=kind,
+            severity=settings.severity(kind),
+            summary=summary(failure),
+            failures=after.failures,
+        )
+        return Decision(changed, tell if stopped else _tell_again(settings, changed, tell))
+    opened = _open(settings, new_id, task, kind, fingerprint(failure), summary(failure), now)
+    return Decision(replace(opened, failures=after.failures), tell)
+
+
+def _worse(
+    settings: AlertSettings,
+    incident: Incident,
+    after: TaskState,
+    failure: Failure,
+    now: float,
+    *,
+    stopped: bool,
+) -> Decision:
+    worse = replace(incident, summary=summary(failure), failures=after.failures, updated_at=now)
+    if not stopped:
+        return Decision(worse)
+    kind = IncidentKind.CRITICAL_STOP
+    worse = _unacknowledged(replace(worse, kind=kind, severity=settings.severity(kind)), now)
+    return Decision(replace(worse, notified_at=now, resolved_by=None), NotificationKind.CRITICAL_STOP)
+
+
+def on_recovery(settings: AlertSettings, incident: Incident | None, now: float) -> Decision:
+    """It is over, or so it seems."""
+    if incident is None or not incident.is_open:
+        return Decision(incident)
+    if incident.occurrences >= settings.flapping_after and incident.severity is not Severity.CRITICAL:
+        if incident.calm_since is not None:
+            return Decision(incident)
+        return Decision(replace(incident, calm_since=now, updated_at=now))
+    return resolve(incident, now)
+
+
+def resolve(incident: Incident, now: float) -> Decision:
+    """It is over."""
+    resolved = replace(
+        incident, state=IncidentState.RESOLVED, resolved_at=now, updated_at=now, failures=0, calm_since=None
+    )
+    return Decision(resolved, NotificationKind.RECOVERED if incident.told else None)
+
+
+def on_restart(incident: Incident | None, by: str, now: float) -> Decision:
+    """A person restarted the task: the incident stays open until a run succeeds, and will say who it was."""
+    if incident is None or not incident.is_open:
+        return Decision(incident)
+    return Decision(replace(incident, resolved_by=by, updated_at=now))
+
+
+def on_trouble(
+    settings: AlertSettings,
+    incident: Incident | None,
+    kind: IncidentKind,
+    task: str | None,
+    cause: str,
+    said: str,
+    now: float,
+    new_id: int,
+    severity: Severity | None = None,
+) -> Decision:
+    """Something that is not a failed run. `incident`: of this cause, open or just resolved."""
+    loud = settings.severity(kind) if severity is None else severity
+    tell = NotificationKind.CHECKER if kind is IncidentKind.CHECKER else NotificationKind.TROUBLE
+    if incident is None:
+        opened = _open(settings, new_id, task, kind, cause, said, now)
+        return Decision(replace(opened, severity=loud, failures=1), tell)
+    if incident.is_open and incident.calm_since is None:
+        count = incident.failures + 1
+        return Decision(replace(incident, summary=said[:500], failures=count, updated_at=now))
+    again = replace(_again(settings, incident, now), summary=said[:500], severity=loud, failures=1)
+    return Decision(again, _tell_again(settings, again, tell))
+
+
+def acknowledge(incident: Incident, by: str, now: float, seconds: float = ACK_FOR) -> Decision:
+    """Somebody takes it on: reminders and escalation stop for `seconds`."""
+    taken = replace(
+        incident,
+        state=IncidentState.ACKNOWLEDGED,
+        acknowledged_at=now,
+        acknowledged_by=by,
+        ack_expires_at=now + seconds,
+        updated_at=now,
+    )
+    return Decision(taken)
+
+
+def unacknowledge(incident: Incident, now: float) -> Decision:
+    """Nobody has it any more: reminders and escalation begin anew."""
+    return Decision(replace(_unacknowledged(incident, now), notified_at=now))
+
+
+def by_the_clock(settings: AlertSettings, incident: Incident, task: State | None, now: float) -> Decision:
+    """What time alone brings: an expired acknowledgement, a calm that has held, a reminder.
+
+    `task`: the state of its task; a person who paused it needs no reminder.
+    """
+    if not incident.is_open:
+        return Decision(incident)
+    if incident.calm_since is not None and now >= incident.calm_since + settings.reopen_within:
+        return resolve(incident, now)
+    if incident.kind is IncidentKind.CHECKER and now >= incident.updated_at + CHECKER_QUIET:
+        return Decision(resolve(incident, now).incident)
+    if incident.kind is IncidentKind.UNCLEAN_END and incident.calm_since is None:
+        if now >= incident.updated_at + STEADY:
+            return on_recovery(settings, incident, now)
+        if incident.failures < 2:
+            return Decision(incident)  # it was told, and nothing has happened since
+    if incident.state is IncidentState.ACKNOWLEDGED:
+        if incident.ack_expires_at is None or now < incident.ack_expires_at:
+            return Decision(incident)
+        return Decision(replace(_unacknowledged(incident, now), notified_at=now), NotificationKind.REMINDER)
+    if incident.quiet or task is State.PAUSED or now < next_reminder(settings, incident):
+        return Decision(incident)
+    # Not `updated_at`: what its living message shows has not changed.
+    reminded = replace(incident, notified_at=now, reminders=incident.reminders + 1)
+    return Decision(reminded, NotificationKind.REMINDER)
+
+
+def next_reminder(settings: AlertSettings, incident: Incident) -> float:
+    """When the next reminder is due; seconds since the epoch."""
+    times = min(2.0 ** min(incident.reminders, 10), LONGEST_REMINDER)
+    return incident.notified_at + settings.remind_every * times
+
+
+def fingerprint(failure: Failure) -> str:
+    """The cause: the exception's type and where in the user's own code it came from."""
+    return f"{failure.error_type} {failure.where}"
+
+
+def summary(failure: Failure) -> str:
+    return f"{failure.error_type}: {failure.error_text}"[:500]
+
+
+def firing(incident: Incident) -> NotificationKind:
+    """How an incident is told for the first time."""
+    match incident.kind:
+        case IncidentKind.CRITICAL_STOP:
+            return NotificationKind.CRITICAL_STOP
+        case IncidentKind.REPEATED_ERRORS:
+            return NotificationKind.REPEATED_ERRORS
+        case IncidentKind.CHECKER:
+            return NotificationKind.CHECKER
+        case IncidentKind.STORM:
+            return NotificationKind.STORM
+        case _:
+            return NotificationKind.TROUBLE
+
+
+def _open(
+    settings: AlertSettings,
+    new_id: int,
+    task: str | None,
+    kind: IncidentKind,
+    cause: str,
+    said: str,
+    now: float,
+) -> Incident:
+    return Incident(
+        id=new_id,
+        task=task,
+        kind=kind,
+        severity=settings.severity(kind),
+        state=IncidentState.OPEN,
+        fingerprint=cause,
+        summary=said[:500],
+        failures=0,
+        opened_at=now,
+        updated_at=now,
+        notified_at=now,
+        level_since=now,
+    )
+
+
+def _again(settings: AlertSettings, incident: Incident, now: float) -> Incident:
+    """It has come back."""
+    back = replace(
+        _unacknowledged(incident, now),
+        occurrences=incident.occurrences + 1,
+        resolved_at=None,
+        resolved_by=None,
+        calm_since=None,
+        storm=None,
+    )
+    flapping = incident.kind in _REMINDED and back.occurrences > settings.flapping_after
+    return back if flapping else replace(back, notified_at=now)
+
+
+def _tell_again(
+    settings: AlertSettings, incident: Incident, tell: NotificationKind
+) -> NotificationKind | None:
+    """The third time as flapping, later times not at all."""
+    if incident.occurrences < settings.flapping_after:
+        return tell
+    return NotificationKind.FLAPPING if incident.occurrences == settings.flapping_after else None
+
+
+def _unacknowledged(incident: Incident, now: float) -> Incident:
+    return replace(
+        incident,
+        state=IncidentState.OPEN,
+        acknowledged_at=None,
+        acknowledged_by=None,
+        ack_expires_at=None,
+        level_since=now,
+        level=0,
+        reminders=0,
+        updated_at=now,
+    )

@@ -1,0 +1,40 @@
+"""A transition's part of the history."""
+
+from __future__ import annotations
+
+from dozor.storage.tables.runs import RunRow
+from dozor.supervision.core.events import Cancelled, Interrupted
+from dozor.supervision.core.state import RunOutcome
+from dozor.supervision.tasks.task import run_id
+from dozor.supervision.telemetry.observer import Transition
+
+
+def ended_runs(transition: Transition, generation: int) -> tuple[RunRow, ...]:
+    """The ended run, after the successes before it."""
+    task, run, now = transition.task, transition.run, transition.now
+    stretch = task.take_stretch(generation)
+    earlier = () if stretch is None else (stretch,)
+    if run is None:
+        return earlier
+    failure = transition.after.past.failure
+    if isinstance(transition.event, Cancelled | Interrupted):
+        outcome = RunOutcome.CANCELLED
+    else:
+        assert failure is not None
+        outcome = RunOutcome.TIMED_OUT if failure.timed_out else RunOutcome.FAILED
+    failed = outcome is not RunOutcome.CANCELLED or isinstance(transition.event, Interrupted)
+    seconds = now - run.started_at
+    ended = RunRow(
+        id=run_id(generation, run.number),
+        task=task.spec.name,
+        started_at=run.started_at,
+        finished_at=now,
+        outcome=outcome.value,
+        seconds=seconds,
+        seconds_max=seconds,
+        attempt=run.attempt,
+        error_type=failure.error_type if failed and failure else None,
+        error_text=failure.error_text if failed and failure else None,
+        traceback=failure.traceback if failed and failure else None,
+    )
+    return (*earlier, ended)

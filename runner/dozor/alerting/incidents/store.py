@@ -1,0 +1,89 @@
+"""The incidents that are open, and those resolved so recently that they may come back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from loguru import logger
+
+from dozor.alerting.model.incident import FAILURES, Incident, IncidentKind, from_row
+from dozor.storage.tables.incidents import IncidentRow
+
+Key = tuple[str, str, str]
+
+
+class Book:
+    """In memory; what is written down is the journal's. One incident a cause."""
+
+    def __init__(self, rows: Iterable[IncidentRow], last_id: int) -> None:
+        self._last_id = last_id
+        self._by_key: dict[Key, Incident] = {}
+        self._by_id: dict[int, Incident] = {}
+        self._by_task: dict[str, dict[Key, None]] = {}
+        self._open: dict[int, None] = {}
+        for row in rows:
+            try:
+                self.put(from_row(row))
+            except ValueError as error:  # of a newer version
+                logger.warning("Incident {} is left alone: {}", row.id, error)
+
+    @property
+    def next_id(self) -> int:
+        """For an incident about to be opened."""
+        return self._last_id + 1
+
+    def open(self) -> tuple[Incident, ...]:
+        """Not resolved, oldest first."""
+        return tuple(self._by_id[number] for number in self._open)
+
+    def find(self, key: Key) -> Incident | None:
+        """Of this cause, open or resolved a while ago."""
+        return self._by_key.get(key)
+
+    def by_id(self, incident_id: int) -> Incident | None:
+        return self._by_id.get(incident_id)
+
+    def failures_of(self, task: str) -> list[Incident]:
+        """Open incidents of the task's own failures, the worst first."""
+        keys = self._by_task.get(task)
+        if keys is None:
+            return []
+        found = [self._by_key[key] for key in keys]
+        mine = [incident for incident in found if incident.is_open and incident.kind in FAILURES]
+        return sorted(mine, key=lambda one: (one.kind is not IncidentKind.CRITICAL_STOP, one.id))
+
+    def members(self, storm: int) -> list[Incident]:
+        """What stands in a storm's digest, oldest first; what was resolved long ago is forgotten."""
+        return [incident for incident in self._by_id.values() if incident.storm == storm]
+
+    def of_task(self, task: str) -> list[Incident]:
+        """All open ones of a task."""
+        keys = self._by_task.get(task, {})
+        return [self._by_key[key] for key in keys if self._by_key[key].is_open]
+
+    def put(self, incident: Incident) -> None:
+        """As it is now."""
+        self._last_id = max(self._last_id, incident.id)
+        key = incident.key
+        self._by_key[key] = incident
+        self._by_id[incident.id] = incident
+        if incident.task is not None:
+            self._by_task.setdefault(incident.task, {})[key] = None
+        if incident.is_open:
+            self._open[incident.id] = None
+        else:
+            self._open.pop(incident.id, None)
+
+    def forget(self, before: float) -> None:
+        """Those resolved before `before` (seconds since the epoch) cannot come back."""
+        for incident in list(self._stale(before)):
+            del self._by_id[incident.id]
+            if self._by_key.get(incident.key) is incident:
+                del self._by_key[incident.key]
+                if incident.task is not None:
+                    self._by_task[incident.task].pop(incident.key, None)
+
+    def _stale(self, before: float) -> Iterator[Incident]:
+        for incident in self._by_id.values():
+            if incident.resolved_at is not None and incident.resolved_at < before:
+                yield incident

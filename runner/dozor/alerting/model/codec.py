@@ -1,0 +1,70 @@
+"""Between a notification and its row in the outbox."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from typing import Any
+
+from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
+from dozor.storage.tables.notifications import ClaimedNotification, NotificationRow
+
+_KINDS = set(NotificationKind)
+_FACTS = {field.name for field in fields(Facts)}
+_DEFAULTS = asdict(Facts())
+
+
+def to_row(notification: Notification) -> NotificationRow:
+    """Facts that do not apply are left out."""
+    return NotificationRow(
+        key=notification.key,
+        kind=notification.kind.value,
+        severity=notification.severity.value,
+        created_at=notification.created_at,
+        payload=facts_to_json(notification.facts),
+        incident_id=notification.incident_id,
+        task=notification.task,
+        destination=notification.destination,
+        priority=notification.priority,
+        expires_at=notification.expires_at,
+    )
+
+
+def facts_to_json(facts: Facts) -> dict[str, Any]:
+    """Only what applies."""
+    values = ((name, getattr(facts, name)) for name in _DEFAULTS)
+    return {name: value for name, value in values if value is not None and value != _DEFAULTS[name]}
+
+
+def facts_from_json(values: dict[str, Any]) -> Facts:
+    """Facts that this version does not know are left out."""
+    known: dict[str, Any] = {name: value for name, value in values.items() if name in _FACTS}
+    for name, value in known.items():
+        if isinstance(value, list):
+            known[name] = tuple(tuple(item) if isinstance(item, list) else item for item in value)
+    return Facts(**known)
+
+
+def from_row(row: NotificationRow) -> Notification:
+    """As it was owed, before anybody tried to send it."""
+    return from_claimed(ClaimedNotification(id=0, row=row, attempts=1, unknown_outcomes=0, shown_on=None))
+
+
+def from_claimed(claimed: ClaimedNotification) -> Notification:
+    """As it was owed; facts that this version does not know are left out.
+
+    A kind that it does not know becomes OTHER: a row of a newer version must not hold up what is behind it.
+    """
+    row = claimed.row
+    return Notification(
+        key=row.key,
+        kind=NotificationKind(row.kind) if row.kind in _KINDS else NotificationKind.OTHER,
+        severity=Severity(row.severity),
+        created_at=row.created_at,
+        task=row.task,
+        incident_id=row.incident_id,
+        facts=facts_from_json(row.payload),
+        destination=row.destination,
+        priority=row.priority,
+        expires_at=row.expires_at,
+        possible_duplicate=claimed.unknown_outcomes > 0,
+    )

@@ -1,0 +1,183 @@
+"""An incident: something is wrong, from the moment it is told to the moment it is over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+from dozor.alerting.model.notification import Severity
+from dozor.storage.tables.incidents import IncidentRow
+
+
+class IncidentKind(StrEnum):
+    """What is wrong."""
+
+    REPEATED_ERRORS = "repeated_errors"
+    CRITICAL_STOP = "critical_stop"
+    HUNG = "hung"
+    """A run ignores its cancellation."""
+    OVERDUE = "overdue"
+    """No success for longer than the task's `overdue_after`."""
+    BLOCKED_LOOP = "blocked_loop"
+    """Somebody keeps the event loop from everybody else."""
+    DEPENDENCY = "dependency"
+    """Something that tasks require is down."""
+    LIMIT = "limit"
+    """The runner uses more than it should."""
+    BACKLOG = "backlog"
+    """More waits to be processed than should."""
+    UNCLEAN_END = "unclean_end"
+    """The runner before this one did not end by itself."""
+    BOT = "bot"
+    """The bot does not hear commands, or fails at them."""
+    TELEGRAM = "telegram"
+    """A chat refuses us, or the bot is deaf."""
+    CHECKER = "checker"
+    """A checker's own `ctx.alert`."""
+    STORM = "storm"
+    """Many at once: they are told as one."""
+
+
+class IncidentState(StrEnum):
+    OPEN = "open"
+    ACKNOWLEDGED = "acknowledged"
+    RESOLVED = "resolved"
+
+
+FAILURES = frozenset({IncidentKind.REPEATED_ERRORS, IncidentKind.CRITICAL_STOP})
+"""Kinds that a task's own streak of failures opens, and its next success ends."""
+
+SEVERITIES: Mapping[IncidentKind, Severity] = MappingProxyType(
+    {
+        IncidentKind.REPEATED_ERRORS: Severity.WARNING,
+        IncidentKind.CRITICAL_STOP: Severity.CRITICAL,
+        IncidentKind.HUNG: Severity.CRITICAL,
+        IncidentKind.OVERDUE: Severity.WARNING,
+        IncidentKind.BLOCKED_LOOP: Severity.WARNING,
+        IncidentKind.DEPENDENCY: Severity.CRITICAL,
+        IncidentKind.LIMIT: Severity.WARNING,
+        IncidentKind.BACKLOG: Severity.CRITICAL,
+        IncidentKind.UNCLEAN_END: Severity.WARNING,
+        IncidentKind.BOT: Severity.WARNING,
+        IncidentKind.TELEGRAM: Severity.CRITICAL,
+        IncidentKind.CHECKER: Severity.WARNING,
+        IncidentKind.STORM: Severity.WARNING,
+    }
+)
+"""How loud a kind is, unless the task says otherwise."""
+
+NO_OVERRIDES: Mapping[IncidentKind, Severity] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertSettings:
+    """When and how loudly people are told of one task. Durations in seconds."""
+
+    repeated_errors: int = 3
+    """Failures in a row that raise the first alert."""
+    remind_every: float = 1800.0
+    """To the first reminder; each next one takes twice as long, up to eight times."""
+    severities: Mapping[IncidentKind, Severity] = field(default_factory=lambda: NO_OVERRIDES)
+    reopen_within: float = 600.0
+    """What comes back this soon after it was resolved is the same incident."""
+    flapping_after: int = 3
+    """How often it may come before it is told as flapping, once, and then only counted."""
+
+    def severity(self, kind: IncidentKind) -> Severity:
+        return self.severities.get(kind, SEVERITIES[kind])
+
+
+DEFAULT_SETTINGS = AlertSettings()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """Something is wrong with `task`, or (None) with the runner. Times are seconds since the epoch (UTC)."""
+
+    id: int
+    task: str | None
+    kind: IncidentKind
+    severity: Severity
+    state: IncidentState
+    fingerprint: str
+    summary: str
+    failures: int
+    opened_at: float
+    updated_at: float
+    notified_at: float
+    acknowledged_at: float | None = None
+    acknowledged_by: str | None = None
+    resolved_at: float | None = None
+    resolved_by: str | None = None
+    """Who restarted the task, if a person did; None: it recovered by itself."""
+    occurrences: int = 1
+    """How often it has come: more than 1 if it was resolved and came back within a while."""
+    calm_since: float | None = None
+    """Flapping, and quiet since: it is resolved when it stays so."""
+    ack_expires_at: float | None = None
+    level_since: float | None = None
+    """What escalation counts from; None: from when it was opened."""
+    reminders: int = 0
+    level: int = 0
+    """Escalation levels told since `level_since`."""
+    explained_by: int | None = None
+    """The dependency's incident that swallows this one."""
+    silenced_by: int | None = None
+    storm: int | None = None
+    """The storm's incident in whose digest this one stands."""
+    told: bool = True
+    """False: nobody has been told of it by itself."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What its living message says, as `Facts` in the outbox."""
+
+    @property
+    def is_open(self) -> bool:
+        return self.state is not IncidentState.RESOLVED
+
+    @property
+    def quiet(self) -> bool:
+        """Nobody is to be reminded of it: it is silenced, explained, part of a storm, or calm for now."""
+        return (
+            self.silenced_by is not None
+            or self.explained_by is not None
+            or self.calm_since is not None
+            or self.storm is not None
+        )
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """The same cause has the same key."""
+        family = "failure" if self.kind in FAILURES else self.kind.value
+        return self.task or "", family, self.fingerprint
+
+
+_SHARED = tuple(field.name for field in fields(IncidentRow))
+
+
+def to_row(incident: Incident) -> IncidentRow:
+    return IncidentRow(**{name: getattr(incident, name) for name in _SHARED})
+
+
+def from_row(row: IncidentRow) -> Incident:
+    """Raises ValueError for a kind that this version does not know."""
+    values = {name: getattr(row, name) for name in _SHARED}
+    values.update(
+        kind=IncidentKind(row.kind),
+        severity=Severity(row.severity),
+        state=IncidentState(row.state),
+        notified_at=row.opened_at if row.notified_at is None else row.notified_at,
+    )
+    return Incident(**values)
+
+
+def read(row: IncidentRow | None) -> Incident | None:
+    """None as well for a row of a newer version: what is sent need not know its incident."""
+    if row is None:
+        return None
+    try:
+        return from_row(row)
+    except ValueError:
+        return None

@@ -1,0 +1,50 @@
+"""Where a message goes, by task and loudness. "" is the chat of the configuration."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from dozor.alerting.model.notification import Severity
+
+_KEY = re.compile(r"(-?[0-9]{1,16})(?::([0-9]{1,10}))?", re.ASCII)
+_LOUDNESS = {Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 2}
+
+
+def destination_key(chat_id: int, thread_id: int | None = None) -> str:
+    """ "-1001234567890:17"."""
+    return str(chat_id) if thread_id is None else f"{chat_id}:{thread_id}"
+
+
+def parse_destination(key: str) -> tuple[int, int | None] | None:
+    """Chat and topic; None for what is no such key."""
+    match = _KEY.fullmatch(key)
+    if match is None:
+        return None
+    return int(match[1]), None if match[2] is None else int(match[2])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One destination and what it hears. `tasks` None: of all, and of the runner itself."""
+
+    destination: str
+    tasks: frozenset[str] | None = None
+    loud_from: Severity = Severity.INFO
+
+    def takes(self, task: str | None, severity: Severity) -> bool:
+        if _LOUDNESS[severity] < _LOUDNESS[self.loud_from]:
+            return False
+        return self.tasks is None or task in self.tasks
+
+
+class Routing:
+    """The chat of the configuration hears everything, the others what they ask for."""
+
+    def __init__(self, routes: Iterable[Route] = ()) -> None:
+        self._routes = tuple(routes)
+
+    def __call__(self, task: str | None, severity: Severity) -> tuple[str, ...]:
+        others = [route.destination for route in self._routes if route.takes(task, severity)]
+        return tuple(dict.fromkeys(["", *others]))

@@ -1,0 +1,252 @@
+"""The words of what is not a streak of failures: troubles, storms, escalation, the night, the outage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import tzinfo
+from typing import assert_never
+
+from dozor.alerting.model.incident import IncidentKind
+from dozor.alerting.model.message import Span, Style
+from dozor.alerting.model.notification import Facts, Severity
+from dozor.alerting.model.safe_text import clean, one_line, shorten
+from dozor.language.times import clock, duration
+from dozor.language.translator import Translator
+
+Said = tuple[str, list[Span]]
+"""The header and the lines under it."""
+
+NAME_UNITS = 80
+LINE_UNITS = 200
+REASON_UNITS = 700
+LINES_SHOWN = 20
+CALLED_SHOWN = 20
+_HERE = "\0"
+# Where names belong in a text of the language; a cleaned text holds none.
+
+NameOf = Callable[[str], "str | None"]
+
+
+def nameless(by: str) -> str | None:
+    """Nobody is known by name."""
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Tongue:
+    """How things are said: language, zone, and the moment (seconds since the epoch).
+
+    `name_of`: what somebody is called ("telegram:111" as "Ann"), None where that is not known.
+    """
+
+    translator: Translator
+    timezone: tzinfo
+    now: float
+    name_of: NameOf = nameless
+
+    def __call__(self, key: str, **args: str | int | float) -> str:
+        return self.translator.format(key, **args)
+
+    def clock(self, at: float) -> str:
+        return clock(at, self.timezone, self.now)
+
+    def duration(self, seconds: float) -> str:
+        return duration(self.translator, seconds)
+
+    def who(self, by: str) -> str:
+        """ "telegram:111" by name, else in words."""
+        if (name := self.name_of(by)) is not None:
+            return name
+        source, _, ident = by.partition(":")
+        ident = shorten(one_line(ident), NAME_UNITS)
+        match source:
+            case "telegram":
+                return self("by-telegram", ident=ident)
+            case "cli":
+                return self("by-cli", ident=ident)
+            case "web":
+                return self("by-web", ident=ident)
+            case _:
+                return shorten(one_line(by), NAME_UNITS)
+
+
+def trouble(say: Tongue, task: str, facts: Facts) -> Said:
+    """Something that is not a failed run."""
+    lines = reason(facts) + [Span(shorten(one_line(frame), LINE_UNITS), Style.CODE) for frame in facts.chain]
+    if facts.lines:
+        names = ", ".join(shorten(one_line(name), NAME_UNITS) for name in facts.lines)
+        more = (facts.count or 0) - len(facts.lines)
+        if more > 0:
+            names += " " + say("alert-and-more", count=more)
+        lines.append(Span(say("alert-waiting", tasks=names)))
+    return _trouble_header(say, task, facts), lines
+
+
+def _trouble_header(say: Tongue, task: str, facts: Facts) -> str:
+    subject = shorten(one_line(facts.subject or ""), NAME_UNITS)
+    lasted = None if facts.lasted is None else say.duration(facts.lasted)
+    kind = _kind(facts.trouble)
+    match kind:
+        case IncidentKind.HUNG:
+            return say("alert-hung", task=task)
+        case IncidentKind.OVERDUE:
+            if lasted is None:
+                return say("alert-overdue-plain", task=task)
+            return say("alert-overdue", task=task, duration=lasted)
+        case IncidentKind.BLOCKED_LOOP:
+            if lasted is None:
+                return say("alert-blocked-loop-plain", subject=subject)
+            return say("alert-blocked-loop", subject=subject, duration=lasted)
+        case IncidentKind.DEPENDENCY:
+            return say("alert-dependency", subject=subject)
+        case IncidentKind.LIMIT:
+            return say("alert-limit", subject=subject)
+        case IncidentKind.BACKLOG:
+            if lasted is None or facts.count is None:
+                return say("alert-backlog-plain", task=task or subject)
+            return say("alert-backlog", task=task or subject, size=facts.count, duration=lasted)
+        case IncidentKind.UNCLEAN_END:
+            return say("alert-unclean-incident")
+        case IncidentKind.BOT:
+            return say("alert-bot-deaf") if subject == "commands" else say("alert-bot-defect")
+        case IncidentKind.TELEGRAM:
+            return say("alert-telegram", subject=subject)
+        case _:
+            return say("alert-other", task=task or subject)
+
+
+def trouble_over(say: Tongue, task: str, facts: Facts) -> str:
+    """The header of its end."""
+    subject = shorten(one_line(facts.subject or ""), NAME_UNITS)
+    match _kind(facts.trouble):
+        case IncidentKind.STORM:
+            return say("alert-over-storm")
+        case IncidentKind.BLOCKED_LOOP:
+            return say("alert-over-blocked")
+        case IncidentKind.BOT:
+            return say("alert-over-bot")
+        case _ if task:
+            return say("alert-over-task", task=task)
+        case _:
+            return say("alert-over-subject", subject=subject)
+
+
+def reloaded(say: Tongue, facts: Facts) -> Said:
+    """`facts.lines`: "+ task", "~ task", "− task"; `facts.subject`: sections that need a new start."""
+    lines = [Span(shorten(one_line(line), LINE_UNITS)) for line in facts.lines[:20]]
+    more = (facts.count or 0) - len(lines)
+    if more > 0:
+        lines.append(Span(say("alert-and-more", count=more)))
+    if facts.subject:
+        lines.append(Span(say("alert-reload-kept-back", sections=facts.subject)))
+    return say("alert-reloaded"), lines
+
+
+def storm(say: Tongue, severity: Severity, facts: Facts) -> Said:
+    """The digest: `facts.lines` are its causes, worst first; `facts.count` all tasks, `failures` the open."""
+    count = facts.count or 0
+    if severity is Severity.CRITICAL:
+        header = say("alert-storm-critical", count=count)
+    else:
+        header = say("alert-storm-warning", count=count)
+    return header, _lines(facts)
+
+
+def storm_lasts(say: Tongue, severity: Severity, facts: Facts, seconds: float) -> Said:
+    """It is not over after `seconds`."""
+    header = say(
+        "alert-storm-lasts",
+        sign=mark(severity),
+        duration=say.duration(seconds),
+        open=facts.failures or 0,
+        count=facts.count or 0,
+    )
+    return header, _lines(facts)
+
+
+def escalation(say: Tongue, what: str, facts: Facts, since: float) -> tuple[tuple[Span, ...], list[Span]]:
+    """People are called by name. `what`: the header of the incident, without its mark."""
+    header = say("alert-escalation", mention=_HERE, what=what, duration=say.duration(say.now - since))
+    before, _, after = header.partition(_HERE)
+    spans = (Span(before, Style.BOLD), *_called(say, facts), Span(after, Style.BOLD))
+    return spans, [Span(say("alert-escalation-level", level=facts.level or 1))]
+
+
+def _called(say: Tongue, facts: Facts) -> list[Span]:
+    people = facts.called or ((facts.mention or "Dozor", None),)
+    spans: list[Span] = []
+    for name, user_id in people[:CALLED_SHOWN]:
+        if spans:
+            spans.append(Span(", ", Style.BOLD))
+        spans.append(Span(shorten(one_line(name), NAME_UNITS), Style.BOLD, user_id))
+    if (more := len(people) - CALLED_SHOWN) > 0:
+        spans.append(Span(" " + say("alert-and-more", count=more), Style.BOLD))
+    return spans
+
+
+def silence_over(say: Tongue, facts: Facts) -> Said:
+    lines = reason(facts) + _lines(facts)
+    if facts.by:
+        lines.insert(0, Span(say("alert-silence-lifted", by=say.who(facts.by))))
+    return say("alert-silence-over", count=facts.count or 0), lines
+
+
+def morning(say: Tongue, facts: Facts) -> Said:
+    return say("alert-morning", count=facts.count or 0), _lines(facts)
+
+
+def all_clear(say: Tongue, severity: Severity, facts: Facts) -> Said:
+    if severity is Severity.INFO:
+        return say("alert-all-clear", tasks=facts.count or 0), _lines(facts)
+    return say("alert-not-clear", count=facts.count or 0), _lines(facts)
+
+
+def summary(say: Tongue, facts: Facts) -> Said:
+    return say("alert-summary", count=facts.count or 0), _lines(facts)
+
+
+def status_lines(say: Tongue, facts: Facts) -> list[Span]:
+    """Under a living message: who has it, whether it is silenced, how often it has come."""
+    lines: list[Span] = []
+    if facts.occurrences > 1:
+        lines.append(Span(say("living-occurrences", count=facts.occurrences)))
+    if facts.calm_since is not None:
+        lines.append(Span(say("living-calm", since=say.clock(facts.calm_since)), Style.ITALIC))
+    if facts.acknowledged_by and facts.acknowledged_until is not None:
+        until = say.clock(facts.acknowledged_until)
+        lines.append(Span(say("living-taken", by=say.who(facts.acknowledged_by), until=until), Style.ITALIC))
+    if facts.silenced_until is not None:
+        lines.append(Span(say("living-silenced", until=say.clock(facts.silenced_until)), Style.ITALIC))
+    elif facts.silenced:
+        lines.append(Span(say("living-silenced-open"), Style.ITALIC))
+    return lines
+
+
+def reason(facts: Facts) -> list[Span]:
+    """Somebody's own words, or the cause of a trouble."""
+    text = shorten(clean(facts.text or ""), REASON_UNITS)
+    return [Span(text, Style.CODE)] if text else []
+
+
+def _lines(facts: Facts) -> list[Span]:
+    return [Span(shorten(one_line(line), LINE_UNITS)) for line in facts.lines[:LINES_SHOWN]]
+
+
+def _kind(name: str | None) -> IncidentKind | None:
+    return IncidentKind(name) if name in tuple(IncidentKind) else None
+
+
+def mark(severity: Severity, *, over: bool = False) -> str:
+    """One sign for how it stands."""
+    if over:
+        return "✅"
+    match severity:
+        case Severity.CRITICAL:
+            return "🔴"
+        case Severity.WARNING:
+            return "⚠️"
+        case Severity.INFO:
+            return "\N{INFORMATION SOURCE}\N{VARIATION SELECTOR-16}"
+        case _:
+            assert_never(severity)

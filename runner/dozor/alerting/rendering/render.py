@@ -1,0 +1,324 @@
+"""A notification in words: the important first, readable from a lock screen, safe for any error text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, tzinfo
+from typing import assert_never
+
+from dozor.alerting.model.full_text import ERROR_UNITS, NOTE_UNITS, WITH_A_FILE, as_document, error_line
+from dozor.alerting.model.incident import IncidentKind
+from dozor.alerting.model.message import Button, Document, Message, Span, Style
+from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
+from dozor.alerting.model.safe_text import LONG, clean, one_line, shorten, units
+from dozor.alerting.rendering import phrases
+from dozor.alerting.rendering import startup_phrases as start_phrases
+from dozor.alerting.rendering.callback_data import Origin, encode
+from dozor.alerting.rendering.phrases import NAME_UNITS, REASON_UNITS, NameOf, Tongue, nameless, status_lines
+from dozor.language.times import ahead, clock, duration
+from dozor.language.translator import Translator
+
+MESSAGE_UNITS = 4096
+"""Bot API: 4096 characters; counted here in UTF-16 units, which are never fewer."""
+WHERE_UNITS = 200
+HEADLINE_UNITS = 200
+TEXT_UNITS = 3000
+
+
+def render(
+    notification: Notification,
+    translator: Translator,
+    timezone: tzinfo,
+    now: float,
+    name_of: NameOf = nameless,
+) -> Message:
+    """`now`: seconds since the epoch, for "in 60 s". Never raises for what `notification` holds."""
+    words = _Words(notification, Tongue(translator, timezone, now, name_of))
+    header, lines = words.say()
+    if isinstance(header, str):
+        header = (Span(shorten(header, HEADLINE_UNITS + NAME_UNITS), Style.BOLD),)
+    spans = list(header)
+    for line in [*lines, *status_lines(words.tongue, notification.facts)]:
+        spans += [Span("\n"), line]
+    if notification.possible_duplicate:
+        spans += [Span("\n"), Span(translator.format("alert-duplicate"), Style.ITALIC)]
+    document = words.document(spans)
+    return Message(
+        spans=bounded(spans, MESSAGE_UNITS if document is None else MESSAGE_UNITS - NOTE_UNITS),
+        buttons=words.buttons(),
+        silent=notification.facts.quiet or _silent(notification),
+        document=document,
+    )
+
+
+def bounded(spans: Sequence[Span], limit: int) -> tuple[Span, ...]:
+    """The spans as far as `limit` UTF-16 units reach, the last of them shortened; empty ones left out."""
+    kept: list[Span] = []
+    for span in spans:
+        size = units(span.text)
+        if size > limit:
+            if limit > 0:
+                kept.append(replace(span, text=shorten(span.text, limit)))
+            break
+        if size:
+            kept.append(span)
+            limit -= size
+    return tuple(kept)
+
+
+def who(translator: Translator, by: str, name_of: NameOf = nameless) -> str:
+    """ "telegram:111" by name, else in words."""
+    return Tongue(translator, UTC, 0.0, name_of).who(by)
+
+
+def error_span(error_type: str | None, error_text: str | None, limit: int = ERROR_UNITS) -> Span | None:
+    """ "ConnectionError: timed out", cut; None if there is no error."""
+    cleaned = shorten(clean(error_line(error_type, error_text)), limit)
+    return Span(cleaned, Style.CODE) if cleaned else None
+
+
+class _Words:
+    """One notification being put into words."""
+
+    def __init__(self, note: Notification, tongue: Tongue) -> None:
+        self._note, self._facts = note, note.facts
+        self.tongue = tongue
+        self._translator, self._timezone, self._now = tongue.translator, tongue.timezone, tongue.now
+        self._task = shorten(one_line(note.task or ""), NAME_UNITS)
+        self._cut: str | None = None
+        # The whole of the foreign text that has been shown in part.
+
+    def say(self) -> tuple[str | tuple[Span, ...], list[Span]]:
+        """The header and the lines under it."""
+        text = self._translator.format
+        facts = self._facts
+        failures = facts.failures or 0
+        if start_phrases.tells_of_a_start(self._note):
+            return start_phrases.report(self.tongue, self._note)
+        match self._note.kind:
+            case NotificationKind.REPEATED_ERRORS:
+                header = text("alert-repeated", task=self._task, failures=failures, since=self._since())
+                return header, [*self._failure(), *self._next_restart()]
+            case NotificationKind.CRITICAL_STOP:
+                header = text("alert-stopped", task=self._task, failures=failures, since=self._since())
+                return header, [*self._failure(), *self._after_stop()]
+            case NotificationKind.RECOVERED:
+                return self._recovered(), self._recovery()
+            case NotificationKind.FLAPPING:
+                header = text("alert-flapping", task=self._task, count=facts.occurrences)
+                return header, [*self._failure(), Span(text("alert-flapping-why"))]
+            case NotificationKind.TROUBLE:
+                self._shorten(facts.text or "", REASON_UNITS)
+                return phrases.trouble(self.tongue, self._task, facts)
+            case NotificationKind.STORM:
+                return phrases.storm(self.tongue, self._note.severity, facts)
+            case NotificationKind.PAST:
+                header = text("alert-past", task=self._task or facts.subject or "Dozor")
+                return header, [*self._recovery(), *self._error(), Span(text("alert-past-why"))]
+            case NotificationKind.ESCALATION:
+                called, lines = phrases.escalation(self.tongue, self._what(), facts, self._began())
+                return called, [*self._why(), *lines]
+            case NotificationKind.SILENCE_OVER:
+                return phrases.silence_over(self.tongue, facts)
+            case NotificationKind.MORNING:
+                return phrases.morning(self.tongue, facts)
+            case NotificationKind.ALL_CLEAR:
+                return phrases.all_clear(self.tongue, self._note.severity, facts)
+            case NotificationKind.SUMMARY:
+                return phrases.summary(self.tongue, facts)
+            case NotificationKind.REMINDER:
+                if facts.trouble == IncidentKind.STORM.value:
+                    lasts = self._now - self._began()
+                    return phrases.storm_lasts(self.tongue, self._note.severity, facts, lasts)
+                if facts.trouble is not None:
+                    return phrases.trouble(self.tongue, self._task, self._lasting())
+                lasting = self._duration(self._now - self._began())
+                since = self._since()
+                if self._stopped:
+                    header = text("alert-reminder-stopped", task=self._task, duration=lasting, since=since)
+                    return header, [*self._failure(), *self._after_stop()]
+                header = text("alert-reminder-failing", task=self._task, duration=lasting, since=since)
+                return header, [*self._failure(), *self._next_restart()]
+            case NotificationKind.CHECKER:
+                return self._checker()
+            case NotificationKind.RUNNER_STARTED:
+                return start_phrases.report(self.tongue, self._note)
+            case NotificationKind.RELOADED:
+                return phrases.reloaded(self.tongue, facts)
+            case NotificationKind.RELOAD_REFUSED:
+                return text("alert-reload-refused"), [*self._own_text(), Span(text("alert-reload-old"))]
+            case NotificationKind.DROPPED:
+                lines = [Span(text("alert-dropped-why"))]
+                return text("alert-dropped"), lines + self._own_text()
+            case NotificationKind.OTHER:
+                header = text("alert-other", task=self._task or "Dozor")
+                return header, [*self._failure(), *self._own_text()]
+            case NotificationKind.TEST:
+                return text("alert-test"), self._own_text()
+            case _:
+                assert_never(self._note.kind)
+
+    def buttons(self) -> tuple[tuple[Button, ...], ...]:
+        """Restart under what is stopped."""
+        if start_phrases.tells_of_a_start(self._note) or self._note.kind is NotificationKind.SUMMARY:
+            return start_phrases.restarts(self.tongue, self._facts.stopped_tasks)
+        if self._stopped and self._note.task:
+            label = self._translator.format("button-restart")
+            return ((Button(label, encode(Origin.ALERT, "restart", self._note.task)),),)
+        return ()
+
+    def document(self, spans: Sequence[Span]) -> Document | None:
+        """The whole of what is cut in the message; None if it has room for everything."""
+        whole = self._facts.whole or self._cut
+        if whole is None or self._note.kind not in WITH_A_FILE:
+            whole = "".join(span.text for span in spans)
+            if units(whole) <= MESSAGE_UNITS:
+                return None
+        return as_document(self._note, whole, self._translator, self._timezone)
+
+    @property
+    def _stopped(self) -> bool:
+        kind, severity = self._note.kind, self._note.severity
+        reminded = kind is NotificationKind.REMINDER and severity is Severity.CRITICAL
+        return kind is NotificationKind.CRITICAL_STOP or reminded
+
+    def _failure(self) -> list[Span]:
+        text, facts = self._translator.format, self._facts
+        lines: list[Span] = []
+        if facts.acknowledged_by and facts.acknowledged_until is None:
+            lines.append(Span(text("alert-ack-expired", by=self.tongue.who(facts.acknowledged_by))))
+        if facts.window is not None:
+            lines.append(Span(text("alert-window", window=facts.window)))
+        elif facts.failures is not None and facts.max_failures is not None:
+            lines.append(Span(text("alert-attempt", failures=facts.failures, max=facts.max_failures)))
+        return lines + self._error()
+
+    def _error(self) -> list[Span]:
+        facts = self._facts
+        error = self._shorten(error_line(facts.error_type, facts.error_text), ERROR_UNITS)
+        lines = [Span(error, Style.CODE)] if error else []
+        if facts.error_where:
+            where = shorten(one_line(facts.error_where), WHERE_UNITS)
+            lines.append(Span(self._translator.format("alert-where", where=where)))
+        return lines
+
+    def _next_restart(self) -> list[Span]:
+        at = self._facts.next_run_at
+        if at is None:
+            return []
+        distance = ahead(self._translator, at - self._now)
+        return [Span(self._translator.format("alert-next-restart", at=self._clock(at), distance=distance))]
+
+    def _after_stop(self) -> list[Span]:
+        text, at = self._translator.format, self._facts.next_run_at
+        if at is not None:
+            distance = ahead(self._translator, at - self._now)
+            return [Span(text("alert-next-retry", at=self._clock(at), distance=distance))]
+        if _gave_up_early(self._facts):
+            return [Span(text("alert-next-person-fatal"), Style.BOLD)]
+        return [Span(text("alert-next-person"), Style.BOLD)]
+
+    def _recovered(self) -> str:
+        if self._facts.trouble is not None:
+            return phrases.trouble_over(self.tongue, self._task, self._facts)
+        return self._translator.format("alert-recovered", task=self._task)
+
+    def _began(self) -> float:
+        since = self._facts.failing_since
+        return self._note.created_at if since is None else since
+
+    def _lasting(self) -> Facts:
+        return replace(self._facts, lasted=self._now - self._began())
+
+    def _why(self) -> list[Span]:
+        """What somebody is called for: they may not have seen what came before."""
+        facts = self._facts
+        if facts.trouble == IncidentKind.STORM.value:
+            return phrases.storm(self.tongue, self._note.severity, facts)[1]
+        if facts.trouble is not None:
+            return phrases.trouble(self.tongue, self._task, replace(facts, lasted=None))[1]
+        return [*self._failure(), *phrases.reason(facts)]
+
+    def _what(self) -> str:
+        """The same in a few words."""
+        if self._facts.trouble == IncidentKind.STORM.value:
+            header, _ = phrases.storm(self.tongue, self._note.severity, self._facts)
+            return header.partition(" ")[2]
+        if self._facts.trouble is not None:
+            header, _ = phrases.trouble(self.tongue, self._task, replace(self._facts, lasted=None))
+            return header.partition(" ")[2]
+        return self._task or "Dozor"
+
+    def _recovery(self) -> list[Span]:
+        text, facts = self._translator.format, self._facts
+        lines: list[Span] = []
+        if facts.lasted is not None:
+            since = facts.failing_since
+            if since is None:
+                since = self._note.created_at - facts.lasted
+            lasted = self._duration(facts.lasted)
+            lines.append(Span(text("alert-lasted", duration=lasted, since=self._clock(since))))
+        if facts.failures:
+            lines.append(Span(text("alert-lasted-errors", failures=facts.failures)))
+        if facts.trouble is not None and not self._task:
+            pass  # what is no task restarts nothing
+        elif facts.by:
+            lines.append(Span(text("alert-by-person", by=self.tongue.who(facts.by))))
+        else:
+            lines.append(Span(text("alert-by-itself")))
+        error = error_span(facts.error_type, facts.error_text, ERROR_UNITS // 2)
+        if error is not None:
+            lines += [Span(text("alert-last-error")), error]
+        return lines
+
+    def _checker(self) -> tuple[str, list[Span]]:
+        text = self._translator.format
+        first, _, rest = clean(self._facts.text or "").partition("\n")
+        headline = shorten(first, HEADLINE_UNITS)
+        if headline != first:
+            rest = clean(self._facts.text or "")
+        match self._note.severity:
+            case Severity.INFO:
+                header = text("alert-checker-info", task=self._task, text=headline)
+            case Severity.WARNING:
+                header = text("alert-checker-warning", task=self._task, text=headline)
+            case Severity.CRITICAL:
+                header = text("alert-checker-critical", task=self._task, text=headline)
+            case _:
+                assert_never(self._note.severity)
+        if units(rest) > TEXT_UNITS:
+            self._cut = self._facts.text
+        return header, [Span(shorten(rest.strip(), TEXT_UNITS))] if rest.strip() else []
+
+    def _shorten(self, text: str, limit: int) -> str:
+        """Cleaned and cut; then the whole is remembered for the file."""
+        cleaned = clean(text)
+        if units(cleaned) > limit or len(text) > LONG:
+            self._cut = text
+        return shorten(cleaned, limit)
+
+    def _own_text(self) -> list[Span]:
+        cleaned = self._shorten(self._facts.text or "", TEXT_UNITS)
+        return [Span(cleaned)] if cleaned else []
+
+    def _since(self) -> str:
+        return self._clock(self._began())
+
+    def _clock(self, at: float) -> str:
+        return clock(at, self._timezone, self._now)
+
+    def _duration(self, seconds: float) -> str:
+        return duration(self._translator, seconds)
+
+
+def _gave_up_early(facts: Facts) -> bool:
+    """Stopped before the limit: the checker said that trying again cannot help."""
+    failures, limit = facts.failures, facts.max_failures
+    early = failures is not None and limit is not None and failures < limit
+    return early and facts.window is None
+
+
+def _silent(notification: Notification) -> bool:
+    heard = (NotificationKind.RECOVERED, NotificationKind.TEST, NotificationKind.PAST)
+    return notification.severity is Severity.INFO and notification.kind not in heard

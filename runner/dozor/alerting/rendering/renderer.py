@@ -1,0 +1,59 @@
+"""Puts what is owed into words, in one language and zone. A defect in it never costs an alert."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import tzinfo
+
+from loguru import logger
+
+from dozor.alerting.model.incident import Incident
+from dozor.alerting.model.message import Message
+from dozor.alerting.model.notification import Notification
+from dozor.alerting.plain import unrendered
+from dozor.alerting.policy.silences import Silence
+from dozor.alerting.rendering.live_message import as_notification, buttons
+from dozor.alerting.rendering.phrases import NameOf, Tongue, nameless
+from dozor.alerting.rendering.render import render
+from dozor.clock import Clock
+from dozor.language.translator import Translator
+from dozor.storage.tables.incidents import StormGroup
+
+
+class Wording:
+    """`silence`: the active silence with an id. `name_of`: what somebody who acted is called."""
+
+    def __init__(
+        self,
+        translator: Translator,
+        timezone: tzinfo,
+        clock: Clock,
+        silence: Callable[[int], Silence | None] = lambda number: None,
+        name_of: NameOf = nameless,
+    ) -> None:
+        self._translator = translator
+        self._timezone = timezone
+        self._clock = clock
+        self._silence = silence
+        self._name_of = name_of
+
+    def note(self, notification: Notification, incident: Incident | None = None) -> Message:
+        """A message as it is owed; with the buttons of `incident` as it is now."""
+        try:
+            now = self._clock.now()
+            message = render(notification, self._translator, self._timezone, now, self._name_of)
+            if incident is not None:
+                message = replace(message, buttons=buttons(incident, self._tongue()))
+        except Exception as error:  # noqa: BLE001 -- the border around the words, recorded
+            logger.opt(exception=error).error("No words for {}", notification.key)
+            return unrendered(notification)
+        return message
+
+    def living(self, incident: Incident, storm: Sequence[StormGroup] = ()) -> Message:
+        """What its living message is to show now."""
+        silence = None if incident.silenced_by is None else self._silence(incident.silenced_by)
+        return self.note(as_notification(incident, silence, storm), incident)
+
+    def _tongue(self) -> Tongue:
+        return Tongue(self._translator, self._timezone, self._clock.now())

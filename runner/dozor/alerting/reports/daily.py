@@ -1,0 +1,98 @@
+"""What happened in the quiet hours, and that all is well: once a day each, whoever restarts meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, time
+from zoneinfo import ZoneInfo
+
+from dozor.alerting.incidents.manager import Watch
+from dozor.alerting.model.incident import IncidentState
+from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
+from dozor.alerting.policy.quiet_hours import QuietHours, moment
+from dozor.alerting.rendering import phrases
+from dozor.clock import Clock
+from dozor.language.times import clock as clock_time
+from dozor.storage.postgres.pool import Pool
+from dozor.storage.retry import rounds
+from dozor.storage.tables import incidents
+from dozor.storage.tables.incidents import IncidentRow
+
+LOOK_EVERY = 15.0
+LATE = 2 * 3600.0
+"""Seconds after its time in which such a message is still worth sending."""
+LINES = 20
+
+
+class Daily:
+    """`tasks`: how many are under supervision. Times of day in `timezone`."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        watch: Watch,
+        clock: Clock,
+        timezone: ZoneInfo,
+        tasks: Callable[[], int],
+        *,
+        quiet: QuietHours | None = None,
+        all_clear_at: time | None = None,
+    ) -> None:
+        self._pool = pool
+        self._watch = watch
+        self._clock = clock
+        self._timezone = timezone
+        self._tasks = tasks
+        self._quiet = quiet
+        self._all_clear_at = all_clear_at
+        self._said: set[str] = set()
+
+    async def run(self) -> None:
+        """Look for ever."""
+        await rounds(self.look, LOOK_EVERY)
+
+    async def look(self) -> None:
+        """Owe what is due. A key is a day's: what has been owed before a restart is not owed again."""
+        now = self._clock.now()
+        if self._quiet is not None:
+            begin, end = self._quiet.last(now)
+            key = f"morning-{self._day(end)}"
+            if now - end < LATE and key not in self._said:
+                rows = await incidents.read_opened(self._pool, begin, end)
+                self._said.add(key)
+                if rows:
+                    self._owe(key, NotificationKind.MORNING, Severity.WARNING, self._night(rows, now), now)
+        if self._all_clear_at is not None:
+            today = datetime.fromtimestamp(now, self._timezone).date()
+            at = moment(today, self._all_clear_at, self._timezone)
+            key = f"all-clear-{today}"
+            if 0 <= now - at < LATE and key not in self._said:
+                self._said.add(key)
+                broken = self._watch.open_incidents
+                loud = Severity.WARNING if broken else Severity.INFO
+                lines = tuple(
+                    f"{phrases.mark(one.severity)} {one.task or one.kind}: {one.summary}"
+                    for one in broken[:LINES]
+                )
+                count = len(broken) if broken else self._tasks()
+                self._owe(key, NotificationKind.ALL_CLEAR, loud, Facts(lines=lines, count=count), now)
+
+    def _night(self, rows: list[IncidentRow], now: float) -> Facts:
+        """Still open first, then the worst."""
+        rows = sorted(rows, key=lambda r: (r.state == IncidentState.RESOLVED, r.severity != "critical", r.id))
+        return Facts(lines=tuple(self._line(row, now) for row in rows[:LINES]), count=len(rows))
+
+    def _line(self, row: IncidentRow, now: float) -> str:
+        over = row.state == IncidentState.RESOLVED
+        began = clock_time(row.opened_at, self._timezone, now)
+        ended = "" if row.resolved_at is None else clock_time(row.resolved_at, self._timezone, now)
+        sign = phrases.mark(Severity(row.severity), over=over)
+        return f"{sign} {row.task or row.kind}: {row.summary} ({began} – {ended or '…'})"
+
+    def _owe(self, key: str, kind: NotificationKind, severity: Severity, facts: Facts, now: float) -> None:
+        notes: list[Notification] = self._watch.teller.plain(kind, severity, facts, now, to=("",))
+        self._watch.owe(replace(note, key=key) for note in notes)
+
+    def _day(self, at: float) -> str:
+        return datetime.fromtimestamp(at, self._timezone).date().isoformat()

@@ -1,0 +1,122 @@
+"""The alerting room's long-lived parts, as the configuration asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from dozor.alerting.delivery.dispatcher import Dispatcher
+from dozor.alerting.fallback.apprise import Channels
+from dozor.alerting.fallback.channel import SecondChannel
+from dozor.alerting.fallback.failover import Unsent
+from dozor.alerting.fallback.outage_sender import LastGasp
+from dozor.alerting.incidents.manager import Watch
+from dozor.alerting.model.incident import IncidentKind
+from dozor.alerting.model.notification import Facts
+from dozor.alerting.rendering.renderer import Wording
+from dozor.alerting.reports.daily import Daily
+from dozor.alerting.reports.heartbeat import Heartbeat
+from dozor.clock import Clock
+from dozor.config import Config
+from dozor.control.alert_settings import quiet_hours
+from dozor.language.translator import Translator
+from dozor.storage.journal import Journal
+from dozor.storage.postgres.pool import Pool
+from dozor.storage.spool import Kept, Spool
+from dozor.supervision.core.state import State
+from dozor.supervision.supervisor import Supervisor
+
+Parts = dict[str, Callable[[], Awaitable[None]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertParts:
+    """What the parts are made of. `well`: whether everything works, for the sign of life."""
+
+    config: Config
+    pool: Pool
+    watch: Watch
+    journal: Journal
+    supervisor: Supervisor
+    dispatcher: Dispatcher
+    words: Wording
+    clock: Clock
+    spool: Spool
+    well: Callable[[], bool]
+
+    def build(self) -> Parts:
+        """By name."""
+        config, alerts = self.config, self.config.alerts
+        second = self._second_channel()
+        last_gasp = LastGasp(
+            self.watch,
+            self.journal.health,
+            lambda: self.journal.unwritten_notifications,
+            self._held,
+            lambda: self.dispatcher.transport,
+            lambda: self.dispatcher.pace,
+            self._keep,
+            self.words,
+            self.clock,
+            self.dispatcher.directly,
+            second,
+        )
+        daily = Daily(
+            self.pool,
+            self.watch,
+            self.clock,
+            config.timezone,
+            lambda: len(self.supervisor.tasks),
+            quiet=quiet_hours(config),
+            all_clear_at=alerts.all_clear_at,
+        )
+        parts: Parts = {"last gasp": last_gasp.run, "daily": daily.run}
+        if second is not None:
+            translator, directly = Translator(config.language), self.dispatcher.directly
+            parts["second channel"] = Unsent(
+                self.pool, second, self.words, translator, self.clock, directly
+            ).run
+        if alerts.heartbeat is not None and alerts.heartbeat.url is not None:
+            url = alerts.heartbeat.url.get_secret_value()
+            parts["heartbeat"] = Heartbeat(url, alerts.heartbeat.every, self.well).run
+        return parts
+
+    async def _keep(self) -> None:
+        """For the next process, should this one be killed before the database is back."""
+        unwritten, directly = self.journal.unwritten, self.dispatcher.directly
+        if not unwritten.notifications:
+            return
+        await self.spool.keep(
+            Kept(
+                runner_id=self.journal.registration.runner_id,
+                tasks=unwritten.tasks,
+                incidents=unwritten.incidents,
+                notifications=unwritten.notifications,
+                delivered=dict(directly.delivered),
+                elsewhere=frozenset(directly.elsewhere),
+                unknown=frozenset(directly.unknown),
+            )
+        )
+
+    def _second_channel(self) -> SecondChannel | None:
+        channel = self.config.alerts.second_channel
+        if channel is None or not channel.urls:
+            return None
+        channels = Channels([url.get_secret_value() for url in channel.urls])
+        return SecondChannel(channels.send, Translator(self.config.language), channel.after)
+
+    def destination_died(self, key: str, reason: str | None) -> None:
+        """Tell the admins through what is left; None: it takes messages again."""
+        admins = tuple(str(admin) for admin in self.config.telegram.admins)
+        chat = self.config.telegram.chat
+        name = key or (str(chat.chat_id) if chat is not None else "")
+        if key in admins or not admins:
+            return  # nobody is left but the console
+        if reason is None:
+            self.watch.trouble_over(IncidentKind.TELEGRAM, name, to=admins)
+        else:
+            self.watch.trouble(IncidentKind.TELEGRAM, name, Facts(text=reason), to=admins)
+
+    def _held(self) -> tuple[str, ...]:
+        tasks = self.supervisor.tasks
+        return tuple(task.spec.name for task in tasks if task.state.state is State.HELD)

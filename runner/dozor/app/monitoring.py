@@ -1,0 +1,44 @@
+"""The watch over the supervision itself, with its voice: troubles go to the watch, an alarm straight out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dozor.alerting.fallback.emergency import Alarm
+from dozor.alerting.incidents.manager import Watch
+from dozor.clock import SteadyClock
+from dozor.config import Config
+from dozor.language.translator import Translator
+from dozor.storage.postgres.pool import Pool
+from dozor.supervision.monitoring.monitors import Vigil
+from dozor.supervision.supervisor import Supervisor
+from dozor.supervision.telemetry.observer import TroubleKind
+
+
+def build_vigil(
+    config: Config,
+    supervisor: Supervisor,
+    watch: Watch,
+    clock: SteadyClock,
+    pool: Pool,
+    redact: Callable[[str], str],
+) -> Vigil:
+    """Start it when the loop runs. It knows which troubles the runner before this one has told of."""
+    # Words of its own: the alarm speaks from a thread.
+    alarm = Alarm(config.telegram, Translator(config.language), redact)
+    vigil = Vigil(
+        supervisor,
+        watch,
+        clock,
+        pool,
+        rules=config.supervision,
+        limits=config.limits,
+        dependencies=config.dependencies,
+        alarm=alarm.tell,
+        redact=redact,
+    )
+    kinds = {kind.value: kind for kind in TroubleKind}
+    for incident in watch.open_incidents:
+        if incident.kind.value in kinds:
+            vigil.inherit(kinds[incident.kind.value], incident.fingerprint, incident.task)
+    return vigil

@@ -1,0 +1,126 @@
+"""What a new start finds: tasks as the last runner left them, and what is said of the time in between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from loguru import logger
+
+from dozor.alerting.delivery.direct_sends import SentDirectly
+from dozor.alerting.incidents import startup as start
+from dozor.alerting.model.notification import Facts
+from dozor.config.tasks import TaskConfig
+from dozor.control.declaring import declaration
+from dozor.storage.journal import Commit, Journal
+from dozor.storage.postgres.pool import Connection, Pool
+from dozor.storage.spool import Spool
+from dozor.storage.tables import notifications, runners, runs, tasks
+from dozor.storage.tables.runs import RunRow
+from dozor.storage.tables.tasks import TaskRow
+from dozor.supervision.core.spec import TaskSpec
+from dozor.supervision.core.state import State, TaskState
+from dozor.supervision.tasks.persistence import from_row, lost_run
+from dozor.supervision.tasks.task import Supervised
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What the last runner left, by task: rows, the states to begin with, and the runs that it lost."""
+
+    rows: Mapping[str, TaskRow]
+    states: Mapping[str, TaskState]
+    lost: tuple[RunRow, ...]
+
+
+async def read_left(
+    connection: Connection,
+    enabled: Iterable[TaskConfig],
+    specs: Sequence[TaskSpec],
+    generation: int,
+    now: float,
+) -> Left:
+    """Declare the tasks that are configured, and read what is known of them.
+
+    `now`: seconds since the epoch.
+    """
+    await tasks.declare(connection, [declaration(task) for task in enabled])
+    rows = await tasks.load(connection, [spec.name for spec in specs])
+    windows = {
+        spec.name: spec.policy.max_failures.within for spec in specs if spec.policy.max_failures is not None
+    }
+    failed: dict[str, tuple[float, ...]] = {}
+    if windows:
+        failed = await runs.read_failures(connection, list(windows), now - max(windows.values()))
+    lost = (lost_run(row, generation, now) for row in rows.values())
+    return Left(
+        rows=rows,
+        states={name: from_row(row, failed.get(name, ())) for name, row in rows.items()},
+        lost=tuple(run for run in lost if run is not None),
+    )
+
+
+async def take_up(journal: Journal, spool: Spool) -> SentDirectly:
+    """Write what the runner before this one could not, and what it had sent all the same; often nothing.
+
+    Before anything is read.
+    """
+    kept = spool.read()
+    if kept is None:
+        return SentDirectly()
+    me = journal.registration.runner_id
+    if not await runners.follows(journal.connection, kept.runner_id, me):
+        spool.put_aside(f"runner {kept.runner_id} of another database left it, or one before the last")
+        return SentDirectly()
+    sent = SentDirectly(dict(kept.delivered), set(kept.elsewhere), set(kept.unknown))
+    journal.tried = lambda: sent.tried
+    journal.append(Commit(tasks=kept.tasks, incidents=kept.incidents, notifications=kept.notifications))
+    await journal.write()
+    logger.warning(
+        "Runner {} was cut off while PostgreSQL was away; what it had put aside is written: tasks {}, "
+        "incidents {}, messages {}",
+        kept.runner_id,
+        len(kept.tasks),
+        len(kept.incidents),
+        len(kept.notifications),
+    )
+    return sent
+
+
+async def look_back(
+    journal: Journal, pool: Pool, supervised: Sequence[Supervised], left: Left, now: float
+) -> Facts:
+    """For the people on call; before anything of this start is written."""
+    owed = await notifications.owed_since(pool)
+    return start.look_back(
+        journal.registration,
+        supervised,
+        left.rows,
+        lost=(run.task for run in left.lost),
+        owed=sum(count for _, count in owed.values()),
+        now=now,
+    )
+
+
+def say_in_the_log(found: Facts, supervised: Iterable[Supervised]) -> None:
+    """An unclean end, and what waits for a person."""
+    if found.unclean_end:
+        logger.warning("The runner before this one was cut off {:.0f} s ago", found.off_for or 0.0)
+    for task in supervised:
+        match task.state.state:
+            case State.STOPPED:
+                logger.critical(
+                    "Task {} is stopped since before this start, after {} failures: dozor restart {}",
+                    task.spec.name,
+                    task.state.failures,
+                    task.spec.name,
+                )
+            case State.PAUSED:
+                logger.warning(
+                    "Task {} is paused ({}): dozor resume {}",
+                    task.spec.name,
+                    task.state.past.by,
+                    task.spec.name,
+                )
+            case _:
+                pass

@@ -1,0 +1,108 @@
+"""The runner's own long-lived parts, supervised as checkers are: restarted, and never given up."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import assert_never
+
+from loguru import logger
+
+from dozor.clock import SteadyClock
+from dozor.supervision.core.events import (
+    Cancelled,
+    DependencyDown,
+    DependencyUp,
+    Due,
+    Failed,
+    Heartbeat,
+    Interrupted,
+    Pause,
+    Restart,
+    Resume,
+    RunNow,
+    Succeeded,
+)
+from dozor.supervision.core.policy import Policy, RestartDelay
+from dozor.supervision.core.spec import TaskSpec
+from dozor.supervision.supervisor import Supervisor, Transition
+from dozor.supervision.tasks.task import Supervised
+from dozor.supervision.telemetry.log import SupervisionLog
+
+POLICY = Policy(
+    restart_delay=RestartDelay(initial=1.0, factor=2.0, max=30.0, jitter=0.2),
+    max_consecutive_failures=None,
+    stable_after=60.0,
+)
+
+
+class Services:
+    """Starts, restarts and stops the parts; `failing` says which do not work, and why."""
+
+    def __init__(
+        self,
+        parts: dict[str, Callable[[], Awaitable[None]]],
+        clock: SteadyClock,
+        redact: Callable[[str], str],
+    ) -> None:
+        self.failing: dict[str, str] = {}
+        """Why a part does not run at present, by its name."""
+        self._supervisor = Supervisor(
+            [TaskSpec(name=name, function=run, policy=POLICY) for name, run in parts.items()],
+            observer=self,
+            clock=clock,
+            log=_QuietLog(),
+            redact=redact,
+            grace=0.0,
+        )
+
+    @property
+    def supervisor(self) -> Supervisor:
+        """Of the parts."""
+        return self._supervisor
+
+    def start(self) -> None:
+        self._supervisor.start()
+
+    async def stop(self) -> None:
+        await self._supervisor.stop()
+
+    # -- Observer
+
+    def transition(self, transition: Transition) -> None:
+        name, after = transition.task.spec.name, transition.after
+        match transition.event:
+            case Failed(failure):
+                self.failing[name] = f"{failure.error_type}: {failure.error_text}"
+                delay = 0.0 if after.next_at is None else after.next_at - transition.now
+                logger.error("{}: {} (again in {:.0f} s)", name, failure.error_text, delay)
+            case Succeeded() | Cancelled() | Interrupted() | Heartbeat():
+                self.failing.pop(name, None)
+            case Due() | DependencyDown() | DependencyUp() | Pause() | Resume() | Restart() | RunNow():
+                if after.failures == 0:
+                    self.failing.pop(name, None)
+            case _:
+                assert_never(transition.event)
+
+    def succeeded(self, task: Supervised, seconds: float, lateness: float) -> None:
+        """A part that returned is started again."""
+
+    def checker_alert(self, task: Supervised, text: str, severity: str) -> None:
+        """Parts have no context."""
+
+
+class _QuietLog(SupervisionLog):
+    """Parts speak for themselves; their failures are logged in words by `Services`."""
+
+    __slots__ = ()
+
+    def starting(self, name: str) -> None:
+        logger.debug("{}: started", name)
+
+    def failed(self, name: str, failures: int, limit: int | None, error: BaseException) -> None:
+        logger.opt(exception=error).debug("{}: failed", name)
+
+    def restarting(self, name: str, delay: float) -> None:
+        """Said with the failure."""
+
+    def cancelled(self, name: str) -> None:
+        logger.debug("{}: stopped", name)

@@ -1,0 +1,56 @@
+"""Watches the bot: deaf to commands, or failing at them. Told by whatever way is open, as any incident."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from dozor.alerting.incidents.manager import Watch
+from dozor.alerting.model.incident import IncidentKind
+from dozor.alerting.model.notification import Facts
+from dozor.clock import Clock
+from dozor.control.readiness import DEAF_AFTER
+
+LOOK_EVERY = 5.0
+CALM_AFTER = 600.0
+"""Seconds without another failure after which the bot counts as well again."""
+DEAF, DEFECT = "commands", "answers"
+
+
+class TelegramWatch:
+    """`heard_at`: when Telegram last gave updates (None: not yet). `problem`: what is wrong, if known."""
+
+    def __init__(
+        self,
+        watch: Watch,
+        clock: Clock,
+        heard_at: Callable[[], float | None],
+        problem: Callable[[], str | None],
+    ) -> None:
+        self._watch, self._clock = watch, clock
+        self._heard_at, self._problem = heard_at, problem
+        self._since = clock.now()
+        self._failed_at: float | None = None
+
+    async def run(self) -> None:
+        while True:
+            self.look()
+            await asyncio.sleep(LOOK_EVERY)
+
+    def look(self) -> None:
+        """Open and close incidents."""
+        now = self._clock.now()
+        heard_at = self._heard_at() or self._since
+        if now - heard_at > DEAF_AFTER:
+            text = self._problem() or f"no answer to getUpdates for {now - heard_at:.0f} s"
+            self._watch.trouble(IncidentKind.BOT, DEAF, Facts(text=text))
+        else:
+            self._watch.trouble_over(IncidentKind.BOT, DEAF)
+        if self._failed_at is not None and now - self._failed_at > CALM_AFTER:
+            self._failed_at = None
+            self._watch.trouble_over(IncidentKind.BOT, DEFECT)
+
+    def failed(self, error: BaseException) -> None:
+        """The bot could not handle what somebody asked: a defect of ours."""
+        self._failed_at = self._clock.now()
+        self._watch.trouble(IncidentKind.BOT, DEFECT, Facts(text=f"{type(error).__name__}: {error}"[:500]))

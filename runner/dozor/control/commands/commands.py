@@ -1,0 +1,152 @@
+"""The door for people. Bot, command line and web page write a row here; the runner carries it out.
+
+A command expires: one that nobody took in time is never carried out hours later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from dozor.control.alert_commands import AlertCommand
+from dozor.control.commands.actor import Actor
+from dozor.control.reasons import CommandReason
+from dozor.control.runner_commands import RunnerCommand
+from dozor.storage.postgres.pool import Connection, Pool
+from dozor.supervision.core.state import State
+
+__all__ = [
+    "AlertCommand",
+    "CommandName",
+    "CommandReason",
+    "CommandResult",
+    "PendingCommand",
+    "submit",
+    "wait",
+]
+
+
+class CommandName(StrEnum):
+    """What can be asked for."""
+
+    RESTART = "restart"
+    PAUSE = "pause"
+    RESUME = "resume"
+    RUN_NOW = "run-now"
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult:
+    """`state` is the task's state after the command, None if there is none.
+
+    `run_number`: the task's how-manieth run the command has started, None if it started none.
+    """
+
+    reason: CommandReason
+    state: State | None = None
+    run_number: int | None = None
+
+    @property
+    def ok(self) -> bool:
+        return self.reason in (CommandReason.DONE, CommandReason.ALREADY)
+
+
+@dataclass(frozen=True, slots=True)
+class PendingCommand:
+    """A command as the runner takes it. `expired` by the database's clock."""
+
+    id: int
+    name: CommandName | AlertCommand | RunnerCommand
+    task: str
+    actor: str
+    expired: bool
+    args: dict[str, Any] = field(default_factory=dict)
+
+
+COMMANDS_CHANNEL = "dozor_commands"
+RESULTS_CHANNEL = "dozor_command_results"
+
+SUBMIT_SQL = """
+INSERT INTO dozor.commands (name, task, actor, place, expires_at, args)
+VALUES ($1, $2, $3, $4, now() + make_interval(secs => $5), $6)
+RETURNING id
+"""
+
+NOTIFY_COMMANDS_SQL = "SELECT pg_notify('dozor_commands', '')"
+
+RESULT_SQL = """
+SELECT c.state, c.result, c.run_number, t.state AS task_state
+FROM dozor.commands c LEFT JOIN dozor.tasks t ON t.name = c.task
+WHERE c.id = $1
+"""
+
+PENDING_SQL = """
+SELECT id, name, task, args, actor, expires_at < now() AS expired
+FROM dozor.commands WHERE state = 'pending' ORDER BY id LIMIT 100
+"""
+
+WITHDRAW_SQL = """
+UPDATE dozor.commands SET state = 'expired', finished_at = now(), result = $2
+WHERE id = $1 AND state = 'pending'
+RETURNING id
+"""
+
+
+async def submit(
+    connection: Connection,
+    name: CommandName | AlertCommand | RunnerCommand,
+    task: str,
+    actor: Actor,
+    *,
+    expires_in: float = 60.0,
+    args: dict[str, Any] | None = None,
+) -> int:
+    """Write the command; its id. Call it inside a transaction of your own to bind it to other writes.
+
+    `task` and `args` of alert commands: see `AlertCommand`.
+    """
+    command_id = await connection.fetchval(
+        SUBMIT_SQL, name.value, task, str(actor), actor.place, expires_in, args or {}
+    )
+    await connection.execute(NOTIFY_COMMANDS_SQL)
+    assert isinstance(command_id, int)
+    return command_id
+
+
+async def wait(pool: Pool, command_id: int, *, timeout: float = 10.0, poll: float = 0.05) -> CommandResult:
+    """The result, or NO_RUNNER / TIMEOUT after `timeout` seconds.
+
+    Without a runner the command is withdrawn, so that a later start does not carry it out.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout
+    while True:
+        row = await pool.fetchrow(RESULT_SQL, command_id)
+        if row is not None and row["state"] != "pending":
+            task_state = State(row["task_state"]) if row["task_state"] else None
+            return CommandResult(CommandReason(row["result"]), task_state, row["run_number"])
+        if loop.time() >= deadline:
+            break
+        await asyncio.sleep(poll)
+    withdrawn = await pool.fetchval(WITHDRAW_SQL, command_id, CommandReason.NO_RUNNER.value)
+    return CommandResult(CommandReason.TIMEOUT if withdrawn is None else CommandReason.NO_RUNNER)
+
+
+async def read_pending(connection: Connection) -> list[PendingCommand]:
+    """Commands nobody has carried out yet, oldest first, at most 100."""
+    rows = await connection.fetch(PENDING_SQL)
+    return [
+        PendingCommand(row["id"], name, row["task"], row["actor"], row["expired"], row["args"])
+        for row in rows
+        if (name := _name(row["name"])) is not None
+    ]
+
+
+def _name(text: str) -> CommandName | AlertCommand | RunnerCommand | None:
+    """None: a command of a newer version, which nobody here can carry out."""
+    for names in (CommandName, AlertCommand, RunnerCommand):
+        if text in tuple(names):
+            return names(text)
+    return None

@@ -1,0 +1,145 @@
+"""Carries out the commands that people have written: in order, once, each answered in its own transaction."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import assert_never
+
+from loguru import logger
+
+from dozor.clock import Clock
+from dozor.control.alert_commands import AlertCommand
+from dozor.control.commands.alert_handler import AlertDesk
+from dozor.control.commands.commands import CommandName, CommandReason, PendingCommand, read_pending
+from dozor.control.commands.run_tracker import FollowedRuns
+from dozor.control.runner_commands import RunnerCommand
+from dozor.storage.journal import Commit, Journal
+from dozor.storage.postgres.pool import Pool, unavailable
+from dozor.storage.tables.command_results import Answer
+from dozor.supervision.core.events import Pause, PersonEvent, Restart, Resume, RunNow
+from dozor.supervision.supervisor import Supervisor
+
+POLL_EVERY = 1.0
+"""Seconds between looks at the table when nobody wakes the executor."""
+
+
+class CommandExecutor:
+    """`wake` is called by LISTEN; the table is the truth."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        journal: Journal,
+        supervisor: Supervisor,
+        clock: Clock,
+        disabled: frozenset[str],
+        alerts: AlertDesk | None = None,
+    ) -> None:
+        self._alerts = alerts
+        self._pool = pool
+        self._journal = journal
+        self._supervisor = supervisor
+        self._clock = clock
+        self._wake = asyncio.Event()
+        self._carried_out: set[int] = set()
+        self.disabled = disabled
+        """Tasks that are configured and not enabled."""
+        self.reload: Callable[[str], Awaitable[CommandReason]] = _cannot_reload
+        """Applies the configuration file, for whom."""
+        self._reloading: set[asyncio.Task[None]] = set()
+        self._followed = FollowedRuns(pool)
+        self.last_progress_at = clock.now()
+        """When the table was last read; seconds since the epoch."""
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Carry out commands for ever; while the database is away there are none."""
+        while True:
+            self._wake.clear()
+            try:
+                async with self._pool.acquire(timeout=5.0) as connection:
+                    pending = await read_pending(connection)
+            except Exception as error:
+                if not unavailable(error):
+                    raise
+                pending = []
+            self.last_progress_at = self._clock.now()
+            self._carried_out.intersection_update(command.id for command in pending)
+            for command in pending:
+                if command.id not in self._carried_out and not self._supervisor.closing:
+                    self._carried_out.add(command.id)
+                    self._carry_out(command)
+            try:
+                async with asyncio.timeout(POLL_EVERY):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    def _carry_out(self, command: PendingCommand) -> None:
+        """The change and its answer are appended in one turn of the loop, so they are one transaction."""
+        if isinstance(command.name, RunnerCommand) and not command.expired:
+            reloading = asyncio.get_running_loop().create_task(self._reload(command))
+            self._reloading.add(reloading)
+            reloading.add_done_callback(self._reloading.discard)
+            return
+        reason = self._decide(command)
+        self._answer(command, reason)
+
+    async def _reload(self, command: PendingCommand) -> None:
+        self._answer(command, await self.reload(command.actor))
+
+    def _answer(self, command: PendingCommand, reason: CommandReason) -> None:
+        number = self._follow(command) if reason is CommandReason.DONE else None
+        state = {CommandReason.EXPIRED: "expired", CommandReason.DONE: "done", CommandReason.ALREADY: "done"}
+        self._journal.append(
+            Commit(answers=(Answer(command.id, state.get(reason, "refused"), reason.value, number),))
+        )
+        logger.info("Command {} {} by {}: {}", command.name.value, command.task, command.actor, reason.value)
+
+    def _follow(self, command: PendingCommand) -> int | None:
+        """Have the end of the run written down that the command has started; the run's number."""
+        task = self._supervisor.find(command.task)
+        if task is None or command.name not in (CommandName.RESTART, CommandName.RUN_NOW):
+            return None
+        return self._followed.follow(command.id, task)
+
+    def _decide(self, command: PendingCommand) -> CommandReason:
+        if command.expired:
+            return CommandReason.EXPIRED
+        if isinstance(command.name, RunnerCommand):
+            return CommandReason.INVALID
+        if isinstance(command.name, AlertCommand):
+            return self._about_alerts(command, command.name)
+        if command.task in self.disabled:
+            return CommandReason.DISABLED
+        if self._supervisor.find(command.task) is None:
+            return CommandReason.UNKNOWN_TASK
+        changed = self._supervisor.command(command.task, _event(command.name, command.actor))
+        return CommandReason.DONE if changed else CommandReason.ALREADY
+
+    def _about_alerts(self, command: PendingCommand, name: AlertCommand) -> CommandReason:
+        if self._alerts is None:
+            return CommandReason.INVALID
+        known = self._supervisor.find(command.task) is not None
+        return self._alerts.carry_out(name, command.task, command.args, command.actor, known)
+
+
+async def _cannot_reload(by: str) -> CommandReason:
+    return CommandReason.INVALID
+
+
+def _event(name: CommandName, by: str) -> PersonEvent:
+    match name:
+        case CommandName.RESTART:
+            return Restart(by)
+        case CommandName.PAUSE:
+            return Pause(by)
+        case CommandName.RESUME:
+            return Resume(by)
+        case CommandName.RUN_NOW:
+            return RunNow(by)
+        case _:
+            assert_never(name)

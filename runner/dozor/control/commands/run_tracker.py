@@ -1,0 +1,68 @@
+"""Follows the runs that commands have started, so that people learn how they ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from loguru import logger
+
+from dozor.control.commands.started_runs import record_end
+from dozor.storage.postgres.pool import Pool, unavailable
+from dozor.supervision.core.state import RunOutcome
+from dozor.supervision.runs.run import Run
+from dozor.supervision.tasks.task import Supervised
+
+ERROR_LENGTH = 500
+
+
+class FollowedRuns:
+    """News for whoever gave the command: not owed to anybody, so lost while the database is away."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._writing: set[asyncio.Task[None]] = set()
+
+    def follow(self, command_id: int, task: Supervised) -> int | None:
+        """Called in the turn of the loop that carried the command out. The started run's number."""
+        run = task.run
+        if run is None or run.task is None:
+            return None
+        if not task.state.again:
+            _after(run.task, lambda: self._ended(command_id, task, run))
+            return task.state.runs_total
+        # The present run is asked to go first; the one that is meant starts when it has gone.
+        _after(run.task, lambda: self._follow_next(command_id, task, run))
+        return task.state.runs_total + 1
+
+    def _follow_next(self, command_id: int, task: Supervised, before: Run) -> None:
+        run = task.run
+        if run is not None and run is not before and run.task is not None:
+            _after(run.task, lambda: self._ended(command_id, task, run))
+
+    def _ended(self, command_id: int, task: Supervised, run: Run) -> None:
+        state, failure = task.state, task.state.past.failure
+        outcome, error = RunOutcome.CANCELLED, None
+        if state.succeeded_at is not None and state.succeeded_at >= run.started_at:
+            outcome = RunOutcome.SUCCEEDED
+        elif failure is not None and (state.past.failed_at or 0.0) >= run.started_at:
+            outcome = RunOutcome.TIMED_OUT if failure.timed_out else RunOutcome.FAILED
+            error = f"{failure.error_type}: {failure.error_text}"[:ERROR_LENGTH]
+        writing = asyncio.get_running_loop().create_task(
+            self._write(command_id, outcome, state.duration or 0.0, error)
+        )
+        self._writing.add(writing)
+        writing.add_done_callback(self._writing.discard)
+
+    async def _write(self, command_id: int, outcome: RunOutcome, seconds: float, error: str | None) -> None:
+        try:
+            await record_end(self._pool, command_id, outcome, seconds, error)
+        except Exception as error_:
+            if not unavailable(error_):
+                raise
+            logger.warning("How the run of command {} ended is not written: {}", command_id, outcome.value)
+
+
+def _after(run: asyncio.Task[None], act: Callable[[], None]) -> None:
+    """A turn of the loop later than everybody else who waits for the run: the state is settled by then."""
+    run.add_done_callback(lambda _: run.get_loop().call_soon(act))

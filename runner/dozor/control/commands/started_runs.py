@@ -1,0 +1,75 @@
+"""What really came of a command: the run it has started, and who gave the same command a moment before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dozor.control.commands.commands import CommandName
+from dozor.storage.postgres.pool import Connection, Pool
+from dozor.supervision.core.state import RunOutcome
+
+SAME_WITHIN = 10.0
+"""Seconds in which the same command for the same task is taken for the same wish."""
+
+ENDED_SQL = """
+UPDATE dozor.commands SET run_outcome = $2, run_seconds = $3, run_error = $4 WHERE id = $1
+"""
+
+RUNS_SQL = """
+SELECT id, run_number, run_outcome, run_seconds, run_error,
+       extract(epoch FROM now() - finished_at)::float8 AS since
+FROM dozor.commands WHERE id = ANY($1::int8[]) AND run_number IS NOT NULL
+"""
+
+LATEST_SQL = """
+SELECT name, actor, state, extract(epoch FROM now() - created_at)::float8 AS age
+FROM dozor.commands WHERE task = $1 ORDER BY id DESC LIMIT 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class StartedRun:
+    """`outcome` None: it goes on. `seconds`: how long it took, or has been going on since the command."""
+
+    number: int
+    outcome: RunOutcome | None
+    seconds: float
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """The same command, given `age` seconds ago by `actor` ("telegram:222")."""
+
+    actor: str
+    age: float
+
+
+async def record_end(
+    pool: Pool, command_id: int, outcome: RunOutcome, seconds: float, error: str | None
+) -> None:
+    """Write down how the run that the command has started ended."""
+    await pool.execute(ENDED_SQL, command_id, outcome.value, seconds, error)
+
+
+async def read_started(pool: Pool, command_ids: Sequence[int]) -> dict[int, StartedRun]:
+    """The runs that these commands have started, by the command's id."""
+    rows = await pool.fetch(RUNS_SQL, list(command_ids))
+    return {
+        row["id"]: StartedRun(
+            row["run_number"],
+            None if row["run_outcome"] is None else RunOutcome(row["run_outcome"]),
+            row["since"] if row["run_seconds"] is None else row["run_seconds"],
+            row["run_error"],
+        )
+        for row in rows
+    }
+
+
+async def read_earlier(connection: Connection, name: CommandName, task: str) -> Earlier | None:
+    """Whether the last command for `task` is the same one, a moment ago, and was not refused."""
+    row = await connection.fetchrow(LATEST_SQL, task)
+    if row is None or row["name"] != name.value or row["age"] > SAME_WITHIN:
+        return None
+    return Earlier(row["actor"], row["age"]) if row["state"] in ("pending", "done") else None

@@ -1,0 +1,30 @@
+"""What is owed and not yet delivered, for people to look at: a read model over the outbox."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dozor.storage.postgres.pool import Connection
+
+OWED_SQL = """
+SELECT id, kind, severity, task, attempts, last_error, extract(epoch FROM created_at)::float8 AS created_at
+FROM dozor.notifications WHERE state IN ('pending', 'sending') ORDER BY id LIMIT $1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class OwedMessage:
+    """`created_at`: seconds since the epoch."""
+
+    id: int
+    kind: str
+    severity: str
+    task: str | None
+    attempts: int
+    last_error: str | None
+    created_at: float
+
+
+async def read_owed(connection: Connection, limit: int = 20) -> tuple[OwedMessage, ...]:
+    """The oldest first."""
+    return tuple(OwedMessage(**dict(row)) for row in await connection.fetch(OWED_SQL, limit))

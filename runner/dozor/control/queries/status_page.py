@@ -1,0 +1,77 @@
+"""One page of `/status`, counted, sorted and cut by the database: thousands of tasks cost no more than ten.
+
+The health of a task is decided twice, here in SQL and in Python; a test holds them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+
+from dozor.control.queries.status import COLUMNS, StatusReport, TaskStatus, read_status_of
+from dozor.storage.postgres.pool import Connection
+from dozor.supervision.core.state import State
+
+
+class Health(IntEnum):
+    """The worst first."""
+
+    STOPPED = 0
+    FAILING = 1
+    HELD = 2
+    PAUSED = 3
+    WELL = 4
+
+
+BROKEN = (Health.STOPPED, Health.FAILING)
+
+HEALTH = """CASE state WHEN 'stopped' THEN 0 WHEN 'held' THEN 2 WHEN 'paused' THEN 3
+    WHEN 'backoff' THEN 1 ELSE CASE WHEN consecutive_failures > 0 THEN 1 ELSE 4 END END"""
+
+COUNTS_SQL = f"SELECT {HEALTH} AS health, count(*) AS count FROM dozor.tasks WHERE configured GROUP BY 1"  # noqa: S608 -- constants alone
+
+PAGE_SQL = f"""
+SELECT {COLUMNS} FROM dozor.tasks
+WHERE configured AND (NOT $1::boolean OR {HEALTH} <= 1)
+ORDER BY {HEALTH}, failing_since NULLS LAST, position, name LIMIT $2 OFFSET $3
+"""  # noqa: S608 -- constants alone
+
+
+@dataclass(frozen=True, slots=True)
+class StatusPage:
+    """`report.tasks`: those on page `number` (from 0) of `pages`. `counts`: of all tasks."""
+
+    report: StatusReport
+    counts: Mapping[Health, int]
+    number: int
+    pages: int
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values())
+
+
+def health(task: TaskStatus) -> Health:
+    match task.state:
+        case State.STOPPED:
+            return Health.STOPPED
+        case State.PAUSED:
+            return Health.PAUSED
+        case State.HELD:
+            return Health.HELD
+        case State.BACKOFF:
+            return Health.FAILING
+        case State.WAITING | State.RUNNING:
+            return Health.FAILING if task.consecutive_failures else Health.WELL
+
+
+async def read_page(connection: Connection, number: int, size: int, *, failing: bool) -> StatusPage:
+    """The worst first; `failing`: only what is stopped or fails. A page that is no more is the last one."""
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        counts = {Health(row["health"]): row["count"] for row in await connection.fetch(COUNTS_SQL)}
+        shown = sum(count for kind, count in counts.items() if not failing or kind in BROKEN)
+        pages = max(1, -(-shown // size))
+        number = min(number, pages - 1)
+        rows = await connection.fetch(PAGE_SQL, failing, size, number * size)
+        return StatusPage(await read_status_of(connection, rows), counts, number, pages)

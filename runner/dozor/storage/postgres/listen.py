@@ -1,0 +1,127 @@
+"""LISTEN on a connection of its own. NOTIFY only wakes somebody up: whoever is woken looks for himself.
+
+So a lost notification costs time, never work, and after every (re)connection everybody is woken
+once, for what may have been missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+
+import asyncpg
+from loguru import logger
+
+from dozor.clock import Clock
+from dozor.errors import StorageError
+from dozor.storage.postgres.pool import Connection, connect, connect_error_text
+
+Wake = Callable[[], object]
+"""Called on the loop, without arguments; `asyncio.Event.set`, say. Must not block or raise."""
+
+PING_SQL = "SELECT 1"
+
+
+class Listener:
+    """A service: `run` until cancelled. It ends by itself only through an error of ours.
+
+    `check_every`, `answer_within`: seconds; a connection that has died silently is noticed within their
+    sum. `first_delay`, `max_delay`: seconds between attempts to connect, doubling, less up to a half at
+    random so that several runners do not come back in step.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        channels: Mapping[str, Wake],
+        clock: Clock,
+        *,
+        application_name: str = "dozor listen",
+        check_every: float = 10.0,
+        answer_within: float = 5.0,
+        first_delay: float = 0.1,
+        max_delay: float = 5.0,
+    ) -> None:
+        self._dsn = dsn
+        self._channels = dict(channels)
+        self._clock = clock
+        self._application_name = application_name
+        self._check_every = check_every
+        self._answer_within = answer_within
+        self._first_delay = first_delay
+        self._max_delay = max_delay
+        self._told = False  # this outage is in the log already
+        self.connected = False
+        """As far as known: a silent death shows at the next check."""
+        self.connected_at: float | None = None
+        """When the server last answered (seconds since the epoch); None: not yet."""
+
+    async def run(self) -> None:
+        """Connects, listens, and connects again; each outage is one warning in the log."""
+        delay = self._first_delay
+        while True:
+            try:
+                connection = await connect(
+                    self._dsn, application_name=self._application_name, timeout=self._answer_within
+                )
+            except StorageError as error:
+                self._lost(error)
+            else:
+                delay = self._first_delay
+                await self._serve(connection)
+            await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 -- spread, not secrecy
+            delay = min(delay * 2, self._max_delay)
+
+    async def _serve(self, connection: Connection) -> None:
+        """Until the connection is lost."""
+        closed = asyncio.Event()
+        connection.add_termination_listener(lambda _: closed.set())
+        try:
+            async with asyncio.timeout(self._answer_within):
+                for channel, wake in self._channels.items():
+                    await connection.add_listener(channel, _ignoring_arguments(wake))
+            self._answered()
+            for wake in self._channels.values():
+                wake()
+            while not await _within(self._check_every, closed):
+                async with asyncio.timeout(self._answer_within):
+                    await connection.fetchval(PING_SQL)
+                self._answered()
+            self._lost(None)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            self._lost(error)
+        finally:
+            self.connected = False
+            connection.terminate()
+
+    def _answered(self) -> None:
+        self.connected = True
+        self.connected_at = self._clock.now()
+        if self._told:
+            logger.info("LISTEN: connected again")
+        self._told = False
+
+    def _lost(self, error: Exception | None) -> None:
+        self.connected = False
+        if not self._told:
+            logger.warning(
+                "LISTEN: {}",
+                "the server closed the connection" if error is None else connect_error_text(error),
+            )
+        self._told = True
+
+
+def _ignoring_arguments(wake: Wake) -> Callable[..., None]:
+    def on_notify(*_: object) -> None:
+        wake()
+
+    return on_notify
+
+
+async def _within(seconds: float, event: asyncio.Event) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False

@@ -1,0 +1,36 @@
+"""Patience with the database: asking for as long as it takes, and rounds that sit an outage out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from dozor.storage.postgres.pool import unavailable
+
+T = TypeVar("T")
+
+
+async def patiently(ask: Callable[[], Awaitable[T]], alive: Callable[[], None]) -> T:
+    """The answer. `alive` is called at each attempt; errors that are no outage are raised."""
+    pause = 0.1
+    while True:
+        try:
+            return await ask()
+        except Exception as error:
+            if not unavailable(error):
+                raise
+        alive()
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, 1.0)
+
+
+async def rounds(look: Callable[[], Awaitable[None]], every: float) -> None:
+    """`look`, and again after `every` seconds, for ever; errors that are no outage are raised."""
+    while True:
+        try:
+            await look()
+        except Exception as error:
+            if not unavailable(error):
+                raise
+        await asyncio.sleep(every)

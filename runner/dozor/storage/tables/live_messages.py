@@ -1,0 +1,81 @@
+"""Table `dozor.living_messages`: what each chat shows of each incident, and what of it is out of date."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from dozor.storage.postgres.pool import Connection, Pool
+from dozor.storage.tables.incidents import IncidentRow, from_json
+
+
+@dataclass(frozen=True, slots=True)
+class OutdatedMessage:
+    """A message that shows less than the incident is by now."""
+
+    message_id: int
+    incident: IncidentRow
+
+
+# What a person has done or what is over first, then the worst, then the longest out of date.
+OUTDATED_SQL = """
+SELECT l.message_id, to_jsonb(i) AS incident
+FROM dozor.living_messages l JOIN dozor.incidents i ON i.id = l.incident_id
+WHERE l.destination = $1 AND i.updated_at > l.shown_at + interval '1 millisecond'
+  AND NOT l.incident_id = ANY($2::int8[])
+ORDER BY i.state = 'open', i.severity <> 'critical', l.shown_at LIMIT 1
+"""
+
+PLACES_SQL = "SELECT DISTINCT destination FROM dozor.living_messages"
+
+SHOWS_SQL = """
+UPDATE dozor.living_messages SET shown_at = to_timestamp($3), edited_at = to_timestamp($4)
+WHERE destination = $1 AND incident_id = $2
+"""
+
+FORGET_SQL = "DELETE FROM dozor.living_messages WHERE destination = $1 AND incident_id = $2"
+
+FORGET_ALL_SQL = "DELETE FROM dozor.living_messages WHERE destination = $1"
+
+# A chat that has been gone for two weeks is not brought up to date any more.
+PRUNE_LIVING_SQL = """
+DELETE FROM dozor.living_messages l USING dozor.incidents i
+WHERE i.id = l.incident_id AND i.state = 'resolved' AND i.resolved_at < now() - interval '2 days'
+  AND (i.updated_at <= l.shown_at + interval '1 millisecond' OR i.resolved_at < now() - interval '14 days')
+"""
+
+
+async def read_outdated(pool: Pool, destination: str, leave: Collection[int] = ()) -> OutdatedMessage | None:
+    """The message of `destination` that most needs an edit; None if all show what is.
+
+    Those of the incidents `leave` are passed over.
+    """
+    row = await pool.fetchrow(OUTDATED_SQL, destination, list(leave))
+    return None if row is None else OutdatedMessage(row["message_id"], from_json(row["incident"]))
+
+
+async def read_places(pool: Pool) -> set[str]:
+    """Destinations that show something."""
+    return {row["destination"] for row in await pool.fetch(PLACES_SQL)}
+
+
+async def mark_shown(
+    pool: Pool, destination: str, incident_id: int, updated_at: float, edited_at: float
+) -> None:
+    """It shows the incident as of `updated_at`, since `edited_at` (seconds since the epoch)."""
+    await pool.execute(SHOWS_SQL, destination, incident_id, updated_at, edited_at)
+
+
+async def forget(pool: Pool, destination: str, incident_id: int) -> None:
+    """The message is gone, or cannot be edited any more."""
+    await pool.execute(FORGET_SQL, destination, incident_id)
+
+
+async def forget_all(pool: Pool, destination: str) -> None:
+    """The chat has another id now: its old messages cannot be reached."""
+    await pool.execute(FORGET_ALL_SQL, destination)
+
+
+async def prune(connection: Connection) -> None:
+    """Forget messages of incidents resolved two days ago."""
+    await connection.execute(PRUNE_LIVING_SQL)

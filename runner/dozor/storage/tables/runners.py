@@ -1,0 +1,171 @@
+"""Table `dozor.runners`: who works on this database, and the lock that makes it one at a time."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+
+from dozor.storage.postgres.pool import Connection
+
+LOCK_KEY = 0x646F7A6F72  # "dozor"
+LATELY = 600.0
+"""Seconds within which starts are counted: a runner that starts again and again."""
+
+TRY_LOCK_SQL = "SELECT pg_try_advisory_lock($1)"
+
+HOLDER_SQL = """
+SELECT a.pid AS backend, r.id, r.host, r.pid, r.started_at
+FROM pg_locks l
+JOIN pg_stat_activity a ON a.pid = l.pid
+LEFT JOIN dozor.runners r ON a.application_name = 'dozor runner ' || r.id
+WHERE l.locktype = 'advisory' AND l.granted
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND (l.classid::int8 << 32) + l.objid::int8 = $1
+"""
+
+END_STALE_SQL = """
+UPDATE dozor.runners SET ended_at = seen_at, clean = false WHERE ended_at IS NULL
+"""
+
+REGISTER_SQL = """
+INSERT INTO dozor.runners (host, pid, version, started_at, seen_at) VALUES ($1, $2, $3, now(), now())
+RETURNING id
+"""
+
+# Of the newest runner that was on watch (it wrote something); were all since then ended by themselves?
+LAST_END_SQL = """
+WITH last AS (
+    SELECT id, ended_at FROM dozor.runners ORDER BY seen_at > started_at DESC, id DESC LIMIT 1)
+SELECT extract(epoch FROM last.ended_at)::float8 AS at,
+       extract(epoch FROM now() - last.ended_at)::float8 AS ago,
+       (SELECT bool_and(coalesce(r.clean, false)) FROM dozor.runners r WHERE r.id >= last.id) AS clean
+FROM last
+"""
+
+STARTS_SQL = "SELECT count(*) FROM dozor.runners WHERE started_at > now() - make_interval(secs => $1)"
+
+# The session's few statements find their rows by key: a plan for any arguments is as good as one for each.
+ADOPT_SESSION_SQL = """
+SELECT set_config('application_name', 'dozor runner ' || $1::text, false),
+       set_config('plan_cache_mode', 'force_generic_plan', false)
+"""
+
+SEEN_SQL = "UPDATE dozor.runners SET seen_at = now() WHERE id = $1"
+
+END_SQL = "UPDATE dozor.runners SET ended_at = now(), seen_at = now(), clean = $2 WHERE id = $1"
+
+# Nobody who could write has been on watch between the two.
+FOLLOWS_SQL = """
+SELECT EXISTS (SELECT 1 FROM dozor.runners WHERE id = $1) AND NOT EXISTS (
+    SELECT 1 FROM dozor.runners WHERE id > $1 AND id < $2 AND seen_at > started_at)
+"""
+
+SUCCESSOR_SQL = "SELECT max(id) FROM dozor.runners WHERE id > $1"
+
+# The last one that was on watch stays, however old: the next start tells of it.
+PRUNE_RUNNERS_SQL = """
+DELETE FROM dozor.runners WHERE id IN (
+    SELECT id FROM dozor.runners
+    WHERE ended_at < now() - make_interval(days => $1)
+      AND id < (SELECT coalesce(max(id), 0) FROM dozor.runners WHERE seen_at > started_at)
+    LIMIT 10000)
+"""
+
+TERMINATE_SQL = "SELECT pg_terminate_backend($1)"
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds the lock. `runner_id` None: it never registered. `backend`: its server process."""
+
+    backend: int
+    runner_id: int | None
+    host: str | None
+    pid: int | None
+
+    def __str__(self) -> str:
+        if self.runner_id is None:
+            return f"a session of PostgreSQL process {self.backend}"
+        return f"runner {self.runner_id}, process {self.pid} on {self.host}"
+
+
+@dataclass(frozen=True, slots=True)
+class LastEnd:
+    """How the watch before this one ended.
+
+    `at`: seconds since the epoch; of one that was cut off, its last sign of life. `ago`: seconds from then to
+    the registration of this one, by the database's clock.
+    """
+
+    at: float
+    ago: float
+    clean: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """`before`: None if this is the first runner ever. `starts`: within `LATELY`, this one too."""
+
+    runner_id: int
+    before: LastEnd | None = None
+    starts: int = 1
+
+    @property
+    def unclean_before(self) -> bool:
+        """The runner before this one did not end by itself."""
+        return self.before is not None and not self.before.clean
+
+
+async def try_lock(connection: Connection) -> bool:
+    """Take the lock for as long as this session lives; False if somebody has it."""
+    return bool(await connection.fetchval(TRY_LOCK_SQL, LOCK_KEY))
+
+
+async def read_holder(connection: Connection) -> Holder | None:
+    """Who has the lock, None if nobody."""
+    row = await connection.fetchrow(HOLDER_SQL, LOCK_KEY)
+    return None if row is None else Holder(row["backend"], row["id"], row["host"], row["pid"])
+
+
+async def register(connection: Connection, version: str) -> Registration:
+    """A new generation. Call it with the lock held: whoever had not ended before, ended uncleanly."""
+    async with connection.transaction():
+        await connection.execute(END_STALE_SQL)
+        last = await connection.fetchrow(LAST_END_SQL)
+        runner_id: int = await connection.fetchval(REGISTER_SQL, socket.gethostname(), os.getpid(), version)
+        starts: int = await connection.fetchval(STARTS_SQL, LATELY)
+    await adopt_session(connection, runner_id)
+    before = None if last is None else LastEnd(last["at"], max(0.0, last["ago"]), last["clean"])
+    return Registration(runner_id, before, starts)
+
+
+async def adopt_session(connection: Connection, runner_id: int) -> None:
+    """So that others can see whose session holds the lock, and that its statements are planned once."""
+    await connection.fetchval(ADOPT_SESSION_SQL, str(runner_id))
+
+
+async def follows(connection: Connection, before: int, runner_id: int) -> bool:
+    """Is what runner `before` knew last what is known to `runner_id`, as far as it is written?"""
+    return bool(await connection.fetchval(FOLLOWS_SQL, before, runner_id))
+
+
+async def read_successor(connection: Connection, runner_id: int) -> int | None:
+    """The newest runner registered after this one, None if there is none."""
+    found: int | None = await connection.fetchval(SUCCESSOR_SQL, runner_id)
+    return found
+
+
+async def end(connection: Connection, runner_id: int, *, clean: bool = True) -> None:
+    """This runner has ended; `clean`: because somebody wanted it, and not because it could not go on."""
+    await connection.execute(END_SQL, runner_id, clean)
+
+
+async def prune(connection: Connection, days: int) -> None:
+    """Delete up to 10,000 that ended more than `days` ago."""
+    await connection.execute(PRUNE_RUNNERS_SQL, days)
+
+
+async def terminate(connection: Connection, backend: int) -> None:
+    """End a session of our own that the server has not yet noticed to be gone."""
+    await connection.execute(TERMINATE_SQL, backend)

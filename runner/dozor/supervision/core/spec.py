@@ -1,0 +1,78 @@
+"""A supervised checker: what to call, and by which rules."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from dozor.config.imports import isolation_of
+from dozor.config.signatures import takes_context
+from dozor.config.tasks import Isolation, Misfire, OnHang, Requirement, RetryEvery, TaskConfig
+from dozor.supervision.core.policy import Intensity, Policy, RestartDelay
+
+Checker = Callable[..., Any]
+"""`async def f()`, `async def f(ctx)`, or a plain function of either form."""
+
+NO_ARGS: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSpec:
+    """`name` is unique within a supervisor."""
+
+    name: str
+    function: Checker
+    policy: Policy = field(default_factory=Policy)
+    isolation: Isolation = Isolation.INLINE
+    """`inline` for coroutine functions, `thread` for plain ones."""
+    takes_context: bool = False
+    args: Mapping[str, Any] = field(default_factory=lambda: NO_ARGS)
+    description: str = ""
+    reference: str = ""
+    """ "module:function", by which another process finds it."""
+    max_memory: int | None = None
+    """Bytes its own process may hold."""
+    max_runs: int | None = None
+    """Runs after which its own process is replaced."""
+    on_hang: OnHang = OnHang.ABANDON
+
+
+def from_config(task: TaskConfig, function: Checker) -> TaskSpec:
+    """The specification of a configured task."""
+    delay, window = task.restart_delay, task.max_failures
+    return TaskSpec(
+        name=task.name,
+        function=function,
+        isolation=isolation_of(function, task.isolation),
+        takes_context=takes_context(function),
+        args=task.args or NO_ARGS,
+        description=task.description,
+        reference=task.run,
+        max_memory=task.max_memory,
+        max_runs=task.max_runs,
+        on_hang=task.on_hang,
+        policy=Policy(
+            schedule=task.schedule,
+            restart_delay=RestartDelay(delay.initial, delay.factor, delay.max, delay.jitter),
+            max_consecutive_failures=task.max_consecutive_failures,
+            stable_after=task.stable_after,
+            timeout=task.timeout,
+            skip_missed=task.misfire is Misfire.SKIP,
+            stop_retry_every=task.on_critical.seconds if isinstance(task.on_critical, RetryEvery) else None,
+            requires_database=Requirement.DATABASE in task.requires,
+            requires=frozenset(task.requires) - {Requirement.DATABASE.value},
+            max_failures=None if window is None else Intensity(window.count, window.within),
+            heartbeat_timeout=task.heartbeat_timeout,
+            overdue_after=task.overdue_after,
+            offset=offset(task.name, task.start_jitter),
+            run_at_start=task.run_at_start,
+        ),
+    )
+
+
+def offset(name: str, jitter: float | None) -> float:
+    """A task's own place between 0 and `jitter` (seconds): the same in every process, so no tick moves."""
+    return 0.0 if jitter is None else jitter * zlib.crc32(name.encode()) / 2**32

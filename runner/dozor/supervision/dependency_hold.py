@@ -1,0 +1,63 @@
+"""Outages are not bugs: tasks wait while something they require is down, and are released spread out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dozor.clock import Clock
+from dozor.config.supervision import DATABASE
+from dozor.supervision.core.events import DependencyDown, DependencyUp, Event
+from dozor.supervision.core.state import State
+from dozor.supervision.spread import spread_of
+from dozor.supervision.tasks.registry import Roster
+from dozor.supervision.tasks.task import Supervised
+
+_DATABASE = frozenset((DATABASE,))
+
+
+class Holding:
+    """Knows what is down, and for what each held task waits. `apply` lets something happen to a task."""
+
+    def __init__(
+        self, roster: Roster, clock: Clock, apply: Callable[[Supervised, Event, float], None]
+    ) -> None:
+        self._roster = roster
+        self._clock = clock
+        self._apply = apply
+        self.down: frozenset[str] = frozenset()
+
+    def changed(self, name: str, *, up: bool) -> None:
+        """`name` has come back, or is gone."""
+        now = self._clock.now()
+        if not up:
+            self.down |= {name}
+            for task in self._roster.tasks:
+                self.hold(task, now)
+            return
+        self.down -= {name}
+        held = [task for task in self._roster.tasks if task.state.state is State.HELD]
+        released = [task for task in held if task.held_for.isdisjoint(self.down)]
+        for index, task in enumerate(released):
+            task.held_for = frozenset()
+            task.healthy_since = now
+            self._apply(task, DependencyUp(spread_of(task.spec.policy, index, len(released))), now)
+
+    def hold(self, task: Supervised, now: float) -> None:
+        """If something that it needs is down, and it is not running."""
+        needs = task.spec.policy.needs
+        if task.state.state is State.HELD:
+            # It failed for want of our database, whether it says that it requires it or not.
+            needs |= _DATABASE
+        missing = self.down & needs
+        if missing:
+            self._apply(task, DependencyDown(), now)
+            if task.state.state is State.HELD:
+                task.held_for |= missing
+
+    def waiting_for(self, name: str) -> tuple[str, ...]:
+        """The tasks that do not run while `name` is down."""
+        return tuple(
+            task.spec.name
+            for task in self._roster.tasks
+            if name in task.spec.policy.needs or name in task.held_for
+        )

@@ -1,0 +1,111 @@
+"""Ending a run that is to end, and what follows when it does not.
+
+told ──patience──▶ cancelled again ──patience──▶ reported with its stack, and abandoned: counted, its
+                                                 incident open, its task never run beside it
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import assert_never
+
+from loguru import logger
+
+from dozor.config.tasks import OnHang
+from dozor.supervision.runs.run import Run, StopReason
+from dozor.supervision.runs.stacks import chain_of, chain_of_thread
+from dozor.supervision.tasks.task import Supervised
+from dozor.supervision.telemetry.observer import NobodyListens, Trouble, TroubleKind, TroubleWatch
+
+PATIENCE = 5.0
+"""Seconds a cancelled run has, twice, before it counts as hung."""
+
+GiveUp = Callable[[Supervised], None]
+
+
+class Canceller:
+    """`patience` in seconds. `troubles` hears of runs that are abandoned."""
+
+    def __init__(self, troubles: TroubleWatch | None = None, *, patience: float = PATIENCE) -> None:
+        self.troubles: TroubleWatch = troubles or NobodyListens()
+        self._patience = patience
+        self.give_up: GiveUp = _nobody_ends_it
+        """Ends the process (`on_hang: exit`)."""
+        self.abandoned = 0
+        """Runs given up since the process began."""
+
+    def cancel(self, task: Supervised, run: Run, reason: StopReason, *, escalate: bool = True) -> None:
+        """Cancel `run`; unless it has ended after a while, again, and so on."""
+        if reason is not StopReason.ASKED:
+            self._look(run)
+        run.cancel(reason)
+        if escalate and run.escalation is None:
+            loop = asyncio.get_running_loop()
+            run.escalation = loop.call_later(self._patience, self._once_more, loop, task, run)
+
+    def ended(self, task: Supervised, run: Run) -> None:
+        """A run that was told to end has ended."""
+        for timer in (run.cancelling, run.escalation):
+            if timer is not None:
+                timer.cancel()
+        if run.abandoned:
+            name = task.spec.name
+            logger.bind(task=name).warning("Task {}: its abandoned run {} has ended", name, run.number)
+            self.troubles.cleared(Trouble(kind=TroubleKind.HUNG, subject=name, task=name))
+
+    def _look(self, run: Run) -> None:
+        """Note where it is. A process tells it by itself."""
+        if not run.in_process:
+            run.hung_at = tuple(where(run))
+
+    def _once_more(self, loop: asyncio.AbstractEventLoop, task: Supervised, run: Run) -> None:
+        if run.ended or run.task is None:
+            return
+        name = task.spec.name
+        logger.bind(task=name).warning("Task {}: its run ignores the cancellation; cancelling again", name)
+        run.task.cancel()
+        run.escalation = loop.call_later(self._patience, self._abandon, loop, task, run)
+
+    def _abandon(self, loop: asyncio.AbstractEventLoop, task: Supervised, run: Run) -> None:
+        if run.ended:
+            return
+        self.abandoned += 1
+        run.abandoned = True
+        chain = where(run)
+        name = task.spec.name
+        logger.bind(task=name).critical(
+            "Task {}: its run {} cannot be ended and is abandoned; none starts beside it. It is at:\n  {}",
+            name,
+            run.number,
+            "\n  ".join(chain) or "(not known)",
+        )
+        self.troubles.raised(
+            Trouble(
+                kind=TroubleKind.HUNG,
+                subject=name,
+                task=name,
+                seconds=2 * self._patience,
+                chain=tuple(chain),
+            )
+        )
+        match task.spec.on_hang:
+            case OnHang.ABANDON:
+                return
+            case OnHang.EXIT:
+                self.give_up(task)
+            case _:
+                assert_never(task.spec.on_hang)
+
+
+def where(run: Run) -> list[str]:
+    """Where a run of this process is at this moment."""
+    if run.thread is not None:
+        return chain_of_thread(run.thread)
+    return [] if run.task is None else chain_of(run.task)
+
+
+def _nobody_ends_it(task: Supervised) -> None:
+    logger.critical(
+        "on_hang: exit of task {} has no effect: this process is not the runner's", task.spec.name
+    )

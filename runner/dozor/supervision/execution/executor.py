@@ -1,0 +1,77 @@
+"""Carries out one run: calls the checker where it belongs, and turns whatever it does into an ending."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Protocol, assert_never
+
+from loguru import logger
+
+from dozor.config.tasks import Isolation
+from dozor.supervision.runs.context import Context
+from dozor.supervision.runs.run import Run, StopReason, call_in_thread
+from dozor.supervision.tasks.task import Supervised
+
+IsOutage = Callable[[BaseException, float, bool], Awaitable[bool]]
+"""(error, run started at, the run used ctx.db) -> whether the run failed because our database was away."""
+
+
+class Host(Protocol):
+    """Whose run it is."""
+
+    def context(self, task: Supervised, run: Run) -> Context: ...
+    async def explained(self, task: Supervised, run: Run, error: BaseException) -> bool:
+        """Whether an outage of something the task stands on explains its failure."""
+        ...
+
+    def run_ended(
+        self, task: Supervised, run: Run, error: BaseException | None, *, outage: bool = False
+    ) -> None: ...
+
+
+async def never_an_outage(error: BaseException, started_at: float, used_database: bool) -> bool:
+    """For supervision without a database."""
+    return False
+
+
+async def carry_out(host: Host, task: Supervised, run: Run) -> None:
+    """Run the checker and tell `host` how it ended. Raises nothing, whatever the checker raises."""
+    spec = task.spec
+    error: BaseException | None = None
+    outage = False
+    try:
+        match spec.isolation:
+            case Isolation.INLINE:
+                if spec.takes_context:
+                    await spec.function(ctx=host.context(task, run), **spec.args)
+                elif spec.args:
+                    await spec.function(**spec.args)
+                else:
+                    await spec.function()
+            case Isolation.THREAD:
+                given = {"ctx": host.context(task, run)} if spec.takes_context else {}
+                await call_in_thread(spec.function, {**spec.args, **given}, run)
+            case Isolation.PROCESS:
+                assert task.child is not None
+                run.in_process = True
+                await task.child.perform(run, host.context(task, run).run_id)
+            case _:
+                assert_never(spec.isolation)
+    except GeneratorExit:
+        raise
+    except BaseException as caught:  # noqa: BLE001 -- the supervision border: recorded by `run_ended`
+        error = caught
+        if not (isinstance(caught, asyncio.CancelledError) and run.reason is StopReason.ASKED):
+            outage = await _explained(host, task, run, caught)
+    host.run_ended(task, run, error, outage=outage)
+
+
+async def _explained(host: Host, task: Supervised, run: Run, error: BaseException) -> bool:
+    try:
+        return await host.explained(task, run, error)
+    except asyncio.CancelledError:
+        return False  # asked to stop while we wondered: the error counts
+    except Exception as nested:  # noqa: BLE001 -- not knowing must not keep a run from ending
+        logger.opt(exception=nested).error("Supervisor: could not tell whether an outage explains this")
+        return False

@@ -1,0 +1,336 @@
+"""A checker in a process of its own (`isolation: process`), from outside: kept warm, replaced, never shared.
+
+    none ──start──▶ starting ──ready──▶ idle ──run──▶ busy ──ended──▶ idle
+                        │ broken                        │ died, killed     │ over max_memory or max_runs, a
+                        ▼                               ▼                  ▼ restart by a person
+                      none (Fatal)                     none              none ──▶ started anew at once
+
+Whatever the process does, only this checker's run fails, and says how: "killed by SIGSEGV".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+from loguru import logger
+
+from dozor.clock import to_datetime
+from dozor.supervision.core.spec import TaskSpec
+from dozor.supervision.execution.process.handle import ChildProcess
+from dozor.supervision.execution.process.ipc import Frame
+from dozor.supervision.runs.context import Reports
+from dozor.supervision.runs.remote_failure import RemoteError, died, from_frame, megabytes, over_limit
+from dozor.supervision.runs.run import Run
+
+ANSWER_SECONDS = 1.0
+"""How long a process may take to say where it is."""
+OBEY_SECONDS = 2.0
+"""How long it may take to end a cancelled run before it is killed."""
+LET_GO_SECONDS = 2.0
+MEMORY_EVERY = 1.0
+"""Seconds between looks at the memory of a busy process."""
+HARD_LIMIT = 1.25
+"""Share of `max_memory` beyond which a run is not waited for."""
+STARTS_AT_ONCE = 2
+"""Processes started at the same time: importing takes a whole core."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """What every process is told. `folder` becomes importable. `dsn` may hold a password."""
+
+    dsn: str | None = None
+    folder: Path = Path()
+
+
+class Child:
+    """The process of one task. `words` gives the reports of a run; `starting` bounds starts at once."""
+
+    def __init__(
+        self, spec: TaskSpec, launch: Launch, words: Callable[[Run], Reports], starting: asyncio.Semaphore
+    ) -> None:
+        self._spec = spec
+        self._launch = launch
+        self._words = words
+        self._starting = starting
+        self._process: ChildProcess | None = None
+        self._ready: asyncio.Future[None] | None = None
+        self._ended: asyncio.Future[Frame] | None = None
+        self._where: asyncio.Future[list[str]] | None = None
+        self._run: Run | None = None
+        self._warming: asyncio.Task[None] | None = None
+        self._leaving: set[asyncio.Task[None]] = set()
+        # Processes on their way out, whoever has stopped waiting for them.
+        self._retired = False
+        self._closed = False
+        self._log = logger.bind(task=spec.name)
+
+    @property
+    def pid(self) -> int | None:
+        """Of the present process."""
+        return None if self._process is None else self._process.pid
+
+    def warm(self) -> None:
+        """Have a process ready before the next run needs it."""
+        if not self._closed and (self._warming is None or self._warming.done()):
+            self._warming = asyncio.create_task(self._warm())
+
+    def retire(self) -> None:
+        """Let the next run have a fresh process: it imports the code that is on disk then."""
+        self._retired = True
+
+    async def close(self) -> None:
+        self._closed = True
+        if self._warming is not None:
+            self._warming.cancel()
+            await asyncio.gather(self._warming, return_exceptions=True)
+        await self._let_go()
+        if self._leaving:
+            await asyncio.wait(self._leaving)
+
+    async def perform(self, run: Run, run_id: str) -> None:
+        """Carry out one run. Raises what the checker raised as RemoteError, or how its process ended.
+
+        Cancelled, it cancels the run in the process, kills the process if that is not obeyed, and raises
+        CancelledError when the run is really over.
+        """
+        try:
+            process = await self._at_hand()
+            await self._carry_out(process, run, run_id)
+        finally:
+            self._run = None
+            self._replace_if_worn()
+
+    async def _carry_out(self, process: ChildProcess, run: Run, run_id: str) -> None:
+        loop = asyncio.get_running_loop()
+        self._run = run
+        self._ended = ended = loop.create_future()
+        process.runs += 1
+        process.number = run.number
+        telling = asyncio.create_task(self._tell_when_stopping(process, run))
+        try:
+            await process.send(
+                {
+                    "type": "run",
+                    "number": run.number,
+                    "run_id": run_id,
+                    "attempt": run.attempt,
+                    "due_at": run.due_at,
+                    "started_at": run.started_at,
+                }
+            )
+            await self._until_ended(process, run, ended)
+        except asyncio.CancelledError:
+            await self._undisturbed(self._end_the_run(process, run, ended))
+            raise
+        finally:
+            telling.cancel()
+            self._ended = None
+        self._judge(run, ended.result() if ended.done() else None, process)
+
+    async def _until_ended(self, process: ChildProcess, run: Run, ended: asyncio.Future[Frame]) -> None:
+        """Until the run is over or the process is; within its memory."""
+        limit = self._spec.max_memory
+        while True:
+            over: set[asyncio.Future[Any]] = {ended, process.gone}
+            await asyncio.wait(
+                over,
+                timeout=None if limit is None else MEMORY_EVERY,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if ended.done() or process.gone.done():
+                return
+            assert limit is not None
+            used = process.memory()
+            if used > limit * HARD_LIMIT:
+                run.hung_at = tuple(await self._ask_where(process))
+                process.kill()
+                await asyncio.wait({process.gone})
+                raise over_limit(used, limit)
+            if used > limit and not run.stopping.is_set():
+                self._log.warning(
+                    "{}: its process holds {}, more than {}: asked to end its run",
+                    self._spec.name,
+                    megabytes(used),
+                    megabytes(limit),
+                )
+                run.stopping.set()
+
+    def _judge(self, run: Run, frame: Frame | None, process: ChildProcess) -> None:
+        if frame is None:
+            raise died(process.gone.result(), process.output, starting=False)
+        run.used_database = run.used_database or frame["used_database"]
+        if frame["failure"] is not None:
+            raise RemoteError(from_frame(frame["failure"]))
+        if frame["cancelled"]:
+            raise asyncio.CancelledError
+
+    async def _end_the_run(self, process: ChildProcess, run: Run, ended: asyncio.Future[Frame]) -> None:
+        """By asking, then by force. When it returns, nothing of the run goes on."""
+        if not run.hung_at:
+            run.hung_at = tuple(await self._ask_where(process))
+        await process.send({"type": "cancel"})
+        over: set[asyncio.Future[Any]] = {ended, process.gone}
+        await asyncio.wait(over, timeout=OBEY_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        if not ended.done() and not process.gone.done():
+            self._log.warning("{}: its process does not obey and is killed", self._spec.name)
+            process.kill()
+            await asyncio.wait({process.gone})
+
+    async def _undisturbed(self, work: Any) -> None:
+        """To its end, however often we are cancelled meanwhile: it takes a few seconds at most."""
+        task = asyncio.create_task(work)
+        while not task.done():
+            try:
+                await asyncio.shield(task)
+            except asyncio.CancelledError:
+                continue
+        task.result()
+
+    async def _tell_when_stopping(self, process: ChildProcess, run: Run) -> None:
+        await run.stopping.wait()
+        await process.send({"type": "stop"})
+
+    async def _ask_where(self, process: ChildProcess) -> list[str]:
+        self._where = asyncio.get_running_loop().create_future()
+        await process.send({"type": "where"})
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await self._where
+        except TimeoutError:
+            return []
+        finally:
+            self._where = None
+
+    # -- the process
+
+    async def _at_hand(self) -> ChildProcess:
+        """A process that is ready. Raises RemoteError if the checker cannot be imported in it."""
+        if self._warming is not None and not self._warming.done():
+            await asyncio.shield(self._warming)
+        if self._retired:
+            await self._let_go()
+        process = self._process
+        if process is None or process.gone.done():
+            process = await self._start()
+        return process
+
+    async def _start(self) -> ChildProcess:
+        self._retired = False
+        async with self._starting:
+            self._ready = ready = asyncio.get_running_loop().create_future()
+            self._process = process = await ChildProcess.start(self._spec.name, self._hello(), self._hear)
+            try:
+                await asyncio.wait({ready, process.gone}, return_when=asyncio.FIRST_COMPLETED)
+            except asyncio.CancelledError:
+                process.kill()
+                raise
+        if not ready.done():
+            raise died(process.gone.result(), process.output, starting=True)
+        ready.result()
+        self._log.debug("{}: process {} is ready", self._spec.name, process.pid)
+        return process
+
+    async def _warm(self) -> None:
+        try:
+            if self._retired:
+                await self._let_go()
+            if self._process is None or self._process.gone.done():
+                await self._start()
+        except (RemoteError, OSError) as error:
+            # The next run tries again, and fails with it if it is still so.
+            self._log.warning("{}: no process could be made ready: {}", self._spec.name, error)
+            await self._let_go()
+
+    def _replace_if_worn(self) -> None:
+        process, spec = self._process, self._spec
+        if process is None or process.gone.done():
+            self.warm()
+            return
+        used = 0 if spec.max_memory is None else process.memory()
+        if spec.max_memory is not None and used > spec.max_memory:
+            self._log.info(
+                "{}: its process holds {}, more than max_memory ({}), and is replaced",
+                spec.name,
+                megabytes(used),
+                megabytes(spec.max_memory),
+            )
+            self.retire()
+        elif spec.max_runs is not None and process.runs >= spec.max_runs:
+            self._log.debug("{}: its process has made {} runs and is replaced", spec.name, process.runs)
+            self.retire()
+        if self._retired:
+            self.warm()
+
+    async def _let_go(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            leaving = asyncio.create_task(process.close(LET_GO_SECONDS))
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
+            await asyncio.shield(leaving)
+
+    def _hello(self) -> Frame:
+        spec = self._spec
+        return {
+            "type": "hello",
+            "task": spec.name,
+            "run": spec.reference,
+            "folder": str(self._launch.folder),
+            "path": [str(entry) for entry in sys.path],
+            "dsn": self._launch.dsn,
+            # As YAML: that is where arguments come from, dates and all.
+            "args": yaml.safe_dump(dict(spec.args)),
+        }
+
+    def _hear(self, frame: Frame) -> None:
+        run = self._run
+        match frame["type"]:
+            case "ready":
+                if self._ready is not None and not self._ready.done():
+                    self._ready.set_result(None)
+            case "broken":
+                if self._ready is not None and not self._ready.done():
+                    self._ready.set_exception(RemoteError(from_frame(frame["failure"])))
+            case "ended":
+                if self._ended is not None and not self._ended.done() and run is not None:
+                    self._ended.set_result(frame)
+            case "where":
+                if self._where is not None and not self._where.done():
+                    self._where.set_result([str(line) for line in frame["chain"]])
+            case "log":
+                self._log.log(_level(frame["level"]), "{}", frame["text"])
+            case "heartbeat" | "progress" | "backlog" | "alert" if run is not None:
+                _say(self._words(run), frame)
+            case _:
+                return
+
+
+def _level(name: str) -> str:
+    """A checker may have made a level of its own, which the runner does not know."""
+    try:
+        return logger.level(name).name
+    except ValueError:
+        return "INFO"
+
+
+def _say(words: Reports, frame: Frame) -> None:
+    match frame["type"]:
+        case "heartbeat":
+            words.heartbeat()
+        case "progress":
+            words.progress(frame["done"], frame["total"])
+        case "backlog":
+            oldest: datetime | None = None
+            if frame["oldest_at"] is not None:
+                oldest = to_datetime(frame["oldest_at"])
+            words.backlog(frame["size"], oldest, frame["limit"])
+        case _:
+            words.alert(frame["text"], frame["severity"])

@@ -1,0 +1,92 @@
+"""Messages between the runner and a checker's process: a length, then JSON, over a socket pair."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import threading
+from typing import Any
+
+Frame = dict[str, Any]
+"""`type` says what it is; see `dozor.supervision.execution.process.worker` for the kinds."""
+
+LARGEST = 8 * 1024 * 1024
+"""Bytes of one frame; what is longer is a defect, or somebody else writing to our socket."""
+
+_LENGTH = struct.Struct(">I")
+
+
+class FrameError(Exception):
+    """The other side sends what is no frame."""
+
+
+def pack(frame: Frame) -> bytes:
+    """The bytes of `frame`. Lone surrogates survive: JSON escapes them."""
+    body = json.dumps(frame).encode()
+    if len(body) > LARGEST:
+        raise FrameError(f"a frame of {len(body)} bytes")
+    return _LENGTH.pack(len(body)) + body
+
+
+class Unpacker:
+    """Bytes in, in any portions; whole frames out."""
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """The frames that `data` completes. Raises FrameError for bytes that are none."""
+        self._rest += data
+        frames: list[Frame] = []
+        while len(self._rest) >= _LENGTH.size:
+            (size,) = _LENGTH.unpack_from(self._rest)
+            if size > LARGEST:
+                raise FrameError(f"a frame of {size} bytes is announced")
+            end = _LENGTH.size + size
+            if len(self._rest) < end:
+                break
+            frames.append(_decode(bytes(self._rest[_LENGTH.size : end])))
+            del self._rest[:end]
+        return frames
+
+
+class Channel:
+    """The worker's end: blocking, usable from any thread."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._socket = end
+        self._unpacker = Unpacker()
+        self._ready: list[Frame] = []
+        self._sending = threading.Lock()
+
+    def send(self, frame: Frame) -> None:
+        """Waits while the runner is slow to read; what it no longer wants to hear is dropped."""
+        data = pack(frame)
+        with self._sending:
+            try:
+                self._socket.sendall(data)
+            except OSError:
+                return  # the runner is gone: the reading thread ends this process
+
+    def receive(self) -> Frame | None:
+        """The next frame; None when the runner has closed its end, or is gone."""
+        while not self._ready:
+            try:
+                data = self._socket.recv(65536)
+            except OSError:
+                return None
+            if not data:
+                return None
+            self._ready = self._unpacker.feed(data)
+        return self._ready.pop(0)
+
+
+def _decode(body: bytes) -> Frame:
+    try:
+        frame = json.loads(body)
+    except ValueError as error:
+        raise FrameError(f"not JSON: {error}") from None
+    if not isinstance(frame, dict) or not isinstance(frame.get("type"), str):
+        raise FrameError("JSON, but no frame")
+    return frame

@@ -1,0 +1,57 @@
+"""The processes of all checkers that have their own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from dozor.config.tasks import Isolation
+from dozor.supervision.core.state import State
+from dozor.supervision.execution.process.client import STARTS_AT_ONCE, Child, Launch
+from dozor.supervision.runs.context import Reports
+from dozor.supervision.runs.run import Run
+from dozor.supervision.tasks.task import Supervised
+
+
+class Children:
+    """Made, and let go, in the background."""
+
+    def __init__(self, launch: Launch) -> None:
+        self._launch = launch
+        self._starting = asyncio.Semaphore(STARTS_AT_ONCE)
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    def give(self, task: Supervised, words: Callable[[Run], Reports]) -> None:
+        """A process for `task`, if it is to have one, in place of the one it has."""
+        self.take(task)
+        if task.spec.isolation is Isolation.PROCESS:
+            task.child = Child(task.spec, self._launch, words, self._starting)
+
+    def take(self, task: Supervised) -> None:
+        """Let its process go, when its run is over."""
+        child, task.child = task.child, None
+        if child is None:
+            return
+        run = task.run
+        if run is not None and run.task is not None:
+            run.task.add_done_callback(lambda _: self._let_go(child))
+        else:
+            self._let_go(child)
+
+    def warm(self, task: Supervised) -> None:
+        """Have its process ready, if it is going to run."""
+        if task.child is not None and task.state.state not in (State.STOPPED, State.PAUSED):
+            task.child.warm()
+
+    async def close(self, tasks: Iterable[Supervised]) -> None:
+        """All of them, at the end."""
+        for task in tasks:
+            if task.child is not None:
+                self._let_go(task.child)
+        if self._leaving:
+            await asyncio.gather(*self._leaving, return_exceptions=True)
+
+    def _let_go(self, child: Child) -> None:
+        leaving = asyncio.get_running_loop().create_task(child.close())
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)

@@ -1,0 +1,231 @@
+"""A checker's own process (`isolation: process`), the inside. Started by `dozor.supervision.execution.process.client`.
+
+    runner ──▶ worker   hello, run, stop (set ctx.stopping), cancel, where (where is it now?)
+    worker ──▶ runner   ready | broken, then: log, heartbeat, progress, backlog, alert, where, ended
+
+The main thread runs the loop and the checker; another one reads, so that a checker that blocks its loop can
+still be asked where it is, and the process ends with the runner, whatever the checker does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import faulthandler
+import os
+import signal
+import socket
+import sys
+import threading
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+from loguru import logger
+
+from dozor.config.imports import Checker, CheckerImportError, import_checker
+from dozor.config.signatures import check_call, check_kind, is_async, takes_context
+from dozor.storage.postgres.pool import Pool, create_pool, unavailable
+from dozor.supervision.core.state import Failure
+from dozor.supervision.execution.process.ipc import Channel, Frame
+from dozor.supervision.execution.reporter import checked_severity
+from dozor.supervision.runs.context import Context
+from dozor.supervision.runs.failure import describe
+from dozor.supervision.runs.remote_failure import to_frame
+from dozor.supervision.runs.run import Run, StopReason, call_in_thread
+from dozor.supervision.runs.stacks import chain_of, chain_of_thread
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+PR_SET_NAME = 15
+MAX_LOG_TEXT = 100_000
+
+
+def main() -> None:
+    """`argv`: the number of the socket, the pid of the runner."""
+    channel = Channel(socket.socket(fileno=int(sys.argv[1])))
+    _end_with(int(sys.argv[2]))
+    faulthandler.enable()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # The runner decides when this process ends. A function: SIG_IGN would be inherited by its children.
+        signal.signal(number, _not_for_us)
+    hello = channel.receive()
+    if hello is None:
+        return
+    sys.path[:] = hello["path"]
+    _call_it(hello["task"])
+    _log_to(channel)
+    with asyncio.Runner() as runner:
+        runner.run(_Worker(channel, hello).serve())
+
+
+def _not_for_us(number: int, frame: object) -> None:
+    """A signal meant for the runner."""
+
+
+def _end_with(runner_pid: int) -> None:
+    """Be killed when the runner dies, even if this process is deaf to everything (Linux, prctl(2))."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        try:
+            # Out of memory: the kernel is to take this process before the runner.
+            Path("/proc/self/oom_score_adj").write_text("500")
+        except OSError:
+            pass
+    if os.getppid() != runner_pid:
+        os._exit(0)
+
+
+def _call_it(task: str) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_NAME, f"dozor:{task}".encode()[:15])
+
+
+def _log_to(channel: Channel) -> None:
+    """loguru's lines, and the tracebacks with them, go to the runner, which redacts and writes them."""
+
+    def send(message: Any) -> None:
+        text = str(message).rstrip("\n")[:MAX_LOG_TEXT]
+        channel.send({"type": "log", "level": message.record["level"].name, "text": text})
+
+    logger.remove()
+    logger.add(send, format="{message}", level="DEBUG", diagnose=False, backtrace=False, catch=True)
+
+
+class _Words:
+    """`dozor.supervision.runs.context.Reports` over the pipe."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    def heartbeat(self) -> None:
+        self._channel.send({"type": "heartbeat"})
+
+    def progress(self, done: float, total: float) -> None:
+        self._channel.send({"type": "progress", "done": float(done), "total": float(total)})
+
+    def backlog(self, size: int, oldest_at: datetime | None, limit: float | None) -> None:
+        if oldest_at is not None and oldest_at.tzinfo is None:
+            raise ValueError("backlog(): oldest_at must be an aware datetime (with a timezone)")
+        at = None if oldest_at is None else oldest_at.timestamp()
+        self._channel.send({"type": "backlog", "size": int(size), "oldest_at": at, "limit": limit})
+
+    def alert(self, text: str, severity: str) -> None:
+        self._channel.send({"type": "alert", "text": str(text), "severity": checked_severity(severity)})
+
+
+class _Worker:
+    def __init__(self, channel: Channel, hello: Frame) -> None:
+        self._channel = channel
+        self._hello = hello
+        self._args: dict[str, Any] = yaml.safe_load(hello["args"])
+        self._task: str = hello["task"]
+        self._words = _Words(channel)
+        self._run: Run | None = None
+        self._pool: Pool | None = None
+        self._main = threading.get_ident()
+
+    async def serve(self) -> None:
+        """Import the checker, then run it as often as told, until the runner is gone."""
+        self._loop = asyncio.get_running_loop()
+        try:
+            self._function = self._import()
+        except CheckerImportError as error:
+            text = str(error)
+            failure = Failure("CheckerImportError", text.partition("\n")[0], "", text, fatal=True)
+            self._channel.send({"type": "broken", "failure": to_frame(failure)})
+            return
+        if self._hello["dsn"] is not None and takes_context(self._function):
+            self._pool = await create_pool(
+                self._hello["dsn"], min_size=0, max_size=5, application_name=f"dozor {self._task}"
+            )
+        threading.Thread(target=self._listen, name="dozor pipe", daemon=True).start()
+        self._channel.send({"type": "ready"})
+        await asyncio.Event().wait()
+
+    def _import(self) -> Checker:
+        """The code on disk may be newer than what the runner has checked. Raises CheckerImportError."""
+        function = import_checker(self._hello["run"], Path(self._hello["folder"]))
+        unusable = check_kind(function)
+        problems = [unusable] if unusable is not None else list(check_call(function, self._args))
+        if problems:
+            raise CheckerImportError("; ".join(problems))
+        return function
+
+    def _listen(self) -> None:
+        """In a thread of its own."""
+        while (frame := self._channel.receive()) is not None:
+            match frame["type"]:
+                case "run":
+                    self._loop.call_soon_threadsafe(self._start, frame)
+                case "stop":
+                    if self._run is not None:
+                        self._run.ask_to_stop(StopReason.ASKED)
+                case "cancel":
+                    self._loop.call_soon_threadsafe(self._cancel)
+                case "where":
+                    self._channel.send({"type": "where", "chain": self._where()})
+                case _:
+                    continue  # a newer runner's word: this process is about to be replaced
+        os._exit(0)
+
+    def _where(self) -> list[str]:
+        """Where the run is: its await chain; the stack of its thread where there is none, or it blocks."""
+        run = self._run
+        if run is None:
+            return []
+        if run.thread is not None:
+            return chain_of_thread(run.thread)
+        busy = chain_of_thread(self._main)
+        waits = bool(busy) and busy[-1].startswith("python/selectors.py:")
+        return chain_of(run.task) if waits and run.task is not None else busy
+
+    def _start(self, frame: Frame) -> None:
+        run = Run(frame["number"], frame["due_at"], frame["started_at"], frame["attempt"])
+        self._run = run
+        run.task = self._loop.create_task(self._carry_out(run, frame["run_id"]))
+
+    def _cancel(self) -> None:
+        if self._run is not None:
+            self._run.cancel(StopReason.ASKED)
+
+    async def _carry_out(self, run: Run, run_id: str) -> None:
+        error: BaseException | None = None
+        try:
+            given = {}
+            if takes_context(self._function):
+                given = {"ctx": Context(self._task, run_id, run, self._words, self._pool)}
+            if is_async(self._function):
+                await self._function(**self._args, **given)
+            else:
+                await call_in_thread(self._function, {**self._args, **given}, run)
+        except GeneratorExit:
+            raise
+        except BaseException as caught:  # noqa: BLE001 -- the supervision border: told to the runner
+            error = caught
+        self._run = None
+        self._channel.send(_ending(error, run))
+
+
+def _ending(error: BaseException | None, run: Run) -> Frame:
+    asked = isinstance(error, asyncio.CancelledError) and run.reason is not None
+    failure = None if error is None or asked else to_frame(describe(error, str))
+    away = error is not None and _looks_away(error)
+    return {
+        "type": "ended",
+        "number": run.number,
+        "cancelled": asked,
+        "failure": failure,
+        "used_database": run.used_database or away,
+    }
+
+
+def _looks_away(error: BaseException) -> bool:
+    seen: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None and current not in seen:
+        if unavailable(current):
+            return True
+        seen.append(current)
+        current = current.__cause__ or current.__context__
+    return False

@@ -1,0 +1,71 @@
+"""Carries a run's own words to the supervisor, from the loop or from a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from dozor.supervision.runs.run import Run
+from dozor.supervision.tasks.task import Supervised
+
+if TYPE_CHECKING:
+    from dozor.supervision.supervisor import Supervisor
+
+SEVERITIES = ("info", "warning", "critical")
+
+
+class RunReports:
+    """`dozor.supervision.runs.context.Reports` for one run. What an ended run says is not heard."""
+
+    __slots__ = ("_loop", "_run", "_supervisor", "_task", "_thread")
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, supervisor: Supervisor, task: Supervised, run: Run
+    ) -> None:
+        self._loop = loop
+        self._supervisor = supervisor
+        self._task = task
+        self._run = run
+        self._thread = threading.get_ident()
+
+    def heartbeat(self) -> None:
+        self._on_loop(lambda: self._supervisor.heard(self._task, self._run))
+
+    def progress(self, done: float, total: float) -> None:
+        def note() -> None:
+            if self._task.run is self._run:
+                self._task.progress = (float(done), float(total))
+                self._supervisor.mark_dirty(self._task)
+
+        self._on_loop(note)
+
+    def backlog(self, size: int, oldest_at: datetime | None, limit: float | None) -> None:
+        if oldest_at is not None and oldest_at.tzinfo is None:
+            raise ValueError("backlog(): oldest_at must be an aware datetime (with a timezone)")
+
+        def note() -> None:
+            self._task.backlog = (int(size), oldest_at)
+            self._task.backlog_limit = None if limit is None else float(limit)
+            self._supervisor.mark_dirty(self._task)
+
+        self._on_loop(note)
+
+    def alert(self, text: str, severity: str) -> None:
+        checked_severity(severity)
+        self._on_loop(lambda: self._supervisor.checker_alert(self._task, str(text), severity))
+
+    def _on_loop(self, act: Callable[[], None]) -> None:
+        if threading.get_ident() == self._thread:
+            act()
+        else:
+            self._loop.call_soon_threadsafe(act)
+
+
+def checked_severity(severity: str) -> str:
+    """`severity`, if it is one. Raises ValueError otherwise."""
+    if severity not in SEVERITIES:
+        raise ValueError(f"alert(): severity must be one of {', '.join(SEVERITIES)}, not {severity!r}")
+    return severity

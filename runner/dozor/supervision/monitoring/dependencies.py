@@ -1,0 +1,182 @@
+"""Named dependencies: asked from time to time, and whenever a run that requires one has failed."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+
+from loguru import logger
+
+from dozor.clock import Clock
+from dozor.config.supervision import DependencyConfig
+from dozor.storage.postgres.pool import Pool
+from dozor.supervision.runs.run import Run
+from dozor.supervision.supervisor import Supervisor
+from dozor.supervision.tasks.task import Supervised
+from dozor.supervision.telemetry.observer import Trouble, TroubleKind, TroubleWatch
+
+TOLD_AFTER = 2
+"""Answers in a row that must be missing before people are told; tasks are held at the first."""
+
+
+class Dependency:
+    """One of them, as far as known."""
+
+    def __init__(self, name: str, config: DependencyConfig) -> None:
+        self.name = name
+        self.config = config
+        self.down_since: float | None = None
+        self.last_down_at = float("-inf")
+        self.reason = ""
+        self.missed = 0
+        self.told = False
+        self.asking: asyncio.Task[str | None] | None = None
+
+    def was_down_since(self, at: float) -> bool:
+        """At any time known since `at`."""
+        return self.down_since is not None or self.last_down_at >= at
+
+
+class Dependencies:
+    """Holds and releases the tasks that require them; one incident for each says which tasks wait."""
+
+    def __init__(
+        self,
+        configured: Mapping[str, DependencyConfig],
+        supervisor: Supervisor,
+        troubles: TroubleWatch,
+        clock: Clock,
+        pool: Pool | None,
+        redact: Callable[[str], str] = str,
+    ) -> None:
+        self._all = {name: Dependency(name, config) for name, config in configured.items()}
+        self._supervisor = supervisor
+        self._troubles = troubles
+        self._clock = clock
+        self._pool = pool
+        self._redact = redact
+        supervisor.outage_of_others = self.explains
+
+    def inherit(self, name: str) -> bool:
+        """People were told that it is down, by the runner before this one. Whether it is still watched."""
+        dependency = self._all.get(name)
+        if dependency is None:
+            return False
+        dependency.told = True
+        return True
+
+    async def run(self) -> None:
+        """Ask for ever."""
+        watches = [asyncio.create_task(self._watch(dependency)) for dependency in self._all.values()]
+        try:
+            await asyncio.gather(*watches)
+        finally:
+            for watch in watches:
+                watch.cancel()
+
+    async def explains(self, task: Supervised, run: Run) -> bool:
+        """Whether something that `task` requires was down during its run, or is down now."""
+        for name in task.spec.policy.requires:
+            dependency = self._all.get(name)
+            if dependency is None:
+                continue
+            if not dependency.was_down_since(run.started_at):
+                await self._ask(dependency)
+            if dependency.was_down_since(run.started_at):
+                return True
+        return False
+
+    async def _watch(self, dependency: Dependency) -> None:
+        every = dependency.config.every
+        while not self._supervisor.closing:
+            await self._ask(dependency)
+            await asyncio.sleep(every)
+
+    async def _ask(self, dependency: Dependency) -> None:
+        """However many want to know, one question goes out at a time."""
+        if dependency.asking is None or dependency.asking.done():
+            dependency.asking = asyncio.create_task(answer(dependency.config, self._pool))
+            dependency.asking.add_done_callback(lambda asked: self._heard(dependency, asked))
+        await asyncio.wait({dependency.asking})
+
+    def _heard(self, dependency: Dependency, asked: asyncio.Task[str | None]) -> None:
+        if asked.cancelled():
+            return
+        error = asked.exception()
+        problem = asked.result() if error is None else f"{type(error).__name__}: {error}"
+        now = self._clock.now()
+        if problem is None:
+            dependency.missed = 0
+            if dependency.down_since is not None or dependency.told:
+                self._back(dependency, now)
+            return
+        dependency.missed += 1
+        dependency.last_down_at = now
+        dependency.reason = self._redact(problem)[:300]
+        if dependency.down_since is None:
+            dependency.down_since = now
+            logger.error("{} is down: {}. Tasks that require it wait.", dependency.name, dependency.reason)
+            self._supervisor.dependency_changed(up=False, name=dependency.name)
+        if dependency.missed >= TOLD_AFTER and not dependency.told:
+            dependency.told = True
+            self._troubles.raised(self._trouble(dependency, now))
+
+    def _back(self, dependency: Dependency, now: float) -> None:
+        logger.info("{} is back after {:.1f} s", dependency.name, now - (dependency.down_since or now))
+        if dependency.told:
+            dependency.told = False
+            self._troubles.cleared(self._trouble(dependency, now))
+        dependency.down_since = None
+        self._supervisor.dependency_changed(up=True, name=dependency.name)
+
+    def _trouble(self, dependency: Dependency, now: float) -> Trouble:
+        return Trouble(
+            kind=TroubleKind.DEPENDENCY,
+            subject=dependency.name,
+            seconds=now - (dependency.down_since or now),
+            waiting=self._supervisor.holding.waiting_for(dependency.name),
+            reason=dependency.reason,
+        )
+
+
+async def answer(config: DependencyConfig, pool: Pool | None) -> str | None:
+    """What is wrong with it, None if it is up. Never takes much longer than its timeout."""
+    try:
+        async with asyncio.timeout(config.timeout):
+            if config.tcp is not None:
+                return await _tcp(*config.tcp)
+            if config.http is not None:
+                return await asyncio.to_thread(_http, config.http, config.timeout)
+            return await _query(config.query or "", pool)
+    except TimeoutError:
+        return f"no answer within {config.timeout:g} s"
+    except (OSError, http.client.HTTPException) as error:
+        return f"{type(error).__name__}: {error}"
+
+
+async def _tcp(host: str, port: int) -> str | None:
+    _, writer = await asyncio.open_connection(host, port)
+    writer.close()
+    return None
+
+
+def _http(url: str, timeout: float) -> str | None:
+    request = urllib.request.Request(url, headers={"User-Agent": "dozor"})  # noqa: S310 -- http(s), checked
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as response:  # noqa: S310 -- as above
+            status = int(response.status)
+    except urllib.error.HTTPError as error:
+        status = error.code
+    except urllib.error.URLError as error:
+        return str(error.reason)
+    return None if status < 500 else f"HTTP status {status}"
+
+
+async def _query(query: str, pool: Pool | None) -> str | None:
+    if pool is None:
+        return "no database"
+    value = await pool.fetchval(query)
+    return "the query answered false" if value is False else None

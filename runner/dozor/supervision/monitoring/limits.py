@@ -1,0 +1,117 @@
+"""Leak and drift: what the runner itself uses, against its limits."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import psutil
+from loguru import logger
+
+from dozor.config.supervision import LimitsConfig
+from dozor.storage.postgres.pool import Pool, unavailable
+from dozor.supervision.telemetry.observer import Trouble, TroubleKind, TroubleWatch
+
+LOOK_EVERY = 15.0
+"""Seconds."""
+CALM = 0.9
+"""Share of a limit below which a trouble is over."""
+_MB = 1_000_000
+
+CONNECTIONS_SQL = """
+SELECT count(*) FILTER (WHERE backend_type = 'client backend') AS used,
+       current_setting('max_connections')::int AS most
+FROM pg_catalog.pg_stat_activity
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """How much of something is used. `words`: for people, "512 MB of at most 400 MB"."""
+
+    what: str
+    used: float
+    limit: float
+    words: str
+
+
+class Limits:
+    """`lag`: the least lateness of the loop since the last look, in seconds; None: not measured."""
+
+    def __init__(
+        self, config: LimitsConfig, troubles: TroubleWatch, pool: Pool | None, lag: Callable[[], float | None]
+    ) -> None:
+        self._config = config
+        self._troubles = troubles
+        self._pool = pool
+        self._lag = lag
+        self._exceeded: set[str] = set()
+
+    def inherit(self, what: str) -> None:
+        """It was exceeded when the runner before this one ended."""
+        self._exceeded.add(what)
+
+    async def run(self) -> None:
+        """Look for ever."""
+        while True:
+            for use in [*self.own_use(), *await self.database_use()]:
+                self.judge(use)
+            await asyncio.sleep(LOOK_EVERY)
+
+    def judge(self, use: Use) -> None:
+        """Raise or clear the trouble of one use. Pure but for what was raised before."""
+        trouble = Trouble(kind=TroubleKind.LIMIT, subject=use.what, reason=use.words)
+        if use.what not in self._exceeded and use.used > use.limit:
+            self._exceeded.add(use.what)
+            logger.warning("The runner uses too much: {}: {}", use.what, use.words)
+            self._troubles.raised(trouble)
+        elif use.what in self._exceeded and use.used < use.limit * CALM:
+            self._exceeded.discard(use.what)
+            self._troubles.cleared(trouble)
+
+    def own_use(self) -> Iterator[Use]:
+        """Of this process."""
+        config = self._config
+        if config.memory is not None:
+            used = psutil.Process().memory_info().rss
+            words = f"{used / _MB:.0f} MB of at most {config.memory / _MB:.0f} MB"
+            yield Use("memory", used, config.memory, words)
+        if config.asyncio_tasks is not None:
+            alive = len(asyncio.all_tasks())
+            words = f"{alive} of at most {config.asyncio_tasks}"
+            yield Use("asyncio_tasks", alive, config.asyncio_tasks, words)
+        if config.open_files is not None:
+            most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+            opened = _open_files()
+            if opened is not None and most != resource.RLIM_INFINITY:
+                words = f"{opened}, the system allows {most}"
+                yield Use("open_files", opened, most * config.open_files, words)
+        lag = self._lag()
+        if config.loop_lag is not None and lag is not None:
+            words = f"{1000 * lag:.0f} ms, at most {1000 * config.loop_lag:.0f} ms"
+            yield Use("loop_lag", lag, config.loop_lag, words)
+
+    async def database_use(self) -> list[Use]:
+        """Of the server's connections; nothing while it is away."""
+        share = self._config.database_connections
+        if share is None or self._pool is None:
+            return []
+        try:
+            row = await self._pool.fetchrow(CONNECTIONS_SQL)
+        except Exception as error:
+            if unavailable(error):
+                return []
+            raise
+        assert row is not None
+        used, most = row["used"], row["most"]
+        return [Use("database_connections", used, most * share, f"{used}, the server allows {most}")]
+
+
+def _open_files() -> int | None:
+    try:
+        return len(os.listdir("/proc/self/fd"))
+    except OSError:
+        return None  # not Linux

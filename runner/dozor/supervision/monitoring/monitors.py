@@ -1,0 +1,129 @@
+"""Everything that watches over the supervision itself, built together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import assert_never
+
+from dozor.clock import SteadyClock
+from dozor.config.supervision import DependencyConfig, LimitsConfig, SupervisionConfig
+from dozor.storage.postgres.pool import Pool
+from dozor.supervision.monitoring.dependencies import Dependencies
+from dozor.supervision.monitoring.limits import Limits
+from dozor.supervision.monitoring.loop_watchdog import Watchdog
+from dozor.supervision.monitoring.task_monitor import Patrol
+from dozor.supervision.supervisor import Supervisor
+from dozor.supervision.telemetry.observer import Trouble, TroubleKind, TroubleWatch
+
+CALM_SECONDS = 60.0
+"""Without another one, a blocked loop is over."""
+
+
+class Vigil:
+    """`alarm` tells of a blocked loop from a thread, while it is blocked."""
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        troubles: TroubleWatch,
+        clock: SteadyClock,
+        pool: Pool | None,
+        *,
+        rules: SupervisionConfig,
+        limits: LimitsConfig,
+        dependencies: Mapping[str, DependencyConfig],
+        alarm: Callable[[Trouble], object],
+        redact: Callable[[str], str],
+    ) -> None:
+        self._supervisor = supervisor
+        self._troubles = troubles
+        self._clock = clock
+        self.others: Sequence[Supervisor] = ()
+        """Supervisors of the runner's own parts, on the same clock."""
+        self._alarm = alarm
+        self._calm: dict[str, asyncio.TimerHandle] = {}
+        # When a loop that was blocked by somebody counts as free again.
+        self.watchdog = Watchdog(rules.blocked_loop_after, self._blocks, self._blocked, self._owner)
+        self._limits = Limits(limits, troubles, pool, self._lag)
+        self._dependencies = Dependencies(dependencies, supervisor, troubles, clock, pool, redact)
+        self._has_dependencies = bool(dependencies)
+
+    def parts(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """To be supervised with the runner's other parts."""
+        parts: dict[str, Callable[[], Awaitable[None]]] = {
+            "patrol": lambda: Patrol(self._supervisor, self._troubles, self._clock, self.others).run(),
+            "limits": self._limits.run,
+        }
+        if self._has_dependencies:
+            parts["dependencies"] = self._dependencies.run
+        return parts
+
+    def start(self) -> None:
+        """The thread that watches the loop."""
+        self.watchdog.start()
+
+    async def stop(self) -> None:
+        self.watchdog.stop()
+        for timer in self._calm.values():
+            timer.cancel()
+
+    def inherit(self, kind: TroubleKind, subject: str, task: str | None) -> None:
+        """A trouble that the runner before this one has told of, and not taken back."""
+        match kind:
+            case TroubleKind.HUNG | TroubleKind.BLOCKED_LOOP:
+                # It ended with that process.
+                self._troubles.cleared(Trouble(kind=kind, subject=subject, task=task))
+            case TroubleKind.OVERDUE:
+                found = self._supervisor.find(subject)
+                if found is not None:
+                    found.overdue = True
+            case TroubleKind.BACKLOG:
+                found = self._supervisor.find(subject)
+                if found is not None:
+                    found.behind = found.backlog_limit is not None
+                    if not found.behind:
+                        self._troubles.cleared(Trouble(kind=kind, subject=subject, task=task))
+            case TroubleKind.DEPENDENCY:
+                if not self._dependencies.inherit(subject):
+                    self._troubles.cleared(Trouble(kind=kind, subject=subject))
+            case TroubleKind.LIMIT:
+                self._limits.inherit(subject)
+            case _:
+                assert_never(kind)
+
+    def _blocks(self, trouble: Trouble) -> None:
+        """The loop is blocked. Called in a thread."""
+        self._alarm(self._of_a_task(trouble))
+
+    def _of_a_task(self, trouble: Trouble) -> Trouble:
+        """Of a task, or of a part of our own."""
+        return trouble if self._supervisor.find(trouble.subject) is not None else replace(trouble, task=None)
+
+    def _blocked(self, trouble: Trouble) -> None:
+        """The loop was blocked and goes on: an incident that is over."""
+        trouble = self._of_a_task(trouble)
+        self._troubles.raised(trouble)
+        calm = self._calm.get(trouble.subject)
+        if calm is not None:
+            calm.cancel()
+        loop = asyncio.get_running_loop()
+        self._calm[trouble.subject] = loop.call_later(CALM_SECONDS, self._is_calm, trouble)
+
+    def _is_calm(self, trouble: Trouble) -> None:
+        self._calm.pop(trouble.subject, None)
+        self._troubles.cleared(trouble)
+
+    def _owner(self, path: str) -> str | None:
+        """The task whose checker is in this file, if it is only one. Called in the watchdog's thread."""
+        owners = {
+            task.spec.name
+            for task in self._supervisor.tasks
+            if getattr(getattr(task.spec.function, "__code__", None), "co_filename", None) == path
+        }
+        return owners.pop() if len(owners) == 1 else None
+
+    def _lag(self) -> float | None:
+        lags, self.watchdog.lags = self.watchdog.lags, []
+        return min(lags[-60:]) if len(lags) >= 20 else None

@@ -1,0 +1,136 @@
+"""Goes round once a second and looks at what shows only by its absence: successes, heartbeats, true time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from loguru import logger
+
+from dozor.clock import ClockChange, SteadyClock
+from dozor.supervision.core.clock_change import after_change
+from dozor.supervision.core.policy import Policy
+from dozor.supervision.core.state import State, TaskState
+from dozor.supervision.runs.run import Run
+from dozor.supervision.supervisor import Supervisor
+from dozor.supervision.tasks.task import Supervised
+from dozor.supervision.telemetry.observer import Trouble, TroubleKind, TroubleWatch
+
+ROUND_EVERY = 1.0
+TOLERANCE = 0.1
+"""Seconds by which the wall clock may be off before we follow it."""
+
+
+class Patrol:
+    """`others`: supervisors on the same clock, of the runner's own parts."""
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        troubles: TroubleWatch,
+        clock: SteadyClock,
+        others: Sequence[Supervisor] = (),
+    ) -> None:
+        self._supervisor = supervisor
+        self._troubles = troubles
+        self._clock = clock
+        self._others = others
+
+    async def run(self) -> None:
+        """Go round for ever."""
+        while True:
+            self.look()
+            await asyncio.sleep(ROUND_EVERY)
+
+    def look(self) -> None:
+        """One round."""
+        self.look_at_clock()
+        now = self._clock.now()
+        for task in self._supervisor.tasks:
+            policy = task.spec.policy
+            if policy.overdue_after is not None:
+                self._look_at_success(task, policy.overdue_after, now)
+            if task.backlog_limit is not None or task.behind:
+                self._look_at_backlog(task, now)
+            if policy.heartbeat_timeout is not None and task.run is not None:
+                self._look_at_heartbeat(task, task.run, policy.heartbeat_timeout, now)
+
+    def look_at_clock(self) -> None:
+        """Follow a wall clock that was set, and time that was slept through."""
+        change = self._clock.look()
+        if abs(change.total) < TOLERANCE and change.slept < TOLERANCE:
+            return
+        self._clock.follow(change)
+        logger.warning(
+            "The clock has moved by {:+.1f} s, the machine slept for {:.1f} s: cron follows, intervals go on",
+            change.step,
+            change.slept,
+        )
+        for supervisor in (self._supervisor, *self._others):
+            change_clock(supervisor, change, self._clock.now())
+
+    def _look_at_success(self, task: Supervised, limit: float, now: float) -> None:
+        since = expected_since(task, task.spec.policy)
+        late = since is not None and now - since > limit
+        if late and not task.overdue and since is not None:
+            task.overdue = True
+            self._troubles.raised(_overdue(task, now - since))
+        elif task.overdue and not late:
+            task.overdue = False
+            self._troubles.cleared(_overdue(task, 0.0))
+
+    def _look_at_backlog(self, task: Supervised, now: float) -> None:
+        """It may succeed and yet fall behind."""
+        size, oldest_at = task.backlog or (0, None)
+        age = 0.0 if oldest_at is None else now - oldest_at.timestamp()
+        behind = task.backlog_limit is not None and age > task.backlog_limit
+        if behind == task.behind:
+            return
+        task.behind = behind
+        name = task.spec.name
+        trouble = Trouble(kind=TroubleKind.BACKLOG, subject=name, task=name, seconds=age, count=size)
+        if behind:
+            self._troubles.raised(trouble)
+        else:
+            self._troubles.cleared(trouble)
+
+    def _look_at_heartbeat(self, task: Supervised, run: Run, limit: float, now: float) -> None:
+        if run.reason is None and now - run.heartbeat_at > limit:
+            self._supervisor.silent(task, run)
+
+
+def expected_since(task: Supervised, policy: Policy) -> float | None:
+    """Since when we wait for a success; None while none is to be expected.
+
+    A critical stop, a pause and an outage have been told in words of their own.
+    """
+    state = task.state
+    match state.state:
+        case State.STOPPED | State.PAUSED | State.HELD:
+            return None
+        case State.WAITING | State.RUNNING | State.BACKOFF:
+            times = [at for at in (task.healthy_since, state.succeeded_at) if at is not None]
+            if policy.continuous and task.run is not None and task.run.heartbeat_at > task.run.started_at:
+                times.append(task.run.heartbeat_at)
+            return max(times, default=None)
+
+
+def change_clock(supervisor: Supervisor, change: ClockChange, now: float) -> None:
+    """Let every plan of `supervisor` follow."""
+    for task in supervisor.tasks:
+        task.state = _changed(task, change, now)
+        if task.healthy_since is not None:
+            task.healthy_since = now
+        if task.run is not None:
+            task.run.started_at += change.total
+            task.run.heartbeat_at += change.total
+    supervisor.plan_anew()
+
+
+def _changed(task: Supervised, change: ClockChange, now: float) -> TaskState:
+    return after_change(task.spec.policy, task.state, change, now)
+
+
+def _overdue(task: Supervised, seconds: float) -> Trouble:
+    name = task.spec.name
+    return Trouble(kind=TroubleKind.OVERDUE, subject=name, task=name, seconds=seconds)

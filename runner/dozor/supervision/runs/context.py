@@ -1,0 +1,87 @@
+"""What a checker is given: `async def check(ctx)`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+from loguru import logger
+
+from dozor.clock import to_datetime
+from dozor.errors import DatabaseUnavailableError
+from dozor.storage.postgres.pool import Pool
+from dozor.supervision.runs.run import Run, Stopping
+
+if TYPE_CHECKING:
+    from loguru import Logger
+
+
+LONGEST_ALERT = 262_144
+"""Characters of `ctx.alert` that are looked at, four times what is kept: redacting a megabyte takes 0.3 s."""
+
+
+class Reports(Protocol):
+    """Where a run's own words go. Safe to call from a thread."""
+
+    def heartbeat(self) -> None: ...
+    def progress(self, done: float, total: float) -> None: ...
+    def backlog(self, size: int, oldest_at: datetime | None, limit: float | None) -> None: ...
+    def alert(self, text: str, severity: str) -> None: ...
+
+
+class Context:
+    """One run of one task, as its checker sees it."""
+
+    __slots__ = ("_pool", "_reports", "_run", "run_id", "task")
+
+    def __init__(self, task: str, run_id: str, run: Run, reports: Reports, pool: Pool | None) -> None:
+        self.task = task
+        self.run_id = run_id
+        """Unique for ever: the runner's generation and the number of the run, "17-41"."""
+        self._run = run
+        self._reports = reports
+        self._pool = pool
+
+    @property
+    def attempt(self) -> int:
+        """1, or 1 more than the failures in a row before this run."""
+        return self._run.attempt
+
+    @property
+    def scheduled_at(self) -> datetime:
+        """When this run was due (UTC)."""
+        return to_datetime(self._run.due_at)
+
+    @property
+    def db(self) -> Pool:
+        """The runner's connection pool. Raises `DatabaseUnavailableError` where there is no database."""
+        self._run.used_database = True
+        if self._pool is None:
+            raise DatabaseUnavailableError("ctx.db: this runner works without a database")
+        return self._pool
+
+    @property
+    def log(self) -> Logger:
+        """loguru's logger, bound to this task and run."""
+        return logger.bind(task=self.task, run_id=self.run_id, attempt=self.attempt)
+
+    @property
+    def stopping(self) -> Stopping:
+        """Set when the run should come to an end: `if ctx.stopping: return`, `await ctx.stopping.wait(5)`."""
+        return self._run.stopping
+
+    def heartbeat(self) -> None:
+        """Say that a round of work has gone well. A continuous checker's failure streak is then over."""
+        self._reports.heartbeat()
+
+    def progress(self, done: float, total: float) -> None:
+        """How far this run is, for `/status`."""
+        self._reports.progress(done, total)
+
+    def backlog(self, size: int, oldest_at: datetime | None = None, limit: float | None = None) -> None:
+        """How many items wait to be processed, and when the oldest became due."""
+        self._reports.backlog(size, oldest_at, limit)
+
+    def alert(self, text: str, severity: str = "warning") -> None:
+        """Tell the people on call. `severity`: info, warning or critical; ValueError for another."""
+        self._reports.alert(str(text)[:LONGEST_ALERT], severity)

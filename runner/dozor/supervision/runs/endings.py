@@ -1,0 +1,50 @@
+"""How a run ended, as a failure: with where it was, if it took too long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import assert_never
+
+from dozor.supervision.core.policy import Policy
+from dozor.supervision.core.state import Failure
+from dozor.supervision.runs.failure import describe
+from dozor.supervision.runs.run import Run, StopReason
+from dozor.supervision.runs.stacks import in_one_line, users_own
+
+
+def failure_of(
+    run: Run, error: BaseException | None, policy: Policy, redact: Callable[[str], str]
+) -> tuple[BaseException, Failure]:
+    """The exception to log, and the failure to keep. `error`: what the run raised, if anything."""
+    match run.reason:
+        case StopReason.TIMED_OUT:
+            return _too_long(run, error, f"took longer than its timeout of {policy.timeout:g} s", redact)
+        case StopReason.SILENT:
+            limit = policy.heartbeat_timeout
+            return _too_long(run, error, f"no heartbeat for longer than its limit of {limit:g} s", redact)
+        case StopReason.ASKED | None:
+            assert error is not None
+            return error, describe(error, redact)
+        case _:
+            assert_never(run.reason)
+
+
+def _too_long(
+    run: Run, error: BaseException | None, text: str, redact: Callable[[str], str]
+) -> tuple[BaseException, Failure]:
+    chain = run.hung_at
+    if chain:
+        text = f"{text}; it was at {in_one_line(chain)}"
+    late = TimeoutError(text)
+    late.__cause__ = error
+    raised = late.with_traceback(error.__traceback__ if error is not None else None)
+    failure = describe(raised, redact, timed_out=True)
+    if chain:
+        lines = "\n  ".join(chain)
+        failure = replace(
+            failure,
+            where=redact(users_own(chain) or chain[-1]),
+            traceback=f"{failure.traceback}\nIt was at:\n  {redact(lines)}\n",
+        )
+    return raised, failure

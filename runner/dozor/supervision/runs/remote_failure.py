@@ -1,0 +1,100 @@
+"""Failures of another process, carried over the pipe as text."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from dozor.supervision.core.state import Failure
+
+_FAULT_FRAME = re.compile(r'^\s*File "(?P<path>[^"]+)", line (?P<line>[0-9]+) in (?P<name>\S+)')
+
+
+class RemoteError(Exception):
+    """What a checker raised in its own process."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.error_text)
+        self.failure = failure
+        if failure.traceback:
+            self.__cause__ = RemoteTracebackError(failure.traceback)
+
+
+class RemoteTracebackError(Exception):
+    """Only carries the other process's traceback into the log."""
+
+    def __str__(self) -> str:
+        return f'in its own process:\n"""\n{self.args[0]}"""'
+
+
+class ProcessDiedError(RemoteError):
+    """The process ended in the middle of a run."""
+
+
+class MemoryLimitError(RemoteError):
+    """The process held more memory than `max_memory`."""
+
+
+def to_frame(failure: Failure) -> dict[str, Any]:
+    return asdict(failure)
+
+
+def from_frame(values: dict[str, Any]) -> Failure:
+    """Raises TypeError for what is no failure."""
+    return Failure(**values)
+
+
+def died(returncode: int, output: Sequence[str], *, starting: bool) -> ProcessDiedError:
+    """`returncode` as of `subprocess`: negative for a signal. `output`: the last lines it wrote."""
+    when = "while it was starting" if starting else "in the middle of a run"
+    text = f"its process was {how_it_ended(returncode)} {when}"
+    where = _where(output)
+    tail = "\n".join(output[-40:])
+    return ProcessDiedError(Failure("ProcessDiedError", text, where, f"{text}\n{tail}\n"))
+
+
+def over_limit(used: int, limit: int) -> MemoryLimitError:
+    """Bytes."""
+    text = (
+        f"its process held {megabytes(used)}, more than its max_memory of {megabytes(limit)}, and was ended"
+    )
+    return MemoryLimitError(Failure("MemoryLimitError", text, "", text))
+
+
+def how_it_ended(returncode: int) -> str:
+    """ "killed by SIGSEGV", "ended by os._exit or sys.exit with code 3"."""
+    if returncode >= 0:
+        return f"ended with exit code {returncode} (os._exit, or the end of its main thread)"
+    try:
+        name = signal.Signals(-returncode).name
+    except ValueError:
+        name = f"signal {-returncode}"
+    hint = " (not by the runner: out of memory?)" if -returncode == signal.SIGKILL else ""
+    return f"killed by {name}{hint}"
+
+
+def megabytes(size: int) -> str:
+    return f"{size / 1_000_000:.0f} MB"
+
+
+def redacted(failure: Failure, redact: Any) -> Failure:
+    """A failure that has come from outside, through the border for secrets."""
+    return replace(
+        failure,
+        error_text=redact(failure.error_text),
+        where=redact(failure.where),
+        traceback=redact(failure.traceback),
+    )
+
+
+def _where(output: Sequence[str]) -> str:
+    """The innermost frame in what `faulthandler` wrote of the thread at fault: most recent call first."""
+    start = next((number for number, line in enumerate(output) if line.startswith("Current thread")), 0)
+    for line in output[start:]:
+        match = _FAULT_FRAME.match(line)
+        if match is not None and "/lib/python" not in match["path"]:
+            return f"{match['path'].rpartition('/')[2]}:{match['line']} in {match['name']}"
+    return ""

@@ -1,0 +1,185 @@
+"""One call of a checker: what is known of it while it goes on, and how it is carried out."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any
+
+
+class StopReason(StrEnum):
+    """Why we want a run to end."""
+
+    ASKED = "asked"
+    """Shutdown, pause, restart."""
+    TIMED_OUT = "timed_out"
+    SILENT = "silent"
+    """No heartbeat for longer than its limit."""
+
+
+class Stopping:
+    """`ctx.stopping`: true when the run should come to an end. Usable from a loop and from a thread."""
+
+    __slots__ = ("_loop", "_set", "_waiters")
+
+    def __init__(self) -> None:
+        self._set = threading.Event()
+        self._waiters: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
+
+    def is_set(self) -> bool:
+        return self._set.is_set()
+
+    def __bool__(self) -> bool:
+        return self._set.is_set()
+
+    def set(self) -> None:
+        self._set.set()
+        for loop, waiter in self._waiters:
+            loop.call_soon_threadsafe(_wake, waiter)
+        self._waiters.clear()
+
+    async def wait(self, timeout: float | None = None) -> bool:
+        """Wait until set, at most `timeout` seconds; whether it is set. A pause that ends early."""
+        if self._set.is_set():
+            return True
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+        entry = (loop, waiter)
+        self._waiters.append(entry)
+        try:
+            await asyncio.wait_for(waiter, timeout)
+        except TimeoutError:
+            return self._set.is_set()
+        finally:
+            if entry in self._waiters:
+                self._waiters.remove(entry)
+        return True
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+class Run:
+    """A run in progress. `number` counts runs of this process."""
+
+    __slots__ = (
+        "_stopping",
+        "abandoned",
+        "attempt",
+        "cancelling",
+        "due_at",
+        "ended",
+        "escalation",
+        "heartbeat_at",
+        "hung_at",
+        "in_process",
+        "number",
+        "reason",
+        "started_at",
+        "task",
+        "thread",
+        "used_database",
+    )
+
+    def __init__(self, number: int, due_at: float, started_at: float, attempt: int) -> None:
+        self.number = number
+        self.due_at = due_at
+        self.started_at = started_at
+        self.attempt = attempt
+        self.task: asyncio.Task[None] | None = None
+        self.reason: StopReason | None = None
+        self.cancelling: asyncio.TimerHandle | None = None
+        self.escalation: asyncio.TimerHandle | None = None
+        """What follows if a cancellation is ignored."""
+        self.heartbeat_at = started_at
+        self.thread: int | None = None
+        """The thread it runs in, where it has one of its own."""
+        self.hung_at: tuple[str, ...] = ()
+        """Where it was when it took too long: see `dozor.supervision.runs.stacks`."""
+        self.in_process = False
+        self.abandoned = False
+        """It ignored its cancellation, people were told."""
+        self.ended = False
+        self.used_database = False
+        self._stopping: Stopping | None = None
+
+    @property
+    def stopping(self) -> Stopping:
+        if self._stopping is None:
+            self._stopping = Stopping()
+            if self.reason is not None:
+                self._stopping.set()
+        return self._stopping
+
+    def ask_to_stop(self, reason: StopReason) -> None:
+        """Tell the checker; a checker that never asked for its `ctx.stopping` is told when it does."""
+        if self.reason is None:
+            self.reason = reason
+        if self._stopping is not None:
+            self._stopping.set()
+
+    def cancel(self, reason: StopReason) -> None:
+        self.ask_to_stop(reason)
+        self.reason = reason
+        if self.task is not None:
+            self.task.cancel()
+
+
+async def call_in_thread(function: Callable[..., Any], arguments: dict[str, Any], run: Run) -> None:
+    """Call `function` in a daemon thread of its own and wait for it; `run` remembers which.
+
+    A thread cannot be cancelled: a cancellation is remembered, and raised when the thread has ended, so that
+    a task never runs twice at once.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+
+    def settle(error: BaseException | None) -> None:
+        if done.done():
+            return
+        if error is None:
+            done.set_result(None)
+        else:
+            done.set_exception(_raisable(error))
+
+    def body() -> None:
+        error: BaseException | None = None
+        run.thread = threading.get_ident()
+        try:
+            function(**arguments)
+        except BaseException as caught:  # noqa: BLE001 -- handed to the loop, which records it
+            error = caught
+        try:
+            loop.call_soon_threadsafe(settle, error)
+        except RuntimeError:
+            return  # the loop has closed: the process is ending and nobody waits
+
+    threading.Thread(target=body, name=f"checker {getattr(function, '__name__', '')}", daemon=True).start()
+    cancelled: asyncio.CancelledError | None = None
+    while not done.done():
+        try:
+            await asyncio.shield(done)
+        except asyncio.CancelledError as asked:
+            if done.done() and not done.cancelled():
+                break
+            cancelled = asked
+        except BaseException:  # noqa: BLE001 -- raised below, from the future itself
+            break
+    if cancelled is not None:
+        if not done.cancelled():
+            done.exception()
+        raise cancelled
+    done.result()
+
+
+def _raisable(error: BaseException) -> BaseException:
+    """A future refuses StopIteration; say it in another word, the cause kept."""
+    if isinstance(error, StopIteration):
+        wrapped = RuntimeError("checker raised StopIteration")
+        wrapped.__cause__ = error
+        return wrapped
+    return error

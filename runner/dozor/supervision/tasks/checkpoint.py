@@ -1,0 +1,42 @@
+"""What healthy runs change is written from time to time, not run by run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from dozor.storage.journal import Checkpoint
+from dozor.storage.tables.runs import RunRow
+from dozor.storage.tables.tasks import CheckpointRow, TaskRow
+from dozor.supervision.tasks.task import STRETCH_SECONDS, Stretch, Supervised
+
+CHECKPOINT_ROWS = 1_000
+"""Tasks in one checkpoint: taking more at once would make runs late."""
+
+
+def collect(
+    tasks: Iterable[Supervised], generation: int, now: float, *, last: bool, more: bool
+) -> Checkpoint:
+    """The states of `tasks`, and the stretches of successes that are over (`last`: all of them)."""
+    hot: list[CheckpointRow] = []
+    full: list[TaskRow] = []
+    history: list[RunRow] = []
+    for task in tasks:
+        if task.progress is None and task.backlog is None and task.state.past is task.written_past:
+            hot.append(task.hot_row())
+        else:
+            task.written_past = task.state.past
+            full.append(task.row())
+        if task.stretch is not None and (last or _is_over(task, task.stretch, now)):
+            row = task.take_stretch(generation)
+            assert row is not None
+            history.append(row)
+    return Checkpoint(hot, full, history, more=more)
+
+
+def _is_over(task: Supervised, stretch: Stretch, now: float) -> bool:
+    if stretch.urgent or now - stretch.began_at >= STRETCH_SECONDS:
+        return True
+    if task.run is not None:
+        return False
+    next_at = task.state.next_at
+    return next_at is None or next_at - stretch.began_at >= STRETCH_SECONDS

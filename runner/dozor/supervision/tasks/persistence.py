@@ -1,0 +1,55 @@
+"""What a new process begins with: a task's state from its row, and the run that the old one lost."""
+
+from __future__ import annotations
+
+from dozor.storage.tables.runs import RunRow
+from dozor.storage.tables.tasks import TaskRow
+from dozor.supervision.core.state import Failure, Past, RunOutcome, State, TaskState
+
+
+def from_row(row: TaskRow, recent: tuple[float, ...] = ()) -> TaskState:
+    """The inverse of `Supervised.row`. The last traceback stays in the history, it is not read back.
+
+    `recent`: when it failed lately, where its policy asks for that.
+    """
+    failure = None
+    if row.last_error_type is not None:
+        failure = Failure(
+            row.last_error_type, row.last_error_text or "", row.last_error_where or "", traceback=""
+        )
+    return TaskState(
+        state=State(row.state),
+        next_at=row.next_run_at,
+        due_at=row.next_run_at,
+        running_since=row.running_since,
+        failures=row.consecutive_failures,
+        runs_total=row.runs_total,
+        started_at=row.last_started_at,
+        succeeded_at=row.last_success_at,
+        duration=row.last_duration,
+        past=Past(
+            failures_total=row.failures_total,
+            failing_since=row.failing_since,
+            failed_at=row.last_failed_at,
+            failure=failure,
+            by=row.state_by,
+            recent=recent,
+        ),
+    )
+
+
+def lost_run(row: TaskRow, generation: int, now: float) -> RunRow | None:
+    """The run that was in progress when the runner before this one died, for the history."""
+    if row.running_since is None:
+        return None
+    seconds = max(0.0, now - row.running_since)
+    return RunRow(
+        id=f"{generation}-lost-{row.name}",
+        task=row.name,
+        started_at=row.running_since,
+        finished_at=now,
+        outcome=RunOutcome.LOST.value,
+        seconds=seconds,
+        seconds_max=seconds,
+        attempt=row.consecutive_failures + 1,
+    )

@@ -1,0 +1,96 @@
+"""What the supervisor tells of: changes of state, and troubles that no change of state shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from dozor.supervision.core.events import Event
+from dozor.supervision.core.state import TaskState
+from dozor.supervision.tasks.task import Supervised
+
+
+@dataclass(frozen=True, slots=True)
+class EndedRun:
+    """A run that is over."""
+
+    number: int
+    started_at: float
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """A change that somebody may have to hear of. Healthy runs of healthy tasks make none."""
+
+    task: Supervised
+    before: TaskState
+    event: Event
+    now: float
+    run: EndedRun | None = None
+
+    @property
+    def after(self) -> TaskState:
+        return self.task.state
+
+
+class Observer(Protocol):
+    """Hears of what happens, in the same turn of the loop. Must not block, and must not raise."""
+
+    def transition(self, transition: Transition) -> None: ...
+    def succeeded(self, task: Supervised, seconds: float, lateness: float) -> None: ...
+    def checker_alert(self, task: Supervised, text: str, severity: str) -> None: ...
+
+
+class TroubleKind(StrEnum):
+    """Troubles beside failures. Each is raised once and cleared once for its subject."""
+
+    HUNG = "hung"
+    """A run that ignores its cancellation. Subject: the task."""
+    OVERDUE = "overdue"
+    """No success for longer than `overdue_after`. Subject: the task."""
+    BACKLOG = "backlog"
+    """The oldest item waits for longer than its checker allows. Subject: the task."""
+    BLOCKED_LOOP = "blocked_loop"
+    """The event loop was silent: nothing ran but one step. Subject: who did it."""
+    DEPENDENCY = "dependency"
+    """Something that tasks require is down. Subject: its name."""
+    LIMIT = "limit"
+    """The runner uses more than it should. Subject: of what."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """What is wrong; what does not apply is empty. Durations in seconds."""
+
+    kind: TroubleKind
+    subject: str
+    task: str | None = None
+    seconds: float | None = None
+    """For how long it lasts, or lasted."""
+    chain: tuple[str, ...] = ()
+    """Where a run is, or the stack that was seen most."""
+    waiting: tuple[str, ...] = ()
+    """Tasks that wait for the subject."""
+    count: int | None = None
+    """Of what is too many."""
+    reason: str = ""
+    """In the words of whoever noticed it: an error, "512 MB of at most 400 MB"."""
+
+
+class TroubleWatch(Protocol):
+    """Hears of troubles, in the same turn of the loop. Must not block, and must not raise."""
+
+    def raised(self, trouble: Trouble) -> None: ...
+    def cleared(self, trouble: Trouble) -> None: ...
+
+
+class NobodyListens:
+    """For supervision without alerts."""
+
+    def raised(self, trouble: Trouble) -> None:
+        """Not told."""
+
+    def cleared(self, trouble: Trouble) -> None:
+        """Not told."""
