@@ -148,7 +148,8 @@ async def _collect(measure: Callable[[int], Awaitable[list[float]]], runs: int) 
 
 def _memory() -> None:
     """What one warm process holds."""
-    code = "import psutil, dozor.supervision.execution.process.worker; print(psutil.Process().memory_full_info().uss // 1_000_000)"
+    worker = "dozor.supervision.execution.process.worker"
+    code = f"import psutil, {worker}; print(psutil.Process().memory_full_info().uss // 1_000_000)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     print(f"a warm process of its own: {done.stdout.strip()} MB that it shares with nobody")
 

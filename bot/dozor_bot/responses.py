@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dozor.alerting.model.message import Message
+from dozor.control.commands import audit
 from dozor.control.commands.actor import Actor, Source
-from dozor.control.commands.commands import audit
 from dozor.storage.postgres.pool import Connection
 from dozor_bot.security.flood import Attempt
 from dozor_bot.telegram.incoming import Sender

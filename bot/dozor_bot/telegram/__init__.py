@@ -1,1 +1,1 @@
-"""."""
+"""The Bot API border: session, methods, wire format, errors, transport, webhook."""

@@ -10,8 +10,9 @@ from aiohttp import web
 from loguru import logger
 from pydantic import SecretStr
 
+from dozor.control.commands import audit
 from dozor.control.commands.actor import Actor, Source
-from dozor.control.commands.commands import CommandName, CommandReason, CommandResult, audit, submit, wait
+from dozor.control.commands.commands import CommandName, CommandReason, CommandResult, submit, wait
 from dozor.storage.postgres.pool import unavailable
 from dozor.web.sources import Sources
 

@@ -1,1 +1,1 @@
-"""."""
+"""Incidents opened, updated and resolved, and the notifications planned for them."""

@@ -1,1 +1,1 @@
-"""."""
+"""Data of alerting: incident, notification, message, and their stored form."""

@@ -1,1 +1,1 @@
-"""."""
+"""Notifications to text and buttons, in Russian and English."""

@@ -1,1 +1,1 @@
-"""."""
+"""Messages by the clock: daily reports, heartbeat to an outside monitor."""

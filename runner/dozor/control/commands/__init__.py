@@ -1,1 +1,1 @@
-"""."""
+"""The command queue: submission, execution, audit."""

@@ -1,1 +1,1 @@
-"""."""
+"""Read models: status, history, statistics, outbox."""

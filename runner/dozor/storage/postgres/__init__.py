@@ -1,1 +1,1 @@
-"""."""
+"""The server: embedded PostgreSQL, pools, LISTEN, migrations."""

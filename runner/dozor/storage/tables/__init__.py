@@ -1,1 +1,1 @@
-"""."""
+"""One module a table family: its SQL and the rows it maps."""

@@ -1,1 +1,1 @@
-"""."""
+"""Runs carried out: on the loop, in a thread, in a child process."""

@@ -1,1 +1,1 @@
-"""."""
+"""One run: its context, its failure, its stacks, how it ended."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dozor.errors import Fatal
 from dozor.supervision.core.state import Failure
 from dozor.supervision.runs.remote_failure import RemoteError, redacted
+from dozor.supervision.runs.stacks import SUPERVISION_FOLDER
 
 MAX_TEXT = 2_000
 MAX_TRACEBACK = 60_000
@@ -17,7 +18,6 @@ MAX_TRACEBACK = 60_000
 _NOT_THEIRS = tuple(
     {sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
 )
-_OUR_ROOM = os.path.dirname(__file__)
 
 
 def describe(error: BaseException, redact: Callable[[str], str], *, timed_out: bool = False) -> Failure:
@@ -52,7 +52,7 @@ def _where(error: BaseException) -> str:
     theirs = any_frame = ""
     for frame, line in traceback.walk_tb(error.__traceback__):
         path = frame.f_code.co_filename
-        if path.startswith(_OUR_ROOM):
+        if path.startswith(SUPERVISION_FOLDER):
             continue
         any_frame = f"{os.path.basename(path)}:{line} in {frame.f_code.co_name}"
         # A relative path is that of a compiled extension's source ("asyncpg/protocol/protocol.pyx").

@@ -18,7 +18,8 @@ from typing import Any
 DEEPEST = 60
 """Links followed; beyond it stands an ellipsis."""
 SHOWN_IN_TEXT = 6
-_OUR_ROOM = os.path.dirname(__file__)
+SUPERVISION_FOLDER = os.path.dirname(os.path.dirname(__file__))
+"""Frames of files below it are ours, not the checker's."""
 _LIBRARIES = tuple(sysconfig.get_path(name) for name in ("purelib", "platlib", "stdlib"))
 _WAITING_FRAMES = ("asyncio/tasks.py", "asyncio/taskgroups.py")
 
@@ -131,7 +132,7 @@ def _waited_for(frame: FrameType) -> list[Any]:
 
 
 def _is_ours(frame: FrameType) -> bool:
-    return frame.f_code.co_filename.startswith(_OUR_ROOM)
+    return frame.f_code.co_filename.startswith(SUPERVISION_FOLDER)
 
 
 def _line(frame: FrameType) -> str:

@@ -1,1 +1,1 @@
-"""."""
+"""The tasks under supervision, their stored state and checkpoints."""

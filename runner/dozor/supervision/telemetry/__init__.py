@@ -1,1 +1,1 @@
-"""."""
+"""What supervision reports: log lines, metrics, observers."""

@@ -20,9 +20,12 @@ from dozor.supervision.execution.process.ipc import Frame, FrameError, Unpacker,
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
 
-_ROOT = str(Path(__file__).parents[2])
+_ROOT = str(Path(__file__).parents[4])  # the folder that holds `dozor`
 # Not `-m`: the folder we happen to stand in must not come before the installed packages.
-_BOOT = "import sys; sys.path.append(sys.argv[3]); from dozor.supervision.execution.process.worker import main; main()"
+_BOOT = (
+    "import sys; sys.path.append(sys.argv[3]); "
+    "from dozor.supervision.execution.process.worker import main; main()"
+)
 LINES_KEPT = 100
 LONGEST_LINE = 4_000
 DRAIN_SECONDS = 1.0

@@ -1,4 +1,4 @@
-"""A checker's own process (`isolation: process`), the inside. Started by `dozor.supervision.execution.process.client`.
+"""The inside of a checker's own process (`isolation: process`); `client` in this package starts it.
 
     runner ──▶ worker   hello, run, stop (set ctx.stopping), cancel, where (where is it now?)
     worker ──▶ runner   ready | broken, then: log, heartbeat, progress, backlog, alert, where, ended
