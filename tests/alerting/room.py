@@ -8,9 +8,8 @@ from typing import Any, cast
 from dozor.alerting.incidents.manager import Watch
 from dozor.alerting.incidents.startup import look_back
 from dozor.alerting.model.notification import Facts
-from dozor.control.alert_commands import AlertCommand
 from dozor.control.commands.alert_handler import AlertDesk
-from dozor.control.reasons import CommandReason
+from dozor.control.commands.commands import AlertCommand, CommandReason
 from dozor.storage.journal import Journal
 from dozor.storage.postgres.pool import Pool
 from dozor.storage.tables import incidents

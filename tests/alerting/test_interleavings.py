@@ -14,7 +14,7 @@ from dozor.alerting.model.notification import Facts
 from dozor.alerting.policy.escalation import Level
 from dozor.alerting.policy.oncall import OnCall, Person
 from dozor.alerting.policy.routes import Route, Routing
-from dozor.control.alert_commands import AlertCommand
+from dozor.control.commands.commands import AlertCommand
 from dozor.supervision.telemetry.observer import Trouble, TroubleKind
 from tests.alerting.chat import Chat, Post
 from tests.alerting.room import NAME, Room

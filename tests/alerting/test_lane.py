@@ -20,7 +20,7 @@ from dozor.alerting.delivery.worker import BEHIND_PAUSE
 from dozor.alerting.model.codec import to_row
 from dozor.alerting.model.message import Message
 from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
-from dozor.control.alert_commands import AlertCommand
+from dozor.control.commands.commands import AlertCommand
 from dozor.storage.postgres.pool import Pool
 from dozor.storage.tables import destinations, notifications
 from dozor.storage.tables import live_messages as living

@@ -14,7 +14,7 @@ from dozor.alerting.delivery.transport import (
     Unknown,
 )
 from dozor.alerting.model.message import Message
-from dozor.control.alert_commands import AlertCommand
+from dozor.control.commands.commands import AlertCommand
 from tests.alerting.chat import Post
 from tests.alerting.room import NAME, Room
 

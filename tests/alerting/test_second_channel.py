@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from dozor.alerting.delivery.transport import NAME as TRANSPORT
 from dozor.alerting.delivery.transport import Delivered, Rejected, Unavailable, Unknown
-from dozor.alerting.fallback.channel import NAME as TRANSPORT
 from dozor.alerting.fallback.channel import SOON, SecondChannel
 from dozor.alerting.fallback.failover import Unsent
 from dozor.alerting.policy.escalation import Level

@@ -13,8 +13,7 @@ from dozor.alerting.policy.escalation import Level
 from dozor.alerting.policy.oncall import OnCall, Person, Rotation
 from dozor.alerting.policy.quiet_hours import QuietHours
 from dozor.alerting.reports.daily import Daily
-from dozor.control.alert_commands import AlertCommand
-from dozor.control.reasons import CommandReason
+from dozor.control.commands.commands import AlertCommand, CommandReason
 from dozor.supervision.telemetry.observer import Trouble, TroubleKind
 from tests.alerting.room import NAME, Room
 from tests.alerting.story import NOW

@@ -11,7 +11,7 @@ import pytest
 from dozor.alerting.model.message import Message
 from dozor.alerting.policy.escalation import Level
 from dozor.alerting.policy.oncall import OnCall, Person
-from dozor.control.alert_commands import AlertCommand
+from dozor.control.commands.commands import AlertCommand
 from tests.alerting.chat import Post, Shown
 from tests.alerting.room import Room
 from tests.alerting.story import failure

@@ -5,8 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from dozor.control.alert_commands import AlertCommand
-from dozor.control.commands.commands import CommandName, CommandReason, PendingCommand, read_pending
+from dozor.control.commands.commands import (
+    AlertCommand,
+    CommandName,
+    CommandReason,
+    PendingCommand,
+    read_pending,
+)
 from dozor.control.commands.started_runs import StartedRun
 from dozor.storage.postgres.pool import Connection, Pool
 from dozor.supervision.core.state import State

@@ -18,7 +18,7 @@ from dozor.alerting.incidents.startup import look_back
 from dozor.alerting.model.incident import AlertSettings, Incident
 from dozor.alerting.model.message import Message, Span
 from dozor.alerting.model.notification import Facts, Notification
-from dozor.alerting.plain import unrendered
+from dozor.alerting.rendering.renderer import unrendered
 from dozor.clock import SteadyClock
 from dozor.config.tasks import Continuous, Cron, Every, Schedule
 from dozor.storage.journal import Commit

@@ -8,18 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dozor.alerting.model.full_text import (
-    KEPT,
-    NOTE_UNITS,
-    WHOLE,
-    WITH_A_FILE,
-    for_file,
-    for_incident,
-    with_text,
-)
+from dozor.alerting.model.full_text import KEPT, WHOLE, WITH_A_FILE, for_file, for_incident, with_text
 from dozor.alerting.model.message import Message
 from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
 from dozor.alerting.model.safe_text import legible, units
+from dozor.alerting.rendering.attachment import NOTE_UNITS
 from dozor.alerting.rendering.render import MESSAGE_UNITS, render
 from dozor.language import Translator
 

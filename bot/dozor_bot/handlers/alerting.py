@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dozor.alerting.model.message import Message, Span
-from dozor.control.alert_commands import AlertCommand
-from dozor.control.commands.commands import CommandReason, submit, wait
+from dozor.control.commands.commands import AlertCommand, CommandReason, submit, wait
 from dozor.control.queries.history import read_incident
 from dozor.storage.postgres.pool import Connection
 from dozor_bot.handlers import acting

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dozor.alerting.model.message import Message
+from dozor.alerting.policy.oncall import override
 from dozor.alerting.rendering.callback_data import Origin, Press
 from dozor.config.durations import parse_duration
-from dozor.control.alert_commands import AlertCommand
-from dozor.control.alert_settings import override
+from dozor.control.commands.commands import AlertCommand
 from dozor.control.queries.history import read_incidents
 from dozor.language.times import rough
 from dozor.storage.tables import silences

@@ -8,8 +8,7 @@ from dozor.alerting.model.message import Button, Message, Span, Style
 from dozor.alerting.model.safe_text import one_line, shorten
 from dozor.alerting.policy.oncall import OnCall, Override
 from dozor.alerting.rendering.callback_data import Origin, encode
-from dozor.control.alert_commands import AlertCommand
-from dozor.control.commands.commands import CommandReason
+from dozor.control.commands.commands import AlertCommand, CommandReason
 from dozor.control.queries.history import IncidentLine
 from dozor.language.times import ahead, duration
 from dozor.storage.tables.silences import SilenceRow

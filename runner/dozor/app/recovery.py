@@ -11,13 +11,12 @@ from dozor.alerting.delivery.direct_sends import SentDirectly
 from dozor.alerting.incidents import startup as start
 from dozor.alerting.model.notification import Facts
 from dozor.config.tasks import TaskConfig
-from dozor.control.declaring import declaration
 from dozor.storage.journal import Commit, Journal
 from dozor.storage.postgres.pool import Connection, Pool
 from dozor.storage.spool import Spool
 from dozor.storage.tables import notifications, runners, runs, tasks
 from dozor.storage.tables.runs import RunRow
-from dozor.storage.tables.tasks import TaskRow
+from dozor.storage.tables.tasks import TaskRow, declaration
 from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.core.state import State, TaskState
 from dozor.supervision.tasks.persistence import from_row, lost_run

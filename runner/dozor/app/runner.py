@@ -20,6 +20,7 @@ from dozor.alerting.rendering.renderer import Wording
 from dozor.alerting.tracing import open_tracing
 from dozor.app import recovery as start
 from dozor.app.alert_services import AlertParts
+from dozor.app.alerting import build_desk, build_watch
 from dozor.app.monitoring import build_vigil
 from dozor.app.services import Services
 from dozor.app.telegram import TelegramSide
@@ -27,7 +28,6 @@ from dozor.clock import SteadyClock
 from dozor.config import Config, load
 from dozor.config.imports import Checker, import_checkers
 from dozor.config.secrets import register_config_secrets
-from dozor.control.alert_settings import build_desk, build_watch
 from dozor.control.commands.commands import COMMANDS_CHANNEL
 from dozor.control.commands.executor import CommandExecutor
 from dozor.control.readiness import Readiness, Vitals, judge

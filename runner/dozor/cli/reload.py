@@ -13,8 +13,7 @@ from dozor.cli.task_commands import user_name
 from dozor.config import load
 from dozor.config.imports import import_checkers
 from dozor.control.commands.actor import Actor, Source
-from dozor.control.commands.commands import CommandReason, CommandResult, submit, wait
-from dozor.control.runner_commands import RunnerCommand
+from dozor.control.commands.commands import CommandReason, CommandResult, RunnerCommand, submit, wait
 
 _SAYS = {
     CommandReason.DONE: "The configuration is applied; the runner's log and the chat say what has changed",

@@ -5,64 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import timedelta
 
-from dozor.alerting.incidents.manager import Watch
 from dozor.alerting.model.incident import AlertSettings, IncidentKind
 from dozor.alerting.model.notification import Severity
-from dozor.alerting.policy.escalation import Level
-from dozor.alerting.policy.oncall import OnCall, Override, Person, Rotation
+from dozor.alerting.policy.oncall import OnCall, Person, Rotation
 from dozor.alerting.policy.quiet_hours import QuietHours
 from dozor.alerting.policy.routes import Route, Routing
-from dozor.alerting.policy.silences import Silence, SilenceScope
-from dozor.clock import Clock
 from dozor.config import Config
 from dozor.config.alerts import OnCallConfig
 from dozor.config.tasks import TaskAlerts, TaskConfig
-from dozor.control.commands.alert_handler import AlertDesk
-from dozor.storage.journal import Journal
-from dozor.storage.postgres.pool import Connection
-from dozor.storage.tables import incidents, silences
-from dozor.storage.tables.silences import OverrideRow, SilenceRow
-from dozor.supervision.telemetry.metrics import Measures
-
-RESOLVED_WITHIN = 3600.0
-"""Seconds for which resolved incidents are read back: they may come back."""
-
-
-async def build_watch(
-    connection: Connection,
-    config: Config,
-    tasks: Iterable[TaskConfig],
-    journal: Journal,
-    clock: Clock,
-    measures: Measures,
-) -> Watch:
-    """With everything that was open, silenced or swapped when the last runner ended."""
-    quiet = quiet_hours(config)
-    watch = Watch(
-        journal,
-        clock,
-        all_settings(config, tasks),
-        await incidents.read_open(connection, resolved_within=RESOLVED_WITHIN),
-        await incidents.last_id(connection),
-        measures,
-        routes=routing(config),
-        quiet_at=(lambda now: False) if quiet is None else quiet.covers,
-        silences=[silence(row) for row in await silences.read_active(connection)],
-        levels=tuple(Level(level.after, level.to) for level in config.alerts.escalate),
-        oncall=oncall(config.oncall),
-    )
-    watch.overrides = [override(row) for row in await silences.read_overrides(connection)]
-    return watch
-
-
-async def build_desk(connection: Connection, watch: Watch, clock: Clock) -> AlertDesk:
-    """For commands about alerts."""
-    return AlertDesk(
-        watch,
-        clock,
-        last_silence_id=await silences.last_silence_id(connection),
-        last_override_id=await silences.last_override_id(connection),
-    )
 
 
 def all_settings(config: Config, tasks: Iterable[TaskConfig]) -> dict[str, AlertSettings]:
@@ -120,29 +70,4 @@ def oncall(config: OnCallConfig) -> OnCall:
             shift=timedelta(seconds=rotation.shift),
             timezone=rotation.timezone,
         ),
-    )
-
-
-def silence(row: SilenceRow) -> Silence:
-    return Silence(
-        id=row.id,
-        scope=SilenceScope(row.scope),
-        target=row.target,
-        reason=row.reason,
-        created_by=row.created_by,
-        created_at=row.created_at,
-        ends_at=row.ends_at,
-        ended_at=row.ended_at,
-        ended_by=row.ended_by,
-    )
-
-
-def override(row: OverrideRow) -> Override:
-    return Override(
-        id=row.id,
-        person=row.person,
-        starts_at=row.starts_at,
-        ends_at=row.ends_at,
-        created_by=row.created_by,
-        created_at=row.created_at,
     )

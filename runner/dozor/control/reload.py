@@ -17,12 +17,12 @@ from dozor.config.changes import Changes, compare, with_people
 from dozor.config.imports import import_checkers
 from dozor.config.secrets import register_config_secrets
 from dozor.control.alert_settings import all_settings
-from dozor.control.declaring import declaration
-from dozor.control.reasons import CommandReason
+from dozor.control.commands.commands import CommandReason
 from dozor.errors import ConfigError
 from dozor.redaction import Redactor
 from dozor.storage.postgres.pool import Pool, unavailable
 from dozor.storage.tables import tasks
+from dozor.storage.tables.tasks import declaration
 from dozor.supervision.core.spec import TaskSpec, from_config
 from dozor.supervision.supervisor import Supervisor
 from dozor.supervision.tasks.persistence import from_row

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dozor.clock import Clock
 from dozor.config.supervision import DATABASE
 from dozor.supervision.core.events import DependencyDown, DependencyUp, Event
+from dozor.supervision.core.schedule import spread_of
 from dozor.supervision.core.state import State
-from dozor.supervision.spread import spread_of
 from dozor.supervision.tasks.registry import Roster
 from dozor.supervision.tasks.task import Supervised
 

@@ -31,6 +31,7 @@ from dozor.supervision.core.events import (
     TimeOut,
 )
 from dozor.supervision.core.machine import step
+from dozor.supervision.core.schedule import spread_of
 from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.core.state import State, TaskState
 from dozor.supervision.dependency_hold import Holding
@@ -42,7 +43,6 @@ from dozor.supervision.execution.reporter import RunReports
 from dozor.supervision.runs.context import Context, Reports
 from dozor.supervision.runs.endings import failure_of
 from dozor.supervision.runs.run import Run, StopReason
-from dozor.supervision.spread import spread_of
 from dozor.supervision.task_changes import Membership
 from dozor.supervision.tasks.checkpoint import CHECKPOINT_ROWS
 from dozor.supervision.tasks.registry import Roster
@@ -93,7 +93,7 @@ class Supervisor:
         self._dirty = self.roster.dirty
         self.children = Children(launch or Launch())
         self.holding = Holding(self.roster, clock, self._apply)
-        self.membership = Membership(self, self._end_soon)
+        self.membership = Membership(self.roster, self.children, self.words_of, self._end_soon)
         self.canceller = canceller or Canceller()
         self.outage_of_others: Callable[[Supervised, Run], Awaitable[bool]] = _nothing_was_down
         """Whether something that a task requires, beside the database, was down during its run."""

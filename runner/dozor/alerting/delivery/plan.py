@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from dozor.alerting.incidents.notifier import FIRING
 from dozor.alerting.model.incident import Incident, IncidentState, read
-from dozor.alerting.model.notification import Notification, NotificationKind, Severity
+from dozor.alerting.model.notification import FIRING, Notification, NotificationKind, Severity
 from dozor.storage.tables.notifications import ClaimedNotification
 
 

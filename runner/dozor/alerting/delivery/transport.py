@@ -127,3 +127,7 @@ class TopicTransport(Transport, Protocol):
 
     topic_lost: bool
     """It goes to the chat itself, with a note; set by itself when the topic refuses a message."""
+
+
+NAME = "second channel"
+"""As `dozor.notifications.transport` calls it."""

@@ -27,6 +27,7 @@ from dozor.alerting.delivery.destination import Contact
 from dozor.alerting.delivery.live_edits import Edits
 from dozor.alerting.delivery.plan import Drop, Edit, Send, Step, plan
 from dozor.alerting.delivery.rate_limit import Pace
+from dozor.alerting.delivery.transport import NAME as SECOND_CHANNEL
 from dozor.alerting.delivery.transport import (
     ChatMoved,
     Delivered,
@@ -41,12 +42,10 @@ from dozor.alerting.delivery.transport import (
     Unknown,
     outcome_name,
 )
-from dozor.alerting.fallback.channel import NAME as SECOND_CHANNEL
-from dozor.alerting.incidents.notifier import FIRING
 from dozor.alerting.model.codec import from_claimed
 from dozor.alerting.model.incident import Incident, IncidentKind, read
 from dozor.alerting.model.message import Message
-from dozor.alerting.model.notification import Notification, NotificationKind
+from dozor.alerting.model.notification import FIRING, Notification, NotificationKind
 from dozor.alerting.rendering.live_message import with_digest
 from dozor.storage.tables import destinations, notifications
 from dozor.storage.tables import fallback_deliveries as unsent

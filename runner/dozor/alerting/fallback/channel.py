@@ -9,8 +9,6 @@ from dozor.alerting.model.safe_text import shorten
 from dozor.language.times import duration
 from dozor.language.translator import Translator
 
-NAME = "second channel"
-"""As `dozor.notifications.transport` calls it."""
 TEXT_UNITS = 4000
 LINES_UNITS = 1200
 """Of them, for what is told by its first line alone."""

@@ -13,7 +13,8 @@ from typing import Any
 from dozor.alerting.delivery.context import Words
 from dozor.alerting.delivery.direct_sends import SentDirectly
 from dozor.alerting.delivery.plan import Drop, Edit, Send, plan
-from dozor.alerting.fallback.channel import NAME, SecondChannel, Wait
+from dozor.alerting.delivery.transport import NAME
+from dozor.alerting.fallback.channel import SecondChannel, Wait
 from dozor.alerting.model.codec import from_claimed
 from dozor.alerting.model.incident import Incident, IncidentKind, read
 from dozor.alerting.model.notification import NotificationKind, Severity

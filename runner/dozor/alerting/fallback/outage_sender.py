@@ -21,11 +21,10 @@ from dozor.alerting.delivery.transport import Delivered, RetryAfter, Transport, 
 from dozor.alerting.fallback.channel import URGENT, SecondChannel, Wait
 from dozor.alerting.fallback.failover import base_key
 from dozor.alerting.incidents.manager import Watch
-from dozor.alerting.incidents.notifier import FIRING
 from dozor.alerting.model.codec import from_row
 from dozor.alerting.model.incident import IncidentKind, IncidentState
 from dozor.alerting.model.message import Message
-from dozor.alerting.model.notification import Facts, NotificationKind
+from dozor.alerting.model.notification import FIRING, Facts, NotificationKind
 from dozor.alerting.rendering.live_message import storm_groups
 from dozor.clock import Clock
 from dozor.storage.health import DatabaseHealth

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from dozor.alerting.model.codec import facts_from_json
+from dozor.alerting.model.codec import stored_facts
 from dozor.alerting.model.full_text import KEPT, for_file, with_text
 from dozor.alerting.model.incident import Incident, IncidentKind
 from dozor.alerting.model.notification import Facts
@@ -65,11 +65,6 @@ def trouble_facts(trouble: Trouble) -> Facts:
         count=len(trouble.waiting) or trouble.count,
     )
     return with_text(facts, trouble.reason) if trouble.reason else facts
-
-
-def stored_facts(incident: Incident) -> Facts:
-    """As they were when the incident last changed."""
-    return facts_from_json(incident.facts)
 
 
 def of_storm(incident: Incident) -> Facts:

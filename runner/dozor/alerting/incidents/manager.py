@@ -7,18 +7,12 @@ from dataclasses import replace
 
 from dozor.alerting.incidents import rules
 from dozor.alerting.incidents import startup as start
-from dozor.alerting.incidents.facts import (
-    causes,
-    failure_facts,
-    of_storm,
-    recovery_facts,
-    stored_facts,
-    trouble_facts,
-)
+from dozor.alerting.incidents.facts import causes, failure_facts, of_storm, recovery_facts, trouble_facts
 from dozor.alerting.incidents.notifier import Routes, Teller, Told, everything_to_the_chat
 from dozor.alerting.incidents.rules import Decision
 from dozor.alerting.incidents.run_history import ended_runs
 from dozor.alerting.incidents.store import Book
+from dozor.alerting.model.codec import stored_facts
 from dozor.alerting.model.codec import to_row as owed_row
 from dozor.alerting.model.full_text import with_text
 from dozor.alerting.model.incident import (

@@ -6,32 +6,25 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from dozor.alerting.incidents import rules
-from dozor.alerting.incidents.facts import stored_facts
 from dozor.alerting.incidents.rules import Decision
 from dozor.alerting.incidents.store import Book
 from dozor.alerting.incidents.storm_gate import Admission, StormGate
-from dozor.alerting.model.codec import facts_to_json
+from dozor.alerting.model.codec import facts_to_json, stored_facts
 from dozor.alerting.model.full_text import WITH_A_FILE, for_incident
-from dozor.alerting.model.incident import Incident, IncidentKind, IncidentState
-from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
+from dozor.alerting.model.incident import Incident, IncidentKind, IncidentState, firing
+from dozor.alerting.model.notification import (
+    FIRING,
+    Facts,
+    Notification,
+    NotificationKind,
+    Severity,
+    priority,
+    worth_until,
+)
 from dozor.alerting.policy.silences import Silence, covering
 
-FIRING = frozenset(
-    {
-        NotificationKind.REPEATED_ERRORS,
-        NotificationKind.CRITICAL_STOP,
-        NotificationKind.FLAPPING,
-        NotificationKind.TROUBLE,
-        NotificationKind.CHECKER,
-        NotificationKind.STORM,
-    }
-)
-"""Kinds that say that something is wrong now; when it is over they are worth a line at most."""
 NO_DIGEST = frozenset({IncidentKind.UNCLEAN_END, IncidentKind.DEPENDENCY, IncidentKind.TELEGRAM})
 """No storm swallows what a start has to say, what explains others, or that a chat takes no digest."""
-REMINDER_WORTH = 3600.0
-DAILY_WORTH = 6 * 3600.0
-"""Seconds after which nobody needs such a message any more."""
 
 Routes = Callable[[str | None, Severity], tuple[str, ...]]
 """Where a message about a task goes, by how loud it is."""
@@ -51,32 +44,6 @@ class Told:
     def add(self, other: Told) -> None:
         self.incidents.update(other.incidents)
         self.notifications.extend(other.notifications)
-
-
-def priority(kind: NotificationKind, severity: Severity) -> int:
-    """0 leaves first. A recovery never leaves before what it ends."""
-    if kind in (NotificationKind.RECOVERED, NotificationKind.PAST):
-        return 1
-    if kind in (NotificationKind.ALL_CLEAR, NotificationKind.MORNING, NotificationKind.SUMMARY):
-        return 3
-    match severity:
-        case Severity.CRITICAL:
-            return 0
-        case Severity.WARNING:
-            return 1
-        case Severity.INFO:
-            return 3
-
-
-def worth_until(kind: NotificationKind, now: float) -> float | None:
-    """When a message is worth nothing any more; seconds since the epoch."""
-    match kind:
-        case NotificationKind.REMINDER | NotificationKind.RUNNER_STARTED:
-            return now + REMINDER_WORTH
-        case NotificationKind.ALL_CLEAR | NotificationKind.MORNING:
-            return now + DAILY_WORTH
-        case _:
-            return None
 
 
 class Teller:
@@ -145,7 +112,7 @@ class Teller:
         freed = replace(incident, silenced_by=None, explained_by=None, updated_at=now, notified_at=now)
         facts = stored_facts(incident)
         if not incident.told and incident.storm is None:
-            return self.decide(Decision(replace(freed, level_since=now), rules.firing(freed)), facts, now)
+            return self.decide(Decision(replace(freed, level_since=now), firing(freed)), facts, now)
         # Of what stands in a digest its storm's message tells.
         hushed = self.hushed(freed, now)
         kind = None if hushed is not None or incident.storm is not None else NotificationKind.REMINDER

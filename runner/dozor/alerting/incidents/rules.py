@@ -201,21 +201,6 @@ def summary(failure: Failure) -> str:
     return f"{failure.error_type}: {failure.error_text}"[:500]
 
 
-def firing(incident: Incident) -> NotificationKind:
-    """How an incident is told for the first time."""
-    match incident.kind:
-        case IncidentKind.CRITICAL_STOP:
-            return NotificationKind.CRITICAL_STOP
-        case IncidentKind.REPEATED_ERRORS:
-            return NotificationKind.REPEATED_ERRORS
-        case IncidentKind.CHECKER:
-            return NotificationKind.CHECKER
-        case IncidentKind.STORM:
-            return NotificationKind.STORM
-        case _:
-            return NotificationKind.TROUBLE
-
-
 def _open(
     settings: AlertSettings,
     new_id: int,

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from dozor.alerting.incidents import rules
-from dozor.alerting.incidents.facts import stored_facts
 from dozor.alerting.incidents.rules import Decision
+from dozor.alerting.model.codec import stored_facts
 from dozor.alerting.model.incident import AlertSettings, Incident, IncidentKind
 from dozor.alerting.model.notification import Facts, NotificationKind, Severity
 from dozor.config.durations import format_duration

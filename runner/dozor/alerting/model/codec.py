@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, fields
 from typing import Any
 
+from dozor.alerting.model.incident import Incident
 from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
 from dozor.storage.tables.notifications import ClaimedNotification, NotificationRow
 
@@ -68,3 +69,8 @@ def from_claimed(claimed: ClaimedNotification) -> Notification:
         expires_at=row.expires_at,
         possible_duplicate=claimed.unknown_outcomes > 0,
     )
+
+
+def stored_facts(incident: Incident) -> Facts:
+    """As they were when the incident last changed."""
+    return facts_from_json(incident.facts)

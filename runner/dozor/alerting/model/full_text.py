@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
-from datetime import datetime, tzinfo
 
-from dozor.alerting.model.message import Document
-from dozor.alerting.model.notification import Facts, Notification, NotificationKind
-from dozor.alerting.model.safe_text import clean, legible, shorten, units
-from dozor.language.translator import Translator
+from dozor.alerting.model.notification import Facts, NotificationKind
+from dozor.alerting.model.safe_text import clean, shorten, units
 
 KEPT = 2_000
 """Characters that an incident keeps, and that a message is made of."""
@@ -18,9 +14,6 @@ WHOLE = 65_536
 ERROR_UNITS = 700
 """UTF-16 units of an error's text that a message shows."""
 
-NOTE_UNITS = 120
-"""Kept free under a message that has a file, for the line that says so."""
-_UNFIT_FOR_A_NAME = re.compile(r"[^\w.-]+")
 
 WITH_A_FILE = frozenset(
     {
@@ -58,16 +51,3 @@ def for_file(facts: Facts, traceback: str) -> str | None:
 def for_incident(facts: Facts) -> Facts:
     """Without the file: an incident is written often, and shown by messages that are edited."""
     return facts if facts.whole is None else replace(facts, whole=None)
-
-
-def as_document(note: Notification, whole: str, translator: Translator, timezone: tzinfo) -> Document:
-    """`whole` as a file under the message about `note`, fit to be read; it says where it is cut."""
-    text, facts = legible(whole), note.facts
-    if len(whole) > WHOLE:
-        text = f"{text[:WHOLE]}\n\n{translator.format('file-cut', count=WHOLE)}"
-    elif facts.whole is None and len(facts.error_text or "") >= KEPT:
-        text = f"{text}\n\n{translator.format('file-cut', count=KEPT)}"
-    at = datetime.fromtimestamp(note.created_at, timezone)
-    name = _UNFIT_FOR_A_NAME.sub("_", note.task or "dozor")[:60]
-    line = shorten(translator.format("file-note"), NOTE_UNITS - 1)
-    return Document(f"{name}-{at:%Y-%m-%d-%H%M%S}.txt", text, line)

@@ -8,7 +8,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-from dozor.alerting.model.notification import Severity
+from dozor.alerting.model.notification import NotificationKind, Severity
 from dozor.storage.tables.incidents import IncidentRow
 
 
@@ -181,3 +181,18 @@ def read(row: IncidentRow | None) -> Incident | None:
         return from_row(row)
     except ValueError:
         return None
+
+
+def firing(incident: Incident) -> NotificationKind:
+    """How an incident is told for the first time."""
+    match incident.kind:
+        case IncidentKind.CRITICAL_STOP:
+            return NotificationKind.CRITICAL_STOP
+        case IncidentKind.REPEATED_ERRORS:
+            return NotificationKind.REPEATED_ERRORS
+        case IncidentKind.CHECKER:
+            return NotificationKind.CHECKER
+        case IncidentKind.STORM:
+            return NotificationKind.STORM
+        case _:
+            return NotificationKind.TROUBLE

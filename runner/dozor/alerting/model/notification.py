@@ -149,3 +149,47 @@ class Notification:
     """Worth nothing after this."""
     possible_duplicate: bool = False
     """An earlier attempt ended in an unknown outcome: the text must say so."""
+
+
+FIRING = frozenset(
+    {
+        NotificationKind.REPEATED_ERRORS,
+        NotificationKind.CRITICAL_STOP,
+        NotificationKind.FLAPPING,
+        NotificationKind.TROUBLE,
+        NotificationKind.CHECKER,
+        NotificationKind.STORM,
+    }
+)
+"""Kinds that say that something is wrong now; when it is over they are worth a line at most."""
+
+REMINDER_WORTH = 3600.0
+
+DAILY_WORTH = 6 * 3600.0
+"""Seconds after which nobody needs such a message any more."""
+
+
+def priority(kind: NotificationKind, severity: Severity) -> int:
+    """0 leaves first. A recovery never leaves before what it ends."""
+    if kind in (NotificationKind.RECOVERED, NotificationKind.PAST):
+        return 1
+    if kind in (NotificationKind.ALL_CLEAR, NotificationKind.MORNING, NotificationKind.SUMMARY):
+        return 3
+    match severity:
+        case Severity.CRITICAL:
+            return 0
+        case Severity.WARNING:
+            return 1
+        case Severity.INFO:
+            return 3
+
+
+def worth_until(kind: NotificationKind, now: float) -> float | None:
+    """When a message is worth nothing any more; seconds since the epoch."""
+    match kind:
+        case NotificationKind.REMINDER | NotificationKind.RUNNER_STARTED:
+            return now + REMINDER_WORTH
+        case NotificationKind.ALL_CLEAR | NotificationKind.MORNING:
+            return now + DAILY_WORTH
+        case _:
+            return None

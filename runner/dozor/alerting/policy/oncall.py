@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
+from dozor.storage.tables.silences import OverrideRow
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
@@ -145,3 +147,14 @@ class OnCall:
             if person != current.person:
                 return person
         return current.instead_of
+
+
+def override(row: OverrideRow) -> Override:
+    return Override(
+        id=row.id,
+        person=row.person,
+        starts_at=row.starts_at,
+        ends_at=row.ends_at,
+        created_by=row.created_by,
+        created_at=row.created_at,
+    )

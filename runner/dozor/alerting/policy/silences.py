@@ -67,3 +67,17 @@ def silence_row(silence: Silence) -> SilenceRow:
         ended_at=silence.ended_at,
         ended_by=silence.ended_by,
     )
+
+
+def silence(row: SilenceRow) -> Silence:
+    return Silence(
+        id=row.id,
+        scope=SilenceScope(row.scope),
+        target=row.target,
+        reason=row.reason,
+        created_by=row.created_by,
+        created_at=row.created_at,
+        ends_at=row.ends_at,
+        ended_at=row.ended_at,
+        ended_by=row.ended_by,
+    )

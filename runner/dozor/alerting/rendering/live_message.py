@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from dozor.alerting.incidents.facts import stored_facts
-from dozor.alerting.incidents.rules import firing
-from dozor.alerting.model.incident import Incident, IncidentKind, IncidentState
+from dozor.alerting.model.codec import stored_facts
+from dozor.alerting.model.incident import Incident, IncidentKind, IncidentState, firing
 from dozor.alerting.model.message import Button, Message
 from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
 from dozor.alerting.model.safe_text import one_line, shorten

@@ -7,13 +7,14 @@ from dataclasses import replace
 from datetime import UTC, tzinfo
 from typing import assert_never
 
-from dozor.alerting.model.full_text import ERROR_UNITS, NOTE_UNITS, WITH_A_FILE, as_document, error_line
+from dozor.alerting.model.full_text import ERROR_UNITS, WITH_A_FILE, error_line
 from dozor.alerting.model.incident import IncidentKind
 from dozor.alerting.model.message import Button, Document, Message, Span, Style
 from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
 from dozor.alerting.model.safe_text import LONG, clean, one_line, shorten, units
 from dozor.alerting.rendering import phrases
 from dozor.alerting.rendering import startup_phrases as start_phrases
+from dozor.alerting.rendering.attachment import NOTE_UNITS, as_document
 from dozor.alerting.rendering.callback_data import Origin, encode
 from dozor.alerting.rendering.phrases import NAME_UNITS, REASON_UNITS, NameOf, Tongue, nameless, status_lines
 from dozor.language.times import ahead, clock, duration

@@ -9,9 +9,9 @@ from datetime import tzinfo
 from loguru import logger
 
 from dozor.alerting.model.incident import Incident
-from dozor.alerting.model.message import Message
+from dozor.alerting.model.message import Message, Span, Style
 from dozor.alerting.model.notification import Notification
-from dozor.alerting.plain import unrendered
+from dozor.alerting.model.safe_text import clean, shorten
 from dozor.alerting.policy.silences import Silence
 from dozor.alerting.rendering.live_message import as_notification, buttons
 from dozor.alerting.rendering.phrases import NameOf, Tongue, nameless
@@ -57,3 +57,17 @@ class Wording:
 
     def _tongue(self) -> Tongue:
         return Tongue(self._translator, self._timezone, self._clock.now())
+
+
+UNITS = 1000
+
+
+def unrendered(notification: Notification) -> Message:
+    """Needs no translator and no timezone."""
+    facts = notification.facts
+    header = f"{notification.severity}: {notification.task or 'dozor'}: {notification.kind}"
+    error = ": ".join(part for part in (facts.error_type, facts.error_text) if part)
+    body = "\n".join(part for part in (error, facts.text) if part)
+    return Message(
+        spans=(Span(shorten(clean(header), 200), Style.BOLD), Span("\n" + shorten(clean(body), UNITS)))
+    )

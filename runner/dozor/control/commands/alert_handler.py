@@ -13,8 +13,7 @@ from dozor.alerting.model.incident import Incident, IncidentKind, IncidentState
 from dozor.alerting.policy.oncall import Override
 from dozor.alerting.policy.silences import Silence, SilenceScope, silence_row
 from dozor.clock import Clock
-from dozor.control.alert_commands import AlertCommand
-from dozor.control.reasons import CommandReason
+from dozor.control.commands.commands import AlertCommand, CommandReason
 from dozor.storage.journal import Commit
 from dozor.storage.tables.silences import OverrideRow
 

@@ -10,10 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from dozor.control.alert_commands import AlertCommand
 from dozor.control.commands.actor import Actor
-from dozor.control.reasons import CommandReason
-from dozor.control.runner_commands import RunnerCommand
 from dozor.storage.postgres.pool import Connection, Pool
 from dozor.supervision.core.state import State
 
@@ -150,3 +147,45 @@ def _name(text: str) -> CommandName | AlertCommand | RunnerCommand | None:
         if text in tuple(names):
             return names(text)
     return None
+
+
+class AlertCommand(StrEnum):
+    """What can be asked for. The target is the command's `task`, the rest its `args`."""
+
+    ACK = "ack"
+    """Target: an incident's id. `seconds`: for how long, 8 h if not given."""
+    UNACK = "unack"
+    SILENCE = "silence"
+    """Target: `all`, a task, `kind:overdue`, or `#17` (an incident). With `seconds` and `reason`.
+
+    Of an incident without `seconds`: until it is over.
+    """
+    UNSILENCE = "unsilence"
+    """Target: as it was silenced."""
+    ONCALL = "oncall"
+    """Target: a person, who takes over for `seconds` (none: until the end of the present shift)."""
+
+
+class RunnerCommand(StrEnum):
+    RELOAD = "reload"
+    """Apply the configuration file as it is now."""
+
+
+class CommandReason(StrEnum):
+    """How it ended."""
+
+    DONE = "done"
+    ALREADY = "already"
+    """Nothing to do: it is so already."""
+    UNKNOWN_TASK = "unknown_task"
+    UNKNOWN_INCIDENT = "unknown_incident"
+    """There is none with this id, or it is over."""
+    UNKNOWN_PERSON = "unknown_person"
+    INVALID = "invalid"
+    """It makes no sense: no such kind, a silence without an end, no rotation."""
+    DISABLED = "disabled"
+    EXPIRED = "expired"
+    NO_RUNNER = "no_runner"
+    """No runner works on this database."""
+    TIMEOUT = "timeout"
+    """A runner is there and did not answer in time; the command may still be carried out."""

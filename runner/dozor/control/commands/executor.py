@@ -9,11 +9,16 @@ from typing import assert_never
 from loguru import logger
 
 from dozor.clock import Clock
-from dozor.control.alert_commands import AlertCommand
 from dozor.control.commands.alert_handler import AlertDesk
-from dozor.control.commands.commands import CommandName, CommandReason, PendingCommand, read_pending
+from dozor.control.commands.commands import (
+    AlertCommand,
+    CommandName,
+    CommandReason,
+    PendingCommand,
+    RunnerCommand,
+    read_pending,
+)
 from dozor.control.commands.run_tracker import FollowedRuns
-from dozor.control.runner_commands import RunnerCommand
 from dozor.storage.journal import Commit, Journal
 from dozor.storage.postgres.pool import Pool, unavailable
 from dozor.storage.tables.command_results import Answer

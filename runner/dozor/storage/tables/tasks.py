@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
+from dozor.config.tasks import TaskConfig
 from dozor.storage.postgres.pool import Connection, Row
 
 
@@ -139,3 +140,12 @@ def _task_row(row: Row) -> TaskRow:
         value = row[name]
         values[name] = value.timestamp() if isinstance(value, datetime) else value
     return TaskRow(**values)
+
+
+def declaration(task: TaskConfig) -> TaskDeclaration:
+    return TaskDeclaration(
+        name=task.name,
+        description=task.description,
+        schedule=str(task.schedule),
+        max_consecutive_failures=task.max_consecutive_failures,
+    )

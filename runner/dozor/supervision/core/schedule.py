@@ -11,6 +11,7 @@ from cronsim import CronSim
 
 from dozor.clock import to_datetime
 from dozor.config.tasks import Continuous, Cron, Every, Schedule
+from dozor.supervision.core.policy import Policy
 
 
 def next_due(
@@ -105,3 +106,14 @@ def _end_of_gap(before: float, after: float, timezone: ZoneInfo) -> float:
         else:
             low = middle
     return float(high)
+
+
+STARTS_A_SECOND = 1_000
+
+
+def spread_of(policy: Policy, index: int, count: int) -> float:
+    """Seconds by which to put off the start of the task `index` of `count` that start together."""
+    window = count / STARTS_A_SECOND
+    if isinstance(policy.schedule, Every):
+        window = min(window, policy.schedule.seconds)
+    return window * index / count

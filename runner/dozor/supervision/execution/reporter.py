@@ -6,39 +6,46 @@ import asyncio
 import threading
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from dozor.supervision.runs.run import Run
 from dozor.supervision.tasks.task import Supervised
 
-if TYPE_CHECKING:
-    from dozor.supervision.supervisor import Supervisor
-
 SEVERITIES = ("info", "warning", "critical")
+
+
+class ReportListener(Protocol):
+    """Takes what a run reports; the supervisor is one."""
+
+    def heard(self, task: Supervised, run: Run) -> None: ...
+
+    def mark_dirty(self, task: Supervised) -> None: ...
+
+    def checker_alert(self, task: Supervised, text: str, severity: str) -> None: ...
 
 
 class RunReports:
     """`dozor.supervision.runs.context.Reports` for one run. What an ended run says is not heard."""
 
-    __slots__ = ("_loop", "_run", "_supervisor", "_task", "_thread")
+    __slots__ = ("_listener", "_loop", "_run", "_task", "_thread")
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, supervisor: Supervisor, task: Supervised, run: Run
+        self, loop: asyncio.AbstractEventLoop, listener: ReportListener, task: Supervised, run: Run
     ) -> None:
         self._loop = loop
-        self._supervisor = supervisor
+        self._listener = listener
         self._task = task
         self._run = run
         self._thread = threading.get_ident()
 
     def heartbeat(self) -> None:
-        self._on_loop(lambda: self._supervisor.heard(self._task, self._run))
+        self._on_loop(lambda: self._listener.heard(self._task, self._run))
 
     def progress(self, done: float, total: float) -> None:
         def note() -> None:
             if self._task.run is self._run:
                 self._task.progress = (float(done), float(total))
-                self._supervisor.mark_dirty(self._task)
+                self._listener.mark_dirty(self._task)
 
         self._on_loop(note)
 
@@ -49,13 +56,13 @@ class RunReports:
         def note() -> None:
             self._task.backlog = (int(size), oldest_at)
             self._task.backlog_limit = None if limit is None else float(limit)
-            self._supervisor.mark_dirty(self._task)
+            self._listener.mark_dirty(self._task)
 
         self._on_loop(note)
 
     def alert(self, text: str, severity: str) -> None:
         checked_severity(severity)
-        self._on_loop(lambda: self._supervisor.checker_alert(self._task, str(text), severity))
+        self._on_loop(lambda: self._listener.checker_alert(self._task, str(text), severity))
 
     def _on_loop(self, act: Callable[[], None]) -> None:
         if threading.get_ident() == self._thread:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from dozor.storage.tables.runs import RunRow
 from dozor.storage.tables.tasks import CheckpointRow, TaskRow
@@ -11,12 +11,24 @@ from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.core.state import Past, RunOutcome, TaskState
 from dozor.supervision.runs.run import Run
 
-if TYPE_CHECKING:
-    from dozor.supervision.execution.process.client import Child
-
 _NOTHING: frozenset[str] = frozenset()
 STRETCH_SECONDS = 60.0
 """Successes within one such span become one row of history, so that 1 Hz costs no more than a minute's."""
+
+
+class CheckerProcess(Protocol):
+    """The child process of a task with `isolation: process`; see `execution.process.client`."""
+
+    @property
+    def pid(self) -> int | None: ...
+
+    def warm(self) -> None: ...
+
+    def retire(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def perform(self, run: Run, run_id: str) -> None: ...
 
 
 class Stretch:
@@ -71,7 +83,7 @@ class Supervised:
         self.backlog_limit: float | None = None
         """Seconds that the oldest item may wait."""
         self.behind = False
-        self.child: Child | None = None
+        self.child: CheckerProcess | None = None
         """Its own process, where it has one."""
         self.held_for: frozenset[str] = _NOTHING
         """Names of what is down and keeps it from running."""

@@ -23,8 +23,8 @@ from dozor.supervision.core.events import (
     Succeeded,
 )
 from dozor.supervision.core.state import RunOutcome, State
-from dozor.supervision.supervisor import Transition
 from dozor.supervision.tasks.task import Supervised
+from dozor.supervision.telemetry.observer import Transition
 
 RUN_BOUNDS = (0.005, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0, 30.0, 60.0, 300.0)
 LATENESS_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0)

@@ -10,7 +10,7 @@ from dozor.supervision.core.state import State
 from dozor.supervision.execution.process.client import STARTS_AT_ONCE, Child, Launch
 from dozor.supervision.runs.context import Reports
 from dozor.supervision.runs.run import Run
-from dozor.supervision.tasks.task import Supervised
+from dozor.supervision.tasks.task import CheckerProcess, Supervised
 
 
 class Children:
@@ -51,7 +51,7 @@ class Children:
         if self._leaving:
             await asyncio.gather(*self._leaving, return_exceptions=True)
 
-    def _let_go(self, child: Child) -> None:
+    def _let_go(self, child: CheckerProcess) -> None:
         leaving = asyncio.get_running_loop().create_task(child.close())
         self._leaving.add(leaving)
         leaving.add_done_callback(self._leaving.discard)

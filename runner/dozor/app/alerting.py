@@ -1,0 +1,59 @@
+"""Alerting built from the configuration and from what the database holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from dozor.alerting.incidents.manager import Watch
+from dozor.alerting.policy.escalation import Level
+from dozor.alerting.policy.oncall import override
+from dozor.alerting.policy.silences import silence
+from dozor.clock import Clock
+from dozor.config import Config
+from dozor.config.tasks import TaskConfig
+from dozor.control.alert_settings import all_settings, oncall, quiet_hours, routing
+from dozor.control.commands.alert_handler import AlertDesk
+from dozor.storage.journal import Journal
+from dozor.storage.postgres.pool import Connection
+from dozor.storage.tables import incidents, silences
+from dozor.supervision.telemetry.metrics import Measures
+
+RESOLVED_WITHIN = 3600.0
+"""Seconds for which resolved incidents are read back: they may come back."""
+
+
+async def build_watch(
+    connection: Connection,
+    config: Config,
+    tasks: Iterable[TaskConfig],
+    journal: Journal,
+    clock: Clock,
+    measures: Measures,
+) -> Watch:
+    """With everything that was open, silenced or swapped when the last runner ended."""
+    quiet = quiet_hours(config)
+    watch = Watch(
+        journal,
+        clock,
+        all_settings(config, tasks),
+        await incidents.read_open(connection, resolved_within=RESOLVED_WITHIN),
+        await incidents.last_id(connection),
+        measures,
+        routes=routing(config),
+        quiet_at=(lambda now: False) if quiet is None else quiet.covers,
+        silences=[silence(row) for row in await silences.read_active(connection)],
+        levels=tuple(Level(level.after, level.to) for level in config.alerts.escalate),
+        oncall=oncall(config.oncall),
+    )
+    watch.overrides = [override(row) for row in await silences.read_overrides(connection)]
+    return watch
+
+
+async def build_desk(connection: Connection, watch: Watch, clock: Clock) -> AlertDesk:
+    """For commands about alerts."""
+    return AlertDesk(
+        watch,
+        clock,
+        last_silence_id=await silences.last_silence_id(connection),
+        last_override_id=await silences.last_override_id(connection),
+    )
