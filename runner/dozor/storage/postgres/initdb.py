@@ -7,6 +7,7 @@ all parent folders for reading; `dozor.storage.postgres.embedded` needs none of 
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import importlib.util
 import os
@@ -26,6 +27,7 @@ MAJOR = "18"
 PORT = 5432
 """No TCP port: it names the socket file."""
 _ACCOUNT = "pgserver"
+_PASSWD = Path("/etc/passwd")
 _SOCKET_PATH_MAX = 103
 """Bytes of a socket's path: 108 with its final zero on Linux, 104 on macOS and the BSDs."""
 _INITDB_TIMEOUT = 120.0
@@ -102,9 +104,21 @@ def find_account(pgdata: Path) -> Account:
         raise StorageError(
             f"{pgdata} belongs to root, as whom PostgreSQL does not run: chown -R {_ACCOUNT} '{pgdata}'"
         )
-    entry = _passwd_entry()
-    if entry is None:
-        command = ["useradd", "--system", "--no-create-home", _ACCOUNT]
+    entry = _passwd_entry() or _make_account()
+    return Account(entry.pw_uid, entry.pw_gid)
+
+
+def _make_account() -> pwd.struct_passwd:
+    """Makes the account, once: a second useradd that overlaps the first gives the name another uid.
+
+    The lock is on the file that useradd replaces; whoever waited for it finds the account made.
+    """
+    command = ["useradd", "--system", "--no-create-home", _ACCOUNT]
+    with _PASSWD.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        entry = _passwd_entry()
+        if entry is not None:
+            return entry
         try:
             subprocess.run(command, check=False, capture_output=True, timeout=30)
         except OSError as error:
@@ -118,7 +132,7 @@ def find_account(pgdata: Path) -> Account:
             f"PostgreSQL does not run as root and the account {_ACCOUNT} could not be made: "
             f"run dozor as an ordinary user, or make it: {' '.join(command)}"
         )
-    return Account(entry.pw_uid, entry.pw_gid)
+    return entry
 
 
 def initialise(binaries: Path, pgdata: Path, account: Account) -> None:
