@@ -145,7 +145,6 @@ async def _furnished(names: list[str], function: Checker, *, chat_id: int | None
             dispatcher.use(TelegramTransport(bot, CHAT, None, Translator("ru")), chat_id=chat_id)
             journal.checkpoint = supervisor.take_checkpoint
             journal.on_notifications = dispatcher.wake
-            journal.reserve, journal.handed_over = dispatcher.reserve, dispatcher.handed_over
             supervisor.start()
             parts = [asyncio.create_task(journal.run()), asyncio.create_task(dispatcher.run())]
             delivered = asyncio.Event()

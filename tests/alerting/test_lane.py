@@ -1,8 +1,6 @@
-"""A lane between two steps: what waits after it was handed over, failing edits, whose fault a refusal is."""
+"""A lane between two steps: what waits, failing edits, whose fault a refusal is."""
 
 from __future__ import annotations
-
-import asyncio
 
 import pytest
 
@@ -27,7 +25,7 @@ from dozor.storage.tables import live_messages as living
 from dozor.storage.tables.destinations import DestinationRow
 from tests.alerting.chat import Post
 from tests.alerting.room import NAME, Room
-from tests.alerting.test_direct import Straight, rows
+from tests.alerting.test_wakeup import rows
 
 
 @pytest.fixture
@@ -40,42 +38,33 @@ def fail(room: Room, times: int, after: float = 60.0) -> None:
         room.story.fail(after=after)
 
 
-async def test_what_was_handed_over_and_has_to_wait_is_told_as_it_is_when_it_leaves(room: Room) -> None:
+async def test_what_had_to_wait_is_told_as_it_is_when_it_leaves(room: Room, post: Post) -> None:
     """The chat is told to wait by an answer of the bot, between the commit and the send."""
-    straight = Straight(room)
-    await straight.idle()
-    await straight.end()
-    straight.dispatcher._tasks[""] = asyncio.create_task(asyncio.sleep(0))
     fail(room, 3, after=0)
     await room.journal.write()
-    assert await rows(room) == [("sending", 1, 0)]
-    straight.dispatcher.paces.of(-100).hold(room.clock.at + 30)
-    assert await straight.dispatcher.deliver_next() == 30
-    assert await rows(room) == [("pending", 1, 0)]
+    post.dispatcher.paces.of(-100).hold(room.clock.at + 30)
+    assert await post.dispatcher.deliver_next() == 30
+    assert await rows(room) == [("pending", 0, 0)]
     room.clock.at += 20
     room.story.succeed(after=0)
-    await straight.post.deliver(60)
-    [shown] = straight.post.messages
+    await post.deliver(60)
+    [shown] = post.messages
     assert shown.header.startswith(f"✅ {NAME}: было сломано")
     assert "Возможно, повтор" not in shown.text
 
 
-async def test_nothing_leaves_at_once_while_something_waits_for_its_time(room: Room) -> None:
-    straight = Straight(room)
-    await straight.idle()
-    await straight.end()
-    straight.dispatcher._tasks[""] = asyncio.create_task(asyncio.sleep(0))
-    straight.dispatcher.paces.of(-100).hold(room.clock.at + 5)
+async def test_nothing_leaves_before_what_waits_for_its_time(room: Room, post: Post) -> None:
+    post.dispatcher.paces.of(-100).hold(room.clock.at + 5)
     fail(room, 3, after=0)
     await room.journal.write()
-    assert await straight.dispatcher.deliver_next() == 5
+    assert await post.dispatcher.deliver_next() == 5
     room.clock.at += 5
     other = room.new_task("other")
     for _ in range(3):
         other.fail(after=0)
     await room.journal.write()
-    await straight.post.deliver(10)
-    assert [header.split()[1] for header in straight.post.headers] == [f"{NAME}:", "other:"]
+    await post.deliver(10)
+    assert [header.split()[1] for header in post.headers] == [f"{NAME}:", "other:"]
 
 
 async def test_edits_that_fail_hold_up_no_message(room: Room, post: Post) -> None:

@@ -197,7 +197,6 @@ class Runner:
         journal.checkpoint = supervisor.take_checkpoint
         journal.on_notifications = dispatcher.wake
         dispatcher.behind = lambda: journal.behind
-        journal.reserve, journal.handed_over = dispatcher.reserve, dispatcher.handed_over
         dispatcher.directly.take_up(sent_before)
         journal.tried = lambda: dispatcher.directly.tried
         journal.on_dropped = self.watch.dropped

@@ -22,7 +22,6 @@ from dozor.storage.postgres.pool import Connection, connect, of_database, refuse
 from dozor.storage.single_statement import AtOnce
 from dozor.storage.tables import command_results as answers
 from dozor.storage.tables import incidents, notifications, runners, runs, silences, tasks
-from dozor.storage.tables.incidents import IncidentRow
 from dozor.storage.tables.notifications import NotificationRow
 from dozor.storage.tables.runners import Registration
 from dozor.storage.write_buffer import Checkpoint, Commit, Dropped, Waiting, newer, without
@@ -75,9 +74,6 @@ class Journal:
         """Called when all that was in hand is in the database."""
         self.on_append: Callable[[Commit], None] = lambda commit: None
         """Called with what is to be written; must not raise."""
-        self.reserve: Callable[[NotificationRow, IncidentRow | None], bool] = lambda row, incident: False
-        """Can it leave as soon as it is written? Then `handed_over` follows, with its id, or None."""
-        self.handed_over: Callable[[int | None], None] = lambda number: None
         self.tried: Callable[[], Set[str]] = frozenset
         """Keys of messages that may have arrived without being written."""
         self.on_dropped: Callable[[Dropped], Commit] = lambda dropped: Commit()
@@ -255,7 +251,7 @@ class Journal:
     async def _transact(self, connection: Connection, batch: Waiting, checkpoint: Checkpoint) -> None:
         if batch.urgent and not checkpoint.hot:
             async with asyncio.timeout(WRITE_TIMEOUT):
-                await self._at_once(connection, batch, checkpoint)
+                await self._in_one_statement(connection, batch, checkpoint)
             return
         async with asyncio.timeout(WRITE_TIMEOUT), connection.transaction():
             if batch.tasks:
@@ -278,29 +274,18 @@ class Journal:
                 await answers.answer(connection, batch.answers)
             await connection.execute(runners.SEEN_SQL, self.registration.runner_id)
 
-    async def _at_once(self, connection: Connection, batch: Waiting, checkpoint: Checkpoint) -> None:
-        """Somebody waits for this message: one statement, and it is claimed if it can leave at once."""
-        owed = batch.owed
-        direct = self.reserve(owed[0], batch.incidents.get(owed[0].incident_id or 0))
+    async def _in_one_statement(self, connection: Connection, batch: Waiting, checkpoint: Checkpoint) -> None:
+        """The same as one statement: one round trip, for what people wait for."""
         statement = AtOnce()
-        try:
-            states = {**batch.tasks, **{row.name: row for row in checkpoint.full}}
-            if states:
-                await tasks.write(statement, states.values())
-            if batch.runs or checkpoint.runs:
-                await runs.add(statement, [*batch.runs, *checkpoint.runs])
-            if batch.incidents:
-                await incidents.write(statement, list(batch.incidents.values()))
-            arguments = notifications.owe_arguments(owed, self.tried(), owed[0].key if direct else None)
-            statement.returning("id, key", notifications.OWE_SQL, *arguments)
-            rows = await statement.run(connection)
-        except BaseException:
-            if direct:
-                self.handed_over(None)
-            raise
-        if direct:
-            found = next((row["id"] for row in rows if row["key"] == owed[0].key), None)
-            self.handed_over(found)
+        states = {**batch.tasks, **{row.name: row for row in checkpoint.full}}
+        if states:
+            await tasks.write(statement, states.values())
+        if batch.runs or checkpoint.runs:
+            await runs.add(statement, [*batch.runs, *checkpoint.runs])
+        if batch.incidents:
+            await incidents.write(statement, list(batch.incidents.values()))
+        await notifications.owe(statement, batch.owed, self.tried())
+        await statement.run(connection)
 
     async def _write_apart(self) -> bool:
         """Write entry by entry, leaving out (and reporting) what PostgreSQL will not take.

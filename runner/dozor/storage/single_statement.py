@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from dozor.storage.postgres.pool import Connection, Row
+from dozor.storage.postgres.pool import Connection
 
 _PARAMETER = re.compile(r"\$(\d+)")
 
@@ -19,28 +19,18 @@ class AtOnce:
     def __init__(self) -> None:
         self._statements: list[str] = []
         self._arguments: list[Any] = []
-        self._returning = "SELECT 1"
 
     async def execute(self, statement: str, *arguments: Any) -> None:
         """Collect it."""
-        self._add(statement, arguments, "1")
+        self._add(statement, arguments)
 
-    def returning(self, columns: str, statement: str, *arguments: Any) -> None:
-        """Collect it; its `columns` are what `run` gives."""
-        self._returning = f"TABLE s{len(self._statements)}"
-        self._add(statement, arguments, columns)
-
-    async def run(self, connection: Connection) -> list[Row]:
+    async def run(self, connection: Connection) -> None:
         """Carry all of it out, or none."""
         parts = [f"s{number} AS ({text})" for number, text in enumerate(self._statements)]
-        rows: list[Row] = await connection.fetch(
-            f"WITH {', '.join(parts)} {self._returning}",
-            *self._arguments,
-        )
-        return rows
+        await connection.execute(f"WITH {', '.join(parts)} SELECT 1", *self._arguments)
 
-    def _add(self, statement: str, arguments: tuple[Any, ...], columns: str) -> None:
+    def _add(self, statement: str, arguments: tuple[Any, ...]) -> None:
         offset = len(self._arguments)
         numbered = _PARAMETER.sub(lambda match: f"${int(match[1]) + offset}", statement)
-        self._statements.append(f"{numbered.strip()} RETURNING {columns}")
+        self._statements.append(f"{numbered.strip()} RETURNING 1")
         self._arguments.extend(arguments)

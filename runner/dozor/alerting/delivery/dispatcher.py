@@ -19,8 +19,6 @@ from dozor.storage.postgres.pool import Pool
 from dozor.storage.tables import destinations, notifications
 from dozor.storage.tables import live_messages as living
 from dozor.storage.tables.destinations import DestinationRow
-from dozor.storage.tables.incidents import IncidentRow
-from dozor.storage.tables.notifications import NotificationRow
 
 __all__ = ["Dispatcher", "Sent"]
 
@@ -63,7 +61,6 @@ class Dispatcher:
         self.on_dead: Callable[[str, str | None], None] = lambda key, reason: None
         """A destination refuses us, and why; None: it takes messages again."""
         self.directly = SentDirectly()
-        self._reserved: Lane | None = None
         self.behind: Callable[[], bool] = lambda: False
         """Whether more is known than the tables show: no message leaves then."""
         self._room = Room(
@@ -86,20 +83,6 @@ class Dispatcher:
         """Why the configured chat refuses us, None while it does not."""
         lane = self._lanes.get(DEFAULT)
         return None if lane is None else lane.refused
-
-    def reserve(self, row: NotificationRow, incident: IncidentRow | None) -> bool:
-        """Can this message leave as soon as it is in the database, with nothing before it?"""
-        lane = self._lanes.get(row.destination)
-        if lane is None or row.destination not in self._tasks or not lane.reserve(row, incident):
-            return False
-        self._reserved = lane
-        return True
-
-    def handed_over(self, number: int | None) -> None:
-        """The reserved message is in the database as `number`, claimed; None: it is not, or not by us."""
-        if self._reserved is not None:
-            self._reserved.hand_over(number)
-            self._reserved = None
 
     @property
     def pace(self) -> Pace:

@@ -14,7 +14,6 @@ a later message gets through where an earlier one was refused is the earlier one
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import assert_never
@@ -50,10 +49,8 @@ from dozor.alerting.rendering.live_message import with_digest
 from dozor.storage.tables import destinations, notifications
 from dozor.storage.tables import fallback_deliveries as unsent
 from dozor.storage.tables.destinations import DestinationRow
-from dozor.storage.tables.incidents import IncidentRow
-from dozor.storage.tables.notifications import ClaimedNotification, NotificationRow
+from dozor.storage.tables.notifications import ClaimedNotification
 
-RESERVED_PAUSE = 0.02
 BEHIND_PAUSE = 0.3
 EDIT_ATTEMPTS = 3
 """After these what an edit could tell is told by a message."""
@@ -82,44 +79,8 @@ class Lane:
         self._files = Files(room, transport, self._contact, self._edits.moved)
         self._suspect: int | None = None
         # A message that was refused where the next one got through.
-        self._idle = False
-        self._reserved: ClaimedNotification | None = None
-        self._handed: ClaimedNotification | None = None
-        self._prepared: tuple[Step, Message] | None = None
-        # The words for a step, found before its turn.
         self._arrived = 0
         # Messages so far.
-
-    def reserve(self, row: NotificationRow, incident: IncidentRow | None) -> bool:
-        """A message about to be written, with nothing before it: it need not be claimed."""
-        held = self._contact.wait_to_send() > 0
-        fresh = row.incident_id is None or (incident is not None and incident.opened_at == row.created_at)
-        if not self._idle or held or not fresh or self._handed is not None:
-            return False
-        self._idle = False
-        self._reserved = ClaimedNotification(
-            id=0, row=row, attempts=1, unknown_outcomes=0, shown_on=None, incident=incident
-        )
-        # While the database writes it there is time to find the words.
-        asyncio.get_running_loop().call_soon(self._prepare)
-        return True
-
-    def _prepare(self) -> None:
-        claimed = self._reserved
-        if claimed is None:
-            return
-        step = self._plan(claimed)
-        incident = read(claimed.incident)
-        if isinstance(step, Send) and (incident is None or incident.kind is not IncidentKind.STORM):
-            self._prepared = step, self._worded(step.note, incident)
-
-    def hand_over(self, number: int | None) -> None:
-        """The reserved message is in the database; None: it is not."""
-        if number is not None and self._reserved is not None:
-            self._handed = replace(self._reserved, id=number)
-        else:
-            self._prepared = None
-        self._reserved = None
 
     @property
     def refused(self) -> str | None:
@@ -134,21 +95,12 @@ class Lane:
     async def step(self) -> float | None:
         """Do the next thing; the seconds to wait before another, None if there is nothing to do."""
         if (wait := self._contact.wait_to_send()) > 0:
-            self._idle = False
-            await self._give_back(wait)
             return wait
-        if self._reserved is not None:
-            return RESERVED_PAUSE  # it is being written, and nothing leaves before it
-        claimed, self._handed = self._handed, None
+        if self._room.behind():
+            return BEHIND_PAUSE
+        claimed = await self._room.ask(lambda: notifications.claim(self._room.pool, self.key))
         if claimed is None:
-            self._idle = False
-            if self._room.behind():
-                return BEHIND_PAUSE
-            claimed = await self._room.ask(lambda: notifications.claim(self._room.pool, self.key))
-        if claimed is None:
-            pause = await self._in_spare_time()
-            self._idle = pause is None
-            return pause
+            return await self._in_spare_time()
         if self._room.behind():
             await self._put_back(claimed, "more is known than is written", retry_in=BEHIND_PAUSE)
             return BEHIND_PAUSE
@@ -240,10 +192,8 @@ class Lane:
         return outcome
 
     async def _message(self, claimed: ClaimedNotification, step: Send, incident: Incident | None) -> Message:
-        prepared, self._prepared = self._prepared, None
         if incident is None or incident.kind is not IncidentKind.STORM:
-            ready = prepared is not None and prepared[0] == step
-            message = prepared[1] if prepared and ready else self._worded(step.note, incident)
+            message = self._worded(step.note, incident)
         elif step.becomes_living:
             message = await self._edits.message(incident)
         else:
@@ -359,12 +309,6 @@ class Lane:
         self._room.on_sent(Sent(claimed.row.kind, outcome_name(outcome), latency))
         if not isinstance(outcome, Delivered):
             logger.warning("Message {} ({}) not delivered: {}", claimed.id, claimed.row.kind, outcome)
-
-    async def _give_back(self, wait: float) -> None:
-        """What was handed over cannot leave at once: much may have changed when it can."""
-        handed, self._handed = self._handed, None
-        if handed is not None:
-            await self._put_back(handed, "its chat has to wait", retry_in=wait)
 
     async def _put_back(
         self,

@@ -52,14 +52,13 @@ class ClaimedNotification:
 
 OWE_SQL = """
 INSERT INTO dozor.notifications AS o (key, incident_id, task, kind, severity, payload, created_at,
-    next_attempt_at, destination, priority, expires_at, state, attempts, unknown_outcomes)
+    next_attempt_at, destination, priority, expires_at, unknown_outcomes)
 SELECT n.key, n.incident_id, n.task, n.kind, n.severity, n.payload, to_timestamp(n.created_at),
-       to_timestamp(n.created_at), n.destination, n.priority, to_timestamp(n.expires_at),
-       CASE WHEN n.claimed THEN 'sending' ELSE 'pending' END, n.claimed::int, n.tried::int
+       to_timestamp(n.created_at), n.destination, n.priority, to_timestamp(n.expires_at), n.tried::int
 FROM unnest($1::text[], $2::int8[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::float8[],
-            $8::text[], $9::int2[], $10::float8[], $11::bool[], $12::bool[])
+            $8::text[], $9::int2[], $10::float8[], $11::bool[])
      WITH ORDINALITY AS n(key, incident_id, task, kind, severity, payload, created_at, destination,
-                          priority, expires_at, claimed, tried, ordinal)
+                          priority, expires_at, tried, ordinal)
 ORDER BY n.ordinal
 ON CONFLICT (key) DO UPDATE SET unknown_outcomes = excluded.unknown_outcomes
     WHERE o.unknown_outcomes < excluded.unknown_outcomes AND o.state IN ('pending', 'sending')
@@ -157,17 +156,8 @@ async def owe(
     connection: Connection, rows: Sequence[NotificationRow], tried: Container[str] = frozenset()
 ) -> None:
     """Add to the outbox, in order; a key that is there already learns only that it has been `tried`."""
-    await connection.execute(OWE_SQL, *owe_arguments(rows, tried))
-
-
-def owe_arguments(
-    rows: Sequence[NotificationRow], tried: Container[str] = frozenset(), claimed: str | None = None
-) -> tuple[list[Any], ...]:
-    """Of OWE_SQL. `claimed`: the key of the one that somebody is about to send as soon as it is written.
-
-    `tried`: keys of those that may have arrived before they are written.
-    """
-    return (
+    await connection.execute(
+        OWE_SQL,
         [r.key for r in rows],
         [r.incident_id for r in rows],
         [r.task for r in rows],
@@ -178,7 +168,6 @@ def owe_arguments(
         [r.destination for r in rows],
         [r.priority for r in rows],
         [r.expires_at for r in rows],
-        [r.key == claimed for r in rows],
         [r.key in tried for r in rows],
     )
 
