@@ -12,7 +12,9 @@ from typing import Final
 
 from dozor.storage.postgres.embedded import start_embedded
 from dozor.storage.postgres.migrate import migrate
+from dozor.storage.postgres.migration_sets import CORE
 from dozor.storage.postgres.pool import Pool, connect, create_pool
+from dozor_market.schema import MIGRATIONS
 
 
 class Place:
@@ -26,9 +28,9 @@ class Place:
         return self.dsn.replace("/postgres?", f"/{name}?")
 
     async def create(self, name: str) -> None:
-        """A migrated database."""
+        """A migrated database, the marketplace's tables included."""
         await self._run(f"CREATE DATABASE {name}")
-        await migrate(self.at(name))
+        await migrate(self.at(name), (CORE, MIGRATIONS))
 
     async def clone(self, source: str, name: str) -> None:
         """A copy of a database that nobody is connected to, written out to disk before anything is timed."""

@@ -15,7 +15,9 @@ import pytest
 
 from dozor.storage.postgres.embedded import start_embedded
 from dozor.storage.postgres.migrate import migrate
+from dozor.storage.postgres.migration_sets import CORE
 from dozor.storage.postgres.pool import Pool, connect, create_pool, disconnect
+from dozor_market.schema import MIGRATIONS
 from tests import programs
 from tests.server import PostgresControl
 
@@ -60,8 +62,22 @@ def template(postgres: str) -> str:
 
 @pytest.fixture
 def database(postgres: str, template: str) -> Iterator[str]:
-    """DSN of a fresh, migrated database."""
+    """DSN of a fresh, migrated database, without schema `market`."""
     yield from _fresh_database(postgres, template)
+
+
+@pytest.fixture(scope="session")
+def market_template(postgres: str, template: str) -> str:
+    """Name of a migrated database with the marketplace's tables, as `template` otherwise."""
+    _run(_execute(postgres, f"CREATE DATABASE dozor_market_template TEMPLATE {template}"))
+    _run(migrate(_with_database(postgres, "dozor_market_template"), (CORE, MIGRATIONS)))
+    return "dozor_market_template"
+
+
+@pytest.fixture
+def market_database(postgres: str, market_template: str) -> Iterator[str]:
+    """DSN of a fresh, migrated database with the marketplace's tables."""
+    yield from _fresh_database(postgres, market_template)
 
 
 @pytest.fixture

@@ -14,10 +14,12 @@ from dozor.alerting.model.incident import IncidentState
 from dozor.alerting.model.notification import Severity
 from dozor.alerting.policy.silences import SilenceScope
 from dozor.control.commands.actor import Source
-from dozor.storage.postgres.migrate import load_migrations, migrate
+from dozor.storage.postgres.migrate import migrate
+from dozor.storage.postgres.migration_sets import CORE
 from dozor.storage.postgres.pool import connect, disconnect
 from dozor.supervision.core.state import RunOutcome, State
 from dozor_market.ledger import AccountKind
+from dozor_market.schema import MIGRATIONS
 from tests.house.sources import constants, module_name, python_files
 
 WORDS: dict[str, type[StrEnum] | frozenset[str]] = {
@@ -53,25 +55,29 @@ STATEMENT = re.compile(
 )
 FILLING = "(SELECT 1::bigint, now())"
 """For the gap of a statement that takes a backlog query, see dozor.toolkit."""
+NAMES = {"{schema}": "market", "{table}": "schema_migrations"}
+"""For the identifiers of a statement that serves every set of migrations, see
+storage.postgres.migrate."""
 SCHEMAS = re.compile(r"\b(dozor|market)\.\w")
 
 
 async def test_every_migration_applies_to_an_empty_database_and_leaves_its_transaction_alone(
     empty_database: str,
 ) -> None:
-    migrations = load_migrations()
-    assert await migrate(empty_database) == [migration.name for migration in migrations]
-    for migration in migrations:
+    migrations = [(found, migration) for found in (CORE, MIGRATIONS) for migration in found.load()]
+    done = await migrate(empty_database, (CORE, MIGRATIONS))
+    assert done.applied == tuple(found.label(migration.name) for found, migration in migrations)
+    for _, migration in migrations:
         assert not re.search(r"^\s*(COMMIT|ROLLBACK|BEGIN)\s*;", migration.sql, re.IGNORECASE | re.MULTILINE)
 
 
-async def test_every_statement_of_the_program_is_valid_on_the_migrated_schema(database: str) -> None:
+async def test_every_statement_of_the_program_is_valid_on_the_migrated_schema(market_database: str) -> None:
     refused = []
     statements = list(_statements())
-    connection = await connect(database)
+    connection = await connect(market_database)
     for name, statement in statements:
         try:
-            await connection.prepare(statement.replace("({})", FILLING))
+            await connection.prepare(_filled_in(statement))
         except asyncpg.PostgresError as error:
             refused.append(f"{name}: {error}")
     await disconnect(connection)
@@ -92,8 +98,8 @@ def test_statements_on_our_tables_stand_in_constants() -> None:
     assert not loose, "make it a constant of the module, so that it is checked:\n" + "\n".join(loose)
 
 
-async def test_words_of_a_check_are_the_words_of_the_program(database: str) -> None:
-    connection = await connect(database)
+async def test_words_of_a_check_are_the_words_of_the_program(market_database: str) -> None:
+    connection = await connect(market_database)
     rows = await connection.fetch(CHECKS_SQL)
     await disconnect(connection)
     found: dict[str, frozenset[str]] = {}
@@ -102,6 +108,13 @@ async def test_words_of_a_check_are_the_words_of_the_program(database: str) -> N
             found[f"{row['relation']}.{matched[1]}"] = frozenset(re.findall(r"'([^']*)'", matched[2]))
     expected = {column: frozenset(map(str, words)) for column, words in WORDS.items()}
     assert found == expected
+
+
+def _filled_in(statement: str) -> str:
+    statement = statement.replace("({})", FILLING)
+    for gap, name in NAMES.items():
+        statement = statement.replace(gap, name)
+    return statement
 
 
 def _statements() -> Iterator[tuple[str, str]]:

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
 from dozor.errors import DatabaseUnavailableError, SchemaError, StorageError
 from dozor.storage.postgres import migrate as module
-from dozor.storage.postgres.migrate import (
-    Applied,
-    Migration,
-    SchemaReport,
-    check,
-    compare,
-    load_migrations,
-    migrate,
-)
+from dozor.storage.postgres.migrate import Applied, Migrated, SchemaReport, check, compare, migrate
+from dozor.storage.postgres.migration_sets import CORE, Migration, MigrationSet
 from dozor.storage.postgres.pool import Connection, connect, disconnect
 from tests.server import PostgresControl
 
@@ -28,6 +22,11 @@ BROKEN = Migration(
     "0011_broken.sql",
     "-- The first statement is fine.\nCREATE TABLE dozor.three (id int);\nSELECT 1 FROM dozor.nowhere;\n",
 )
+
+
+def core(*files: Migration) -> list[MigrationSet]:
+    """The core's set with these files."""
+    return [replace(CORE, files=files)]
 
 
 @pytest.fixture
@@ -47,8 +46,11 @@ async def tables(connection: Connection) -> set[str]:
 async def test_files_are_applied_in_order_of_their_numbers_and_once(
     empty_database: str, connection: Connection
 ) -> None:
-    assert await migrate(empty_database, [ONE, TWO]) == ["0001_one.sql", "0010_two.sql"]
-    assert await migrate(empty_database, [ONE, TWO]) == []
+    assert (await migrate(empty_database, core(ONE, TWO))).applied == (
+        "0001_one.sql",
+        "0010_two.sql",
+    )
+    assert (await migrate(empty_database, core(ONE, TWO))).applied == ()
     assert await connection.fetchval("SELECT count(*) FROM dozor.one") == 1
     rows = await connection.fetch(
         "SELECT number, name, checksum FROM dozor.schema_migrations ORDER BY number"
@@ -57,14 +59,14 @@ async def test_files_are_applied_in_order_of_their_numbers_and_once(
 
 
 async def test_a_later_file_is_applied_to_a_database_in_use(empty_database: str) -> None:
-    assert await migrate(empty_database, [ONE]) == ["0001_one.sql"]
-    assert (await check(empty_database, [ONE, TWO])).pending == ("0010_two.sql",)
-    assert await migrate(empty_database, [ONE, TWO]) == ["0010_two.sql"]
-    assert (await check(empty_database, [ONE, TWO])).up_to_date
+    assert (await migrate(empty_database, core(ONE))).applied == ("0001_one.sql",)
+    assert (await check(empty_database, core(ONE, TWO))).pending == ("0010_two.sql",)
+    assert (await migrate(empty_database, core(ONE, TWO))).applied == ("0010_two.sql",)
+    assert (await check(empty_database, core(ONE, TWO))).up_to_date
 
 
 async def test_check_changes_nothing(empty_database: str, connection: Connection) -> None:
-    assert (await check(empty_database, [ONE, TWO])).pending == ("0001_one.sql", "0010_two.sql")
+    assert (await check(empty_database, core(ONE, TWO))).pending == ("0001_one.sql", "0010_two.sql")
     assert await connection.fetchval("SELECT to_regnamespace('dozor')") is None
 
 
@@ -75,8 +77,8 @@ async def test_five_migrators_at_once_apply_each_file_once(
         Migration(n, f"{n:04}_slow.sql", f"SELECT pg_sleep(0.05); CREATE TABLE dozor.t{n} (id int)")
         for n in range(1, 6)
     ]
-    done = await asyncio.gather(*(migrate(empty_database, slow) for _ in range(5)))
-    assert sorted(name for names in done for name in names) == [m.name for m in slow]
+    done = await asyncio.gather(*(migrate(empty_database, core(*slow)) for _ in range(5)))
+    assert sorted(name for each in done for name in each.applied) == [m.name for m in slow]
     assert await connection.fetchval("SELECT count(*) FROM dozor.schema_migrations") == 5
 
 
@@ -84,42 +86,42 @@ async def test_a_failing_file_is_rolled_back_entirely_and_named_with_its_place(
     empty_database: str, connection: Connection
 ) -> None:
     with pytest.raises(SchemaError) as caught:
-        await migrate(empty_database, [ONE, BROKEN])
+        await migrate(empty_database, core(ONE, BROKEN))
     assert "0011_broken.sql:3:15" in str(caught.value)
     assert "dozor.nowhere" in str(caught.value)
     assert await tables(connection) == {"dozor.one", "dozor.schema_migrations"}
-    assert (await check(empty_database, [ONE, BROKEN])).pending == ("0011_broken.sql",)
+    assert (await check(empty_database, core(ONE, BROKEN))).pending == ("0011_broken.sql",)
     mended = Migration(11, "0011_broken.sql", "CREATE TABLE dozor.three (id int);")
-    assert await migrate(empty_database, [ONE, mended]) == ["0011_broken.sql"]
+    assert (await migrate(empty_database, core(ONE, mended))).applied == ("0011_broken.sql",)
 
 
 async def test_an_error_without_a_place_still_names_the_file(empty_database: str) -> None:
     twice = Migration(2, "0002_twice.sql", "CREATE TABLE dozor.one (id int);")
     with pytest.raises(SchemaError, match=r'migration 0002_twice\.sql: relation "one" already exists'):
-        await migrate(empty_database, [ONE, twice])
+        await migrate(empty_database, core(ONE, twice))
 
 
 async def test_a_file_that_ends_its_own_transaction_is_refused(empty_database: str) -> None:
     with pytest.raises(SchemaError, match="COMMIT"):
-        await migrate(empty_database, [Migration(1, "0001_sly.sql", "SELECT 1; COMMIT;")])
+        await migrate(empty_database, core(Migration(1, "0001_sly.sql", "SELECT 1; COMMIT;")))
 
 
 async def test_an_edited_file_is_refused_and_nothing_is_applied(
     empty_database: str, connection: Connection
 ) -> None:
-    await migrate(empty_database, [ONE])
+    await migrate(empty_database, core(ONE))
     edited = Migration(1, "0001_one.sql", ONE.sql + "-- a remark\n")
-    assert (await check(empty_database, [edited, TWO])).edited == ("0001_one.sql",)
+    assert (await check(empty_database, core(edited, TWO))).edited == ("0001_one.sql",)
     with pytest.raises(SchemaError, match=r"0001_one\.sql changed after it was applied"):
-        await migrate(empty_database, [edited, TWO])
+        await migrate(empty_database, core(edited, TWO))
     assert "market.two" not in await tables(connection)
 
 
 async def test_a_newer_schema_is_refused(empty_database: str) -> None:
-    await migrate(empty_database, [ONE, TWO])
-    assert (await check(empty_database, [ONE])).newer == ("0010_two.sql",)
+    await migrate(empty_database, core(ONE, TWO))
+    assert (await check(empty_database, core(ONE))).newer == ("0010_two.sql",)
     with pytest.raises(SchemaError, match="upgrade dozor"):
-        await migrate(empty_database, [ONE])
+        await migrate(empty_database, core(ONE))
 
 
 @pytest.mark.parametrize(
@@ -159,7 +161,7 @@ async def test_without_the_right_to_create_the_right_is_named(
     await connection.execute("DROP ROLE IF EXISTS visitor_of_migrate; CREATE ROLE visitor_of_migrate LOGIN")
     dsn = empty_database.replace("//postgres@", "//visitor_of_migrate@")
     with pytest.raises(StorageError) as caught:
-        await migrate(dsn, [ONE])
+        await migrate(dsn, core(ONE))
     assert "the user lacks a right" in str(caught.value)
     await connection.execute("DROP ROLE visitor_of_migrate")
 
@@ -176,7 +178,7 @@ async def test_a_server_that_goes_away_meanwhile_leaves_nothing_behind(
 ) -> None:
     before = await check(postgres_control.dsn)
     slow = Migration(9999, "9999_slow.sql", "CREATE TABLE dozor.slow (id int); SELECT pg_sleep(60);")
-    work = asyncio.create_task(migrate(postgres_control.dsn, [*load_migrations(), slow]))
+    work = asyncio.create_task(migrate(postgres_control.dsn, core(*CORE.load(), slow)))
     watcher = await connect(postgres_control.dsn)
     async with asyncio.timeout(10):
         while not await watcher.fetchval(
@@ -194,15 +196,15 @@ async def test_a_lock_held_by_another_program_is_not_waited_for_for_ever(
     empty_database: str, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "LOCK_TIMEOUT_SQL", "SET LOCAL lock_timeout = '50ms'")
-    await connection.execute("SELECT pg_advisory_lock($1)", module._LOCK)
+    await connection.execute("SELECT pg_advisory_lock($1)", CORE.locks[0])
     with pytest.raises(StorageError, match="held a lock"):
-        await migrate(empty_database, [ONE])
-    await connection.execute("SELECT pg_advisory_unlock($1)", module._LOCK)
-    assert await migrate(empty_database, [ONE]) == ["0001_one.sql"]
+        await migrate(empty_database, core(ONE))
+    await connection.execute("SELECT pg_advisory_unlock($1)", CORE.locks[0])
+    assert (await migrate(empty_database, core(ONE))).applied == ("0001_one.sql",)
 
 
 async def test_the_shipped_files_migrate_an_empty_database(empty_database: str) -> None:
-    names = [migration.name for migration in load_migrations()]
+    names = tuple(migration.name for migration in CORE.load())
     assert names[0] == "0001_runner.sql"
-    assert await migrate(empty_database) == names
+    assert await migrate(empty_database) == Migrated(applied=names)
     assert (await check(empty_database)).up_to_date

@@ -81,10 +81,21 @@ class Stage:
 
     async def cli(self, *words: str, env: Mapping[str, str] | None = None) -> Answer:
         """A command of `dozor` on this configuration, to its end."""
-        command, *more = words
-        process = self.start(DOZOR, command, "-c", self.config, *more, env=env)
+        process = self.start(*self.command(*words), env=env)
         code = await process.ends(within=PATIENCE)
         return Answer(code, process.text)
+
+    def command(self, *words: str) -> tuple[str | Path, ...]:
+        """A command of `dozor` on this configuration."""
+        command, *more = words
+        return (DOZOR, command, "-c", self.config, *more)
+
+    def embedded_dsn(self) -> str:
+        """DSN of the embedded server, which a process of ours has started."""
+        server = find_embedded(self.folder / "pg")
+        assert server is not None
+        server.release()
+        return server.dsn
 
     async def status(self, name: str) -> dict[str, Any]:
         """One task of `dozor status --json`."""

@@ -39,6 +39,7 @@ from dozor.redaction import Redactor
 from dozor.storage.journal import Commit, Journal
 from dozor.storage.postgres.database import Database
 from dozor.storage.postgres.listen import Listener
+from dozor.storage.postgres.migration_sets import sets_for
 from dozor.storage.postgres.pool import create_pool
 from dozor.storage.retention import prune_for_ever
 from dozor.storage.spool import NAME as SPOOL
@@ -126,7 +127,7 @@ class Runner:
         config, clock = self.config, self._clock
         database = await Database.open(config.database, wait=self._wait)
         self._cleanups.add("database server", database.close)
-        await database.prepare()
+        await database.prepare(await asyncio.to_thread(sets_for, config))
         self.journal = journal = await Journal.open(database.dsn, VERSION, clock, wait=self._wait)
         self._cleanups.add("journal", self._close_journal)
         pool = await create_pool(database.dsn, max_size=10, application_name="dozor")
@@ -208,7 +209,7 @@ class Runner:
         supervisor.start()
         self.watch.started(supervisor, found)
         self.reloader = reloader = Reloader(
-            config, supervisor, self.watch, pool, clock, self.redactor, self._use
+            config, supervisor, self.watch, pool, clock, self.redactor, self._use, database
         )
         self.executor.reload = reloader.reload
         listener = Listener(database.dsn, {COMMANDS_CHANNEL: self.executor.wake}, clock)

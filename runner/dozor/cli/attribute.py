@@ -27,7 +27,11 @@ async def _attribute(config_path: Path, deposit: int, user: int) -> str:
     from dozor_market import attribution
 
     host = socket.gethostname()
-    async with database(config_path) as (_, pool), pool.acquire() as connection, connection.transaction():
+    async with (
+        database(config_path, "market") as (_, pool),
+        pool.acquire() as connection,
+        connection.transaction(),
+    ):
         done = await attribution.attribute(connection, deposit, user)
         actor = Actor(Source.CLI, f"{user_name()}@{host}", host)
         await record(connection, actor, "attribute", f"deposit {deposit}", done)

@@ -27,6 +27,7 @@ from dozor.control.queries.status import StatusReport, read_status
 from dozor.errors import StorageError
 from dozor.redaction import Redactor
 from dozor.storage.postgres.embedded import find_embedded, start_embedded
+from dozor.storage.postgres.migration_sets import sets_for
 from dozor.storage.postgres.pool import connect, create_pool, disconnect
 
 
@@ -66,7 +67,9 @@ async def _examine(config: Config, *, send: bool) -> list[Finding]:
                 connection = await connect(dsn, application_name="dozor doctor")
                 try:
                     found += await check_server(connection)
-                    schema = await check_schema(dsn, connection, embedded=config.database.url is None)
+                    schema = await check_schema(
+                        dsn, connection, embedded=config.database.url is None, sets=sets_for(config)
+                    )
                     found += schema
                     if all(one.level is Level.OK for one in schema):
                         report = await read_status(connection)

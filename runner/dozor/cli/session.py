@@ -12,6 +12,7 @@ from dozor.config import Config, load
 from dozor.errors import SchemaError, StorageError
 from dozor.storage.postgres.embedded import find_embedded, start_embedded
 from dozor.storage.postgres.migrate import check
+from dozor.storage.postgres.migration_sets import CORE, sets_named
 from dozor.storage.postgres.pool import Pool, create_pool
 
 T = TypeVar("T")
@@ -24,8 +25,12 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
 
 
 @asynccontextmanager
-async def database(config_path: Path) -> AsyncIterator[tuple[Config, Pool]]:
-    """The configuration and a small pool on its database. Raises StorageError if there is none."""
+async def database(config_path: Path, *schemas: str) -> AsyncIterator[tuple[Config, Pool]]:
+    """The configuration and a small pool on its database. Raises StorageError if there is none.
+
+    `schemas`: what the command needs besides the core's, such as "market". Raises SchemaError if one of them
+    is not up to date.
+    """
     config = load(config_path)
     server = None
     if config.database.url is not None:
@@ -41,11 +46,14 @@ async def database(config_path: Path) -> AsyncIterator[tuple[Config, Pool]]:
             server = await asyncio.to_thread(start_embedded, data_dir)
         dsn = server.dsn
     try:
-        report = await check(dsn)
+        report = await check(dsn, (CORE, *sets_named(schemas)))
         if report.refusal is not None:
             raise SchemaError(report.refusal)
         if not report.up_to_date:
-            raise SchemaError("The database's schema is not up to date: run `dozor migrate` first")
+            command = " ".join(("dozor migrate", *(f"--schema {name}" for name in schemas)))
+            raise SchemaError(
+                f"The database's schema is not up to date ({report.work}): run `{command}` first"
+            )
         pool = await create_pool(dsn, min_size=1, max_size=2, application_name="dozor cli")
         try:
             yield config, pool

@@ -18,8 +18,10 @@ from dozor.config.imports import import_checkers
 from dozor.config.secrets import register_config_secrets
 from dozor.control.alert_settings import all_settings
 from dozor.control.commands.commands import CommandReason
-from dozor.errors import ConfigError
+from dozor.errors import ConfigError, SchemaError
 from dozor.redaction import Redactor
+from dozor.storage.postgres.database import Database
+from dozor.storage.postgres.migration_sets import sets_for
 from dozor.storage.postgres.pool import Pool, unavailable
 from dozor.storage.tables import tasks
 from dozor.storage.tables.tasks import declaration
@@ -44,6 +46,7 @@ class Reloader:
         clock: Clock,
         redactor: Redactor,
         configured: Callable[[Config], None],
+        database: Database,
     ) -> None:
         self._config = config
         self._supervisor = supervisor
@@ -52,6 +55,7 @@ class Reloader:
         self._clock = clock
         self._redactor = redactor
         self._configured = configured
+        self._database = database
         self._one_at_a_time = asyncio.Lock()
         self._waiting: set[asyncio.Task[CommandReason]] = set()
 
@@ -91,7 +95,11 @@ class Reloader:
                 for task in (*changes.added, *changes.changed)
             }
             try:
+                await self._prepare_schemas(new)
                 await self._apply(new, changes, specs)
+            except SchemaError as error:
+                self._refused([self._redactor.redact(str(error))])
+                return CommandReason.INVALID
             except Exception as error:
                 if not unavailable(error):
                     raise
@@ -127,6 +135,16 @@ class Reloader:
             kept["telegram"] = with_people(self._config.telegram, new.telegram)
         self._config = new.model_copy(update=kept)
         self._configured(self._config)
+
+    async def _prepare_schemas(self, new: Config) -> None:
+        """Only what the new configuration adds: a later version may have migrated the rest since our start.
+
+        Raises SchemaError, which names the command, for a database that is not an embedded one.
+        """
+        needed = await asyncio.to_thread(sets_for, new)
+        present = await asyncio.to_thread(sets_for, self._config)
+        if added := [found for found in needed if found not in present]:
+            await self._database.prepare(added)
 
     def _tell(self, changes: Changes, by: str) -> None:
         lines = (

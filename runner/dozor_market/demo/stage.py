@@ -20,6 +20,7 @@ from dozor.errors import StorageError
 from dozor.language.names import Language
 from dozor.storage.postgres.embedded import EmbeddedServer, start_embedded
 from dozor.storage.postgres.migrate import migrate
+from dozor.storage.postgres.migration_sets import CORE
 from dozor.storage.postgres.pool import create_pool, unavailable
 from dozor_market.demo.market import Market
 from dozor_market.demo.screen import Chat, Screen
@@ -36,6 +37,7 @@ from dozor_market.demo.story import (
 from dozor_market.demo.toncenter import OUR_WALLET, serve
 from dozor_market.demo.words import words
 from dozor_market.ledger import LedgerError
+from dozor_market.schema import MIGRATIONS
 
 SECONDS = 40
 """How long the story takes at its own pace, as it tells the reader."""
@@ -117,7 +119,7 @@ async def _tell(screen: Screen, language: Language, pace: Pace, folder: Path, ds
     said = words(language)
     # Here and in a thread: imported by the first run of the checker, it would hold up the loop.
     await asyncio.to_thread(importlib.import_module, "dozor_market.ton.providers")
-    await migrate(dsn)
+    await migrate(dsn, (CORE, MIGRATIONS))
     pool = await create_pool(dsn, min_size=1, max_size=2, application_name="dozor demo")
     try:
         market = await Market.open(pool, said.seller, said.buyers, deposit=DEPOSIT, collateral=COLLATERAL)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from dozor.cli.doctoring.finding import Finding, failed, ok, warning
 from dozor.config import Config
 from dozor.storage.postgres.migrate import check
+from dozor.storage.postgres.migration_sets import CORE, MigrationSet
 from dozor.storage.postgres.pool import Connection
 
 OLDEST_VERSION = 130000
@@ -30,7 +32,7 @@ SELECT current_setting('server_version') AS version, current_setting('server_ver
 ROUND_TRIP_SQL = "SELECT extract(epoch FROM clock_timestamp())::float8"
 LACKING_SQL = """
 SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = 'dozor' AND c.relkind = 'r' AND c.relname <> 'schema_migrations'
+WHERE n.nspname = 'dozor' AND c.relkind = 'r' AND c.relname NOT IN ('schema_migrations', 'schema_additions')
   AND NOT (has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT')
            AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE'))
 ORDER BY 1
@@ -97,13 +99,15 @@ async def _round_trips(connection: Connection) -> list[Finding]:
     return found
 
 
-async def check_schema(dsn: str, connection: Connection, *, embedded: bool) -> list[Finding]:
-    """Is it the one this program needs, and may we write to it?"""
-    report = await check(dsn)
+async def check_schema(
+    dsn: str, connection: Connection, *, embedded: bool, sets: Sequence[MigrationSet] = (CORE,)
+) -> list[Finding]:
+    """Is it the one this program needs, and may we write to it? `sets`: what the configuration needs."""
+    report = await check(dsn, sets)
     if report.refusal is not None:
         return [failed("schema", report.refusal, "as it says")]
     if not report.up_to_date:
-        text = f"{len(report.pending)} migrations are missing"
+        text = report.work
         if embedded:
             return [warning("schema", text, "the next start of `dozor run` applies them")]
         return [failed("schema", text, "run `dozor migrate`")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 
 from loguru import logger
@@ -11,6 +12,7 @@ from dozor.config import DatabaseConfig
 from dozor.errors import DatabaseUnavailableError, SchemaError, StorageError
 from dozor.storage.postgres.embedded import EmbeddedServer, start_embedded
 from dozor.storage.postgres.migrate import check, migrate
+from dozor.storage.postgres.migration_sets import CORE, MigrationSet
 from dozor.storage.postgres.pool import connect
 
 PATIENCE = 30.0
@@ -56,19 +58,24 @@ class Database:
     def embedded(self) -> bool:
         return self._server is not None
 
-    async def prepare(self) -> None:
-        """Bring an embedded schema up to date; refuse a foreign one that is not, naming the command."""
-        report = await check(self.dsn)
+    async def prepare(self, sets: Sequence[MigrationSet] = (CORE,)) -> None:
+        """Bring an embedded schema up to date; refuse a foreign one that is not, naming the command.
+
+        Raises SchemaError, and StorageError as `connect`.
+        """
+        report = await check(self.dsn, sets)
         if report.up_to_date:
             return
         if report.refusal is not None:
             raise SchemaError(report.refusal)
         if not self.embedded:
             raise SchemaError(
-                f"The database's schema is not up to date ({len(report.pending)} migrations are missing): "
-                "run `dozor migrate` first"
+                f"The database's schema is not up to date ({report.work}): run `dozor migrate` first"
             )
-        for name in await migrate(self.dsn):
+        done = await migrate(self.dsn, sets)
+        for name in done.taken_over:
+            logger.info("Took over migration {} from version 0.1", name)
+        for name in done.applied:
             logger.info("Applied migration {}", name)
 
     def revive(self) -> None:

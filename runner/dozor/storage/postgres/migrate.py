@@ -1,58 +1,66 @@
-"""The schema, in numbered files: each is applied once, in one transaction together with its row.
+"""Applies numbered SQL files: each once, in one transaction together with its row.
 
-Files are `migrations/NNNN_name.sql`, in the order of their numbers; gaps are fine. A file is never
-edited once released: its checksum is kept. Several programs may migrate at once: one works, the
-others wait and find it done. The lock belongs to the transaction, so a pgbouncer may be in between.
+Files of a set (`migration_sets.MigrationSet`) are applied in the order of their numbers; gaps are fine. A
+file is never edited once released: its checksum is kept. Several programs may migrate at once: one works, the
+others wait and find it done. The locks belong to the transaction, so a pgbouncer may be in between.
+
+Where an applied file is recorded:
+
+- `<schema>.schema_migrations` of its set;
+- core files after 0016 in `dozor.schema_additions` instead. Version 0.1 refuses a database with a row that it
+  does not know in `dozor.schema_migrations`, and it has to go on, and may be started again, on a database
+  that a later version has migrated;
+- files that version 0.1 had in the core (`FORMERLY_CORE`) also in `dozor.schema_migrations`, for the same
+  reason. The core's comparison leaves these rows out.
+
+Taking over from version 0.1: rows of `FORMERLY_CORE` in `dozor.schema_migrations` that the set's own table
+lacks are copied there with number, checksum and time unchanged, all in one transaction. Nothing is deleted.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib import resources
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass, replace
 
 import asyncpg
 
 from dozor.errors import DatabaseUnavailableError, SchemaError, StorageError
+from dozor.storage.postgres.migration_sets import CORE, FORMERLY_CORE, Migration, MigrationSet
 from dozor.storage.postgres.pool import Connection, connect, connect_error_text, disconnect, unavailable
 
-_LOCK = 0x646F7A6F72  # "dozor"
-_FILE_NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
+LAST_CORE_NUMBER_OF_0_1 = 16
 
 LOCK_TIMEOUT_SQL = "SET LOCAL lock_timeout = '60s'"
 LOCK_SQL = "SELECT pg_advisory_xact_lock($1)"
-MAKE_SCHEMA_SQL = "CREATE SCHEMA IF NOT EXISTS dozor"
+SCHEMA_EXISTS_SQL = "SELECT to_regnamespace($1) IS NOT NULL"
+EXISTS_SQL = "SELECT to_regclass($1) IS NOT NULL"
+# {schema} is the set's schema, a plain identifier, and {table} a table in it.
+MAKE_SCHEMA_SQL = "CREATE SCHEMA IF NOT EXISTS {schema}"
 MAKE_TABLE_SQL = """
-CREATE TABLE IF NOT EXISTS dozor.schema_migrations (
+CREATE TABLE IF NOT EXISTS {schema}.{table} (
     number      integer PRIMARY KEY,
     name        text NOT NULL,
     checksum    text NOT NULL,                 -- sha256 of the file
     applied_at  timestamptz NOT NULL DEFAULT now()
 )
 """
-EXISTS_SQL = "SELECT to_regclass('dozor.schema_migrations') IS NOT NULL"
-APPLIED_SQL = "SELECT number, name, checksum FROM dozor.schema_migrations ORDER BY number"
-RECORD_SQL = "INSERT INTO dozor.schema_migrations (number, name, checksum) VALUES ($1, $2, $3)"
+APPLIED_SQL = "SELECT number, name, checksum FROM {schema}.{table} ORDER BY number"
+RECORD_SQL = """
+INSERT INTO {schema}.{table} (number, name, checksum) VALUES ($1, $2, $3) ON CONFLICT (number) DO NOTHING
+"""
+TAKE_OVER_SQL = """
+INSERT INTO {schema}.{table} (number, name, checksum, applied_at)
+SELECT number, name, checksum, applied_at FROM dozor.schema_migrations WHERE name = ANY($1)
+ON CONFLICT (number) DO NOTHING
+"""
 
-
-@dataclass(frozen=True, slots=True)
-class Migration:
-    """One file. `name` is the file's name."""
-
-    number: int
-    name: str
-    sql: str
-
-    @property
-    def checksum(self) -> str:
-        return hashlib.sha256(self.sql.encode()).hexdigest()
+_MIGRATIONS = "schema_migrations"
+_ADDITIONS = "schema_additions"
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """One row of `dozor.schema_migrations`."""
+    """One row of a table of applied files."""
 
     number: int
     name: str
@@ -72,10 +80,19 @@ class SchemaReport:
     """Applied, and no such file among older ones."""
     late: tuple[str, ...] = ()
     """Not applied, though a file with a higher number is."""
+    inherited: tuple[str, ...] = ()
+    """Applied and recorded by version 0.1 as part of the core, not yet taken over by its set."""
 
     @property
     def up_to_date(self) -> bool:
         return self == SchemaReport()
+
+    @property
+    def work(self) -> str:
+        """What `migrate` would do: "2 migrations to be applied, 4 to be taken over from version 0.1"."""
+        applied = f"{len(self.pending)} migrations to be applied" if self.pending else ""
+        inherited = f"{len(self.inherited)} to be taken over from version 0.1" if self.inherited else ""
+        return ", ".join(filter(None, (applied, inherited)))
 
     @property
     def refusal(self) -> str | None:
@@ -96,21 +113,13 @@ class SchemaReport:
         return None
 
 
-def load_migrations() -> tuple[Migration, ...]:
-    """The files of the installed package, by number. Raises SchemaError for a bad or doubled name."""
-    found: dict[int, Migration] = {}
-    for entry in (resources.files("dozor.storage") / "migrations").iterdir():
-        if not entry.name.endswith(".sql"):
-            continue
-        matched = _FILE_NAME.fullmatch(entry.name)
-        if matched is None:
-            raise SchemaError(f"migration {entry.name}: the name should read NNNN_name.sql")
-        number = int(matched[1])
-        if number in found:
-            raise SchemaError(f"migrations {found[number].name} and {entry.name} have one number")
-        text = entry.read_text(encoding="utf-8")  # universal newlines: the checksum is of \n
-        found[number] = Migration(number, entry.name, text)
-    return tuple(found[number] for number in sorted(found))
+@dataclass(frozen=True, slots=True)
+class Migrated:
+    """What one call of `migrate` did: labels of files, in order."""
+
+    applied: tuple[str, ...] = ()
+    taken_over: tuple[str, ...] = ()
+    """Recorded by version 0.1 as part of the core, and copied to the table of their set."""
 
 
 def compare(migrations: Sequence[Migration], applied: Sequence[Applied]) -> SchemaReport:
@@ -132,50 +141,71 @@ def compare(migrations: Sequence[Migration], applied: Sequence[Applied]) -> Sche
     )
 
 
-async def check(dsn: str, migrations: Sequence[Migration] | None = None) -> SchemaReport:
-    """Compares without changing anything. Raises StorageError as `connect`."""
-    files = load_migrations() if migrations is None else migrations
+async def check(dsn: str, sets: Iterable[MigrationSet] = (CORE,)) -> SchemaReport:
+    """Compares `sets` with the database without changing anything. Raises StorageError as `connect`."""
     connection = await connect(dsn, statement_cache=False)
     try:
         async with connection.transaction(readonly=True):
-            return compare(files, await _read_applied(connection))
+            reports = [await _report(connection, one, one.load()) for one in sets]
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
         raise _storage_error("the schema could not be read", error) from error
     finally:
         await disconnect(connection)
+    # Field by field, sets in their order.
+    return SchemaReport(*(sum(field, ()) for field in zip(*map(astuple, reports), strict=True)))
 
 
-async def migrate(dsn: str, migrations: Sequence[Migration] | None = None) -> list[str]:
-    """Applies what is pending; returns the names of the files applied by this call.
+async def migrate(dsn: str, sets: Iterable[MigrationSet] = (CORE,)) -> Migrated:
+    """Applies what is pending in each of `sets`, one set after the other; returns what this call did.
 
     Raises SchemaError: the schema is newer, edited or lacks a file, or a file fails (it is rolled back
     entirely, those before it stay). Raises StorageError as `connect`.
     """
-    files = load_migrations() if migrations is None else migrations
-    done: list[str] = []
+    applied: list[str] = []
+    taken_over: list[str] = []
     connection = await connect(dsn, command_timeout=None, statement_cache=False)
     try:
-        while (name := await _apply_next(connection, files)) is not None:
-            done.append(name)
-        return done
+        for migration_set in sets:
+            files = migration_set.load()
+            taken_over += await _take_over(connection, migration_set, files)
+            while (name := await _apply_next(connection, migration_set, files)) is not None:
+                applied.append(name)
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
         raise _storage_error("the schema could not be migrated", error) from error
     finally:
         await disconnect(connection)
+    return Migrated(tuple(applied), tuple(taken_over))
 
 
-async def _apply_next(connection: Connection, files: Sequence[Migration]) -> str | None:
+async def _take_over(
+    connection: Connection, migration_set: MigrationSet, files: Sequence[Migration]
+) -> tuple[str, ...]:
+    if not migration_set.formerly_core:
+        return ()
     async with connection.transaction():
-        await connection.execute(LOCK_TIMEOUT_SQL)
-        await connection.execute(LOCK_SQL, _LOCK)
-        report = compare(files, await _read_applied(connection))
+        await _lock(connection, migration_set)
+        report = await _report(connection, migration_set, files)
+        if report.refusal is not None:
+            raise SchemaError(report.refusal)
+        if report.inherited:
+            await _make_table(connection, migration_set.schema, _MIGRATIONS)
+            statement = TAKE_OVER_SQL.format(schema=migration_set.schema, table=_MIGRATIONS)
+            await connection.execute(statement, list(migration_set.formerly_core))
+        return report.inherited
+
+
+async def _apply_next(
+    connection: Connection, migration_set: MigrationSet, files: Sequence[Migration]
+) -> str | None:
+    async with connection.transaction():
+        await _lock(connection, migration_set)
+        report = await _report(connection, migration_set, files)
         if report.refusal is not None:
             raise SchemaError(report.refusal)
         if not report.pending:
             return None
-        await connection.execute(MAKE_SCHEMA_SQL)
-        await connection.execute(MAKE_TABLE_SQL)
-        migration = next(file for file in files if file.name == report.pending[0])
+        await _make_table(connection, migration_set.schema, _MIGRATIONS)
+        migration = next(file for file in files if migration_set.label(file.name) == report.pending[0])
         try:
             await connection.execute(migration.sql)
         except asyncpg.PostgresError as error:
@@ -186,14 +216,62 @@ async def _apply_next(connection: Connection, files: Sequence[Migration]) -> str
             raise SchemaError(
                 f"migration {migration.name} ended its own transaction: remove COMMIT or ROLLBACK"
             )
-        await connection.execute(RECORD_SQL, migration.number, migration.name, migration.checksum)
-        return migration.name
+        await _record(connection, migration_set, migration)
+        return report.pending[0]
 
 
-async def _read_applied(connection: Connection) -> list[Applied]:
-    if not await connection.fetchval(EXISTS_SQL):
+async def _lock(connection: Connection, migration_set: MigrationSet) -> None:
+    await connection.execute(LOCK_TIMEOUT_SQL)
+    for key in migration_set.locks:
+        await connection.execute(LOCK_SQL, key)
+
+
+async def _make_table(connection: Connection, schema: str, table: str) -> None:
+    # CREATE SCHEMA IF NOT EXISTS asks for a right on the database even where the schema exists.
+    if not await connection.fetchval(SCHEMA_EXISTS_SQL, schema):
+        await connection.execute(MAKE_SCHEMA_SQL.format(schema=schema))
+    if not await connection.fetchval(EXISTS_SQL, f"{schema}.{table}"):
+        await connection.execute(MAKE_TABLE_SQL.format(schema=schema, table=table))
+
+
+async def _record(connection: Connection, migration_set: MigrationSet, migration: Migration) -> None:
+    schema, table = migration_set.schema, _MIGRATIONS
+    if migration_set.is_core and migration.number > LAST_CORE_NUMBER_OF_0_1:
+        table = _ADDITIONS
+        await _make_table(connection, schema, table)
+    row = (migration.number, migration.name, migration.checksum)
+    await connection.execute(RECORD_SQL.format(schema=schema, table=table), *row)
+    for_0_1 = migration.name in migration_set.formerly_core
+    if for_0_1 and await connection.fetchval(EXISTS_SQL, f"{CORE.schema}.{_MIGRATIONS}"):
+        await connection.execute(RECORD_SQL.format(schema=CORE.schema, table=_MIGRATIONS), *row)
+
+
+async def _report(
+    connection: Connection, migration_set: MigrationSet, files: Sequence[Migration]
+) -> SchemaReport:
+    """Names in it are labels of the set."""
+    recorded = await _read(connection, migration_set.schema, _MIGRATIONS)
+    inherited: list[Applied] = []
+    if migration_set.is_core:
+        recorded = [row for row in recorded if row.name not in FORMERLY_CORE]
+        recorded += await _read(connection, CORE.schema, _ADDITIONS)
+    elif migration_set.formerly_core:
+        numbers = {row.number for row in recorded}
+        inherited = [
+            row
+            for row in await _read(connection, CORE.schema, _MIGRATIONS)
+            if row.name in migration_set.formerly_core and row.number not in numbers
+        ]
+    report = compare(files, [*recorded, *inherited])
+    report = replace(report, inherited=tuple(row.name for row in inherited))
+    return SchemaReport(*(tuple(map(migration_set.label, names)) for names in astuple(report)))
+
+
+async def _read(connection: Connection, schema: str, table: str) -> list[Applied]:
+    if not await connection.fetchval(EXISTS_SQL, f"{schema}.{table}"):
         return []
-    return [Applied(**dict(row)) for row in await connection.fetch(APPLIED_SQL)]
+    statement = APPLIED_SQL.format(schema=schema, table=table)
+    return [Applied(**dict(row)) for row in await connection.fetch(statement)]
 
 
 def _failure_text(migration: Migration, error: asyncpg.PostgresError) -> str:
@@ -206,6 +284,8 @@ def _failure_text(migration: Migration, error: asyncpg.PostgresError) -> str:
 
 
 def _storage_error(what: str, error: Exception) -> StorageError:
+    if isinstance(error, asyncpg.InterfaceError) and unavailable(error):  # the rollback found it closed
+        return DatabaseUnavailableError(f"{what}: the connection broke: is the server running?")
     if unavailable(error):
         return DatabaseUnavailableError(f"{what}: {connect_error_text(error)}")
     if isinstance(error, asyncpg.LockNotAvailableError):
