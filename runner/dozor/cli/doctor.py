@@ -65,7 +65,7 @@ async def _examine(config: Config, *, send: bool) -> list[Finding]:
             else:
                 connection = await connect(dsn, application_name="dozor doctor")
                 try:
-                    found += await check_server(connection)
+                    found += await check_server(connection, config.connections)
                     schema = await check_schema(dsn, connection, embedded=config.database.url is None)
                     found += schema
                     if all(one.level is Level.OK for one in schema):
