@@ -134,7 +134,6 @@ async def _furnished(names: list[str], function: Checker, *, chat_id: int | None
             observer=watch,
             clock=clock,
             log=SupervisionLog(),
-            pool=pool,
         )
         async with aiohttp.ClientSession() as http:
             stand_in = await StandIn.start(http)

@@ -27,6 +27,10 @@ class DatabaseUnavailableError(StorageError):
     """PostgreSQL does not answer (refused, timed out, restarting). Trying again later makes sense."""
 
 
+class PoolExhaustedError(StorageError, TimeoutError):
+    """Runs of checkers hold every connection of `ctx.db`; the message names them. The server is well."""
+
+
 class SchemaError(StorageError):
     """The schema is missing, older or newer than this program, or an applied migration was edited."""
 

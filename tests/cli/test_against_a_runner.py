@@ -56,6 +56,6 @@ async def test_health_takes_the_address_from_the_configuration(tmp_path: Path) -
 async def test_a_test_alert_goes_the_way_of_all_alerts(database: str, tmp_path: Path) -> None:
     work = Work()
     async with open_site(tmp_path, database, {"one": work.run}, tasks=ONE) as site:
-        finding = await send_through_runner(site.runner._pool)
+        finding = await send_through_runner(site.runner.pools.core)
         assert finding.level is Level.OK
         assert "delivered by console" in finding.text

@@ -158,10 +158,27 @@ async def test_an_admin_who_is_not_in_the_chat(api: BotApi) -> None:
 
 async def test_a_migrated_database_is_fine(database: str) -> None:
     connection = await connect(database)
-    findings = [*await check_server(connection), *await check_schema(database, connection, embedded=False)]
+    findings = [
+        *await check_server(connection, needed=20),
+        *await check_schema(database, connection, embedded=False),
+    ]
     await disconnect(connection)
     assert not [one for one in findings if one.level is Level.FAILED]
     assert {one.about for one in findings} >= {"version", "latency", "clock", "schema", "privileges"}
+
+
+async def test_pools_that_are_larger_than_the_server(database: str) -> None:
+    connection = await connect(database)
+    most = await connection.fetchval("SELECT current_setting('max_connections')::int")
+    own = [await connect(database, application_name="dozor checkers") for _ in range(5)]
+    fits = of(await check_server(connection, needed=20), "connections")
+    does_not = of(await check_server(connection, needed=most + 1), "connections")
+    for one in (connection, *own):
+        await disconnect(one)
+    assert fits.level is Level.OK
+    assert does_not.level is Level.WARNING
+    assert f"a runner, which takes up to {most + 1}" in does_not.text
+    assert "database.pools" in does_not.remedy
 
 
 async def test_a_schema_that_is_missing(empty_database: str) -> None:

@@ -114,7 +114,7 @@ class HastyRunner(Runner):
                 stopped = task.state.state is State.STOPPED and self._truth.broken(name, at) is None
                 if stopped and at - asked.get(name, float("-inf")) > 60.0:
                     try:
-                        async with self._pool.acquire(timeout=5.0) as connection:
+                        async with self.pools.core.acquire(timeout=5.0) as connection:
                             await submit(
                                 connection, CommandName.RESTART, name, Actor(Source.TELEGRAM, str(ANN))
                             )
@@ -129,7 +129,7 @@ class HastyRunner(Runner):
         while True:
             await asyncio.sleep(15.0)
             try:
-                left = await self._pool.fetchval(DRAINED_SQL)
+                left = await self.pools.core.fetchval(DRAINED_SQL)
             except Exception as error:
                 if not unavailable(error):
                     raise

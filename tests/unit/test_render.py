@@ -217,3 +217,36 @@ def test_a_cut_does_not_split_what_is_drawn_as_one() -> None:
     assert shorten("ab" + family + "cd", 8) == "ab…"
     assert shorten("ae\u0301xy", 3) == "a…"
     assert shorten("🇷🇺🇩🇪🇫🇷", 7) in ("…", "🇷🇺…")
+
+
+def test_an_exhausted_pool_names_who_holds_its_connections_and_since_when() -> None:
+    facts = Facts(
+        trouble="pool_exhausted",
+        subject="ctx.db",
+        lasted=6.0,
+        count=12,
+        holders=tuple(
+            ("presale_checker" if number else "leaky", f"17-{number}", NOW - 125 + number, not number)
+            for number in range(12)
+        ),
+        lines=("auctions_checker",),
+    )
+    note = _note(NotificationKind.TROUBLE, Severity.CRITICAL, facts, task=None)
+    said = _lines(note)
+    assert said[:3] == [
+        "🔴 ctx.db: 6 с нет свободных соединений, занято 12 из 12",
+        "Держит leaky, запуск 17-0, с 18:58:55: запуск закончился, а соединение не вернул",
+        "Держит presale_checker, запуск 17-1, с 18:58:56",
+    ]
+    assert said[-2:] == ["… и ещё 2", "Ждут: auctions_checker"]
+    said = _lines(note, "en")
+    assert said[:3] == [
+        "🔴 ctx.db: no connection has been free for 6 s, all 12 are held",
+        "Held by leaky, run 17-0, since 18:58:55: the run is over and did not release it",
+        "Held by presale_checker, run 17-1, since 18:58:56",
+    ]
+    assert said[-2:] == ["… and 2 more", "Waiting: auctions_checker"]
+    over = Facts(trouble="pool_exhausted", subject="ctx.db", lasted=60.0)
+    ended = _note(NotificationKind.RECOVERED, Severity.CRITICAL, over, task=None)
+    assert _lines(ended)[0] == "✅ ctx.db: соединения снова свободны"
+    assert _lines(ended, "en")[0] == "✅ ctx.db: connections are free again"

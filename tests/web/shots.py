@@ -81,7 +81,7 @@ async def prepare(site: Site) -> None:
     await until(lambda: stopped.state.state is State.STOPPED)
     supervisor.command("ledger_audit", Pause("telegram:111"))
     now = datetime.now(UTC) - timedelta(seconds=5)
-    pool = site.runner._pool
+    pool = site.runner.pools.core
     for task, period, failed in (
         ("auctions_checker", 60.0, [33, 34]),
         ("presale_checker", 60.0, [1, 2, 3, 20, 47]),

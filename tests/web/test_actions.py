@@ -58,15 +58,15 @@ async def test_nothing_but_the_token_opens_the_door(
 ) -> None:
     async with open_site(tmp_path, database, {"one": work.run}, tasks=ONE, more=MORE) as site:
         assert await post(site, "one/pause", headers) == (401, "denied")
-        assert await site.runner._pool.fetchval("SELECT count(*) FROM dozor.commands") == 0
-        assert await site.runner._pool.fetchval("SELECT count(*) FROM dozor.audit") == 1
+        assert await site.runner.pools.core.fetchval("SELECT count(*) FROM dozor.commands") == 0
+        assert await site.runner.pools.core.fetchval("SELECT count(*) FROM dozor.audit") == 1
 
 
 async def test_guessing_does_not_fill_the_audit(database: str, tmp_path: Path, work: Work) -> None:
     async with open_site(tmp_path, database, {"one": work.run}, tasks=ONE, more=MORE) as site:
         for guess in range(20):
             await post(site, "one/pause", {"Authorization": f"Bearer {guess}"})
-        assert await site.runner._pool.fetchval("SELECT count(*) FROM dozor.audit") == 1
+        assert await site.runner.pools.core.fetchval("SELECT count(*) FROM dozor.audit") == 1
 
 
 async def test_another_site_cannot_make_the_browser_act(database: str, tmp_path: Path, work: Work) -> None:

@@ -65,7 +65,9 @@ async def test_the_page_shows_a_task_stop_as_it_happens_and_restarts_it_with_the
         await tab.until("document.getElementById('toast').innerText.includes('bad: done')")
         await tab.until(f"!{ROW}.classList.contains('stopped')")
         await tab.until("!document.getElementById('no-incidents').hidden")
-        rows = await site.runner._pool.fetch("SELECT actor, source, action, target, result FROM dozor.audit")
+        rows = await site.runner.pools.core.fetch(
+            "SELECT actor, source, action, target, result FROM dozor.audit"
+        )
         assert ("web:token", "web", "restart", "bad", "done") in [tuple(row) for row in rows]
         assert tab.dialogs == []
         assert tab.console == []
@@ -81,7 +83,7 @@ async def test_a_wrong_token_changes_nothing_and_is_audited(
         await tab.run(f"{ROW}.querySelector('[data-do=pause]').click()")
         await tab.until("document.getElementById('toast').innerText.includes('not the token')")
         assert state_of(site, "bad") is not State.PAUSED
-        denied = await site.runner._pool.fetchrow("SELECT actor, result FROM dozor.audit")
+        denied = await site.runner.pools.core.fetchrow("SELECT actor, result FROM dozor.audit")
         assert tuple(denied) == ("web:nobody", "denied")
 
 

@@ -31,6 +31,7 @@ KINDS = {
     "blocked_loop": "kind-blocked-loop",
     "dependency": "kind-dependency",
     "limit": "kind-limit",
+    "pool_exhausted": "kind-pool-exhausted",
     "backlog": "kind-backlog",
     "unclean_end": "kind-unclean-end",
     "bot": "kind-bot",

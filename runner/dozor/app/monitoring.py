@@ -9,7 +9,7 @@ from dozor.alerting.incidents.manager import Watch
 from dozor.clock import SteadyClock
 from dozor.config import Config
 from dozor.language.translator import Translator
-from dozor.storage.postgres.pool import Pool
+from dozor.storage.postgres.pools import Pools
 from dozor.supervision.monitoring.monitors import Vigil
 from dozor.supervision.supervisor import Supervisor
 from dozor.supervision.telemetry.observer import TroubleKind
@@ -20,7 +20,7 @@ def build_vigil(
     supervisor: Supervisor,
     watch: Watch,
     clock: SteadyClock,
-    pool: Pool,
+    pools: Pools,
     redact: Callable[[str], str],
 ) -> Vigil:
     """Start it when the loop runs. It knows which troubles the runner before this one has told of."""
@@ -30,7 +30,10 @@ def build_vigil(
         supervisor,
         watch,
         clock,
-        pool,
+        pools.core,
+        probes=pools.probes,
+        checkers=pools.checkers,
+        starved_after=config.database.pools.starved_after,
         rules=config.supervision,
         limits=config.limits,
         dependencies=config.dependencies,

@@ -40,7 +40,7 @@ from dozor.storage.journal import Commit, Journal
 from dozor.storage.postgres.database import Database
 from dozor.storage.postgres.listen import Listener
 from dozor.storage.postgres.migration_sets import sets_for
-from dozor.storage.postgres.pool import create_pool
+from dozor.storage.postgres.pools import Pools
 from dozor.storage.retention import prune_for_ever
 from dozor.storage.spool import NAME as SPOOL
 from dozor.storage.spool import Spool
@@ -130,9 +130,10 @@ class Runner:
         await database.prepare(await asyncio.to_thread(sets_for, config))
         self.journal = journal = await Journal.open(database.dsn, VERSION, clock, wait=self._wait)
         self._cleanups.add("journal", self._close_journal)
-        pool = await create_pool(database.dsn, max_size=10, application_name="dozor")
-        self._cleanups.add("connection pool", _terminating(pool.terminate))
-        self._pool = pool
+        sizes = config.database.pools
+        self.pools = pools = await Pools.open(database.dsn, sizes, config.queried_dependencies, clock.now)
+        self._cleanups.add("connection pools", pools.close)
+        pool = pools.core
         self._telegram = telegram = TelegramSide(config, pool, clock)
         tracing = open_tracing(VERSION, clock)
         if tracing is not None:
@@ -156,15 +157,20 @@ class Runner:
             log=SupervisionLog(config.language, self.redactor.redact),
             generation=generation,
             stored=left.states,
-            pool=pool,
+            checkers=pools.checkers,
             is_outage=journal.health.explains,
             redact=self.redactor.redact,
             grace=self._grace,
-            launch=Launch(dsn=database.dsn, folder=config.path.parent),
+            launch=Launch(
+                dsn=database.dsn,
+                folder=config.path.parent,
+                pool_size=sizes.process,
+                acquire_timeout=sizes.acquire_timeout,
+            ),
             canceller=Canceller(self.watch, patience=config.supervision.cancel_patience),
         )
         supervisor.canceller.give_up = self._give_up
-        vigil = build_vigil(config, supervisor, self.watch, clock, pool, self.redactor.redact)
+        vigil = build_vigil(config, supervisor, self.watch, clock, pools, self.redactor.redact)
         self._console = ConsoleTransport()
         silences = self.watch.teller.silences
         self._wording = Wording(
@@ -288,7 +294,7 @@ class Runner:
 
         return Sources(
             clock=self._clock,
-            pool=self._pool,
+            pool=self.pools.web,
             supervisor=self.supervisor,
             journal=self.journal,
             vitals=self.vitals,
@@ -370,10 +376,3 @@ class Runner:
         except (TimeoutError, DozorError) as error:
             self.journal.abandon()
             logger.error("The last changes are not written: {}", str(error) or "no answer in time")
-
-
-def _terminating(terminate: Callable[[], None]) -> Callable[[], Awaitable[None]]:
-    async def close() -> None:
-        terminate()
-
-    return close

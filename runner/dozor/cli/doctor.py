@@ -66,7 +66,7 @@ async def _examine(config: Config, *, send: bool) -> list[Finding]:
             else:
                 connection = await connect(dsn, application_name="dozor doctor")
                 try:
-                    found += await check_server(connection)
+                    found += await check_server(connection, config.connections)
                     schema = await check_schema(
                         dsn, connection, embedded=config.database.url is None, sets=sets_for(config)
                     )

@@ -12,6 +12,7 @@ from dozor.config.models import (
     Config,
     DatabaseConfig,
     ListenAddress,
+    PoolsConfig,
     TelegramConfig,
     WebConfig,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "Isolation",
     "ListenAddress",
     "Misfire",
+    "PoolsConfig",
     "Requirement",
     "RestartDelay",
     "RetryEvery",

@@ -21,6 +21,7 @@ ALERT_KINDS = (
     "blocked_loop",
     "dependency",
     "limit",
+    "pool_exhausted",
     "backlog",
     "unclean_end",
     "bot",

@@ -28,6 +28,7 @@ def _whole(value: object) -> int:
 
 Duration = Annotated[float, BeforeValidator(parse_positive), Kind("duration")]
 Count = Annotated[int, BeforeValidator(_whole), Field(ge=1), Kind("whole number, at least 1")]
+PoolSize = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=500), Kind("whole number, 1 to 500")]
 Size = Annotated[int, BeforeValidator(parse_size), Kind("amount of memory, such as `512MB`")]
 Number = Annotated[float, BeforeValidator(fields.parse_number)]
 Timezone = Annotated[ZoneInfo, BeforeValidator(fields.parse_timezone), Kind("name of a timezone")]

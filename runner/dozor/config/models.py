@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, ValidationInfo, model_validator
 
 from dozor.config import addresses, fields
 from dozor.config.alerts import AlertsConfig, OnCallConfig
-from dozor.config.base import Kind, Section, Timezone, UserIds
+from dozor.config.base import Duration, Kind, PoolSize, Section, Timezone, UserIds
 from dozor.config.problems import Place, line_of
 from dozor.config.supervision import DependencyConfig, LimitsConfig, SupervisionConfig
-from dozor.config.tasks import TaskConfig
+from dozor.config.tasks import Isolation, TaskConfig
 from dozor.config.totp import TotpConfig
 from dozor.language.names import Language
+
+FIXED_CONNECTIONS = 2
+"""Of every runner, outside the pools: the journal's, and the one that listens for commands."""
 
 
 def _secret(parse: Callable[[object], str | None]) -> BeforeValidator:
@@ -47,6 +50,41 @@ class ListenAddress:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+class PoolsConfig(Section):
+    """Connections to the database, by use: none can take the others'. They are made when they are needed.
+
+    The runner takes at most `checkers` + `core` + `web` + 2, one more for each of `dependencies` with a
+    `query`, and `process` for each task with `isolation: process`: 20 with the defaults. The server's
+    `max_connections` must leave room for them; `dozor doctor` compares.
+    """
+
+    checkers: PoolSize = 10
+    """For `ctx.db` of all checkers with `isolation` `inline` or `thread`."""
+
+    core: PoolSize = 5
+    """For Dozor itself: delivery, commands, the bot."""
+
+    web: PoolSize = 3
+    """For the status page, the API and the metrics."""
+
+    process: PoolSize = 5
+    """For `ctx.db` in the process of one task with `isolation: process`."""
+
+    starved_after: Duration = 5.0
+    """A run that waits longer for a connection of `ctx.db`, while other runs hold all of them, is an incident
+    that names the holders.
+    """
+
+    acquire_timeout: Duration = 30.0
+    """A run that waits longer for a connection of `ctx.db` fails with `PoolExhaustedError`."""
+
+    @model_validator(mode="after")
+    def _told_before_it_fails(self) -> Self:
+        if self.starved_after > self.acquire_timeout:
+            raise ValueError("starved_after is longer than acquire_timeout; write a shorter starved_after")
+        return self
+
+
 class DatabaseConfig(Section):
     """Where state, incidents and messages owed are kept: a PostgreSQL."""
 
@@ -60,6 +98,9 @@ class DatabaseConfig(Section):
 
     data_dir: Path = Field(default=Path(".dozor/postgres"), validate_default=True)
     """Folder of the embedded server's data, relative to the config file."""
+
+    pools: PoolsConfig = PoolsConfig()
+    """How many connections are used for what."""
 
     @model_validator(mode="before")
     @classmethod
@@ -199,6 +240,19 @@ class Config(Section):
     def known_keys(cls) -> list[str]:
         """With `defaults`, which the loader spreads over the tasks."""
         return [*super().known_keys(), "defaults"]
+
+    @property
+    def queried_dependencies(self) -> int:
+        """How many of `dependencies` ask the database."""
+        return sum(dependency.query is not None for dependency in self.dependencies.values())
+
+    @property
+    def connections(self) -> int:
+        """The most connections to the database that a runner takes at once, its processes' included."""
+        pools = self.database.pools
+        processes = sum(task.enabled and task.isolation is Isolation.PROCESS for task in self.tasks)
+        of_runner = pools.checkers + pools.core + pools.web + FIXED_CONNECTIONS
+        return of_runner + self.queried_dependencies + pools.process * processes
 
     @property
     def source(self) -> str:

@@ -85,9 +85,10 @@ def reference() -> str:
 
 
 def _alerts() -> list[str]:
-    """Mappings and lists in `alerts`, `telegram` and `oncall`."""
+    """Mappings and lists in `database`, `alerts`, `telegram` and `oncall`."""
     parts = []
     for name, model in (
+        ("database.pools", models.PoolsConfig),
         ("alerts.chats", alerts.ChatRoute),
         ("alerts.escalate", alerts.EscalationLevel),
         ("alerts.second_channel", alerts.SecondChannel),

@@ -12,7 +12,7 @@ from loguru import logger
 from dozor.clock import SteadyClock
 from dozor.config.supervision import DATABASE
 from dozor.storage.journal import Checkpoint
-from dozor.storage.postgres.pool import Pool
+from dozor.storage.postgres.checker_pool import CheckerPool
 from dozor.supervision.core.events import (
     START_RUN,
     AskToStop,
@@ -71,7 +71,7 @@ class Supervisor:
         log: SupervisionLog,
         generation: int = 0,
         stored: Mapping[str, TaskState] | None = None,
-        pool: Pool | None = None,
+        checkers: CheckerPool | None = None,
         is_outage: IsOutage = never_an_outage,
         redact: Callable[[str], str] = str,
         grace: float = 10.0,
@@ -81,7 +81,7 @@ class Supervisor:
         self._observer = observer
         self._clock = clock
         self._log = log
-        self._pool = pool
+        self._checkers = checkers
         self._is_outage = is_outage
         self._redact = redact
         self._grace = grace
@@ -270,7 +270,7 @@ class Supervisor:
     def context(self, task: Supervised, run: Run) -> Context:
         """What the checker is given."""
         reports = RunReports(self._loop, self, task, run)
-        return Context(task.spec.name, run_id(self._generation, run.number), run, reports, self._pool)
+        return Context(task.spec.name, run_id(self._generation, run.number), run, reports, self._checkers)
 
     def words_of(self, task: Supervised) -> Callable[[Run], Reports]:
         """Where runs of `task` in a process of its own speak to."""

@@ -62,7 +62,8 @@ def trouble_facts(trouble: Trouble) -> Facts:
         lasted=trouble.seconds,
         chain=trouble.chain[-8:],
         lines=trouble.waiting[:20],
-        count=len(trouble.waiting) or trouble.count,
+        holders=tuple((one.task, one.run_id, one.since, one.over) for one in trouble.holders[:20]),
+        count=trouble.count or len(trouble.waiting) or None,
     )
     return with_text(facts, trouble.reason) if trouble.reason else facts
 

@@ -27,6 +27,8 @@ class IncidentKind(StrEnum):
     """Something that tasks require is down."""
     LIMIT = "limit"
     """The runner uses more than it should."""
+    POOL_EXHAUSTED = "pool_exhausted"
+    """Runs wait for a connection of `ctx.db` while other runs hold all of them."""
     BACKLOG = "backlog"
     """More waits to be processed than should."""
     UNCLEAN_END = "unclean_end"
@@ -59,6 +61,7 @@ SEVERITIES: Mapping[IncidentKind, Severity] = MappingProxyType(
         IncidentKind.BLOCKED_LOOP: Severity.WARNING,
         IncidentKind.DEPENDENCY: Severity.CRITICAL,
         IncidentKind.LIMIT: Severity.WARNING,
+        IncidentKind.POOL_EXHAUSTED: Severity.CRITICAL,
         IncidentKind.BACKLOG: Severity.CRITICAL,
         IncidentKind.UNCLEAN_END: Severity.WARNING,
         IncidentKind.BOT: Severity.WARNING,

@@ -85,6 +85,8 @@ class Facts:
     """Of what the trouble is: a dependency, a chat."""
     chain: tuple[str, ...] = ()
     """Where it hangs, or the stack that was seen most; the deepest frame last."""
+    holders: tuple[tuple[str, str, float, bool], ...] = ()
+    """Who holds the connections of a pool: the task, the run's id, since when, whether the run is over."""
     occurrences: int = 1
     """How often it has come."""
     acknowledged_by: str | None = None

@@ -22,6 +22,7 @@ LINE_UNITS = 200
 REASON_UNITS = 700
 LINES_SHOWN = 20
 CALLED_SHOWN = 20
+HOLDERS_SHOWN = 10
 _HERE = "\0"
 # Where names belong in a text of the language; a cleaned text holds none.
 
@@ -74,13 +75,27 @@ class Tongue:
 def trouble(say: Tongue, task: str, facts: Facts) -> Said:
     """Something that is not a failed run."""
     lines = reason(facts) + [Span(shorten(one_line(frame), LINE_UNITS), Style.CODE) for frame in facts.chain]
+    lines += _holders(say, facts)
     if facts.lines:
         names = ", ".join(shorten(one_line(name), NAME_UNITS) for name in facts.lines)
-        more = (facts.count or 0) - len(facts.lines)
+        more = 0 if facts.holders else (facts.count or 0) - len(facts.lines)
         if more > 0:
             names += " " + say("alert-and-more", count=more)
         lines.append(Span(say("alert-waiting", tasks=names)))
     return _trouble_header(say, task, facts), lines
+
+
+def _holders(say: Tongue, facts: Facts) -> list[Span]:
+    """Who holds the connections of an exhausted pool: a line each."""
+    lines = []
+    for task, run, since, over in facts.holders[:HOLDERS_SHOWN]:
+        key = "alert-holder-over" if over else "alert-holder"
+        name = shorten(one_line(task), NAME_UNITS)
+        lines.append(Span(say(key, task=name, run=run, since=say.clock(since))))
+    more = (facts.count or 0) - HOLDERS_SHOWN
+    if facts.holders and more > 0:
+        lines.append(Span(say("alert-and-more", count=more)))
+    return lines
 
 
 def _trouble_header(say: Tongue, task: str, facts: Facts) -> str:
@@ -102,6 +117,10 @@ def _trouble_header(say: Tongue, task: str, facts: Facts) -> str:
             return say("alert-dependency", subject=subject)
         case IncidentKind.LIMIT:
             return say("alert-limit", subject=subject)
+        case IncidentKind.POOL_EXHAUSTED:
+            if lasted is None or facts.count is None:
+                return say("alert-pool-exhausted-plain", subject=subject)
+            return say("alert-pool-exhausted", subject=subject, size=facts.count, duration=lasted)
         case IncidentKind.BACKLOG:
             if lasted is None or facts.count is None:
                 return say("alert-backlog-plain", task=task or subject)
@@ -124,6 +143,8 @@ def trouble_over(say: Tongue, task: str, facts: Facts) -> str:
             return say("alert-over-storm")
         case IncidentKind.BLOCKED_LOOP:
             return say("alert-over-blocked")
+        case IncidentKind.POOL_EXHAUSTED:
+            return say("alert-over-pool", subject=subject)
         case IncidentKind.BOT:
             return say("alert-over-bot")
         case _ if task:

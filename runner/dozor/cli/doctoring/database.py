@@ -26,8 +26,11 @@ SERVER_SQL = """
 SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int AS number,
        pg_is_in_recovery() AS standby, current_setting('synchronous_commit') AS synchronous_commit,
        current_setting('fsync') AS fsync, pg_database_size(current_database()) AS size,
-       current_setting('max_connections')::int AS max_connections,
-       (SELECT count(*) FROM pg_stat_activity) AS connections
+       current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+           AS most,
+       (SELECT count(*) FROM pg_stat_activity
+         WHERE coalesce(backend_type, 'client backend') = 'client backend'
+           AND NOT (datname = current_database() AND application_name LIKE 'dozor%')) AS taken
 """
 ROUND_TRIP_SQL = "SELECT extract(epoch FROM clock_timestamp())::float8"
 LACKING_SQL = """
@@ -39,8 +42,8 @@ ORDER BY 1
 """
 
 
-async def check_server(connection: Connection) -> list[Finding]:
-    """What the server says of itself, and how it answers."""
+async def check_server(connection: Connection, needed: int) -> list[Finding]:
+    """What the server says of itself, and how it answers. `needed`: the most connections a runner takes."""
     server = await connection.fetchrow(SERVER_SQL)
     assert server is not None
     megabytes = server["size"] / 1024**2
@@ -63,11 +66,17 @@ async def check_server(connection: Connection) -> list[Finding]:
                 "ALTER SYSTEM RESET both, unless you know why",
             )
         )
-    free = server["max_connections"] - server["connections"]
-    if free < 15:
+    free = server["most"] - server["taken"]  # what a runner of this database holds already is its own
+    if free < needed:
         found.append(
-            warning("server", f"only {free} connections are free; a runner takes 12", "raise max_connections")
+            warning(
+                "connections",
+                f"{free} are free for a runner, which takes up to {needed}",
+                "raise max_connections of the server, or lower database.pools",
+            )
         )
+    else:
+        found.append(ok("connections", f"{free} are free for a runner, which takes up to {needed}"))
     return [*found, *await _round_trips(connection)]
 
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 
-from dozor.errors import DatabaseUnavailableError, StorageError
+from dozor.errors import DatabaseUnavailableError, PoolExhaustedError, StorageError
 
 Pool: TypeAlias = asyncpg.Pool
 Connection: TypeAlias = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
@@ -90,6 +90,8 @@ def unavailable(error: BaseException) -> bool:
     match error:
         case DatabaseUnavailableError():
             return True
+        case PoolExhaustedError():  # a TimeoutError, but the server is not the cause
+            return False
         case ssl.SSLCertVerificationError() | PermissionError():
             return False
         case OSError():  # refused, reset, no such socket, no such host, TimeoutError

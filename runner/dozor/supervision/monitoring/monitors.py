@@ -9,10 +9,12 @@ from typing import assert_never
 
 from dozor.clock import SteadyClock
 from dozor.config.supervision import DependencyConfig, LimitsConfig, SupervisionConfig
+from dozor.storage.postgres.checker_pool import CheckerPool
 from dozor.storage.postgres.pool import Pool
 from dozor.supervision.monitoring.dependencies import Dependencies
 from dozor.supervision.monitoring.limits import Limits
 from dozor.supervision.monitoring.loop_watchdog import Watchdog
+from dozor.supervision.monitoring.pool_monitor import PoolMonitor
 from dozor.supervision.monitoring.task_monitor import Patrol
 from dozor.supervision.supervisor import Supervisor
 from dozor.supervision.telemetry.observer import Trouble, TroubleKind, TroubleWatch
@@ -22,7 +24,11 @@ CALM_SECONDS = 60.0
 
 
 class Vigil:
-    """`alarm` tells of a blocked loop from a thread, while it is blocked."""
+    """`alarm` tells of a blocked loop from a thread, while it is blocked.
+
+    `pool`: Dozor's own; `probes`: for the `query` of dependencies; `checkers`: behind `ctx.db`, with
+    `starved_after`, the seconds that a run may wait for one of its connections.
+    """
 
     def __init__(
         self,
@@ -31,6 +37,9 @@ class Vigil:
         clock: SteadyClock,
         pool: Pool | None,
         *,
+        probes: Pool | None,
+        checkers: CheckerPool | None,
+        starved_after: float,
         rules: SupervisionConfig,
         limits: LimitsConfig,
         dependencies: Mapping[str, DependencyConfig],
@@ -47,8 +56,9 @@ class Vigil:
         # When a loop that was blocked by somebody counts as free again.
         self.watchdog = Watchdog(rules.blocked_loop_after, self._blocks, self._blocked, self._owner)
         self._limits = Limits(limits, troubles, pool, self._lag)
-        self._dependencies = Dependencies(dependencies, supervisor, troubles, clock, pool, redact)
+        self._dependencies = Dependencies(dependencies, supervisor, troubles, clock, probes, redact)
         self._has_dependencies = bool(dependencies)
+        self._pool_watch = None if checkers is None else PoolMonitor(checkers, troubles, clock, starved_after)
 
     def parts(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """To be supervised with the runner's other parts."""
@@ -58,6 +68,8 @@ class Vigil:
         }
         if self._has_dependencies:
             parts["dependencies"] = self._dependencies.run
+        if self._pool_watch is not None:
+            parts["ctx.db"] = self._pool_watch.run
         return parts
 
     def start(self) -> None:
@@ -72,7 +84,7 @@ class Vigil:
     def inherit(self, kind: TroubleKind, subject: str, task: str | None) -> None:
         """A trouble that the runner before this one has told of, and not taken back."""
         match kind:
-            case TroubleKind.HUNG | TroubleKind.BLOCKED_LOOP:
+            case TroubleKind.HUNG | TroubleKind.BLOCKED_LOOP | TroubleKind.POOL_EXHAUSTED:
                 # It ended with that process.
                 self._troubles.cleared(Trouble(kind=kind, subject=subject, task=task))
             case TroubleKind.OVERDUE:

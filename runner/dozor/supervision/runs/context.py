@@ -9,6 +9,7 @@ from loguru import logger
 
 from dozor.clock import to_datetime
 from dozor.errors import DatabaseUnavailableError
+from dozor.storage.postgres.checker_pool import CheckerPool, RunDatabase
 from dozor.storage.postgres.pool import Pool
 from dozor.supervision.runs.run import Run, Stopping
 
@@ -32,15 +33,18 @@ class Reports(Protocol):
 class Context:
     """One run of one task, as its checker sees it."""
 
-    __slots__ = ("_pool", "_reports", "_run", "run_id", "task")
+    __slots__ = ("_checkers", "_db", "_reports", "_run", "run_id", "task")
 
-    def __init__(self, task: str, run_id: str, run: Run, reports: Reports, pool: Pool | None) -> None:
+    def __init__(
+        self, task: str, run_id: str, run: Run, reports: Reports, checkers: CheckerPool | None
+    ) -> None:
         self.task = task
         self.run_id = run_id
         """Unique for ever: the runner's generation and the number of the run, "17-41"."""
         self._run = run
         self._reports = reports
-        self._pool = pool
+        self._checkers = checkers
+        self._db: RunDatabase | None = None
 
     @property
     def attempt(self) -> int:
@@ -54,11 +58,18 @@ class Context:
 
     @property
     def db(self) -> Pool:
-        """The runner's connection pool. Raises `DatabaseUnavailableError` where there is no database."""
-        self._run.used_database = True
-        if self._pool is None:
-            raise DatabaseUnavailableError("ctx.db: this runner works without a database")
-        return self._pool
+        """An asyncpg pool for checkers, apart from the runner's own connections, shared with the other runs.
+
+        Raises `DatabaseUnavailableError` where there is no database. Acquiring a connection raises
+        `PoolExhaustedError` if other runs hold them all for too long.
+        """
+        run = self._run
+        run.used_database = True
+        if self._db is None:
+            if self._checkers is None:
+                raise DatabaseUnavailableError("ctx.db: this runner works without a database")
+            self._db = self._checkers.for_run(self.task, self.run_id, lambda: run.ended or run.abandoned)
+        return self._db
 
     @property
     def log(self) -> Logger:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from dozor.storage.postgres.checker_pool import Holder
 from dozor.supervision.core.events import Event
 from dozor.supervision.core.state import TaskState
 from dozor.supervision.tasks.task import Supervised
@@ -58,6 +59,8 @@ class TroubleKind(StrEnum):
     """Something that tasks require is down. Subject: its name."""
     LIMIT = "limit"
     """The runner uses more than it should. Subject: of what."""
+    POOL_EXHAUSTED = "pool_exhausted"
+    """Runs wait for a connection while other runs hold them all. Subject: the pool, `ctx.db`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +78,8 @@ class Trouble:
     """Tasks that wait for the subject."""
     count: int | None = None
     """Of what is too many."""
+    holders: tuple[Holder, ...] = ()
+    """Who holds the connections of an exhausted pool, the longest first."""
     reason: str = ""
     """In the words of whoever noticed it: an error, "512 MB of at most 400 MB"."""
 

@@ -44,10 +44,15 @@ STARTS_AT_ONCE = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """What every process is told. `folder` becomes importable. `dsn` may hold a password."""
+    """What every process is told. `folder` becomes importable. `dsn` may hold a password.
+
+    `pool_size`, `acquire_timeout`: of `ctx.db` in each process.
+    """
 
     dsn: str | None = None
     folder: Path = Path()
+    pool_size: int = 5
+    acquire_timeout: float = 30.0
 
 
 class Child:
@@ -286,6 +291,8 @@ class Child:
             "folder": str(self._launch.folder),
             "path": [str(entry) for entry in sys.path],
             "dsn": self._launch.dsn,
+            "pool_size": self._launch.pool_size,
+            "acquire_timeout": self._launch.acquire_timeout,
             # As YAML: that is where arguments come from, dates and all.
             "args": yaml.safe_dump(dict(spec.args)),
         }

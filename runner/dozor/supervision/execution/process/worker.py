@@ -24,9 +24,11 @@ from typing import Any
 import yaml
 from loguru import logger
 
+from dozor.clock import SteadyClock
 from dozor.config.imports import Checker, CheckerImportError, import_checker
 from dozor.config.signatures import check_call, check_kind, is_async, takes_context
-from dozor.storage.postgres.pool import Pool, create_pool, unavailable
+from dozor.storage.postgres.checker_pool import CheckerPool
+from dozor.storage.postgres.pool import unavailable
 from dozor.supervision.core.state import Failure
 from dozor.supervision.execution.process.ipc import Channel, Frame
 from dozor.supervision.execution.reporter import checked_severity
@@ -122,7 +124,7 @@ class _Worker:
         self._task: str = hello["task"]
         self._words = _Words(channel)
         self._run: Run | None = None
-        self._pool: Pool | None = None
+        self._checkers: CheckerPool | None = None
         self._main = threading.get_ident()
 
     async def serve(self) -> None:
@@ -136,12 +138,19 @@ class _Worker:
             self._channel.send({"type": "broken", "failure": to_frame(failure)})
             return
         if self._hello["dsn"] is not None and takes_context(self._function):
-            self._pool = await create_pool(
-                self._hello["dsn"], min_size=0, max_size=5, application_name=f"dozor {self._task}"
+            self._checkers = await CheckerPool.open(
+                self._hello["dsn"],
+                size=self._hello.get("pool_size", 5),  # a runner older than this file sends neither
+                acquire_timeout=self._hello.get("acquire_timeout", 30.0),
+                now=SteadyClock().now,
+                application_name=f"dozor {self._task}",
             )
         threading.Thread(target=self._listen, name="dozor pipe", daemon=True).start()
         self._channel.send({"type": "ready"})
-        await asyncio.Event().wait()
+        while True:
+            await asyncio.sleep(1.0)
+            if self._checkers is not None:
+                self._checkers.reclaim()
 
     def _import(self) -> Checker:
         """The code on disk may be newer than what the runner has checked. Raises CheckerImportError."""
@@ -194,7 +203,7 @@ class _Worker:
         try:
             given = {}
             if takes_context(self._function):
-                given = {"ctx": Context(self._task, run_id, run, self._words, self._pool)}
+                given = {"ctx": Context(self._task, run_id, run, self._words, self._checkers)}
             if is_async(self._function):
                 await self._function(**self._args, **given)
             else:
@@ -204,6 +213,7 @@ class _Worker:
         except BaseException as caught:  # noqa: BLE001 -- the supervision border: told to the runner
             error = caught
         self._run = None
+        run.ended = True
         self._channel.send(_ending(error, run))
 
 
