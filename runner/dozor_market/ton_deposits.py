@@ -1,8 +1,9 @@
 """The deposits' checker: what came in to our TON wallets is credited, each transaction once.
 
-For each wallet: page back from the newest transaction to the cursor, verify that it is one chain, then
-credit oldest first, in blocks, each together with the move of the cursor. Anything that does not fit fails
-the run without a credit. Needs the extra `ton`, imported at the first run and not before.
+For each wallet: ask every provider for the newest transactions, find the newest one that two of them
+returned, page back from it to the cursor, verify that it is one chain, then credit oldest first, in blocks,
+each together with the move of the cursor. Providers that contradict each other stop the wallet.
+Needs the extra `ton`, imported at the first run and not before.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dozor.errors import DozorError, Fatal
 from dozor.storage.postgres.pool import Connection
-from dozor.toolkit import Backlog, announce, report_backlog, start_cursor
+from dozor.toolkit import announce, report_backlog
 from dozor.toolkit.context import CheckerContext
 
 if TYPE_CHECKING:
@@ -33,8 +34,10 @@ WATCH: Final = "INSERT INTO market.ton_wallets (address) VALUES ($1) ON CONFLICT
 WATCH_JETTON: Final = """
 INSERT INTO market.ton_jetton_wallets (address, owner, currency) VALUES ($1, $2, $3)
 ON CONFLICT (address) DO NOTHING"""
-CURSOR: Final = "SELECT position FROM dozor.cursors WHERE name = $1"
-AGE: Final = "SELECT extract(epoch FROM now() - to_timestamp($1))::float8, to_timestamp($1)"
+DEFAULT_UNCONFIRMED_AFTER: Final = 300.0
+"""Seconds."""
+_warned_about: set[str] = set()
+"""Single providers that this process has logged a warning about."""
 
 
 class DepositsError(DozorError):
@@ -50,10 +53,19 @@ async def check_transactions(
     dust: Mapping[str, int] | None = None,
     testnet: bool = False,
     behind_after: float | None = 900.0,
+    single_source_limit: Mapping[str, int] | None = None,
+    single_source_window_limit: Mapping[str, int] | None = None,
+    single_source_window: float = 86_400.0,
+    unconfirmed_after: float = DEFAULT_UNCONFIRMED_AFTER,
 ) -> None:
     """Credit what came in to the wallets of market.ton_wallets.
 
-    providers: mappings of kind (toncenter, tonapi, lite), url, api_key, rps and timeout, tried in this order.
+    providers: mappings of kind (toncenter, tonapi, lite), url, api_key, rps and timeout. Two of different
+    hosts must return a transaction before it is credited; a single one is trusted up to a limit.
+    single_source_limit: by currency, smallest units of one transfer that is credited on the word of a single
+    provider; single_source_window_limit: of all such transfers within single_source_window seconds. Above,
+    the transfer waits for a person.
+    unconfirmed_after: seconds that a transfer may wait for a second provider before people are alerted.
     wallet: a shared wallet, registered at the first run; jettons: its jetton wallets, by currency.
     dust: by currency, smallest units below which a transfer is recorded but not credited.
     behind_after: seconds a transaction may wait before people are alerted.
@@ -71,7 +83,16 @@ async def check_transactions(
         ]
     except (KeyError, TypeError, ValueError) as error:
         raise Fatal(f"args.providers of the deposits' checker: {error}") from error
-    limits = {**DEFAULT_DUST, **(dust or {})}
+    from dozor_market.ton import rounds
+    from dozor_market.ton.alerts import alert_all
+    from dozor_market.ton.limits import read_limits
+    from dozor_market.ton.pending import waiting
+
+    try:
+        limits = read_limits(single_source_limit, single_source_window_limit, single_source_window)
+    except ValueError as error:
+        raise Fatal(f"args of the deposits' checker: {error}") from error
+    rules = rounds.Rules({**DEFAULT_DUST, **(dust or {})}, limits, behind_after)
     async with ctx.db.acquire() as connection:
         if wallet is not None:
             await watch(connection, wallet, jettons or {})
@@ -79,19 +100,47 @@ async def check_transactions(
     problems: list[str] = []
     counts: Counter[str] = Counter()
     async with ton.open_providers(options, testnet=testnet) as opened:
+        warn_about_a_single_one(ctx, opened)
         for one in wallets:
             if ctx.stopping.is_set():
                 return
             try:
-                counts += await read_wallet(ctx, opened, one, limits, behind_after)
-            except (ton.ProvidersFailedError, ValueError) as error:
+                counts += await rounds.read_wallet(ctx, opened, one, rules)
+            except (ton.ProvidersFailedError, rounds.WalletError, ValueError) as error:
                 problems.append(f"{one.address}: {error}")
+        counts["confirmed later"] += await rounds.confirm_held(ctx, opened)
+        log_failures(ctx, opened, "; ".join(problems))
+    await alert_all(ctx, unconfirmed_after)
     await tell(ctx)
-    if counts:
+    if counts := +counts:
         ctx.log.info("TON transactions: {}", dict(counts))
     if problems:
         raise DepositsError("; ".join(problems))
-    report_backlog(ctx, Backlog(0, None, None), behind_after)
+    async with ctx.db.acquire() as connection:
+        backlog = await waiting(connection)
+    report_backlog(ctx, backlog, behind_after)
+
+
+def warn_about_a_single_one(ctx: CheckerContext, providers: Providers) -> None:
+    """Log, once in a process, that one provider is trusted."""
+    name, *others = providers.names
+    if others or name in _warned_about:
+        return
+    _warned_about.add(name)
+    ctx.log.warning(
+        "{} is the only TON provider: what it returns is credited up to a limit without being confirmed."
+        " Add one of another host to args.providers",
+        name,
+    )
+
+
+def log_failures(ctx: CheckerContext, providers: Providers, said: str) -> None:
+    """Log what each provider failed at in this run, the same reason once, unless it is in the run's error."""
+    reasons = Counter((failure.provider, failure.reason) for failure in providers.failures)
+    for (provider, reason), times in reasons.items():
+        if f"{provider}: {reason}" in said:
+            continue
+        ctx.log.warning("TON provider {} failed {} time(s): {}", provider, times, reason)
 
 
 async def watch(connection: Connection, wallet: str, jettons: Mapping[str, str]) -> None:
@@ -114,54 +163,6 @@ async def read_wallets(connection: Connection) -> list[Wallet]:
     from dozor_market.ton.reader import Wallet
 
     return [Wallet(**row) for row in await connection.fetch(WALLETS)]
-
-
-async def read_wallet(
-    ctx: CheckerContext,
-    providers: Providers,
-    wallet: Wallet,
-    dust: Mapping[str, int],
-    behind_after: float | None,
-) -> Counter[str]:
-    """Credit what is new in one wallet. Returns how many transactions of each kind there were.
-
-    Raises ProvidersFailedError, and ValueError for a cursor edited into nonsense.
-    """
-    from dozor_market.ton import crediting
-    from dozor_market.ton.reader import START, News
-
-    name = crediting.cursor_name(wallet.address)
-    async with ctx.db.acquire() as connection:
-        await start_cursor(connection, name, crediting.to_json(START))
-        cursor = crediting.from_json(await connection.fetchval(CURSOR, name))
-    news = News(providers, wallet, cursor, beat=ctx.heartbeat)
-    await news.find()
-    counts: Counter[str] = Counter()
-    if news.size:
-        limit = behind_after if cursor.lt else None  # what was there before us is not late
-        report_backlog(ctx, await measure(ctx, news.size, news.oldest_utime), limit)
-    done = 0
-    async for block in news.blocks():
-        if ctx.stopping.is_set():
-            break
-        async with ctx.db.acquire() as connection:
-            credited = await crediting.credit(connection, wallet, cursor, block, dust)
-        if credited is None:
-            ctx.log.info("another runner credits {} already", wallet.address)
-            break
-        counts += credited
-        cursor = block[-1].at
-        done += len(block)
-        ctx.heartbeat()
-        ctx.progress(done, news.size)
-    return counts
-
-
-async def measure(ctx: CheckerContext, size: int, oldest_utime: int | None) -> Backlog:
-    """The backlog as the database's clock sees it."""
-    async with ctx.db.acquire() as connection:
-        age, oldest_at = await connection.fetchrow(AGE, oldest_utime)
-    return Backlog(size, oldest_at, age)
 
 
 async def tell(ctx: CheckerContext) -> None:

@@ -23,6 +23,7 @@ from dozor.cli.options import DozorGroup
         "run-now": "dozor.cli.task_commands:run_now",
         "reload": "dozor.cli.reload:reload",
         "attribute": "dozor.cli.attribute:attribute",
+        "market": "dozor.cli.market:market",
         "migrate": "dozor.cli.migrate:migrate",
         "doctor": "dozor.cli.doctor:doctor",
         "health": "dozor.cli.health:health",

@@ -2,6 +2,14 @@
 
 transactions.py  a cell becomes a Receipt: what came in, or why it does not count (pure)
 history.py       pages become a chain: every transaction names the hash of the one before it (pure)
-providers.py     tonutils' clients behind one port, with failover
+providers.py     tonutils' clients behind one port; each endpoint is one provider
+reader.py        the history between a confirmed transaction and the cursor
+comparison.py    histories of several providers compared: confirmed, unconfirmed, contradicted (pure)
+agreement.py     one round of asking every provider about one wallet
+limits.py        what a single provider is trusted with (pure)
+pending.py       transfers that wait for a second provider or for a person
+evidence.py      contradictions between providers
+alerts.py        alerts about both
 crediting.py     receipts become deposits and postings, together with the cursor
+rounds.py        all of that for one wallet
 """

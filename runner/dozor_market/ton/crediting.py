@@ -86,9 +86,12 @@ async def credit(
     expected: Position,
     receipts: Sequence[Receipt],
     dust: Mapping[str, int],
+    *,
+    move_to: Position | None = None,
 ) -> Counter[str] | None:
     """Record the receipts, oldest first, and move the cursor to the last, in one transaction.
 
+    `move_to`: where the cursor moves instead; then `receipts` may leave out some, or be empty.
     None, and nothing done, when the cursor is not at `expected` any more: another runner was quicker.
     Otherwise how many of each kind there were. A receipt that the ledger refuses is set aside.
     """
@@ -113,7 +116,7 @@ async def credit(
             await set_aside(connection, QUARANTINE, item, reason)
             counts["set aside"] += 1
         counts += recorded
-        await move_cursor(connection, name, to_json(receipts[-1].at))
+        await move_cursor(connection, name, to_json(move_to or receipts[-1].at))
     return counts
 
 

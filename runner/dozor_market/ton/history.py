@@ -9,19 +9,38 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Final
 
 from dozor_market.ton.transactions import Position, Receipt
+
+MAX_LT: Final = 2**63 - 1
+"""Largest logical time that is accepted: a bigint keeps it, and the chain is far below (about 10**14)."""
 
 
 class BrokenHistoryError(ValueError):
     """The provider's answer has a gap, repeats or reorders, or is older than what was read before."""
 
 
+class StaleHistoryError(BrokenHistoryError):
+    """The provider's newest transaction is older than the cursor: it lags, which is not a contradiction."""
+
+
+class ForkedHistoryError(BrokenHistoryError):
+    """A chain of valid transactions that passes the cursor without meeting it.
+
+    `receipts`: the provider's transactions that are newer than the cursor, newest first.
+    """
+
+    def __init__(self, message: str, receipts: Sequence[Receipt] = ()) -> None:
+        super().__init__(message)
+        self.receipts = tuple(receipts)
+
+
 def check_head(page: Sequence[Receipt], cursor: Position) -> None:
-    """The newest page is at least as new as the cursor. Raises BrokenHistoryError."""
+    """The newest page is at least as new as the cursor. Raises StaleHistoryError."""
     newest = page[0].at.lt if page else 0
     if newest < cursor.lt:
-        raise BrokenHistoryError(f"the newest transaction is {newest}, older than {cursor.lt} read before")
+        raise StaleHistoryError(f"the newest transaction is {newest}, older than {cursor.lt} read before")
 
 
 def check_page(page: Sequence[Receipt], expected: Position | None) -> None:
@@ -32,6 +51,9 @@ def check_page(page: Sequence[Receipt], expected: Position | None) -> None:
         return
     if expected is not None and page[0].at != expected:
         raise BrokenHistoryError(f"a page begins at {page[0].at.lt}, not at {expected.lt} as asked")
+    for receipt in page:
+        if not receipt.before.lt < receipt.at.lt <= MAX_LT:
+            raise BrokenHistoryError(f"transaction {receipt.at.lt} follows {receipt.before.lt}")
     for newer, older in pairwise(page):
         if newer.before != older.at:
             raise BrokenHistoryError(
@@ -42,14 +64,16 @@ def check_page(page: Sequence[Receipt], expected: Position | None) -> None:
 def cut(page: Sequence[Receipt], cursor: Position, after_lt: int) -> tuple[list[Receipt], Position | None]:
     """The part of a page newer than the cursor, and where the next page begins; None: nothing is left.
 
-    `after_lt`: nothing at or before it is wanted. Raises BrokenHistoryError when the page passes the cursor
+    `after_lt`: nothing at or before it is wanted. Raises ForkedHistoryError when the page passes the cursor
     without meeting it: the chain below is not the one that was read before.
     """
     fresh: list[Receipt] = []
     for receipt in page:
         if receipt.at.lt <= cursor.lt:
             if receipt.at != cursor:
-                raise BrokenHistoryError(f"transaction {cursor.lt}, read before, is not in this history")
+                raise ForkedHistoryError(
+                    f"transaction {cursor.lt}, read before, is not in this history", [*fresh, receipt]
+                )
             return fresh, None
         if receipt.at.lt <= after_lt:
             return fresh, None
@@ -60,5 +84,5 @@ def cut(page: Sequence[Receipt], cursor: Position, after_lt: int) -> tuple[list[
     if before == cursor or (cursor.lt <= after_lt and before.lt <= after_lt):
         return fresh, None
     if before.lt <= cursor.lt:
-        raise BrokenHistoryError(f"transaction {cursor.lt}, read before, is not in this history")
+        raise ForkedHistoryError(f"transaction {cursor.lt}, read before, is not in this history", fresh)
     return fresh, before

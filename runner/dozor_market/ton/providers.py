@@ -1,7 +1,11 @@
-"""TON API providers behind one port, tried in turn.
+"""TON API providers behind one port.
 
-A page that cannot be had, cannot be read or does not fit the chain is that provider's failure, and the next
-one is asked for the same page. When all have failed the run fails: no credit without a verified history.
+Entries of the configuration that lead to the same endpoint are one provider: they stand in for each other and
+never confirm each other. `ask_each` asks every provider the same thing, for the comparison of their answers.
+`page` takes a page from whichever provider gives it; that is safe only below a transaction that is confirmed,
+because the hash chain then verifies the page whoever returns it.
+
+Whatever a provider does is either an answer or a `Failure`; failures are kept in `failures` for the log.
 """
 
 from __future__ import annotations
@@ -11,7 +15,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final, Protocol, TypeAlias, assert_never
+from ipaddress import ip_address
+from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar, assert_never
+from urllib.parse import urlsplit
 
 from ton_core import Cell, NetworkGlobalID
 from tonutils.clients import LiteBalancer, TonapiClient, ToncenterClient
@@ -19,15 +25,36 @@ from tonutils.exceptions import TonutilsError
 from tonutils.types import DEFAULT_HTTP_RETRY_POLICY
 
 from dozor.errors import DozorError
-from dozor_market.ton.history import BrokenHistoryError
-from dozor_market.ton.transactions import Position, Receipt, UnreadableTransactionError
+from dozor_market.ton.history import BrokenHistoryError, ForkedHistoryError
+from dozor_market.ton.transactions import Position, UnreadableTransactionError
+
+T = TypeVar("T")
 
 PAGE: Final = 100
 """Transactions asked for at once: the most Toncenter and TonAPI give."""
+ANSWER_WITHIN: Final = 60.0
+"""Seconds for one answer, repetitions included. tonutils gives up after 30 s; connecting may hang."""
+SLOW: Final = 5.0
+"""Seconds after which a failed answer counts as slow."""
+SLOW_FAILURES: Final = 2
+"""Slow failures in a row after which a provider is left out for the rest of the run, so that one that does
+not answer delays a run over many wallets once and not once per wallet."""
 
 
 class ProvidersFailedError(DozorError):
-    """No provider gave a page that can be trusted; the message says what each did."""
+    """No provider gave a page that can be trusted; the message says what each did.
+
+    `forks`: by provider, the valid histories that exclude the cursor.
+    """
+
+    def __init__(self, failures: Sequence[Failure]) -> None:
+        said = "; ".join(f"{failure.provider}: {failure.reason}" for failure in failures)
+        super().__init__(f"no TON provider can be used: {said}")
+        self.forks = {
+            failure.provider: failure.error
+            for failure in failures
+            if isinstance(failure.error, ForkedHistoryError)
+        }
 
 
 class ProviderKind(StrEnum):
@@ -48,9 +75,11 @@ class ProviderOptions:
     timeout: float = 10.0
 
     def __post_init__(self) -> None:
-        """Raises ValueError for an address that would show a key in messages."""
-        if self.url is not None and ("?" in self.url or "@" in self.url):
-            raise ValueError("a url with a query or a password; a key belongs into api_key")
+        """Raises ValueError for an address that would show a key in messages, or that is none."""
+        if self.url is not None:
+            if "?" in self.url or "@" in self.url:
+                raise ValueError("a url with a query or a password; a key belongs into api_key")
+            _ = urlsplit(self.url).port  # ValueError for a port that is no number
 
 
 Raw: TypeAlias = Cell | str | None
@@ -139,31 +168,115 @@ def to_cell(data: Raw) -> Cell:
         raise UnreadableTransactionError(f"not a cell: {type(error).__name__}") from error
 
 
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[T]):
+    """What one provider returned, read and verified by itself."""
+
+    provider: str
+    value: T
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One provider gave nothing that can be used."""
+
+    provider: str
+    reason: str
+    error: Exception | None = None
+
+
+@dataclass(slots=True)
+class Provider:
+    """The entries of one endpoint. `name` is that of the first."""
+
+    name: str
+    sources: list[Source]
+    slow_failures: int = 0
+
+
+Read: TypeAlias = Callable[[Sequence[Raw]], T]
+"""Reads and verifies an answer. What it raises makes the answer the provider's failure."""
+
+
 class Providers:
-    """Sources in the order of preference; the one that worked last is asked first."""
+    """The providers of one run, in the order of the configuration."""
 
-    def __init__(self, sources: Sequence[Source]) -> None:
-        self._sources = list(sources)
+    def __init__(self, providers: Sequence[Provider]) -> None:
+        self._providers = list(providers)
+        self._order = list(providers)
+        self.failures: list[Failure] = []
+        """Every failure of the run so far."""
 
-    async def page(
-        self, account: str, start: Position | None, read: Callable[[Sequence[Raw]], list[Receipt]]
-    ) -> list[Receipt]:
-        """The page from `start` as read and verified by `read`. Raises ProvidersFailedError."""
-        failures: list[str] = []
-        for source in list(self._sources):
-            try:
-                raw = await source.page(account, start)
-                page = await asyncio.to_thread(read, raw)  # 20 ms of computing: not on the loop
-            except (UnreadableTransactionError, BrokenHistoryError, TonutilsError, OSError) as error:
-                failures.append(f"{source.name}: {_in_one_line(error)}")
-            except (AttributeError, KeyError, TypeError, ValueError) as error:  # an answer of another shape
-                failures.append(f"{source.name}: nonsense ({type(error).__name__})")
-            else:
+    @property
+    def names(self) -> list[str]:
+        """Names of the providers, each endpoint once."""
+        return [provider.name for provider in self._providers]
+
+    async def ask_each(
+        self, account: str, start: Position | None, read: Read[T]
+    ) -> list[Answer[T] | Failure]:
+        """The page from `start`, or the newest, of every provider, all asked at once."""
+        return await asyncio.gather(
+            *(self._ask(provider, account, start, read) for provider in self._providers)
+        )
+
+    async def ask(
+        self, name: str, account: str, start: Position | None, read: Read[T]
+    ) -> Answer[T] | Failure:
+        """The page of the provider `name`, one of `names`."""
+        provider = next(provider for provider in self._providers if provider.name == name)
+        return await self._ask(provider, account, start, read)
+
+    async def page(self, account: str, start: Position | None, read: Read[T]) -> T:
+        """The page from `start` of the first provider that has it; the one that worked last is asked first.
+
+        Raises ProvidersFailedError.
+        """
+        failures: list[Failure] = []
+        for provider in list(self._order):
+            answer = await self._ask(provider, account, start, read)
+            if isinstance(answer, Answer):
                 if failures:
-                    self._sources.remove(source)
-                    self._sources.insert(0, source)
-                return page
-        raise ProvidersFailedError("no TON provider can be used: " + "; ".join(failures))
+                    self._order.remove(provider)
+                    self._order.insert(0, provider)
+                return answer.value
+            failures.append(answer)
+        raise ProvidersFailedError(failures)
+
+    async def _ask(
+        self, provider: Provider, account: str, start: Position | None, read: Read[T]
+    ) -> Answer[T] | Failure:
+        if provider.slow_failures >= SLOW_FAILURES:
+            return Failure(provider.name, f"left out: no answer {SLOW_FAILURES} times in this run")
+        failure = Failure(provider.name, "not asked")
+        for source in provider.sources:
+            began = asyncio.get_running_loop().time()
+            try:
+                async with asyncio.timeout(ANSWER_WITHIN):
+                    raw = await source.page(account, start)
+                # 20 ms of computing: not on the loop.
+                answer = Answer(provider.name, await asyncio.to_thread(read, raw))
+            except Exception as error:  # noqa: BLE001 - whatever an answer leads to is that provider's failure
+                failure = Failure(provider.name, _reason(error), error)
+                slow = asyncio.get_running_loop().time() - began > SLOW
+                provider.slow_failures = provider.slow_failures + 1 if slow else 0
+                self.failures.append(failure)
+            else:
+                provider.slow_failures = 0
+                return answer
+        return failure
+
+
+def _reason(error: Exception) -> str:
+    match error:
+        case UnreadableTransactionError() | BrokenHistoryError() | TonutilsError():
+            return _in_one_line(error)
+        case TimeoutError() if not str(error):
+            return f"no answer within {ANSWER_WITHIN:g} s"
+        case OSError():
+            return _in_one_line(error)
+        case _:  # an answer of another shape
+            return f"nonsense ({type(error).__name__})"
 
 
 def _in_one_line(error: Exception) -> str:
@@ -175,12 +288,45 @@ async def open_providers(options: Sequence[ProviderOptions], *, testnet: bool) -
     """Clients of tonutils for the length of a run."""
     network = NetworkGlobalID.TESTNET if testnet else NetworkGlobalID.MAINNET
     async with AsyncExitStack() as stack:
-        sources: list[Source] = []
+        providers: dict[str, Provider] = {}
         for option in options:
             closed_by, source = await _open(option, network)
             stack.push_async_callback(closed_by)
-            sources.append(source)
-        yield Providers(sources)
+            provider = providers.setdefault(endpoint(option, testnet=testnet), Provider(source.name, []))
+            provider.sources.append(source)
+        yield Providers(list(providers.values()))
+
+
+def endpoint(option: ProviderOptions, *, testnet: bool) -> str:
+    """What makes an entry the same provider as another: the host, and the port unless it is 80 or 443.
+
+    Path, scheme, kind, API key and the spelling of the host do not count. All lite servers are one provider:
+    each request goes to any one of the same public list. Two names of one machine cannot be recognised here.
+    """
+    if option.kind is ProviderKind.LITE:
+        return "lite servers"
+    url = option.url or _public_url(option.kind, testnet=testnet)
+    parts = urlsplit(url if "//" in url else f"//{url}")
+    host = (parts.hostname or url).rstrip(".").lower()
+    try:
+        host = "localhost" if ip_address(host).is_loopback else str(ip_address(host))
+    except ValueError:
+        host = host.removeprefix("www.")
+    return host if parts.port in (None, 80, 443) else f"{host}:{parts.port}"
+
+
+def _public_url(kind: ProviderKind, *, testnet: bool) -> str:
+    """The address that tonutils takes when none is given."""
+    network = "testnet." if testnet else ""
+    match kind:
+        case ProviderKind.TONCENTER:
+            return f"https://{network}toncenter.com"
+        case ProviderKind.TONAPI:
+            return f"https://{network}tonapi.io"
+        case ProviderKind.LITE:
+            return "lite"
+        case _:
+            assert_never(kind)
 
 
 async def _open(

@@ -1,4 +1,8 @@
-"""Reading what is new in a wallet's history: newest first from the provider, oldest first to the ledger."""
+"""Reading what is new in a wallet's history: newest first from the provider, oldest first to the ledger.
+
+The history is read back from a transaction that is confirmed (see agreement.py), so it does not matter which
+provider returns a page: each transaction is verified by the one after it.
+"""
 
 from __future__ import annotations
 
@@ -52,18 +56,29 @@ class News:
         self.size = 0
         self.oldest_utime: int | None = None
 
-    async def find(self) -> None:
-        """Page back until the cursor is met. Raises ProvidersFailedError."""
-        start: Position | None = None
-        while True:
-            fresh, start = await self._page(start, self._cursor)
-            if fresh:
-                self._beginnings.append(fresh[0].at)
-                self._kept.append(fresh)
-                self.size += len(fresh)
-                self.oldest_utime = fresh[-1].utime
+    async def find(self, known: Sequence[Receipt] = (), start: Position | None = None) -> None:
+        """Page back until the cursor is met. Raises ProvidersFailedError.
+
+        known: receipts that are confirmed, newest first, and `start`: the transaction before them; None: the
+        cursor. Without them the history begins at the newest transaction of whichever provider answers, which
+        nothing confirms.
+        """
+        if known:
+            self._add(list(known))
             if start is None:
                 return
+        while True:
+            fresh, start = await self._page(start, self._cursor)
+            self._add(fresh)
+            if start is None:
+                return
+
+    def _add(self, fresh: list[Receipt]) -> None:
+        if fresh:
+            self._beginnings.append(fresh[0].at)
+            self._kept.append(fresh)
+            self.size += len(fresh)
+            self.oldest_utime = fresh[-1].utime
 
     async def blocks(self) -> AsyncIterator[list[Receipt]]:
         """Everything found, oldest first, each transaction once. Raises ProvidersFailedError."""
@@ -90,22 +105,30 @@ class News:
         return found
 
     async def _page(self, start: Position | None, cursor: Position) -> tuple[list[Receipt], Position | None]:
-        result: tuple[list[Receipt], Position | None] = ([], None)
+        def read(raw: Sequence[Raw]) -> tuple[list[Receipt], Position | None]:
+            return read_page(raw, self._wallet, start, cursor)
 
-        def read(raw: Sequence[Raw]) -> list[Receipt]:
-            nonlocal result
-            page: list[Receipt] = []
-            for one in raw:
-                page.append(read_transaction(to_cell(one), self._wallet.address, self._wallet.jetton_wallets))
-                if page[-1].at.lt <= max(cursor.lt, self._wallet.after_lt):
-                    break  # what was read before is not read again
-            check_page(page, start)
-            if start is None:
-                check_head(page, cursor)
-            result = cut(page, cursor, self._wallet.after_lt)
-            return page
-
-        await self._providers.page(self._wallet.address, start, read)
+        result = await self._providers.page(self._wallet.address, start, read)
         self._beat()
         await asyncio.sleep(0)
         return result
+
+
+def read_page(
+    raw: Sequence[Raw], wallet: Wallet, start: Position | None, cursor: Position
+) -> tuple[list[Receipt], Position | None]:
+    """What a page holds that is newer than the cursor, newest first, and where the next page begins.
+
+    start: where the page was asked to begin; None: it is the newest. Raises UnreadableTransactionError,
+    StaleHistoryError when it is the newest and older than the cursor, ForkedHistoryError when it excludes the
+    cursor, and BrokenHistoryError for everything else that does not fit.
+    """
+    page: list[Receipt] = []
+    for one in raw:
+        page.append(read_transaction(to_cell(one), wallet.address, wallet.jetton_wallets))
+        if page[-1].at.lt <= max(cursor.lt, wallet.after_lt):
+            break  # what was read before is not read again
+    check_page(page, start)
+    if start is None:
+        check_head(page, cursor)
+    return cut(page, cursor, wallet.after_lt)

@@ -1,0 +1,105 @@
+"""Alerts about transfers that wait and about providers that contradict each other, each sent once.
+
+The mark is committed after the alert was handed over: a crash in between repeats the alert, never loses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from dozor.storage.postgres.pool import Connection
+from dozor.toolkit.context import CheckerContext
+from dozor_market.ton import evidence
+
+SHOWN: Final = 10
+"""Transfers shown in one alert; the others are counted."""
+APPROVE_COMMAND: Final = "dozor market approve {id}"
+REJECT_COMMAND: Final = "dozor market reject {id}"
+
+UNCONFIRMED_SQL: Final = """
+SELECT id, account, lt, hash, currency, amount, sender, comment, providers, others FROM market.ton_pending
+ WHERE state = 'unconfirmed' AND alerted_at IS NULL
+   AND (seen_at < now() - make_interval(secs => $1)
+        OR omitted AND received_at < now() - make_interval(secs => $1))
+ ORDER BY id FOR UPDATE SKIP LOCKED"""
+OVER_LIMIT_SQL: Final = """
+SELECT id, account, lt, hash, currency, amount, sender, comment, providers, others FROM market.ton_pending
+ WHERE state = 'over_limit' AND alerted_at IS NULL ORDER BY id FOR UPDATE SKIP LOCKED"""
+REFUTED_SQL: Final = """
+SELECT id, account, lt, hash, currency, amount, sender, comment, providers, others FROM market.ton_pending
+ WHERE state = 'refuted' AND alerted_at IS NULL ORDER BY id FOR UPDATE SKIP LOCKED"""
+ALERTED_SQL: Final = "UPDATE market.ton_pending SET alerted_at = clock_timestamp() WHERE id = ANY($1)"
+
+
+async def alert_all(ctx: CheckerContext, unconfirmed_after: float) -> None:
+    """Send what is due. unconfirmed_after: seconds a transfer may wait for a second provider."""
+    async with ctx.db.acquire() as connection:
+        await _contradictions(ctx, connection)
+        await _refuted(ctx, connection)
+        await _unconfirmed(ctx, connection, unconfirmed_after)
+        await _over_limit(ctx, connection)
+
+
+async def _contradictions(ctx: CheckerContext, connection: Connection) -> None:
+    async with connection.transaction():
+        rows = await connection.fetch(evidence.DUE_SQL, evidence.REMIND)
+        for row in rows:
+            ctx.alert(evidence.describe(row["account"], row["id"], row["latest"]), "critical")
+        await connection.execute(evidence.ALERTED_SQL, [row["id"] for row in rows])
+
+
+async def _refuted(ctx: CheckerContext, connection: Connection) -> None:
+    async with connection.transaction():
+        rows = await connection.fetch(REFUTED_SQL)
+        if rows:
+            title = (
+                f"{len(rows)} transfer(s) that one TON provider returned are not in the history that was"
+                " confirmed since. They were not credited. Remove a provider that invents transactions from"
+                " args.providers."
+            )
+            ctx.alert(_text(title, rows), "critical")
+            await connection.execute(ALERTED_SQL, [row["id"] for row in rows])
+
+
+async def _unconfirmed(ctx: CheckerContext, connection: Connection, after: float) -> None:
+    async with connection.transaction():
+        rows = await connection.fetch(UNCONFIRMED_SQL, after)
+        if rows:
+            title = (
+                f"{len(rows)} transfer(s) that only one TON provider returned wait for a second one. They are"
+                " credited once it returns the same. Either the others lag or do not answer, or the transfers"
+                " are invented: compare with a block explorer."
+            )
+            ctx.alert(_text(title, rows), "warning")
+            await connection.execute(ALERTED_SQL, [row["id"] for row in rows])
+
+
+async def _over_limit(ctx: CheckerContext, connection: Connection) -> None:
+    async with connection.transaction():
+        rows = await connection.fetch(OVER_LIMIT_SQL)
+        if rows:
+            title = (
+                f"{len(rows)} transfer(s) above the limit for a single TON provider are not credited. Find"
+                " each in a block explorer, then approve or reject it, or configure a second provider."
+            )
+            ctx.alert(_text(title, rows, decide=True), "warning")
+            await connection.execute(ALERTED_SQL, [row["id"] for row in rows])
+
+
+def _text(title: str, rows: Sequence[Any], *, decide: bool = False) -> str:
+    lines = [title]
+    for row in rows[:SHOWN]:
+        comment = "no comment" if row["comment"] is None else f"comment {row['comment'][:60]!r}"
+        line = (
+            f"{int(row['amount'])} {row['currency']} units to {row['account']} from {row['sender']},"
+            f" {comment}, lt {row['lt']}, hash {row['hash'].hex()}, returned by {', '.join(row['providers'])}"
+        )
+        if decide:
+            line += f": {APPROVE_COMMAND.format(id=row['id'])} or {REJECT_COMMAND.format(id=row['id'])}"
+        lines.append(line)
+    if len(rows) > SHOWN:
+        lines.append(f"and {len(rows) - SHOWN} more: dozor market pending")
+    others = sorted({row["others"] for row in rows if row["others"]})
+    lines += [f"Answers: {said}" for said in others[:SHOWN]]
+    return "\n".join(lines)

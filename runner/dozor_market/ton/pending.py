@@ -1,0 +1,267 @@
+"""Transfers that are not credited on one provider's word: kept in market.ton_pending until that changes.
+
+unconfirmed  fewer than two providers returned it. The cursor stays before it, so a later round finds it again
+             and credits it when a second provider has it; the row is for its age and for the alert.
+over_limit   only one provider is configured and the transfer is above the limit. The cursor moves on, the row
+             keeps all that is needed to credit it: by `dozor market approve`, or once two providers have it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from dozor.storage.postgres.pool import Connection
+from dozor.toolkit import Backlog, read_cursor
+from dozor_market.ledger import MAX_AMOUNT, LedgerError
+from dozor_market.ton.comparison import Unconfirmed
+from dozor_market.ton.crediting import credit, cursor_name, from_json
+from dozor_market.ton.reader import START, Wallet
+from dozor_market.ton.transactions import Kind, Position, Receipt
+
+KEPT_UNCONFIRMED: Final = 200
+"""Transfers recorded as unconfirmed in one round of one wallet. The others are found again later."""
+RECHECKED: Final = 5
+"""Transfers over the limit that one run asks the providers about, chosen at random."""
+
+NOTE_SQL: Final = """
+INSERT INTO market.ton_pending AS p
+       (account, lt, hash, currency, amount, sender, comment, plain, received_at, providers, others,
+        omitted, state)
+SELECT $1, t.lt, t.hash, t.currency, t.amount, t.sender, t.comment, t.plain, to_timestamp(t.utime),
+       string_to_array(t.providers, E'\\n'), $11, $12, $13
+  FROM unnest($2::bigint[], $3::bytea[], $4::text[], $5::numeric[], $6::text[], $7::text[], $8::boolean[],
+              $9::bigint[], $10::text[])
+       AS t (lt, hash, currency, amount, sender, comment, plain, utime, providers)
+ WHERE NOT EXISTS (SELECT FROM market.deposits d WHERE d.account = $1 AND d.lt = t.lt AND d.hash = t.hash)
+ON CONFLICT (account, lt, hash) DO UPDATE
+   SET providers = EXCLUDED.providers, others = EXCLUDED.others, omitted = EXCLUDED.omitted,
+       state = EXCLUDED.state, ended_at = NULL,
+       alerted_at = CASE WHEN p.state = EXCLUDED.state THEN p.alerted_at END
+ WHERE p.state IN ('unconfirmed', 'refuted')"""
+CONFIRMED_SQL: Final = """
+DELETE FROM market.ton_pending p USING unnest($2::bigint[], $3::bytea[]) AS t (lt, hash)
+ WHERE p.account = $1 AND p.lt = t.lt AND p.hash = t.hash AND p.state IN ('unconfirmed', 'refuted')"""
+CREDITED_SQL: Final = """
+UPDATE market.ton_pending p SET state = 'credited', ended_at = now()
+  FROM unnest($2::bigint[], $3::bytea[]) AS t (lt, hash)
+ WHERE p.account = $1 AND p.lt = t.lt AND p.hash = t.hash AND p.state = 'over_limit'"""
+REJECTED_SQL: Final = """
+SELECT p.lt, p.hash FROM market.ton_pending p JOIN unnest($2::bigint[], $3::bytea[]) AS t (lt, hash)
+    ON p.lt = t.lt AND p.hash = t.hash
+ WHERE p.account = $1 AND p.state = 'rejected'"""
+REFUTED_SQL: Final = """
+UPDATE market.ton_pending SET state = 'refuted', ended_at = now(), alerted_at = NULL
+ WHERE account = $1 AND state = 'unconfirmed' AND lt <= $2"""
+WAITING_SQL: Final = """
+SELECT count(*), min(seen_at), extract(epoch FROM now() - min(seen_at))::float8
+  FROM market.ton_pending WHERE state = 'unconfirmed'"""
+HELD_SQL: Final = """
+SELECT p.id, p.account, p.lt, p.hash FROM market.ton_pending p
+ WHERE p.state = 'over_limit'
+   AND NOT EXISTS (SELECT FROM market.ton_contradictions c WHERE c.account = p.account AND c.ended_at IS NULL)
+ ORDER BY random() LIMIT $1"""
+LIST_SQL: Final = """
+SELECT id, account, lt, hash, currency, amount, sender, comment, received_at, providers, state
+  FROM market.ton_pending WHERE ended_at IS NULL ORDER BY id"""
+FIND_SQL: Final = """
+SELECT p.id, p.account, p.lt, p.hash, p.currency, p.amount, p.sender, p.comment, p.plain, p.state,
+       extract(epoch FROM p.received_at)::bigint AS utime, w.user_id
+  FROM market.ton_pending p JOIN market.ton_wallets w ON w.address = p.account WHERE p.id = $1"""
+LOCK_SQL: Final = "SELECT state FROM market.ton_pending WHERE id = $1 FOR UPDATE"
+END_SQL: Final = "UPDATE market.ton_pending SET state = $2, ended_at = now() WHERE id = $1"
+
+
+class PendingState(StrEnum):
+    """Of a row of market.ton_pending."""
+
+    UNCONFIRMED = "unconfirmed"
+    OVER_LIMIT = "over_limit"
+    CREDITED = "credited"
+    REJECTED = "rejected"
+    REFUTED = "refuted"
+
+
+class PendingError(LedgerError):
+    """The pending transfer stays as it is; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A transfer over the limit, to be asked two providers about."""
+
+    id: int
+    account: str
+    at: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A row that waits. Amount in smallest units."""
+
+    id: int
+    account: str
+    lt: int
+    hash: bytes
+    currency: str
+    amount: int
+    sender: str
+    comment: str | None
+    received_at: datetime
+    providers: tuple[str, ...]
+    state: PendingState
+
+
+async def note(
+    connection: Connection,
+    account: str,
+    items: Sequence[Unconfirmed],
+    others: str,
+    state: PendingState,
+    *,
+    omitted: bool,
+) -> None:
+    """Record transfers as pending, unless they are deposits already or were decided. Ignores other kinds.
+
+    others: what the other providers answered; omitted: one of them answered without these transfers.
+    """
+    transfers = [item for item in items if item.receipt.kind is Kind.TRANSFER]
+    if not transfers:
+        return
+    receipts = [item.receipt for item in transfers]
+    await connection.execute(
+        NOTE_SQL,
+        account,
+        *_positions(receipts),
+        [receipt.currency for receipt in receipts],
+        [receipt.amount for receipt in receipts],
+        [receipt.sender for receipt in receipts],
+        [receipt.comment for receipt in receipts],
+        [receipt.plain for receipt in receipts],
+        [receipt.utime for receipt in receipts],
+        ["\n".join(item.providers) for item in transfers],
+        others,
+        omitted,
+        state.value,
+    )
+
+
+async def note_unconfirmed(
+    connection: Connection, account: str, items: Sequence[Unconfirmed], others: str, *, omitted: bool
+) -> None:
+    """Record the oldest KEPT_UNCONFIRMED transfers as unconfirmed."""
+    transfers = [item for item in items if item.receipt.kind is Kind.TRANSFER][:KEPT_UNCONFIRMED]
+    await note(connection, account, transfers, others, PendingState.UNCONFIRMED, omitted=omitted)
+
+
+async def without_rejected(connection: Connection, account: str, block: Sequence[Receipt]) -> list[Receipt]:
+    """The block without the transfers that a person has rejected."""
+    rows = await connection.fetch(REJECTED_SQL, account, *_positions(block))
+    rejected = {Position(row["lt"], row["hash"]) for row in rows}
+    return [receipt for receipt in block if receipt.at not in rejected]
+
+
+async def end_credited(connection: Connection, account: str, receipts: Sequence[Receipt]) -> None:
+    """End the rows of transfers that are credited now, in the caller's transaction."""
+    await connection.execute(CONFIRMED_SQL, account, *_positions(receipts))
+    await connection.execute(CREDITED_SQL, account, *_positions(receipts))
+
+
+async def end_refuted(connection: Connection, account: str, cursor: Position) -> None:
+    """End the rows that the confirmed history up to the cursor does not contain: they were invented."""
+    await connection.execute(REFUTED_SQL, account, cursor.lt)
+
+
+async def waiting(connection: Connection) -> Backlog:
+    """The transfers that wait for a second provider, since when the first one returned them."""
+    return Backlog(*await connection.fetchrow(WAITING_SQL))
+
+
+async def read_held(connection: Connection) -> list[Held]:
+    """Some transfers over the limit, none of a wallet with an open contradiction."""
+    rows = await connection.fetch(HELD_SQL, RECHECKED)
+    return [Held(row["id"], row["account"], Position(row["lt"], row["hash"])) for row in rows]
+
+
+async def read_pending(connection: Connection) -> list[Pending]:
+    """Everything that waits, oldest first."""
+    return [
+        Pending(
+            **{
+                **row,
+                "amount": int(row["amount"]),
+                "providers": tuple(row["providers"]),
+                "state": PendingState(row["state"]),
+            }
+        )
+        for row in await connection.fetch(LIST_SQL)
+    ]
+
+
+async def approve(connection: Connection, pending_id: int) -> str:
+    """Credit a transfer over the limit as if it were confirmed. Returns the result in words.
+
+    Raises PendingError.
+    """
+    async with connection.transaction():
+        row = await connection.fetchrow(FIND_SQL, pending_id)
+        if row is None:
+            raise PendingError(f"there is no pending transfer {pending_id}")
+        # The cursor is locked first, as in a run of the checker, so that the two cannot deadlock.
+        position = await read_cursor(connection, cursor_name(row["account"]))
+        await _require(connection, pending_id, PendingState.OVER_LIMIT)
+        if position is None:
+            raise PendingError(f"wallet {row['account']} has no cursor: run the checker once")
+        if row["amount"] > MAX_AMOUNT:
+            raise PendingError(f"{row['amount']} is beyond a bigint")
+        cursor, receipt = from_json(position), _receipt(row)
+        wallet = Wallet(row["account"], row["user_id"], 0, {})
+        counts = await credit(connection, wallet, cursor, [receipt], {}, move_to=cursor)
+        if counts is None or counts["set aside"]:
+            raise PendingError(f"the ledger refuses {receipt.amount} units of {receipt.currency}")
+        await connection.execute(END_SQL, pending_id, PendingState.CREDITED.value)
+    result = (
+        "credited" if counts["credited"] else "recorded, but its owner is not known (see `dozor attribute`)"
+    )
+    if not counts["credited"] and not counts["unmatched"]:
+        result = "a deposit already"
+    return f"pending transfer {pending_id}: {receipt.amount} units of {receipt.currency} {result}"
+
+
+async def reject(connection: Connection, pending_id: int) -> str:
+    """Never credit this transfer, whatever providers say later. Raises PendingError."""
+    async with connection.transaction():
+        await _require(connection, pending_id, PendingState.OVER_LIMIT, PendingState.UNCONFIRMED)
+        await connection.execute(END_SQL, pending_id, PendingState.REJECTED.value)
+    return f"pending transfer {pending_id} is rejected and will not be credited"
+
+
+async def _require(connection: Connection, pending_id: int, *allowed: PendingState) -> None:
+    """Lock the row. Raises PendingError unless it is in one of the states."""
+    state = await connection.fetchval(LOCK_SQL, pending_id)
+    if state is None:
+        raise PendingError(f"there is no pending transfer {pending_id}")
+    if state not in allowed:
+        hint = " and is credited once a second provider returns it" if state == "unconfirmed" else ""
+        raise PendingError(f"pending transfer {pending_id} is {state}{hint}")
+
+
+def _receipt(row: Any) -> Receipt:
+    return Receipt(
+        at=Position(row["lt"], row["hash"]),
+        before=START,
+        utime=row["utime"],
+        kind=Kind.TRANSFER,
+        currency=row["currency"],
+        amount=int(row["amount"]),
+        sender=row["sender"],
+        comment=row["comment"],
+        plain=row["plain"],
+    )
+
+
+def _positions(receipts: Sequence[Receipt]) -> tuple[list[int], list[bytes]]:
+    return [receipt.at.lt for receipt in receipts], [receipt.at.hash for receipt in receipts]

@@ -1,0 +1,223 @@
+"""One wallet in one run: ask the providers, keep what is in doubt, credit what is confirmed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, assert_never
+
+from dozor.errors import DozorError
+from dozor.storage.postgres.pool import Connection
+from dozor.toolkit import Backlog, report_backlog, start_cursor
+from dozor.toolkit.context import CheckerContext
+from dozor_market.ton import crediting, evidence, pending
+from dozor_market.ton.agreement import CONFIRMATIONS, Confirmed, Contradicted, Round, Waiting
+from dozor_market.ton.comparison import Contradiction, Unconfirmed, fork_of_cursor
+from dozor_market.ton.history import BrokenHistoryError
+from dozor_market.ton.limits import SingleSourceLimits, over_limit
+from dozor_market.ton.providers import Answer, Providers, ProvidersFailedError, Raw, Read, to_cell
+from dozor_market.ton.reader import START, News, Wallet
+from dozor_market.ton.transactions import Position, Receipt, read_transaction
+
+KEPT_CREDITS: Final = 30 * 86_400.0
+"""Seconds for which sums credited on one provider's word are kept at least."""
+CURSOR_SQL: Final = "SELECT position FROM dozor.cursors WHERE name = $1"
+AGE_SQL: Final = "SELECT extract(epoch FROM now() - to_timestamp($1))::float8, to_timestamp($1)"
+ONE_AT_A_TIME_SQL: Final = (
+    "SELECT pg_advisory_xact_lock(hashtextextended('market.ton_single_source_credits', 0))"
+)
+USED_SQL: Final = """
+SELECT currency, sum(amount) AS amount FROM market.ton_single_source_credits
+ WHERE credited_at > now() - make_interval(secs => $1) GROUP BY currency"""
+USE_SQL: Final = """
+INSERT INTO market.ton_single_source_credits (currency, amount)
+SELECT currency, amount FROM unnest($1::text[], $2::numeric[]) AS t (currency, amount)"""
+PRUNE_SQL: Final = """
+DELETE FROM market.ton_single_source_credits WHERE credited_at < now() - make_interval(secs => $1)"""
+
+
+class WalletError(DozorError):
+    """No provider has a history of the wallet that can be used; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Arguments of the checker. dust: smallest units by currency; behind_after: seconds."""
+
+    dust: Mapping[str, int]
+    limits: SingleSourceLimits
+    behind_after: float | None
+
+
+async def read_wallet(
+    ctx: CheckerContext, providers: Providers, wallet: Wallet, rules: Rules
+) -> Counter[str]:
+    """Credit what is new and confirmed in one wallet. Returns how many transactions of each kind there were.
+
+    Raises ProvidersFailedError or WalletError when no provider has a usable history, and ValueError for a
+    cursor edited into nonsense.
+    """
+    name = crediting.cursor_name(wallet.address)
+    async with ctx.db.acquire() as connection:
+        await start_cursor(connection, name, crediting.to_json(START))
+        cursor = crediting.from_json(await connection.fetchval(CURSOR_SQL, name))
+    outcome = await Round(providers, wallet, cursor, ctx.heartbeat).ask()
+    match outcome:
+        case Contradicted(contradictions, answers, failed):
+            await _stop(ctx, wallet, contradictions, answers)
+            if failed is not None:
+                raise WalletError(failed)
+            return Counter({"contradictions": len(contradictions)})
+        case Waiting(unconfirmed, answers, omitted):
+            async with ctx.db.acquire() as connection:
+                await pending.note_unconfirmed(
+                    connection, wallet.address, unconfirmed, answers, omitted=omitted
+                )
+            return Counter({"unconfirmed": len(unconfirmed)} if unconfirmed else {})
+        case Confirmed():
+            return await _credit(ctx, providers, wallet, cursor, outcome, rules)
+        case _:
+            assert_never(outcome)
+
+
+async def _stop(
+    ctx: CheckerContext, wallet: Wallet, contradictions: Sequence[Contradiction], answers: str
+) -> None:
+    """Keep the evidence; the alert is sent at the end of the run."""
+    ctx.log.error("TON providers contradict each other about {}: {}", wallet.address, answers)
+    async with ctx.db.acquire() as connection:
+        await evidence.record(connection, wallet.address, contradictions, answers)
+
+
+async def _credit(
+    ctx: CheckerContext,
+    providers: Providers,
+    wallet: Wallet,
+    cursor: Position,
+    confirmed: Confirmed,
+    rules: Rules,
+) -> Counter[str]:
+    chain, unconfirmed = confirmed.agreement.chain, confirmed.agreement.unconfirmed
+    counts: Counter[str] = Counter({"unconfirmed": len(unconfirmed)} if unconfirmed else {})
+    async with ctx.db.acquire() as connection:
+        if await evidence.end_calm(connection, wallet.address):
+            ctx.log.info("TON providers agree about {} again", wallet.address)
+        await pending.note_unconfirmed(
+            connection, wallet.address, unconfirmed, confirmed.answers, omitted=True
+        )
+    if not chain.receipts:
+        return counts
+    news = News(providers, wallet, cursor, beat=ctx.heartbeat)
+    done = 0
+    try:
+        await news.find(chain.receipts, chain.rest)
+        limit = rules.behind_after if cursor.lt else None  # what was there before us is not late
+        report_backlog(ctx, await _measure(ctx, news.size, news.oldest_utime), limit)
+        async for block in news.blocks():
+            if ctx.stopping.is_set():
+                return counts
+            trusted = confirmed.agreement.chain.provider if confirmed.single else None
+            async with ctx.db.acquire() as connection:
+                credited = await credit_block(connection, wallet, cursor, block, rules, trusted)
+            if credited is None:
+                ctx.log.info("another runner credits {} already", wallet.address)
+                return counts
+            counts += credited
+            cursor = block[-1].at
+            done += len(block)
+            ctx.heartbeat()
+            ctx.progress(done, news.size)
+    except ProvidersFailedError as error:
+        if not error.forks:
+            raise
+        # The confirmed history itself excludes the cursor: an earlier round recorded something false.
+        forks = [fork_of_cursor(name, fork.receipts, cursor) for name, fork in error.forks.items()]
+        await _stop(ctx, wallet, forks, str(error))
+        counts["contradictions"] += len(forks)
+        return counts
+    async with ctx.db.acquire() as connection:
+        await pending.end_refuted(connection, wallet.address, cursor)
+    return counts
+
+
+async def credit_block(
+    connection: Connection,
+    wallet: Wallet,
+    cursor: Position,
+    block: Sequence[Receipt],
+    rules: Rules,
+    trusted: str | None,
+) -> Counter[str] | None:
+    """Credit one block and move the cursor, in one transaction. None: another runner was quicker.
+
+    trusted: the only provider that is configured; what is above its limits is kept as pending. None: the
+    block is confirmed by two.
+    """
+    async with connection.transaction():
+        wanted = await pending.without_rejected(connection, wallet.address, block)
+        held: list[Receipt] = []
+        added: dict[str, int] = {}
+        if trusted is not None:
+            await connection.execute(ONE_AT_A_TIME_SQL)
+            rows = await connection.fetch(USED_SQL, rules.limits.window)
+            used = {row["currency"]: int(row["amount"]) for row in rows}
+            held, added = over_limit(wanted, rules.dust, rules.limits, used)
+        over = {receipt.at for receipt in held}
+        credited = [receipt for receipt in wanted if receipt.at not in over]
+        counts = await crediting.credit(
+            connection, wallet, cursor, credited, rules.dust, move_to=block[-1].at
+        )
+        if counts is None:
+            return None
+        await pending.end_credited(connection, wallet.address, credited)
+        if trusted is not None:
+            items = [Unconfirmed(receipt, (trusted,)) for receipt in held]
+            await pending.note(
+                connection, wallet.address, items, "", pending.PendingState.OVER_LIMIT, omitted=False
+            )
+            await connection.execute(USE_SQL, list(added), list(added.values()))
+            await connection.execute(PRUNE_SQL, max(KEPT_CREDITS, rules.limits.window))
+    if held:
+        counts["over limit"] += len(held)
+    return counts
+
+
+async def confirm_held(ctx: CheckerContext, providers: Providers) -> int:
+    """Credit transfers over the limit of a single provider that two providers return now. Returns how many.
+
+    They are behind the cursor, so that they are asked for one by one.
+    """
+    if len(providers.names) < CONFIRMATIONS:
+        return 0
+    async with ctx.db.acquire() as connection:
+        held = await pending.read_held(connection)
+    credited = 0
+    for one in held:
+        answers = await providers.ask_each(one.account, one.at, _is_there(one))
+        ctx.heartbeat()
+        if sum(isinstance(answer, Answer) for answer in answers) < CONFIRMATIONS:
+            continue
+        try:
+            async with ctx.db.acquire() as connection:
+                ctx.log.info("{}", await pending.approve(connection, one.id))
+        except pending.PendingError as error:  # decided by a person meanwhile, or refused by the ledger
+            ctx.log.warning("{}", error)
+        else:
+            credited += 1
+    return credited
+
+
+def _is_there(held: pending.Held) -> Read[None]:
+    def read(raw: Sequence[Raw]) -> None:
+        if not raw or read_transaction(to_cell(raw[0]), held.account, {}).at != held.at:
+            raise BrokenHistoryError(f"transaction {held.at.lt} is not in this history")
+
+    return read
+
+
+async def _measure(ctx: CheckerContext, size: int, oldest_utime: int | None) -> Backlog:
+    """The backlog as the database's clock sees it."""
+    async with ctx.db.acquire() as connection:
+        age, oldest_at = await connection.fetchrow(AGE_SQL, oldest_utime)
+    return Backlog(size, oldest_at, age)
