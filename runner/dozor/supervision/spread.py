@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dozor.config.tasks import Every
+from dozor.config.schedules import Every
 from dozor.supervision.core.policy import Policy
 
 STARTS_A_SECOND = 1_000

@@ -10,7 +10,7 @@ from typing import assert_never
 from loguru import logger
 
 from dozor.clock import SteadyClock
-from dozor.config.supervision import DATABASE
+from dozor.config.requirements import DATABASE
 from dozor.storage.journal import Checkpoint
 from dozor.storage.postgres.pool import Pool
 from dozor.supervision.core.events import (
