@@ -2,6 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 4
+COMPILE := $(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
+# The image works with a PostgreSQL of its own host: everything but `embedded`.
+IMAGE_EXTRAS := channels charts ton totp tracing
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 
 .PHONY: help install run demo test lint bench simulate lock
@@ -32,10 +35,11 @@ bench: .venv/.installed-dev ## the benchmarks, each beside a named peer
 simulate: .venv/.installed-dev ## a year of a hundred tasks under a virtual clock, faults injected
 	$(BIN)/python -m tests.simulation.play
 
-lock: .venv/.installed-dev ## renew the two lock files
+lock: .venv/.installed-dev ## renew the lock files
 	$(BIN)/python -m pip install -q uv
-	$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --group build --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o requirements.lock
-	$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --group build --group dev --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -c requirements.lock -o requirements-dev.lock
+	$(COMPILE) --all-extras --group build -o requirements.lock
+	$(COMPILE) --all-extras --group build --group dev -c requirements.lock -o requirements-dev.lock
+	$(COMPILE) $(IMAGE_EXTRAS:%=--extra %) --group build -c requirements.lock -o deploy/requirements.lock
 
 .venv/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -41,3 +41,8 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     return getattr(import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    """The public names too, although they are not loaded yet."""
+    return sorted({*globals(), *__all__})

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from dozor.errors import DozorError, Fatal
+from dozor.extras import Extra, install_command, needs_extra
 from dozor.storage.postgres.pool import Connection
 from dozor.toolkit import announce, report_backlog
 from dozor.toolkit.context import CheckerContext
@@ -44,6 +45,7 @@ class DepositsError(DozorError):
     """Some wallets could not be read; the message says which and why. The others were credited."""
 
 
+@needs_extra(Extra.TON)
 async def check_transactions(
     ctx: CheckerContext,
     *,
@@ -75,7 +77,7 @@ async def check_transactions(
     try:
         from dozor_market.ton import providers as ton
     except ImportError as error:
-        raise Fatal("TON deposits need the extra: pip install 'dozor[ton]'") from error
+        raise Fatal(f"TON deposits need an extra: {install_command(Extra.TON)}") from error
     try:
         options = [
             ton.ProviderOptions(**{**provider, "kind": ton.ProviderKind(provider["kind"])})

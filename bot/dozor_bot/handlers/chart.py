@@ -9,6 +9,7 @@ from aiogram.types import BufferedInputFile
 from dozor.alerting.rendering.callback_data import Origin, Press
 from dozor.control.queries.statistics import read_statistics
 from dozor.control.queries.status import read_status
+from dozor.extras import Extra, install_command, is_installed
 from dozor_bot.charts.painter import paint
 from dozor_bot.handlers.context import Desk
 from dozor_bot.handlers.history import one_task
@@ -52,6 +53,8 @@ class ShowChart(Work):
 
 async def on_command(desk: Desk, command: Command, role: Role) -> Work:
     """The period may stand before or behind the name."""
+    if not is_installed(Extra.CHARTS):
+        return _not_installed(desk, command.sender)
     words = command.argument.split()
     periods = [word for word in words if word.lower() in PERIODS]
     query = " ".join(word for word in words if word not in periods)
@@ -63,6 +66,13 @@ async def on_command(desk: Desk, command: Command, role: Role) -> Work:
 
 
 async def on_press(desk: Desk, pressed: Pressed, press: Press, role: Role) -> Work:
+    if not is_installed(Extra.CHARTS):
+        return _not_installed(desk, pressed.sender)
     period = PERIODS.get(press.action.partition(".")[2], DAY)
     in_place = pressed.sender.message_id if press.origin is Origin.MENU else None
     return ShowChart(desk=desk, sender=pressed.sender, task=press.task, period=period, in_place=in_place)
+
+
+def _not_installed(desk: Desk, to: Sender) -> Work:
+    """Charts are an extra: the answer names the command that adds it."""
+    return desk.answer(to, desk.translator.format("chart-needs-extra", command=install_command(Extra.CHARTS)))

@@ -1,6 +1,6 @@
 """OpenTelemetry, where it is wanted: a span for each run, incident and delivery, made when it is over.
 
-Wanted means: the extra `otel` is installed and OTEL_EXPORTER_OTLP_ENDPOINT is set. Everything else is set by
+Wanted means: the extra `tracing` is installed and OTEL_EXPORTER_OTLP_ENDPOINT is set. All else is set by
 OpenTelemetry's own variables (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/),
 such as OTEL_TRACES_SAMPLER=traceidratio for many quick tasks.
 """
@@ -17,6 +17,7 @@ from loguru import logger
 from dozor.alerting.delivery.dispatcher import Dispatcher, Sent
 from dozor.alerting.model.incident import IncidentState
 from dozor.clock import Clock
+from dozor.extras import Extra, install_command
 from dozor.storage.journal import Commit, Journal
 from dozor.storage.tables.incidents import IncidentRow
 from dozor.supervision.core.events import Cancelled, Failed, Interrupted
@@ -146,7 +147,9 @@ def open_tracing(version: str, clock: Clock) -> Tracing | None:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError:
-        logger.warning("{} is set, but traces need the extra: pip install 'dozor[otel]'", ENDPOINTS[1])
+        logger.warning(
+            "{} is set, but traces need an extra: {}", ENDPOINTS[1], install_command(Extra.TRACING)
+        )
         return None
     timeout = None if os.environ.get("OTEL_EXPORTER_OTLP_TIMEOUT") else EXPORT_SECONDS
     resource = Resource.create({"service.name": "dozor", "service.version": version})

@@ -9,6 +9,7 @@ import click
 
 from dozor.cli.session import run_async
 from dozor.errors import DozorError
+from dozor.extras import Extra, install_command, is_installed
 
 EXIT_INTERRUPTED = 130
 """As a shell reports a process that SIGINT ended."""
@@ -27,13 +28,11 @@ EXIT_INTERRUPTED = 130
 )
 def demo(language: str | None, speed: float) -> None:
     """Show failures, alerts, a critical stop and a recovery in under a minute."""
-    try:
-        from dozor_market.demo.stage import play
-    except ModuleNotFoundError as error:
-        if error.name not in ("ton_core", "tonutils"):
-            raise
-        raise DozorError("the demo needs the TON libraries: pip install 'dozor[ton]'") from error
+    missing = [extra for extra in (Extra.EMBEDDED, Extra.TON) if not is_installed(extra)]
+    if missing:
+        raise DozorError(f"the demo needs more than is installed: {install_command(*missing)}")
     from dozor.language.names import Language
+    from dozor_market.demo.stage import play
     from dozor_market.demo.words import choose_language
 
     chosen = Language(language) if language else choose_language(os.environ, sys.stdout.encoding or "utf-8")

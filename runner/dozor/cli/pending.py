@@ -69,7 +69,11 @@ async def _decide(
     from dozor.control.commands.audit import record
 
     host = socket.gethostname()
-    async with database(config_path, "market") as (_, pool), pool.acquire() as connection, connection.transaction():
+    async with (
+        database(config_path, "market") as (_, pool),
+        pool.acquire() as connection,
+        connection.transaction(),
+    ):
         done = await act(connection, pending_id)
         actor = Actor(Source.CLI, f"{user_name()}@{host}", host)
         await record(connection, actor, action, f"pending transfer {pending_id}", done)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from importlib.util import find_spec
 
 from dozor.config.models import Config
 from dozor.config.problems import Problem
+from dozor.extras import Extra, install_command, is_installed
 
 _PLACE = ("alerts", "second_channel")
 
@@ -17,8 +17,9 @@ def check_channels(config: Config) -> Iterator[Problem]:
     channel = config.alerts.second_channel
     if channel is None or not channel.urls:
         return
-    if find_spec("apprise") is None:
-        yield Problem("needs Apprise: pip install 'dozor[channels]', or remove the section", _PLACE)
+    if not is_installed(Extra.CHANNELS):
+        command = install_command(Extra.CHANNELS)
+        yield Problem(f"needs Apprise: {command}, or remove the section", _PLACE)
         return
     import apprise
 

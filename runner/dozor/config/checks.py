@@ -8,8 +8,10 @@ from typing import Any
 from dozor.config.durations import format_duration
 from dozor.config.fields import nearest
 from dozor.config.problems import Place, Problem
-from dozor.config.supervision import DATABASE, names_in
-from dozor.config.tasks import Every, Isolation, TaskConfig
+from dozor.config.requirements import DATABASE
+from dozor.config.schedules import Every
+from dozor.config.supervision import names_in
+from dozor.config.tasks import Isolation, TaskConfig
 
 
 def check_sections(values: Mapping[str, Any]) -> Iterator[Problem]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import linecache
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -11,13 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from dozor.config.channels import check_channels
+from dozor.config.extras import check_extras
 from dozor.config.fields import nearest
 from dozor.config.models import Config
 from dozor.config.problems import Problem, as_error
+from dozor.config.renamed import explain_import, last_line, new_name
 from dozor.config.secrets import register_config_secrets
 from dozor.config.signatures import check_call, check_kind, is_async
 from dozor.config.tasks import Isolation, TaskConfig
 from dozor.errors import DozorError
+from dozor.extras import extra_of, install_command, is_installed, needed_extra
 from dozor.redaction import Redactor
 
 Checker = Callable[..., Any]
@@ -25,6 +29,10 @@ Checker = Callable[..., Any]
 
 class CheckerImportError(DozorError):
     """A checker cannot be used. The message says why; it may end in the module's own traceback."""
+
+
+class _MissingModuleError(CheckerImportError):
+    """The module itself, or a package it lies in, is not there."""
 
 
 def make_importable(folder: Path) -> None:
@@ -46,15 +54,20 @@ def import_checker(run: str, folder: Path) -> Checker:
     """
     make_importable(folder)
     module_name, _, path = run.partition(":")
-    module = _import_module(module_name, folder)
+    try:
+        module = _import_module(module_name, folder)
+    except _MissingModuleError as error:
+        new = new_name(module_name)
+        hint = "" if new is None else f"; {module_name} is now {new}, write {new}:{path}"
+        raise CheckerImportError(f"{error}{hint}") from None
     return _find(module, module_name, path, folder)
 
 
 def import_checkers(config: Config) -> dict[str, Checker]:
     """The function of each enabled task by the task's name.
 
-    Raises ConfigError with every one that cannot be imported or called as configured, by line; and with
-    what keeps the second channel from being used.
+    Raises ConfigError with every one that cannot be imported or called as configured, by line; with what
+    keeps the second channel from being used; and with each extra that the configuration needs and lacks.
     """
     redactor = Redactor()
     register_config_secrets(config, redactor)
@@ -73,6 +86,7 @@ def import_checkers(config: Config) -> dict[str, Checker]:
         for key, text in check_task(function, task):
             problems.append(Problem(text, _place(config, task, key)))
     problems += check_channels(config)
+    problems += check_extras(config)
     if problems:
         raise as_error(config.source, config.lines, problems)
     return checkers
@@ -84,6 +98,9 @@ def check_task(function: Checker, task: TaskConfig) -> Iterator[tuple[str, str]]
     if unusable is not None:
         yield "run", unusable
         return
+    extra = needed_extra(function)
+    if extra is not None and not is_installed(extra):
+        yield "run", f"this checker needs an extra: {install_command(extra)}"
     for text in check_call(function, task.args):
         yield "args", text
     if task.isolation is Isolation.INLINE and not is_async(function):
@@ -112,10 +129,23 @@ def _import_module(name: str, folder: Path) -> Any:
         if isinstance(error, ModuleNotFoundError) and error.name and _is_part(error.name, name):
             hint = _nearest_module(name, folder)
             text = f"no module named {error.name}; looked in {folder} and among the installed packages{hint}"
-            raise CheckerImportError(text) from None
+            raise _MissingModuleError(text) from None
+        if isinstance(error, ImportError) and (known := _known_cause(error)) is not None:
+            raise CheckerImportError(f"the module {name} cannot be imported: {known}") from None
         kind = "sys.exit was called" if isinstance(error, SystemExit) else "it raised an error"
         text = f"the module {name} cannot be imported, {kind}; correct it:\n{_own_traceback(error)}"
         raise CheckerImportError(text) from None
+
+
+def _known_cause(error: ImportError) -> str | None:
+    """One line for an import whose remedy is known: an extra to install, or a name of version 0.1."""
+    file, number = last_line(error.__traceback__)
+    cause = explain_import(error, linecache.getline(file, number))
+    if cause is None and isinstance(error, ModuleNotFoundError) and error.name is not None:
+        extra = extra_of(error.name)
+        if extra is not None:
+            cause = f"{error.name} is not installed, {install_command(extra)} adds it"
+    return None if cause is None else f"{cause} ({file}:{number})"
 
 
 def _is_part(missing: str, wanted: str) -> bool:

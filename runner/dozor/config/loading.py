@@ -25,7 +25,7 @@ from dozor.config.explain import kind_of, translate, unknown_key
 from dozor.config.fields import parse_timezone
 from dozor.config.models import Config
 from dozor.config.problems import Place, Problem, as_error
-from dozor.config.supervision import DATABASE
+from dozor.config.requirements import DATABASE
 from dozor.config.tasks import TaskConfig
 from dozor.errors import ConfigError
 

@@ -9,9 +9,6 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from dozor.config.base import Count, Duration, Kind, Number, Section, Size
 
-DATABASE = "database"
-"""Our own database: always known as a dependency."""
-
 
 def _tcp(value: object) -> tuple[str, int]:
     if isinstance(value, tuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Self
 from zoneinfo import ZoneInfo
@@ -13,6 +12,10 @@ from dozor.config import fields
 from dozor.config.alerts import Severities
 from dozor.config.base import Count, Duration, Kind, Number, Section, Size, Text, Timezone
 from dozor.config.durations import format_duration, parse_positive
+from dozor.config.schedules import Continuous as Continuous
+from dozor.config.schedules import Cron as Cron
+from dozor.config.schedules import Every as Every
+from dozor.config.schedules import Schedule as Schedule
 
 
 class Isolation(StrEnum):
@@ -41,38 +44,6 @@ class Requirement(StrEnum):
     """What a task may stand on."""
 
     DATABASE = "database"
-
-
-@dataclass(frozen=True, slots=True)
-class Every:
-    """At a fixed rate."""
-
-    seconds: float
-
-    def __str__(self) -> str:
-        return f"every {format_duration(self.seconds)}"
-
-
-@dataclass(frozen=True, slots=True)
-class Cron:
-    """At the ticks of a cron expression."""
-
-    expression: str
-    timezone: ZoneInfo
-
-    def __str__(self) -> str:
-        return f"cron {self.expression} ({self.timezone.key})"
-
-
-@dataclass(frozen=True, slots=True)
-class Continuous:
-    """Meant never to return."""
-
-    def __str__(self) -> str:
-        return "continuous"
-
-
-Schedule = Every | Cron | Continuous
 
 
 class TaskAlerts(Section):

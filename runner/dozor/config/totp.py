@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from dozor.config import fields
 from dozor.config.base import Kind, Section, UserId
 
-MAKE = 'python -c "import pyotp; print(pyotp.random_base32())"'
+MAKE = 'python -c "import base64, os; print(base64.b32encode(os.urandom(20)).decode())"'
 COMMANDS = ("restart", "pause", "resume", "run")
 
 
@@ -41,7 +41,7 @@ def _commands(value: object) -> object:
 
 
 class TotpConfig(Section):
-    """One-time codes (TOTP) for chosen commands. Needs the extra `totp`: `pip install dozor[totp]`."""
+    """One-time codes (TOTP) for chosen commands. Needs the extra `totp`: `pip install 'dozor[totp]'`."""
 
     commands: Annotated[
         tuple[str, ...], BeforeValidator(_commands), Kind("list of `restart`, `pause`, `resume`, `run`")

@@ -321,6 +321,7 @@ chart-streaks = Failures in a row
 chart-limit = stop at { $limit }
 chart-incident = incident
 chart-nothing = No runs
+chart-needs-extra = Charts are not installed here. This command adds them: { $command }
 chart-share = Succeeded: { $good } of { $total } ({ $percent })
 chart-quantiles = Duration: p50 { $p50 }, p95 { $p95 }
 chart-longest-streak = Failures in a row, at most: { $streak }

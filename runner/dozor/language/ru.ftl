@@ -344,6 +344,7 @@ chart-streaks = Ошибок подряд
 chart-limit = остановка при { $limit }
 chart-incident = инцидент
 chart-nothing = Запусков не было
+chart-needs-extra = Графики здесь не установлены. Их добавит команда: { $command }
 chart-share = Успешно: { $good } из { $total } ({ $percent })
 chart-quantiles = Длительность: p50 { $p50 }, p95 { $p95 }
 chart-longest-streak = Ошибок подряд, самое большее: { $streak }

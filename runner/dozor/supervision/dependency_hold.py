@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dozor.clock import Clock
-from dozor.config.supervision import DATABASE
+from dozor.config.requirements import DATABASE
 from dozor.supervision.core.events import DependencyDown, DependencyUp, Event
 from dozor.supervision.core.schedule import spread_of
 from dozor.supervision.core.state import State

@@ -10,7 +10,7 @@ from typing import assert_never
 from loguru import logger
 
 from dozor.clock import SteadyClock
-from dozor.config.supervision import DATABASE
+from dozor.config.requirements import DATABASE
 from dozor.storage.journal import Checkpoint
 from dozor.storage.postgres.checker_pool import CheckerPool
 from dozor.supervision.core.events import (

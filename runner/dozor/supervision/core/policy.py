@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from dozor.config.supervision import DATABASE
-from dozor.config.tasks import Continuous, Schedule
+from dozor.config.requirements import DATABASE
+from dozor.config.schedules import Continuous, Schedule
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,106 @@
+"""Every extra installed: the demo in an empty folder, and the types that a user's program sees."""
+
+from __future__ import annotations
+
+import re
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from tests.installed.environment import Installed
+
+PROGRAM = '''
+"""A program that embeds Dozor, with a checker of its own."""
+
+import asyncio
+from datetime import datetime, timezone
+
+from dozor import Context, Fatal, Runner, safe_background_task
+
+
+async def check_payouts(ctx: Context, limit: int = 10) -> None:
+    late: int = await ctx.db.fetchval("SELECT count(*) FROM payouts WHERE late")
+    async with ctx.db.acquire() as connection, connection.transaction():
+        await connection.execute("UPDATE payouts SET seen = true")
+    ctx.log.bind(late=late).info("{} of {}: attempt {}", ctx.task, ctx.run_id, ctx.attempt)
+    due: datetime = ctx.scheduled_at
+    ctx.heartbeat()
+    ctx.progress(1, 2)
+    ctx.backlog(late, due.astimezone(timezone.utc), 60.0)
+    if ctx.stopping or ctx.stopping.is_set():
+        return
+    await ctx.stopping.wait(5)
+    if late > limit:
+        ctx.alert(f"{late} payouts are late", severity="critical")
+        raise Fatal("somebody has to look")
+
+
+class Account:
+    @staticmethod
+    async def run_presale_checker() -> None: ...
+
+
+async def main() -> None:
+    task = asyncio.create_task(
+        safe_background_task(
+            task_name="presale_checker",
+            task_func=Account.run_presale_checker,
+            restart_delay=60,
+            max_consecutive_failures=5,
+        )
+    )
+    async with Runner.from_config("config.yaml") as runner:
+        ready: bool = runner.readiness().ready
+        print(ready)
+    task.cancel()
+'''
+MISTAKES = """
+import asyncio
+
+from dozor import Context, Runner, safe_background_task
+
+
+async def check(ctx: Context) -> None:
+    ctx.alert(5)
+    ctx.progress("half")
+    attempt: str = ctx.attempt
+    ctx.none_such
+
+
+async def main() -> None:
+    await safe_background_task(5, print, restart_delay="soon")
+    Runner.from_config()
+"""
+
+
+@pytest.mark.timeout(300)
+def test_mypy_strict_is_clean_on_a_users_program_and_sees_its_mistakes(
+    plain: Installed, tmp_path: Path
+) -> None:
+    (tmp_path / "program.py").write_text(textwrap.dedent(PROGRAM))
+    (tmp_path / "mistakes.py").write_text(textwrap.dedent(MISTAKES))
+    options = ["--config-file=", "--strict", "--python-executable", str(plain.python)]
+    mypy = [sys.executable, "-m", "mypy", *options]
+    clean = plain.run(tmp_path, *mypy, "program.py", timeout=280)
+    assert clean.stdout == "Success: no issues found in 1 source file\n", clean.stdout + clean.stderr
+    assert clean.returncode == 0
+    wrong = plain.run(tmp_path, *mypy, "mistakes.py", timeout=280)
+    lines = {int(line) for line in re.findall(r"^mistakes\.py:(\d+): error", wrong.stdout, re.MULTILINE)}
+    assert lines == {8, 9, 10, 11, 15, 16}, wrong.stdout
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("language", ["ru", "en"])
+def test_the_demo_plays_in_an_empty_folder(whole: Installed, short_dir: Path, language: str) -> None:
+    folder = short_dir / f"empty-{language}"
+    folder.mkdir()
+    command = ["demo", "--language", language, "--speed", "10"]
+    ran = whole.run(folder, whole.dozor, *command, timeout=180)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "auctions_checker" in ran.stdout
+    assert "docs/writing-checkers.md" in ran.stdout
+    assert "make " not in ran.stdout
+    assert "https://" in ran.stdout
+    assert list(folder.iterdir()) == []
