@@ -8,6 +8,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from dozor import forking
+from dozor.supervision.execution.process.ipc import OF_ANOTHER_PROCESS
 from dozor.supervision.runs.run import Run
 from dozor.supervision.tasks.task import Supervised
 
@@ -18,9 +20,12 @@ SEVERITIES = ("info", "warning", "critical")
 
 
 class RunReports:
-    """`dozor.supervision.runs.context.Reports` for one run. What an ended run says is not heard."""
+    """`dozor.supervision.runs.context.Reports` for one run. What an ended run says is not heard.
 
-    __slots__ = ("_loop", "_run", "_supervisor", "_task", "_thread")
+    Raises RuntimeError in a forked child, from which nothing reaches the supervisor.
+    """
+
+    __slots__ = ("_forks", "_loop", "_run", "_supervisor", "_task", "_thread")
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, supervisor: Supervisor, task: Supervised, run: Run
@@ -30,6 +35,7 @@ class RunReports:
         self._task = task
         self._run = run
         self._thread = threading.get_ident()
+        self._forks = forking.generation
 
     def heartbeat(self) -> None:
         self._on_loop(lambda: self._supervisor.heard(self._task, self._run))
@@ -58,10 +64,13 @@ class RunReports:
         self._on_loop(lambda: self._supervisor.checker_alert(self._task, str(text), severity))
 
     def _on_loop(self, act: Callable[[], None]) -> None:
+        if forking.generation != self._forks:
+            raise RuntimeError(OF_ANOTHER_PROCESS)
+        contexts = self._supervisor.contexts
         if threading.get_ident() == self._thread:
-            act()
+            contexts.run(act)
         else:
-            self._loop.call_soon_threadsafe(act)
+            self._loop.call_soon_threadsafe(act, context=contexts.timers)
 
 
 def checked_severity(severity: str) -> str:
