@@ -47,6 +47,10 @@ class RunHungError(DozorError):
     """A run cannot be ended, and its task asks for the process to end with it (`on_hang: exit`)."""
 
 
+class NeverRanError(DozorError):
+    """A checker returned something that holds its code and was never executed, such as a generator."""
+
+
 class Fatal(DozorError):  # noqa: N818 -- a public name of the library, raised by checkers
     """Raised by a checker for an error that trying again cannot mend: its task stops at once."""
 

@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable
 
 from loguru import logger
 
+from dozor.forking import own_signal
+
 CLEANUP_SECONDS = 30.0
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -35,9 +37,14 @@ class Cleanups:
                 logger.opt(exception=error).error("Ending: {} failed", name)
 
 
+def on_signal(number: signal.Signals, callback: Callable[..., object], *args: object) -> None:
+    """Call `callback` on the running loop at each such signal; forked children do not inherit this."""
+    loop = asyncio.get_running_loop()
+    own_signal(number, lambda: loop.add_signal_handler(number, callback, *args))
+
+
 def on_signals(stop: asyncio.Event) -> None:
     """The first SIGTERM or SIGINT sets `stop`; a second one ends the process at once."""
-    loop = asyncio.get_running_loop()
 
     def received(number: int) -> None:
         if stop.is_set():
@@ -47,4 +54,4 @@ def on_signals(stop: asyncio.Event) -> None:
         stop.set()
 
     for number in SIGNALS:
-        loop.add_signal_handler(number, received, number)
+        on_signal(number, received, number)

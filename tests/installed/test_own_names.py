@@ -28,7 +28,9 @@ async def {function}(ctx):
         "dozor": dozor.__file__,
         "own": {module}.__file__,
         "paths": sys.path,
-        "child": "dozor.supervision.execution.process.worker" in sys.modules and "dozor.app" not in sys.modules,
+        "child": (
+            "dozor.supervision.execution.process.worker" in sys.modules and "dozor.app" not in sys.modules
+        ),
     }}
     pathlib.Path(ctx.task + ".json").write_text(json.dumps(seen))
     raise RuntimeError("{module} is out of order")

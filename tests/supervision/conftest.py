@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from loguru import logger
 
 from tests.bot.botapi.server import BotApi
 from tests.system.stage import Stage
@@ -28,3 +29,12 @@ def stage() -> Iterator[Stage]:
 async def telegram() -> AsyncIterator[BotApi]:
     async with open_telegram() as api:
         yield api
+
+
+@pytest.fixture
+def logged() -> Iterator[list[str]]:
+    """The messages that loguru was given."""
+    lines: list[str] = []
+    number = logger.add(lambda message: lines.append(message.record["message"]), level="DEBUG")
+    yield lines
+    logger.remove(number)

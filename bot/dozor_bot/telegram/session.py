@@ -6,6 +6,7 @@ Errors of aiohttp name the address, and the address holds the token: they go no 
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ from aiogram.exceptions import TelegramNetworkError
 from aiogram.methods import TelegramMethod
 from aiogram.methods.base import TelegramType
 from aiohttp import (
+    AddrInfoType,
     ClientConnectorError,
     ClientError,
     ClientHttpProxyError,
@@ -29,6 +31,7 @@ from aiohttp import (
 
 from dozor.alerting.delivery.socks import NoTunnelError, SocksConnector
 from dozor.config.addresses import socks_of
+from dozor.forking import own
 
 CALL_TIMEOUT = 20.0
 """Seconds for a whole call, long polling apart."""
@@ -53,6 +56,14 @@ class ForeignAnswerError(TelegramNetworkError):
         self.status = status
 
 
+def _socket_of_this_process(address: AddrInfoType) -> socket.socket:
+    """Closed in forked children: one of those would keep the connection to the Bot API open."""
+    family, kind, protocol, _, _ = address
+    made = socket.socket(family, kind, protocol)
+    own(made, lambda owner: (owner.fileno(),))
+    return made
+
+
 class Session(AiohttpSession):
     """One connection pool to one Bot API server."""
 
@@ -65,7 +76,9 @@ class Session(AiohttpSession):
         if self._session is None or self._session.closed:
             context = ssl.create_default_context(cafile=certifi.where())
             if self._socks is None:
-                connector = TCPConnector(ssl=context, ttl_dns_cache=DNS_CACHE)
+                connector = TCPConnector(
+                    ssl=context, ttl_dns_cache=DNS_CACHE, socket_factory=_socket_of_this_process
+                )
             else:
                 connector = SocksConnector(self._socks, context)
             self._session = ClientSession(connector=connector, proxy=self._http_proxy)

@@ -50,9 +50,11 @@ def run(config_path: Path, *, wait: bool, grace: float, log_level: str, log_form
 async def _run(config_path: Path, *, wait: bool, grace: float, log_level: str, log_format: str) -> int:
     from dozor.app import Runner
     from dozor.errors import RunHungError
-    from dozor.lifecycle import on_signals
+    from dozor.forking import own_loop
+    from dozor.lifecycle import on_signal, on_signals
     from dozor.logs import LogFormat, configure
 
+    own_loop(asyncio.get_running_loop())
     stop = asyncio.Event()
     on_signals(stop)
     runner = Runner.from_config(config_path, wait=wait, grace=grace)
@@ -67,7 +69,7 @@ async def _run(config_path: Path, *, wait: bool, grace: float, log_level: str, l
         await asyncio.gather(starting, return_exceptions=True)
         return 0
     await starting
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, runner.reloader.soon, "SIGHUP")
+    on_signal(signal.SIGHUP, runner.reloader.soon, "SIGHUP")
     # What is there by now stays: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()

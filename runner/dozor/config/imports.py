@@ -18,7 +18,7 @@ from dozor.config.models import Config
 from dozor.config.problems import Problem, as_error
 from dozor.config.renamed import explain_import, last_line, new_name
 from dozor.config.secrets import register_config_secrets
-from dozor.config.signatures import check_call, check_kind, is_async
+from dozor.config.signatures import check_call, check_kind, is_async, may_be_async
 from dozor.config.tasks import Isolation, TaskConfig
 from dozor.errors import DozorError
 from dozor.extras import extra_of, install_command, is_installed, needed_extra
@@ -103,7 +103,7 @@ def check_task(function: Checker, task: TaskConfig) -> Iterator[tuple[str, str]]
         yield "run", f"this checker needs an extra: {install_command(extra)}"
     for text in check_call(function, task.args):
         yield "args", text
-    if task.isolation is Isolation.INLINE and not is_async(function):
+    if task.isolation is Isolation.INLINE and not may_be_async(function):
         yield "isolation", "a plain def would block the loop; write thread or process, or make it async def"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from inspect import Parameter
@@ -10,6 +11,8 @@ from typing import Any
 from dozor.config.fields import nearest
 
 CONTEXT = "ctx"
+LAYERS = 20
+"""Wrappers around a function that are looked through."""
 
 
 def parameters_of(function: Callable[..., Any]) -> Mapping[str, Parameter] | None:
@@ -36,9 +39,50 @@ def check_kind(function: Callable[..., Any]) -> str | None:
     """Why a callable is no checker at all, or None."""
     if inspect.isclass(function):
         return f"{function.__name__} is a class; name a function, or a static method as module:Class.method"
-    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+    *outer, innermost = _layers(function)
+    if not _is_generator(innermost) or any(map(inspect.iscoroutinefunction, outer)):
+        return None
+    if not outer:
         return "it holds a yield: calling it would run nothing; write a function without yield"
-    return None
+    name = getattr(innermost, "__qualname__", innermost)
+    return (
+        f"{name}, which it wraps, holds a yield: calling it would run nothing; "
+        "write a function without yield (or one that calls this one, if the decorator iterates)"
+    )
+
+
+def may_be_async(function: Callable[..., Any]) -> bool:
+    """Whether calling it gives a coroutine, or it wraps a function of which that is true."""
+    return is_async(function) or any(map(inspect.iscoroutinefunction, _layers(function)))
+
+
+def _layers(function: Any) -> list[Any]:
+    """`function` and what it wraps, innermost last: partial, method, `functools.wraps`, `__call__`."""
+    layers = [function]
+    while len(layers) < LAYERS:
+        function = layers[-1]
+        inner: Any = None
+        if isinstance(function, functools.partial):
+            inner = function.func
+        elif inspect.ismethod(function):
+            inner = function.__func__
+        elif "__wrapped__" in getattr(function, "__dict__", ()):
+            inner = function.__wrapped__
+        elif not inspect.isroutine(function) and not inspect.isclass(function):
+            inner = getattr(type(function), "__call__", None)  # noqa: B004 -- as in is_async
+        if inner is None or any(inner is layer for layer in layers):
+            break
+        layers.append(inner)
+    return layers
+
+
+def _is_generator(function: Any) -> bool:
+    """A function of `types.coroutine` looks like one, and can be awaited."""
+    if inspect.isasyncgenfunction(function):
+        return True
+    code = getattr(function, "__code__", None)
+    awaitable = code is not None and code.co_flags & inspect.CO_ITERABLE_COROUTINE
+    return inspect.isgeneratorfunction(function) and not awaitable
 
 
 def check_call(function: Callable[..., Any], args: Mapping[str, Any]) -> Iterator[str]:

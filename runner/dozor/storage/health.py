@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from loguru import logger
 
+from dozor.clean_context import CleanContext
 from dozor.clock import Clock
 from dozor.storage.postgres.pool import unavailable
 
@@ -20,6 +21,7 @@ class DatabaseHealth:
     def __init__(self, clock: Clock, probe: Callable[[], Awaitable[object]]) -> None:
         self._clock = clock
         self._probe = probe
+        self._contexts = CleanContext()
         self._probing: asyncio.Task[bool] | None = None
         self.up = True
         self.down_since: float | None = None
@@ -71,7 +73,10 @@ class DatabaseHealth:
     async def probe(self) -> bool:
         """Ask the database now, with a time limit; however many ask, one question goes out at a time."""
         if self._probing is None or self._probing.done():
-            self._probing = asyncio.create_task(self._ask())
+            # Asked for by a run that failed: the answer, and what follows from it, is not part of that run.
+            self._probing = asyncio.get_running_loop().create_task(
+                self._ask(), context=self._contexts.fresh()
+            )
         return await asyncio.shield(self._probing)
 
     async def _ask(self) -> bool:

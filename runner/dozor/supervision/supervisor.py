@@ -9,6 +9,7 @@ from typing import assert_never
 
 from loguru import logger
 
+from dozor.clean_context import CleanContext
 from dozor.clock import SteadyClock
 from dozor.config.requirements import DATABASE
 from dozor.storage.journal import Checkpoint
@@ -88,7 +89,9 @@ class Supervisor:
         self._generation = generation
         self.luck = random.Random()  # noqa: S311 -- spreads load, guards nothing
         self._number = 0
-        self._timetable = Timetable(clock, self._due)
+        self.contexts = CleanContext()
+        """Of now, before any checker has run: the base of every run's context, and of our own timers."""
+        self._timetable = Timetable(clock, self._due, self.contexts.timers)
         self.roster = Roster()
         self._dirty = self.roster.dirty
         self.children = Children(launch or Launch())
@@ -265,7 +268,7 @@ class Supervisor:
             task.announced = True
             self._log.starting(task.spec.name)
         # Not loop.create_task: the same thing a microsecond dearer, ten thousand times a second.
-        run.task = asyncio.Task(carry_out(self, task, run), loop=self._loop)
+        run.task = asyncio.Task(carry_out(self, task, run), loop=self._loop, context=self.contexts.fresh())
 
     def context(self, task: Supervised, run: Run) -> Context:
         """What the checker is given."""
@@ -289,17 +292,21 @@ class Supervisor:
         run = task.run
         if run is not None:
             run.ask_to_stop(StopReason.ASKED)
-            run.cancelling = self._loop.call_later(self._grace, self._cancel, task, run, StopReason.ASKED)
+            run.cancelling = self._loop.call_later(
+                self._grace, self._cancel, task, run, StopReason.ASKED, context=self.contexts.timers
+            )
 
     def silent(self, task: Supervised, run: Run) -> None:
         """It has sent no heartbeat for too long."""
         self._cancel(task, run, StopReason.SILENT)
 
     def _cancel(self, task: Supervised, run: Run, reason: StopReason, *, escalate: bool = True) -> None:
-        self.canceller.cancel(task, run, reason, escalate=escalate)
+        self.contexts.run(self.canceller.cancel, task, run, reason, escalate=escalate)
         if run.task is not None:
             # A coroutine cancelled before its first step never runs: then nobody else would end the run.
-            run.task.add_done_callback(lambda _: self.run_ended(task, run, asyncio.CancelledError()))
+            run.task.add_done_callback(
+                lambda _: self.run_ended(task, run, asyncio.CancelledError()), context=self.contexts.timers
+            )
 
     def run_ended(
         self, task: Supervised, run: Run, error: BaseException | None, *, outage: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import Context
 from heapq import heappop, heappush
 
 from dozor.clock import SteadyClock
@@ -14,12 +15,26 @@ SLACK = 0.002
 
 class Timetable:
     """Calls `due(index, at, now)` when a planned time has come. Plans are never taken back: `due` sees if one
-    is out of date. Times are seconds since the epoch."""
+    is out of date. Times are seconds since the epoch. `due` is called in `context`, else in a copy of that
+    of whoever armed the timer."""
 
-    __slots__ = ("_clock", "_due", "_heap", "_loop", "_stopped", "_timer", "_timer_at", "last_tick_at")
+    __slots__ = (
+        "_clock",
+        "_context",
+        "_due",
+        "_heap",
+        "_loop",
+        "_stopped",
+        "_timer",
+        "_timer_at",
+        "last_tick_at",
+    )
 
-    def __init__(self, clock: SteadyClock, due: Callable[[int, float, float], None]) -> None:
+    def __init__(
+        self, clock: SteadyClock, due: Callable[[int, float, float], None], context: Context | None = None
+    ) -> None:
         self._clock = clock
+        self._context = context
         self._due = due
         self._heap: list[tuple[float, int]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -65,7 +80,7 @@ class Timetable:
             self._timer_at = float("inf")
             return
         self._timer_at = at = self._heap[0][0]
-        self._timer = self._loop.call_at(self._clock.to_loop(at), self._tick)
+        self._timer = self._loop.call_at(self._clock.to_loop(at), self._tick, context=self._context)
 
     def _tick(self) -> None:
         self._timer = None

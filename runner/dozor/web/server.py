@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from aiohttp import web
 from loguru import logger
 
 from dozor.config.models import ListenAddress
+from dozor.forking import OwnedDescriptors
 from dozor.web import actions, api, live_page, webhook
 from dozor.web.lag import LoopLag
 from dozor.web.live import AlertsOwed
@@ -41,6 +42,7 @@ async def serve(
     lag = LoopLag()
     runner = web.AppRunner(application(sources, lag), access_log=None, shutdown_timeout=LAST_WORDS)
     await runner.setup()
+    owned = OwnedDescriptors(lambda: _descriptors(runner))
     try:
         port = await _listen(runner, listen)
         logger.info("Web: listening on {}", ListenAddress(listen.host, port))
@@ -48,6 +50,7 @@ async def serve(
         await lag.run()
     finally:
         await runner.cleanup()
+        owned.release()
 
 
 def application(sources: Sources, lag: LoopLag) -> web.Application:
@@ -70,6 +73,16 @@ def application(sources: Sources, lag: LoopLag) -> web.Application:
         ]
     )
     return app
+
+
+def _descriptors(runner: web.AppRunner) -> Iterator[int]:
+    """The sockets it listens on and those of its clients: a forked child would keep the port taken."""
+    for site in runner.sites:
+        for end in getattr(getattr(site, "_server", None), "sockets", ()):
+            yield end.fileno()
+    for connection in runner.server.connections if runner.server is not None else ():
+        if connection.transport is not None:
+            yield connection.transport.get_extra_info("socket").fileno()
 
 
 async def _listen(runner: web.AppRunner, listen: ListenAddress) -> int:

@@ -11,7 +11,7 @@ import socket
 import ssl
 import urllib.request
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import ClientConnectionError
 from aiohttp_socks import ProxyConnectionError, ProxyConnector, ProxyError, ProxyTimeoutError, ProxyType
@@ -19,6 +19,7 @@ from python_socks import ProxyError as PlainProxyError
 from python_socks.sync import Proxy
 
 from dozor.config.addresses import Socks
+from dozor.forking import own
 
 if TYPE_CHECKING:
     from aiohttp import ClientRequest, ClientTimeout
@@ -52,6 +53,12 @@ class SocksConnector(ProxyConnector):
         except (ProxyError, ProxyConnectionError, OSError, EOFError, ValueError) as error:
             reason = _reason(error)
         raise NoTunnelError(reason)
+
+    async def _wrap_create_connection(self, *args: Any, **options: Any) -> Any:
+        """As the library does it; forked children do not keep the connection open."""
+        transport, protocol = await super()._wrap_create_connection(*args, **options)
+        own(transport, lambda owner: (owner.get_extra_info("socket").fileno(),))
+        return transport, protocol
 
 
 class SocksHandler(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):

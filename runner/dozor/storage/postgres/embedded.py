@@ -27,6 +27,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from dozor.errors import DatabaseUnavailableError, StorageError
+from dozor.forking import OwnedDescriptors
 from dozor.storage.postgres import initdb, postmaster
 from dozor.storage.postgres.postmaster import Postmaster
 
@@ -49,6 +50,8 @@ class EmbeddedServer:
     started: bool
     """This call started it; False: it ran already."""
     _holders: int = field(repr=False)
+    _owned: OwnedDescriptors = field(repr=False)
+    """Closes `holders` in forked children: one of those would keep the server from being stopped."""
     _guard: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def ensure_running(self) -> bool:
@@ -67,9 +70,10 @@ class EmbeddedServer:
         Raises StorageError if the server does not stop.
         """
         with self._guard:
-            holders, self._holders = self._holders, -1
-        if holders < 0:
-            return
+            if self._owned.released:
+                return
+            self._owned.release()
+        holders = self._holders
         try:
             with _lock(self.data_dir):
                 if _try_flock(holders, fcntl.LOCK_EX):
@@ -192,13 +196,21 @@ def _hold(data_dir: Path, server: Postmaster, *, started: bool) -> EmbeddedServe
     fcntl.flock(holders, fcntl.LOCK_SH)
     socket = server.socket.parent if server.socket is not None else data_dir / "data"
     dsn = f"postgresql://postgres@/postgres?host={quote(str(socket))}&port={initdb.PORT}"
-    return EmbeddedServer(data_dir=data_dir, dsn=dsn, pid=server.pid, started=started, _holders=holders)
+    return EmbeddedServer(
+        data_dir=data_dir,
+        dsn=dsn,
+        pid=server.pid,
+        started=started,
+        _holders=holders,
+        _owned=OwnedDescriptors(lambda: (holders,)),
+    )
 
 
 @contextmanager
 def _lock(data_dir: Path) -> Iterator[None]:
     with _os_errors(data_dir):
         lock = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        owned = OwnedDescriptors(lambda: (lock,))
         try:
             deadline = time.monotonic() + _LOCK_TIMEOUT
             while not _try_flock(lock, fcntl.LOCK_EX):
@@ -210,6 +222,7 @@ def _lock(data_dir: Path) -> Iterator[None]:
                 postmaster.pause()
             yield
         finally:
+            owned.release()
             os.close(lock)
 
 

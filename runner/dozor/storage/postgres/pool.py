@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import ssl
@@ -10,7 +11,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 
+from dozor.clean_context import CleanContext
 from dozor.errors import DatabaseUnavailableError, PoolExhaustedError, StorageError
+from dozor.forking import own
 
 Pool: TypeAlias = asyncpg.Pool
 Connection: TypeAlias = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
@@ -36,7 +39,7 @@ async def connect(
     Raises DatabaseUnavailableError if trying again later makes sense, else StorageError with the remedy.
     """
     try:
-        connection = await asyncpg.connect(
+        connection = await _open(
             dsn, **_options(dsn, application_name, timeout, command_timeout, statement_cache)
         )
     except _RAISED as error:
@@ -73,7 +76,15 @@ async def create_pool(
     asyncpg's own errors; `unavailable` tells which. Raises as `connect`.
     """
     options = _options(dsn, application_name, timeout, command_timeout, statement_cache)
-    pool = asyncpg.create_pool(dsn, min_size=min_size, max_size=max_size, init=_prepare, **options)
+    contexts = CleanContext()
+
+    async def open_apart(*args: Any, loop: asyncio.AbstractEventLoop, **options: Any) -> Connection:
+        """Opened by whoever needs it first, used by all: it must not keep the context of a run."""
+        return await loop.create_task(_open(*args, loop=loop, **options), context=contexts.fresh())
+
+    pool = asyncpg.create_pool(
+        dsn, min_size=min_size, max_size=max_size, init=_prepare, connect=open_apart, **options
+    )
     try:
         await pool
     except _RAISED as error:
@@ -149,6 +160,18 @@ def address(dsn: str) -> str:
 def storable(text: str) -> str:
     """`text` without what PostgreSQL cannot store: NUL and lone surrogates become U+FFFD."""
     return text.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+async def _open(*args: Any, **options: Any) -> Connection:
+    connection = await asyncpg.connect(*args, **options)
+    own(connection, _descriptors)
+    return connection
+
+
+def _descriptors(connection: Any) -> tuple[int, ...]:
+    """Its socket. The session, and the locks it holds, must not live on in a forked child."""
+    end = connection._transport.get_extra_info("socket")
+    return () if end is None else (end.fileno(),)
 
 
 def _options(

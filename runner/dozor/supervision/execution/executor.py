@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from types import CoroutineType
 from typing import Protocol, assert_never
 
 from loguru import logger
 
+from dozor import forking
+from dozor.clean_context import CleanContext
 from dozor.config.tasks import Isolation
 from dozor.supervision.runs.context import Context
+from dozor.supervision.runs.results import awaited
 from dozor.supervision.runs.run import Run, StopReason, call_in_thread
 from dozor.supervision.tasks.task import Supervised
 
@@ -20,6 +24,8 @@ IsOutage = Callable[[BaseException, float, bool], Awaitable[bool]]
 class Host(Protocol):
     """Whose run it is."""
 
+    @property
+    def contexts(self) -> CleanContext: ...
     def context(self, task: Supervised, run: Run) -> Context: ...
     async def explained(self, task: Supervised, run: Run, error: BaseException) -> bool:
         """Whether an outage of something the task stands on explains its failure."""
@@ -36,19 +42,27 @@ async def never_an_outage(error: BaseException, started_at: float, used_database
 
 
 async def carry_out(host: Host, task: Supervised, run: Run) -> None:
-    """Run the checker and tell `host` how it ended. Raises nothing, whatever the checker raises."""
+    """Run the checker and tell `host` how it ended. Raises nothing, whatever the checker raises.
+
+    Called in a context of its own, which the checker may change: `host` is told outside it.
+    """
     spec = task.spec
+    forks = forking.generation
     error: BaseException | None = None
     outage = False
     try:
         match spec.isolation:
             case Isolation.INLINE:
                 if spec.takes_context:
-                    await spec.function(ctx=host.context(task, run), **spec.args)
+                    result = spec.function(ctx=host.context(task, run), **spec.args)
                 elif spec.args:
-                    await spec.function(**spec.args)
+                    result = spec.function(**spec.args)
                 else:
-                    await spec.function()
+                    result = spec.function()
+                if type(result) is CoroutineType:
+                    result = await result
+                if result is not None:
+                    await awaited(result)
             case Isolation.THREAD:
                 given = {"ctx": host.context(task, run)} if spec.takes_context else {}
                 await call_in_thread(spec.function, {**spec.args, **given}, run)
@@ -62,9 +76,15 @@ async def carry_out(host: Host, task: Supervised, run: Run) -> None:
         raise
     except BaseException as caught:  # noqa: BLE001 -- the supervision border: recorded by `run_ended`
         error = caught
+        forking.end_if_forked(forks, error)
         if not (isinstance(caught, asyncio.CancelledError) and run.reason is StopReason.ASKED):
             outage = await _explained(host, task, run, caught)
-    host.run_ended(task, run, error, outage=outage)
+    if forking.generation != forks:
+        forking.end_if_forked(forks, error)
+    if outage:
+        host.contexts.run(host.run_ended, task, run, error, outage=True)
+    else:
+        host.contexts.timers.run(host.run_ended, task, run, error)
 
 
 async def _explained(host: Host, task: Supervised, run: Run, error: BaseException) -> bool:

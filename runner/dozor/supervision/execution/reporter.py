@@ -8,6 +8,9 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
+from dozor import forking
+from dozor.clean_context import CleanContext
+from dozor.supervision.execution.process.ipc import OF_ANOTHER_PROCESS
 from dozor.supervision.runs.run import Run
 from dozor.supervision.tasks.task import Supervised
 
@@ -17,6 +20,8 @@ SEVERITIES = ("info", "warning", "critical")
 class ReportListener(Protocol):
     """Takes what a run reports; the supervisor is one."""
 
+    contexts: CleanContext
+
     def heard(self, task: Supervised, run: Run) -> None: ...
 
     def mark_dirty(self, task: Supervised) -> None: ...
@@ -25,9 +30,13 @@ class ReportListener(Protocol):
 
 
 class RunReports:
-    """`dozor.supervision.runs.context.Reports` for one run. What an ended run says is not heard."""
+    """`dozor.supervision.runs.context.Reports` for one run. What an ended run says is not heard.
 
-    __slots__ = ("_listener", "_loop", "_run", "_task", "_thread")
+
+    Raises RuntimeError in a forked child, from which nothing reaches the supervisor.
+    """
+
+    __slots__ = ("_forks", "_listener", "_loop", "_run", "_task", "_thread")
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, listener: ReportListener, task: Supervised, run: Run
@@ -37,6 +46,7 @@ class RunReports:
         self._task = task
         self._run = run
         self._thread = threading.get_ident()
+        self._forks = forking.generation
 
     def heartbeat(self) -> None:
         self._on_loop(lambda: self._listener.heard(self._task, self._run))
@@ -65,10 +75,13 @@ class RunReports:
         self._on_loop(lambda: self._listener.checker_alert(self._task, str(text), severity))
 
     def _on_loop(self, act: Callable[[], None]) -> None:
+        if forking.generation != self._forks:
+            raise RuntimeError(OF_ANOTHER_PROCESS)
+        contexts = self._listener.contexts
         if threading.get_ident() == self._thread:
-            act()
+            contexts.run(act)
         else:
-            self._loop.call_soon_threadsafe(act)
+            self._loop.call_soon_threadsafe(act, context=contexts.timers)
 
 
 def checked_severity(severity: str) -> str:

@@ -98,8 +98,14 @@ class Dependencies:
     async def _ask(self, dependency: Dependency) -> None:
         """However many want to know, one question goes out at a time."""
         if dependency.asking is None or dependency.asking.done():
-            dependency.asking = asyncio.create_task(answer(dependency.config, self._pool))
-            dependency.asking.add_done_callback(lambda asked: self._heard(dependency, asked))
+            # Perhaps asked for by a run that failed, whose context must not reach what follows.
+            contexts = self._supervisor.contexts
+            dependency.asking = asyncio.get_running_loop().create_task(
+                answer(dependency.config, self._pool), context=contexts.fresh()
+            )
+            dependency.asking.add_done_callback(
+                lambda asked: self._heard(dependency, asked), context=contexts.timers
+            )
         await asyncio.wait({dependency.asking})
 
     def _heard(self, dependency: Dependency, asked: asyncio.Task[str | None]) -> None:

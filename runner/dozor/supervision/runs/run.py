@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
+
+from dozor import forking
+from dozor.supervision.runs.results import awaited, discard, may_need_awaiting
 
 
 class StopReason(StrEnum):
@@ -132,31 +136,39 @@ class Run:
 async def call_in_thread(function: Callable[..., Any], arguments: dict[str, Any], run: Run) -> None:
     """Call `function` in a daemon thread of its own and wait for it; `run` remembers which.
 
+    The thread has a copy of the caller's context. If the function returns an awaitable, as an async function
+    behind a plain decorator does, it is awaited on the loop, with the variables that the thread has set.
     A thread cannot be cancelled: a cancellation is remembered, and raised when the thread has ended, so that
     a task never runs twice at once.
     """
     loop = asyncio.get_running_loop()
-    done: asyncio.Future[None] = loop.create_future()
+    done: asyncio.Future[Any] = loop.create_future()
+    context = contextvars.copy_context()
+    forks = forking.generation
 
-    def settle(error: BaseException | None) -> None:
+    def settle(error: BaseException | None, result: Any) -> None:
         if done.done():
-            return
-        if error is None:
-            done.set_result(None)
+            discard(result)
+        elif error is None:
+            done.set_result(result)
         else:
             done.set_exception(_raisable(error))
 
     def body() -> None:
         error: BaseException | None = None
+        result: Any = None
         run.thread = threading.get_ident()
         try:
-            function(**arguments)
+            result = context.run(function, **arguments)
         except BaseException as caught:  # noqa: BLE001 -- handed to the loop, which records it
             error = caught
+        forking.end_if_forked(forks, error)
+        if not may_need_awaiting(result):
+            result = None
         try:
-            loop.call_soon_threadsafe(settle, error)
+            loop.call_soon_threadsafe(settle, error, result)
         except RuntimeError:
-            return  # the loop has closed: the process is ending and nobody waits
+            discard(result)  # the loop has closed: the process is ending and nobody waits
 
     threading.Thread(target=body, name=f"checker {getattr(function, '__name__', '')}", daemon=True).start()
     cancelled: asyncio.CancelledError | None = None
@@ -170,10 +182,22 @@ async def call_in_thread(function: Callable[..., Any], arguments: dict[str, Any]
         except BaseException:  # noqa: BLE001 -- raised below, from the future itself
             break
     if cancelled is not None:
-        if not done.cancelled():
-            done.exception()
+        if not done.cancelled() and done.exception() is None:
+            discard(done.result())
         raise cancelled
-    done.result()
+    result = done.result()
+    if result is not None:
+        run.thread = None  # from here on the run is where its task is
+        _adopt(context)
+        await awaited(result)
+
+
+def _adopt(context: contextvars.Context) -> None:
+    """Take over what was set in `context`, a copy of the present one."""
+    present = contextvars.copy_context()
+    for variable, value in context.items():
+        if variable not in present or present[variable] is not value:
+            variable.set(value)
 
 
 def _raisable(error: BaseException) -> BaseException:

@@ -8,13 +8,14 @@ import signal
 import socket
 import sys
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 from loguru import logger
 
+from dozor.forking import disown, own
 from dozor.supervision.execution.process.ipc import Frame, FrameError, Unpacker, pack
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class ChildProcess:
         self._on_frame = on_frame
         self._output: deque[str] = deque(maxlen=LINES_KEPT)
         self._socket = ours
+        own(self, _descriptors)
         self.gone: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.killed = False
         """By us."""
@@ -147,6 +149,7 @@ class ChildProcess:
             reading.cancel()
         await asyncio.gather(printing, self._reading, return_exceptions=True)
         self._socket.close()
+        disown(self)
         self.gone.set_result(code)
 
     async def _print(self) -> None:
@@ -168,3 +171,11 @@ class ChildProcess:
         text = raw.decode("utf-8", "replace").rstrip()[:LONGEST_LINE]
         self._output.append(text)
         logger.bind(task=self._task).info("{}: {}", self._task, text)
+
+
+def _descriptors(child: Any) -> Iterator[int]:
+    """Our ends of its socket and of its output."""
+    yield child._socket.fileno()
+    output = child._process._transport.get_pipe_transport(1)
+    if output is not None:
+        yield output.get_extra_info("pipe").fileno()

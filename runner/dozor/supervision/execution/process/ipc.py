@@ -8,6 +8,12 @@ import struct
 import threading
 from typing import Any
 
+from dozor import forking
+
+OF_ANOTHER_PROCESS = (
+    "ctx belongs to the process that the run was started in: report from there, not from a forked child"
+)
+
 Frame = dict[str, Any]
 """`type` says what it is; see `dozor.supervision.execution.process.worker` for the kinds."""
 
@@ -59,9 +65,16 @@ class Channel:
         self._unpacker = Unpacker()
         self._ready: list[Frame] = []
         self._sending = threading.Lock()
+        self._forks = forking.generation
+        forking.own(self, _descriptors)
 
     def send(self, frame: Frame) -> None:
-        """Waits while the runner is slow to read; what it no longer wants to hear is dropped."""
+        """Waits while the runner is slow to read; what it no longer wants to hear is dropped.
+
+        Raises RuntimeError in a forked child, whose frames would mix with those of its parent.
+        """
+        if forking.generation != self._forks:
+            raise RuntimeError(OF_ANOTHER_PROCESS)
         data = pack(frame)
         with self._sending:
             try:
@@ -80,6 +93,10 @@ class Channel:
                 return None
             self._ready = self._unpacker.feed(data)
         return self._ready.pop(0)
+
+
+def _descriptors(channel: Channel) -> tuple[int, ...]:
+    return (channel._socket.fileno(),)
 
 
 def _decode(body: bytes) -> Frame:

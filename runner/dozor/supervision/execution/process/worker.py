@@ -18,12 +18,15 @@ import socket
 import sys
 import threading
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 from loguru import logger
 
+from dozor import forking
+from dozor.clean_context import CleanContext
 from dozor.clock import SteadyClock
 from dozor.config.imports import Checker, CheckerImportError, import_checker
 from dozor.config.signatures import check_call, check_kind, is_async, takes_context
@@ -35,6 +38,7 @@ from dozor.supervision.execution.reporter import checked_severity
 from dozor.supervision.runs.context import Context
 from dozor.supervision.runs.failure import describe
 from dozor.supervision.runs.remote_failure import to_frame
+from dozor.supervision.runs.results import awaited
 from dozor.supervision.runs.run import Run, StopReason, call_in_thread
 from dozor.supervision.runs.stacks import chain_of, chain_of_thread
 
@@ -50,7 +54,7 @@ def main() -> None:
     faulthandler.enable()
     for number in (signal.SIGINT, signal.SIGTERM):
         # The runner decides when this process ends. A function: SIG_IGN would be inherited by its children.
-        signal.signal(number, _not_for_us)
+        forking.own_signal(number, partial(signal.signal, number, _not_for_us))
     hello = channel.receive()
     if hello is None:
         return
@@ -86,8 +90,14 @@ def _call_it(task: str) -> None:
 def _log_to(channel: Channel) -> None:
     """loguru's lines, and the tracebacks with them, go to the runner, which redacts and writes them."""
 
+    started = forking.generation
+
     def send(message: Any) -> None:
         text = str(message).rstrip("\n")[:MAX_LOG_TEXT]
+        if forking.generation != started:
+            # The pipe is not for forked children. What they print is a line of the log as well.
+            sys.stderr.write(f"{text}\n")
+            return
         channel.send({"type": "log", "level": message.record["level"].name, "text": text})
 
     logger.remove()
@@ -95,7 +105,7 @@ def _log_to(channel: Channel) -> None:
 
 
 class _Words:
-    """`dozor.supervision.runs.context.Reports` over the pipe."""
+    """`dozor.supervision.runs.context.Reports` over the pipe. Raises RuntimeError in a forked child."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
@@ -130,6 +140,7 @@ class _Worker:
     async def serve(self) -> None:
         """Import the checker, then run it as often as told, until the runner is gone."""
         self._loop = asyncio.get_running_loop()
+        forking.own_loop(self._loop)
         try:
             self._function = self._import()
         except CheckerImportError as error:
@@ -145,6 +156,7 @@ class _Worker:
                 now=SteadyClock().now,
                 application_name=f"dozor {self._task}",
             )
+        self._contexts = CleanContext()  # with what the checker's module has set while it was imported
         threading.Thread(target=self._listen, name="dozor pipe", daemon=True).start()
         self._channel.send({"type": "ready"})
         while True:
@@ -192,7 +204,9 @@ class _Worker:
     def _start(self, frame: Frame) -> None:
         run = Run(frame["number"], frame["due_at"], frame["started_at"], frame["attempt"])
         self._run = run
-        run.task = self._loop.create_task(self._carry_out(run, frame["run_id"]))
+        run.task = self._loop.create_task(
+            self._carry_out(run, frame["run_id"]), context=self._contexts.fresh()
+        )
 
     def _cancel(self) -> None:
         if self._run is not None:
@@ -200,18 +214,20 @@ class _Worker:
 
     async def _carry_out(self, run: Run, run_id: str) -> None:
         error: BaseException | None = None
+        forks = forking.generation
         try:
             given = {}
             if takes_context(self._function):
                 given = {"ctx": Context(self._task, run_id, run, self._words, self._checkers)}
             if is_async(self._function):
-                await self._function(**self._args, **given)
+                await awaited(self._function(**self._args, **given))
             else:
                 await call_in_thread(self._function, {**self._args, **given}, run)
         except GeneratorExit:
             raise
         except BaseException as caught:  # noqa: BLE001 -- the supervision border: told to the runner
             error = caught
+        forking.end_if_forked(forks, error)
         self._run = None
         run.ended = True
         self._channel.send(_ending(error, run))

@@ -1,0 +1,78 @@
+"""What a checker returned: awaited if it can be awaited, a failure if it is code that nothing would run."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import inspect
+from collections.abc import AsyncGenerator, Generator
+from contextlib import suppress
+from types import CoroutineType
+from typing import Any
+
+from dozor.errors import NeverRanError
+
+DEEPEST = 20
+"""Awaitables that return awaitables are followed this far."""
+
+
+async def awaited(result: Any) -> None:
+    """Await `result`, and what that returns, until it is a plain value, which is dropped.
+
+    A call of an async function behind a plain decorator, a lambda or a partial returns a coroutine: unless
+    it is awaited, the checker has not run. Raises NeverRanError for generators.
+    """
+    for _ in range(DEEPEST):
+        if result is None:
+            return
+        if isinstance(result, concurrent.futures.Future):
+            result = await asyncio.wrap_future(result)
+        elif inspect.isawaitable(result):
+            result = await result
+        elif (what := generator_kind(result)) is not None:
+            await _close(result)
+            raise NeverRanError(
+                f"it returned {what}, which nothing iterates, so that its code never ran: "
+                "write the checker without yield, or iterate in it"
+            )
+        else:
+            return
+    discard(result)
+    raise NeverRanError(f"it returned an awaitable that returned another one, and so on, {DEEPEST} times")
+
+
+def may_need_awaiting(result: Any) -> bool:
+    """Whether `awaited` does anything with it; to be asked where a value is the usual case."""
+    return result is not None and (
+        inspect.isawaitable(result)
+        or isinstance(result, concurrent.futures.Future)
+        or generator_kind(result) is not None
+    )
+
+
+def generator_kind(result: Any) -> str | None:
+    """ "a generator", "an async generator" or a context manager made of one; None for anything else."""
+    if isinstance(result, AsyncGenerator):
+        return "an async generator"
+    if isinstance(result, Generator):
+        return "a generator"
+    if type(result).__module__ == "contextlib" and generator_kind(getattr(result, "gen", None)) is not None:
+        return "a context manager made of a generator"
+    return None
+
+
+def discard(result: Any) -> None:
+    """Drop a result that nobody is going to await, without the warning that it was never awaited."""
+    if isinstance(result, CoroutineType):
+        result.close()
+    elif isinstance(result, asyncio.Future):
+        result.cancel()
+
+
+async def _close(generator: Any) -> None:
+    """One that has begun gets to its `finally` now, and not in the garbage collector."""
+    with suppress(Exception):
+        if isinstance(generator, AsyncGenerator):
+            await generator.aclose()
+        elif isinstance(generator, Generator):
+            generator.close()
