@@ -141,12 +141,14 @@ async def test_a_call_of_sys_exit_is_a_failure_and_the_process_lives_on() -> Non
 async def test_a_run_beyond_its_timeout_ends_for_real_and_says_where_it_was(
     function: Callable[..., Any], innermost: str
 ) -> None:
-    slow = isolated("slow", function, timeout=1.5, max_consecutive_failures=1)
+    slow = isolated(
+        "slow", function, timeout=4.0, max_consecutive_failures=1
+    )  # its process has to start within it
     async with supervising(slow, patience=10.0) as (supervisor, seen):
         await until(is_stopped(supervisor, "slow"), within=START)
         failure = seen.failures("slow")[0]
         assert failure.timed_out
-        assert "took longer than its timeout of 1.5 s; it was at " in failure.error_text
+        assert "took longer than its timeout of 4 s; it was at " in failure.error_text
         assert failure.where.endswith(innermost)
         assert not seen.troubles
 

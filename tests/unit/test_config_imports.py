@@ -50,8 +50,9 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     path = list(sys.path)
     yield tmp_path
     sys.path[:] = path
-    for name in set(sys.modules) - before:
-        del sys.modules[name]
+    for name in set(sys.modules) - before:  # libraries stay: a second copy of one would not know the first
+        if (getattr(sys.modules[name], "__file__", None) or "").startswith(str(tmp_path)):
+            del sys.modules[name]
 
 
 def configured(folder: Path, *tasks: str) -> Config:
