@@ -298,6 +298,10 @@ class Runner:
             runner=this_runner(self.journal.registration.runner_id, VERSION, self._started_at),
             language=self.config.language,
             token=self.config.web.token,
+            timezone=self.config.timezone.key,
+            on_call=lambda: self.watch.oncall.now(self._clock.now(), self.watch.overrides),
+            silence=self.watch.teller.silences.get,
+            name_of=self._telegram.name_of,
             webhook=self._telegram.webhook,
         )
 
