@@ -101,7 +101,9 @@ async def shoot(folder: Path, temporary: Path, dsn: str, language: str) -> None:
             await tab.open(site.url + path)
             await tab.until("document.querySelector('.bars svg')")
             if path != "/":
-                await tab.until("document.querySelector('.plot svg') && document.querySelector('#timeline li')")
+                await tab.until(
+                    "document.querySelector('.plot svg') && document.querySelector('#timeline li')"
+                )
             await tab.until("document.getElementById('live').textContent.includes('●')")
             await tab.screenshot(folder / f"{name}.{language}.png")
         await tab.size(1280, 700)
@@ -130,7 +132,9 @@ async def prepare(site: Site) -> None:
     now = datetime.now(UTC) - timedelta(seconds=5)
     for name in TASKS:
         period = 600.0 if name == "ledger_audit" else 60.0
-        failed = {"presale_checker": [1, 2, 3, 20, 47], "ton_deposits": [1, 2, 60, 61, 62, 700, 701]}.get(name, [])
+        failed = {"presale_checker": [1, 2, 3, 20, 47], "ton_deposits": [1, 2, 60, 61, 62, 700, 701]}.get(
+            name, []
+        )
         await pool.execute(HISTORY_SQL, name, now, period, failed or [33] * (name[0] == "a"), 1400)
     await site.runner.journal.flush()
 

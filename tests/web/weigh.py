@@ -1,8 +1,9 @@
 """`python -m tests.web.weigh [12 200 2000]`: bytes, DOM size and time of the status page in Chromium.
 
-Columns: bytes of the page and of everything until 5 s after it is complete (the event stream included), both
-on the wire and decoded; elements in the document; tasks shown; milliseconds to the first byte, to the first
-contentful paint and to the load event (the median of three loads).
+Columns: bytes of the page on the wire; bytes of everything until 5 s after it is complete (bars and event
+stream included) on the wire and decoded; elements in the document; tasks shown; milliseconds to the first
+byte, to the first contentful paint and to the load event, and how long the browser's main thread was busy
+with it (medians of three loads).
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import asyncio
 import statistics
 import sys
 import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -45,22 +48,53 @@ TIMES = """(() => {
 
 
 class Traffic:
-    """Bytes by kind of resource, as Chromium counts them on the wire and decoded."""
+    """Bytes on their way from the server: `wire` as a proxy counts them, headers included; `page` and
+    `decoded` as Chromium says.
+    """
 
     def __init__(self, tab: Tab) -> None:
-        self._kinds: dict[str, str] = {}
-        self.wire: dict[str, int] = {}
-        self.decoded: dict[str, int] = {}
+        self._documents: set[str] = set()
+        self.wire = self.page = self.decoded = 0
         tab.listeners.append(self._hear)
+
+    def clear(self) -> None:
+        self.wire = self.page = self.decoded = 0
 
     def _hear(self, method: str, params: Any) -> None:
         match method:
-            case "Network.responseReceived":
-                self._kinds[params["requestId"]] = params["type"]
+            case "Network.responseReceived" if params["type"] == "Document":
+                self._documents.add(params["requestId"])
             case "Network.dataReceived":
-                kind = self._kinds.get(params["requestId"], "?")
-                self.wire[kind] = self.wire.get(kind, 0) + params["encodedDataLength"]
-                self.decoded[kind] = self.decoded.get(kind, 0) + params["dataLength"]
+                self.decoded += params["dataLength"]
+            case "Network.loadingFinished" if params["requestId"] in self._documents:
+                self.page += int(params["encodedDataLength"])
+
+    @asynccontextmanager
+    async def proxy(self, port: int) -> AsyncIterator[str]:
+        """The address of a proxy in front of a local port."""
+
+        async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, counted: bool) -> None:
+            try:
+                while data := await reader.read(65_536):
+                    self.wire += len(data) if counted else 0
+                    writer.write(data)
+                    await writer.drain()
+            except ConnectionError:
+                pass
+            finally:
+                writer.close()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
+            await asyncio.gather(
+                pump(reader, inner_writer, counted=False), pump(inner_reader, writer, counted=True)
+            )
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        try:
+            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        finally:
+            server.close()
 
 
 def names(count: int) -> list[str]:
@@ -88,26 +122,34 @@ async def weigh(count: int, tab: Tab) -> str:
             await _prepare(site, tasks, broken)
             traffic = Traffic(tab)
             await tab.call("Network.enable")
-            loads = []
-            for number in range(LOADS):
-                if number == LOADS - 1:
-                    traffic.wire.clear()
-                    traffic.decoded.clear()
+            await tab.call("Performance.enable")
+            port = site.runner.web_port
+            assert port is not None
+            async with traffic.proxy(port) as url:
+                loads = []
+                for _ in range(LOADS):
+                    await tab.call("Page.navigate", url="about:blank")
+                    await tab.until("location.href === 'about:blank'")
+                    traffic.clear()
+                    await tab.open(url)
+                    await tab.until("performance.getEntriesByName('first-contentful-paint').length")
+                    await tab.until(f"document.querySelectorAll('[data-task]').length >= {min(count, 200)}")
+                    loads.append(await tab.run(TIMES) + [await _busy(tab)])
+                await asyncio.sleep(FOLLOWED_SECONDS)
+                elements = await tab.run("document.getElementsByTagName('*').length")
+                rows = await tab.run("document.querySelectorAll('[data-task]').length")
                 await tab.call("Page.navigate", url="about:blank")
-                await tab.open(site.url)
-                await tab.until("performance.getEntriesByName('first-contentful-paint').length")
-                loads.append(await tab.run(TIMES))
-            await asyncio.sleep(FOLLOWED_SECONDS)
-            elements = await tab.run("document.getElementsByTagName('*').length")
-            rows = await tab.run("document.querySelectorAll('[data-task]').length")
-            await tab.call("Page.navigate", url="about:blank")
-    first, paint, load = (statistics.median(values) for values in zip(*loads, strict=True))
-    page = traffic.wire.get("Document", 0), traffic.decoded.get("Document", 0)
-    whole = sum(traffic.wire.values()), sum(traffic.decoded.values())
+    first, paint, load, busy = (statistics.median(values) for values in zip(*loads, strict=True))
     return (
-        f"{count:6} {page[0]:10,} {page[1]:12,} {whole[0]:10,} {whole[1]:12,} {elements:9,} {rows:6,}"
-        f" {first:8.0f} {paint:8.0f} {load:8.0f}"
+        f"{count:6} {traffic.page:10,} {traffic.wire:10,} {traffic.decoded:12,} {elements:9,} {rows:6,}"
+        f" {first:8.0f} {paint:8.0f} {load:8.0f} {busy:8.0f}"
     )
+
+
+async def _busy(tab: Tab) -> float:
+    """Milliseconds of script, style and layout of this document."""
+    metrics = {one["name"]: one["value"] for one in (await tab.call("Performance.getMetrics"))["metrics"]}
+    return 1000 * sum(metrics[name] for name in ("ScriptDuration", "RecalcStyleDuration", "LayoutDuration"))
 
 
 async def _prepare(site: Site, tasks: list[str], broken: set[str]) -> None:
@@ -127,7 +169,7 @@ async def _prepare(site: Site, tasks: list[str], broken: set[str]) -> None:
 
 async def main(sizes: list[int]) -> None:
     logger.remove()
-    print(" tasks  page:wire     decoded   all:wire      decoded  elements   rows  ms:byte    paint     load")
+    print(" tasks  page:wire   all:wire  all:decoded  elements   rows  ms:byte    paint     load     busy")
     for count in sizes:
         async with chromium() as tab:
             print(await weigh(count, tab), flush=True)

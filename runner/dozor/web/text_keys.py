@@ -19,6 +19,7 @@ class Texts:
     unknown: str
     runner: str
     up: str
+    zone: str
     tasks: Plural
     all_tasks: str
     filter: str
@@ -45,6 +46,7 @@ class Texts:
     backlog: str
     where: str
     incidents: str
+    task_incidents: str
     no_incidents: str
     more_incidents: Plural
     acknowledged: str
@@ -102,6 +104,7 @@ class Texts:
     runs: Plural
     failures: Plural
     summary: str
+    in_all: str
     window: dict[str, str]
     succeeded_share: str
     p50: str

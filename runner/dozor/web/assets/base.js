@@ -2,9 +2,10 @@
 const byId = (id) => document.getElementById(id);
 const settings = JSON.parse(byId("settings").textContent);
 const { texts, signs, language } = settings;
-const plurals = new Intl.PluralRules(language);
+const locale = { en: "en-GB" }[language] ?? language;
+const plurals = new Intl.PluralRules(locale);
 const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, key) => values[key] ?? "");
-const number = (value) => value.toLocaleString(language);
+const number = (value) => value.toLocaleString(locale);
 const count = (forms, n, values = {}) =>
   fill(forms[plurals.select(n)] ?? forms.other ?? forms.many, { n: number(n), ...values });
 
@@ -32,19 +33,18 @@ function lasting(seconds) {
 }
 function zoned(options) {
   try {
-    return new Intl.DateTimeFormat(language, { ...options, timeZone: settings.zone });
+    return new Intl.DateTimeFormat(locale, { ...options, timeZone: settings.zone });
   } catch {
-    return new Intl.DateTimeFormat(language, options); // a zone that this browser does not know
+    return new Intl.DateTimeFormat(locale, options); // a zone that this browser does not know
   }
 }
 const elsewhere = settings.zone !== new Intl.DateTimeFormat().resolvedOptions().timeZone;
-const named = elsewhere ? { timeZoneName: "short" } : {};
-const DAY = { day: "2-digit", month: "2-digit" };
+const DAY = { day: "numeric", month: "short" };
 const CLOCK = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
 const days = zoned({ ...DAY, year: "numeric" });
 const clocks = {
-  today: zoned({ ...CLOCK, second: "2-digit", ...named }),
-  other: zoned({ ...CLOCK, ...DAY, ...named }),
+  today: zoned({ ...CLOCK, second: "2-digit" }),
+  other: zoned({ ...CLOCK, ...DAY }),
   hour: zoned(CLOCK),
   day: zoned(DAY),
   full: zoned({ ...CLOCK, ...DAY, year: "numeric", second: "2-digit", timeZoneName: "short" }),

@@ -120,7 +120,8 @@ function showHeader() {
   const stale = connection.stale;
   byId("ready").className = `pill ${ready && !stale ? "running" : "stopped"}`;
   byId("ready").textContent = stale ? texts.unknown : ready ? texts.ready : texts.not_ready;
-  byId("runner").replaceChildren(fill(texts.runner, runner), `, ${texts.up} `, time(runner.started, "for"));
+  byId("runner").replaceChildren(fill(texts.runner, runner), `, ${texts.up} `, time(runner.started, "for"),
+    elsewhere ? ` · ${fill(texts.zone, { zone: settings.zone })}` : "");
   byId("reasons").replaceChildren(...reasons.map((reason) => make("li", {}, reason)));
   const worst = page.incidents[0]?.severity;
   const bad = stale || !ready || worst === "critical";

@@ -26,7 +26,7 @@ function startTask() {
   const bars = make("span", { class: "bars" }), uptime = make("span", { class: "uptime" }), scale = make("div", { class: "axis", "aria-hidden": "true" });
   main.replaceChildren(make("p", {}, make("a", { href: address("/") }, `← ${texts.back}`)),
     make("div", { class: "task", "data-task": name }, top, make("div", { class: "history" }, bars, uptime), scale, ...(acts ? [acts] : [])));
-  const open = part("incidents", texts.incidents);
+  const open = part("incidents", texts.task_incidents);
   const summary = part("runs", texts.summary);
   const chart = part("chart", texts.chart);
   const traceback = part("traceback", texts.traceback);
@@ -88,7 +88,7 @@ function startTask() {
         make("thead", {}, make("tr", {}, make("td"), make("td"), make("td"),
           ...[texts.succeeded_share, texts.p50, texts.p95].map((text) => make("th", { scope: "col" }, text)))),
         make("tbody", {}, ...Object.entries(detail.windows).map(([days, one]) => line(texts.window[days], one))))),
-      quiet(`${count(texts.runs, detail.runs)}, ${count(texts.failures, detail.failures)}`));
+      quiet(fill(texts.in_all, { runs: count(texts.runs, detail.runs), failures: count(texts.failures, detail.failures) })));
   }
   function showLists() {
     const { traceback: last } = detail;
