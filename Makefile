@@ -32,10 +32,13 @@ bench: .venv/.installed-dev ## the benchmarks, each beside a named peer
 simulate: .venv/.installed-dev ## a year of a hundred tasks under a virtual clock, faults injected
 	$(BIN)/python -m tests.simulation.play
 
+# Required by axe-playwright-python, whose axe.min.js alone is used: a browser driver of 50 MB.
+UNUSED := $(foreach name,playwright pyee greenlet,--no-emit-package $(name))
+
 lock: .venv/.installed-dev ## renew the two lock files
 	$(BIN)/python -m pip install -q uv
 	$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --group build --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o requirements.lock
-	$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --group build --group dev --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -c requirements.lock -o requirements-dev.lock
+	$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --group build --group dev --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate $(UNUSED) -c requirements.lock -o requirements-dev.lock
 
 .venv/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -49,5 +52,5 @@ lock: .venv/.installed-dev ## renew the two lock files
 
 .venv/.installed-dev: requirements-dev.lock .venv/.installed
 	@echo "Adding the tools for tests and checks from requirements-dev.lock, once"
-	@$(PIP) --require-hashes -r requirements-dev.lock
+	@$(PIP) --require-hashes --no-deps -r requirements-dev.lock
 	@touch $@

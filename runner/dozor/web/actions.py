@@ -103,8 +103,9 @@ class Actions:
         async with pool.acquire(timeout=5.0) as connection, connection.transaction():
             command_id = await submit(connection, command, target, actor, args=args)
         result = await wait(pool, command_id, timeout=ANSWER_SECONDS)
-        async with pool.acquire(timeout=5.0) as connection:
-            await audit.record(connection, actor, command.value, target, result.reason.value)
+        if result.reason is CommandReason.NO_RUNNER:  # else whoever carries it out writes the audit row
+            async with pool.acquire(timeout=5.0) as connection:
+                await audit.record(connection, actor, command.value, target, result.reason.value)
         return result
 
     async def _deny(self, actor: Actor, command: CommandName | AlertCommand, target: str) -> None:

@@ -80,7 +80,7 @@ class EventStream:
 
     async def send(self, name: str, data: str, identity: str) -> None:
         """`data` has no line end. `identity`: what the browser gives back when it connects anew."""
-        event = f"id: {identity}\nevent: {name}\ndata: {data}\n\n".encode("utf-8", "replace")
+        event = f"event: {name}\nid: {identity}\ndata: {data}\n\n".encode("utf-8", "replace")
         if self._compressor is not None:
             event = self._compressor.compress(event) + self._compressor.flush(zlib.Z_SYNC_FLUSH)
         await self.response.write(event)

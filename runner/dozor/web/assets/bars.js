@@ -1,5 +1,4 @@
 // The last periods of a task: failures are full bars, successes half ones, no run a line. One path a colour.
-const SVG = "http://www.w3.org/2000/svg";
 const STEP = 4, BAR = 3, HEIGHT = 20;
 const SHAPES = { "x": ["failed", 0], "+": ["ok", HEIGHT / 2], ".": ["none", HEIGHT - 2] };
 

