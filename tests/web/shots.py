@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from loguru import logger
+from PIL import Image
 
 from dozor.storage.postgres.embedded import start_embedded
 from dozor.storage.postgres.migrate import migrate
 from dozor.supervision.core.events import Pause
 from dozor.supervision.core.state import State
+from tests.house.sources import ROOT
 from tests.waiting import until
-from tests.web.browser import chromium
+from tests.web.browser import Tab, chromium
 from tests.web.site import Site, Work, open_site
 
 TASKS = {
@@ -43,9 +46,12 @@ oncall:
 """
 
 HISTORY_SQL = """
-INSERT INTO dozor.runs (id, task, started_at, finished_at, outcome, seconds, seconds_max)
+INSERT INTO dozor.runs (id, task, started_at, finished_at, outcome, seconds, seconds_max, error_type,
+                        error_text)
 SELECT $1::text || n || $2::text, $1::text, at, at,
-       CASE WHEN n = ANY($4::int[]) THEN 'failed' ELSE 'succeeded' END, seconds, seconds
+       CASE WHEN n = ANY($4::int[]) THEN 'failed' ELSE 'succeeded' END, seconds, seconds,
+       CASE WHEN n = ANY($4::int[]) THEN 'TimeoutError' END,
+       CASE WHEN n = ANY($4::int[]) THEN 'no answer within 10 s' END
 FROM generate_series(1, $5::int) AS n,
      LATERAL (SELECT $2::timestamptz - n * make_interval(secs => $3) AS at,
                      0.08 + 0.06 * abs(hashtext($1 || n) % 100) / 100.0 AS seconds) AS moment
@@ -105,7 +111,7 @@ async def shoot(folder: Path, temporary: Path, dsn: str, language: str) -> None:
                     "document.querySelector('.plot svg') && document.querySelector('#timeline li')"
                 )
             await tab.until("document.getElementById('live').textContent.includes('●')")
-            await tab.screenshot(folder / f"{name}.{language}.png")
+            await picture(tab, folder / f"{name}.{language}.png")
         await tab.size(1280, 700)
         await tab.scheme("light")
         await tab.open(site.url)
@@ -113,7 +119,17 @@ async def shoot(folder: Path, temporary: Path, dsn: str, language: str) -> None:
         await site.runner.stop()
         await tab.until("!document.getElementById('stale').hidden", within=30)
         await asyncio.sleep(0.5)  # the transition to grey
-        await tab.screenshot(folder / f"status-stale.{language}.png")
+        await picture(tab, folder / f"status-stale.{language}.png")
+
+
+async def picture(tab: Tab, path: Path) -> None:
+    """With few colours, and without the folder of this checkout, which a traceback names."""
+    hide = """(root => document.querySelectorAll('pre').forEach(text => {
+        text.textContent = text.textContent.replaceAll(root, '/srv/dozor'); }))"""
+    await tab.run(f"{hide}({json.dumps(str(ROOT))})")
+    await tab.screenshot(path)
+    with Image.open(path) as image:
+        image.convert("RGB").quantize(96, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def describe(text: str | None) -> str:

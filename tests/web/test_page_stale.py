@@ -166,8 +166,11 @@ async def test_the_page_of_a_task_follows_as_well(running: Running, tab: Tab, tm
     await tab.until("document.body.innerText.includes('no longer in the configuration')", within=PATIENCE)
 
 
+PREFIX = "/watch"
+
+
 class Proxy:
-    """In front of a site. `broken`: answer 503 to everything; event streams wait until `released`."""
+    """In front of a site, under a path of its own. `broken`: answers 503; streams wait for `released`."""
 
     def __init__(self) -> None:
         self.broken = False
@@ -180,10 +183,11 @@ class Proxy:
         async def handle(request: web.Request) -> web.StreamResponse:
             if self.broken:
                 raise web.HTTPServiceUnavailable
-            async with http.get(target + str(request.rel_url), headers=_end_to_end(request)) as answer:
+            address = target + str(request.rel_url).removeprefix(PREFIX)
+            async with http.get(address, headers=_end_to_end(request)) as answer:
                 response = web.StreamResponse(status=answer.status, headers=_end_to_end(answer))
                 await response.prepare(request)
-                if request.path == "/api/events":
+                if request.path == f"{PREFIX}/api/events":
                     self.streams += 1
                     await self.released.wait()
                 while (piece := await answer.content.readany()) and not self.broken:
@@ -191,14 +195,14 @@ class Proxy:
                 return response
 
         app = web.Application()
-        app.router.add_route("*", "/{path:.*}", handle)
+        app.router.add_route("*", f"{PREFIX}/{{path:.*}}", handle)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         async with aiohttp.ClientSession(auto_decompress=False) as http:
             await site.start()
             try:
-                yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+                yield f"http://127.0.0.1:{runner.addresses[0][1]}{PREFIX}/"
             finally:
                 self.released.set()
                 await runner.cleanup()
@@ -231,8 +235,12 @@ async def test_a_proxy_that_answers_503_is_said_and_asked_again(
         proxy.broken = False
         await tab.until(FRESH, within=PATIENCE)
         await tab.until("document.querySelector('#paused [data-task=good]')", within=PATIENCE)
-        streams = proxy.streams
-        assert streams >= 2, "the stream was opened again"
+        assert proxy.streams >= 2, "the stream was opened again"
+        await tab.run("document.querySelector('[data-task=good] a').click()")
+        await tab.until("document.querySelector('#timeline li')", within=PATIENCE)
+        await tab.run("document.querySelector('.brand').click()")
+        await tab.until("document.querySelector('[data-task=good]')", within=PATIENCE)
+        assert await tab.run("location.pathname") == f"{PREFIX}/"
 
 
 async def test_behind_a_proxy_that_holds_streams_back_the_page_polls(

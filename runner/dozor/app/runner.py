@@ -167,7 +167,12 @@ class Runner:
         self._console = ConsoleTransport()
         silences = self.watch.teller.silences
         self._wording = Wording(
-            self._translator, config.timezone, clock, silences.get, name_of=telegram.name_of
+            self._translator,
+            config.timezone,
+            clock,
+            silences.get,
+            name_of=telegram.name_of,
+            public_url=config.web.public_url,
         )
         self.dispatcher = dispatcher = Dispatcher(pool, self._console, self._console, self._wording, clock)
         self.executor = CommandExecutor(

@@ -10,7 +10,6 @@ from dataclasses import asdict
 from functools import cache
 from importlib.resources import files
 from typing import Any
-from urllib.parse import quote
 
 from dozor.language.names import Language
 from dozor.web.markup import Html, join, raw, tag
@@ -89,8 +88,7 @@ class Page:
     def _header(self, wanted: Wanted) -> Html:
         texts = self._texts
         other = Language.EN if self._language is Language.RU else Language.RU
-        place = "/" if wanted.task is None else f"/task/{quote(wanted.task, safe='')}"
-        home = f"/?lang={self._language.value}" if self._explicit else "/"
+        home = f"../?lang={self._language.value}" if self._explicit else "../"
         return tag(
             "header",
             tag("a", texts.title, href=home, class_="brand")
@@ -106,7 +104,7 @@ class Page:
             tag(
                 "a",
                 texts.other_language,
-                href=f"{place}?lang={other.value}",
+                href=f"?lang={other.value}",
                 rel="nofollow",
                 lang=other.value,
             ),

@@ -25,7 +25,7 @@ WITH part AS (
     SELECT portion, value, sum(weight) OVER (PARTITION BY portion ORDER BY value) AS upto,
            sum(weight) OVER (PARTITION BY portion) AS total
     FROM durations
-), quantiles AS (
+), quantiles AS MATERIALIZED ( -- else old statistics of the table make it one sort for each row joined
     SELECT portion, min(value) FILTER (WHERE upto >= 0.5 * total) AS p50,
            min(value) FILTER (WHERE upto >= 0.95 * total) AS p95
     FROM ranked GROUP BY portion

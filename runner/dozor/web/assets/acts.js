@@ -42,7 +42,7 @@ function actButton(text, command, path, name) {
 const COMMANDS = { restart: texts.restart, "run-now": texts.run_now, pause: texts.pause, resume: texts.resume };
 function actsOf(name) {
   if (!settings.acts) return null;
-  const path = (command) => () => `/api/tasks/${encodeURIComponent(name)}/${command}`;
+  const path = (command) => () => `${base}/api/tasks/${encodeURIComponent(name)}/${command}`;
   return make("div", { class: "acts" },
     ...Object.entries(COMMANDS).map(([command, text]) => actButton(text, command, path(command), name)));
 }
@@ -59,7 +59,7 @@ function offer(acts, task) {
 function incidentActs(one) {
   if (!settings.acts) return null;
   const name = `#${one.id}`;
-  const path = (command, more = "") => `/api/incidents/${one.id}/${command}${more}`;
+  const path = (command, more = "") => `${base}/api/incidents/${one.id}/${command}${more}`;
   const duration = make("select", { "aria-label": `${texts.silence_for}: ${name}` },
     ...SILENCES.map((seconds) => make("option", { value: seconds }, lasting(seconds))));
   duration.value = 3600;

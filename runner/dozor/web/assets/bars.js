@@ -66,7 +66,7 @@ async function fetchBars() {
   if (!names.length) return;
   const query = names.map((name) => `task=${encodeURIComponent(name)}`).join("&");
   try {
-    const answer = await fetch(`/api/bars?${query}`, { signal: AbortSignal.timeout(10000) });
+    const answer = await fetch(`${base}/api/bars?${query}`, { signal: AbortSignal.timeout(10000) });
     if (answer.ok) {
       const { bars, now: at } = await answer.json();
       for (const [name, one] of Object.entries(bars)) showBarsOf(name, one, at);

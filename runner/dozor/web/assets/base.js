@@ -107,12 +107,14 @@ function arrange(parent, children) {
     next = following;
   }
 }
+// Whatever a proxy has put before our own paths.
+const base = location.pathname.replace(/\/(task\/[^/]*)?$/, "");
 function address(path, values = {}) {
   const query = new URLSearchParams();
   for (const [key, value] of Object.entries(values)) if (value) query.set(key, value);
   if (settings.explicit) query.set("lang", language);
   const text = query.toString();
-  return text ? `${path}?${text}` : path;
+  return `${base}${path}${text ? `?${text}` : ""}`;
 }
 const taskAddress = (name) => address(`/task/${encodeURIComponent(name)}`);
 

@@ -28,7 +28,7 @@ function follow(wanted, apply, showConnection) {
   }
   function openStream() {
     stream?.close();
-    const mine = stream = new EventSource(`/api/events?${query()}`);
+    const mine = stream = new EventSource(`${base}/api/events?${query()}`);
     streamAt = Infinity;
     mine.addEventListener("update", (event) => {
       if (mine !== stream) return;
@@ -54,7 +54,7 @@ function follow(wanted, apply, showConnection) {
     polling = true;
     const mine = round;
     try {
-      const answer = await fetch(`/api/page?${query()}`, { signal: AbortSignal.timeout(POLL_SECONDS * 1000) });
+      const answer = await fetch(`${base}/api/page?${query()}`, { signal: AbortSignal.timeout(POLL_SECONDS * 1000) });
       if (!answer.ok) failure = { status: answer.status };
       else {
         const update = await answer.json();

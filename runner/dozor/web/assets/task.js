@@ -59,8 +59,11 @@ function startTask() {
     askedAt = Date.now();
     askBars(name);
     try {
-      const answer = await fetch(`/api/task/${encodeURIComponent(name)}?days=${length}`, { signal: AbortSignal.timeout(15000) });
-      if (answer.status === 503 && !detail) summary.replaceChildren(quiet(texts.unavailable));
+      const answer = await fetch(`${base}/api/task/${encodeURIComponent(name)}?days=${length}`, { signal: AbortSignal.timeout(15000) });
+      if (answer.status === 503) {
+        if (!detail) summary.replaceChildren(quiet(texts.unavailable));
+        askSoon();
+      }
       if (!answer.ok) return;
       detail = await answer.json();
     } catch {

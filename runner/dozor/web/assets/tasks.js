@@ -154,7 +154,7 @@ function matches(task) {
 }
 function setFilter(change, connectionToServer) {
   Object.assign(filter, change);
-  history.replaceState(null, "", address(location.pathname, { q: filter.search, state: filter.state }));
+  history.replaceState(null, "", address("/", { q: filter.search, state: filter.state }));
   for (const link of byId("counts").querySelectorAll("a"))
     link.setAttribute("aria-current", link.dataset.state === filter.state ? "true" : "false");
   layout();
