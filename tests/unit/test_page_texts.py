@@ -49,6 +49,7 @@ def test_both_languages_know_every_state_and_leave_no_text_empty() -> None:
     for texts in (RU, EN):
         assert set(texts.states) == {state.value for state in State}
         assert all(dataclasses.asdict(texts).values())
+        assert set(texts.counted) == set(texts.states)
         assert set(texts.messages) == {kind.value for kind in NotificationKind}
         assert set(texts.outcomes) == {outcome.value for outcome in RunOutcome}
 
@@ -60,6 +61,8 @@ def test_every_plural_has_the_forms_of_its_language() -> None:
     for name in plurals:
         assert set(getattr(RU, name)) == {"one", "few", "many"}, name
         assert set(getattr(EN, name)) == {"one", "other"}, name
+    assert {frozenset(forms) for forms in RU.counted.values()} == {frozenset(("one", "few", "many"))}
+    assert {frozenset(forms) for forms in EN.counted.values()} == {frozenset(("one", "other"))}
 
 
 def test_both_languages_are_filled_in_with_the_same_values() -> None:

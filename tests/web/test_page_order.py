@@ -104,6 +104,17 @@ async def test_states_filter_by_a_click_and_by_the_address(site: Site, tab: Tab)
     assert len(await names(tab, "main")) == 8
 
 
+async def test_russian_counts_take_the_right_forms(site: Site, tab: Tab) -> None:
+    await tab.open(f"{site.url}/?lang=ru")
+    await tab.until("document.querySelector('#broken .task')")
+    chips = "[...document.querySelectorAll('#counts a')].map(x => x.innerText)"
+    assert await tab.run(chips) == [
+        "8 все", "5 ждут", "0 работают", "0 повторов", "2 остановлены", "1 на паузе", "0 удержано"
+    ]  # fmt: skip
+    broken = await tab.run("document.getElementById('broken').innerText")
+    assert broken.count("3 ошибки подряд") == 2
+
+
 async def test_typing_filters_at_once(site: Site, tab: Tab) -> None:
     await tab.open(site.url)
     await tab.until("document.querySelector('#healthy .row')")

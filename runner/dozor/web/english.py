@@ -8,6 +8,7 @@ from dozor.web.text_keys import Texts
 ENGLISH = Texts(
     title="Dozor",
     states={state.value: state.value for state in State},
+    counted={state.value: {"one": state.value, "other": state.value} for state in State},
     ready="ready",
     not_ready="not ready",
     unknown="no connection",

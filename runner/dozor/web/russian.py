@@ -10,6 +10,14 @@ RUSSIAN = Texts(
         "waiting": "ждёт", "running": "работает", "backoff": "повтор", "stopped": "остановлена",
         "paused": "пауза", "held": "удержана",
     },
+    counted={
+        "waiting": {"one": "ждёт", "few": "ждут", "many": "ждут"},
+        "running": {"one": "работает", "few": "работают", "many": "работают"},
+        "backoff": {"one": "повтор", "few": "повтора", "many": "повторов"},
+        "stopped": {"one": "остановлена", "few": "остановлены", "many": "остановлено"},
+        "paused": {"one": "на паузе", "few": "на паузе", "many": "на паузе"},
+        "held": {"one": "удержана", "few": "удержаны", "many": "удержано"},
+    },
     ready="готов",
     not_ready="не готов",
     unknown="нет связи",
@@ -47,7 +55,7 @@ RUSSIAN = Texts(
     more_incidents={
         "one": "и ещё {n} инцидент", "few": "и ещё {n} инцидента", "many": "и ещё {n} инцидентов",
     },
-    acknowledged="принял(а): {by}",
+    acknowledged="принято: {by}",
     not_acknowledged="никто не принял",
     on_call="Дежурит",
     on_call_until="{name} до {at}",

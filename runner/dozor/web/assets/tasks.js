@@ -167,7 +167,7 @@ function countsBar(connectionToServer) {
     make("li", {}, make("a", {
       href: address("/", { state }), class: `pill ${state || "any"}`, "data-state": state,
       "aria-current": filter.state === state ? "true" : "false",
-    }, make("b", { "data-count": state || "all" }), ` ${text}`));
+    }, make("b", { "data-count": state || "all" }), " ", make("span", {}, text)));
   const list = make("ul", { id: "counts" }, chip("", texts.all_tasks),
     ...Object.keys(texts.states).map((state) => chip(state, texts.states[state])));
   list.addEventListener("click", (event) => {
@@ -317,6 +317,7 @@ function showPage(view) {
     const place = document.querySelector(`[data-count="${state}"]`);
     if (!place) continue;
     place.textContent = number(amount);
+    if (state !== "all") place.parentElement.lastChild.textContent = count(texts.counted[state], amount);
     place.parentElement.classList.toggle("zero", amount === 0);
   }
   byId("cut").textContent = cut ? fill(texts.more, { shown: number(tasks.size), total: number(total) }) : "";
