@@ -15,6 +15,7 @@ from aiohttp import web
 from dozor.supervision.core.events import Pause
 from tests.observed.stack import free_port
 from tests.system.process import DOZOR, Process
+from tests.waiting import until
 from tests.web.browser import Tab, chromium
 from tests.web.site import Work, open_site
 
@@ -177,6 +178,8 @@ class Proxy:
         self.released = asyncio.Event()
         self.released.set()
         self.streams = 0
+        self.open = 0
+        """Event streams that are open now."""
 
     @asynccontextmanager
     async def serve(self, target: str) -> AsyncIterator[str]:
@@ -187,11 +190,19 @@ class Proxy:
             async with http.get(address, headers=_end_to_end(request)) as answer:
                 response = web.StreamResponse(status=answer.status, headers=_end_to_end(answer))
                 await response.prepare(request)
-                if request.path == f"{PREFIX}/api/events":
-                    self.streams += 1
+                if request.path != f"{PREFIX}/api/events":
+                    await response.write(await answer.read())
+                    return response
+                self.streams += 1
+                self.open += 1
+                try:
                     await self.released.wait()
-                while (piece := await answer.content.readany()) and not self.broken:
-                    await response.write(piece)
+                    while (piece := await answer.content.readany()) and not self.broken:
+                        await response.write(piece)
+                except ConnectionResetError:
+                    pass  # the page has closed it
+                finally:
+                    self.open -= 1
                 return response
 
         app = web.Application()
@@ -273,4 +284,29 @@ async def test_a_page_too_many_for_streams_polls(
         await tab.until("document.getElementById('live').innerText.includes('polling')", within=PATIENCE)
         site.runner.supervisor.command("good", Pause("telegram:111"))
         await tab.until("document.querySelector('#paused [data-task=good]')", within=PATIENCE)
+        assert await tab.run("document.getElementById('stale').hidden")
+
+
+async def test_the_page_of_a_task_that_nobody_sees_holds_no_connection(
+    database: str, tmp_path: Path, work: Work
+) -> None:
+    proxy = Proxy()
+    checkers = {"good": work.run, "other": work.run}
+    hide = "Object.defineProperty(document, 'hidden', {{configurable: true, get: () => {}}});" + (
+        "document.dispatchEvent(new Event('visibilitychange'))"
+    )
+    async with (
+        open_site(tmp_path, database, checkers, tasks=TASKS) as site,
+        proxy.serve(site.url) as url,
+        chromium() as tab,
+    ):
+        await tab.open(f"{url}task/good")
+        await tab.until(FRESH, within=PATIENCE)
+        await until(lambda: proxy.open == 1, within=PATIENCE)
+        await tab.run(hide.format("true"))
+        await until(lambda: proxy.open == 0, within=PATIENCE)
+        site.runner.supervisor.command("good", Pause("telegram:111"))
+        await tab.run(hide.format("false"))
+        await tab.until("document.querySelector('.task').classList.contains('paused')", within=PATIENCE)
+        await until(lambda: proxy.open == 1, within=PATIENCE)
         assert await tab.run("document.getElementById('stale').hidden")

@@ -10,7 +10,9 @@ Plural = dict[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Texts:
-    """`states` by value, `counted` after how many tasks are in it. Short units follow a number. `{…}` is filled in, `{n}` with the plural's number."""
+    """`states` by value, `counted` after how many tasks are in it. Short units follow a number. `{…}` is
+    filled in, `{n}` with the plural's number.
+    """
 
     title: str
     states: dict[str, str]

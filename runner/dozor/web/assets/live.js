@@ -5,6 +5,10 @@ const STALE_AFTER = 10;
 const STALE_REFUSED_AFTER = 3; // when somebody says plainly that the runner is not there
 const POLL_EVERY = 2000, POLL_SECONDS = 4;
 const STREAM_AGAIN = [1000, 5000, 15000, 30000];
+// A browser opens six connections to a server at most (HTTP/1.1). So that six tabs of tasks leave one for the
+// seventh, the page of a task does without a stream while nobody sees it, and asks now and then.
+const REST_POLL_AFTER = 20, REST_STALE_AFTER = 150; // seconds; timers of hidden tabs may come once a minute
+const resting = () => settings.task !== null && document.hidden;
 
 function follow(wanted, apply, showConnection) {
   let rev = "", version = null;
@@ -72,9 +76,16 @@ function follow(wanted, apply, showConnection) {
     const streamed = stream !== null && Date.now() - streamedAt < STALE_AFTER * 1000;
     if (stream !== null && !streamed && failure === null && Date.now() - streamedAt > 15000) closeStream();
     const plain = failure !== null && !failure.silent;
-    if (!polling && Date.now() >= pollAt && (silent > POLL_AFTER || !streamed)) poll();
-    if (Date.now() >= streamAt && failure === null) openStream();
-    const stale = silent > STALE_AFTER || (plain && silent > STALE_REFUSED_AFTER);
+    const rest = resting();
+    if (rest && stream !== null) {
+      stream.close();
+      stream = null;
+      streamAt = 0;
+    }
+    const due = rest ? silent > REST_POLL_AFTER : silent > POLL_AFTER || !streamed;
+    if (!polling && Date.now() >= pollAt && due) poll();
+    if (Date.now() >= streamAt && failure === null && !rest) openStream();
+    const stale = silent > (rest ? REST_STALE_AFTER : STALE_AFTER) || (plain && silent > STALE_REFUSED_AFTER);
     showConnection({ stale, failure, streamed, heardAt: heardAt / 1000 - skew });
   }
   const first = JSON.parse(byId("data").textContent);
@@ -83,7 +94,10 @@ function follow(wanted, apply, showConnection) {
   streamedAt = Date.now(); // give it the time of one sign of life before asking besides
   setInterval(look, 500);
   for (const event of ["online", "pageshow", "focus"]) addEventListener(event, () => { pollAt = 0; look(); });
-  document.addEventListener("visibilitychange", look);
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden && stream === null) pollAt = 0;
+    look();
+  });
   look();
   return {
     // Everything anew, after another search on the server.
