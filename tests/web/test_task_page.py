@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from dozor.control.queries.statistics import read_statistics
+from dozor.storage.postgres.pool import Pool
 from dozor.supervision.core.state import State
 from dozor.web import detail
 from tests.waiting import until
@@ -145,3 +148,26 @@ async def test_without_the_database_the_history_is_missing_and_said_so(
 )
 def test_the_chart_has_one_of_three_lengths(text: str, days: int) -> None:
     assert detail.days_of(text) == days
+
+
+MANY_SQL = """
+INSERT INTO dozor.runs (id, task, started_at, finished_at, outcome, runs, seconds, seconds_max)
+SELECT 'm-' || n, 'one', at, at, 'succeeded', 1, 0.1, 0.1
+FROM generate_series(1, 3000) AS n, LATERAL (SELECT now() - n * interval '1 min' AS at) AS moment
+"""
+OTHER_SQL = """
+INSERT INTO dozor.runs (id, task, started_at, finished_at, outcome, seconds, seconds_max)
+SELECT 'o-' || n, 'other', now(), now(), 'succeeded', 1, 1 FROM generate_series(1, 300) AS n
+"""
+
+
+async def test_statistics_are_quick_while_postgresql_does_not_know_how_much_there_is(pool: Pool) -> None:
+    async with pool.acquire() as connection:
+        await connection.execute("ALTER TABLE dozor.runs SET (autovacuum_enabled = off)")
+        await connection.execute(OTHER_SQL)
+        await connection.execute("ANALYZE dozor.runs")
+        await connection.execute(MANY_SQL)
+        async with asyncio.timeout(10):
+            found = await read_statistics(connection, "one", 7 * 86_400.0, 56)
+    assert found.whole is not None
+    assert found.whole.succeeded == 3000

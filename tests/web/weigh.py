@@ -149,7 +149,9 @@ async def weigh(count: int, tab: Tab) -> str:
 async def _busy(tab: Tab) -> float:
     """Milliseconds of script, style and layout of this document."""
     metrics = {one["name"]: one["value"] for one in (await tab.call("Performance.getMetrics"))["metrics"]}
-    return 1000 * sum(metrics[name] for name in ("ScriptDuration", "RecalcStyleDuration", "LayoutDuration"))
+    return 1000.0 * sum(
+        float(metrics[name]) for name in ("ScriptDuration", "RecalcStyleDuration", "LayoutDuration")
+    )
 
 
 async def _prepare(site: Site, tasks: list[str], broken: set[str]) -> None:
