@@ -35,10 +35,13 @@ bench: .venv/.installed-dev ## the benchmarks, each beside a named peer
 simulate: .venv/.installed-dev ## a year of a hundred tasks under a virtual clock, faults injected
 	$(BIN)/python -m tests.simulation.play
 
+# Required by axe-playwright-python, whose axe.min.js alone is used: a browser driver of 50 MB.
+UNUSED := $(foreach name,playwright pyee greenlet,--no-emit-package $(name))
+
 lock: .venv/.installed-dev ## renew the lock files
 	$(BIN)/python -m pip install -q uv
 	$(COMPILE) --all-extras --group build -o requirements.lock
-	$(COMPILE) --all-extras --group build --group dev -c requirements.lock -o requirements-dev.lock
+	$(COMPILE) --all-extras --group build --group dev $(UNUSED) -c requirements.lock -o requirements-dev.lock
 	$(COMPILE) $(IMAGE_EXTRAS:%=--extra %) --group build -c requirements.lock -o deploy/requirements.lock
 
 .venv/.installed: requirements.lock pyproject.toml
@@ -53,5 +56,5 @@ lock: .venv/.installed-dev ## renew the lock files
 
 .venv/.installed-dev: requirements-dev.lock .venv/.installed
 	@echo "Adding the tools for tests and checks from requirements-dev.lock, once"
-	@$(PIP) --require-hashes -r requirements-dev.lock
+	@$(PIP) --require-hashes --no-deps -r requirements-dev.lock
 	@touch $@

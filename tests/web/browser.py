@@ -7,7 +7,7 @@ import base64
 import json
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ class Tab:
         self._reader = asyncio.create_task(self._read())
         self.console: list[str] = []
         self.dialogs: list[str] = []
+        self.listeners: list[Callable[[str, Any], None]] = []
+        """Each is called with the method and the parameters of every event."""
 
     async def call(self, method: str, **params: Any) -> Any:
         """A command's result. Raises RuntimeError with what the browser says."""
@@ -98,6 +100,8 @@ class Tab:
                 await self._hear(data["method"], data["params"])
 
     async def _hear(self, method: str, params: Any) -> None:
+        for listener in self.listeners:
+            listener(method, params)
         match method:
             case "Runtime.exceptionThrown":
                 self.console.append(str(params["exceptionDetails"]))

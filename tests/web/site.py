@@ -57,6 +57,8 @@ async def open_site(
     """`tasks` and `more` are YAML: the body of `tasks:`, and further sections."""
     path = folder / "config.yaml"
     web = "" if "web:" in more else "web: {listen: 127.0.0.1:0}\n"
+    if "supervision:" not in more:  # a busy machine is no incident that a test of the page asks for
+        web += "supervision: {blocked_loop_after: 1h}\n"
     indented = "\n".join(f"  {line}" for line in tasks.strip().splitlines())
     path.write_text(f"language: {language}\ndatabase: {{url: '{dsn}'}}\n{web}{more}\ntasks:\n{indented}\n")
     async with Runner(load(path), checkers, grace=0.2) as runner, aiohttp.ClientSession() as http:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from dozor.supervision.core.events import Pause
 from dozor.supervision.core.state import State
-from dozor.web import live_page
+from dozor.web import live_page, view
 from dozor.web.markup import join, tag
+from dozor.web.sending import takes_gzip
 from tests.waiting import until
 from tests.web.site import Site, Work, open_site
 
@@ -111,7 +115,7 @@ async def test_open_pages_are_limited_and_counted_down(
     monkeypatch.setattr(live_page, "EVERY", 0.02)
     async with open_site(tmp_path, database, {"one": work.run}, tasks=ONE) as site:
         stream = await site.http.get(site.url + "/api/events")
-        assert (await stream.content.readline()) == b"event: tasks\n"
+        assert (await stream.content.readline()) == b"event: update\n"
         assert (await site.get("/api/events"))[0] == 503
         stream.close()
 
@@ -124,9 +128,10 @@ async def test_open_pages_are_limited_and_counted_down(
                 await asyncio.sleep(0.05)
 
 
-async def test_ten_thousand_tasks_show_the_troubled_first_and_the_rest_by_name(
-    database: str, tmp_path: Path, work: Work
+async def test_more_tasks_than_a_page_shows_the_troubled_first_and_the_rest_by_name(
+    database: str, tmp_path: Path, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(view, "SHOWN", 200)
     bad = Work()
     bad.error = ValueError("no")
     names = [f"task_{number}" for number in range(300)]
@@ -137,12 +142,72 @@ async def test_ten_thousand_tasks_show_the_troubled_first_and_the_rest_by_name(
         task = site.runner.supervisor.find("last")
         assert task is not None
         await until(lambda: task.state.state is State.STOPPED)
-        _, text = await site.get("/")
-        assert text.count("<article") == 200
-        assert text.index('data-task="last"') < text.index('data-task="task_0"')
-        assert "200 of 301 shown" in text
-        _, found = await site.get("/?q=TASK_299")
-        assert found.count("<article") == 1
+        shown = data_of((await site.get("/"))[1])
+        assert len(shown["tasks"]) == 200
+        assert shown["cut"] is True
+        assert shown["tasks"][0]["name"] == "last"
+        assert sum(shown["page"]["counts"].values()) == 301
+        found = data_of((await site.get("/?q=TASK_299"))[1])
+        assert [one["name"] for one in found["tasks"]] == ["task_299"]
+        _, stopped = await site.get_json("/api/page?state=stopped")
+        assert [one["name"] for one in stopped["tasks"]] == ["last"]
+        _, one = await site.get_json("/api/page?task=task_7")
+        assert [one["name"] for one in one["tasks"]] == ["task_7"]
+
+
+def data_of(text: str) -> Any:
+    """The first message, which the page holds."""
+    return json.loads(text.partition('id="data">')[2].partition("</script>")[0])
+
+
+async def test_a_page_is_told_only_what_has_changed_since(database: str, tmp_path: Path, work: Work) -> None:
+    tasks = "one: {run: 'm:f', every: 1h}\ntwo: {run: 'm:f', every: 1h}"
+    async with open_site(tmp_path, database, {"one": work.run, "two": work.run}, tasks=tasks) as site:
+        await until(lambda: work.runs == 2)
+        _, first = await site.get_json("/api/page")
+        assert {one["name"] for one in first["tasks"]} == {"one", "two"}
+        site.runner.supervisor.command("two", Pause("telegram:111"))
+        news: dict[str, Any] = {}
+        async with asyncio.timeout(10):
+            while "tasks" not in news:
+                _, news = await site.get_json(f"/api/page?since={first['rev']}")
+        assert [(one["name"], one["state"]) for one in news["tasks"]] == [("two", "paused")]
+        assert "all" not in news
+        for unknown in ("", "nonsense", "1.x", f"{int(first['rev'].split('.')[0]) + 1}.1", "1.999999"):
+            _, anew = await site.get_json(f"/api/page?since={unknown}")
+            assert anew["all"] is True, unknown
+            assert len(anew["tasks"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "answer"),
+    [
+        ("1/ack", (404, "unknown_incident")),
+        ("x/silence?seconds=60", (404, "unknown_incident")),
+        ("1/restart", (404, "unknown_command")),
+        ("1/oncall", (404, "unknown_command")),
+    ],
+)
+async def test_what_cannot_be_done_to_an_incident_is_refused(
+    database: str, tmp_path: Path, work: Work, path: str, answer: tuple[int, str]
+) -> None:
+    async with open_site(tmp_path, database, {"one": work.run}, tasks=ONE, more=MORE) as site:
+        async with site.http.post(f"{site.url}/api/incidents/{path}", headers=GOOD) as response:
+            assert (response.status, (await response.json())["reason"]) == answer
+        async with site.http.post(f"{site.url}/api/incidents/{path}") as response:
+            assert response.status in (401, 404)
+
+
+@pytest.mark.parametrize(
+    ("header", "taken"),
+    [
+        ("", False), ("gzip", True), ("gzip, deflate, br", True), ("br", False), ("GZIP;q=1.0", True),
+        ("gzip;q=0", False), ("gzip; q=0.0", False), ("gzip;q=0.5", True), ("identity;q=0, gzip", True),
+        ("notgzip", False),
+    ],
+)  # fmt: skip
+def test_gzip_is_used_where_it_is_taken(header: str, taken: bool) -> None:
+    assert takes_gzip(header) is taken
 
 
 def test_markup_escapes_everything_that_is_not_markup_already() -> None:

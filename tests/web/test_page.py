@@ -36,6 +36,13 @@ def state_of(site: Site, name: str) -> State:
     return task.state.state
 
 
+async def click(tab: Tab, selector: str) -> None:
+    """On what can be seen. AssertionError if it is hidden."""
+    find = f"document.querySelector({json.dumps(selector)})"
+    assert await tab.run(f"{find}.getBoundingClientRect().width > 0"), f"{selector} cannot be seen"
+    await tab.run(f"{find}.click()")
+
+
 async def enter(tab: Tab, token: str) -> None:
     """Sign in as a person does."""
     await tab.run("document.getElementById('sign').click()")
@@ -55,16 +62,23 @@ async def test_the_page_shows_a_task_stop_as_it_happens_and_restarts_it_with_the
         bad.error = ValueError(EVIL)
         await tab.until(f"{ROW}.classList.contains('stopped')")
         await tab.until("document.querySelector('#incidents').innerText.includes('bad')")
-        assert await tab.run(f"{ROW}.querySelector('[data-f=error]').innerText.includes('onerror')")
+        assert await tab.run(f"{ROW}.querySelector('.error').innerText.includes('onerror')")
+        assert await tab.run(f"{ROW}.innerText.includes('failing since')")
         assert await tab.run("document.querySelector('[data-count=stopped]').innerText") == "1"
 
-        assert await tab.run(f"{ROW}.querySelector('.acts').hidden"), "no buttons before signing in"
+        await tab.until("document.getElementById('news').textContent.includes('bad: stopped')")
+        assert (await tab.run("document.title")).startswith("(1) ")
+        hidden = f"{ROW}.querySelector('[data-do=restart]').getBoundingClientRect().width === 0"
+        assert await tab.run(hidden), "no buttons before signing in"
         await enter(tab, TOKEN)
         bad.error = None
-        await tab.run(f"{ROW}.querySelector('[data-do=restart]').click()")
+        await click(tab, "[data-task=bad] [data-do=restart]")
         await tab.until("document.getElementById('toast').innerText.includes('bad: done')")
         await tab.until(f"!{ROW}.classList.contains('stopped')")
-        await tab.until("!document.getElementById('no-incidents').hidden")
+        await tab.until("document.getElementById('incidents').innerText.includes('No open incidents')")
+        await tab.until("!document.title.startsWith('(')")
+        await tab.until("document.querySelector('#healthy [data-task=bad]')")
+        assert await tab.run(f"{ROW}.querySelectorAll('button').length") == 0, "nothing to restart here"
         rows = await site.runner.pools.core.fetch(
             "SELECT actor, source, action, target, result FROM dozor.audit"
         )
@@ -73,14 +87,49 @@ async def test_the_page_shows_a_task_stop_as_it_happens_and_restarts_it_with_the
         assert tab.console == []
 
 
+async def test_an_incident_is_acknowledged_and_silenced_on_the_page(
+    database: str, tmp_path: Path, tab: Tab, work: Work
+) -> None:
+    work.error = ValueError("no")
+    checkers = {"good": Work().run, "bad": work.run}
+    async with open_site(tmp_path, database, checkers, tasks=TASKS, more=WITH_TOKEN) as site:
+        await tab.open(site.url)
+        await tab.until("document.querySelector('[data-incident]')")
+        assert "not acknowledged" in await tab.run("document.getElementById('incidents').innerText")
+        assert "On call: no rotation" in await tab.run("document.getElementById('incidents').innerText")
+        await enter(tab, TOKEN)
+        await until(lambda: state_of(site, "bad") is State.STOPPED)
+        await click(tab, "#incidents [data-do=ack]")
+        await tab.until(
+            "document.getElementById('incidents').innerText.includes('acknowledged by web:token')"
+        )
+        await tab.until("document.querySelector('#incidents [data-do=unack]')")
+        await click(tab, "#incidents [data-do=silence]")
+        await tab.until("document.getElementById('incidents').innerText.includes('silenced until')")
+        incident = site.runner.watch.open_incidents[0]
+        assert incident.acknowledged_by == "web:token"
+        silence = site.runner.watch.teller.silences[incident.silenced_by or 0]
+        assert silence.ends_at is not None
+        assert silence.ends_at - silence.created_at == 3600
+        await click(tab, "#incidents [data-do=unsilence]")
+        await tab.until("!document.getElementById('incidents').innerText.includes('silenced until')")
+        await click(tab, "#incidents [data-do=unack]")
+        await tab.until("document.getElementById('incidents').innerText.includes('not acknowledged')")
+        actions = await site.runner.pools.core.fetch("SELECT action, result FROM dozor.audit ORDER BY id")
+        assert [tuple(row) for row in actions] == [
+            (action, "done") for action in ("ack", "silence", "unsilence", "unack")
+        ]
+        assert tab.console == []
+
+
 async def test_a_wrong_token_changes_nothing_and_is_audited(
     database: str, tmp_path: Path, tab: Tab, work: Work
 ) -> None:
     checkers = {"good": work.run, "bad": work.run}
     async with open_site(tmp_path, database, checkers, tasks=TASKS, more=WITH_TOKEN) as site:
-        await tab.open(site.url)
+        await tab.open(f"{site.url}/task/bad")
         await enter(tab, "not-the-token-at-all")
-        await tab.run(f"{ROW}.querySelector('[data-do=pause]').click()")
+        await click(tab, "[data-do=pause]")
         await tab.until("document.getElementById('toast').innerText.includes('not the token')")
         assert state_of(site, "bad") is not State.PAUSED
         denied = await site.runner.pools.core.fetchrow("SELECT actor, result FROM dozor.audit")
@@ -113,14 +162,23 @@ async def test_no_text_of_a_task_becomes_markup_or_script(
         )
         await tab.open(site.url)  # rendered on the server
         assert await tab.run("document.images.length") == 0
-        assert await tab.run("document.scripts.length") == 2
+        await tab.until("document.querySelector('#incidents .error')")
+        assert await tab.run("document.scripts.length") == 3
         text = await tab.run("document.body.innerText")
-        assert text.count(EVIL) >= 3, "description, error, incident, and who paused"
+        assert text.count(EVIL) >= 3, "error, incident, and who paused"
         await tab.until("document.getElementById('live').textContent.includes('live')")
-        await tab.run("new Promise(done => setTimeout(done, 1500))")  # rendered again by the script
+        for name in ("good", "bad"):
+            await tab.open(f"{site.url}/task/{name}")
+            await tab.until(
+                "document.querySelector('#timeline li') || document.querySelector('#timeline .quiet')"
+            )
+            assert EVIL in await tab.run("document.body.innerText"), "description, traceback, timeline"
+            assert await tab.run("document.images.length") == 0
+        await tab.open(f"{site.url}/task/%3Cimg%20src%3Dx%20onerror%3Dalert(5)%3E")
+        await tab.until("document.body.innerText.includes('<img src=x onerror=alert(5)>')")
         assert await tab.run("document.images.length") == 0
         assert tab.dialogs == []
-        assert tab.console == []
+        assert [line for line in tab.console if "404" not in line] == []
 
 
 async def test_it_fits_a_phone_and_speaks_both_languages(
@@ -133,36 +191,16 @@ async def test_it_fits_a_phone_and_speaks_both_languages(
         await until(lambda: state_of(site, name) is State.STOPPED)
         await tab.size(360, 740, phone=True)
         await tab.open(site.url + "/?lang=ru")
+        await tab.until("document.querySelector('#broken .task')")
         assert "остановлена" in await tab.run("document.body.innerText")
-        assert await tab.run("document.documentElement.scrollWidth") <= 360
+        assert "2 ошибки подряд" in await tab.run("document.body.innerText")
+        await tab.until("document.documentElement.scrollWidth <= 360")
+        await tab.run("document.querySelector('#broken a').click()")
+        await tab.until("document.querySelector('#timeline li')")
+        assert await tab.run("document.documentElement.lang") == "ru", "the links keep the language"
+        assert "ошибка" in await tab.run("document.getElementById('timeline').innerText")
+        await tab.until("document.documentElement.scrollWidth <= 360")
         await tab.open(site.url + "/?lang=en")
         assert "stopped" in await tab.run("document.body.innerText")
         await tab.open(site.url + "/?lang=xx")
         assert await tab.run("document.documentElement.lang") == "en"
-
-
-async def test_bars_show_in_which_periods_runs_failed(
-    database: str, tmp_path: Path, tab: Tab, work: Work
-) -> None:
-    checkers = {"good": work.run, "bad": (bad := Work()).run}
-    bad.error = ValueError("no")
-    async with open_site(tmp_path, database, checkers, tasks=TASKS) as site:
-        await until(lambda: state_of(site, "bad") is State.STOPPED)
-        await site.runner.journal.flush()
-        await tab.open(site.url)
-        bars = f"[...{ROW}.querySelectorAll('.bars rect')].map(bar => bar.getAttribute('class'))"
-        shown = await tab.run(bars)
-        assert len(shown) == 90
-        assert shown[-1] == "failed"
-        drawn = f"[...{ROW}.querySelectorAll('.bars rect')].map(bar => bar.getBoundingClientRect().left)"
-        assert len(set(await tab.run(drawn))) == 90, "each in a place of its own"
-        assert set(shown[:-2]) == {"none"}
-
-
-async def test_a_lost_connection_is_shown_and_comes_back(
-    database: str, tmp_path: Path, tab: Tab, work: Work
-) -> None:
-    async with open_site(tmp_path, database, {"good": work.run, "bad": work.run}, tasks=TASKS) as site:
-        await tab.open(site.url)
-        await tab.until("document.getElementById('live').textContent.includes('live')")
-    await tab.until("document.getElementById('live').textContent.includes('lost')")

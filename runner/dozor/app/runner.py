@@ -174,7 +174,12 @@ class Runner:
         self._console = ConsoleTransport()
         silences = self.watch.teller.silences
         self._wording = Wording(
-            self._translator, config.timezone, clock, silences.get, name_of=telegram.name_of
+            self._translator,
+            config.timezone,
+            clock,
+            silences.get,
+            name_of=telegram.name_of,
+            public_url=config.web.public_url,
         )
         self.dispatcher = dispatcher = Dispatcher(pool, self._console, self._console, self._wording, clock)
         self.executor = CommandExecutor(
@@ -304,6 +309,10 @@ class Runner:
             runner=this_runner(self.journal.registration.runner_id, VERSION, self._started_at),
             language=self.config.language,
             token=self.config.web.token,
+            timezone=self.config.timezone.key,
+            on_call=lambda: self.watch.oncall.now(self._clock.now(), self.watch.overrides),
+            silence=self.watch.teller.silences.get,
+            name_of=self._telegram.name_of,
             webhook=self._telegram.webhook,
         )
 

@@ -73,6 +73,21 @@ def parse_api_url(value: object) -> str:
     return value.strip().rstrip("/")
 
 
+def parse_public_url(value: object) -> str | None:
+    """Where people reach the status page, without a slash at its end; empty: None."""
+    if value is None or value == "":
+        return None
+    form = "write https://dozor.example.com or null"
+    if not isinstance(value, str):
+        raise ValueError(f"this is not a URL; {form}")
+    parts = _split(value.strip(), form)
+    if parts.scheme not in ("http", "https") or not _is_host_and_port(parts.netloc):
+        raise ValueError(f"an http:// or https:// URL with a host is needed; {form}")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError(f"the URL holds more than an address; {form}")
+    return value.strip().rstrip("/")
+
+
 def parse_webhook(value: object) -> str | None:
     """Where Telegram brings updates; empty: None. Telegram takes https alone."""
     if value is None or value == "":

@@ -184,7 +184,12 @@ class WebConfig(Section):
     """Where to listen; null or empty: no web server. Reading needs no password: keep it private."""
 
     token: Annotated[SecretStr | None, _secret(addresses.parse_web_token), Kind("text of 16 or more")] = None
-    """With it the status page also acts on tasks, for whoever enters it. Empty: the page only shows."""
+    """With it the status page also acts on tasks and incidents, for whoever enters it. Empty: no actions."""
+
+    public_url: Annotated[
+        str | None, BeforeValidator(addresses.parse_public_url), Kind("http or https URL, or null")
+    ] = None
+    """Where people reach the status page. With it alerts carry a link to their task's page."""
 
 
 class Config(Section):

@@ -1,10 +1,11 @@
-"""The page acts: with the token of the configuration, through the same door and audit as the bot."""
+"""The page acts: with the token of the configuration, through the same queue and audit as the bot."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 import json
+from typing import Any
 
 from aiohttp import web
 from loguru import logger
@@ -12,7 +13,14 @@ from pydantic import SecretStr
 
 from dozor.control.commands import audit
 from dozor.control.commands.actor import Actor, Source
-from dozor.control.commands.commands import CommandName, CommandReason, CommandResult, submit, wait
+from dozor.control.commands.commands import (
+    AlertCommand,
+    CommandName,
+    CommandReason,
+    CommandResult,
+    submit,
+    wait,
+)
 from dozor.storage.postgres.pool import unavailable
 from dozor.web.sources import Sources
 
@@ -24,6 +32,9 @@ _STATUS = {
     CommandReason.DONE: 200,
     CommandReason.ALREADY: 200,
     CommandReason.UNKNOWN_TASK: 404,
+    CommandReason.UNKNOWN_INCIDENT: 404,
+    CommandReason.UNKNOWN_PERSON: 404,
+    CommandReason.INVALID: 400,
     CommandReason.DISABLED: 409,
     CommandReason.EXPIRED: 409,
     CommandReason.NO_RUNNER: 503,
@@ -31,49 +42,73 @@ _STATUS = {
 }
 
 
+_OF_INCIDENTS = (AlertCommand.ACK, AlertCommand.UNACK, AlertCommand.SILENCE, AlertCommand.UNSILENCE)
+
+
 class Actions:
-    """The handler of `POST /api/tasks/{name}/{command}`."""
+    """The handlers of `POST /api/tasks/{name}/{command}` and `POST /api/incidents/{id}/{command}`."""
 
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
         self._denied = 0
         self._denials_told_at = float("-inf")
 
-    async def handle(self, request: web.Request) -> web.Response:
+    async def task(self, request: web.Request) -> web.Response:
         """401 without the token, 403 where none is configured; else what came of the command."""
+        try:
+            command = CommandName(request.match_info["command"])
+        except ValueError:
+            command = None
+        return await self._handle(request, command, request.match_info["name"], {})
+
+    async def incident(self, request: web.Request) -> web.Response:
+        """The same. `?seconds=` says for how long; without it until the incident is over."""
+        text, number = request.match_info["command"], request.match_info["id"]
+        command = AlertCommand(text) if text in _OF_INCIDENTS else None
+        silencing = command in (AlertCommand.SILENCE, AlertCommand.UNSILENCE)
+        seconds = request.query.get("seconds", "")
+        args = {"seconds": int(seconds)} if seconds.isdecimal() and len(seconds) < 10 else {}
+        return await self._handle(request, command, f"#{number}" if silencing else number, args)
+
+    async def _handle(
+        self,
+        request: web.Request,
+        command: CommandName | AlertCommand | None,
+        target: str,
+        args: dict[str, Any],
+    ) -> web.Response:
         token = self._sources.token
         place = request.remote or ""
-        actor = Actor(Source.WEB, "token", place)
-        name = request.match_info["name"]
         if token is None:
             return _answer(403, "read_only")
         if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
             return _answer(403, "cross_site")
-        try:
-            command = CommandName(request.match_info["command"])
-        except ValueError:
+        if command is None:
             return _answer(404, "unknown_command")
         if not _same(request.headers.get("Authorization", ""), token):
-            await self._deny(Actor(Source.WEB, "nobody", place), command, name)
+            await self._deny(Actor(Source.WEB, "nobody", place), command, target)
             return _answer(401, "denied")
         try:
-            result = await self._command(actor, command, name)
+            result = await self._command(Actor(Source.WEB, "token", place), command, target, args)
         except Exception as error:
             if not unavailable(error):
                 raise
             return _answer(503, "database_away")
         return _answer(_STATUS[result.reason], result.reason.value, result)
 
-    async def _command(self, actor: Actor, command: CommandName, task: str) -> CommandResult:
+    async def _command(
+        self, actor: Actor, command: CommandName | AlertCommand, target: str, args: dict[str, Any]
+    ) -> CommandResult:
         pool = self._sources.pool
         async with pool.acquire(timeout=5.0) as connection, connection.transaction():
-            command_id = await submit(connection, command, task, actor)
+            command_id = await submit(connection, command, target, actor, args=args)
         result = await wait(pool, command_id, timeout=ANSWER_SECONDS)
-        async with pool.acquire(timeout=5.0) as connection:
-            await audit.record(connection, actor, command.value, task, result.reason.value)
+        if result.reason is CommandReason.NO_RUNNER:  # else whoever carries it out writes the audit row
+            async with pool.acquire(timeout=5.0) as connection:
+                await audit.record(connection, actor, command.value, target, result.reason.value)
         return result
 
-    async def _deny(self, actor: Actor, command: CommandName, task: str) -> None:
+    async def _deny(self, actor: Actor, command: CommandName | AlertCommand, target: str) -> None:
         self._denied += 1
         now = self._sources.clock.now()
         if now - self._denials_told_at < DENIALS_EVERY:
@@ -83,7 +118,7 @@ class Actions:
         logger.warning("Web: {} times a wrong token, the last from {}", times, actor.place)
         try:
             async with self._sources.pool.acquire(timeout=2.0) as connection:
-                await audit.record(connection, actor, command.value, task[:64], "denied")
+                await audit.record(connection, actor, command.value, target[:64], "denied")
         except Exception as error:
             if not unavailable(error):
                 raise
@@ -109,4 +144,8 @@ def _answer(status: int, reason: str, result: CommandResult | None = None) -> we
 
 
 def routes(sources: Sources) -> list[web.RouteDef]:
-    return [web.post("/api/tasks/{name}/{command}", Actions(sources).handle)]
+    actions = Actions(sources)
+    return [
+        web.post("/api/tasks/{name}/{command}", actions.task),
+        web.post("/api/incidents/{id}/{command}", actions.incident),
+    ]

@@ -1,162 +1,165 @@
-"""`/` and what keeps it up to date: server-sent events (https://html.spec.whatwg.org/#server-sent-events)."""
+"""`/`, `/task/NAME` and what keeps them up to date: an event stream, and polls where no stream gets through.
+
+EventSource gives up after an answer other than 200 (https://html.spec.whatwg.org/#sse-processing-model), and
+a proxy may hold a stream back: so the script asks `/api/page` whenever the stream has been silent.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
-from typing import Any
 
 from aiohttp import web
 
-from dozor.control.queries.outbox import OwedMessage
 from dozor.language.names import Language
-from dozor.supervision.core.state import TaskState
+from dozor.supervision.core.state import State
+from dozor.supervision.tasks.task import Supervised
+from dozor.web.detail import Details, days_of
 from dozor.web.page import Page
+from dozor.web.sending import EventStream, answer
 from dozor.web.sources import Sources
-from dozor.web.texts import schedule_text, texts_of
-from dozor.web.view import (
-    bars_now,
-    counts,
-    incident_view,
-    owed_now,
-    owed_view,
-    readiness_view,
-    select,
-    task_view,
-)
+from dozor.web.updates import Follower, Updates
+from dozor.web.view import Wanted
 
 EVERY = 1.0
 """Seconds between looks for changes."""
-INCIDENTS = 50
-"""Open incidents on one page."""
-OWED_EVERY = 5
-BARS_EVERY = 60
-KEEP_ALIVE_EVERY = 15
-"""In looks."""
+BEAT_EVERY = 2.0
+"""Seconds without a change after which a sign of life is sent."""
 STREAMS = 100
-"""Pages kept up to date at once."""
-WANTED_LENGTH = 64
+"""Pages kept up to date by a stream at once; the others poll."""
+SEARCH_LENGTH = 64
+JSON = "application/json"
 
 
 class LivePage:
-    """The handlers of `/` and `/api/events`."""
+    """The handlers. `close` ends all streams: a browser connects anew, to whoever answers then."""
 
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
+        self._updates = Updates(sources)
+        self._details = Details(sources)
         self._streams = 0
-        self._counts: dict[str, int] = {}
-        self._counted_at = float("-inf")
+        self._closing = asyncio.Event()
+
+    async def close(self, app: web.Application) -> None:
+        self._closing.set()
 
     async def page(self, request: web.Request) -> web.Response:
-        """The page as it is now."""
-        sources = self._sources
-        nonce = secrets.token_urlsafe(16)
-        wanted = _wanted(request)
-        selection = select(sources, wanted)
-        language = _language(request, sources.language)
-        texts = texts_of(language)
-        page = Page(language, sources.clock.now(), nonce)
-        text = page.render(
-            sources.runner,
-            self._view(await owed_now(sources)),
-            [task_view(task) for task in selection.tasks],
-            {
-                task.spec.name: (schedule_text(texts, task.spec.policy.schedule), task.spec.description)
-                for task in selection.tasks
-            },
-            await bars_now(sources, selection.tasks),
-            total=selection.total,
-            wanted=wanted,
-            may_act=sources.token is not None,
-        )
-        policy = (
-            f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; "
-            "img-src data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-        )
-        return web.Response(
-            body=text.encode("utf-8", "replace"),
-            content_type="text/html",
-            charset="utf-8",
-            headers={"Content-Security-Policy": policy, "Cache-Control": "no-store"},
-        )
+        """All tasks as they are now."""
+        return await self._page(request, Wanted(_search(request), _state(request)), None)
+
+    async def task_page(self, request: web.Request) -> web.Response:
+        """One task. 404 if it is not configured."""
+        name = request.match_info["name"]
+        task = self._sources.supervisor.find(name)
+        return await self._page(request, Wanted(task=name), task, status=404 if task is None else 200)
+
+    async def poll(self, request: web.Request) -> web.Response:
+        """What has changed since the revision the page has."""
+        follower = self._follower(request)
+        pieces = await self._updates.news(follower)
+        return await answer(request, pieces or [self._updates.beat(follower)], JSON)
+
+    async def detail(self, request: web.Request) -> web.Response:
+        """The history of one task. 404 if it is not configured, 503 while the database is away."""
+        task = self._sources.supervisor.find(request.match_info["name"])
+        if task is None:
+            return await answer(request, ["{}"], JSON, status=404)
+        text = await self._details.of_task(task, days_of(request.query.get("days", "")))
+        return await answer(request, [text or "{}"], JSON, status=200 if text else 503)
+
+    async def bars(self, request: web.Request) -> web.Response:
+        """The last periods of the named tasks; 503 while the database is away."""
+        found = (self._sources.supervisor.find(name) for name in request.query.getall("task", []))
+        text = await self._details.bars([task for task in found if task is not None])
+        return await answer(request, [text or "{}"], JSON, status=200 if text else 503)
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """What changes of the tasks of one page, for as long as it is open."""
         if self._streams >= STREAMS:
             raise web.HTTPServiceUnavailable(text="too many open pages", headers={"Retry-After": "30"})
-        response = web.StreamResponse(
-            headers={
-                "Content-Type": "text/event-stream",
-                "Cache-Control": "no-store",
-                "X-Accel-Buffering": "no",
-            }
-        )
+        stream = EventStream(request)
         self._streams += 1
         try:
-            await response.prepare(request)
-            await self._send(response, _wanted(request))
+            await stream.open()
+            await self._send(stream, self._follower(request))
         except ConnectionResetError:
             pass  # the page has been closed
         finally:
             self._streams -= 1
-        return response
+        return stream.response
 
-    async def _send(self, response: web.StreamResponse, wanted: str) -> None:
-        sources = self._sources
-        selection = select(sources, wanted)
-        seen: dict[str, TaskState] = {}
-        shown: dict[str, Any] = {}
-        owed: tuple[OwedMessage, ...] = ()
-        look = 0
-        while True:
-            changed = [task for task in selection.tasks if seen.get(task.spec.name) is not task.state]
-            seen.update((task.spec.name, task.state) for task in changed)
-            if changed:
-                await _event(response, "tasks", [task_view(task) for task in changed])
-            if look % OWED_EVERY == 0:
-                owed = await owed_now(sources)
-            view = self._view(owed)
-            if view != shown:
-                shown = view
-                await _event(response, "page", view)
-            if look and look % BARS_EVERY == 0:
-                await _event(response, "bars", await bars_now(sources, selection.tasks))
-            if look and look % KEEP_ALIVE_EVERY == 0:
-                await response.write(b":\n\n")
-            look += 1
-            await asyncio.sleep(EVERY)
+    async def _send(self, stream: EventStream, follower: Follower) -> None:
+        clock = self._sources.clock
+        sent_at = float("-inf")
+        while not self._closing.is_set():
+            pieces = await self._updates.news(follower)
+            if pieces is not None:
+                await stream.send("update", "".join(pieces), follower.token)
+                sent_at = clock.now()
+            elif clock.now() - sent_at >= BEAT_EVERY:
+                await stream.send("update", self._updates.beat(follower), follower.token)
+                sent_at = clock.now()
+            try:
+                async with asyncio.timeout(EVERY):
+                    await self._closing.wait()
+            except TimeoutError:
+                continue
 
-    def _view(self, owed: tuple[OwedMessage, ...]) -> dict[str, Any]:
-        sources = self._sources
-        return {
-            "readiness": readiness_view(sources),
-            "counts": self._counts_now(),
-            "incidents": [incident_view(one) for one in sources.open_incidents()[:INCIDENTS]],
-            "owed": [owed_view(message) for message in owed],
-        }
+    async def _page(
+        self, request: web.Request, wanted: Wanted, task: Supervised | None, *, status: int = 200
+    ) -> web.Response:
+        language = _language(request, self._sources.language)
+        nonce = secrets.token_urlsafe(16)
+        follower = Follower(wanted, language)
+        update = await self._updates.everything(follower)
+        page = Page(self._sources, language, nonce, explicit="lang" in request.query)
+        broken = self._updates.broken(language) if wanted.task is None else []
+        pieces = page.render(
+            wanted,
+            update,
+            kinds=self._updates.page_views(language).kinds(),
+            actions=self._updates.page_views(language).actions(),
+            about=None if task is None else self._updates.task_views(language).about(task),
+            page=follower.page or {},
+            broken=broken,
+        )
+        policy = (
+            f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; "
+            "img-src data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+        )
+        headers = {"Content-Security-Policy": policy}
+        return await answer(request, pieces, "text/html", status=status, headers=headers)
 
-    def _counts_now(self) -> dict[str, int]:
-        """Of thousands of tasks, however many pages are open, once in a while."""
-        now = self._sources.clock.now()
-        if now - self._counted_at > EVERY / 2:
-            self._counts, self._counted_at = counts(self._sources), now
-        return self._counts
+    def _follower(self, request: web.Request) -> Follower:
+        query = request.query
+        wanted = Wanted(_search(request), _state(request), query.get("task"))
+        token = request.headers.get("Last-Event-ID", query.get("since", ""))
+        return self._updates.resume(Follower(wanted, _language(request, self._sources.language), token))
 
 
-def routes(sources: Sources) -> list[web.RouteDef]:
+def routes(sources: Sources, app: web.Application) -> list[web.RouteDef]:
     live = LivePage(sources)
-    return [web.get("/", live.page), web.get("/api/events", live.events)]
+    app.on_shutdown.append(live.close)
+    return [
+        web.get("/", live.page),
+        web.get("/task/{name}", live.task_page),
+        web.get("/api/page", live.poll),
+        web.get("/api/task/{name}", live.detail),
+        web.get("/api/bars", live.bars),
+        web.get("/api/events", live.events),
+    ]
 
 
-async def _event(response: web.StreamResponse, name: str, data: Any) -> None:
-    """JSON holds no line end, so one `data:` line does."""
-    text = json.dumps(data)
-    await response.write(f"event: {name}\ndata: {text}\n\n".encode())
+def _search(request: web.Request) -> str:
+    return request.query.get("q", "").strip()[:SEARCH_LENGTH]
 
 
-def _wanted(request: web.Request) -> str:
-    return request.query.get("q", "").strip()[:WANTED_LENGTH]
+def _state(request: web.Request) -> State | None:
+    try:
+        return State(request.query.get("state", ""))
+    except ValueError:
+        return None
 
 
 def _language(request: web.Request, configured: Language) -> Language:

@@ -1,4 +1,7 @@
-"""The status page, rendered on the server; `page.js` keeps it up to date."""
+"""The frame of the status page. What stands in it is drawn by the script, from the data that is sent along.
+
+Only what is broken is written twice, for a browser without a script.
+"""
 
 from __future__ import annotations
 
@@ -8,258 +11,119 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from dozor.control.queries.status import RunnerInfo
-from dozor.control.queries.uptime_bars import FAILED, NONE, OK
 from dozor.language.names import Language
-from dozor.web.markup import Child, Html, raw, tag
-from dozor.web.texts import Texts, span, texts_of
+from dozor.web.markup import Html, join, raw, tag
+from dozor.web.sources import Sources
+from dozor.web.texts import texts_of
+from dozor.web.view import Wanted
 
-BAR_WIDTH, BAR_GAP, BAR_HEIGHT = 3, 1, 20
 SIGNS = {"waiting": "·", "running": "▶", "backoff": "↻", "stopped": "✖", "paused": "‖", "held": "…"}
-_BAR_CLASSES = {NONE: "none", OK: "ok", FAILED: "failed"}
-
-Bars = dict[str, tuple[float, str]]
+SCRIPTS = ("base.js", "bars.js", "live.js", "tasks.js", "task.js", "acts.js", "start.js")
 
 
 class Page:
-    """One rendering. `now`: seconds since the epoch; `nonce` goes into style and script."""
+    """One rendering. `nonce` goes into style and script; `explicit`: the address names the language."""
 
-    def __init__(self, language: Language, now: float, nonce: str) -> None:
+    def __init__(self, sources: Sources, language: Language, nonce: str, *, explicit: bool) -> None:
+        self._sources = sources
         self._language = language
         self._texts = texts_of(language)
-        self._now = now
         self._nonce = nonce
+        self._explicit = explicit
 
     def render(
         self,
-        runner: RunnerInfo,
-        view: dict[str, Any],
-        tasks: list[dict[str, Any]],
-        labels: dict[str, tuple[str, str]],
-        bars: Bars,
+        wanted: Wanted,
+        update: list[str],
         *,
-        total: int,
-        wanted: str,
-        may_act: bool,
-    ) -> str:
-        """`view`: readiness, counts, incidents and owed messages; `labels`: schedule and description."""
+        kinds: dict[str, str],
+        actions: dict[str, str],
+        about: dict[str, Any] | None,
+        page: dict[str, Any],
+        broken: list[dict[str, Any]],
+    ) -> list[str]:
+        """The document in pieces. `update`: the first message, as pieces of JSON.
+
+        `about`: schedule and description of the one task that is shown; `page` and `broken`: what stands
+        there without a script.
+        """
         texts = self._texts
+        title = texts.title if wanted.task is None else f"{wanted.task} — {texts.title}"
         head = tag(
             "head",
             tag("meta", charset="utf-8"),
             tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
             tag("meta", name="color-scheme", content="light dark"),
-            tag("link", rel="icon", href="data:,"),
-            tag("title", texts.title),
+            tag("link", rel="icon", href="data:,", id="icon"),
+            tag("title", title),
             tag("style", raw(_file("page.css")), nonce=self._nonce),
         )
-        body = tag(
-            "body",
-            self._header(runner, view["readiness"], may_act=may_act),
+        body = join(
+            self._header(wanted),
+            tag("div", tag("b"), " ", tag("span"), id="stale", role="alert", hidden=True),
             tag(
                 "main",
-                self._counts(view["counts"]),
-                self._search(wanted, len(tasks), total),
-                tag("div", [self._task(task, labels, bars, may_act=may_act) for task in tasks], id="tasks")
-                if tasks
-                else tag("p", texts.no_tasks, class_="quiet"),
-                tag("h2", texts.incidents),
-                tag("div", [self._incident(one) for one in view["incidents"]], id="incidents"),
-                tag(
-                    "p", texts.no_incidents, id="no-incidents", class_="quiet", hidden=bool(view["incidents"])
-                ),
-                tag("h2", texts.queue),
-                tag("div", [self._owed(one) for one in view["owed"]], id="owed"),
-                tag("p", texts.queue_empty, id="no-owed", class_="quiet", hidden=bool(view["owed"])),
+                tag("noscript", self._without_script(page, broken)),
+                id="main",
+                data_view="tasks" if wanted.task is None else "task",
             ),
-            self._dialog() if may_act else None,
+            self._dialog() if self._sources.token is not None else None,
             tag("div", id="toast", role="status", hidden=True),
-            tag("script", raw(self._data(wanted, may_act=may_act)), type="application/json", id="data"),
-            tag("script", raw(_file("page.js")), nonce=self._nonce),
+            tag("div", id="news", role="status", class_="unseen"),
+            tag("div", id="tip", hidden=True, aria_hidden="true"),
         )
-        return "<!DOCTYPE html>\n" + tag("html", head, body, lang=self._language.value)
+        settings = json.dumps(self._settings(wanted, kinds, actions, about), ensure_ascii=False)
+        language = self._language.value
+        return [
+            f'<!DOCTYPE html>\n<html lang="{language}">{head}<body>{body}',
+            '<script type="application/json" id="settings">',
+            settings.replace("<", "\\u003c"),
+            '</script><script type="application/json" id="data">',
+            *update,
+            "</script>",
+            tag("script", raw(_script()), nonce=self._nonce),
+            "</body></html>",
+        ]
 
-    def _header(self, runner: RunnerInfo, readiness: dict[str, Any], *, may_act: bool) -> Html:
+    def _header(self, wanted: Wanted) -> Html:
         texts = self._texts
         other = Language.EN if self._language is Language.RU else Language.RU
-        up = span(texts, self._now - runner.started_at)
-        ready = readiness["ready"]
+        home = f"../?lang={self._language.value}" if self._explicit else "../"
         return tag(
             "header",
-            tag("h1", texts.title),
-            tag(
-                "span",
-                texts.ready if ready else texts.not_ready,
-                id="ready",
-                class_=f"pill {'running' if ready else 'stopped'}",
-            ),
-            tag(
-                "span",
-                f"{texts.runner} {runner.id}, {runner.host}, {runner.version}, {texts.up} {up}",
-                class_="quiet",
-            ),
-            tag("span", texts.live, id="live", class_="quiet", hidden=True),
+            tag("a", texts.title, href=home, class_="brand")
+            if wanted.task is not None
+            else tag("h1", texts.title),
+            tag("span", texts.connecting, id="ready", class_="pill"),
+            tag("span", id="runner", class_="quiet"),
+            tag("span", texts.connecting, id="live", class_="quiet"),
             tag("span", class_="space"),
             tag("button", texts.sign_in, id="sign", type="button")
-            if may_act
+            if self._sources.token is not None
             else tag("span", texts.read_only, class_="quiet"),
-            tag("a", texts.other_language, href=f"?lang={other.value}", rel="nofollow"),
-            tag("ul", [tag("li", reason) for reason in readiness["reasons"]], id="reasons"),
-        )
-
-    def _counts(self, counts: dict[str, int]) -> Html:
-        return tag(
-            "ul",
-            [
-                tag(
-                    "li",
-                    tag("b", str(count), data_count=state),
-                    f" {self._texts.states[state]}",
-                    class_=f"pill {state}" + ("" if count else " zero"),
-                )
-                for state, count in counts.items()
-            ],
-            id="counts",
-        )
-
-    def _search(self, wanted: str, shown: int, total: int) -> Html | None:
-        if total <= 8 and not wanted:
-            return None
-        texts = self._texts
-        more = texts.more.format(shown=shown, total=total) if shown < total else None
-        return tag(
-            "form",
             tag(
-                "input",
-                type="search",
-                name="q",
-                value=wanted,
-                placeholder=texts.filter,
-                aria_label=texts.filter,
+                "a",
+                texts.other_language,
+                href=f"?lang={other.value}",
+                rel="nofollow",
+                lang=other.value,
             ),
-            tag("input", type="hidden", name="lang", value=self._language.value),
-            tag("span", more, class_="quiet") if more else None,
-            method="get",
+            tag("ul", id="reasons"),
         )
 
-    def _task(
-        self, task: dict[str, Any], labels: dict[str, tuple[str, str]], bars: Bars, *, may_act: bool
-    ) -> Html:
-        texts, state = self._texts, task["state"]
-        schedule, description = labels[task["name"]]
-        return tag(
-            "article",
-            tag("h3", task["name"]),
-            tag("span", f"{SIGNS[state]} {texts.states[state]}", class_=f"pill {state}", data_f="state"),
-            tag("span", self._streak(task), data_f="streak", class_="streak"),
-            tag("span", self._times(task), data_f="times", class_="quiet"),
-            tag("span", schedule, " — " if description else None, description, class_="quiet about"),
-            self._bars(bars.get(task["name"])),
-            tag("p", self._error(task), data_f="error", class_="error", hidden=task["error"] is None),
-            tag(
-                "div",
-                [
-                    tag("button", word, type="button", data_do=command)
-                    for command, word in (
-                        ("restart", texts.restart), ("run-now", texts.run_now),
-                        ("pause", texts.pause), ("resume", texts.resume),
-                    )
-                ],
-                class_="acts",
-                hidden=True,
-            )
-            if may_act
-            else None,
-            class_=f"task {state}",
-            data_task=task["name"],
-        )  # fmt: skip
-
-    def _streak(self, task: dict[str, Any]) -> str:
-        if not task["streak"]:
-            return ""
-        limit = task["limit"] or "∞"
-        return f"{task['streak']}/{limit} {self._texts.in_a_row}"
-
-    def _times(self, task: dict[str, Any]) -> Child:
+    def _without_script(self, page: dict[str, Any], broken: list[dict[str, Any]]) -> Html:
         texts = self._texts
-        parts: list[Child] = [f"{texts.last_success}: ", self._time(task["succeeded"])]
-        if task["running"] is not None:
-            parts += [f" · {texts.running}: ", self._time(task["running"], plain=True)]
-        elif task["next"] is not None:
-            parts += [f" · {texts.next_run}: ", self._time(task["next"])]
-        if task["progress"] is not None:
-            parts.append(f" · {task['progress'][0]:g}/{task['progress'][1]:g}")
-        if task["backlog"] is not None:
-            parts.append(f" · {texts.backlog}: {task['backlog']}")
-        if task["by"] is not None:
-            parts.append(f" · {texts.by}: {task['by']}")
-        return parts
-
-    def _time(self, at: float | None, *, plain: bool = False) -> Html:
-        """`plain`: how long, and not how long ago."""
-        texts = self._texts
-        if at is None:
-            return tag("span", texts.never)
-        distance = at - self._now
-        if plain:
-            text = span(texts, -distance)
-        elif abs(distance) < 1:
-            text = texts.now
-        else:
-            text = (texts.ahead if distance > 0 else texts.ago).format(time=span(texts, abs(distance)))
-        return tag("time", text, data_at=f"{at:.3f}", data_plain=plain)
-
-    def _bars(self, bars: tuple[float, str] | None) -> Html | None:
-        if bars is None:
-            return None
-        period, signs = bars
-        step = BAR_WIDTH + BAR_GAP
-        return tag(
-            "svg",
-            tag("title", self._texts.bars.format(time=span(self._texts, period))),
+        return join(
+            tag("p", texts.needs_script),
+            tag("h2", texts.incidents),
+            tag("p", texts.no_incidents) if not page["incidents"] else None,
+            [tag("p", f"#{one['id']} {one['task'] or ''} {one['summary']}") for one in page["incidents"]],
+            tag("h2", texts.broken),
+            tag("p", texts.nothing_broken) if not broken else None,
             [
-                tag(
-                    "rect",
-                    x=index * step,
-                    y=0,
-                    width=BAR_WIDTH,
-                    height=BAR_HEIGHT,
-                    rx=1,
-                    class_=_BAR_CLASSES[sign],
-                )
-                for index, sign in enumerate(signs)
+                tag("p", tag("b", one["name"]), f" {texts.states[one['state']]} ", one.get("error"))
+                for one in broken
             ],
-            class_="bars",
-            viewBox=f"0 0 {len(signs) * step - BAR_GAP} {BAR_HEIGHT}",
-            preserveAspectRatio="none",
-            role="img",
-        )
-
-    def _error(self, task: dict[str, Any]) -> Child:
-        if task["error"] is None:
-            return ""
-        where = f" ({self._texts.where}: {task['where']})" if task["where"] else ""
-        return f"{task['error']}{where}"
-
-    def _incident(self, one: dict[str, Any]) -> Html:
-        taken = self._texts.acknowledged.format(by=one["by"]) if one["by"] else None
-        return tag(
-            "p",
-            tag("b", f"#{one['id']} {one['task'] or ''}", class_=f"pill {one['severity']}"),
-            f" {one['summary']} · ",
-            self._time(one["opened"]),
-            f" · {taken}" if taken else None,
-        )
-
-    def _owed(self, one: dict[str, Any]) -> Html:
-        texts = self._texts
-        return tag(
-            "p",
-            tag("b", one["kind"]),
-            f" {one['task'] or ''} · ",
-            self._time(one["since"]),
-            f" · {texts.attempts.format(count=one['attempts'])}",
-            f" · {one['error']}" if one["error"] else None,
         )
 
     def _dialog(self) -> Html:
@@ -276,29 +140,45 @@ class Page:
                 tag(
                     "div",
                     tag("button", texts.sign_in, value="in"),
+                    " ",
                     tag("button", texts.cancel, value="", formnovalidate=True),
                 ),
                 method="dialog",
             ),
             id="enter",
+            aria_label=texts.sign_in,
         )
 
-    def _data(self, wanted: str, *, may_act: bool) -> str:
-        """For the script. Nothing in it can end the element: `<` is written as an escape."""
-        data = {
-            "texts": _words(self._texts),
+    def _settings(
+        self,
+        wanted: Wanted,
+        kinds: dict[str, str],
+        actions: dict[str, str],
+        about: dict[str, Any] | None,
+    ) -> dict[str, Any]:
+        return {
+            "texts": asdict(self._texts),
+            "kinds": kinds,
+            "actions": actions,
             "signs": SIGNS,
-            "now": self._now,
-            "wanted": wanted,
-            "acts": may_act,
+            "task": wanted.task,
+            "about": about,
+            "search": wanted.search,
+            "state": None if wanted.state is None else wanted.state.value,
+            "acts": self._sources.token is not None,
+            "zone": self._sources.timezone,
+            "language": self._language.value,
+            "explicit": self._explicit,
         }
-        return json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
-
-
-def _words(texts: Texts) -> dict[str, Any]:
-    return asdict(texts)
 
 
 @cache
 def _file(name: str) -> str:
-    return files("dozor.web").joinpath(name).read_text("utf-8")
+    return files("dozor.web").joinpath("assets", name).read_text("utf-8")
+
+
+@cache
+def _script() -> str:
+    """All of it in one function, so that nothing is global."""
+    parts = "\n".join(_file(name) for name in SCRIPTS)
+    return f'"use strict";\n(() => {{\n{parts}\n}})();\n'

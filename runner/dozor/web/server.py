@@ -67,7 +67,7 @@ def application(sources: Sources, lag: LoopLag) -> web.Application:
             web.get("/readyz", api.readyz),
             web.get("/health/tasks", api.health_tasks),
             web.get("/api/status", api.status),
-            *live_page.routes(sources),
+            *live_page.routes(sources, app),
             *actions.routes(sources),
             *webhook.routes(sources),
         ]

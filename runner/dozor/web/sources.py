@@ -1,4 +1,4 @@
-"""What the web room shows: handed in by the composition root, read and never written."""
+"""What the web server shows: handed in by the composition root, read and never written."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from pydantic import SecretStr
 
 from dozor.alerting.delivery.metrics import DeliveryMeasures
 from dozor.alerting.model.incident import Incident
+from dozor.alerting.policy.oncall import Shift
+from dozor.alerting.policy.silences import Silence
 from dozor.clock import Clock
 from dozor.control.queries.status import RunnerInfo
 from dozor.control.readiness import Vitals
@@ -38,6 +40,14 @@ class Sources:
     language: Language = Language.RU
     token: SecretStr | None = None
     """With it the page acts; without one it only shows."""
+    timezone: str = "UTC"
+    """Of the times of day on the page."""
+    on_call: Callable[[], Shift | None] = lambda: None
+    """Who is on call now; None: there is no rotation."""
+    silence: Callable[[int], Silence | None] = lambda number: None
+    """A silence by its id."""
+    name_of: Callable[[str], str | None] = lambda actor: None
+    """The name of whoever acted ("telegram:111"); None: not known."""
     webhook: Callable[[bytes, str], Awaitable[int]] | None = None
     """Takes a body and Telegram's secret, gives the status of the answer; None: Telegram is polled."""
 

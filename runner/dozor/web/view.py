@@ -1,88 +1,208 @@
-"""What the status page shows, as plain data: for the first rendering and for what is sent after it."""
+"""What the status page shows, as plain data: pure, but for what is asked of the runner's memory.
+
+Times of tasks are whole seconds relative to the `now` of the message that carries them, which is a fifth of
+the bytes of absolute ones; what is zero, absent or usual is left out. All other times are seconds since the
+epoch.
+"""
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from dozor.alerting.model.incident import Incident
-from dozor.control.queries.outbox import OwedMessage, read_owed
-from dozor.control.queries.uptime_bars import NONE, OK, PERIODS, SHORTEST, period_of, read_bars
+from dozor.alerting.model.incident import Incident, IncidentKind
+from dozor.alerting.model.notification import Severity
+from dozor.alerting.policy.silences import Silence
+from dozor.control.queries.outbox import OwedMessage
+from dozor.control.queries.status_page import Health, health_of
 from dozor.control.readiness import judge
-from dozor.storage.postgres.pool import unavailable
+from dozor.language.translator import Translator
 from dozor.supervision.core.state import State
 from dozor.supervision.tasks.task import Supervised
-from dozor.web.live import ASK_SECONDS
+from dozor.web.feed import is_healthy
 from dozor.web.sources import Sources
+from dozor.web.texts import schedule_text, texts_of
 
-SHOWN = 200
-"""Tasks on one page; those that need a person come first."""
+SHOWN = 2500
+"""Tasks on one page; those that need a person come first, the search finds the others."""
 TEXT = 600
 """Characters of an error's text."""
+INCIDENTS = 50
+"""Open incidents on one page."""
 
-_TROUBLE = {State.STOPPED: 0, State.BACKOFF: 1, State.HELD: 2, State.PAUSED: 3}
+_SEVERITIES = {Severity.CRITICAL: 0, Severity.WARNING: 1, Severity.INFO: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a page asks for. `search`: a part of a name; `state` None: any; `task`: this one alone."""
+
+    search: str = ""
+    state: State | None = None
+    task: str | None = None
+
+    def matches(self, task: Supervised) -> bool:
+        if self.task is not None:
+            return task.spec.name == self.task
+        return (self.state is None or task.state.state is self.state) and (
+            self.search.casefold() in task.spec.name.casefold()
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The tasks of one page, and how many there are in all."""
+    """The tasks of one page; `cut`: there are more than it shows, so that the server must search."""
 
     tasks: tuple[Supervised, ...]
-    total: int
+    cut: bool
 
 
-def select(sources: Sources, wanted: str) -> Selection:
-    """Tasks whose name has `wanted` in it; all in the order of the configuration if they fit."""
-    found = [t for t in sources.supervisor.tasks if wanted.casefold() in t.spec.name.casefold()]
+def select(tasks: tuple[Supervised, ...], wanted: Wanted) -> Selection:
+    """All of them if they fit, since the page itself can search then; else the worst of the wanted ones."""
+    if wanted.task is None and len(tasks) <= SHOWN:
+        return Selection(tasks, cut=False)
+    found = [task for task in tasks if wanted.matches(task)]
     if len(found) > SHOWN:
-        found.sort(key=lambda task: _TROUBLE.get(task.state.state, 9))
-    return Selection(tuple(found[:SHOWN]), len(found))
+        found.sort(key=health_rank)
+    return Selection(tuple(found[:SHOWN]), cut=wanted.task is None)
 
 
-def task_view(task: Supervised) -> dict[str, Any]:
-    """What changes of one task. Times are seconds since the epoch."""
-    state = task.state
-    failure = state.past.failure
-    failing = state.past.failing_since is not None
-    error = f"{failure.error_type}: {failure.error_text}"[:TEXT] if failure is not None and failing else None
-    return {
-        "name": task.spec.name,
-        "state": state.state.value,
-        "streak": state.failures,
-        "limit": task.spec.policy.max_consecutive_failures,
-        "succeeded": state.succeeded_at,
-        "next": state.due_at if state.next_at is not None and state.running_since is None else None,
-        "running": state.running_since,
-        "error": error,
-        "where": failure.where if failure is not None and failing else None,
-        "by": state.past.by if state.state in (State.PAUSED, State.STOPPED) else None,
-        "progress": None if task.progress is None else list(task.progress),
-        "backlog": None if task.backlog is None else task.backlog[0],
-    }
+def health_rank(task: Supervised) -> int:
+    """The worst is 0. What runs well and yet is overdue or falls behind counts as failing."""
+    health = health_of(task.state.state, task.state.failures)
+    if health is Health.WELL and not is_healthy(task):
+        return Health.FAILING.value
+    return health.value
 
 
-def counts(sources: Sources) -> dict[str, int]:
-    """Tasks by state, of all of them."""
+class TaskViews:
+    """Tasks in the words of one language."""
+
+    def __init__(self, sources: Sources, translator: Translator) -> None:
+        self._texts = texts_of(translator.language)
+        self._name_of = sources.name_of
+
+    def view(self, task: Supervised, now: float) -> dict[str, Any]:
+        """What may change of one task."""
+        state = task.state
+        view: dict[str, Any] = {"name": task.spec.name, "state": state.state.value}
+        if state.succeeded_at is not None:
+            view["ok"] = round(state.succeeded_at - now)
+        if state.running_since is not None:
+            view["run"] = round(state.running_since - now)
+        elif state.next_at is not None and state.due_at is not None:
+            view["next"] = round(state.due_at - now)
+        if task.progress is not None:
+            view["progress"] = list(task.progress)
+        if task.backlog is not None:
+            view["backlog"] = task.backlog[0]
+        if not is_healthy(task):
+            view |= self._trouble(task, now)
+        return view
+
+    def about(self, task: Supervised) -> dict[str, Any]:
+        """What only a new configuration changes."""
+        return {
+            "schedule": schedule_text(self._texts, task.spec.policy.schedule),
+            "description": task.spec.description,
+        }
+
+    def _trouble(self, task: Supervised, now: float) -> dict[str, Any]:
+        state, past = task.state, task.state.past
+        view: dict[str, Any] = {"rank": health_rank(task), **self.about(task)}
+        if state.failures:
+            view["streak"] = state.failures
+            view["limit"] = task.spec.policy.max_consecutive_failures
+        if past.failing_since is not None:
+            view["since"] = round(past.failing_since - now)
+            if past.failure is not None:
+                view["error"] = f"{past.failure.error_type}: {past.failure.error_text}"[:TEXT]
+                view["where"] = past.failure.where
+        if state.state in (State.PAUSED, State.STOPPED) and past.by is not None:
+            view["by"] = self._name_of(past.by) or past.by
+        if task.overdue:
+            view["overdue"] = True
+        if task.behind:
+            view["behind"] = True
+        return view
+
+
+class PageViews:
+    """What is above and below the tasks, in the words of one language."""
+
+    def __init__(self, sources: Sources, translator: Translator) -> None:
+        self._sources = sources
+        self._translator = translator
+
+    def view(self, counts: dict[str, int], owed: tuple[OwedMessage, ...]) -> dict[str, Any]:
+        sources = self._sources
+        readiness = judge(sources.vitals())
+        incidents = sorted(sources.open_incidents(), key=_urgency)
+        return {
+            "runner": {
+                "id": sources.runner.id,
+                "host": sources.runner.host,
+                "version": sources.runner.version,
+                "started": sources.runner.started_at,
+            },
+            "ready": readiness.ready,
+            "reasons": list(readiness.reasons),
+            "counts": counts,
+            "incidents": [self._incident(one) for one in incidents[:INCIDENTS]],
+            "incidents_total": len(incidents),
+            "oncall": self._on_call(),
+            "owed": [_owed_view(message) for message in owed],
+        }
+
+    def kinds(self) -> dict[str, str]:
+        """The names of the kinds of incidents."""
+        return {kind.value: self._translator.format(_KIND_TEXTS[kind]) for kind in IncidentKind}
+
+    def actions(self) -> dict[str, str]:
+        """The names of what people do, as the audit has it."""
+        return {action: self._translator.format(key) for action, key in _ACTION_TEXTS.items()}
+
+    def _incident(self, incident: Incident) -> dict[str, Any]:
+        silence = None if incident.silenced_by is None else self._sources.silence(incident.silenced_by)
+        return {
+            "id": incident.id,
+            "task": incident.task,
+            "kind": incident.kind.value,
+            "severity": incident.severity.value,
+            "summary": incident.summary[:TEXT],
+            "failures": incident.failures,
+            "opened": incident.opened_at,
+            "by": self._name(incident.acknowledged_by),
+            "taken": incident.acknowledged_at,
+            "silence": None if silence is None else self._silence(silence),
+            "explained": incident.explained_by,
+        }
+
+    def _silence(self, silence: Silence) -> dict[str, Any]:
+        return {"by": self._name(silence.created_by), "until": silence.ends_at}
+
+    def _on_call(self) -> dict[str, Any] | None:
+        shift = self._sources.on_call()
+        return None if shift is None else {"name": shift.person, "until": shift.ends_at}
+
+    def _name(self, actor: str | None) -> str | None:
+        return None if actor is None else self._sources.name_of(actor) or actor
+
+
+def counts(tasks: tuple[Supervised, ...]) -> dict[str, int]:
+    """Tasks by state."""
     found = dict.fromkeys((state.value for state in State), 0)
-    for task in sources.supervisor.tasks:
+    for task in tasks:
         found[task.state.state.value] += 1
     return found
 
 
-def incident_view(incident: Incident) -> dict[str, Any]:
-    return {
-        "id": incident.id,
-        "task": incident.task,
-        "severity": incident.severity.value,
-        "state": incident.state.value,
-        "summary": incident.summary[:TEXT],
-        "opened": incident.opened_at,
-        "by": incident.acknowledged_by,
-    }
+def _urgency(incident: Incident) -> tuple[int, bool, float]:
+    """The worst first, of these the ones that nobody has acknowledged, of these the newest."""
+    return _SEVERITIES[incident.severity], incident.acknowledged_by is not None, -incident.opened_at
 
 
-def owed_view(message: OwedMessage) -> dict[str, Any]:
+def _owed_view(message: OwedMessage) -> dict[str, Any]:
     return {
         "kind": message.kind,
         "task": message.task,
@@ -92,43 +212,28 @@ def owed_view(message: OwedMessage) -> dict[str, Any]:
     }
 
 
-def readiness_view(sources: Sources) -> dict[str, Any]:
-    readiness = judge(sources.vitals())
-    return {"ready": readiness.ready, "reasons": list(readiness.reasons)}
-
-
-async def owed_now(sources: Sources) -> tuple[OwedMessage, ...]:
-    """Empty while the database is away."""
-    try:
-        async with asyncio.timeout(ASK_SECONDS), sources.pool.acquire() as connection:
-            return await read_owed(connection)
-    except Exception as error:
-        if not unavailable(error):
-            raise
-        return ()
-
-
-async def bars_now(sources: Sources, tasks: tuple[Supervised, ...]) -> dict[str, tuple[float, str]]:
-    """The period in seconds and its signs, by task; empty while the database is away."""
-    periods = {task.spec.name: period_of(task.spec.policy.schedule) for task in tasks}
-    try:
-        async with asyncio.timeout(ASK_SECONDS * 3), sources.pool.acquire() as connection:
-            bars = await read_bars(connection, periods)
-    except Exception as error:
-        if not unavailable(error):
-            raise
-        return {}
-    now = sources.clock.now()
-    return {
-        task.spec.name: (periods[task.spec.name], _with_present_run(task, bars[task.spec.name], now))
-        for task in tasks
-    }
-
-
-def _with_present_run(task: Supervised, signs: str, now: float) -> str:
-    """A continuous run has no end yet, and so no row: it counts for the periods since it began."""
-    since = task.state.running_since
-    if since is None or not task.spec.policy.continuous:
-        return signs
-    covered = min(PERIODS, int((now - since) / SHORTEST) + 1)
-    return signs[:-covered] + signs[-covered:].replace(NONE, OK)
+_KIND_TEXTS = {
+    IncidentKind.REPEATED_ERRORS: "kind-repeated-errors",
+    IncidentKind.CRITICAL_STOP: "kind-critical-stop",
+    IncidentKind.HUNG: "kind-hung",
+    IncidentKind.OVERDUE: "kind-overdue",
+    IncidentKind.BLOCKED_LOOP: "kind-blocked-loop",
+    IncidentKind.DEPENDENCY: "kind-dependency",
+    IncidentKind.LIMIT: "kind-limit",
+    IncidentKind.BACKLOG: "kind-backlog",
+    IncidentKind.UNCLEAN_END: "kind-unclean-end",
+    IncidentKind.BOT: "kind-bot",
+    IncidentKind.TELEGRAM: "kind-telegram",
+    IncidentKind.CHECKER: "kind-checker",
+    IncidentKind.STORM: "kind-storm",
+}
+_ACTION_TEXTS = {
+    "restart": "did-restart",
+    "pause": "did-pause",
+    "resume": "did-resume",
+    "run-now": "did-run",
+    "ack": "did-ack",
+    "unack": "did-unack",
+    "silence": "did-silence",
+    "unsilence": "did-unsilence",
+}

@@ -5,24 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import tzinfo
+from urllib.parse import quote
 
 from loguru import logger
 
 from dozor.alerting.model.incident import Incident
 from dozor.alerting.model.message import Message, Span, Style
 from dozor.alerting.model.notification import Notification
-from dozor.alerting.model.safe_text import clean, shorten
+from dozor.alerting.model.safe_text import clean, shorten, units
 from dozor.alerting.policy.silences import Silence
+from dozor.alerting.rendering.attachment import NOTE_UNITS
 from dozor.alerting.rendering.live_message import as_notification, buttons
 from dozor.alerting.rendering.phrases import NameOf, Tongue, nameless
-from dozor.alerting.rendering.render import render
+from dozor.alerting.rendering.render import MESSAGE_UNITS, bounded, render
 from dozor.clock import Clock
 from dozor.language.translator import Translator
 from dozor.storage.tables.incidents import StormGroup
 
 
 class Wording:
-    """`silence`: the active silence with an id. `name_of`: what somebody who acted is called."""
+    """`silence`: the active silence with an id. `name_of`: what somebody who acted is called.
+
+    `public_url`: where the status page is reached, without a slash at its end; None: messages hold no links.
+    """
 
     def __init__(
         self,
@@ -31,7 +36,9 @@ class Wording:
         clock: Clock,
         silence: Callable[[int], Silence | None] = lambda number: None,
         name_of: NameOf = nameless,
+        public_url: str | None = None,
     ) -> None:
+        self._public_url = public_url
         self._translator = translator
         self._timezone = timezone
         self._clock = clock
@@ -43,6 +50,8 @@ class Wording:
         try:
             now = self._clock.now()
             message = render(notification, self._translator, self._timezone, now, self._name_of)
+            if self._public_url is not None and notification.task:
+                message = _with_link(message, f"{self._public_url}/task/{quote(notification.task, safe='')}")
             if incident is not None:
                 message = replace(message, buttons=buttons(incident, self._tongue()))
         except Exception as error:  # noqa: BLE001 -- the border around the words, recorded
@@ -57,6 +66,13 @@ class Wording:
 
     def _tongue(self) -> Tongue:
         return Tongue(self._translator, self._timezone, self._clock.now())
+
+
+def _with_link(message: Message, url: str) -> Message:
+    """The URL as the last line; what has no room above it is cut."""
+    line = Span(f"\n{url}")
+    room = MESSAGE_UNITS - units(line.text) - (0 if message.document is None else NOTE_UNITS)
+    return replace(message, spans=(*bounded(message.spans, room), line))
 
 
 UNITS = 1000

@@ -211,16 +211,17 @@ async def read_incidents(
     rows = await connection.fetch(INCIDENTS_SQL, limit, skip, storm)
     counts = await connection.fetchrow(COUNT_INCIDENTS_SQL, storm)
     assert counts is not None
-    return [_incident(row) for row in rows], counts["open"], counts["total"]
+    return [incident_line(row) for row in rows], counts["open"], counts["total"]
 
 
 async def read_incident(connection: Connection, incident_id: int) -> IncidentLine | None:
     """None: there is none with this id."""
     row = await connection.fetchrow(ONE_INCIDENT_SQL, incident_id)
-    return None if row is None else _incident(row)
+    return None if row is None else incident_line(row)
 
 
-def _incident(row: Row) -> IncidentLine:
+def incident_line(row: Row) -> IncidentLine:
+    """A row with the columns of INCIDENTS_SQL."""
     return IncidentLine(
         id=row["id"],
         task=row["task"],

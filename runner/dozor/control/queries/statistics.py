@@ -25,7 +25,7 @@ WITH part AS (
     SELECT portion, value, sum(weight) OVER (PARTITION BY portion ORDER BY value) AS upto,
            sum(weight) OVER (PARTITION BY portion) AS total
     FROM durations
-), quantiles AS (
+), quantiles AS MATERIALIZED ( -- else old statistics of the table make it one sort for each row joined
     SELECT portion, min(value) FILTER (WHERE upto >= 0.5 * total) AS p50,
            min(value) FILTER (WHERE upto >= 0.95 * total) AS p95
     FROM ranked GROUP BY portion
@@ -79,11 +79,18 @@ async def read_statistics(connection: Connection, task: str, seconds: float, por
     """The last `seconds`, in as many `portions`."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         now: datetime = await connection.fetchval("SELECT now()")
-        since = datetime.fromtimestamp(now.timestamp() - seconds, now.tzinfo)
-        width = seconds / portions
-        rows = await connection.fetch(STATISTICS_SQL, task, since, width)
-        whole = await connection.fetch(STATISTICS_SQL, task, since, seconds * 2)
-        spans = await connection.fetch(INCIDENT_SPANS_SQL, task, since)
+        return await read_statistics_of(connection, task, now, seconds, portions)
+
+
+async def read_statistics_of(
+    connection: Connection, task: str, now: datetime, seconds: float, portions: int
+) -> Statistics:
+    """The `seconds` before `now`. Call it in a transaction whose time this is."""
+    since = datetime.fromtimestamp(now.timestamp() - seconds, now.tzinfo)
+    width = seconds / portions
+    whole = await connection.fetch(STATISTICS_SQL, task, since, seconds * 2)
+    rows = whole if portions == 1 else await connection.fetch(STATISTICS_SQL, task, since, width)
+    spans = await connection.fetch(INCIDENT_SPANS_SQL, task, since)
     start = since.timestamp()
     return Statistics(
         since=start,

@@ -53,7 +53,12 @@ class StatusPage:
 
 
 def health(task: TaskStatus) -> Health:
-    match task.state:
+    return health_of(task.state, task.consecutive_failures)
+
+
+def health_of(state: State, failures: int) -> Health:
+    """`failures`: the present streak."""
+    match state:
         case State.STOPPED:
             return Health.STOPPED
         case State.PAUSED:
@@ -63,7 +68,7 @@ def health(task: TaskStatus) -> Health:
         case State.BACKOFF:
             return Health.FAILING
         case State.WAITING | State.RUNNING:
-            return Health.FAILING if task.consecutive_failures else Health.WELL
+            return Health.FAILING if failures else Health.WELL
 
 
 async def read_page(connection: Connection, number: int, size: int, *, failing: bool) -> StatusPage:

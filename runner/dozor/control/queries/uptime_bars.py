@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cronsim import CronSim
@@ -15,16 +16,29 @@ SHORTEST = 60.0
 """Seconds: the successes of a minute are one row of the history."""
 
 BARS_SQL = """
-SELECT n.task, (floor(extract(epoch FROM now() - r.finished_at) / n.period))::int AS ago,
-       bool_or(r.outcome IN ('failed', 'timed_out', 'lost')) AS failed
-FROM unnest($1::text[], $2::float8[]) AS n(task, period)
-JOIN dozor.runs r ON r.task = n.task AND r.finished_at > now() - make_interval(secs => n.period * $3)
-WHERE r.outcome <> 'cancelled'
-GROUP BY 1, 2
+SELECT task, array_agg(ago) AS ago, array_agg(failed) AS failed, array_agg(runs) AS runs
+FROM (
+    SELECT n.task, (floor(extract(epoch FROM now() - r.finished_at) / n.period))::int AS ago,
+           coalesce(sum(r.runs) FILTER (WHERE r.outcome IN ('failed', 'timed_out', 'lost')), 0)::int
+               AS failed,
+           sum(r.runs)::int AS runs
+    FROM unnest($1::text[], $2::float8[]) AS n(task, period)
+    JOIN dozor.runs r ON r.task = n.task AND r.finished_at > now() - make_interval(secs => n.period * $3)
+    WHERE r.outcome <> 'cancelled'
+    GROUP BY 1, 2
+) AS periods GROUP BY task
 """
 
 NONE, OK, FAILED = ".", "+", "x"
 """A period without a run, with successes only, with a failure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """`signs`: one of NONE, OK and FAILED a period, the oldest first. `failed`: (index, failures, runs)."""
+
+    signs: str
+    failed: tuple[tuple[int, int, int], ...] = ()
 
 
 def period_of(schedule: Schedule) -> float:
@@ -40,10 +54,17 @@ def period_of(schedule: Schedule) -> float:
             return SHORTEST
 
 
-async def read_bars(connection: Connection, periods: Mapping[str, float]) -> dict[str, str]:
-    """For each task PERIODS characters, the oldest first. `periods`: seconds of one period, by task."""
-    bars = {task: [NONE] * PERIODS for task in periods}
+async def read_bars(connection: Connection, periods: Mapping[str, float]) -> dict[str, Bars]:
+    """PERIODS periods of each task. `periods`: seconds of one period, by task."""
+    bars = dict.fromkeys(periods, Bars(NONE * PERIODS))
     for row in await connection.fetch(BARS_SQL, list(periods), list(periods.values()), PERIODS):
-        if 0 <= row["ago"] < PERIODS:
-            bars[row["task"]][PERIODS - 1 - row["ago"]] = FAILED if row["failed"] else OK
-    return {task: "".join(signs) for task, signs in bars.items()}
+        signs = [NONE] * PERIODS
+        failures = []
+        for ago, failed, runs in zip(row["ago"], row["failed"], row["runs"], strict=True):
+            if 0 <= ago < PERIODS:
+                index = PERIODS - 1 - ago
+                signs[index] = FAILED if failed else OK
+                if failed:
+                    failures.append((index, failed, runs))
+        bars[row["task"]] = Bars("".join(signs), tuple(sorted(failures)))
+    return bars

@@ -1,0 +1,3 @@
+startActs();
+if (byId("main").dataset.view === "task") startTask();
+else startTasks();

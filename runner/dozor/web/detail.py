@@ -1,0 +1,174 @@
+"""The history of tasks as JSON: the last periods of several, and everything about one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from dozor.control.queries.history import PastEvent, PastKind
+from dozor.control.queries.statistics import Portion, Statistics
+from dozor.control.queries.task_detail import PORTIONS, TaskDetail, read_detail
+from dozor.control.queries.uptime_bars import NONE, OK, PERIODS, SHORTEST, Bars, period_of, read_bars
+from dozor.storage.postgres.pool import unavailable
+from dozor.supervision.tasks.task import Supervised
+from dozor.web.sources import Sources
+
+ASK_SECONDS = 5.0
+"""How long the database may take."""
+AT_ONCE = 2
+"""Pages whose history is read at once: nobody needs a password, and the database has other work."""
+BARS = 60
+"""Tasks in one answer."""
+TEXT = 600
+TRACEBACK = 20_000
+"""Characters of a traceback; of a longer one the end is shown, where the error stands."""
+
+
+def days_of(text: str) -> int:
+    """The length of the chart; a day if `text` is no other known one."""
+    return int(text) if text.isdecimal() and len(text) < 4 and int(text) in PORTIONS else 1
+
+
+class Details:
+    """None while the database is away."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self._turns = asyncio.Semaphore(AT_ONCE)
+
+    async def bars(self, tasks: Sequence[Supervised]) -> str | None:
+        """Periods by task; of the first BARS tasks."""
+        by_name = {task.spec.name: task for task in tasks[:BARS]}
+        periods = {name: period_of(task.spec.policy.schedule) for name, task in by_name.items()}
+        try:
+            async with (
+                self._turns,
+                asyncio.timeout(ASK_SECONDS),
+                self._sources.pool.acquire() as connection,
+            ):
+                found = await read_bars(connection, periods)
+        except Exception as error:
+            if not unavailable(error):
+                raise
+            return None
+        now = self._sources.clock.now()
+        return json.dumps(
+            {
+                "now": round(now, 3),
+                "bars": {
+                    name: _bars(with_present_run(by_name[name], bars, now), periods[name])
+                    for name, bars in found.items()
+                },
+            }
+        )
+
+    async def of_task(self, task: Supervised, days: int) -> str | None:
+        """`days`: of the chart, a key of PORTIONS."""
+        try:
+            async with (
+                self._turns,
+                asyncio.timeout(ASK_SECONDS),
+                self._sources.pool.acquire() as connection,
+            ):
+                found = await read_detail(connection, task.spec.name, days)
+        except Exception as error:
+            if not unavailable(error):
+                raise
+            return None
+        return json.dumps(self._view(task, found, days), ensure_ascii=False)
+
+    def _view(self, task: Supervised, found: TaskDetail, days: int) -> dict[str, Any]:
+        return {
+            "now": found.now,
+            "runs": task.state.runs_total,
+            "failures": task.state.past.failures_total,
+            "days": days,
+            "windows": {str(window): _whole(part.whole) for window, part in found.windows.items()},
+            "chart": _chart(found.chart),
+            "errors": [
+                {
+                    "error": f"{group.error_type}: {group.error_text}"[:TEXT],
+                    "times": group.times,
+                    "first": group.first_at,
+                    "last": group.last_at,
+                }
+                for group in found.errors
+            ],
+            "traceback": _traceback(task, found),
+            "timeline": [self._event(event) for event in found.timeline],
+            "incidents": [
+                {
+                    "id": one.id,
+                    "kind": one.kind,
+                    "severity": one.severity,
+                    "summary": one.summary[:TEXT],
+                    "failures": one.failures,
+                    "opened": one.opened_at,
+                    "taken": self._name(one.acknowledged_by),
+                    "resolved": one.resolved_at,
+                    "by": self._name(one.resolved_by),
+                }
+                for one in found.incidents
+            ],
+        }
+
+    def _event(self, event: PastEvent) -> dict[str, Any]:
+        text = self._name(event.text) if event.kind is PastKind.ACTION else event.text[:TEXT]
+        return {
+            "kind": event.kind.value,
+            "at": event.at,
+            "name": event.name,
+            "runs": event.runs,
+            "seconds": event.longest if event.longest is not None else event.seconds,
+            "text": text,
+            "number": event.number,
+            "ended": event.ended_at,
+        }
+
+    def _name(self, actor: str | None) -> str | None:
+        return None if actor is None else self._sources.name_of(actor) or actor
+
+
+def with_present_run(task: Supervised, bars: Bars, now: float) -> Bars:
+    """A continuous run has no end yet, and so no row: it counts for the periods since it began."""
+    since = task.state.running_since
+    if since is None or not task.spec.policy.continuous:
+        return bars
+    covered = min(PERIODS, int((now - since) / SHORTEST) + 1)
+    return Bars(bars.signs[:-covered] + bars.signs[-covered:].replace(NONE, OK), bars.failed)
+
+
+def _bars(bars: Bars, period: float) -> dict[str, Any]:
+    return {"period": period, "signs": bars.signs, "failed": bars.failed}
+
+
+def _traceback(task: Supervised, found: TaskDetail) -> dict[str, Any] | None:
+    """What the runner has in memory is newer than what is stored."""
+    past = task.state.past
+    if past.failure is not None and past.failed_at is not None and past.failure.traceback:
+        return {"at": past.failed_at, "text": past.failure.traceback[-TRACEBACK:]}
+    if found.traceback is not None:
+        return {"at": found.traceback.at, "text": found.traceback.text[-TRACEBACK:]}
+    return None
+
+
+def _whole(portion: Portion | None) -> dict[str, Any] | None:
+    if portion is None:
+        return None
+    return {"ok": portion.succeeded, "failed": portion.failed, "p50": portion.p50, "p95": portion.p95}
+
+
+def _chart(part: Statistics) -> dict[str, Any]:
+    """Portions as (index, successes, failures, p50, p95)."""
+    return {
+        "since": part.since,
+        "width": part.width,
+        "count": round((part.now - part.since) / part.width),
+        "portions": [
+            (round((one.at - part.since) / part.width), one.succeeded, one.failed, one.p50, one.p95)
+            for one in part.portions
+        ],
+        "incidents": [(span.since, span.to, span.severity) for span in part.incidents],
+    }
