@@ -17,7 +17,7 @@ from dozor.toolkit import Backlog, announce, report_backlog, start_cursor
 from dozor.toolkit.context import CheckerContext
 
 if TYPE_CHECKING:
-    from dozor_market.ton.providers import Providers
+    from dozor_market.ton.providers import ProviderOptions, Providers
     from dozor_market.ton.reader import Wallet
 
 NAME: Final = "ton deposits"
@@ -35,6 +35,12 @@ INSERT INTO market.ton_jetton_wallets (address, owner, currency) VALUES ($1, $2,
 ON CONFLICT (address) DO NOTHING"""
 CURSOR: Final = "SELECT position FROM dozor.cursors WHERE name = $1"
 AGE: Final = "SELECT extract(epoch FROM now() - to_timestamp($1))::float8, to_timestamp($1)"
+
+
+RECREATED: Final = (
+    "{wallet} was deleted and created anew. What came in between {last}, the last transaction read before, "
+    "and {first}, the first of the new account, is not in its history: look it up in an explorer"
+)
 
 
 class DepositsError(DozorError):
@@ -60,17 +66,9 @@ async def check_transactions(
 
     Raises DepositsError, and Fatal when the extra `ton` is not installed or an argument makes no sense.
     """
-    try:
-        from dozor_market.ton import providers as ton
-    except ImportError as error:
-        raise Fatal("TON deposits need the extra: pip install 'dozor[ton]'") from error
-    try:
-        options = [
-            ton.ProviderOptions(**{**provider, "kind": ton.ProviderKind(provider["kind"])})
-            for provider in providers
-        ]
-    except (KeyError, TypeError, ValueError) as error:
-        raise Fatal(f"args.providers of the deposits' checker: {error}") from error
+    options = provider_options(providers)
+    from dozor_market.ton import providers as ton
+
     limits = {**DEFAULT_DUST, **(dust or {})}
     async with ctx.db.acquire() as connection:
         if wallet is not None:
@@ -92,6 +90,21 @@ async def check_transactions(
     if problems:
         raise DepositsError("; ".join(problems))
     report_backlog(ctx, Backlog(0, None, None), behind_after)
+
+
+def provider_options(providers: Sequence[Mapping[str, Any]]) -> list[ProviderOptions]:
+    """`args.providers` as options. Raises Fatal when one makes no sense, or the extra is not installed."""
+    try:
+        from dozor_market.ton import providers as ton
+    except ImportError as error:
+        raise Fatal("TON deposits need the extra: pip install 'dozor[ton]'") from error
+    try:
+        return [
+            ton.ProviderOptions(**{**provider, "kind": ton.ProviderKind(provider["kind"])})
+            for provider in providers
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise Fatal(f"args.providers of the deposits' checker: {error}") from error
 
 
 async def watch(connection: Connection, wallet: str, jettons: Mapping[str, str]) -> None:
@@ -144,6 +157,10 @@ async def read_wallet(
     async for block in news.blocks():
         if ctx.stopping.is_set():
             break
+        if block[0].created and cursor.lt:
+            ctx.alert(
+                RECREATED.format(wallet=wallet.address, last=cursor.lt, first=block[0].at.lt), "warning"
+            )
         async with ctx.db.acquire() as connection:
             credited = await crediting.credit(connection, wallet, cursor, block, dust)
         if credited is None:
