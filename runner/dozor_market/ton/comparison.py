@@ -91,7 +91,7 @@ class Agreement:
     chain: Chain
     """Begins at the newest confirmed transaction."""
     unconfirmed: tuple[Unconfirmed, ...]
-    """Newer than that, oldest first."""
+    """Newer than that, and from before the account was created anew; oldest first."""
 
 
 def relate(newer: Chain, older: Chain, cursor: Position) -> Relation:
@@ -167,7 +167,10 @@ def agreement(chains: Sequence[Chain], cursor: Position, *, needed: int) -> Agre
     if at is None:
         return None
     confirmed = chains[at]
-    return Agreement(confirmed, unconfirmed(chains[:at], confirmed.head(cursor).lt))
+    created = confirmed.created_at
+    lost = [chain for chain in chains[at + 1 :] if created is not None and chain.head(cursor).lt < created]
+    newer = unconfirmed(chains[:at], confirmed.head(cursor).lt)
+    return Agreement(confirmed, (*unconfirmed(lost, cursor.lt), *newer))
 
 
 def unconfirmed(chains: Sequence[Chain], above: int) -> tuple[Unconfirmed, ...]:
