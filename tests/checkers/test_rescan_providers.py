@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -179,3 +180,47 @@ async def test_an_old_doubt_ends_when_the_transaction_is_booked(place: Place) ->
     assert "Booked: 1 deposit" in done.stdout, done.output
     assert await place.balance() == BIG
     assert await place.states() == []
+
+
+async def test_jettons_that_are_credited_already_do_not_count_for_the_limits(place: Place) -> None:
+    """0.1 credited them and did not book the TON that came with them."""
+    for _ in range(3):
+        last = place.chain.jettons(3_000 * 10**6, "INV-1")
+    _, url = await place.provider()
+    await place.check(url)
+    async with place.pool.acquire() as connection, connection.transaction():
+        await connection.execute("SET LOCAL session_replication_role = replica")  # the ledger is append-only
+        for table, column in (("postings", "movement_id"), ("movements", "id")):
+            await connection.execute(
+                f"DELETE FROM market.{table} WHERE {column} IN"
+                " (SELECT id FROM market.movements WHERE reference LIKE '%:attached')"
+            )
+        await connection.execute("UPDATE market.accounts SET balance = 0 WHERE currency = 'TON'")
+        await connection.execute("DELETE FROM market.ton_single_source_credits")
+    assert await place.cursor() == last.lt
+    done = await place.rescan(url, single_source_window_limit="{USDT: 5000000000}")
+    assert "account operating" in done.stdout, done.output
+    assert "above the limit" not in done.stdout
+    assert await place.states() == []
+    assert await place.balance("USDT") == 9_000 * 10**6
+    used = await place.pool.fetch("SELECT currency, amount FROM market.ton_single_source_credits")
+    assert [(row["currency"], int(row["amount"])) for row in used] == [("TON", 3)]
+
+
+async def test_rescans_and_the_checker_at_once_keep_a_single_provider_within_its_limits(place: Place) -> None:
+    for _ in range(30):
+        last = place.chain.transfer(CENT, "INV-1")
+    await place.pass_over(last)
+    for _ in range(30):
+        place.chain.transfer(CENT, "INV-1")
+    served, url = await place.provider()
+    served.latency = 0.002
+    limits = {"TON": 40 * CENT}
+    await asyncio.gather(
+        place.rescan(url, single_source_window_limit=f"{{TON: {40 * CENT}}}"),
+        *(place.check(url, single_source_window_limit=limits) for _ in range(3)),
+    )
+    done = await place.rescan(url, single_source_window_limit=f"{{TON: {40 * CENT}}}")
+    assert "Nothing was missed" in done.stdout, done.output
+    assert await place.balance() == 40 * CENT
+    assert await place.states() == ["over_limit"] * 20

@@ -24,11 +24,16 @@ PRUNE_SQL: Final = """
 DELETE FROM market.ton_single_source_credits WHERE credited_at < now() - make_interval(secs => $1)"""
 
 
+async def take_turns(connection: Connection) -> None:
+    """Lock the sums until the end of the caller's transaction. To be locked before a wallet's cursor."""
+    await connection.execute(ONE_AT_A_TIME_SQL)
+
+
 async def hold_back(
     connection: Connection, receipts: Sequence[Receipt], dust: Mapping[str, int], limits: SingleSourceLimits
 ) -> tuple[list[Receipt], dict[str, int]]:
-    """As limits.over_limit. Callers take turns until the end of the caller's transaction."""
-    await connection.execute(ONE_AT_A_TIME_SQL)
+    """As limits.over_limit. Callers take turns (see take_turns)."""
+    await take_turns(connection)
     rows = await connection.fetch(USED_SQL, limits.window)
     used = {row["currency"]: int(row["amount"]) for row in rows}
     return over_limit(receipts, dust, limits, used)

@@ -38,16 +38,18 @@ INSERT INTO market.ton_pending AS p
         others, omitted, state)
 SELECT $1, t.lt, t.hash, t.currency, t.amount, t.attached, t.sender, t.comment, t.plain,
        to_timestamp(t.utime), string_to_array(t.providers, E'\\n'), $12, $13, $14
-  FROM unnest($2::bigint[], $3::bytea[], $4::text[], $5::numeric[], $6::text[], $7::text[], $8::boolean[],
-              $9::bigint[], $10::numeric[], $11::text[])
-       AS t (lt, hash, currency, amount, sender, comment, plain, utime, attached, providers)
- WHERE (t.amount > 0
-        AND NOT EXISTS (SELECT FROM market.deposits d
-                         WHERE d.account = $1 AND d.lt = t.lt AND d.hash = t.hash)
-     OR t.attached > 0
-        AND NOT EXISTS (SELECT FROM market.movements m
-                         WHERE m.reference = 'ton:' || $1 || ':' || t.lt || ':' || encode(t.hash, 'hex')
-                                             || ':attached'))
+  FROM (SELECT u.lt, u.hash, u.currency, u.sender, u.comment, u.plain, u.utime, u.providers,
+               CASE WHEN EXISTS (SELECT FROM market.deposits d
+                                  WHERE d.account = $1 AND d.lt = u.lt AND d.hash = u.hash)
+                    THEN 0 ELSE u.amount END AS amount,
+               CASE WHEN EXISTS (SELECT FROM market.movements m
+                                  WHERE m.reference = 'ton:' || $1 || ':' || u.lt || ':'
+                                                      || encode(u.hash, 'hex') || ':attached')
+                    THEN 0 ELSE u.attached END AS attached
+          FROM unnest($2::bigint[], $3::bytea[], $4::text[], $5::numeric[], $6::text[], $7::text[],
+                      $8::boolean[], $9::bigint[], $10::numeric[], $11::text[])
+               AS u (lt, hash, currency, amount, sender, comment, plain, utime, attached, providers)) AS t
+ WHERE t.amount + t.attached > 0
 ON CONFLICT (account, lt, hash) DO UPDATE
    SET providers = EXCLUDED.providers, others = EXCLUDED.others, omitted = EXCLUDED.omitted,
        state = EXCLUDED.state, ended_at = NULL,

@@ -45,6 +45,8 @@ from dozor_market.ton.providers import Providers
 from dozor_market.ton.reader import BLOCK, START, News, Wallet
 from dozor_market.ton.transactions import Position, Receipt
 
+OPERATING: Final = "operating"
+"""State of what was booked to the account of this name (see crediting.RECORD)."""
 WALLET_SQL: Final = """
 SELECT w.address, w.user_id, w.after_lt,
        coalesce(jsonb_object_agg(j.address, j.currency) FILTER (WHERE j.address IS NOT NULL), '{}')
@@ -206,11 +208,17 @@ class Rescan:
                 assert_never(outcome)
 
     async def _preview_limits(self, missed: Sequence[Missed]) -> list[Missed]:
-        bookable = [one.receipt for one in missed if not one.problem]
         async with self._pool.acquire() as connection, connection.transaction():
-            held, _ = await allowance.hold_back(connection, bookable, self._dust, self._limits)
-        over = set(held)
-        return [Missed(one.receipt, held=True) if one.receipt in over else one for one in missed]
+            held, _ = await self._hold_back(connection, missed)
+        over = {receipt.at: receipt for receipt in held}
+        return [Missed(over[at], held=True) if (at := one.receipt.at) in over else one for one in missed]
+
+    async def _hold_back(
+        self, connection: Connection, missed: Sequence[Missed]
+    ) -> tuple[list[Receipt], dict[str, int]]:
+        """As allowance.hold_back, of the money that is not booked yet."""
+        receipts = [_missing_money(one) for one in missed if not one.problem]
+        return await allowance.hold_back(connection, receipts, self._dust, self._limits)
 
     async def apply(self, report: Report, exclude: Collection[bytes] = ()) -> Report:
         """Book what `find` found, and record the exclusions. Returns what was booked.
@@ -254,18 +262,29 @@ class Rescan:
             finally:
                 await transaction.rollback()
 
+    async def _try(self, connection: Connection, wanted: Sequence[Receipt]) -> list[Missed]:
+        """What `_book` would do, undone."""
+        transaction = connection.transaction()
+        await transaction.start()
+        try:
+            return await self._book(connection, wanted)
+        finally:
+            await transaction.rollback()
+
     async def _apply_block(self, receipts: Sequence[Receipt], single: str | None) -> list[Missed]:
         """`receipts`: what `find` found missing. `single`: the provider on whose word alone it is booked."""
         address = self._wallet.address
         async with self._pool.acquire() as connection, connection.transaction():
-            wanted = await self._bookable(connection, receipts)
             held: list[Receipt] = []
             if single is not None:
-                held, added = await allowance.hold_back(connection, wanted, self._dust, self._limits)
+                await allowance.take_turns(connection)  # before the cursor, as the checker does
+            wanted = await self._bookable(connection, receipts)
+            if single is not None:
+                held, added = await self._hold_back(connection, await self._try(connection, wanted))
                 await pending.note_held(connection, address, held, single)
                 await allowance.use(connection, added, self._limits)
-            over = set(held)
-            done = await self._book(connection, [receipt for receipt in wanted if receipt not in over])
+            over = {receipt.at for receipt in held}
+            done = await self._book(connection, [receipt for receipt in wanted if receipt.at not in over])
             await pending.end_credited(connection, address, [missed.receipt for missed in done])
             for missed in done:
                 if missed.problem:
@@ -300,3 +319,14 @@ class Rescan:
             for receipt in wanted
             if receipt.at in by_place or receipt in refused
         ]
+
+
+def _missing_money(missed: Missed) -> Receipt:
+    """The receipt without what is booked already: 0.1 booked jettons and not the TON attached to them."""
+    states = {one.state for one in missed.booked}
+    receipt = missed.receipt
+    return replace(
+        receipt,
+        amount=receipt.amount if states - {OPERATING} else 0,
+        attached=receipt.attached if OPERATING in states else 0,
+    )
