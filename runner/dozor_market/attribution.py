@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from dozor.storage.postgres.pool import Connection
@@ -17,8 +18,24 @@ class AttributionError(LedgerError):
     """The deposit stays as it is; the message says why."""
 
 
-async def attribute(connection: Connection, deposit_id: int, user_id: int) -> str:
-    """Give an unmatched deposit to a user. Returns what was given, in words. Raises AttributionError."""
+@dataclass(frozen=True, slots=True)
+class Attributed:
+    """A deposit that was given to a user; `amount` in smallest units. As text: for the audit."""
+
+    deposit_id: int
+    user_id: int
+    currency: str
+    amount: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.amount} units of {self.currency} from deposit {self.deposit_id} "
+            f"went to user {self.user_id}"
+        )
+
+
+async def attribute(connection: Connection, deposit_id: int, user_id: int) -> Attributed:
+    """Give an unmatched deposit to a user. Raises AttributionError."""
     async with connection.transaction():
         deposit = await connection.fetchrow(LOCK, deposit_id)
         if deposit is None:
@@ -36,9 +53,7 @@ async def attribute(connection: Connection, deposit_id: int, user_id: int) -> st
             target=(user_id, AccountKind.AVAILABLE),
         )
         await connection.execute(ATTRIBUTE, deposit_id, user_id)
-    return (
-        f"{deposit['amount']} units of {deposit['currency']} from deposit {deposit_id} went to user {user_id}"
-    )
+    return Attributed(deposit_id, user_id, deposit["currency"], deposit["amount"])
 
 
 async def issue_invoice(connection: Connection, code: str, user_id: int) -> int:

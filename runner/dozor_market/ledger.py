@@ -46,6 +46,7 @@ class AccountKind(StrEnum):
     HOUSE = "house"
     EXTERNAL = "external"
     UNATTRIBUTED = "unattributed"
+    OPERATING = "operating"
 
 
 @dataclass(frozen=True, slots=True)

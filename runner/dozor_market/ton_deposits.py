@@ -19,7 +19,8 @@ from dozor.toolkit import announce, report_backlog
 from dozor.toolkit.context import CheckerContext
 
 if TYPE_CHECKING:
-    from dozor_market.ton.providers import Providers
+    from dozor_market.ton.limits import SingleSourceLimits
+    from dozor_market.ton.providers import ProviderOptions, Providers
     from dozor_market.ton.reader import Wallet
 
 NAME: Final = "ton deposits"
@@ -37,6 +38,8 @@ INSERT INTO market.ton_jetton_wallets (address, owner, currency) VALUES ($1, $2,
 ON CONFLICT (address) DO NOTHING"""
 DEFAULT_UNCONFIRMED_AFTER: Final = 300.0
 """Seconds."""
+DEFAULT_WINDOW: Final = 86_400.0
+"""Seconds over which single_source_window_limit applies."""
 _warned_about: set[str] = set()
 """Single providers that this process has logged a warning about."""
 
@@ -57,7 +60,7 @@ async def check_transactions(
     behind_after: float | None = 900.0,
     single_source_limit: Mapping[str, int] | None = None,
     single_source_window_limit: Mapping[str, int] | None = None,
-    single_source_window: float = 86_400.0,
+    single_source_window: float = DEFAULT_WINDOW,
     unconfirmed_after: float = DEFAULT_UNCONFIRMED_AFTER,
 ) -> None:
     """Credit what came in to the wallets of market.ton_wallets.
@@ -74,27 +77,17 @@ async def check_transactions(
 
     Raises DepositsError, and Fatal when the extra `ton` is not installed or an argument makes no sense.
     """
-    try:
-        from dozor_market.ton import providers as ton
-    except ImportError as error:
-        raise Fatal(f"TON deposits need an extra: {install_command(Extra.TON)}") from error
-    try:
-        options = [
-            ton.ProviderOptions(**{**provider, "kind": ton.ProviderKind(provider["kind"])})
-            for provider in providers
-        ]
-    except (KeyError, TypeError, ValueError) as error:
-        raise Fatal(f"args.providers of the deposits' checker: {error}") from error
+    options = provider_options(providers)
+    from dozor_market.ton import providers as ton
     from dozor_market.ton import rounds
     from dozor_market.ton.alerts import alert_all
-    from dozor_market.ton.limits import read_limits
     from dozor_market.ton.pending import waiting
 
-    try:
-        limits = read_limits(single_source_limit, single_source_window_limit, single_source_window)
-    except ValueError as error:
-        raise Fatal(f"args of the deposits' checker: {error}") from error
-    rules = rounds.Rules({**DEFAULT_DUST, **(dust or {})}, limits, behind_after)
+    rules = rounds.Rules(
+        {**DEFAULT_DUST, **(dust or {})},
+        single_source_limits(single_source_limit, single_source_window_limit, single_source_window),
+        behind_after,
+    )
     async with ctx.db.acquire() as connection:
         if wallet is not None:
             await watch(connection, wallet, jettons or {})
@@ -143,6 +136,35 @@ def log_failures(ctx: CheckerContext, providers: Providers, said: str) -> None:
         if f"{provider}: {reason}" in said:
             continue
         ctx.log.warning("TON provider {} failed {} time(s): {}", provider, times, reason)
+
+
+def provider_options(providers: Sequence[Mapping[str, Any]]) -> list[ProviderOptions]:
+    """`args.providers` as options. Raises Fatal when one makes no sense, or the extra is not installed."""
+    try:
+        from dozor_market.ton import providers as ton
+    except ImportError as error:
+        raise Fatal(f"TON deposits need an extra: {install_command(Extra.TON)}") from error
+    try:
+        return [
+            ton.ProviderOptions(**{**provider, "kind": ton.ProviderKind(provider["kind"])})
+            for provider in providers
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise Fatal(f"args.providers of the deposits' checker: {error}") from error
+
+
+def single_source_limits(
+    transaction: Mapping[str, int] | None = None,
+    in_window: Mapping[str, int] | None = None,
+    window: float = DEFAULT_WINDOW,
+) -> SingleSourceLimits:
+    """The arguments `single_source_...` with their defaults. Raises Fatal when one makes no sense."""
+    from dozor_market.ton.limits import read_limits
+
+    try:
+        return read_limits(transaction, in_window, window)
+    except ValueError as error:
+        raise Fatal(f"args of the deposits' checker: {error}") from error
 
 
 async def watch(connection: Connection, wallet: str, jettons: Mapping[str, str]) -> None:

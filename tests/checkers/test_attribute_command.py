@@ -1,4 +1,4 @@
-"""`dozor attribute`: the command that the alert about an unmatched deposit names."""
+"""`dozor market attribute`: the command that the alert about an unmatched deposit names."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ from tests.checkers.stage import purse
 ADDRESS = "0:" + "0a" * 32
 
 
-async def run(database: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+async def run(
+    database: str, folder: Path, *arguments: str, command: str = "market attribute", language: str = "en"
+) -> subprocess.CompletedProcess[str]:
     config = folder / "config.yaml"
     task = "auctions_checker: {run: 'dozor_market.auctions:check_auctions', every: 60s}"
-    config.write_text(f"database: {{url: '{database}'}}\ntasks:\n  {task}\n")
+    config.write_text(f"language: {language}\ndatabase: {{url: '{database}'}}\ntasks:\n  {task}\n")
     return await asyncio.to_thread(
         subprocess.run,
-        [sys.executable, "-m", "dozor", "attribute", "-c", str(config), *arguments],
+        [sys.executable, "-m", "dozor", *command.split(), "-c", str(config), *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -52,6 +54,20 @@ async def test_the_command_gives_an_unmatched_deposit_to_its_owner_once(
         1,
         f"dozor: deposit {deposit} is attributed, not unmatched",
     )
+
+
+async def test_the_name_that_the_command_had_still_works_and_is_not_listed(
+    pool: Pool, database: str, tmp_path: Path
+) -> None:
+    async with pool.acquire() as connection:
+        user = await create_user(connection, "ann")
+    done = await run(database, tmp_path, "7", str(user), command="attribute")
+    assert (done.returncode, done.stderr.strip()) == (1, "dozor: there is no deposit 7")
+    listed = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-m", "dozor", "--help"], capture_output=True, text=True, check=True
+    )
+    assert "  market " in listed.stdout
+    assert "  attribute " not in listed.stdout
 
 
 def test_checkers_without_ton_do_not_import_it() -> None:

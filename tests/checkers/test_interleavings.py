@@ -22,6 +22,7 @@ from dozor_market.demo.toncenter import Chain, Toncenter, raw, serve
 from dozor_market.ledger import LedgerError, audit
 from dozor_market.presales import check_presales
 from dozor_market.selling import deliver, pay_presale, pledge
+from dozor_market.ton.arrival import Compute
 from dozor_market.ton_deposits import check_transactions
 from tests.checkers.stage import StageContext, rich_user
 
@@ -32,7 +33,7 @@ CENT = 10_000_000
 WEALTH = 1000
 AMOUNTS = st.integers(1, 400)
 WHO = st.integers(0, 3)
-KINDS = ["invoice", "lost", "bounced", "aborted", "dust", "out"]
+KINDS = ["invoice", "lost", "bounced", "returned", "stayed", "excesses", "dust", "out"]
 DIED = (
     asyncio.CancelledError,
     asyncpg.PostgresError,
@@ -60,6 +61,7 @@ class Marketplace(RuleBasedStateMachine):
         self.toncenter = Toncenter(self.chain)
         self.credits = 0
         self.kept = 0
+        self.operating = 0
         self.run(self.open())
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -196,10 +198,17 @@ class Marketplace(RuleBasedStateMachine):
                 self.chain.transfer(cents, self.code)
             case "out":
                 self.chain.outgoing(cents)
+            case "bounced":
+                self.chain.transfer(cents * CENT, self.code, bounced=True)
+                self.kept += cents * CENT
+            case "stayed":  # the contract failed, the value was not sent back
+                self.chain.transfer(cents * CENT, self.code, compute=Compute.FAILED)
+                self.credits += cents * CENT
+            case "excesses":
+                self.chain.excesses(cents)
+                self.operating += cents
             case _:
-                self.chain.transfer(
-                    cents * CENT, self.code, bounced=kind == "bounced", aborted=kind == "aborted"
-                )
+                self.chain.transfer(cents * CENT, self.code, compute=Compute.FAILED, bounce=True)
 
     @rule(which=st.integers(0, 2), steps=st.integers(0, 60), kill=st.booleans())
     def crash(self, which: int, steps: int, kill: bool) -> None:
@@ -281,7 +290,7 @@ class Marketplace(RuleBasedStateMachine):
             " WHERE starts_with(m.reference, 'ton:' || $1)",
             raw(self.chain.address),
         )
-        assert posted == self.credits + self.kept
+        assert posted == self.credits + self.kept + self.operating
 
     async def close(self) -> None:
         await self.serving.__aexit__(None, None, None)

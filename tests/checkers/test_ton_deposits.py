@@ -10,11 +10,9 @@ import pytest
 
 from dozor.errors import Fatal
 from dozor.storage.postgres.pool import Pool
-from dozor_market.attribution import AttributionError, attribute, issue_invoice
+from dozor_market.attribution import AttributionError, attribute
 from dozor_market.demo.toncenter import (
-    OUR_JETTON_WALLET,
     OUR_WALLET,
-    PAYER,
     Chain,
     Entry,
     Fault,
@@ -25,56 +23,10 @@ from dozor_market.demo.toncenter import (
     serve,
     status,
 )
-from dozor_market.ledger import AccountKind, audit, create_user, read_balance
+from dozor_market.ledger import AccountKind, read_balance
 from dozor_market.ton_deposits import DepositsError, check_transactions
-from tests.checkers.stage import StageContext, purse
-
-CENT = 10_000_000
-
-
-class Bench:
-    """A wallet, its provider, and the checker on them."""
-
-    def __init__(self, pool: Pool, toncenter: Toncenter, chain: Chain, url: str) -> None:
-        self.pool = pool
-        self.toncenter = toncenter
-        self.chain = chain
-        self.url = url
-        self.context = StageContext(pool)
-
-    async def check(self, *urls: str, **more: Any) -> None:
-        """One run of the checker; `urls` of providers, by default the stand-in's."""
-        await check_transactions(
-            self.context,
-            providers=[{"kind": "toncenter", "url": url, "rps": 10_000} for url in urls or (self.url,)],
-            wallet=OUR_WALLET.to_str(),
-            jettons={"USDT": OUR_JETTON_WALLET.to_str()},
-            **{"behind_after": None, **more},
-        )
-
-    async def payer(self, code: str = "INV-1") -> int:
-        """A user with an invoice."""
-        async with self.pool.acquire() as connection:
-            user = await create_user(connection, "payer")
-            await issue_invoice(connection, code, user)
-        return user
-
-    async def available(self, user: int, currency: str = "TON") -> int:
-        async with self.pool.acquire() as connection:
-            return (await purse(connection, user, currency))["available"]
-
-    async def states(self) -> list[str]:
-        return [
-            row["state"] for row in await self.pool.fetch("SELECT state FROM market.deposits ORDER BY lt")
-        ]
-
-    async def cursor_lt(self) -> int:
-        position = await self.pool.fetchval("SELECT position FROM dozor.cursors")
-        return int(position["lt"])
-
-    async def faults(self) -> list[str]:
-        async with self.pool.acquire() as connection:
-            return await audit(connection)
+from tests.checkers.bench import CENT, Bench
+from tests.checkers.stage import StageContext
 
 
 @pytest.fixture
@@ -101,19 +53,6 @@ async def test_transfers_with_an_invoice_are_credited_once_and_the_cursor_moves(
     assert bench.context.alerts == []
 
 
-async def test_bounced_aborted_outgoing_and_foreign_jettons_are_never_credited(bench: Bench) -> None:
-    await bench.payer()
-    bench.chain.transfer(3 * CENT, "INV-1", bounced=True)
-    bench.chain.transfer(3 * CENT, "INV-1", aborted=True)
-    bench.chain.outgoing(3 * CENT)
-    bench.chain.jettons(10**12, "INV-1", jetton_wallet=PAYER)
-    last = bench.chain.transfer(0, "INV-1")
-    await bench.check()
-    assert await bench.states() == []
-    assert await bench.pool.fetchval("SELECT count(*) FROM market.movements") == 0
-    assert await bench.cursor_lt() == last.lt
-
-
 async def test_dust_is_recorded_and_not_posted(bench: Bench) -> None:
     user = await bench.payer()
     bench.chain.transfer(CENT - 1, "INV-1")
@@ -135,7 +74,7 @@ async def test_an_unmatched_deposit_is_kept_told_once_and_attributed_by_the_comm
     assert await bench.states() == ["unmatched"] * 2
     assert len(bench.context.alerts) == 1
     deposit = await bench.pool.fetchval("SELECT min(id) FROM market.deposits")
-    assert f"dozor attribute {deposit} USER" in bench.context.alerts[0][0]
+    assert f"dozor market attribute {deposit} USER" in bench.context.alerts[0][0]
     assert "'INV-404'" in bench.context.alerts[0][0]
     async with bench.pool.acquire() as connection:
         assert await read_balance(connection, None, AccountKind.UNATTRIBUTED, "TON") == 7 * CENT

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ton_core import Address, Builder, Cell
 
 from dozor_market.demo.toncenter import OUR_JETTON_WALLET, OUR_WALLET, PAYER, Chain, Entry, raw
+from dozor_market.ton.arrival import Compute
 from dozor_market.ton.history import BrokenHistoryError, check_page, cut
 from dozor_market.ton.transactions import (
     Kind,
@@ -50,7 +51,7 @@ def test_every_kind_of_transaction_is_recognised_and_only_transfers_count() -> N
         for entry in (
             chain.transfer(5, "invoice"),
             chain.transfer(5, "invoice", bounced=True),
-            chain.transfer(5, "invoice", aborted=True),
+            chain.transfer(500_000, "invoice", compute=Compute.FAILED, bounce=True),
             chain.outgoing(5),
             chain.jettons(5, "invoice"),
             chain.jettons(5, "invoice", jetton_wallet=PAYER),
@@ -63,7 +64,7 @@ def test_every_kind_of_transaction_is_recognised_and_only_transfers_count() -> N
     assert kinds == [
         Kind.TRANSFER,
         Kind.BOUNCED,
-        Kind.ABORTED,
+        Kind.RETURNED,
         Kind.OUTGOING,
         Kind.TRANSFER,
         Kind.FOREIGN_JETTON,

@@ -1,19 +1,98 @@
-"""`dozor market`: decisions of people about the marketplace's money."""
+"""`dozor market`: deposits that were missed, that have no owner, or that wait for a person."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
-from dozor.cli.options import DozorGroup
+from dozor.cli.options import DozorGroup, config_option
+from dozor.cli.session import run_async
 
 
 @click.group(
     cls=DozorGroup,
     commands_in={
+        "rescan": "dozor.cli.market:rescan",
+        "attribute": "dozor.cli.market:attribute",
         "pending": "dozor.cli.pending:pending",
         "approve": "dozor.cli.pending:approve",
         "reject": "dozor.cli.pending:reject",
     },
 )
 def market() -> None:
-    """Decide about deposits that the checkers leave to a person."""
+    """The marketplace's deposits that need a person."""
+
+
+@click.command()
+@config_option
+@click.argument("wallet")
+@click.option(
+    "--from",
+    "from_lt",
+    type=click.IntRange(0),
+    default=0,
+    help="Logical time to begin at. Default: the start.",
+)
+@click.option("--apply", "applied", is_flag=True, help="Book what was missed. Without it nothing is changed.")
+@click.option(
+    "--exclude",
+    "excluded",
+    multiple=True,
+    metavar="HASH",
+    help="A transaction that was compensated by hand: never book it. May be repeated.",
+)
+@click.option("--task", help="The task whose providers are asked. Default: the one that checks WALLET.")
+def rescan(
+    config_path: Path,
+    wallet: str,
+    from_lt: int,
+    *,
+    applied: bool,
+    excluded: tuple[str, ...],
+    task: str | None,
+) -> None:
+    """Go over WALLET's history again and list the deposits that were missed."""
+    from dozor.cli.rescan import run_rescan
+
+    run_async(run_rescan(config_path, wallet, from_lt, applied=applied, excluded=excluded, task=task))
+
+
+def _attribute_command(*, hidden: bool) -> click.Command:
+    @click.command("attribute", hidden=hidden)
+    @config_option
+    @click.argument("deposit", type=int)
+    @click.argument("user", type=int)
+    def command(config_path: Path, deposit: int, user: int) -> None:
+        """Credit unmatched DEPOSIT, as an alert named it, to USER."""
+        click.echo(run_async(_attribute(config_path, deposit, user)))
+
+    return command
+
+
+attribute = _attribute_command(hidden=False)
+old_attribute = _attribute_command(hidden=True)
+"""`dozor attribute`, as 0.1 called it."""
+
+
+async def _attribute(config_path: Path, deposit: int, user: int) -> str:
+    from dozor.cli.session import database
+    from dozor.cli.task_commands import cli_actor
+    from dozor.control.commands.audit import record
+    from dozor.language.translator import Translator
+    from dozor_market import attribution
+
+    async with (
+        database(config_path, "market") as (config, pool),
+        pool.acquire() as connection,
+        connection.transaction(),
+    ):
+        done = await attribution.attribute(connection, deposit, user)
+        await record(connection, cli_actor(), "attribute", f"deposit {deposit}", str(done))
+    return Translator(config.language).format(
+        "market-attributed",
+        amount=str(done.amount),
+        currency=done.currency,
+        deposit=str(deposit),
+        user=str(user),
+    )

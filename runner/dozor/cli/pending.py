@@ -46,9 +46,12 @@ def reject(config_path: Path, pending_id: int) -> None:
 
 
 def _line(one: Pending) -> str:
+    from dozor_market.ton.pending import money_in_words
+
+    money = money_in_words(one.amount, one.currency, one.attached)
     comment = "no comment" if one.comment is None else f"comment {one.comment[:60]!r}"
     return (
-        f"{one.id}  {one.state}  {one.amount} {one.currency} units  to {one.account}  from {one.sender}"
+        f"{one.id}  {one.state}  {money}  to {one.account}  from {one.sender or 'nobody named'}"
         f"  {comment}  lt {one.lt}  hash {one.hash.hex()}  {one.received_at:%Y-%m-%d %H:%M:%S} UTC"
         f"  returned by {', '.join(one.providers)}"
     )

@@ -43,12 +43,16 @@ def _command(command: CommandName, help_text: str) -> click.Command:
 
 
 async def _ask(config_path: Path, command: CommandName, name: str, timeout: float) -> CommandResult:
-    host = socket.gethostname()
-    actor = Actor(Source.CLI, f"{user_name()}@{host}", host)
     async with database(config_path) as (_, pool):
         async with pool.acquire() as connection, connection.transaction():
-            command_id = await submit(connection, command, name, actor)
+            command_id = await submit(connection, command, name, cli_actor())
         return await wait(pool, command_id, timeout=timeout)
+
+
+def cli_actor() -> Actor:
+    """Who runs this command, and on which host."""
+    host = socket.gethostname()
+    return Actor(Source.CLI, f"{user_name()}@{host}", host)
 
 
 def user_name() -> str:

@@ -484,3 +484,32 @@ handler-failed = That did not work: an internal error. Details are in the runner
 database-away-waiting = The database does not answer. I will do it, and say so, when it is back.
 database-away = The database does not answer. Try again later.
 topic-note = The topic for alerts is closed or deleted, so I write here.
+
+### Command line: deposits
+
+market-attributed = { $amount } units of { $currency } from deposit { $deposit } went to user { $user }
+rescan-read = Wallet { $wallet }: { $read } transactions read
+rescan-single = { $provider } is the only TON provider: its word is taken up to the limits for a single one
+rescan-held = { $money }: above the limit for a single provider, not booked; --apply leaves it to `dozor market approve`
+rescan-newer = Newer than what the checker has read, and left to it: { $newer }
+rescan-credited = { $money } → user { $user } ({ $name })
+rescan-unmatched = { $money } → account unattributed: the owner is not known
+rescan-dust = { $money }: below the limit, recorded without a credit
+rescan-refused = cannot be booked, set aside for a person: { $reason }
+rescan-left-out = { $money }: excluded, not booked
+rescan-place = lt { $lt }  hash { $hash }
+rescan-sender = from { $sender }
+rescan-operating = { $money } → account operating: TON from notifications and excesses, transactions: { $count }
+rescan-nothing = Nothing was missed
+rescan-total-found = Missed: { $deposits ->
+    [one] { $deposits } deposit
+   *[other] { $deposits } deposits
+}. Nothing was changed; to book, repeat with --apply
+rescan-total-applied = Booked: { $deposits ->
+    [one] { $deposits } deposit
+   *[other] { $deposits } deposits
+}
+rescan-no-task = No task of the configuration runs { $run }, so there is no provider to ask. Name a task: --task NAME
+rescan-task-unknown = The configuration has no task { $task }
+rescan-wallet-unknown = Wallet { $wallet } is neither in market.ton_wallets nor in the args of task { $task }
+rescan-wallet-bad = { $wallet } is not a TON address

@@ -511,3 +511,34 @@ handler-failed = Не получилось: внутренняя ошибка. �
 database-away-waiting = База данных не отвечает. Выполню и отвечу, когда она вернётся.
 database-away = База данных не отвечает. Попробуйте ещё раз позже.
 topic-note = Тема для оповещений закрыта или удалена, пишу сюда.
+
+### Командная строка: пополнения
+
+market-attributed = { $amount } единиц { $currency } из пополнения { $deposit } зачислены пользователю { $user }
+rescan-read = Кошелёк { $wallet }: прочитано транзакций: { $read }
+rescan-single = { $provider } — единственный поставщик данных TON: ему верят в пределах лимитов для одного поставщика
+rescan-held = { $money }: выше лимита для одного поставщика, не проводится; --apply оставит для `dozor market approve`
+rescan-newer = Новее прочитанного проверкой, она зачтёт их сама: { $newer }
+rescan-credited = { $money } → пользователю { $user } ({ $name })
+rescan-unmatched = { $money } → на счёт unattributed: владелец неизвестен
+rescan-dust = { $money }: меньше порога, записывается без зачисления
+rescan-refused = не зачесть, откладывается для человека: { $reason }
+rescan-left-out = { $money }: исключена, не зачисляется
+rescan-place = lt { $lt }  хеш { $hash }
+rescan-sender = от { $sender }
+rescan-operating = { $money } → на счёт operating: TON из уведомлений и остатков, транзакций: { $count }
+rescan-nothing = Ничего не пропущено
+rescan-total-found = Пропущено: { $deposits ->
+    [one] { $deposits } пополнение
+    [few] { $deposits } пополнения
+   *[many] { $deposits } пополнений
+}. Ничего не изменено; чтобы зачесть, повторите с --apply
+rescan-total-applied = Зачтено: { $deposits ->
+    [one] { $deposits } пополнение
+    [few] { $deposits } пополнения
+   *[many] { $deposits } пополнений
+}
+rescan-no-task = Ни одна задача конфигурации не вызывает { $run }: неизвестно, у кого спрашивать. Назовите задачу: --task ИМЯ
+rescan-task-unknown = В конфигурации нет задачи { $task }
+rescan-wallet-unknown = Кошелька { $wallet } нет ни в market.ton_wallets, ни в args задачи { $task }
+rescan-wallet-bad = { $wallet } — не адрес TON

@@ -14,6 +14,7 @@ from dozor_market.bidding import create_auction, place_bid
 from dozor_market.demo.toncenter import Chain, Toncenter, half
 from dozor_market.ledger import AccountKind, audit, create_user, transfer
 from dozor_market.selling import pay_presale, pledge
+from dozor_market.ton.arrival import AccountState
 
 TON: Final = 10**9
 """Nanotons in one TON."""
@@ -98,7 +99,7 @@ class Market:
     """A seller, buyers with money, auctions that really end; `toncenter` serves the wallet they pay into."""
 
     def __init__(self, pool: Pool, users: dict[str, int], seller: str) -> None:
-        self._wallet = Chain()
+        self._wallet = Chain(state=AccountState.UNINIT)  # receives without being deployed
         self.toncenter = Toncenter(self._wallet)
         self._pool = pool
         self._users = users

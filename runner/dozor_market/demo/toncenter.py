@@ -13,10 +13,12 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 from aiohttp import web
 from ton_core import Address, Builder, Cell, InternalMsgInfo, MessageAny
+
+from dozor_market.ton.arrival import AccountState, Bounce, Compute, Delivery
 
 OUR_WALLET: Final = Address((0, bytes.fromhex("0a" * 32)))
 PAYER: Final = Address((0, bytes.fromhex("0b" * 32)))
@@ -24,6 +26,10 @@ OUR_JETTON_WALLET: Final = Address((0, bytes.fromhex("0c" * 32)))
 NOBODY: Final = bytes(32)
 LT_STEP: Final = 1_000_000
 FIRST_UTIME: Final = 1_716_874_922
+FORWARD_FEE: Final = 400_000
+"""Nanotons: what a small message costs; a value below it is not sent back."""
+GAS_FLAT_PRICE: Final = 40_000
+"""Nanotons: the least that buys gas in the base workchain."""
 
 Fault = Callable[[list[dict[str, Any]]], web.StreamResponse | list[dict[str, Any]]]
 """What happens to one answer: another response altogether, or other transactions in it."""
@@ -50,12 +56,19 @@ def notification_body(amount: int, sender: Address, comment: str | None) -> Cell
 
 
 def internal_message(
-    source: Address, target: Address, value: int, body: Cell, lt: int, *, bounced: bool = False
+    source: Address,
+    target: Address,
+    value: int,
+    body: Cell,
+    lt: int,
+    *,
+    bounce: bool = False,
+    bounced: bool = False,
 ) -> Cell:
     """int_msg_info of block.tlb, its body in a reference."""
-    info = Builder().store_bit_int(0).store_bit_int(1).store_bit_int(0).store_bit_int(int(bounced))
+    info = Builder().store_bit_int(0).store_bit_int(1).store_bit_int(int(bounce)).store_bit_int(int(bounced))
     info = info.store_address(source).store_address(target).store_coins(value).store_bit_int(0)
-    info = info.store_coins(0).store_coins(342_403).store_uint(lt - 1, 64).store_uint(FIRST_UTIME, 32)
+    info = info.store_coins(0).store_coins(FORWARD_FEE).store_uint(lt - 1, 64).store_uint(FIRST_UTIME, 32)
     return info.store_bit_int(0).store_bit_int(1).store_ref(body).end_cell()
 
 
@@ -65,26 +78,103 @@ def external_message(target: Address) -> Cell:
     return info.store_bit_int(0).store_bit_int(1).store_ref(text_body("signed order")).end_cell()
 
 
-def ordinary_description(*, aborted: bool) -> Cell:
-    """trans_ord without storage and action phases; an aborted one skipped its computation."""
-    description = Builder().store_uint(0, 4).store_bit_int(1).store_bit_int(0).store_bit_int(0)
-    if aborted:
-        description = description.store_bit_int(0).store_uint(2, 2)  # skipped: no gas
+def delivered(
+    value: int,
+    *,
+    bounce: bool = False,
+    bounced: bool = False,
+    state: AccountState = AccountState.ACTIVE,
+    compute: Compute | None = None,
+) -> Delivery:
+    """What the chain makes of a message, by the rules that arrival.py names.
+
+    `compute` None: skipped without a deployed contract or when the value buys no gas, else ok.
+    """
+    if compute is None:
+        if state is AccountState.SUSPENDED:
+            compute = Compute.SUSPENDED
+        elif state is not AccountState.ACTIVE:
+            compute = Compute.NO_STATE
+        else:
+            compute = Compute.OK if value >= GAS_FLAT_PRICE else Compute.NO_GAS
+    phase = Bounce.NONE
+    if bounce and compute is not Compute.OK:
+        phase = Bounce.OK if value >= FORWARD_FEE else Bounce.NO_FUNDS
+    return Delivery(bounce, bounced, state, compute, phase)
+
+
+def ordinary_description(delivery: Delivery, value: int) -> Cell:
+    """trans_ord with every phase of this delivery of `value` nanotons."""
+    ran = delivery.compute in (Compute.OK, Compute.FAILED)
+    parts = Builder().store_uint(0, 4).store_bit_int(int(not delivery.bounce))
+    parts = parts.store_bit_int(1).store_coins(2).store_bit_int(0).store_bit_int(0)  # storage phase
+    parts = parts.store_bit_int(1).store_bit_int(0).store_coins(value).store_bit_int(0)  # credit phase
+    if ran:
+        succeeded = delivery.compute is Compute.OK
+        parts = parts.store_bit_int(1).store_bit_int(int(succeeded)).store_uint(0, 2).store_coins(396_400)
+        parts = parts.store_ref(RAN if succeeded else FAILED)
     else:
-        inner = Builder().store_var_uint(991, 3).store_var_uint(9183, 3).store_bit_int(0).store_int(0, 8)
-        inner = (
-            inner.store_int(0, 32).store_bit_int(0).store_uint(29, 32).store_bytes(NOBODY).store_bytes(NOBODY)
-        )
-        description = description.store_bit_int(1).store_uint(0b100, 3).store_coins(396_400)
-        description = description.store_ref(inner.end_cell())
-    return (
-        description.store_bit_int(0).store_bit_int(int(aborted)).store_bit_int(0).store_bit_int(0).end_cell()
-    )
+        parts = parts.store_bit_int(0).store_uint(*SKIPPED[delivery.compute])
+    if delivery.compute is Compute.OK:
+        parts = parts.store_bit_int(1).store_ref(NO_ACTIONS)
+    else:
+        parts = parts.store_bit_int(0)
+    parts = parts.store_bit_int(int(delivery.compute is not Compute.OK))  # aborted
+    match delivery.bounce_phase:
+        case Bounce.NONE:
+            parts = parts.store_bit_int(0)
+        case Bounce.NEGATIVE_FUNDS:
+            parts = parts.store_uint(0b100, 3)
+        case Bounce.NO_FUNDS:
+            parts = parts.store_uint(0b101, 3).store_var_uint(1, 3).store_var_uint(700, 3)
+            parts = parts.store_coins(FORWARD_FEE)
+        case Bounce.OK:
+            parts = parts.store_uint(0b11, 2).store_var_uint(1, 3).store_var_uint(700, 3)
+            parts = parts.store_coins(133_331).store_coins(FORWARD_FEE - 133_331)
+        case _:
+            assert_never(delivery.bounce_phase)
+    return parts.store_bit_int(0).end_cell()
 
 
+def _vm(exit_code: int) -> Cell:
+    """The part of tr_phase_compute_vm that is in a reference."""
+    inner = Builder().store_var_uint(991, 3).store_var_uint(9183, 3).store_bit_int(0).store_int(0, 8)
+    inner = inner.store_int(exit_code, 32).store_bit_int(0).store_uint(29, 32)
+    return inner.store_bytes(NOBODY).store_bytes(NOBODY).end_cell()
+
+
+RAN: Final = _vm(0)
+FAILED: Final = _vm(0xFFFF)
+"""The exit code of a contract that does not know the operation."""
+NO_ACTIONS: Final = (
+    Builder()
+    .store_uint(0b1100, 4)
+    .store_uint(0, 2)
+    .store_int(0, 32)
+    .store_bit_int(0)
+    .store_uint(0, 64)
+    .store_bytes(NOBODY)
+    .store_uint(0, 6)
+    .end_cell()
+)
+SKIPPED: Final = {
+    Compute.NO_STATE: (0b00, 2),
+    Compute.BAD_STATE: (0b01, 2),
+    Compute.NO_GAS: (0b10, 2),
+    Compute.SUSPENDED: (0b110, 3),
+}
+"""ComputeSkipReason: its tag, and the tag's length in bits."""
+STATUS: Final = {
+    AccountState.UNINIT: 0,
+    AccountState.FROZEN: 1,
+    AccountState.ACTIVE: 2,
+    AccountState.NONEXIST: 3,
+    AccountState.SUSPENDED: 0,
+}
+"""AccountStatus; a suspended address is one that is not deployed."""
 STATE_UPDATE: Final = Builder().store_uint(0x72, 8).store_bytes(NOBODY).store_bytes(NOBODY).end_cell()
-ORDINARY: Final = ordinary_description(aborted=False)
-ABORTED: Final = ordinary_description(aborted=True)
+OURSELVES: Final = Delivery(False, False, AccountState.ACTIVE, Compute.OK, Bounce.NONE)
+"""A transaction that an external message starts, or none."""
 
 
 def message_answer(cell: Cell) -> dict[str, Any]:
@@ -127,6 +217,7 @@ class Chain:
     entries: list[Entry] = field(default_factory=list)
     lt: int = 46_000_000_000_000
     utime: int = FIRST_UTIME
+    state: AccountState = AccountState.ACTIVE
 
     def transfer(
         self,
@@ -135,27 +226,57 @@ class Chain:
         *,
         sender: Address = PAYER,
         body: Cell | None = None,
+        bounce: bool = False,
         bounced: bool = False,
-        aborted: bool = False,
+        compute: Compute | None = None,
+        delivery: Delivery | None = None,
     ) -> Entry:
-        """Something comes in."""
+        """Something comes in. `delivery` overrides what the chain would make of it."""
         content = text_body(comment) if body is None else body
-        message = internal_message(sender, self.address, value, content, self.lt, bounced=bounced)
-        return self.add(message, aborted=aborted)
+        if delivery is None:
+            delivery = delivered(value, bounce=bounce, bounced=bounced, state=self.state, compute=compute)
+        message = internal_message(
+            sender, self.address, value, content, self.lt, bounce=delivery.bounce, bounced=delivery.bounced
+        )
+        back = None
+        if delivery.bounce_phase is Bounce.OK:
+            left = max(0, value - FORWARD_FEE)
+            rest = Builder().store_uint(0xFFFFFFFF, 32).end_cell()
+            back = internal_message(self.address, sender, left, rest, self.lt + 2, bounced=True)
+        return self.add(message, out=back, delivery=delivery, value=value)
 
     def jettons(
-        self, amount: int, comment: str | None = None, *, jetton_wallet: Address = OUR_JETTON_WALLET
+        self,
+        amount: int,
+        comment: str | None = None,
+        *,
+        jetton_wallet: Address = OUR_JETTON_WALLET,
+        value: int = 1,
     ) -> Entry:
-        """A jetton wallet, ours or not, says that jettons came."""
-        return self.transfer(1, sender=jetton_wallet, body=notification_body(amount, PAYER, comment))
+        """A jetton wallet, ours or not, says that jettons came. The usual 1 nanoton buys no gas."""
+        return self.transfer(value, sender=jetton_wallet, body=notification_body(amount, PAYER, comment))
+
+    def excesses(self, value: int) -> Entry:
+        """TEP-74: the TON left over from a jetton transfer of ours."""
+        body = Builder().store_uint(0xD53276DB, 32).store_uint(7, 64).end_cell()
+        return self.transfer(value, sender=OUR_JETTON_WALLET, body=body)
 
     def outgoing(self, value: int) -> Entry:
         """We send something."""
         sent = internal_message(self.address, PAYER, value, text_body("payout"), self.lt + 2)
+        self.state = AccountState.ACTIVE  # the first outgoing message deploys the wallet
         return self.add(external_message(self.address), out=sent)
 
-    def add(self, message: Cell | None, *, out: Cell | None = None, aborted: bool = False) -> Entry:
-        """A transaction with these messages."""
+    def add(
+        self,
+        message: Cell | None,
+        *,
+        out: Cell | None = None,
+        delivery: Delivery = OURSELVES,
+        value: int = 0,
+        description: Cell | None = None,
+    ) -> Entry:
+        """A transaction with these messages; `description` in place of that of `delivery`."""
         previous = (self.entries[-1].lt, self.entries[-1].hash) if self.entries else (0, NOBODY)
         self.lt += LT_STEP
         messages = Builder().store_maybe_ref(message)
@@ -166,9 +287,11 @@ class Chain:
             messages = messages.store_bit_int(1).store_ref(leaf)
         cell = Builder().store_uint(0b0111, 4).store_bytes(self.address.hash_part).store_uint(self.lt, 64)
         cell = cell.store_bytes(previous[1]).store_uint(previous[0], 64).store_uint(self.utime, 32)
-        cell = cell.store_uint(int(out is not None), 15).store_uint(0b1010, 4).store_ref(messages.end_cell())
+        cell = cell.store_uint(int(out is not None), 15).store_uint(STATUS[delivery.state], 2)
+        cell = cell.store_uint(STATUS[delivery.state] % 3, 2)  # nonexist becomes uninit
+        cell = cell.store_ref(messages.end_cell())
         cell = cell.store_coins(396_402).store_bit_int(0).store_ref(STATE_UPDATE)
-        built = cell.store_ref(ABORTED if aborted else ORDINARY).end_cell()
+        built = cell.store_ref(description or ordinary_description(delivery, value)).end_cell()
         data = base64.b64encode(built.to_boc()).decode()
         entry = Entry(self.lt, built.hash, data, previous, self._answer(built.hash, data, message, out))
         self.entries.append(entry)

@@ -11,6 +11,7 @@ from typing import Any, Final
 from dozor.storage.postgres.pool import Connection
 from dozor.toolkit.context import CheckerContext
 from dozor_market.ton import evidence
+from dozor_market.ton.pending import money_in_words
 
 SHOWN: Final = 10
 """Transfers shown in one alert; the others are counted."""
@@ -18,16 +19,19 @@ APPROVE_COMMAND: Final = "dozor market approve {id}"
 REJECT_COMMAND: Final = "dozor market reject {id}"
 
 UNCONFIRMED_SQL: Final = """
-SELECT id, account, lt, hash, currency, amount, sender, comment, providers, others FROM market.ton_pending
+SELECT id, account, lt, hash, currency, amount, attached, sender, comment, providers, others
+  FROM market.ton_pending
  WHERE state = 'unconfirmed' AND alerted_at IS NULL
    AND (seen_at < now() - make_interval(secs => $1)
         OR omitted AND received_at < now() - make_interval(secs => $1))
  ORDER BY id FOR UPDATE SKIP LOCKED"""
 OVER_LIMIT_SQL: Final = """
-SELECT id, account, lt, hash, currency, amount, sender, comment, providers, others FROM market.ton_pending
+SELECT id, account, lt, hash, currency, amount, attached, sender, comment, providers, others
+  FROM market.ton_pending
  WHERE state = 'over_limit' AND alerted_at IS NULL ORDER BY id FOR UPDATE SKIP LOCKED"""
 REFUTED_SQL: Final = """
-SELECT id, account, lt, hash, currency, amount, sender, comment, providers, others FROM market.ton_pending
+SELECT id, account, lt, hash, currency, amount, attached, sender, comment, providers, others
+  FROM market.ton_pending
  WHERE state = 'refuted' AND alerted_at IS NULL ORDER BY id FOR UPDATE SKIP LOCKED"""
 ALERTED_SQL: Final = "UPDATE market.ton_pending SET alerted_at = clock_timestamp() WHERE id = ANY($1)"
 
@@ -80,8 +84,9 @@ async def _over_limit(ctx: CheckerContext, connection: Connection) -> None:
         rows = await connection.fetch(OVER_LIMIT_SQL)
         if rows:
             title = (
-                f"{len(rows)} transfer(s) above the limit for a single TON provider are not credited. Find"
-                " each in a block explorer, then approve or reject it, or configure a second provider."
+                f"{len(rows)} transfer(s) that one TON provider returned, above the limit for a single one or"
+                " before the wallet was created anew, are not credited. Find each in a block explorer, then"
+                " approve or reject it, or configure a second provider."
             )
             ctx.alert(_text(title, rows, decide=True), "warning")
             await connection.execute(ALERTED_SQL, [row["id"] for row in rows])
@@ -91,8 +96,9 @@ def _text(title: str, rows: Sequence[Any], *, decide: bool = False) -> str:
     lines = [title]
     for row in rows[:SHOWN]:
         comment = "no comment" if row["comment"] is None else f"comment {row['comment'][:60]!r}"
+        money = money_in_words(int(row["amount"]), row["currency"], int(row["attached"]))
         line = (
-            f"{int(row['amount'])} {row['currency']} units to {row['account']} from {row['sender']},"
+            f"{money} to {row['account']} from {row['sender'] or 'nobody named'},"
             f" {comment}, lt {row['lt']}, hash {row['hash'].hex()}, returned by {', '.join(row['providers'])}"
         )
         if decide:

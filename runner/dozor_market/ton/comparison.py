@@ -3,7 +3,8 @@
 Each history is a hash chain that its provider cannot alter in the middle, so two histories agree on all that
 is below a transaction that both contain, and only their newest part needs a second provider. One history that
 ends earlier than another lags. Two that cover the same range and differ contradict each other: at least one
-of them is false.
+of them is false. An account that was deleted and created anew has a history that begins again; such a history
+proves nothing about what was before it, so it does not contradict one that ends there.
 """
 
 from __future__ import annotations
@@ -35,6 +36,11 @@ class Chain:
         """The newest transaction; the cursor when there is nothing newer."""
         return self.receipts[0].at if self.receipts else cursor
 
+    @property
+    def created_at(self) -> int | None:
+        """Logical time at which the account was created; None: the history was not read back to that."""
+        return self.receipts[-1].at.lt if self.receipts and self.receipts[-1].created else None
+
 
 class Relation(StrEnum):
     """Of a history to another whose newest transaction is not newer."""
@@ -43,6 +49,10 @@ class Relation(StrEnum):
     """It contains the other's newest transaction, and with it, by the hash chain, all of the other."""
     EXCLUDES = "excludes"
     """It covers the other's newest transaction's logical time and does not contain it."""
+    BEGINS_LATER = "begins later"
+    """It is that of an account created after the other's newest transaction. Both may be true: the account
+    was deleted in between and the other one lags. It neither confirms nor excludes the other. Only of a
+    wallet that was read before: without a cursor nothing says that there was an account to delete."""
     UNKNOWN = "unknown"
     """It has not been fetched as far back as that."""
 
@@ -81,12 +91,14 @@ class Agreement:
     chain: Chain
     """Begins at the newest confirmed transaction."""
     unconfirmed: tuple[Unconfirmed, ...]
-    """Newer than that, oldest first."""
+    """Newer than that, and from before the account was created anew; oldest first."""
 
 
 def relate(newer: Chain, older: Chain, cursor: Position) -> Relation:
     """Whether `newer` contains the newest transaction of `older`."""
     target = older.head(cursor)
+    if cursor.lt and newer.created_at is not None and target.lt < newer.created_at:
+        return Relation.BEGINS_LATER
     if target == cursor:
         return Relation.CONTAINS if newer.rest is None else Relation.UNKNOWN
     for receipt in newer.receipts:
@@ -133,7 +145,9 @@ def _statement(chain: Chain, excluded_from: set[Position], above: int, cursor: P
     disputed = [
         receipt for receipt in chain.receipts if receipt.at.lt > above and receipt.at not in excluded_from
     ]
-    largest = sorted(disputed, key=lambda receipt: receipt.amount, reverse=True)[:KEPT_AS_EVIDENCE]
+    largest = sorted(disputed, key=lambda receipt: max(receipt.amount, receipt.attached), reverse=True)[
+        :KEPT_AS_EVIDENCE
+    ]
     return Statement(chain.provider, chain.head(cursor), tuple(largest), len(disputed))
 
 
@@ -153,7 +167,10 @@ def agreement(chains: Sequence[Chain], cursor: Position, *, needed: int) -> Agre
     if at is None:
         return None
     confirmed = chains[at]
-    return Agreement(confirmed, unconfirmed(chains[:at], confirmed.head(cursor).lt))
+    created = confirmed.created_at
+    lost = [chain for chain in chains[at + 1 :] if created is not None and chain.head(cursor).lt < created]
+    newer = unconfirmed(chains[:at], confirmed.head(cursor).lt)
+    return Agreement(confirmed, (*unconfirmed(lost, cursor.lt), *newer))
 
 
 def unconfirmed(chains: Sequence[Chain], above: int) -> tuple[Unconfirmed, ...]:

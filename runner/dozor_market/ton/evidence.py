@@ -57,6 +57,7 @@ def _transaction(receipt: Receipt) -> dict[str, Any]:
         "kind": receipt.kind.value,
         "currency": receipt.currency,
         "amount": str(receipt.amount),
+        "attached": str(receipt.attached),
         "sender": receipt.sender,
     }
 
@@ -90,6 +91,7 @@ def _described(statement: dict[str, Any]) -> str:
     shown = [
         f"lt {one['lt']}, hash {one['hash']}, {one['kind']}"
         + (f" of {one['amount']} {one['currency']} units" if one["amount"] != "0" else "")
+        + (f" with {one['attached']} TON units attached" if one["attached"] != "0" else "")
         for one in statement["transactions"][:SHOWN]
     ]
     if not shown:

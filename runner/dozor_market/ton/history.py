@@ -3,6 +3,11 @@
 Every transaction holds the logical time and hash of the one before it, and its own hash is computed from its
 cell: pages that fit together cannot hide, invent, swap or repeat a transaction. What does not fit is the
 provider's failure.
+
+An account that was deleted and created anew begins a new chain: its first transaction names none before it
+and finds the account nonexistent. A history that ends in such a transaction, newer than the cursor, is
+accepted as far as it goes. A provider that makes one up could as well make up a transaction on top of the
+cursor.
 """
 
 from __future__ import annotations
@@ -83,6 +88,8 @@ def cut(page: Sequence[Receipt], cursor: Position, after_lt: int) -> tuple[list[
     before = page[-1].before
     if before == cursor or (cursor.lt <= after_lt and before.lt <= after_lt):
         return fresh, None
+    if page[-1].created:
+        return fresh, None  # deleted and created anew after the cursor: nothing before it can be reached
     if before.lt <= cursor.lt:
         raise ForkedHistoryError(f"transaction {cursor.lt}, read before, is not in this history", fresh)
     return fresh, before

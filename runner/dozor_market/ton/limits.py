@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from dozor_market.ledger import MAX_AMOUNT
-from dozor_market.ton.transactions import Kind, Receipt
+from dozor_market.ton.transactions import Receipt
 
 DEFAULT_LIMIT: Final = {"TON": 1_000 * 10**9, "USDT": 5_000 * 10**6}
 """Largest single transfer, in smallest units. A currency without a limit has the limit 0."""
 DEFAULT_WINDOW_LIMIT: Final = {"TON": 10_000 * 10**9, "USDT": 50_000 * 10**6}
 """Largest sum of the transfers within one window."""
-DEFAULT_WINDOW: Final = 86_400.0
-"""Seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +54,40 @@ def over_limit(
     limits: SingleSourceLimits,
     used: Mapping[str, int],
 ) -> tuple[list[Receipt], dict[str, int]]:
-    """The transfers of a block that are not credited on one provider's word, and what the others add up to.
+    """The receipts of a block that are not booked on one provider's word, and what the others add up to.
 
-    `used`: smallest units credited within the window so far, by currency. Transfers are judged oldest first;
-    one that does not fit does not use up anything. Transfers below the dust limit, and those that the ledger
-    cannot hold and sets aside, are not credited and not counted.
+    All money counts, whatever the kind of the transaction: deposits, our own transfers that came back, TON
+    attached for the account `operating`.
+    `used`: smallest units booked within the window so far, by currency. Receipts are judged oldest first;
+    one that does not fit does not use up anything. Deposits below the dust limit, and what the ledger cannot
+    hold and sets aside, are not posted and not counted. Attached TON below the dust limit is counted, but
+    does not hold back a receipt: nearly every jetton notification carries 1 nanoton.
     """
     held: list[Receipt] = []
     added: dict[str, int] = {}
     for receipt in receipts:
-        currency = receipt.currency
-        if receipt.kind is not Kind.TRANSFER or not dust.get(currency, 0) <= receipt.amount <= MAX_AMOUNT:
+        if max(receipt.amount, receipt.attached) > MAX_AMOUNT:
             continue
-        total = used.get(currency, 0) + added.get(currency, 0) + receipt.amount
-        if receipt.amount > limits.transaction.get(currency, 0) or total > limits.in_window.get(currency, 0):
+        money = _money(receipt, dust)
+        totals = {
+            currency: used.get(currency, 0) + added.get(currency, 0) + amount
+            for currency, amount in money.items()
+        }
+        if any(
+            amount > limits.transaction.get(currency, 0)
+            or totals[currency] > limits.in_window.get(currency, 0)
+            for currency, amount in money.items()
+        ):
             held.append(receipt)
-        else:
-            added[currency] = added.get(currency, 0) + receipt.amount
+            continue
+        if receipt.attached and "TON" not in money:
+            money["TON"] = receipt.attached
+        for currency, amount in money.items():
+            added[currency] = added.get(currency, 0) + amount
     return held, added
+
+
+def _money(receipt: Receipt, dust: Mapping[str, int]) -> dict[str, int]:
+    """What is judged by the limits, by currency. No receipt has both a deposit in TON and attached TON."""
+    given = ((receipt.currency, receipt.amount), ("TON", receipt.attached))
+    return {currency: amount for currency, amount in given if amount and amount >= dust.get(currency, 0)}

@@ -1,13 +1,18 @@
-"""Transfers that are not credited on one provider's word: kept in market.ton_pending until that changes.
+"""Money that is not booked on one provider's word: kept in market.ton_pending until that changes.
+
+Not only deposits: our own transfers that came back and TON attached for the account `operating` as well.
 
 unconfirmed  fewer than two providers returned it. The cursor stays before it, so a later round finds it again
              and credits it when a second provider has it; the row is for its age and for the alert.
 over_limit   only one provider is configured and the transfer is above the limit. The cursor moves on, the row
              keeps all that is needed to credit it: by `dozor market approve`, or once two providers have it.
+             Also what was unconfirmed when the account was deleted and created anew: it is behind the cursor
+             and the new history says nothing about it.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,14 +34,22 @@ RECHECKED: Final = 5
 
 NOTE_SQL: Final = """
 INSERT INTO market.ton_pending AS p
-       (account, lt, hash, currency, amount, sender, comment, plain, received_at, providers, others,
-        omitted, state)
-SELECT $1, t.lt, t.hash, t.currency, t.amount, t.sender, t.comment, t.plain, to_timestamp(t.utime),
-       string_to_array(t.providers, E'\\n'), $11, $12, $13
-  FROM unnest($2::bigint[], $3::bytea[], $4::text[], $5::numeric[], $6::text[], $7::text[], $8::boolean[],
-              $9::bigint[], $10::text[])
-       AS t (lt, hash, currency, amount, sender, comment, plain, utime, providers)
- WHERE NOT EXISTS (SELECT FROM market.deposits d WHERE d.account = $1 AND d.lt = t.lt AND d.hash = t.hash)
+       (account, lt, hash, currency, amount, attached, sender, comment, plain, received_at, providers,
+        others, omitted, state)
+SELECT $1, t.lt, t.hash, t.currency, t.amount, t.attached, t.sender, t.comment, t.plain,
+       to_timestamp(t.utime), string_to_array(t.providers, E'\\n'), $12, $13, $14
+  FROM (SELECT u.lt, u.hash, u.currency, u.sender, u.comment, u.plain, u.utime, u.providers,
+               CASE WHEN EXISTS (SELECT FROM market.deposits d
+                                  WHERE d.account = $1 AND d.lt = u.lt AND d.hash = u.hash)
+                    THEN 0 ELSE u.amount END AS amount,
+               CASE WHEN EXISTS (SELECT FROM market.movements m
+                                  WHERE m.reference = 'ton:' || $1 || ':' || u.lt || ':'
+                                                      || encode(u.hash, 'hex') || ':attached')
+                    THEN 0 ELSE u.attached END AS attached
+          FROM unnest($2::bigint[], $3::bytea[], $4::text[], $5::numeric[], $6::text[], $7::text[],
+                      $8::boolean[], $9::bigint[], $10::numeric[], $11::text[])
+               AS u (lt, hash, currency, amount, sender, comment, plain, utime, attached, providers)) AS t
+ WHERE t.amount + t.attached > 0
 ON CONFLICT (account, lt, hash) DO UPDATE
    SET providers = EXCLUDED.providers, others = EXCLUDED.others, omitted = EXCLUDED.omitted,
        state = EXCLUDED.state, ended_at = NULL,
@@ -49,6 +62,10 @@ CREDITED_SQL: Final = """
 UPDATE market.ton_pending p SET state = 'credited', ended_at = now()
   FROM unnest($2::bigint[], $3::bytea[]) AS t (lt, hash)
  WHERE p.account = $1 AND p.lt = t.lt AND p.hash = t.hash AND p.state = 'over_limit'"""
+OPEN_OR_REJECTED_SQL: Final = """
+SELECT p.lt, p.hash FROM market.ton_pending p JOIN unnest($2::bigint[], $3::bytea[]) AS t (lt, hash)
+    ON p.lt = t.lt AND p.hash = t.hash
+ WHERE p.account = $1 AND p.state IN ('unconfirmed', 'over_limit', 'rejected')"""
 REJECTED_SQL: Final = """
 SELECT p.lt, p.hash FROM market.ton_pending p JOIN unnest($2::bigint[], $3::bytea[]) AS t (lt, hash)
     ON p.lt = t.lt AND p.hash = t.hash
@@ -56,6 +73,9 @@ SELECT p.lt, p.hash FROM market.ton_pending p JOIN unnest($2::bigint[], $3::byte
 REFUTED_SQL: Final = """
 UPDATE market.ton_pending SET state = 'refuted', ended_at = now(), alerted_at = NULL
  WHERE account = $1 AND state = 'unconfirmed' AND lt <= $2"""
+BEFORE_CREATION_SQL: Final = """
+UPDATE market.ton_pending SET state = 'over_limit', alerted_at = NULL
+ WHERE account = $1 AND state = 'unconfirmed' AND lt < $2"""
 WAITING_SQL: Final = """
 SELECT count(*), min(seen_at), extract(epoch FROM now() - min(seen_at))::float8
   FROM market.ton_pending WHERE state = 'unconfirmed'"""
@@ -65,11 +85,11 @@ SELECT p.id, p.account, p.lt, p.hash FROM market.ton_pending p
    AND NOT EXISTS (SELECT FROM market.ton_contradictions c WHERE c.account = p.account AND c.ended_at IS NULL)
  ORDER BY random() LIMIT $1"""
 LIST_SQL: Final = """
-SELECT id, account, lt, hash, currency, amount, sender, comment, received_at, providers, state
+SELECT id, account, lt, hash, currency, amount, attached, sender, comment, received_at, providers, state
   FROM market.ton_pending WHERE ended_at IS NULL ORDER BY id"""
 FIND_SQL: Final = """
-SELECT p.id, p.account, p.lt, p.hash, p.currency, p.amount, p.sender, p.comment, p.plain, p.state,
-       extract(epoch FROM p.received_at)::bigint AS utime, w.user_id
+SELECT p.id, p.account, p.lt, p.hash, p.currency, p.amount, p.attached, p.sender, p.comment, p.plain,
+       p.state, extract(epoch FROM p.received_at)::bigint AS utime, w.user_id
   FROM market.ton_pending p JOIN market.ton_wallets w ON w.address = p.account WHERE p.id = $1"""
 LOCK_SQL: Final = "SELECT state FROM market.ton_pending WHERE id = $1 FOR UPDATE"
 END_SQL: Final = "UPDATE market.ton_pending SET state = $2, ended_at = now() WHERE id = $1"
@@ -100,7 +120,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A row that waits. Amount in smallest units."""
+    """A row that waits. Amount in smallest units of `currency`, `attached` in nanotons."""
 
     id: int
     account: str
@@ -108,6 +128,7 @@ class Pending:
     hash: bytes
     currency: str
     amount: int
+    attached: int
     sender: str
     comment: str | None
     received_at: datetime
@@ -124,11 +145,11 @@ async def note(
     *,
     omitted: bool,
 ) -> None:
-    """Record transfers as pending, unless they are deposits already or were decided. Ignores other kinds.
+    """Record money as pending, unless it is booked already or was decided. Ignores items without money.
 
-    others: what the other providers answered; omitted: one of them answered without these transfers.
+    others: what the other providers answered; omitted: one of them answered without these transactions.
     """
-    transfers = [item for item in items if item.receipt.kind is Kind.TRANSFER]
+    transfers = [item for item in items if _has_money(item)]
     if not transfers:
         return
     receipts = [item.receipt for item in transfers]
@@ -142,6 +163,7 @@ async def note(
         [receipt.comment for receipt in receipts],
         [receipt.plain for receipt in receipts],
         [receipt.utime for receipt in receipts],
+        [receipt.attached for receipt in receipts],
         ["\n".join(item.providers) for item in transfers],
         others,
         omitted,
@@ -152,16 +174,36 @@ async def note(
 async def note_unconfirmed(
     connection: Connection, account: str, items: Sequence[Unconfirmed], others: str, *, omitted: bool
 ) -> None:
-    """Record the oldest KEPT_UNCONFIRMED transfers as unconfirmed."""
-    transfers = [item for item in items if item.receipt.kind is Kind.TRANSFER][:KEPT_UNCONFIRMED]
+    """Record the oldest KEPT_UNCONFIRMED transactions with money as unconfirmed."""
+    transfers = [item for item in items if _has_money(item)][:KEPT_UNCONFIRMED]
     await note(connection, account, transfers, others, PendingState.UNCONFIRMED, omitted=omitted)
+
+
+async def note_held(connection: Connection, account: str, receipts: Sequence[Receipt], provider: str) -> None:
+    """Record what is above the limit of the single provider that returned it."""
+    items = [Unconfirmed(receipt, (provider,)) for receipt in receipts]
+    await note(connection, account, items, "", PendingState.OVER_LIMIT, omitted=False)
+
+
+def _has_money(item: Unconfirmed) -> bool:
+    return bool(item.receipt.amount or item.receipt.attached)
 
 
 async def without_rejected(connection: Connection, account: str, block: Sequence[Receipt]) -> list[Receipt]:
     """The block without the transfers that a person has rejected."""
-    rows = await connection.fetch(REJECTED_SQL, account, *_positions(block))
-    rejected = {Position(row["lt"], row["hash"]) for row in rows}
-    return [receipt for receipt in block if receipt.at not in rejected]
+    return _without(block, await connection.fetch(REJECTED_SQL, account, *_positions(block)))
+
+
+async def without_open_or_rejected(
+    connection: Connection, account: str, block: Sequence[Receipt]
+) -> list[Receipt]:
+    """The block without what waits here for a second provider or for a person, or was rejected."""
+    return _without(block, await connection.fetch(OPEN_OR_REJECTED_SQL, account, *_positions(block)))
+
+
+def _without(block: Sequence[Receipt], rows: Sequence[Any]) -> list[Receipt]:
+    left_out = {Position(row["lt"], row["hash"]) for row in rows}
+    return [receipt for receipt in block if receipt.at not in left_out]
 
 
 async def end_credited(connection: Connection, account: str, receipts: Sequence[Receipt]) -> None:
@@ -173,6 +215,14 @@ async def end_credited(connection: Connection, account: str, receipts: Sequence[
 async def end_refuted(connection: Connection, account: str, cursor: Position) -> None:
     """End the rows that the confirmed history up to the cursor does not contain: they were invented."""
     await connection.execute(REFUTED_SQL, account, cursor.lt)
+
+
+async def keep_before_creation(connection: Connection, account: str, created: Position) -> None:
+    """Leave to a person what was unconfirmed when the account was deleted, before it was `created` anew.
+
+    The new history does not refute it. Two providers that still return it confirm it (rounds.confirm_held).
+    """
+    await connection.execute(BEFORE_CREATION_SQL, account, created.lt)
 
 
 async def waiting(connection: Connection) -> Backlog:
@@ -193,6 +243,7 @@ async def read_pending(connection: Connection) -> list[Pending]:
             **{
                 **row,
                 "amount": int(row["amount"]),
+                "attached": int(row["attached"]),
                 "providers": tuple(row["providers"]),
                 "state": PendingState(row["state"]),
             }
@@ -215,20 +266,32 @@ async def approve(connection: Connection, pending_id: int) -> str:
         await _require(connection, pending_id, PendingState.OVER_LIMIT)
         if position is None:
             raise PendingError(f"wallet {row['account']} has no cursor: run the checker once")
-        if row["amount"] > MAX_AMOUNT:
-            raise PendingError(f"{row['amount']} is beyond a bigint")
+        if max(row["amount"], row["attached"]) > MAX_AMOUNT:
+            raise PendingError(f"{max(row['amount'], row['attached'])} is beyond a bigint")
         cursor, receipt = from_json(position), _receipt(row)
+        money = money_in_words(receipt.amount, receipt.currency, receipt.attached)
         wallet = Wallet(row["account"], row["user_id"], 0, {})
         counts = await credit(connection, wallet, cursor, [receipt], {}, move_to=cursor)
         if counts is None or counts["set aside"]:
-            raise PendingError(f"the ledger refuses {receipt.amount} units of {receipt.currency}")
+            raise PendingError(f"the ledger refuses {money}")
         await connection.execute(END_SQL, pending_id, PendingState.CREDITED.value)
-    result = (
-        "credited" if counts["credited"] else "recorded, but its owner is not known (see `dozor attribute`)"
-    )
-    if not counts["credited"] and not counts["unmatched"]:
-        result = "a deposit already"
-    return f"pending transfer {pending_id}: {receipt.amount} units of {receipt.currency} {result}"
+    return f"pending transfer {pending_id}: {money} {_result(counts)}"
+
+
+def _result(counts: Counter[str]) -> str:
+    if counts["credited"]:
+        return "credited"
+    if counts["unmatched"]:
+        return "recorded, but its owner is not known (see `dozor market attribute`)"
+    return "booked" if counts["operating"] else "booked already, or excluded from booking"
+
+
+def money_in_words(amount: int, currency: str, attached: int) -> str:
+    """Amounts in smallest units."""
+    parts = [f"{amount} units of {currency}"] if amount else []
+    if attached:
+        parts.append(f"{attached} units of TON for the account operating")
+    return " and ".join(parts)
 
 
 async def reject(connection: Connection, pending_id: int) -> str:
@@ -260,6 +323,7 @@ def _receipt(row: Any) -> Receipt:
         sender=row["sender"],
         comment=row["comment"],
         plain=row["plain"],
+        attached=int(row["attached"]),
     )
 
 

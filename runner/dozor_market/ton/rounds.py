@@ -11,30 +11,21 @@ from dozor.errors import DozorError
 from dozor.storage.postgres.pool import Connection
 from dozor.toolkit import Backlog, report_backlog, start_cursor
 from dozor.toolkit.context import CheckerContext
-from dozor_market.ton import crediting, evidence, pending
+from dozor_market.ton import allowance, crediting, evidence, pending
 from dozor_market.ton.agreement import CONFIRMATIONS, Confirmed, Contradicted, Round, Waiting
-from dozor_market.ton.comparison import Contradiction, Unconfirmed, fork_of_cursor
+from dozor_market.ton.comparison import Contradiction, fork_of_cursor
 from dozor_market.ton.history import BrokenHistoryError
-from dozor_market.ton.limits import SingleSourceLimits, over_limit
+from dozor_market.ton.limits import SingleSourceLimits
 from dozor_market.ton.providers import Answer, Providers, ProvidersFailedError, Raw, Read, to_cell
 from dozor_market.ton.reader import START, News, Wallet
 from dozor_market.ton.transactions import Position, Receipt, read_transaction
 
-KEPT_CREDITS: Final = 30 * 86_400.0
-"""Seconds for which sums credited on one provider's word are kept at least."""
 CURSOR_SQL: Final = "SELECT position FROM dozor.cursors WHERE name = $1"
 AGE_SQL: Final = "SELECT extract(epoch FROM now() - to_timestamp($1))::float8, to_timestamp($1)"
-ONE_AT_A_TIME_SQL: Final = (
-    "SELECT pg_advisory_xact_lock(hashtextextended('market.ton_single_source_credits', 0))"
+RECREATED: Final = (
+    "{wallet} was deleted and created anew. What came in between {last}, the last transaction read before, "
+    "and {first}, the first of the new account, is not in its history: look it up in an explorer"
 )
-USED_SQL: Final = """
-SELECT currency, sum(amount) AS amount FROM market.ton_single_source_credits
- WHERE credited_at > now() - make_interval(secs => $1) GROUP BY currency"""
-USE_SQL: Final = """
-INSERT INTO market.ton_single_source_credits (currency, amount)
-SELECT currency, amount FROM unnest($1::text[], $2::numeric[]) AS t (currency, amount)"""
-PRUNE_SQL: Final = """
-DELETE FROM market.ton_single_source_credits WHERE credited_at < now() - make_interval(secs => $1)"""
 
 
 class WalletError(DozorError):
@@ -117,6 +108,10 @@ async def _credit(
         async for block in news.blocks():
             if ctx.stopping.is_set():
                 return counts
+            if block[0].created and cursor.lt:
+                ctx.alert(
+                    RECREATED.format(wallet=wallet.address, last=cursor.lt, first=block[0].at.lt), "warning"
+                )
             trusted = confirmed.agreement.chain.provider if confirmed.single else None
             async with ctx.db.acquire() as connection:
                 credited = await credit_block(connection, wallet, cursor, block, rules, trusted)
@@ -159,10 +154,7 @@ async def credit_block(
         held: list[Receipt] = []
         added: dict[str, int] = {}
         if trusted is not None:
-            await connection.execute(ONE_AT_A_TIME_SQL)
-            rows = await connection.fetch(USED_SQL, rules.limits.window)
-            used = {row["currency"]: int(row["amount"]) for row in rows}
-            held, added = over_limit(wanted, rules.dust, rules.limits, used)
+            held, added = await allowance.hold_back(connection, wanted, rules.dust, rules.limits)
         over = {receipt.at for receipt in held}
         credited = [receipt for receipt in wanted if receipt.at not in over]
         counts = await crediting.credit(
@@ -171,13 +163,11 @@ async def credit_block(
         if counts is None:
             return None
         await pending.end_credited(connection, wallet.address, credited)
+        if block[0].created and cursor.lt:
+            await pending.keep_before_creation(connection, wallet.address, block[0].at)
         if trusted is not None:
-            items = [Unconfirmed(receipt, (trusted,)) for receipt in held]
-            await pending.note(
-                connection, wallet.address, items, "", pending.PendingState.OVER_LIMIT, omitted=False
-            )
-            await connection.execute(USE_SQL, list(added), list(added.values()))
-            await connection.execute(PRUNE_SQL, max(KEPT_CREDITS, rules.limits.window))
+            await pending.note_held(connection, wallet.address, held, trusted)
+            await allowance.use(connection, added, rules.limits)
     if held:
         counts["over limit"] += len(held)
     return counts
