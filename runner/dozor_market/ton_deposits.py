@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from dozor.errors import DozorError, Fatal
+from dozor.language import msg
 from dozor.storage.postgres.pool import Connection
 from dozor.toolkit import Backlog, announce, report_backlog, start_cursor
 from dozor.toolkit.context import CheckerContext
@@ -63,14 +64,14 @@ async def check_transactions(
     try:
         from dozor_market.ton import providers as ton
     except ImportError as error:
-        raise Fatal("TON deposits need the extra: pip install 'dozor[ton]'") from error
+        raise Fatal(msg("error-ton-extra")) from error
     try:
         options = [
             ton.ProviderOptions(**{**provider, "kind": ton.ProviderKind(provider["kind"])})
             for provider in providers
         ]
     except (KeyError, TypeError, ValueError) as error:
-        raise Fatal(f"args.providers of the deposits' checker: {error}") from error
+        raise Fatal(msg("error-deposit-providers", error=error)) from error
     limits = {**DEFAULT_DUST, **(dust or {})}
     async with ctx.db.acquire() as connection:
         if wallet is not None:
@@ -88,7 +89,7 @@ async def check_transactions(
                 problems.append(f"{one.address}: {error}")
     await tell(ctx)
     if counts:
-        ctx.log.info("TON transactions: {}", dict(counts))
+        ctx.log.info(msg("log-ton-counts", counts=dict(counts)))
     if problems:
         raise DepositsError("; ".join(problems))
     report_backlog(ctx, Backlog(0, None, None), behind_after)
@@ -102,7 +103,7 @@ async def watch(connection: Connection, wallet: str, jettons: Mapping[str, str])
         address = raw_address(wallet)
         jetton_wallets = {currency: raw_address(jetton) for currency, jetton in jettons.items()}
     except ValueError as error:
-        raise Fatal(f"args of the deposits' checker: {error}") from error
+        raise Fatal(msg("error-deposit-args", error=error)) from error
     async with connection.transaction():
         await connection.execute(WATCH, address)
         for currency, jetton_wallet in jetton_wallets.items():
@@ -147,7 +148,7 @@ async def read_wallet(
         async with ctx.db.acquire() as connection:
             credited = await crediting.credit(connection, wallet, cursor, block, dust)
         if credited is None:
-            ctx.log.info("another runner credits {} already", wallet.address)
+            ctx.log.info(msg("log-ton-other-runner", address=wallet.address))
             break
         counts += credited
         cursor = block[-1].at

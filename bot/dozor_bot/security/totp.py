@@ -10,6 +10,7 @@ from typing import Any
 
 from dozor.control.commands.commands import CommandName
 from dozor.errors import ConfigError
+from dozor.language import msg
 from dozor_bot.security.flood import Allowance
 from dozor_bot.telegram.incoming import Sender
 
@@ -53,7 +54,7 @@ class Codes:
             try:
                 self._pyotp = importlib.import_module("pyotp")
             except ImportError:
-                raise ConfigError(["telegram.totp needs pyotp: pip install dozor[totp]"]) from None
+                raise ConfigError([msg("error-needs-pyotp")]) from None
 
     def needed(self, action: CommandName) -> bool:
         return action in self.commands

@@ -17,6 +17,7 @@ from loguru import logger
 from dozor.alerting.delivery.dispatcher import Dispatcher, Sent
 from dozor.alerting.model.incident import IncidentState
 from dozor.clock import Clock
+from dozor.language import msg
 from dozor.storage.journal import Commit, Journal
 from dozor.storage.tables.incidents import IncidentRow
 from dozor.supervision.core.events import Cancelled, Failed, Interrupted
@@ -146,7 +147,7 @@ def open_tracing(version: str, clock: Clock) -> Tracing | None:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError:
-        logger.warning("{} is set, but traces need the extra: pip install 'dozor[otel]'", ENDPOINTS[1])
+        logger.warning(msg("log-traces-extra", variable=ENDPOINTS[1]))
         return None
     timeout = None if os.environ.get("OTEL_EXPORTER_OTLP_TIMEOUT") else EXPORT_SECONDS
     resource = Resource.create({"service.name": "dozor", "service.version": version})

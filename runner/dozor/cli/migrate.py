@@ -8,13 +8,12 @@ import click
 
 from dozor.cli.options import EXIT_FAILED, config_option
 from dozor.cli.session import run_async
+from dozor.language import msg
 
 
-@click.command()
+@click.command(help=msg("cli-help-migrate"))
 @config_option
-@click.option(
-    "--check", "only_check", is_flag=True, help="Change nothing; exit 1 if something is to be done."
-)
+@click.option("--check", "only_check", is_flag=True, help=msg("cli-help-migrate-check"))
 def migrate(config_path: Path, *, only_check: bool) -> None:
     """Bring the database's schema up to date."""
     run_async(_migrate(config_path, only_check=only_check))
@@ -33,13 +32,13 @@ async def _migrate(config_path: Path, *, only_check: bool) -> None:
             raise SchemaError(report.refusal)
         if only_check:
             for name in report.pending:
-                click.echo(f"to be applied: {name}")
+                click.echo(msg("cli-to-apply", name=name))
             if report.pending:
                 raise SystemExit(EXIT_FAILED)
         else:
             for name in await schema.migrate(database.dsn):
-                click.echo(f"applied: {name}")
+                click.echo(msg("cli-applied", name=name))
         if not report.pending:
-            click.echo("The schema is up to date")
+            click.echo(msg("cli-schema-current"))
     finally:
         await database.close()

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 
 from dozor.config.models import Config
 from dozor.config.problems import Problem
+from dozor.language import msg
 
 _PLACE = ("alerts", "second_channel")
 
@@ -18,7 +19,7 @@ def check_channels(config: Config) -> Iterator[Problem]:
     if channel is None or not channel.urls:
         return
     if find_spec("apprise") is None:
-        yield Problem("needs Apprise: pip install 'dozor[channels]', or remove the section", _PLACE)
+        yield Problem(msg("config-needs-apprise"), _PLACE)
         return
     import apprise
 
@@ -30,8 +31,7 @@ def check_channels(config: Config) -> Iterator[Problem]:
         for position, url in enumerate(channel.urls):
             if not apprise.Apprise().add(url.get_secret_value()):
                 yield Problem(
-                    "Apprise does not know this URL, or a part of it is missing; "
-                    "its forms are at https://github.com/caronc/apprise",
+                    msg("config-apprise-unknown"),
                     (*_PLACE, "urls", position),
                 )
     finally:

@@ -18,6 +18,7 @@ from dozor.config.secrets import register_config_secrets
 from dozor.config.signatures import check_call, check_kind, is_async
 from dozor.config.tasks import Isolation, TaskConfig
 from dozor.errors import DozorError
+from dozor.language import msg
 from dozor.redaction import Redactor
 
 Checker = Callable[..., Any]
@@ -87,7 +88,7 @@ def check_task(function: Checker, task: TaskConfig) -> Iterator[tuple[str, str]]
     for text in check_call(function, task.args):
         yield "args", text
     if task.isolation is Isolation.INLINE and not is_async(function):
-        yield "isolation", "a plain def would block the loop; write thread or process, or make it async def"
+        yield "isolation", msg("config-blocking-def")
 
 
 def isolation_of(function: Checker, configured: Isolation | None) -> Isolation:
@@ -111,10 +112,11 @@ def _import_module(name: str, folder: Path) -> Any:
     except BaseException as error:  # noqa: BLE001 -- a user's module may raise anything, SystemExit included
         if isinstance(error, ModuleNotFoundError) and error.name and _is_part(error.name, name):
             hint = _nearest_module(name, folder)
-            text = f"no module named {error.name}; looked in {folder} and among the installed packages{hint}"
+            text = msg("config-no-module", name=error.name, folder=folder, hint=hint)
             raise CheckerImportError(text) from None
-        kind = "sys.exit was called" if isinstance(error, SystemExit) else "it raised an error"
-        text = f"the module {name} cannot be imported, {kind}; correct it:\n{_own_traceback(error)}"
+        kind = msg("config-import-exited") if isinstance(error, SystemExit) else msg("config-import-raised")
+        head = msg("config-import-failed", name=name, kind=kind)
+        text = f"{head}\n{_own_traceback(error)}"
         raise CheckerImportError(text) from None
 
 
@@ -135,21 +137,19 @@ def _nearest_module(name: str, folder: Path) -> str:
 
 def _find(module: Any, module_name: str, path: str, folder: Path) -> Checker:
     owner: Any = module
-    label = f"the module {module_name}"
+    label = msg("config-the-module", module_name=module_name)
     *classes, function_name = path.split(".")
     for class_name in classes:
         owner = _attribute(owner, class_name, label, module, folder)
         if not inspect.isclass(owner):
-            raise CheckerImportError(f"{class_name} in {label} is not a class; write module:function")
-        label = f"the class {class_name}"
+            raise CheckerImportError(msg("config-not-class", class_name=class_name, label=label))
+        label = msg("config-the-class", class_name=class_name)
     found = _attribute(owner, function_name, label, module, folder)
     if classes and inspect.isfunction(inspect.getattr_static(owner, function_name)):
-        raise CheckerImportError(
-            f"{path} needs an instance of {classes[-1]}; make it a @staticmethod or a @classmethod"
-        )
+        raise CheckerImportError(msg("config-needs-instance", path=path, owner=classes[-1]))
     if not callable(found):
         raise CheckerImportError(
-            f"{path} in the module {module_name} is {type(found).__name__}, not a function; name a function"
+            msg("config-not-callable", path=path, module=module_name, kind=type(found).__name__)
         )
     function: Checker = found
     return function
@@ -161,12 +161,12 @@ def _attribute(owner: Any, name: str, label: str, module: Any, folder: Path) -> 
     except AttributeError:
         pass
     known = [known for known in dir(owner) if callable(getattr(owner, known, None)) and known[:2] != "__"]
-    hint = nearest(name, known) or "; correct the name"
+    hint = nearest(name, known) or msg("config-correct-name")
     file = getattr(module, "__file__", None)
     elsewhere = file is not None and (folder / f"{module.__name__.partition('.')[0]}.py").exists()
     if elsewhere and not Path(str(file)).is_relative_to(folder):
-        hint += f" (this module is {file}, the one in {folder} is hidden by it: rename that one)"
-    raise CheckerImportError(f"{label} has no {name}{hint}")
+        hint = f"{hint} {msg('config-module-hidden', file=file, folder=folder)}"
+    raise CheckerImportError(msg("config-no-attribute", label=label, name=name, hint=hint))
 
 
 def _own_traceback(error: BaseException) -> str:

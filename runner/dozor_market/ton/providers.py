@@ -19,6 +19,7 @@ from tonutils.exceptions import TonutilsError
 from tonutils.types import DEFAULT_HTTP_RETRY_POLICY
 
 from dozor.errors import DozorError
+from dozor.language import msg
 from dozor_market.ton.history import BrokenHistoryError
 from dozor_market.ton.transactions import Position, Receipt, UnreadableTransactionError
 
@@ -50,7 +51,7 @@ class ProviderOptions:
     def __post_init__(self) -> None:
         """Raises ValueError for an address that would show a key in messages."""
         if self.url is not None and ("?" in self.url or "@" in self.url):
-            raise ValueError("a url with a query or a password; a key belongs into api_key")
+            raise ValueError(msg("error-provider-url"))
 
 
 Raw: TypeAlias = Cell | str | None
@@ -81,7 +82,7 @@ class ToncenterSource:
             from_hash=start.hash.hex() if start else None,
         )
         if not isinstance(answer.result, list):
-            raise UnreadableTransactionError("an answer without a list of transactions")
+            raise UnreadableTransactionError(msg("error-provider-no-list"))
         return [getattr(entry, "data", None) for entry in answer.result]
 
 
@@ -123,7 +124,9 @@ async def _from_client(client: Any, account: str, start: Position | None) -> lis
     except (TonutilsError, OSError):
         raise
     except Exception as error:  # whatever ton-core raises at nonsense, the answer is at fault
-        raise UnreadableTransactionError(f"an answer that cannot be read: {type(error).__name__}") from error
+        raise UnreadableTransactionError(
+            msg("error-provider-unreadable", error=type(error).__name__)
+        ) from error
     return [transaction.cell for transaction in found]
 
 
@@ -132,11 +135,13 @@ def to_cell(data: Raw) -> Cell:
     if isinstance(data, Cell):
         return data
     if not isinstance(data, str):
-        raise UnreadableTransactionError("a transaction without its data")
+        raise UnreadableTransactionError(msg("error-provider-no-data"))
     try:
         return Cell.one_from_boc(data)
     except Exception as error:  # whatever ton-core raises at nonsense, the bytes are at fault
-        raise UnreadableTransactionError(f"not a cell: {type(error).__name__}") from error
+        raise UnreadableTransactionError(
+            msg("error-provider-not-cell", error=type(error).__name__)
+        ) from error
 
 
 class Providers:
@@ -157,13 +162,13 @@ class Providers:
             except (UnreadableTransactionError, BrokenHistoryError, TonutilsError, OSError) as error:
                 failures.append(f"{source.name}: {_in_one_line(error)}")
             except (AttributeError, KeyError, TypeError, ValueError) as error:  # an answer of another shape
-                failures.append(f"{source.name}: nonsense ({type(error).__name__})")
+                failures.append(msg("error-provider-nonsense", name=source.name, error=type(error).__name__))
             else:
                 if failures:
                     self._sources.remove(source)
                     self._sources.insert(0, source)
                 return page
-        raise ProvidersFailedError("no TON provider can be used: " + "; ".join(failures))
+        raise ProvidersFailedError(msg("error-no-provider", failures="; ".join(failures)))
 
 
 def _in_one_line(error: Exception) -> str:

@@ -16,6 +16,7 @@ from importlib import resources
 import asyncpg
 
 from dozor.errors import DatabaseUnavailableError, SchemaError, StorageError
+from dozor.language import msg
 from dozor.storage.postgres.pool import Connection, connect, connect_error_text, disconnect, unavailable
 
 _LOCK = 0x646F7A6F72  # "dozor"
@@ -81,18 +82,13 @@ class SchemaReport:
     def refusal(self) -> str | None:
         """Why neither `migrate` nor `run` may touch this database; None if pending files are all."""
         if self.newer:
-            return f"the schema is newer than this program (it has {', '.join(self.newer)}): upgrade dozor"
+            return msg("error-schema-newer", newer=", ".join(self.newer))
         if self.edited:
-            return (
-                f"{', '.join(self.edited)} changed after it was applied: put the old text back, "
-                "and write the change as a new migration"
-            )
+            return msg("error-migration-edited", edited=", ".join(self.edited))
         if self.missing:
-            return (
-                f"the schema has {', '.join(self.missing)}, which this program lacks: use the right version"
-            )
+            return msg("error-migration-missing", missing=", ".join(self.missing))
         if self.late:
-            return f"{', '.join(self.late)}: higher numbers are applied already, give it the next free number"
+            return msg("error-migration-late", late=", ".join(self.late))
         return None
 
 
@@ -104,10 +100,10 @@ def load_migrations() -> tuple[Migration, ...]:
             continue
         matched = _FILE_NAME.fullmatch(entry.name)
         if matched is None:
-            raise SchemaError(f"migration {entry.name}: the name should read NNNN_name.sql")
+            raise SchemaError(msg("error-migration-name", name=entry.name))
         number = int(matched[1])
         if number in found:
-            raise SchemaError(f"migrations {found[number].name} and {entry.name} have one number")
+            raise SchemaError(msg("error-migration-twice", first=found[number].name, second=entry.name))
         text = entry.read_text(encoding="utf-8")  # universal newlines: the checksum is of \n
         found[number] = Migration(number, entry.name, text)
     return tuple(found[number] for number in sorted(found))
@@ -140,7 +136,7 @@ async def check(dsn: str, migrations: Sequence[Migration] | None = None) -> Sche
         async with connection.transaction(readonly=True):
             return compare(files, await _read_applied(connection))
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-        raise _storage_error("the schema could not be read", error) from error
+        raise _storage_error(msg("error-schema-unreadable"), error) from error
     finally:
         await disconnect(connection)
 
@@ -159,7 +155,7 @@ async def migrate(dsn: str, migrations: Sequence[Migration] | None = None) -> li
             done.append(name)
         return done
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-        raise _storage_error("the schema could not be migrated", error) from error
+        raise _storage_error(msg("error-schema-not-migrated"), error) from error
     finally:
         await disconnect(connection)
 
@@ -183,9 +179,7 @@ async def _apply_next(connection: Connection, files: Sequence[Migration]) -> str
                 raise
             raise SchemaError(_failure_text(migration, error)) from error
         if not connection.is_in_transaction():
-            raise SchemaError(
-                f"migration {migration.name} ended its own transaction: remove COMMIT or ROLLBACK"
-            )
+            raise SchemaError(msg("error-migration-ended", name=migration.name))
         await connection.execute(RECORD_SQL, migration.number, migration.name, migration.checksum)
         return migration.name
 
@@ -202,12 +196,12 @@ def _failure_text(migration: Migration, error: asyncpg.PostgresError) -> str:
         before = migration.sql[: int(error.position) - 1]
         where += f":{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}"
     more = "".join(f"; {said}" for said in (error.detail, error.hint) if said)
-    return f"migration {where}: {error.message or error}{more}. Nothing of this file was applied"
+    return msg("error-migration-failed", where=where, message=error.message or error, more=more)
 
 
 def _storage_error(what: str, error: Exception) -> StorageError:
     if unavailable(error):
         return DatabaseUnavailableError(f"{what}: {connect_error_text(error)}")
     if isinstance(error, asyncpg.LockNotAvailableError):
-        return StorageError(f"{what}: another program has held a lock for 60 s; end it, or try again later")
+        return StorageError(msg("error-migration-locked", what=what))
     return StorageError(f"{what}: {connect_error_text(error)}")

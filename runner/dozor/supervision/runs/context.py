@@ -9,6 +9,7 @@ from loguru import logger
 
 from dozor.clock import to_datetime
 from dozor.errors import DatabaseUnavailableError
+from dozor.language import msg
 from dozor.storage.postgres.pool import Pool
 from dozor.supervision.runs.run import Run, Stopping
 
@@ -57,7 +58,7 @@ class Context:
         """The runner's connection pool. Raises `DatabaseUnavailableError` where there is no database."""
         self._run.used_database = True
         if self._pool is None:
-            raise DatabaseUnavailableError("ctx.db: this runner works without a database")
+            raise DatabaseUnavailableError(msg("error-no-database-here"))
         return self._pool
 
     @property

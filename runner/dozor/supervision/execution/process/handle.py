@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import psutil
 from loguru import logger
 
+from dozor.language import msg
 from dozor.supervision.execution.process.ipc import Frame, FrameError, Unpacker, pack
 
 if TYPE_CHECKING:
@@ -130,9 +131,7 @@ class ChildProcess:
         except OSError:
             return
         except (FrameError, KeyError, TypeError, ValueError) as error:
-            logger.bind(task=self._task).error(
-                "{}: its process sends nonsense ({}) and is killed", self._task, error
-            )
+            logger.bind(task=self._task).error(msg("log-child-nonsense", task=self._task, error=error))
             self.kill()
 
     async def _watch(self) -> None:

@@ -26,6 +26,8 @@ from loguru import logger
 
 from dozor.config.imports import Checker, CheckerImportError, import_checker
 from dozor.config.signatures import check_call, check_kind, is_async, takes_context
+from dozor.language import Language
+from dozor.language.process import use_language
 from dozor.storage.postgres.pool import Pool, create_pool, unavailable
 from dozor.supervision.core.state import Failure
 from dozor.supervision.execution.process.ipc import Channel, Frame
@@ -52,6 +54,7 @@ def main() -> None:
     hello = channel.receive()
     if hello is None:
         return
+    use_language(Language(hello["language"]))
     sys.path[:] = hello["path"]
     _call_it(hello["task"])
     _log_to(channel)
