@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from dozor.language import msg
 from dozor.storage.postgres.pool import Connection
 from dozor_market.ledger import AccountKind, LedgerError, transfer
 
@@ -22,11 +23,11 @@ async def attribute(connection: Connection, deposit_id: int, user_id: int) -> st
     async with connection.transaction():
         deposit = await connection.fetchrow(LOCK, deposit_id)
         if deposit is None:
-            raise AttributionError(f"there is no deposit {deposit_id}")
+            raise AttributionError(msg("error-no-deposit", deposit=deposit_id))
         if deposit["state"] != "unmatched":
-            raise AttributionError(f"deposit {deposit_id} is {deposit['state']}, not unmatched")
+            raise AttributionError(msg("error-deposit-state", deposit=deposit_id, state=deposit["state"]))
         if await connection.fetchval(USER, user_id) is None:
-            raise AttributionError(f"there is no user {user_id}")
+            raise AttributionError(msg("error-no-user", user=user_id))
         await transfer(
             connection,
             f"deposit:{deposit_id}:attributed",
@@ -36,8 +37,12 @@ async def attribute(connection: Connection, deposit_id: int, user_id: int) -> st
             target=(user_id, AccountKind.AVAILABLE),
         )
         await connection.execute(ATTRIBUTE, deposit_id, user_id)
-    return (
-        f"{deposit['amount']} units of {deposit['currency']} from deposit {deposit_id} went to user {user_id}"
+    return msg(
+        "cli-attributed",
+        amount=deposit["amount"],
+        currency=deposit["currency"],
+        deposit=deposit_id,
+        user=user_id,
     )
 
 

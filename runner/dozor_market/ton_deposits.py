@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dozor.errors import DozorError, Fatal
 from dozor.extras import Extra, install_command, needs_extra
+from dozor.language import msg
 from dozor.storage.postgres.pool import Connection
 from dozor.toolkit import announce, report_backlog
 from dozor.toolkit.context import CheckerContext
@@ -77,14 +78,14 @@ async def check_transactions(
     try:
         from dozor_market.ton import providers as ton
     except ImportError as error:
-        raise Fatal(f"TON deposits need an extra: {install_command(Extra.TON)}") from error
+        raise Fatal(msg("error-ton-extra", command=install_command(Extra.TON))) from error
     try:
         options = [
             ton.ProviderOptions(**{**provider, "kind": ton.ProviderKind(provider["kind"])})
             for provider in providers
         ]
     except (KeyError, TypeError, ValueError) as error:
-        raise Fatal(f"args.providers of the deposits' checker: {error}") from error
+        raise Fatal(msg("error-deposit-providers", error=error)) from error
     from dozor_market.ton import rounds
     from dozor_market.ton.alerts import alert_all
     from dozor_market.ton.limits import read_limits
@@ -93,7 +94,7 @@ async def check_transactions(
     try:
         limits = read_limits(single_source_limit, single_source_window_limit, single_source_window)
     except ValueError as error:
-        raise Fatal(f"args of the deposits' checker: {error}") from error
+        raise Fatal(msg("error-deposit-args", error=error)) from error
     rules = rounds.Rules({**DEFAULT_DUST, **(dust or {})}, limits, behind_after)
     async with ctx.db.acquire() as connection:
         if wallet is not None:
@@ -115,7 +116,7 @@ async def check_transactions(
     await alert_all(ctx, unconfirmed_after)
     await tell(ctx)
     if counts := +counts:
-        ctx.log.info("TON transactions: {}", dict(counts))
+        ctx.log.info(msg("log-ton-counts", counts=dict(counts)))
     if problems:
         raise DepositsError("; ".join(problems))
     async with ctx.db.acquire() as connection:
@@ -129,11 +130,7 @@ def warn_about_a_single_one(ctx: CheckerContext, providers: Providers) -> None:
     if others or name in _warned_about:
         return
     _warned_about.add(name)
-    ctx.log.warning(
-        "{} is the only TON provider: what it returns is credited up to a limit without being confirmed."
-        " Add one of another host to args.providers",
-        name,
-    )
+    ctx.log.warning(msg("log-ton-single-provider", provider=name))
 
 
 def log_failures(ctx: CheckerContext, providers: Providers, said: str) -> None:
@@ -142,7 +139,7 @@ def log_failures(ctx: CheckerContext, providers: Providers, said: str) -> None:
     for (provider, reason), times in reasons.items():
         if f"{provider}: {reason}" in said:
             continue
-        ctx.log.warning("TON provider {} failed {} time(s): {}", provider, times, reason)
+        ctx.log.warning(msg("log-ton-provider-failed", provider=provider, times=times, reason=reason))
 
 
 async def watch(connection: Connection, wallet: str, jettons: Mapping[str, str]) -> None:
@@ -153,7 +150,7 @@ async def watch(connection: Connection, wallet: str, jettons: Mapping[str, str])
         address = raw_address(wallet)
         jetton_wallets = {currency: raw_address(jetton) for currency, jetton in jettons.items()}
     except ValueError as error:
-        raise Fatal(f"args of the deposits' checker: {error}") from error
+        raise Fatal(msg("error-deposit-args", error=error)) from error
     async with connection.transaction():
         await connection.execute(WATCH, address)
         for currency, jetton_wallet in jetton_wallets.items():

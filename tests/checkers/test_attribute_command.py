@@ -21,7 +21,7 @@ ADDRESS = "0:" + "0a" * 32
 async def run(database: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     config = folder / "config.yaml"
     task = "auctions_checker: {run: 'dozor_market.auctions:check_auctions', every: 60s}"
-    config.write_text(f"database: {{url: '{database}'}}\ntasks:\n  {task}\n")
+    config.write_text(f"language: en\ndatabase: {{url: '{database}'}}\ntasks:\n  {task}\n")
     return await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-m", "dozor", "attribute", "-c", str(config), *arguments],

@@ -177,9 +177,9 @@ def test_a_story_that_does_not_happen_ends_with_one_clear_line(
 @pytest.mark.parametrize(
     ("environment", "language"),
     [
-        ({}, Language.RU),
-        ({"LANG": "C"}, Language.RU),
-        ({"LANG": "C.UTF-8"}, Language.RU),
+        ({}, Language.EN),
+        ({"LANG": "C"}, Language.EN),
+        ({"LANG": "C.UTF-8"}, Language.EN),
         ({"LANG": "ru_RU.UTF-8"}, Language.RU),
         ({"LANG": "en_US.UTF-8"}, Language.EN),
         ({"LANG": "de_DE"}, Language.EN),
@@ -187,7 +187,7 @@ def test_a_story_that_does_not_happen_ends_with_one_clear_line(
         ({"LANG": "ru_RU.UTF-8", "LC_MESSAGES": "en_GB"}, Language.EN),
     ],
 )
-def test_the_language_is_the_locales_and_russian_where_there_is_none(
+def test_the_language_is_that_of_the_locale_and_english_without_one(
     environment: dict[str, str], language: Language
 ) -> None:
     assert choose_language(environment, "utf-8") is language

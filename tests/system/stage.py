@@ -76,7 +76,7 @@ class Stage:
     async def watch(self, *options: str, env: Mapping[str, str] | None = None) -> Process:
         """`dozor run`, once it supervises."""
         process = self.run(*options, env=env)
-        await process.says("is on watch")
+        await process.says(" работает: задач")
         return process
 
     async def cli(self, *words: str, env: Mapping[str, str] | None = None) -> Answer:

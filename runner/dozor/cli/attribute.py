@@ -9,12 +9,13 @@ import click
 
 from dozor.cli.options import config_option
 from dozor.cli.session import database, run_async
+from dozor.language import msg
 
 
-@click.command()
+@click.command(help=msg("cli-help-attribute"))
 @config_option
-@click.argument("deposit", type=int)
-@click.argument("user", type=int)
+@click.argument("deposit", type=int, metavar=msg("cli-metavar-deposit"))
+@click.argument("user", type=int, metavar=msg("cli-metavar-user"))
 def attribute(config_path: Path, deposit: int, user: int) -> None:
     """Credit unmatched DEPOSIT, as an alert named it, to USER."""
     click.echo(run_async(_attribute(config_path, deposit, user)))

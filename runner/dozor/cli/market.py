@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from dozor.cli.options import DozorGroup
+from dozor.language import msg
 
 
 @click.group(
@@ -14,6 +15,7 @@ from dozor.cli.options import DozorGroup
         "approve": "dozor.cli.pending:approve",
         "reject": "dozor.cli.pending:reject",
     },
+    help=msg("cli-help-market"),
 )
 def market() -> None:
     """Decide about deposits that the checkers leave to a person."""

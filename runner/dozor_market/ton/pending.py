@@ -14,6 +14,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
+from dozor.language import msg
 from dozor.storage.postgres.pool import Connection
 from dozor.toolkit import Backlog, read_cursor
 from dozor_market.ledger import MAX_AMOUNT, LedgerError
@@ -209,26 +210,26 @@ async def approve(connection: Connection, pending_id: int) -> str:
     async with connection.transaction():
         row = await connection.fetchrow(FIND_SQL, pending_id)
         if row is None:
-            raise PendingError(f"there is no pending transfer {pending_id}")
+            raise PendingError(msg("error-no-pending", id=str(pending_id)))
         # The cursor is locked first, as in a run of the checker, so that the two cannot deadlock.
         position = await read_cursor(connection, cursor_name(row["account"]))
         await _require(connection, pending_id, PendingState.OVER_LIMIT)
         if position is None:
-            raise PendingError(f"wallet {row['account']} has no cursor: run the checker once")
+            raise PendingError(msg("error-pending-no-cursor", account=row["account"]))
         if row["amount"] > MAX_AMOUNT:
-            raise PendingError(f"{row['amount']} is beyond a bigint")
+            raise PendingError(msg("error-pending-too-large", amount=str(row["amount"])))
         cursor, receipt = from_json(position), _receipt(row)
         wallet = Wallet(row["account"], row["user_id"], 0, {})
         counts = await credit(connection, wallet, cursor, [receipt], {}, move_to=cursor)
         if counts is None or counts["set aside"]:
-            raise PendingError(f"the ledger refuses {receipt.amount} units of {receipt.currency}")
+            raise PendingError(
+                msg("error-pending-refused", amount=str(receipt.amount), currency=receipt.currency)
+            )
         await connection.execute(END_SQL, pending_id, PendingState.CREDITED.value)
-    result = (
-        "credited" if counts["credited"] else "recorded, but its owner is not known (see `dozor attribute`)"
-    )
+    key = "cli-pending-credited" if counts["credited"] else "cli-pending-recorded"
     if not counts["credited"] and not counts["unmatched"]:
-        result = "a deposit already"
-    return f"pending transfer {pending_id}: {receipt.amount} units of {receipt.currency} {result}"
+        key = "cli-pending-known"
+    return msg(key, id=str(pending_id), amount=str(receipt.amount), currency=receipt.currency)
 
 
 async def reject(connection: Connection, pending_id: int) -> str:
@@ -236,17 +237,17 @@ async def reject(connection: Connection, pending_id: int) -> str:
     async with connection.transaction():
         await _require(connection, pending_id, PendingState.OVER_LIMIT, PendingState.UNCONFIRMED)
         await connection.execute(END_SQL, pending_id, PendingState.REJECTED.value)
-    return f"pending transfer {pending_id} is rejected and will not be credited"
+    return msg("cli-pending-rejected", id=str(pending_id))
 
 
 async def _require(connection: Connection, pending_id: int, *allowed: PendingState) -> None:
     """Lock the row. Raises PendingError unless it is in one of the states."""
     state = await connection.fetchval(LOCK_SQL, pending_id)
     if state is None:
-        raise PendingError(f"there is no pending transfer {pending_id}")
+        raise PendingError(msg("error-no-pending", id=str(pending_id)))
     if state not in allowed:
-        hint = " and is credited once a second provider returns it" if state == "unconfirmed" else ""
-        raise PendingError(f"pending transfer {pending_id} is {state}{hint}")
+        key = "error-pending-waits" if state == PendingState.UNCONFIRMED else "error-pending-state"
+        raise PendingError(msg(key, id=str(pending_id), state=state))
 
 
 def _receipt(row: Any) -> Receipt:

@@ -13,6 +13,8 @@ from typing import Any, Final
 
 from ton_core import Address, Cell, InternalMsgInfo, Slice, Transaction
 
+from dozor.language import msg
+
 TEXT_COMMENT: Final = 0
 TRANSFER_NOTIFICATION: Final = 0x7362D09C
 """TEP-74: the jetton wallet tells its owner what has come."""
@@ -76,15 +78,15 @@ def read_transaction(cell: Cell, account: str, jetton_wallets: Mapping[str, str]
     try:
         transaction = Transaction.deserialize(cell.begin_parse())
         if not isinstance(transaction, Transaction):
-            raise UnreadableTransactionError("a pruned cell")
+            raise UnreadableTransactionError(msg("error-transaction-pruned"))
         workchain, _, account_hash = account.partition(":")
         if transaction.account_addr_hex != account_hash:
-            raise UnreadableTransactionError("a transaction of another account")
+            raise UnreadableTransactionError(msg("error-transaction-foreign"))
         return _classify(transaction, cell.hash, int(workchain), jetton_wallets)
     except UnreadableTransactionError:
         raise
     except Exception as error:  # whatever ton-core raises at nonsense, the bytes are at fault
-        raise UnreadableTransactionError(f"not a transaction: {type(error).__name__}") from error
+        raise UnreadableTransactionError(msg("error-transaction-not", error=type(error).__name__)) from error
 
 
 def _classify(tx: Any, cell_hash: bytes, workchain: int, jetton_wallets: Mapping[str, str]) -> Receipt:
@@ -99,7 +101,7 @@ def _classify(tx: Any, cell_hash: bytes, workchain: int, jetton_wallets: Mapping
     if not isinstance(info, InternalMsgInfo):
         return other(Kind.OUTGOING)
     if info.dest.hash_part != tx.account_addr or info.dest.wc != workchain:
-        raise UnreadableTransactionError("its message is for another account")
+        raise UnreadableTransactionError(msg("error-transaction-message"))
     if info.bounced:
         return other(Kind.BOUNCED)
     if tx.description.type_ != "ordinary" or tx.description.aborted:

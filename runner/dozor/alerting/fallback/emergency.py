@@ -16,6 +16,7 @@ from loguru import logger
 
 from dozor.config.addresses import socks_of
 from dozor.config.models import TelegramConfig
+from dozor.language import msg
 from dozor.language.times import duration
 from dozor.language.translator import Translator
 from dozor.supervision.telemetry.observer import Trouble
@@ -59,7 +60,7 @@ class Alarm:
             sys.stderr.write(f"{text}\n")
             sys.stderr.flush()
         except Exception as error:  # noqa: BLE001 -- the border of a thread: nobody above could hear of it
-            logger.error("Alarm: not told: {}: {}", type(error).__name__, self._redact(str(error)))
+            logger.error(msg("log-alarm-not-sent", name=type(error).__name__, error=self._redact(str(error))))
             return False
         return True
 
@@ -85,7 +86,9 @@ class Alarm:
                 with self._opener.open(request, timeout=TIMEOUT):
                     return True
             except OSError as error:
-                logger.error("Alarm: {}: {}", type(error).__name__, self._redact(str(error)))
+                logger.error(
+                    msg("log-alarm-failed", name=type(error).__name__, error=self._redact(str(error)))
+                )
             if attempt + 1 < ATTEMPTS:
                 Event().wait(PAUSE)
         return False

@@ -18,6 +18,7 @@ from types import FrameType
 
 from loguru import logger
 
+from dozor.language import msg
 from dozor.supervision.execution.executor import carry_out
 from dozor.supervision.runs.stacks import stack_of
 from dozor.supervision.telemetry.observer import Trouble, TroubleKind
@@ -118,12 +119,8 @@ class Watchdog:
             return  # the loop has closed
 
     def _tell(self, trouble: Trouble) -> None:
-        logger.critical(
-            "The event loop is blocked for {:.1f} s by {}:\n  {}",
-            trouble.seconds,
-            trouble.subject,
-            "\n  ".join(trouble.chain),
-        )
+        head = msg("log-loop-blocked", seconds=f"{trouble.seconds:.1f}", subject=trouble.subject)
+        logger.critical("\n  ".join((head, *trouble.chain)))
         self._alarm(trouble)
 
     def _look(self) -> Seen | None:
@@ -147,7 +144,7 @@ def _trouble(seen: Counter[Seen], seconds: float) -> Trouble:
     [(most, _)] = named.most_common(1)
     return Trouble(
         kind=TroubleKind.BLOCKED_LOOP,
-        subject=most.who or "event loop",
+        subject=most.who or msg("log-event-loop"),
         task=most.who or None,
         seconds=seconds,
         chain=most.stack,
