@@ -138,8 +138,8 @@ async def test_a_second_runner_is_refused_and_told_who_holds_the_database(
     stage.write({"task": QUICK}, url=database)
     first = await stage.watch()
     second = stage.run()
-    holder = f"runner 1, process {first.pid} on {socket.gethostname()}"
-    await _ends_with(second, 1, f"Another runner works on this database: {holder}", "--wait")
+    holder = f"раннер 1, процесс {first.pid} на {socket.gethostname()}"
+    await _ends_with(second, 1, f"С этой базой работает другой раннер: {holder}", "--wait")
     assert first.alive
     assert " работает: задач" not in second.text
 
@@ -153,14 +153,14 @@ async def test_one_that_waits_takes_over_when_the_first_has_ended(
     first = await stage.watch()
     await first.says("Фоновая задача stopped остановлена")
     second = stage.run("--wait")
-    await second.says(f"Waiting for runner 1, process {first.pid}")
+    await second.says(f"Жду, пока закончит раннер 1, процесс {first.pid}")
     assert "Запуск" not in second.text
     if ending == "SIGTERM":
         assert await first.stop() == 0
     else:
         first.kill()
     await second.says(" работает: задач")
-    await second.says("Task stopped is stopped since before this start")
+    await second.says("Задача stopped остановлена ещё до этого запуска")
     runs = len(stage.runs("task"))
     await until(lambda: len(stage.runs("task")) > runs, within=30)
     assert len(stage.runs("stopped")) == 1

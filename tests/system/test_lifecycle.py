@@ -64,8 +64,8 @@ async def test_what_would_not_stop_is_named_and_does_not_hold_up_the_end(stage: 
     process = await stage.watch("--grace", "0.5")
     await until(lambda: bool(stage.runs("deaf") and stage.runs("threaded")), within=30)
     assert await process.stop() == 0
-    assert "Task deaf would not stop" in process.text
-    assert "Task threaded would not stop" in process.text
+    assert "Задача deaf не останавливается" in process.text
+    assert "Задача threaded не останавливается" in process.text
 
 
 async def test_a_second_signal_ends_at_once(stage: Stage, database: str) -> None:
@@ -74,7 +74,7 @@ async def test_a_second_signal_ends_at_once(stage: Stage, database: str) -> None
     process = await stage.watch("--grace", "60")
     await until(lambda: bool(stage.runs("hanging")), within=30)
     process.signal(signal.SIGTERM)
-    await process.says("SIGTERM: ending")
+    await process.says("SIGTERM: завершаюсь")
     process.signal(signal.SIGINT)
     assert await process.ends(within=5) == 128 + signal.SIGINT
     assert "Второй сигнал: завершаюсь сразу" in process.text
@@ -138,7 +138,7 @@ async def test_everything_known_of_a_task_survives_a_restart_of_the_process(
     await again.says(
         "Задача stopped остановлена ещё до этого запуска, ошибок подряд: 5: dozor restart stopped"
     )
-    await again.says("Task paused is paused (cli:")
+    await again.says("Задача paused на паузе (cli:")
     answer = await stage.cli("status")
     assert answer.code == 1
     assert "stopped" in answer.text

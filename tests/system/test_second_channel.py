@@ -135,5 +135,5 @@ async def test_a_url_that_apprise_does_not_know_stops_the_start(stage: Stage, da
     for command in ("check", "run"):
         answer = await stage.cli(command)
         assert answer.code == 2
-        assert "alerts.second_channel.urls[0]: Apprise does not know this URL" in answer.text
+        assert "alerts.second_channel.urls[0]: Apprise не знает такого URL" in answer.text
         assert "hunter2" not in answer.text

@@ -54,6 +54,41 @@ async def test_the_first_run_of_a_checker_does_not_wait_for_telegrams_library(
     await process.says("опрашиваю как")
 
 
+READER = """
+import asyncio, threading
+from fluent.runtime import FluentBundle
+from dozor import Runner
+
+DELIVERED_SQL = "SELECT count(*) FROM dozor.notifications WHERE state = 'delivered'"
+read = []
+add_resource = FluentBundle.add_resource
+
+def note(bundle, *given, **more):
+    read.append((bundle.locales[0], threading.current_thread() is threading.main_thread()))
+    return add_resource(bundle, *given, **more)
+
+FluentBundle.add_resource = note
+
+async def main():
+    async with Runner.from_config("config.yaml") as runner:
+        while not await runner.pools.core.fetchval(DELIVERED_SQL):
+            await asyncio.sleep(0.05)
+    print("read:", sorted(set(read)), flush=True)
+
+asyncio.run(main())
+"""
+
+
+async def test_texts_of_alerts_are_read_in_a_thread_in_each_language_that_the_bot_may_need(
+    stage: Stage, telegram: BotApi, database: str
+) -> None:
+    (stage.folder / "watcher.py").write_text(WATCHER)
+    stage.write({"first": IDLE}, url=database, telegram=section(telegram))
+    process = stage.start(sys.executable, "-c", READER)
+    assert await process.ends() == 0
+    assert process.text.splitlines()[-1] == "read: [('en', False), ('ru', False)]"
+
+
 async def test_a_warm_embedded_database_is_attached_to_and_the_checker_runs(stage: Stage) -> None:
     (stage.folder / "watcher.py").write_text(WATCHER)
     stage.write({"first": {**IDLE, "run_at_start": True}})  # whether the first run was written down or not

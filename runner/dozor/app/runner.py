@@ -33,9 +33,9 @@ from dozor.control.commands.executor import CommandExecutor
 from dozor.control.readiness import Readiness, Vitals, judge
 from dozor.control.reload import Reloader
 from dozor.errors import DatabaseUnavailableError, DozorError, RunHungError
-from dozor.language import msg
+from dozor.language import Language, msg
 from dozor.language.process import use_language
-from dozor.language.translator import Translator
+from dozor.language.translator import Translator, warm
 from dozor.lifecycle import Cleanups
 from dozor.redaction import Redactor
 from dozor.storage.journal import Commit, Journal
@@ -129,6 +129,8 @@ class Runner:
 
     async def _start(self) -> None:
         config, clock = self.config, self._clock
+        languages = self._languages()
+        warming = asyncio.get_running_loop().run_in_executor(None, warm, languages)
         database = await Database.open(config.database, wait=self._wait)
         self._cleanups.add(msg("log-part-server"), database.close)
         await database.prepare(await asyncio.to_thread(sets_for, config))
@@ -240,6 +242,7 @@ class Runner:
         parts |= telegram.parts(self.watch)
         self.services = Services(parts, clock, self.redactor.redact)
         vigil.others = (self.services.supervisor,)
+        await warming  # the parts put alerts into words on the loop
         vigil.start()
         self._cleanups.add("watchdog", vigil.stop)
         self._cleanups.add("services", self.services.stop)
@@ -257,6 +260,11 @@ class Runner:
         telegram.say_if_absent()
 
     # -- parts
+
+    def _languages(self) -> tuple[Language, ...]:
+        """In which texts may be needed: with a bot, that of each person."""
+        own = self.config.language
+        return (own, *Language) if self.config.telegram.token is not None else (own,)
 
     def _use(self, config: Config) -> None:
         """After a reload."""

@@ -159,3 +159,6 @@ error-history-order = transaction { $lt } follows { $before }
 error-history-absent = transaction { $lt } is not in this history
 error-provider-left-out = left out: no answer { $times } times in this run
 error-provider-not-asked = not asked
+error-another-webhook = another webhook is set for this bot: two programs use one token
+error-no-reason-given = no reason given
+error-webhook-unreachable = Telegram cannot reach telegram.webhook: { $reason }

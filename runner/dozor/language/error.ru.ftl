@@ -160,3 +160,6 @@ error-history-order = транзакция { $lt } идёт за { $before }
 error-history-absent = в этой истории нет транзакции { $lt }
 error-provider-left-out = пропущен: в этом запуске не ответил раз: { $times }
 error-provider-not-asked = не спрошен
+error-another-webhook = у бота задан другой webhook: токеном пользуются две программы
+error-no-reason-given = причина не названа
+error-webhook-unreachable = Telegram не может обратиться к telegram.webhook: { $reason }

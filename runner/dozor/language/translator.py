@@ -9,7 +9,7 @@ which takes 0.1 s.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +41,17 @@ class Translator:
         if area in AREAS:
             return _of_area(self.language, area, key, args)
         return _format(self.language, "", key, args) if args else _fixed(self.language, key)
+
+
+def warm(languages: Iterable[Language]) -> None:
+    """Load what the texts of the chat and of the log need in these languages, to be called in a thread.
+
+    Fluent, babel and the parsing take from 0.1 s to 4 s of a busy machine, at the first use otherwise.
+    """
+    for language in dict.fromkeys(languages):
+        Translator(language).format("alert-and-more", count=2)  # a number: babel reads the locale's data
+        for area in ("log", "error"):
+            _simple(language, area)
 
 
 def _of_area(language: Language, area: str, key: str, args: Mapping[str, str | int | float]) -> str:

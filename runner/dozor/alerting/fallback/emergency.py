@@ -19,7 +19,7 @@ from dozor.config.models import TelegramConfig
 from dozor.language import msg
 from dozor.language.times import duration
 from dozor.language.translator import Translator
-from dozor.supervision.telemetry.observer import Trouble
+from dozor.supervision.telemetry.observer import UNKNOWN_BLOCKER, Trouble
 
 TIMEOUT = 5.0
 """Seconds for one attempt."""
@@ -66,7 +66,10 @@ class Alarm:
 
     def _words(self, trouble: Trouble) -> str:
         lasts = duration(self._translator, trouble.seconds or 0.0)
-        header = self._translator.format("alarm-blocked-loop", subject=trouble.subject, duration=lasts)
+        if trouble.subject == UNKNOWN_BLOCKER:
+            header = self._translator.format("alarm-blocked-loop-unknown", duration=lasts)
+        else:
+            header = self._translator.format("alarm-blocked-loop", subject=trouble.subject, duration=lasts)
         return "\n".join((header, *trouble.chain[-FRAMES_SHOWN:]))
 
     def _post(self, text: str) -> bool:

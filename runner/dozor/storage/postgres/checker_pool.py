@@ -133,11 +133,12 @@ class CheckerPool:
                 held.over_since = now
             elif now - held.over_since >= RECLAIM_AFTER:
                 logger.bind(task=held.db.task, run_id=held.db.run_id).warning(
-                    "Task {}: its run {} is over and still held a connection of ctx.db, acquired {:.0f} s "
-                    "ago; the connection is closed. Release what you acquire, best with `async with`",
-                    held.db.task,
-                    held.db.run_id,
-                    now - held.since,
+                    msg(
+                        "log-pool-reclaimed",
+                        task=held.db.task,
+                        run=held.db.run_id,
+                        seconds=f"{now - held.since:.0f}",
+                    )
                 )
                 try:
                     held.connection.terminate()
