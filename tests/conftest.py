@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 import pytest
 
+from dozor.language import Language
+from dozor.language.process import use_language
 from dozor.storage.postgres.embedded import start_embedded
 from dozor.storage.postgres.migrate import migrate
 from dozor.storage.postgres.migration_sets import CORE
@@ -34,6 +36,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for program, package in programs.missing.items():
         text = f"NOT TESTED for want of {program}: apt-get install {package}, or run .ci/run"
         terminalreporter.write_line(text, yellow=True)
+
+
+@pytest.fixture(autouse=True)
+def _english() -> Iterator[None]:
+    """Errors and log lines of a test's own process are English until a runner says otherwise."""
+    use_language(Language.EN)
+    yield
+    use_language(Language.EN)
 
 
 @pytest.fixture(scope="session")

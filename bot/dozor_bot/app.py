@@ -18,6 +18,7 @@ from dozor.clock import Clock
 from dozor.config.models import TelegramConfig
 from dozor.control.commands.actor import Source
 from dozor.errors import TelegramUnavailableError, TokenRefusedError
+from dozor.language import msg
 from dozor.language.names import Language
 from dozor.language.translator import Translator
 from dozor.storage.postgres.pool import Pool, unavailable
@@ -30,7 +31,7 @@ from dozor_bot.poller import CALL_TIMEOUT, Poller
 from dozor_bot.router import Router
 from dozor_bot.security.access import Access
 from dozor_bot.security.totp import Codes
-from dozor_bot.telegram.errors import UNAUTHORIZED, description
+from dozor_bot.telegram.errors import description, unauthorized
 from dozor_bot.telegram.replies import Replies
 from dozor_bot.telegram.session import Session
 from dozor_bot.telegram.transport import TelegramTransport
@@ -95,9 +96,11 @@ class TelegramBot:
         try:
             me = await self._bot(GetMe(), request_timeout=CALL_TIMEOUT)
         except (TelegramUnauthorizedError, TelegramNotFound) as error:
-            raise TokenRefusedError(f"{UNAUTHORIZED} ({description(error)})") from None
+            raise TokenRefusedError(f"{unauthorized()} ({description(error)})") from None
         except AiogramError as error:
-            raise TelegramUnavailableError(f"Telegram cannot be reached: {description(error)}") from None
+            raise TelegramUnavailableError(
+                msg("error-telegram-unreachable", reason=description(error))
+            ) from None
         return Identity(me.id, me.username or "")
 
     async def set_my_commands(self) -> None:
@@ -109,7 +112,7 @@ class TelegramBot:
         except Exception as error:
             if not unavailable(error):
                 raise
-            logger.debug("Menus of commands wait for the database ({})", type(error).__name__)
+            logger.debug(msg("log-menus-wait", error=type(error).__name__))
 
     def use_people(self, config: TelegramConfig) -> None:
         """Roles as configured now, at once; the menus follow."""
@@ -137,12 +140,12 @@ def build_bot(
 ) -> TelegramBot:
     """No network yet. `paces`: shared with alerts. Raises TokenRefusedError for what is no token."""
     if config.token is None:
-        raise TokenRefusedError("telegram.token is empty: there is no bot to build")
+        raise TokenRefusedError(msg("error-token-empty"))
     proxy = None if config.proxy is None else config.proxy.get_secret_value()
     try:
         bot = Bot(config.token.get_secret_value(), session=Session(config.api_url, proxy))
     except TokenValidationError:
-        raise TokenRefusedError(f"telegram.token is not a bot's token. {UNAUTHORIZED}") from None
+        raise TokenRefusedError(msg("error-token-shape", remedy=unauthorized())) from None
     translator = Translator(language)
     transport = None
     if config.chat is not None:

@@ -13,6 +13,7 @@ from loguru import logger
 
 from dozor.alerting.model.message import Message
 from dozor.clock import Clock
+from dozor.language import msg
 from dozor_bot.telegram.incoming import Sender
 from dozor_bot.telegram.replies import Replies
 
@@ -71,7 +72,7 @@ class LiveCards:
             try:
                 await self._refresh(card, now)
             except Exception as error:  # noqa: BLE001 -- a view only: logged, and the card is left as it is
-                logger.warning("A card is not updated any more: {}", type(error).__name__)
+                logger.warning(msg("log-card-dropped", error=type(error).__name__))
                 self.close(chat_id, card.message_id)
 
     async def _refresh(self, card: Open, now: float) -> None:

@@ -6,6 +6,7 @@ import asyncio
 
 from loguru import logger
 
+from dozor.language import msg
 from dozor.storage.postgres.pool import unavailable
 from dozor_bot.handlers.context import Desk
 from dozor_bot.live_cards import LOOK_EVERY
@@ -26,7 +27,7 @@ class Upkeep:
             except Exception as error:
                 if not unavailable(error):
                     raise
-                logger.debug("Telegram: upkeep waits for the database ({})", type(error).__name__)
+                logger.debug(msg("log-upkeep-waits", error=type(error).__name__))
 
     async def step(self) -> None:
         """Once through everything that is due."""

@@ -15,6 +15,7 @@ from aiogram.methods import DeleteMyCommands, SetMyCommands
 from aiogram.types import BotCommand, BotCommandScopeChat, BotCommandScopeDefault
 from loguru import logger
 
+from dozor.language import msg
 from dozor.language.names import Language
 from dozor.language.translator import Translator
 from dozor.storage.postgres.pool import Pool
@@ -82,12 +83,12 @@ class Menus:
             await self._bot(method, request_timeout=CALL_TIMEOUT)
         except (TelegramBadRequest, TelegramForbiddenError) as error:
             # Somebody who has never written to the bot has no chat with it yet: next time.
-            logger.debug("No menu of commands for {}: {}", key, description(error))
+            logger.debug(msg("log-no-menu", key=key, reason=description(error)))
             if menu is None:
                 await self._pool.execute(FORGET_SQL, key)
             return True
         except AiogramError as error:
-            logger.warning("Telegram did not take the menus of commands: {}", description(error))
+            logger.warning(msg("log-menus-refused", reason=description(error)))
             return False
         if menu is None:
             await self._pool.execute(FORGET_SQL, key)

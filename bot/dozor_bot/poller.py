@@ -26,10 +26,11 @@ from pydantic import ValidationError
 
 from dozor.clock import Clock
 from dozor.errors import PollerConflictError, TelegramError, TokenRefusedError
+from dozor.language import msg
 from dozor.storage.postgres.pool import Pool, unavailable
 from dozor_bot.responses import Work
 from dozor_bot.router import Router
-from dozor_bot.telegram.errors import UNAUTHORIZED, description
+from dozor_bot.telegram.errors import description, unauthorized
 from dozor_bot.telegram.methods import GetUpdates, GetWebhookInfo
 from dozor_bot.telegram.webhook import Inbox, secret_of, trouble_of
 
@@ -120,14 +121,14 @@ class Poller:
         self._router.username = me.username or ""
         if self._webhook is None or self.inbox is None:
             await self._insist(DeleteWebhook(), CALL_TIMEOUT)
-            logger.info("Telegram: polling as @{}", self._router.username)
+            logger.info(msg("log-polling", name=self._router.username))
             return
         await self._insist(
             SetWebhook(url=self._webhook, secret_token=self.inbox.secret, allowed_updates=ALLOWED),
             CALL_TIMEOUT,
         )
         self.last_success = self._clock.now()
-        logger.info("Telegram: @{} is brought updates through {}", self._router.username, self._webhook)
+        logger.info(msg("log-webhook", name=self._router.username, webhook=self._webhook))
 
     async def _receive(self, inbox: Inbox) -> None:
         """For ever. Now and then Telegram is asked whether it can bring what it has."""
@@ -160,22 +161,24 @@ class Poller:
             try:
                 result = await self._bot(method, request_timeout=timeout)
             except (TelegramUnauthorizedError, TelegramNotFound) as error:
-                raise TokenRefusedError(f"{UNAUTHORIZED} ({description(error)})") from None
+                raise TokenRefusedError(f"{unauthorized()} ({description(error)})") from None
             except TelegramConflictError as error:
                 raise PollerConflictError(_conflict(description(error))) from None
             except AiogramError as error:
                 wait = max(pause, error.retry_after) if isinstance(error, TelegramRetryAfter) else pause
                 said = description(error)
                 if self.problem is None:
-                    logger.warning("Telegram does not answer {}: {}; trying on", method.__api_method__, said)
-                self.problem = f"Telegram does not answer: {said}"
+                    logger.warning(
+                        msg("log-telegram-silent-method", method=method.__api_method__, reason=said)
+                    )
+                self.problem = msg("log-telegram-silent", reason=said)
                 if isinstance(method, GetUpdates):
                     method = method.model_copy(update={"timeout": 0})  # learn at once that it is back
                 await asyncio.sleep(wait)
                 pause = min(pause * 2, LAST_BACKOFF)
             else:
                 if self.problem is not None:
-                    logger.info("Telegram answers again")
+                    logger.info(msg("log-telegram-again"))
                     self.problem = None
                 return result
 
@@ -193,8 +196,8 @@ class Poller:
                 if not unavailable(error):
                     raise
                 if pause == FIRST_BACKOFF:
-                    logger.warning("Telegram updates wait: the database is away ({})", type(error).__name__)
-                self.problem = f"commands wait: the database is away ({type(error).__name__})"
+                    logger.warning(msg("log-updates-wait", error=type(error).__name__))
+                self.problem = msg("log-commands-wait", error=type(error).__name__)
                 await self._tell_waiting(left)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LAST_BACKOFF)
@@ -219,7 +222,7 @@ class Poller:
         except Exception as error:
             if unavailable(error):
                 raise
-            logger.opt(exception=error).error("Telegram update {} failed", update.update_id)
+            logger.opt(exception=error).error(msg("log-update-failed", number=update.update_id))
             self.on_defect(error)
             return self._router.apology(update, "handler-failed")
 
@@ -229,7 +232,7 @@ class Poller:
             return Update.model_validate(raw, context={"bot": self._bot})
         except ValidationError as error:
             wrong = [".".join(map(str, item["loc"])) for item in error.errors()]
-            logger.error("Telegram update {} is not readable, passed over: {}", raw["update_id"], wrong)
+            logger.error(msg("log-update-unreadable", number=raw["update_id"], reason=wrong))
             return None
 
     async def _take(self, update_id: int, work: Work | None) -> None:
@@ -241,7 +244,7 @@ class Poller:
         except Exception as error:
             if unavailable(error):
                 raise
-            logger.opt(exception=error).error("Telegram update {} failed", update_id)
+            logger.opt(exception=error).error(msg("log-update-failed", number=update_id))
             self.on_defect(error)
             work = self._router.apology_to(work.hears(), "handler-failed")
             fresh = await self._store(update_id, work)
@@ -276,7 +279,7 @@ class Poller:
             await work.finish()
         except Exception as error:  # noqa: BLE001 -- the border: logged, and the person is told
             key = "database-away" if unavailable(error) else "handler-failed"
-            logger.opt(exception=error).error("Telegram update {}: no answer was given", update_id)
+            logger.opt(exception=error).error(msg("log-update-unanswered", number=update_id))
             if not unavailable(error):
                 self.on_defect(error)
             await self._router.apology_to(work.hears(), key).finish()
@@ -297,6 +300,6 @@ class Poller:
 
 
 def _conflict(said: str) -> str:
-    who = "a webhook is set for this bot" if "webhook" in said.lower() else "another program polls this bot"
-    remedy = "stop the other program, or give Dozor a bot of its own (@BotFather, /newbot)"
-    return f"Telegram refuses to give updates: {who}; {remedy}"
+    who = msg("error-webhook-set") if "webhook" in said.lower() else msg("error-other-poller")
+    remedy = msg("error-poller-remedy")
+    return msg("error-no-updates", who=who, remedy=remedy)

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from loguru import logger
 
 from dozor.forking import own_signal
+from dozor.language import msg
 
 CLEANUP_SECONDS = 30.0
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -32,9 +33,9 @@ class Cleanups:
                 async with asyncio.timeout(CLEANUP_SECONDS):
                     await undo()
             except TimeoutError:
-                logger.error("Ending: {} took longer than {:.0f} s", name, CLEANUP_SECONDS)
+                logger.error(msg("log-ending-slow", name=name, seconds=f"{CLEANUP_SECONDS:.0f}"))
             except Exception as error:  # noqa: BLE001 -- the border: the other cleanups must run
-                logger.opt(exception=error).error("Ending: {} failed", name)
+                logger.opt(exception=error).error(msg("log-ending-failed", name=name))
 
 
 def on_signal(number: signal.Signals, callback: Callable[..., object], *args: object) -> None:
@@ -48,9 +49,9 @@ def on_signals(stop: asyncio.Event) -> None:
 
     def received(number: int) -> None:
         if stop.is_set():
-            logger.critical("A second signal: ending at once")
+            logger.critical(msg("log-second-signal"))
             os._exit(128 + number)
-        logger.info("{}: ending; a second signal ends at once", signal.Signals(number).name)
+        logger.info(msg("log-signal", name=signal.Signals(number).name))
         stop.set()
 
     for number in SIGNALS:

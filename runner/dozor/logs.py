@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from loguru import logger
 
+from dozor.language import msg
 from dozor.redaction import Redactor
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def configure(
         known = _place(record, details)
         extra["_place"] = f"[{' '.join(_shown(known))}] " if known else ""
         times = repeats.count(record)
-        extra["_note"] = f"\n  (the same traceback for the {_nth(times)} time)" if times else ""
+        extra["_note"] = f"\n  {msg('log-traceback-again', times=times)}" if times else ""
         return HUMAN if times or record["exception"] is None else HUMAN + "{exception}\n"
 
     def json_form(record: Record) -> str:
@@ -136,11 +137,6 @@ def _place(record: Record, details: Details) -> dict[str, object]:
 def _shown(known: Mapping[str, object]) -> list[str]:
     marks = {"task": "", "run_id": "", "attempt": "#", "incident": "!"}
     return [f"{marks[key]}{value}" for key, value in known.items()]
-
-
-def _nth(number: int) -> str:
-    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-    return f"{number}{ending}"
 
 
 def _entry(record: Record, place: Mapping[str, object], repeated: int) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from dozor.language import msg
 from dozor.storage.postgres.pool import Connection
 from dozor_market.ledger import AccountKind, LedgerError, transfer
 
@@ -39,11 +40,11 @@ async def attribute(connection: Connection, deposit_id: int, user_id: int) -> At
     async with connection.transaction():
         deposit = await connection.fetchrow(LOCK, deposit_id)
         if deposit is None:
-            raise AttributionError(f"there is no deposit {deposit_id}")
+            raise AttributionError(msg("error-no-deposit", deposit=deposit_id))
         if deposit["state"] != "unmatched":
-            raise AttributionError(f"deposit {deposit_id} is {deposit['state']}, not unmatched")
+            raise AttributionError(msg("error-deposit-state", deposit=deposit_id, state=deposit["state"]))
         if await connection.fetchval(USER, user_id) is None:
-            raise AttributionError(f"there is no user {user_id}")
+            raise AttributionError(msg("error-no-user", user=user_id))
         await transfer(
             connection,
             f"deposit:{deposit_id}:attributed",

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from dozor.language import msg
 from dozor.storage.postgres.pool import Connection
 from dozor.toolkit import Queue, drain
 from dozor.toolkit.context import CheckerContext
@@ -134,4 +135,4 @@ async def check_auctions(
     """Settle every auction that has ended. `behind_after`: seconds one may wait before people are alerted."""
     settled = await drain(ctx, AUCTIONS, batch=batch, workers=workers, behind_after=behind_after)
     if settled:
-        ctx.log.info("auctions closed: {}", settled)
+        ctx.log.info(msg("log-auctions-closed", counts=settled))

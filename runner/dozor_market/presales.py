@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from dozor.language import msg
 from dozor.storage.postgres.pool import Connection
 from dozor.toolkit import Queue, drain
 from dozor.toolkit.context import CheckerContext
@@ -142,4 +143,4 @@ async def check_presales(
     reminded = await drain(ctx, REMINDERS, batch=batch, report=False)
     refunded = await drain(ctx, PRESALES, batch=batch, workers=workers, behind_after=behind_after)
     if reminded or refunded:
-        ctx.log.info("presales: {} reminded, {} overdue", reminded, refunded)
+        ctx.log.info(msg("log-presales", reminded=reminded, overdue=refunded))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dozor.errors import DozorError, Fatal
 from dozor.extras import Extra, install_command, needs_extra
+from dozor.language import msg
 from dozor.storage.postgres.pool import Connection
 from dozor.toolkit import announce, report_backlog
 from dozor.toolkit.context import CheckerContext
@@ -108,7 +109,7 @@ async def check_transactions(
     await alert_all(ctx, unconfirmed_after)
     await tell(ctx)
     if counts := +counts:
-        ctx.log.info("TON transactions: {}", dict(counts))
+        ctx.log.info(msg("log-ton-counts", counts=dict(counts)))
     if problems:
         raise DepositsError("; ".join(problems))
     async with ctx.db.acquire() as connection:
@@ -122,11 +123,7 @@ def warn_about_a_single_one(ctx: CheckerContext, providers: Providers) -> None:
     if others or name in _warned_about:
         return
     _warned_about.add(name)
-    ctx.log.warning(
-        "{} is the only TON provider: what it returns is credited up to a limit without being confirmed."
-        " Add one of another host to args.providers",
-        name,
-    )
+    ctx.log.warning(msg("log-ton-single-provider", provider=name))
 
 
 def log_failures(ctx: CheckerContext, providers: Providers, said: str) -> None:
@@ -135,7 +132,7 @@ def log_failures(ctx: CheckerContext, providers: Providers, said: str) -> None:
     for (provider, reason), times in reasons.items():
         if f"{provider}: {reason}" in said:
             continue
-        ctx.log.warning("TON provider {} failed {} time(s): {}", provider, times, reason)
+        ctx.log.warning(msg("log-ton-provider-failed", provider=provider, times=times, reason=reason))
 
 
 def provider_options(providers: Sequence[Mapping[str, Any]]) -> list[ProviderOptions]:
@@ -143,14 +140,14 @@ def provider_options(providers: Sequence[Mapping[str, Any]]) -> list[ProviderOpt
     try:
         from dozor_market.ton import providers as ton
     except ImportError as error:
-        raise Fatal(f"TON deposits need an extra: {install_command(Extra.TON)}") from error
+        raise Fatal(msg("error-ton-extra", command=install_command(Extra.TON))) from error
     try:
         return [
             ton.ProviderOptions(**{**provider, "kind": ton.ProviderKind(provider["kind"])})
             for provider in providers
         ]
     except (KeyError, TypeError, ValueError) as error:
-        raise Fatal(f"args.providers of the deposits' checker: {error}") from error
+        raise Fatal(msg("error-deposit-providers", error=error)) from error
 
 
 def single_source_limits(
@@ -164,7 +161,7 @@ def single_source_limits(
     try:
         return read_limits(transaction, in_window, window)
     except ValueError as error:
-        raise Fatal(f"args of the deposits' checker: {error}") from error
+        raise Fatal(msg("error-deposit-args", error=error)) from error
 
 
 async def watch(connection: Connection, wallet: str, jettons: Mapping[str, str]) -> None:
@@ -175,7 +172,7 @@ async def watch(connection: Connection, wallet: str, jettons: Mapping[str, str])
         address = raw_address(wallet)
         jetton_wallets = {currency: raw_address(jetton) for currency, jetton in jettons.items()}
     except ValueError as error:
-        raise Fatal(f"args of the deposits' checker: {error}") from error
+        raise Fatal(msg("error-deposit-args", error=error)) from error
     async with connection.transaction():
         await connection.execute(WATCH, address)
         for currency, jetton_wallet in jetton_wallets.items():

@@ -21,7 +21,7 @@ from dozor.alerting.delivery.transport import (
 from dozor.alerting.model.message import Button, Message, Span, Style
 from dozor.language import Translator
 from dozor_bot.telegram import transport as transport_module
-from dozor_bot.telegram.errors import UNAUTHORIZED
+from dozor_bot.telegram.errors import unauthorized
 from dozor_bot.telegram.session import Session
 from dozor_bot.telegram.transport import TelegramTransport
 from tests.bot.botapi.faults import Fault, FaultKind
@@ -74,7 +74,7 @@ TABLE: list[tuple[str, Fault, Expected, int]] = [
     ("half a JSON", Fault(FaultKind.HALF_JSON), Unknown, 1),
     ("nonsense", Fault(FaultKind.NONSENSE), Unknown, 0),
     ("nonsense in JSON", Fault(FaultKind.NONSENSE_JSON), Unknown, 0),
-    ("401", Fault(FaultKind.UNAUTHORIZED), Rejected(UNAUTHORIZED), 0),
+    ("401", Fault(FaultKind.UNAUTHORIZED), Rejected(unauthorized()), 0),
     ("404", _refuse(404, "Not Found"), Rejected, 0),
     ("kicked", Fault(FaultKind.KICKED), Rejected("bot was kicked from the supergroup chat"), 0),
     ("blocked", Fault(FaultKind.BLOCKED), Rejected("bot was blocked by the user"), 0),

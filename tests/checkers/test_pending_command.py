@@ -23,7 +23,7 @@ AMOUNT = 5_000 * 10**9
 async def run(database: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     config = folder / "config.yaml"
     task = "auctions_checker: {run: 'dozor_market.auctions:check_auctions', every: 60s}"
-    config.write_text(f"database: {{url: '{database}'}}\ntasks:\n  {task}\n")
+    config.write_text(f"language: en\ndatabase: {{url: '{database}'}}\ntasks:\n  {task}\n")
     return await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-m", "dozor", "market", arguments[0], "-c", str(config), *arguments[1:]],

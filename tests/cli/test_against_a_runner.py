@@ -47,7 +47,7 @@ async def test_health_of_something_that_is_no_runner(tmp_path: Path) -> None:
 
 async def test_health_takes_the_address_from_the_configuration(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
-    path.write_text("web: {listen: null}\ntasks:\n  one: {run: 'm:f'}\n")
+    path.write_text("language: en\nweb: {listen: null}\ntasks:\n  one: {run: 'm:f'}\n")
     result = await dozor("health", "-c", str(path))
     assert result.exit_code == 1
     assert "web.listen is null" in result.output

@@ -157,6 +157,7 @@ def test_check_imports_the_users_modules_and_explains_clashes_and_old_names(
     (folder / "old.py").write_text("from runner import Context\n")
     (folder / "config.yaml").write_text(
         textwrap.dedent("""
+        language: en
         database: {url: "postgresql://h/d"}
         tasks:
           bot: {run: "bot.feed:feed"}
@@ -170,8 +171,8 @@ def test_check_imports_the_users_modules_and_explains_clashes_and_old_names(
     ran = plain.run(folder, plain.dozor, "check")
     assert ran.returncode == 2
     lines = ran.stderr.splitlines()
-    assert [line.partition(":")[2].partition(":")[0] for line in lines] == ["5", "6", "7", "8"], ran.stderr
-    assert lines[0].startswith("config.yaml:5: tasks.auctions.run: no module named runner.checkers; ")
+    assert [line.partition(":")[2].partition(":")[0] for line in lines] == ["6", "7", "8", "9"], ran.stderr
+    assert lines[0].startswith("config.yaml:6: tasks.auctions.run: no module named runner.checkers; ")
     assert lines[0].endswith(
         "; runner.checkers.auctions is now dozor_market.auctions, write dozor_market.auctions:check_auctions"
     )

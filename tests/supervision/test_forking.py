@@ -104,14 +104,14 @@ async def test_a_helper_of_a_killed_runner_keeps_neither_its_lock_nor_its_port(
         web={"listen": f"127.0.0.1:{free_port()}"},
     )
     first = await forking.watch()
-    await first.says("Web: listening", within=LONG)
+    await first.says("Веб: слушаю", within=LONG)
     await until(lambda: bool(notes(forking, "helper")), within=PATIENCE)
     helper = psutil.Process(int(notes(forking, "helper")[0]))
     try:
         first.kill()
         assert helper.is_running()
         second = await forking.watch()
-        await second.says("Web: listening", within=LONG)
+        await second.says("Веб: слушаю", within=LONG)
         assert helper.is_running()
         assert await second.stop() == 0
     finally:
@@ -129,7 +129,7 @@ async def test_what_a_run_in_a_process_has_forked_is_killed_with_it_at_its_time_
     await until(lambda: bool(notes(forking, "hangs")), within=LONG)
     child = psutil.Process(int(notes(forking, "hangs")[0]))
     assert child.is_running()
-    await process.says("took longer than its timeout", within=LONG)
+    await process.says("дольше своего timeout", within=LONG)
     await until(lambda: not alive(child), within=PATIENCE)
     assert await process.stop() == 0
 
@@ -143,7 +143,7 @@ async def test_the_log_lines_of_a_child_of_a_process_arrive_and_its_pipe_stays_w
     await process.says("a line of the child", times=2, within=LONG)
     await until(lambda: len(notes(forking, "logs")) >= 2, within=PATIENCE)
     assert set(notes(forking, "logs")) == {"exit 0"}
-    assert "nonsense" not in process.text
+    assert "шлёт непонятное" not in process.text
     assert await process.stop() == 0
 
 

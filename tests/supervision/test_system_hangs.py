@@ -45,11 +45,11 @@ async def test_a_hang_in_a_socket_read_is_told_with_its_chain(
         await chat_has(telegram, "🛑 ton_deposits")
     text = one_with(telegram, "🛑", "ton_deposits")
     print(text)
-    chain = [part.strip() for part in text.partition("it was at ")[2].splitlines()[0].split("→")]
+    chain = [part.strip() for part in text.partition("стоял здесь: ")[2].splitlines()[0].split("→")]
     assert [link.rpartition(" in ")[2] for link in chain[:2]] == ["hang_on_socket", "ask_provider"]
     assert chain[-1].endswith("in _wait_for_data")
     assert "troubled.py" in text
-    assert "took longer than its timeout of 1 s" in process.text
+    assert "дольше своего timeout, 1 с" in process.text
 
 
 async def test_a_blocked_loop_is_told_while_it_is_blocked_with_the_right_name_of_fifty(
@@ -96,7 +96,7 @@ async def test_swallowed_cancellation_is_told_and_the_task_never_runs_twice(
     before = len(stage.runs("other"))
     await until(lambda: len(stage.runs("other")) > before + 10, within=PATIENCE)
     assert stage.runs("deaf") == ["begins"]
-    await process.says("cancelling again")
+    await process.says("отменяю ещё раз")
     assert (await process.stop()) == 0
 
 
@@ -105,7 +105,7 @@ async def test_on_hang_exit_ends_the_process_for_the_service_manager(stage: Stag
     stage.write({"deaf": deaf}, url=database, supervision={"cancel_patience": "300ms"})
     process = await stage.watch("--grace", "1")
     assert await process.ends() == 70
-    assert "a run of deaf cannot be ended (on_hang: exit)" in process.text
+    assert "запуск задачи deaf не заканчивается (on_hang: exit)" in process.text
 
 
 @pytest.mark.parametrize("key", ["heartbeat_timeout", "overdue_after"])

@@ -52,9 +52,9 @@ async def test_a_leak_of_a_gigabyte_in_a_child_is_recycled(stage: Stage, databas
     process = await stage.watch()
     # 11 runs of 100 MB: more than a gigabyte, in at least three processes.
     await until(lambda: len(stage.runs("leaky")) >= 11, within=3 * PATIENCE)
-    await process.says("more than max_memory (500 MB), and is replaced", times=2)
+    await process.says("больше max_memory (500 МБ), и будет заменён", times=2)
     pids = list(dict.fromkeys(stage.runs("leaky")))
-    print(next(line for line in process.text.splitlines() if "is replaced" in line), pids)
+    print(next(line for line in process.text.splitlines() if "будет заменён" in line), pids)
     assert len(pids) >= 3
     status = await stage.status("leaky")
     assert status["failures_total"] == 0

@@ -40,13 +40,13 @@ async def test_a_long_outage_of_the_database_stops_nothing(
     for name in tasks:
         await until(more_runs(stage, name, 3), within=PATIENCE)
     postgres_control.stop()
-    await process.says("The database is away")
+    await process.says("База данных недоступна")
     await asyncio.sleep(36)  # the outage itself
     counts = {name: len(stage.runs(name)) for name in tasks}
     postgres_control.start()
     for name in tasks:
         await until(more_runs(stage, name, counts[name] + 3), within=2 * PATIENCE)
-    await process.says("The database is back")
+    await process.says("База данных снова доступна")
     for name in tasks:
         status = await stage.status(name)
         print(name, status["state"], status["consecutive_failures"], status["failures_total"])
@@ -93,7 +93,7 @@ async def test_a_named_dependency_holds_its_tasks_and_one_incident_says_which(
         await chat_has(telegram, "✅")
     print(texts(telegram)[-1])
     assert len([text for text in texts(telegram) if "ton_provider" in text]) == 2
-    await process.says("ton_provider is back")
+    await process.says("ton_provider снова доступно")
 
 
 async def test_alternate_failures_are_stopped_by_the_window(

@@ -23,7 +23,7 @@ async def by_signal(stage: Stage, process: Process) -> None:
 async def by_command(stage: Stage, process: Process) -> None:
     answer = await stage.cli("reload")
     assert answer.code == 0, answer.text
-    assert "applied" in answer.text
+    assert "Настройки применены" in answer.text
 
 
 async def by_itself(stage: Stage, process: Process) -> None:

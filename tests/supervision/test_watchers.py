@@ -6,10 +6,14 @@ import asyncio
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC
 
 import pytest
 
 from dozor.alerting.fallback.emergency import Alarm
+from dozor.alerting.incidents.facts import trouble_facts
+from dozor.alerting.rendering import phrases
 from dozor.clock import SteadyClock
 from dozor.config import ChatTarget, TelegramConfig
 from dozor.config.sizes import format_size, parse_size
@@ -21,7 +25,7 @@ from dozor.supervision.execution.process.ipc import FrameError, Unpacker, pack
 from dozor.supervision.monitoring.dependencies import Dependencies, answer
 from dozor.supervision.monitoring.limits import Limits, Use
 from dozor.supervision.monitoring.loop_watchdog import Watchdog
-from dozor.supervision.telemetry.observer import Trouble, TroubleKind
+from dozor.supervision.telemetry.observer import UNKNOWN_BLOCKER, Trouble, TroubleKind
 from tests.bot.botapi.server import BotApi
 from tests.supervision.stage import Seen, spec, state_of, supervising
 from tests.system.telegram import CHAT, TOKEN, texts
@@ -99,6 +103,47 @@ async def test_the_alarm_falls_back_to_the_console_without_a_token(
     alarm = Alarm(TelegramConfig(), Translator(Language.EN), lambda text: text.replace("guilty", "***"))
     assert await asyncio.to_thread(alarm.tell, trouble())
     assert "blocked for 1 s: ***" in capsys.readouterr().err
+
+
+UNKNOWN = replace(trouble(), subject=UNKNOWN_BLOCKER, task=None)
+
+
+@pytest.mark.parametrize(
+    ("language", "seconds", "expected"),
+    [
+        (Language.EN, 1.2, "⚠️ The event loop stood still for 1 s"),
+        (Language.EN, None, "⚠️ The event loop stands still"),
+        (Language.RU, 1.2, "⚠️ Цикл событий стоял 1 с"),
+        (Language.RU, None, "⚠️ Цикл событий стоит"),
+    ],
+)
+def test_a_loop_blocked_by_no_task_names_no_culprit(
+    language: Language, seconds: float | None, expected: str
+) -> None:
+    facts = trouble_facts(replace(UNKNOWN, seconds=seconds))
+    facts = replace(facts, trouble="blocked_loop", subject=UNKNOWN.subject)
+    header, _ = phrases.trouble(phrases.Tongue(Translator(language), UTC, 0.0), "", facts)
+    assert header == expected
+
+
+async def test_neither_does_the_alarm(capsys: pytest.CaptureFixture[str]) -> None:
+    alarm = Alarm(TelegramConfig(), Translator(Language.EN), str)
+    assert await asyncio.to_thread(alarm.tell, UNKNOWN)
+    said = capsys.readouterr().err
+    assert said.startswith("🔴 The event loop has been blocked for 1 s\n")
+
+
+async def test_the_watchdog_says_that_no_task_is_to_blame() -> None:
+    alarms: list[Trouble] = []
+    watchdog = Watchdog(0.2, alarms.append, lambda trouble: None)
+    watchdog.start()
+    await asyncio.sleep(0)
+    busy(0.6)
+    await until(lambda: bool(alarms), within=10)
+    watchdog.stop()
+    [found] = alarms
+    assert (found.subject, found.task) == (UNKNOWN_BLOCKER, None)
+    assert found.reason == "not by the run of a task: it stood at"
 
 
 def test_a_limit_is_raised_once_and_cleared_when_it_is_clearly_kept_again() -> None:

@@ -76,7 +76,8 @@ class Stage:
     async def watch(self, *options: str, env: Mapping[str, str] | None = None) -> Process:
         """`dozor run`, once it supervises."""
         process = self.run(*options, env=env)
-        await process.says("is on watch")
+        english = yaml.safe_load(self.config.read_text()).get("language") == "en"
+        await process.says(" is on watch: tasks" if english else " работает: задач")
         return process
 
     async def cli(self, *words: str, env: Mapping[str, str] | None = None) -> Answer:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.system.stage import QUICK, Stage
 
-STARTED = ("is on watch", "Запуск", "Traceback")
+STARTED = (" работает: задач", "Запуск", "Traceback")
 
 
 async def _refused(stage: Stage, *words: str, command: str = "run") -> str:

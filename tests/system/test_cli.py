@@ -81,23 +81,23 @@ async def test_acting_commands_change_the_task_and_say_so(stage: Stage, database
         assert (answer.code, says in answer.text) == (code, True), answer.text
         assert len(answer.text.strip().splitlines()) == 1
 
-    await act("pause", says="now paused")
-    await act("pause", says="nothing to do, it is paused")
+    await act("pause", says="состояние: пауза")
+    await act("pause", says="делать нечего, состояние: пауза")
     await act("run-now")
     await until(lambda: len(stage.runs("task")) == 2, within=30)
     await until_true(pool, "SELECT state = 'paused' AND running_since IS NULL FROM dozor.tasks LIMIT 1")
     await act("resume")
     await until(lambda: len(stage.runs("task")) == 3, within=30)
-    await act("resume", says="nothing to do")
+    await act("resume", says="делать нечего")
     await act("restart")
     await until(lambda: len(stage.runs("task")) == 4, within=30)
     for command in ACTING:
-        await act(command, name="nobody", code=1, says="There is no task nobody")
-        await act(command, name="off", code=1, says="disabled")
+        await act(command, name="nobody", code=1, says="Задачи nobody нет")
+        await act(command, name="off", code=1, says="отключена")
     actor = f"cli:{getpass.getuser()}@{socket.gethostname()}"
     actors = await pool.fetch("SELECT DISTINCT actor, state FROM dozor.commands WHERE task = 'task'")
     assert [tuple(row) for row in actors] == [(actor, "done")]
-    assert f"Command pause task by {actor}: done" in process.text
+    assert f"Команда pause task от {actor}: done" in process.text
 
 
 async def test_without_a_runner_a_command_is_refused_and_never_carried_out_later(
@@ -111,24 +111,24 @@ async def test_without_a_runner_a_command_is_refused_and_never_carried_out_later
     for command in ACTING:
         answer = await stage.cli(command, "task", "--timeout", "0.3")
         assert answer.code == 1
-        assert "No runner works on this database: start one with `dozor run`" in answer.text
+        assert "С этой базой не работает ни один раннер: запустите его, `dozor run`" in answer.text
     assert await pool.fetchval("SELECT count(*) FROM dozor.commands WHERE state = 'expired'") == len(ACTING)
     again = await stage.watch()
     assert (await stage.cli("pause", "task")).code == 0  # by now it has looked at what was there
     assert await again.stop() == 0
-    assert again.text.count("Command ") == 1
+    assert again.text.count("Команда ") == 1
     assert len(stage.runs("task")) == 1
 
 
 async def test_status_of_a_dead_runner_says_so_and_shows_what_it_left(stage: Stage, database: str) -> None:
     stage.write({"task": IDLE}, url=database)
-    assert "No runner has worked on this database yet" in (await stage.cli("status")).text
+    assert "С этой базой раннер ещё не работал" in (await stage.cli("status")).text
     process = await stage.watch()
     await until(lambda: len(stage.runs("task")) == 1, within=30)
     assert await process.stop() == 0
     answer = await stage.cli("status")
     assert answer.code == 0
-    assert "No runner: runner 1 was last seen" in answer.text
+    assert "Раннер не работает: раннер 1 был виден" in answer.text
     assert "task" in answer.text
     report = (await stage.cli("status", "--json")).json
     assert report["runner"]["role"] == "gone"
@@ -137,9 +137,9 @@ async def test_status_of_a_dead_runner_says_so_and_shows_what_it_left(stage: Sta
 async def test_history_and_incidents_tell_the_past(stage: Stage, database: str, pool: Pool) -> None:
     stage.write({"task": QUICK}, url=database)
     assert (await stage.cli("history", "task")).code == 0
-    assert (await stage.cli("incidents")).text.strip() == "No incidents"
+    assert (await stage.cli("incidents")).text.strip() == "Инцидентов нет"
     process = await stage.watch()
-    await until(lambda: len(stage.runs("task")) > 2, within=30)
+    await until(lambda: len(stage.runs("task")) > 3, within=30)
     stage.order("task", "fail provider is away")
     await process.says("🛑 task")
     stage.order("task", "succeed")
@@ -167,7 +167,7 @@ async def test_history_and_incidents_tell_the_past(stage: Stage, database: str, 
 async def test_help_lists_every_command_and_an_unknown_one_is_refused(stage: Stage) -> None:
     stage.write({"task": QUICK})
     check = await stage.cli("check")
-    assert (check.code, "1 task is fine" in check.text) == (0, True)
+    assert (check.code, "1 задача, всё в порядке" in check.text) == (0, True)
     nonsense = await stage.cli("nonsense")
     assert nonsense.code == 2
-    assert "No such command" in nonsense.text
+    assert "Ошибка: Команды" in nonsense.text

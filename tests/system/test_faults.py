@@ -93,7 +93,7 @@ async def test_a_chat_that_does_not_exist_is_named_and_its_alerts_are_shown_on_t
     )
     stage.order("failing", "fail provider is away")
     process = await stage.watch()
-    await process.says("refuses messages: chat not found")
+    await process.says("не принимает сообщения: chat not found")
     await process.says("│ 🛑 failing остановлена")
     status, body = await _readyz(port)
     assert status == 503
@@ -123,7 +123,7 @@ async def test_a_port_in_use_is_named_and_supervision_goes_on(stage: Stage, data
         await until(lambda: len(stage.runs("well")) > runs + 1, within=30)
     # Freed, it is taken without a restart of the runner.
     async with aiohttp.ClientSession() as session:
-        await process.says("Web: listening")
+        await process.says("Веб: слушаю")
         async with session.get(f"http://127.0.0.1:{port}/healthz") as answer:
             assert answer.status == 200
     assert "Traceback" not in process.text
@@ -138,10 +138,10 @@ async def test_a_second_runner_is_refused_and_told_who_holds_the_database(
     stage.write({"task": QUICK}, url=database)
     first = await stage.watch()
     second = stage.run()
-    holder = f"runner 1, process {first.pid} on {socket.gethostname()}"
-    await _ends_with(second, 1, f"Another runner works on this database: {holder}", "--wait")
+    holder = f"раннер 1, процесс {first.pid} на {socket.gethostname()}"
+    await _ends_with(second, 1, f"С этой базой работает другой раннер: {holder}", "--wait")
     assert first.alive
-    assert "is on watch" not in second.text
+    assert " работает: задач" not in second.text
 
 
 @pytest.mark.parametrize("ending", ["SIGTERM", "kill -9"])
@@ -153,14 +153,14 @@ async def test_one_that_waits_takes_over_when_the_first_has_ended(
     first = await stage.watch()
     await first.says("Фоновая задача stopped остановлена")
     second = stage.run("--wait")
-    await second.says(f"Waiting for runner 1, process {first.pid}")
+    await second.says(f"Жду, пока закончит раннер 1, процесс {first.pid}")
     assert "Запуск" not in second.text
     if ending == "SIGTERM":
         assert await first.stop() == 0
     else:
         first.kill()
-    await second.says("is on watch")
-    await second.says("Task stopped is stopped since before this start")
+    await second.says(" работает: задач")
+    await second.says("Задача stopped остановлена ещё до этого запуска")
     runs = len(stage.runs("task"))
     await until(lambda: len(stage.runs("task")) > runs, within=30)
     assert len(stage.runs("stopped")) == 1
@@ -175,13 +175,13 @@ async def test_a_foreign_database_with_a_stale_schema_is_refused_naming_the_comm
     stage: Stage, empty_database: str
 ) -> None:
     stage.write({"task": QUICK}, url=empty_database)
-    await _ends_with(stage.run(), 1, "run `dozor migrate` first")
+    await _ends_with(stage.run(), 1, "сначала выполните `dozor migrate`")
     answer = await stage.cli("status")
     assert answer.code == 1
     assert "dozor migrate" in answer.text
     check = await stage.cli("migrate", "--check")
     assert check.code == 1
-    assert "to be applied: 0001_runner.sql" in check.text
+    assert "надо применить: 0001_runner.sql" in check.text
     assert (await stage.cli("migrate")).code == 0
     assert (await stage.cli("migrate", "--check")).code == 0
     process = await stage.watch()
@@ -208,13 +208,11 @@ def tiny_disk(stage: Stage) -> Iterator[Path]:
 async def test_a_full_disk_under_data_dir_says_what_to_do(stage: Stage, tiny_disk: Path) -> None:
     stage.write({"task": QUICK})
     process = stage.run()
-    text = await _ends_with(process, 1, str(tiny_disk), "full")
+    text = await _ends_with(process, 1, str(tiny_disk), "заполнен")
     assert len([line for line in text.splitlines() if line.startswith("dozor: ")]) == 1
 
 
 async def test_an_unreachable_database_is_waited_for_then_given_up_in_one_line(unreachable: Process) -> None:
-    text = await _ends_with(
-        unreachable, 1, "waiting for it", "PostgreSQL at 127.0.0.1:1: nobody listens there"
-    )
+    text = await _ends_with(unreachable, 1, "; жду", "PostgreSQL на 127.0.0.1:1: там никто не слушает")
     assert len([line for line in text.splitlines() if line.startswith("dozor: ")]) == 1
     assert "S3cretPass" not in text

@@ -19,7 +19,7 @@ async def test_what_it_told_and_knew_outlives_it(
     tasks = {"well": QUICK, "failing": {**QUICK, "every": "1s", "max_consecutive_failures": 2}}
     stage.write(tasks, url=postgres_control.dsn, telegram=section(telegram))
     process = await stage.watch()
-    await process.says("polling as")
+    await process.says("опрашиваю как")
     await asyncio.to_thread(postgres_control.kill)
     stage.order("failing", "fail for good")
     await chat_has(telegram, "🔴 PostgreSQL", "🛑 failing", within=60)
@@ -32,8 +32,8 @@ async def test_what_it_told_and_knew_outlives_it(
 
     await asyncio.to_thread(postgres_control.start)
     following = await stage.watch()
-    await following.says("Runner 1 was cut off while PostgreSQL was away")
-    await following.says("Task failing is stopped since before this start")
+    await following.says("Раннер 1 прервался, пока PostgreSQL был недоступен")
+    await following.says("Задача failing остановлена ещё до этого запуска")
     assert not kept.exists()
     await chat_has(telegram, "✅ PostgreSQL", within=60)
     assert len(stage.runs("failing")) == runs

@@ -25,9 +25,9 @@ async def test_a_signal_ends_an_idle_runner_quickly_with_exit_0(
     process = await stage.watch()
     process.signal(number)
     assert await process.ends(within=10) == 0
-    assert f"{number.name}: ending; a second signal ends at once" in process.text
+    assert f"{number.name}: завершаюсь; второй сигнал завершит сразу" in process.text
     assert "Traceback" not in process.text
-    assert "longer than" not in process.text
+    assert "дольше" not in process.text
 
 
 async def test_a_signal_during_the_start_ends_it_with_exit_0(stage: Stage, postgres: str) -> None:
@@ -35,7 +35,7 @@ async def test_a_signal_during_the_start_ends_it_with_exit_0(stage: Stage, postg
     url = "postgresql://dozor@127.0.0.1:1/nowhere"
     stage.write({"task": SLOW}, url=url)
     process = stage.run()
-    await process.says("waiting for it")
+    await process.says("; жду")
     assert await process.stop() == 0
 
 
@@ -64,8 +64,8 @@ async def test_what_would_not_stop_is_named_and_does_not_hold_up_the_end(stage: 
     process = await stage.watch("--grace", "0.5")
     await until(lambda: bool(stage.runs("deaf") and stage.runs("threaded")), within=30)
     assert await process.stop() == 0
-    assert "Task deaf would not stop" in process.text
-    assert "Task threaded would not stop" in process.text
+    assert "Задача deaf не останавливается" in process.text
+    assert "Задача threaded не останавливается" in process.text
 
 
 async def test_a_second_signal_ends_at_once(stage: Stage, database: str) -> None:
@@ -74,10 +74,10 @@ async def test_a_second_signal_ends_at_once(stage: Stage, database: str) -> None
     process = await stage.watch("--grace", "60")
     await until(lambda: bool(stage.runs("hanging")), within=30)
     process.signal(signal.SIGTERM)
-    await process.says("SIGTERM: ending")
+    await process.says("SIGTERM: завершаюсь")
     process.signal(signal.SIGINT)
     assert await process.ends(within=5) == 128 + signal.SIGINT
-    assert "A second signal: ending at once" in process.text
+    assert "Второй сигнал: завершаюсь сразу" in process.text
 
 
 async def test_an_alert_of_the_last_moment_leaves_before_the_end(
@@ -86,7 +86,7 @@ async def test_an_alert_of_the_last_moment_leaves_before_the_end(
     stage.write({"task": {**SLOW, "max_consecutive_failures": 1}}, url=database, telegram=section(telegram))
     stage.order("task", "last-words")
     process = await stage.watch()
-    await process.says("polling as")
+    await process.says("опрашиваю как")
     await until(lambda: bool(stage.runs("task")), within=30)
     assert await process.stop() == 0
     [text] = texts(telegram)
@@ -136,9 +136,9 @@ async def test_everything_known_of_a_task_survives_a_restart_of_the_process(
 
     again = await stage.watch()
     await again.says(
-        "Task stopped is stopped since before this start, after 5 failures: dozor restart stopped"
+        "Задача stopped остановлена ещё до этого запуска, ошибок подряд: 5: dozor restart stopped"
     )
-    await again.says("Task paused is paused (cli:")
+    await again.says("Задача paused на паузе (cli:")
     answer = await stage.cli("status")
     assert answer.code == 1
     assert "stopped" in answer.text

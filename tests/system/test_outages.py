@@ -32,7 +32,7 @@ async def test_twenty_alerts_of_a_telegram_outage_all_arrive_in_order_per_task(
     tasks = {"talker": once, "chatterbox": once, "failing": once}
     stage.write(tasks, url=database, telegram=section(telegram, chat=ADMIN))
     process = await stage.watch()
-    await process.says("polling as")
+    await process.says("опрашиваю как")
     await telegram.stop()
     stage.order("talker", "alerts 9")
     stage.order("chatterbox", "alerts 9")
@@ -77,7 +77,7 @@ async def _under_load(stage: Stage, telegram: BotApi, control: PostgresControl) 
     tasks = {name: {**task, **IMPATIENT} for name, task in LOAD.items()}
     stage.write(tasks, url=control.dsn, telegram=section(telegram))
     process = await stage.watch()
-    await process.says("polling as")
+    await process.says("опрашиваю как")
     await until(lambda: all(len(stage.runs(name)) > 2 for name in LOAD if name != "failing"), within=30)
     return process
 
@@ -129,12 +129,12 @@ async def test_postgresql_stopped_under_load_and_started_again(
 ) -> None:
     process = await _under_load(stage, telegram, postgres_control)
     await asyncio.to_thread(postgres_control.stop)
-    await process.says("The database is away")
+    await process.says("База данных недоступна")
     await _break_during_the_outage(stage)
     await asyncio.sleep(OUTAGE)  # the outage itself, not a wait for something
     assert process.alive
     await asyncio.to_thread(postgres_control.start)
-    await process.says("The database is back")
+    await process.says("База данных снова доступна")
     await _nothing_is_lost(stage, telegram, postgres_control, process)
     assert await process.stop() == 0
 
@@ -145,9 +145,9 @@ async def test_postgresql_frozen_under_load_and_thawed(
     process = await _under_load(stage, telegram, postgres_control)
     postgres_control.freeze()
     await _break_during_the_outage(stage)
-    await process.says("The database is away", within=60)
+    await process.says("База данных недоступна", within=60)
     postgres_control.thaw()
-    await process.says("The database is back", within=60)
+    await process.says("База данных снова доступна", within=60)
     await _nothing_is_lost(stage, telegram, postgres_control, process)
 
 
@@ -182,8 +182,8 @@ async def test_the_embedded_server_killed_under_the_runner_is_started_again(stag
     family = [server, *server.children(recursive=True)]
     server.send_signal(signal.SIGKILL)
     await _break_during_the_outage(stage)
-    await process.says("has been started again", within=60)
-    await process.says("The database is back", within=60)
+    await process.says("запущен снова", within=60)
+    await process.says("База данных снова доступна", within=60)
     psutil.wait_procs(family, timeout=10)
     for name in ("needs_database", "uses_database"):
         before = len(stage.runs(name))

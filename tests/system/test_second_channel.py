@@ -52,9 +52,9 @@ async def test_the_bot_is_deaf_and_a_task_stops_while_telegram_is_away(
         alerts=alerts(hook),
     )
     process = stage.start(sys.executable, "-c", SOON_DEAF, "run", "-c", stage.config, "--log-level", "DEBUG")
-    await process.says("polling as")
+    await process.says("опрашиваю как")
     await telegram.stop()
-    await hook.has(LABEL, "Telegram does not answer")
+    await hook.has(LABEL, "Telegram не отвечает")
     stage.order("payouts", "fail the provider is away")
     await hook.has("🛑 payouts", "RuntimeError: the provider is away")
     assert hook.text.count("🛑 payouts") == 1
@@ -75,7 +75,7 @@ async def test_the_bot_is_deaf_and_a_task_stops_while_telegram_is_away(
     await chat_has(telegram, "✅ payouts")
     assert len(hook.said) == told
     assert await process.stop() == 0
-    assert "Second channel: json took a message" in process.text
+    assert "Запасной канал: json принял сообщение" in process.text
     assert SECRET not in process.text
 
 
@@ -95,7 +95,7 @@ async def test_a_call_for_a_person_who_cannot_be_written_to(
         },
     )
     process = await stage.watch()
-    await process.says("polling as")
+    await process.says("опрашиваю как")
     stage.order("payouts", "fail")
     await chat_has(telegram, "🛑 payouts")
     await hook.has("ann: нужна реакция")
@@ -108,16 +108,16 @@ async def test_telegram_and_postgresql_away_at_the_same_time(
 ) -> None:
     stage.write({"payouts": QUICK}, url=postgres_control.dsn, telegram=section(telegram), alerts=alerts(hook))
     process = await stage.watch()
-    await process.says("polling as")
+    await process.says("опрашиваю как")
     await telegram.stop()
     postgres_control.stop()
-    await process.says("The database is away")
+    await process.says("База данных недоступна")
     stage.order("payouts", "fail the provider is away")
     await hook.has("🔴 PostgreSQL", "🛑 payouts", within=60)
     told = hook.text.count("🛑 payouts")
     assert told == 1
     postgres_control.start()
-    await process.says("The database is back", within=60)
+    await process.says("База данных снова доступна", within=60)
     await telegram.start()
     await chat_has(telegram, BACK, within=90)
     said = texts(telegram)
@@ -135,5 +135,5 @@ async def test_a_url_that_apprise_does_not_know_stops_the_start(stage: Stage, da
     for command in ("check", "run"):
         answer = await stage.cli(command)
         assert answer.code == 2
-        assert "alerts.second_channel.urls[0]: Apprise does not know this URL" in answer.text
+        assert "alerts.second_channel.urls[0]: Apprise не знает такого URL" in answer.text
         assert "hunter2" not in answer.text

@@ -116,9 +116,9 @@ async def _live_through_it(
     await telegram.start()
     # The database refuses connections for a while.
     postgres_control.stop()
-    await process.says("The database is away")
+    await process.says("База данных недоступна")
     postgres_control.start()
-    await process.says("The database is back")
+    await process.says("База данных снова доступна")
     arguments = " ".join(psutil.Process(process.pid).cmdline())
     assert "dozor" in arguments
     assert (await stage.cli("status", env=environment)).code == 1
@@ -147,7 +147,7 @@ async def test_no_password_when_the_database_refuses(stage: Stage, postgres_cont
     for words in (("run", "--log-level", "DEBUG"), ("status",), ("migrate",)):
         answer = await stage.cli(*words)
         assert answer.code == 1
-        assert "wrong user or password" in answer.text
+        assert "неверный пользователь или пароль" in answer.text
         assert "Traceback" not in answer.text
         _clean(answer.text, wrong, PASSWORD)
 

@@ -51,7 +51,42 @@ async def test_the_first_run_of_a_checker_does_not_wait_for_telegrams_library(
     process = await stage.watch()
     await process.says("first run")
     assert "first run, loaded: []" in process.text
-    await process.says("polling as")
+    await process.says("опрашиваю как")
+
+
+READER = """
+import asyncio, threading
+from fluent.runtime import FluentBundle
+from dozor import Runner
+
+DELIVERED_SQL = "SELECT count(*) FROM dozor.notifications WHERE state = 'delivered'"
+read = []
+add_resource = FluentBundle.add_resource
+
+def note(bundle, *given, **more):
+    read.append((bundle.locales[0], threading.current_thread() is threading.main_thread()))
+    return add_resource(bundle, *given, **more)
+
+FluentBundle.add_resource = note
+
+async def main():
+    async with Runner.from_config("config.yaml") as runner:
+        while not await runner.pools.core.fetchval(DELIVERED_SQL):
+            await asyncio.sleep(0.05)
+    print("read:", sorted(set(read)), flush=True)
+
+asyncio.run(main())
+"""
+
+
+async def test_texts_of_alerts_are_read_in_a_thread_in_each_language_that_the_bot_may_need(
+    stage: Stage, telegram: BotApi, database: str
+) -> None:
+    (stage.folder / "watcher.py").write_text(WATCHER)
+    stage.write({"first": IDLE}, url=database, telegram=section(telegram))
+    process = stage.start(sys.executable, "-c", READER)
+    assert await process.ends() == 0
+    assert process.text.splitlines()[-1] == "read: [('en', False), ('ru', False)]"
 
 
 async def test_a_warm_embedded_database_is_attached_to_and_the_checker_runs(stage: Stage) -> None:
@@ -62,8 +97,8 @@ async def test_a_warm_embedded_database_is_attached_to_and_the_checker_runs(stag
     first.kill()
     second = await stage.watch()
     await second.says("first run")
-    assert "Applied migration" in first.text
-    assert "Applied migration" not in second.text
+    assert "Применена миграция" in first.text
+    assert "Применена миграция" not in second.text
     assert await second.stop() == 0
 
 
@@ -108,7 +143,7 @@ async def main():
     others = [t for t in asyncio.all_tasks() if t not in (own, asyncio.current_task())]
     assert not others, others
     logger.remove(sink)  # a ValueError if somebody had taken it away
-    assert any("is on watch" in line for line in lines), lines
+    assert any(" работает: задач" in line for line in lines), lines
     print("the host goes on", flush=True)
 
 asyncio.run(main())
@@ -152,5 +187,5 @@ asyncio.run(main())
     process = stage.start(sys.executable, "-W", "error", "-c", program)
     assert await process.ends() == 0, process.text
     assert "the host's own error came through" in process.text
-    assert process.text.count("is on watch") == 3
+    assert process.text.count(" работает: задач") == 3
     await until(lambda: not process.alive)

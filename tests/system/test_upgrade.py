@@ -163,19 +163,19 @@ async def test_a_migration_that_is_killed_in_the_middle_of_the_take_over_is_repe
 async def test_a_database_without_a_task_of_the_marketplace_has_no_schema_market(stage: Stage) -> None:
     stage.write({"own": QUICK})
     process = await stage.watch()
-    assert "Applied migration 0001_runner.sql" in process.text
+    assert "Применена миграция 0001_runner.sql" in process.text
     pool = await create_pool(stage.embedded_dsn(), max_size=1)
     assert await pool.fetchval("SELECT to_regnamespace('market')") is None
     attribute = await stage.cli("attribute", "1", "1")
     assert attribute.code == 1
-    assert "run `dozor migrate --schema market` first" in attribute.text
+    assert "сначала выполните `dozor migrate --schema market`" in attribute.text
     assert "Traceback" not in attribute.text
 
     # A reload that adds such a task makes the schema first.
     stage.write({"own": QUICK, "auctions": AUCTIONS})
     answer = await stage.cli("reload")
     assert answer.code == 0, answer.text
-    await process.says("Applied migration market/0010_market.sql")
+    await process.says("Применена миграция market/0010_market.sql")
     ran = "SELECT runs_total > 1 AND failures_total = 0 FROM dozor.tasks WHERE name = 'auctions'"
     await until_true(pool, ran, within=30)
     pool.terminate()
@@ -190,7 +190,7 @@ async def test_a_reload_that_needs_a_schema_of_a_foreign_database_is_refused_wit
     stage.write({"own": QUICK, "auctions": AUCTIONS}, url=database)
     answer = await stage.cli("reload")
     assert answer.code != 0
-    await process.says("run `dozor migrate` first")
+    await process.says("сначала выполните `dozor migrate`")
     assert await pool.fetchval("SELECT to_regnamespace('market')") is None
     runs = len(stage.runs("own"))
     await until_true(pool, "SELECT runs_total > 1 FROM dozor.tasks WHERE name = 'own'", within=30)
@@ -205,9 +205,9 @@ async def test_the_schema_is_made_on_request(stage: Stage, empty_database: str) 
     stage.write({"own": QUICK}, url=empty_database)
     assert "market" not in (await stage.cli("migrate")).text
     check = await stage.cli("migrate", "--check", "--schema", "market")
-    assert (check.code, "to be applied: market/0014_deposits.sql" in check.text) == (1, True)
+    assert (check.code, "надо применить: market/0014_deposits.sql" in check.text) == (1, True)
     done = await stage.cli("migrate", "--schema", "market")
-    assert (done.code, "applied: market/0014_deposits.sql" in done.text) == (0, True)
+    assert (done.code, "применена: market/0014_deposits.sql" in done.text) == (0, True)
     assert (await stage.cli("migrate", "--check", "--schema", "market")).code == 0
     unknown = await stage.cli("migrate", "--schema", "markt")
-    assert (unknown.code, "known: dozor, market" in unknown.text) == (1, True)
+    assert (unknown.code, "известны: dozor, market" in unknown.text) == (1, True)

@@ -11,6 +11,7 @@ from dozor.config import (
     ConfigError,
     load,
 )
+from dozor.language import Language
 
 TASK = "tasks:\n  t:\n    run: m:f\n"
 TOKEN = "123456789:AAF-abcdefghijklmnopqrstuvwxyz_0123"
@@ -19,7 +20,7 @@ TOKEN = "123456789:AAF-abcdefghijklmnopqrstuvwxyz_0123"
 def read(folder: Path, text: str, **env: str) -> Config:
     path = folder / "config.yaml"
     path.write_text(text, encoding="utf-8")
-    return load(path, env)
+    return load(path, env, language=Language.EN)
 
 
 def problems(folder: Path, text: str, **env: str) -> list[str]:

@@ -16,6 +16,7 @@ from dozor.config import Config, load
 from dozor.config.alerts import ALERT_KINDS, SEVERITIES
 from dozor.control.alert_settings import oncall, quiet_hours, routing, settings
 from dozor.errors import ConfigError
+from dozor.language import Language
 
 TASKS = {"a": {"run": "json:loads", "every": "1m", "alerts": {"severity": {"overdue": "critical"}}}}
 
@@ -23,7 +24,7 @@ TASKS = {"a": {"run": "json:loads", "every": "1m", "alerts": {"severity": {"over
 def read(tmp_path: Path, **sections: Any) -> Config:
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump({"tasks": TASKS, **sections}, allow_unicode=True), "utf-8")
-    return load(path)
+    return load(path, language=Language.EN)
 
 
 def test_the_words_are_those_of_the_alerting_room() -> None:

@@ -11,6 +11,7 @@ from dozor.config import (
     ConfigError,
     load,
 )
+from dozor.language import Language
 from tests.unit.configuring import TASK, TOKEN, only, problems, read
 
 
@@ -78,7 +79,7 @@ def test_aliases_that_multiply_are_refused(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_or_not_readable_gives_one_line(tmp_path: Path) -> None:
     def problem_of(path: Path) -> str:
         with pytest.raises(ConfigError) as caught:
-            load(path, {})
+            load(path, {}, language=Language.EN)
         (problem,) = caught.value.problems
         return problem
 
@@ -98,13 +99,13 @@ def test_a_file_without_the_right_to_read_gives_one_line(tmp_path: Path) -> None
     path = tmp_path / "config.yaml"
     path.touch(mode=0o000)
     with pytest.raises(ConfigError, match="cannot be read: Permission denied"):
-        load(path, {})
+        load(path, {}, language=Language.EN)
 
 
 def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_bytes(b"\xef\xbb\xbf" + TASK.encode())
-    assert load(path, {}).tasks[0].name == "t"
+    assert load(path, {}, language=Language.EN).tasks[0].name == "t"
 
 
 # Values
@@ -128,7 +129,7 @@ def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
         ("${file:nul}", "is not UTF-8 text without NUL bytes"),
         ("${file:/dev/zero}", "the file /dev/zero is larger than 1 MiB"),
         ("${BYTES}", "the value from BYTES is not UTF-8 text without NUL bytes"),
-        ("${SECRET}", "1: language: the value of '${SECRET}' is not known here; write ru or en"),
+        ("${SECRET}", "1: language: the value of '${SECRET}' is not known here; write auto, ru or en"),
     ],
 )
 def test_a_reference_that_cannot_be_filled_in_is_an_error(tmp_path: Path, text: str, expected: str) -> None:

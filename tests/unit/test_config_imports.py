@@ -11,6 +11,7 @@ import pytest
 from dozor.config import Config, ConfigError, Isolation, channels, load
 from dozor.config.imports import CheckerImportError, import_checker, import_checkers, isolation_of
 from dozor.config.signatures import is_async, takes_context
+from dozor.language import Language
 
 MODULE = """
 import functools
@@ -59,7 +60,7 @@ def configured(folder: Path, *tasks: str) -> Config:
     lines = [f"  t{number}: {{{task}}}" for number, task in enumerate(tasks)]
     path = folder / "config.yaml"
     path.write_text("\n".join(["tasks:", *lines]) + "\n", encoding="utf-8")
-    return load(path, {})
+    return load(path, {}, language=Language.EN)
 
 
 def refusal(folder: Path, run: str) -> str:
@@ -278,7 +279,7 @@ def test_urls_that_apprise_does_not_know_are_reported_with_the_checkers_by_line_
         encoding="utf-8",
     )
     with pytest.raises(ConfigError) as caught:
-        import_checkers(load(path, {}))
+        import_checkers(load(path, {}, language=Language.EN))
     heads = [
         ": ".join(problem.removeprefix(f"{folder}/").split(": ")[:3]) for problem in caught.value.problems
     ]
@@ -301,4 +302,4 @@ def test_without_apprise_a_second_channel_is_refused(folder: Path, monkeypatch: 
     with pytest.raises(
         ConfigError, match=r"config.yaml:1: alerts.second_channel: needs Apprise: pip install"
     ):
-        import_checkers(load(path, {}))
+        import_checkers(load(path, {}, language=Language.EN))

@@ -21,6 +21,7 @@ from dozor.config import (
     Stop,
     load,
 )
+from dozor.language import Language
 from tests.unit.configuring import TASK, read
 
 CONTRACT = """\
@@ -284,7 +285,7 @@ def test_a_relative_path_is_shown_as_given_and_works(tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)
     Path("config.yaml").write_text("tasks:\n  t: {rum: m}\n", encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
-        load(Path("config.yaml"), {})
+        load(Path("config.yaml"), {}, language=Language.EN)
     assert caught.value.problems == [
         "config.yaml:2: tasks.t.run: is missing; add it",
         "config.yaml:2: tasks.t.rum: unknown key; did you mean run?",

@@ -15,20 +15,35 @@ from fluent.syntax import FluentParser
 from fluent.syntax.ast import BaseNode, Junk, Message, VariableReference
 
 from dozor.language import Language, Translator
+from dozor.language.process import from_environment, from_text
 from dozor.language.times import ago, ahead, clock, duration, rough
+from dozor.language.translator import AREAS, _format, _simple
 
 ROOT = Path(__file__).parents[2]
 KEY = re.compile(r"[a-z]+(-[a-z]+)*")
 
 
+def _files(language: Language) -> list[Path]:
+    folder = ROOT / "runner" / "dozor" / "language"
+    return [folder / f"{language.value}.ftl", *sorted(folder.glob(f"*.{language.value}.ftl"))]
+
+
 def _messages(language: Language) -> dict[str, Message]:
-    source = (ROOT / "runner" / "dozor" / "language" / f"{language.value}.ftl").read_text("utf-8")
-    body = FluentParser().parse(source).body
-    junk = [entry.content for entry in body if isinstance(entry, Junk)]
-    assert not junk, f"{language}.ftl does not parse: {junk}"
-    names = [entry.id.name for entry in body if isinstance(entry, Message)]
-    assert len(names) == len(set(names)), f"{language}.ftl says a key twice"
-    return {entry.id.name: entry for entry in body if isinstance(entry, Message)}
+    found: dict[str, Message] = {}
+    for path in _files(language):
+        body = FluentParser().parse(path.read_text("utf-8")).body
+        junk = [entry.content for entry in body if isinstance(entry, Junk)]
+        assert not junk, f"{path.name} does not parse: {junk}"
+        for entry in body:
+            if isinstance(entry, Message):
+                assert entry.id.name not in found, f"{path.name}: {entry.id.name} is there already"
+                found[entry.id.name] = entry
+    return found
+
+
+def _main(language: Language) -> list[str]:
+    body = FluentParser().parse(_files(language)[0].read_text("utf-8")).body
+    return [entry.id.name for entry in body if isinstance(entry, Message)]
 
 
 def _variables(node: Any) -> Iterator[str]:
@@ -57,23 +72,25 @@ def _literals() -> set[str]:
     }
 
 
-def _formatted() -> set[str]:
-    """Literal first arguments of `translator.format(...)` and of its usual short name `text(...)`."""
-    keys = set()
+def _asked_for() -> Iterator[tuple[str, set[str] | None]]:
+    """Keys in `translator.format(...)`, in its usual short name `text(...)` and in `msg(...)`, with the names
+    of their arguments; None where they are passed on as `**...`.
+    """
     for tree in _sources():
         for node in ast.walk(tree):
             if not (isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant)):
                 continue
             called = node.func
-            short = isinstance(called, ast.Name) and called.id == "text"
+            short = isinstance(called, ast.Name) and called.id in ("text", "msg")
             long = (
                 isinstance(called, ast.Attribute)
                 and called.attr == "format"
                 and "translator" in ast.unparse(called.value)
             )
             if (short or long) and isinstance(node.args[0].value, str):
-                keys.add(node.args[0].value)
-    return keys
+                given = {keyword.arg for keyword in node.keywords if keyword.arg is not None}
+                passed_on = any(keyword.arg is None for keyword in node.keywords)
+                yield node.args[0].value, None if passed_on else given
 
 
 def test_both_languages_have_the_same_keys() -> None:
@@ -81,8 +98,8 @@ def test_both_languages_have_the_same_keys() -> None:
 
 
 def test_no_text_is_left_in_the_other_language() -> None:
-    source = (ROOT / "runner" / "dozor" / "language" / "en.ftl").read_text("utf-8")
-    assert not re.findall(r"^.*[а-яё].*$", source, re.IGNORECASE | re.MULTILINE)
+    for path in _files(Language.EN):
+        assert not re.findall(r"^.*[а-яё].*$", path.read_text("utf-8"), re.IGNORECASE | re.MULTILINE)
 
 
 def test_arguments_are_the_same_in_both_languages() -> None:
@@ -97,9 +114,79 @@ def test_every_key_is_used() -> None:
 
 
 def test_every_key_the_code_asks_for_is_there() -> None:
-    asked = _formatted()
-    assert len(asked) > 50, "the scan finds nothing: has the translator been renamed?"
+    asked = {key for key, _ in _asked_for()}
+    assert len(asked) > 500, "the scan finds little: has the translator been renamed?"
     assert not asked - _messages(Language.RU).keys()
+
+
+def test_every_argument_of_a_text_is_given() -> None:
+    messages = _messages(Language.RU)
+    for key, given in _asked_for():
+        if given is not None:
+            assert set(_variables(messages[key])) <= given, key
+
+
+def test_a_text_stands_in_the_file_of_its_area() -> None:
+    for language in Language:
+        for path in _files(language)[1:]:
+            area = path.name.partition(".")[0]
+            assert area in AREAS
+            body = FluentParser().parse(path.read_text("utf-8")).body
+            names = [entry.id.name for entry in body if isinstance(entry, Message)]
+            assert all(name.partition("-")[0] == area for name in names)
+    assert not [key for key in _main(Language.RU) if key.partition("-")[0] in AREAS]
+
+
+def test_a_text_without_plurals_reads_as_fluent_reads_it() -> None:
+    """The short cut of `Translator` against the real thing, for every text it takes."""
+    for language in Language:
+        messages = _messages(language)
+        for area in sorted(AREAS):
+            names = _simple(language, area)
+            assert names, f"no simple text in {area}"
+            for key in names:
+                args = {name: f"<{name}>" for name in _variables(messages[key])}
+                assert Translator(language).format(key, **args) == _format(language, area, key, args)
+
+
+@pytest.mark.parametrize(
+    ("env", "language"),
+    [
+        ({}, "en"),
+        ({"LANG": "ru_RU.UTF-8"}, "ru"),
+        ({"LANG": "ru"}, "ru"),
+        ({"LANG": "C"}, "en"),
+        ({"LANG": "POSIX"}, "en"),
+        ({"LANG": "de_DE.UTF-8"}, "en"),
+        ({"LANG": "run_RD"}, "en"),
+        ({"LANG": "ru_RU.UTF-8", "LC_MESSAGES": "en_US.UTF-8"}, "en"),
+        ({"LANG": "en_US.UTF-8", "LC_MESSAGES": "ru_RU"}, "ru"),
+        ({"LC_MESSAGES": "ru_RU", "LC_ALL": "C.UTF-8"}, "en"),
+        ({"LC_ALL": "", "LC_MESSAGES": "", "LANG": "ru_RU"}, "ru"),
+        ({"LC_CTYPE": "ru_RU", "LANGUAGE": "ru"}, "en"),
+    ],
+)
+def test_auto_follows_the_first_variable_that_is_set(env: dict[str, str], language: str) -> None:
+    assert from_environment(env) == language
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("tasks: {", "ru"),
+        ("language: en\ntasks: {", "en"),
+        ("language: 'en'   # log and alerts\n\ttasks:", "en"),
+        ("tasks: {\nlanguage: en\n", "en"),
+        ("web:\n  language: en\n", "ru"),
+        ("language: auto\n", "ru"),
+        ("language: ${NO_SUCH:-en}\n", "en"),
+        ("language: ${MINE}\n", "en"),
+        ("language: klingon\n", "ru"),
+        ("language:\n", "ru"),
+    ],
+)
+def test_the_language_of_a_broken_configuration_is_found(text: str, language: str) -> None:
+    assert from_text(text, {"LANG": "ru_RU", "MINE": "en"}) == language
 
 
 def test_a_missing_argument_is_an_error_and_not_a_hole_in_the_text() -> None:

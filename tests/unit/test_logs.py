@@ -95,7 +95,7 @@ def test_a_repeating_traceback_is_shown_ten_times_and_counted_from_there(form: L
     if form is LogFormat.JSON:
         assert [entry.get("repeated") for entry in entries(stream)] == [*[None] * 10, 11, 12]
     else:
-        assert "(the same traceback for the 12th time)" in text
+        assert "(the same traceback, 12 times by now)" in text
 
 
 def test_another_place_in_the_code_is_another_traceback() -> None:

@@ -42,7 +42,7 @@ async def test_a_blocked_loop_fails_its_probe_and_is_measured(database: str, tmp
     (tmp_path / "config.yaml").write_text(CONFIG.format(dsn=database, port=port))
     process = Process([DOZOR, "run"], cwd=tmp_path, output=tmp_path / "log")
     try:
-        await process.says("listening on")
+        await process.says("слушаю")
         assert (await asyncio.to_thread(_ask, f"{url}/healthz", 2.0))[0]
         (tmp_path / "block").touch()
         began = time.monotonic()

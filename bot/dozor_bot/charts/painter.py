@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dozor.errors import DozorError
+from dozor.language import msg
 
 TIME_LIMIT = 40.0
 """Seconds; a first start on a slow machine builds a cache of fonts."""
@@ -37,12 +38,12 @@ async def paint(chart: dict[str, Any]) -> bytes:
             async with asyncio.timeout(TIME_LIMIT):
                 picture, errors = await process.communicate(json.dumps(chart).encode())
         except TimeoutError:
-            raise ChartError(f"no picture within {TIME_LIMIT:g} s") from None
+            raise ChartError(msg("error-no-picture", seconds=f"{TIME_LIMIT:g}")) from None
         finally:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
     if process.returncode != 0:
         said = errors.decode("utf-8", "replace").strip().rpartition("\n")[2]
-        raise ChartError(f"the picture was not drawn: {said[:ERROR_LENGTH]}")
+        raise ChartError(msg("error-picture-failed", reason=said[:ERROR_LENGTH]))
     return picture

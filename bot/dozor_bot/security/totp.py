@@ -11,6 +11,7 @@ from typing import Any
 from dozor.control.commands.commands import CommandName
 from dozor.errors import ConfigError
 from dozor.extras import Extra, install_command
+from dozor.language import msg
 from dozor_bot.security.flood import Allowance
 from dozor_bot.telegram.incoming import Sender
 
@@ -54,8 +55,8 @@ class Codes:
             try:
                 self._pyotp = importlib.import_module("pyotp")
             except ImportError:
-                text = f"telegram.totp: needs pyotp: {install_command(Extra.TOTP)}"
-                raise ConfigError([text]) from None
+                command = install_command(Extra.TOTP)
+                raise ConfigError([msg("error-needs-pyotp", command=command)]) from None
 
     def needed(self, action: CommandName) -> bool:
         return action in self.commands

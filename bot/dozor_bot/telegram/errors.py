@@ -32,6 +32,7 @@ from dozor.alerting.delivery.transport import (
     Unavailable,
     Unknown,
 )
+from dozor.language import msg
 from dozor_bot.telegram.session import ForeignAnswerError, NoAnswerError, NotSentError
 
 
@@ -46,8 +47,6 @@ class Simpler(Enum):
     BARE = auto()
     """One short line of plain text."""
 
-
-UNAUTHORIZED = "Telegram refuses the bot's token: take it anew from @BotFather and put it into telegram.token"
 
 _BAD_REQUESTS: tuple[tuple[str, Simpler | type[Rejected]], ...] = (
     ("can't parse entities", Simpler.PLAIN),
@@ -83,6 +82,11 @@ _BAD_REQUESTS: tuple[tuple[str, Simpler | type[Rejected]], ...] = (
     ("chat_admin_required", Rejected),
 )
 _PREFIXES = ("bad request: ", "forbidden: ", "unauthorized: ", "conflict: ", "too many requests: ")
+
+
+def unauthorized() -> str:
+    """The token is refused, and what to do."""
+    return msg("error-unauthorized")
 
 
 def description(error: BaseException) -> str:
@@ -135,9 +139,9 @@ def classify(error: AiogramError) -> Outcome | Simpler:
         case TelegramEntityTooLarge():
             return Simpler.BARE
         case TelegramUnauthorizedError():
-            return Rejected(UNAUTHORIZED)
+            return Rejected(unauthorized())
         case TelegramNotFound():
-            return Rejected(f"{UNAUTHORIZED}, or telegram.api_url is not a Bot API server ({said})")
+            return Rejected(msg("error-unauthorized-or-address", text=unauthorized(), said=said))
         case TelegramForbiddenError():
             return Rejected(said)
         case TelegramBadRequest():
@@ -147,7 +151,7 @@ def classify(error: AiogramError) -> Outcome | Simpler:
         case TelegramAPIError():
             return _other(error, said)
         case _:
-            return Unknown(f"unreadable answer ({type(error).__name__})")
+            return Unknown(msg("error-unreadable-answer", error=type(error).__name__))
 
 
 def _bad_request(said: str) -> Outcome | Simpler:

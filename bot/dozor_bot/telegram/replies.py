@@ -16,6 +16,7 @@ from loguru import logger
 from dozor.alerting.delivery.rate_limit import Paces
 from dozor.alerting.model.message import Message
 from dozor.clock import Clock
+from dozor.language import msg
 from dozor_bot.telegram.errors import description, is_not_modified, is_stale_press
 from dozor_bot.telegram.incoming import Sender
 from dozor_bot.telegram.methods import (
@@ -150,7 +151,7 @@ class Replies:
         except AiogramError as error:
             if is_stale_press(error):
                 return PressAnswer.STALE
-            logger.warning("a press could not be answered: {}", description(error))
+            logger.warning(msg("log-press-unanswered", reason=description(error)))
             return PressAnswer.UNKNOWN
         return PressAnswer.TAKEN
 
@@ -159,7 +160,7 @@ class Replies:
         pace = self._paces.of(chat_id)
         for _ in range(ATTEMPTS):
             if (wait := pace.held(self._clock.now())) > PATIENCE:
-                logger.warning("an answer was given up: Telegram asks to wait {:.0f} s", wait)
+                logger.warning(msg("log-answer-given-up", seconds=f"{wait:.0f}"))
                 return None
             await asyncio.sleep(wait)
             pace.answer(self._clock.now())
@@ -170,9 +171,9 @@ class Replies:
             except AiogramError as error:
                 if is_not_modified(error):
                     return True
-                logger.warning("Telegram did not take an answer: {}", description(error))
+                logger.warning(msg("log-answer-refused", reason=description(error)))
                 return None
-        logger.warning("an answer was given up: Telegram asks to wait again and again")
+        logger.warning(msg("log-answer-given-up-again"))
         return None
 
 

@@ -32,6 +32,7 @@ from aiohttp import (
 from dozor.alerting.delivery.socks import NoTunnelError, SocksConnector
 from dozor.config.addresses import socks_of
 from dozor.forking import own
+from dozor.language import msg
 
 CALL_TIMEOUT = 20.0
 """Seconds for a whole call, long polling apart."""
@@ -115,7 +116,7 @@ class Session(AiohttpSession):
         except ValueError:
             data = None
         if not isinstance(data, dict) or not isinstance(data.get("ok"), bool):
-            raise ForeignAnswerError(method, f"HTTP {status}, not an answer of the Bot API", status)
+            raise ForeignAnswerError(method, msg("error-not-bot-api", status=status), status)
         if not data["ok"]:
             status = int(data.get("error_code") or status)
             data["description"] = str(data.get("description") or f"HTTP {status}")
@@ -126,13 +127,18 @@ class Session(AiohttpSession):
 def _describe(error: BaseException) -> str:
     """The kind of failure, without the address."""
     if isinstance(error, ClientConnectorError):
-        return f"cannot connect to {error.host}:{error.port} ({error.os_error.strerror or error.os_error})"
+        return msg(
+            "error-cannot-connect",
+            host=error.host,
+            port=error.port,
+            reason=error.os_error.strerror or error.os_error,
+        )
     if isinstance(error, ClientHttpProxyError):
-        return f"the proxy refused: HTTP {error.status}"
+        return msg("error-proxy-refused", status=error.status)
     if isinstance(error, NoTunnelError):
         return str(error)
     if isinstance(error, TimeoutError):
-        return "timed out"
+        return msg("error-timed-out")
     if isinstance(error, OSError) and error.strerror:
-        return f"connection broken ({error.strerror})"
+        return msg("error-connection-lost", reason=error.strerror)
     return type(error).__name__

@@ -15,6 +15,7 @@ from loguru import logger
 from dozor.alerting.delivery.transport import ChatMoved, Delivered, EditOutcome, Gone, Outcome, Rejected
 from dozor.alerting.model.message import Document, Message, Span, Style
 from dozor.alerting.rendering.render import MESSAGE_UNITS, bounded
+from dozor.language import msg
 from dozor.language.translator import Translator
 from dozor_bot.telegram.errors import Simpler, classify, description, is_gone
 from dozor_bot.telegram.methods import EditMessageText, SendDocument, SendMessage
@@ -56,7 +57,7 @@ class TelegramTransport:
         outcome = await self._in_some_form(lambda tried: self._request(message, tried), tried)
         assert not isinstance(outcome, Gone)
         if isinstance(outcome, Delivered) and Simpler.NO_TOPIC in tried and not self.topic_lost:
-            logger.warning("Telegram: topic {} is closed or gone; going to the chat itself", self._thread_id)
+            logger.warning(msg("log-topic-gone", topic=self._thread_id))
             self.topic_lost = True
         return outcome
 
@@ -82,12 +83,10 @@ class TelegramTransport:
             if not isinstance(answer, Simpler):
                 return answer
             if answer is Simpler.NO_TOPIC and (self._thread_id is None or answer in tried):
-                return Rejected("the topic is closed, and General is as well")
+                return Rejected(msg("log-topics-closed"))
             step = Simpler.BARE if answer in tried else answer
             if step in tried:
-                return Rejected(
-                    f"refused in every form, the last time with {answer.name.lower()}", of_message=True
-                )
+                return Rejected(msg("log-refused-every-form", outcome=answer.name.lower()), of_message=True)
             tried.add(step)
 
     async def _attempt(self, request: Request) -> EditOutcome | Simpler:
@@ -99,14 +98,10 @@ class TelegramTransport:
                 return Gone(description(error))
             outcome = classify(error)
             if isinstance(outcome, Simpler):
-                logger.warning(
-                    "Telegram refused a message ({}); trying it in another form", description(error)
-                )
+                logger.warning(msg("log-message-refused", reason=description(error)))
             elif isinstance(outcome, ChatMoved):
                 logger.warning(
-                    "Telegram: the chat {} became the supergroup {}; put the new id into telegram.chat",
-                    self._chat_id,
-                    outcome.chat_id,
+                    msg("log-became-supergroup", old=self._chat_id, new=outcome.chat_id),
                 )
                 self._chat_id = outcome.chat_id
             return outcome

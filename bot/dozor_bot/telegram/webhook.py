@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dozor.alerting.model.safe_text import shorten
+from dozor.language import msg
 
 ANSWER_WITHIN = 40.0
 """Seconds in which an update must be stored. Telegram waits longer, and then brings it again."""
@@ -72,9 +73,9 @@ class Inbox:
 def trouble_of(info: dict[str, Any], url: str, now: float) -> str | None:
     """What `getWebhookInfo` says is wrong at present; None: nothing."""
     if info.get("url") != url:
-        return "another webhook is set for this bot: two programs use one token"
+        return msg("error-another-webhook")
     failed_at = info.get("last_error_date")
     if isinstance(failed_at, int) and now - failed_at < 120 and info.get("pending_update_count"):
-        said = shorten(str(info.get("last_error_message") or "no reason given"), 200)
-        return f"Telegram cannot reach telegram.webhook: {said}"
+        said = shorten(str(info.get("last_error_message") or msg("error-no-reason-given")), 200)
+        return msg("error-webhook-unreachable", reason=said)
     return None

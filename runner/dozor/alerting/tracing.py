@@ -18,6 +18,7 @@ from dozor.alerting.delivery.dispatcher import Dispatcher, Sent
 from dozor.alerting.model.incident import IncidentState
 from dozor.clock import Clock
 from dozor.extras import Extra, install_command
+from dozor.language import msg
 from dozor.storage.journal import Commit, Journal
 from dozor.storage.tables.incidents import IncidentRow
 from dozor.supervision.core.events import Cancelled, Failed, Interrupted
@@ -147,9 +148,8 @@ def open_tracing(version: str, clock: Clock) -> Tracing | None:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError:
-        logger.warning(
-            "{} is set, but traces need an extra: {}", ENDPOINTS[1], install_command(Extra.TRACING)
-        )
+        command = install_command(Extra.TRACING)
+        logger.warning(msg("log-traces-extra", variable=ENDPOINTS[1], command=command))
         return None
     timeout = None if os.environ.get("OTEL_EXPORTER_OTLP_TIMEOUT") else EXPORT_SECONDS
     resource = Resource.create({"service.name": "dozor", "service.version": version})

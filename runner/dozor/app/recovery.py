@@ -11,6 +11,7 @@ from dozor.alerting.delivery.direct_sends import SentDirectly
 from dozor.alerting.incidents import startup as start
 from dozor.alerting.model.notification import Facts
 from dozor.config.tasks import TaskConfig
+from dozor.language import msg
 from dozor.storage.journal import Commit, Journal
 from dozor.storage.postgres.pool import Connection, Pool
 from dozor.storage.spool import Spool
@@ -69,19 +70,20 @@ async def take_up(journal: Journal, spool: Spool) -> SentDirectly:
         return SentDirectly()
     me = journal.registration.runner_id
     if not await runners.follows(journal.connection, kept.runner_id, me):
-        spool.put_aside(f"runner {kept.runner_id} of another database left it, or one before the last")
+        spool.put_aside(msg("log-spool-of-another", runner_id=kept.runner_id))
         return SentDirectly()
     sent = SentDirectly(dict(kept.delivered), set(kept.elsewhere), set(kept.unknown))
     journal.tried = lambda: sent.tried
     journal.append(Commit(tasks=kept.tasks, incidents=kept.incidents, notifications=kept.notifications))
     await journal.write()
     logger.warning(
-        "Runner {} was cut off while PostgreSQL was away; what it had put aside is written: tasks {}, "
-        "incidents {}, messages {}",
-        kept.runner_id,
-        len(kept.tasks),
-        len(kept.incidents),
-        len(kept.notifications),
+        msg(
+            "log-spool-replayed",
+            runner=kept.runner_id,
+            tasks=len(kept.tasks),
+            incidents=len(kept.incidents),
+            messages=len(kept.notifications),
+        ),
     )
     return sent
 
@@ -104,22 +106,16 @@ async def look_back(
 def say_in_the_log(found: Facts, supervised: Iterable[Supervised]) -> None:
     """An unclean end, and what waits for a person."""
     if found.unclean_end:
-        logger.warning("The runner before this one was cut off {:.0f} s ago", found.off_for or 0.0)
+        logger.warning(msg("log-cut-off", seconds=f"{found.off_for or 0.0:.0f}"))
     for task in supervised:
         match task.state.state:
             case State.STOPPED:
                 logger.critical(
-                    "Task {} is stopped since before this start, after {} failures: dozor restart {}",
-                    task.spec.name,
-                    task.state.failures,
-                    task.spec.name,
+                    msg("log-still-stopped", name=task.spec.name, failures=task.state.failures),
                 )
             case State.PAUSED:
                 logger.warning(
-                    "Task {} is paused ({}): dozor resume {}",
-                    task.spec.name,
-                    task.state.past.by,
-                    task.spec.name,
+                    msg("log-still-paused", name=task.spec.name, by=task.state.past.by),
                 )
             case _:
                 pass

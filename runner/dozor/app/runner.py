@@ -33,7 +33,9 @@ from dozor.control.commands.executor import CommandExecutor
 from dozor.control.readiness import Readiness, Vitals, judge
 from dozor.control.reload import Reloader
 from dozor.errors import DatabaseUnavailableError, DozorError, RunHungError
-from dozor.language.translator import Translator
+from dozor.language import Language, msg
+from dozor.language.process import use_language
+from dozor.language.translator import Translator, warm
 from dozor.lifecycle import Cleanups
 from dozor.redaction import Redactor
 from dozor.storage.journal import Commit, Journal
@@ -65,13 +67,15 @@ TELL_SECONDS = 5.0
 class Runner:
     """A runner inside any application: `async with Runner.from_config("config.yaml") as runner: ...`
 
-    It takes no signals and does not touch the application's logging.
+    It takes no signals and does not touch the application's logging. The language of the configuration
+    becomes that of the process: of Dozor's log lines and errors.
     """
 
     def __init__(
         self, config: Config, checkers: dict[str, Checker], *, wait: bool = False, grace: float = 10.0
     ) -> None:
         self.config = config
+        use_language(config.language)
         self.redactor = Redactor()
         register_config_secrets(config, self.redactor)
         self._wait = wait
@@ -125,14 +129,16 @@ class Runner:
 
     async def _start(self) -> None:
         config, clock = self.config, self._clock
+        languages = self._languages()
+        warming = asyncio.get_running_loop().run_in_executor(None, warm, languages)
         database = await Database.open(config.database, wait=self._wait)
-        self._cleanups.add("database server", database.close)
+        self._cleanups.add(msg("log-part-server"), database.close)
         await database.prepare(await asyncio.to_thread(sets_for, config))
         self.journal = journal = await Journal.open(database.dsn, VERSION, clock, wait=self._wait)
         self._cleanups.add("journal", self._close_journal)
         sizes = config.database.pools
         self.pools = pools = await Pools.open(database.dsn, sizes, config.queried_dependencies, clock.now)
-        self._cleanups.add("connection pools", pools.close)
+        self._cleanups.add(msg("log-part-pool"), pools.close)
         pool = pools.core
         self._telegram = telegram = TelegramSide(config, pool, clock)
         tracing = open_tracing(VERSION, clock)
@@ -241,21 +247,29 @@ class Runner:
         parts |= telegram.parts(self.watch)
         self.services = Services(parts, clock, self.redactor.redact)
         vigil.others = (self.services.supervisor,)
+        await warming  # the parts put alerts into words on the loop
         vigil.start()
         self._cleanups.add("watchdog", vigil.stop)
         self._cleanups.add("services", self.services.stop)
-        self._cleanups.add("messages owed", self._tell_the_last)
-        self._cleanups.add("runs in progress", self._stop_supervising)
+        self._cleanups.add(msg("log-part-messages"), self._tell_the_last)
+        self._cleanups.add(msg("log-part-runs"), self._stop_supervising)
         self.services.start()
         logger.info(
-            "Dozor {} is on watch: tasks {}, runner {}",
-            VERSION,
-            len(self._specs),
-            self.journal.registration.runner_id,
+            msg(
+                "log-on-duty",
+                version=VERSION,
+                tasks=len(self._specs),
+                runner=self.journal.registration.runner_id,
+            ),
         )
         telegram.say_if_absent()
 
     # -- parts
+
+    def _languages(self) -> tuple[Language, ...]:
+        """In which texts may be needed: with a bot, that of each person."""
+        own = self.config.language
+        return (own, *Language) if self.config.telegram.token is not None else (own,)
 
     def _use(self, config: Config) -> None:
         """After a reload."""
@@ -266,7 +280,7 @@ class Runner:
     def _give_up(self, task: Supervised) -> None:
         """on_hang: exit. The service manager starts us anew."""
         if not self.failed.done():
-            self.failed.set_result(RunHungError(f"a run of {task.spec.name} cannot be ended (on_hang: exit)"))
+            self.failed.set_result(RunHungError(msg("error-run-hung", name=task.spec.name)))
 
     async def _write(self) -> None:
         try:
@@ -362,7 +376,7 @@ class Runner:
     async def _stop_supervising(self) -> None:
         self.unstopped = await self.supervisor.stop()
         for name in self.unstopped:
-            logger.error("Task {} would not stop; its run is abandoned", name)
+            logger.error(msg("log-would-not-stop", name=name))
 
     async def _tell_the_last(self) -> None:
         """Have what the end has brought written and, if it goes quickly, delivered."""
@@ -370,13 +384,13 @@ class Runner:
             async with asyncio.timeout(TELL_SECONDS):
                 await self.journal.flush()
         except TimeoutError:
-            logger.warning("The database did not take the last changes in time")
+            logger.warning(msg("log-changes-in-time"))
             return
         try:
             async with asyncio.timeout(TELL_SECONDS):
                 await self.dispatcher.rested()
         except TimeoutError:
-            logger.warning("Some messages have not left yet; the next start sends them")
+            logger.warning(msg("log-messages-left"))
 
     async def _close_journal(self) -> None:
         try:
@@ -384,4 +398,4 @@ class Runner:
                 await self.journal.close(clean=not self.failed.done())
         except (TimeoutError, DozorError) as error:
             self.journal.abandon()
-            logger.error("The last changes are not written: {}", str(error) or "no answer in time")
+            logger.error(msg("log-changes-lost", error=str(error) or msg("log-no-answer-in-time")))

@@ -8,6 +8,7 @@ from typing import assert_never
 from loguru import logger
 
 from dozor.clock import SteadyClock
+from dozor.language import msg
 from dozor.supervision.core.events import (
     Cancelled,
     DependencyDown,
@@ -74,7 +75,9 @@ class Services:
             case Failed(failure):
                 self.failing[name] = f"{failure.error_type}: {failure.error_text}"
                 delay = 0.0 if after.next_at is None else after.next_at - transition.now
-                logger.error("{}: {} (again in {:.0f} s)", name, failure.error_text, delay)
+                logger.error(
+                    msg("log-service-failed", name=name, error=failure.error_text, seconds=f"{delay:.0f}")
+                )
             case Succeeded() | Cancelled() | Interrupted() | Heartbeat():
                 self.failing.pop(name, None)
             case Due() | DependencyDown() | DependencyUp() | Pause() | Resume() | Restart() | RunNow():
@@ -96,13 +99,13 @@ class _QuietLog(SupervisionLog):
     __slots__ = ()
 
     def starting(self, name: str) -> None:
-        logger.debug("{}: started", name)
+        logger.debug(msg("log-service-started", name=name))
 
     def failed(self, name: str, failures: int, limit: int | None, error: BaseException) -> None:
-        logger.opt(exception=error).debug("{}: failed", name)
+        logger.opt(exception=error).debug(msg("log-service-error", name=name))
 
     def restarting(self, name: str, delay: float) -> None:
         """Said with the failure."""
 
     def cancelled(self, name: str) -> None:
-        logger.debug("{}: stopped", name)
+        logger.debug(msg("log-service-stopped", name=name))

@@ -18,6 +18,7 @@ from dozor.config import Config, TelegramConfig
 from dozor.control.alert_settings import oncall
 from dozor.control.bot_monitor import TelegramWatch
 from dozor.errors import DozorError
+from dozor.language import msg
 from dozor.storage.postgres.pool import Pool
 
 if TYPE_CHECKING:
@@ -57,10 +58,7 @@ class TelegramSide:
     def say_if_absent(self) -> None:
         """Without a token nobody should wait for messages in a chat."""
         if not self.wanted:
-            logger.info(
-                "No telegram.token: alerts come to this console, commands from `dozor status`, "
-                "`dozor restart NAME` and the like"
-            )
+            logger.info(msg("log-no-token"))
 
     async def connect(self, dispatcher: Dispatcher) -> None:
         """Build the bot, once, and have messages go through it.
@@ -83,7 +81,7 @@ class TelegramSide:
             )
         except DozorError as error:
             self._unbuilt = str(error)
-            logger.error("{} Alerts go to the console.", error)
+            logger.error(msg("log-alerts-to-console", error=error))
             return
         bot.poller.on_defect = lambda error: self._on_defect(error)
         transport: Transport | None = bot.transport

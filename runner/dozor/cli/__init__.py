@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
 
-from dozor.cli.options import DozorGroup
+from dozor.cli.click_texts import translate_click
+from dozor.cli.options import DozorGroup, configuration_named, show_version
+from dozor.language.process import from_file, use_language
 
 
 @click.group(
@@ -32,11 +35,16 @@ from dozor.cli.options import DozorGroup
     },
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.version_option(package_name="dozor", prog_name="dozor")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=show_version)
 def cli() -> None:
-    """Dozor watches the background checkers your money depends on."""
+    """Supervises background checkers: restarts them, stops them and alerts people."""
 
 
 def main() -> None:
-    """The entry point of the `dozor` command."""
+    """The entry point of the `dozor` command.
+
+    The language is chosen before any command is imported: help and usage errors are in it as well.
+    """
+    use_language(from_file(configuration_named(sys.argv[1:]), os.environ))
+    translate_click()
     sys.exit(cli(prog_name="dozor"))

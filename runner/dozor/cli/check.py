@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from dozor.cli.options import config_option
+from dozor.language import msg
 
 
-@click.command()
+@click.command(help=msg("cli-help-check"))
 @config_option
 def check(config_path: Path) -> None:
     """Check the configuration and import every checker; start nothing."""
@@ -19,6 +20,5 @@ def check(config_path: Path) -> None:
     config = load(config_path)
     checkers = import_checkers(config)
     disabled = len(config.tasks) - len(checkers)
-    note = f", {disabled} disabled" if disabled else ""
-    many = "1 task is" if len(checkers) == 1 else f"{len(checkers)} tasks are"
-    click.echo(f"{config.source}: {many} fine{note}")
+    text = msg("cli-check-fine", file=config.source, count=len(checkers))
+    click.echo(msg("cli-check-disabled", text=text, count=disabled) if disabled else text)

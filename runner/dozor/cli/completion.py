@@ -8,22 +8,22 @@ import click
 from click.shell_completion import get_completion_class
 
 from dozor.errors import CommandRefusedError, ConfigError
+from dozor.language import msg
+
+_HOW = """\b
+bash: eval "$(dozor completion bash)"  # ~/.bashrc
+zsh:  eval "$(dozor completion zsh)"  # ~/.zshrc
+fish: dozor completion fish > ~/.config/fish/completions/dozor.fish"""
 
 
-@click.command()
+@click.command(help="\n\n".join((msg("cli-help-completion"), _HOW)))
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print what makes SHELL complete commands, options and task names.
-
-    \b
-    bash: eval "$(dozor completion bash)" in ~/.bashrc
-    zsh:  eval "$(dozor completion zsh)" in ~/.zshrc
-    fish: dozor completion fish > ~/.config/fish/completions/dozor.fish
-    """
+    """Print what makes SHELL complete commands, options and task names."""
     found = get_completion_class(shell)
     if found is None:
-        raise CommandRefusedError(f"no completion for {shell}")
+        raise CommandRefusedError(msg("cli-no-completion", shell=shell))
     root = ctx.find_root().command
     click.echo(found(root, {}, "dozor", "_DOZOR_COMPLETE").source())
 

@@ -25,16 +25,17 @@ from dozor.config import Config, load
 from dozor.config.secrets import register_config_secrets
 from dozor.control.queries.status import StatusReport, read_status
 from dozor.errors import StorageError
+from dozor.language import msg
 from dozor.redaction import Redactor
 from dozor.storage.postgres.embedded import find_embedded, start_embedded
 from dozor.storage.postgres.migration_sets import sets_for
 from dozor.storage.postgres.pool import connect, create_pool, disconnect
 
 
-@click.command()
+@click.command(help=msg("cli-help-doctor"))
 @config_option
-@click.option("--send", is_flag=True, help="Also send a test alert, and wait until it is delivered.")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--send", is_flag=True, help=msg("cli-help-send"))
+@click.option("--json", "as_json", is_flag=True, help=msg("cli-help-json"))
 def doctor(config_path: Path, *, send: bool, as_json: bool) -> None:
     """Look for what may keep alerts from arriving. Exit 1 if something does not work."""
     config = load(config_path)
@@ -60,9 +61,7 @@ async def _examine(config: Config, *, send: bool) -> list[Finding]:
     try:
         async with _server(config) as dsn:
             if dsn is None:
-                found.append(
-                    warning("database", "there is none yet", "`dozor run` makes it when it starts first")
-                )
+                found.append(warning("database", msg("doctor-no-database"), msg("doctor-no-database-remedy")))
             else:
                 connection = await connect(dsn, application_name="dozor doctor")
                 try:
@@ -81,7 +80,7 @@ async def _examine(config: Config, *, send: bool) -> list[Finding]:
                     sent = await send_through_runner(pool)
                     await pool.close()
     except StorageError as error:
-        found.append(failed("database", str(error), "as it says"))
+        found.append(failed("database", str(error), msg("doctor-as-it-says")))
     seen = {} if report is None else {task.name: task for task in report.tasks}
     channels = await check_second_channel(config, send=send)
     found = [*await telegram, *channels, *found, *check_config(config, seen)]
@@ -119,5 +118,36 @@ def _lines(one: Finding) -> str:
             sign = click.style("✖", fg="red", bold=True)
         case _:
             assert_never(one.level)
+    about = msg(_ABOUT[one.about]) if one.about in _ABOUT else one.about
     remedy = f"\n  → {one.remedy}" if one.remedy else ""
-    return f"{sign} {one.about}: {one.text}{remedy}"
+    return f"{sign} {about}: {one.text}{remedy}"
+
+
+_ABOUT = {
+    "token": "doctor-about-token",
+    "clock": "doctor-about-clock",
+    "privacy mode": "doctor-about-privacy-mode",
+    "webhook": "doctor-about-webhook",
+    "chat": "doctor-about-chat",
+    "rights": "doctor-about-rights",
+    "writing": "doctor-about-writing",
+    "topic": "doctor-about-topic",
+    "roles": "doctor-about-roles",
+    "database": "doctor-about-database",
+    "version": "doctor-about-version",
+    "server": "doctor-about-server",
+    "latency": "doctor-about-latency",
+    "schema": "doctor-about-schema",
+    "privileges": "doctor-about-privileges",
+    "disk": "doctor-about-disk",
+    "runner": "doctor-about-runner",
+    "tasks": "doctor-about-tasks",
+    "alerts": "doctor-about-alerts",
+    "web": "doctor-about-web",
+    "ready": "doctor-about-ready",
+    "poll": "doctor-about-poll",
+    "test": "doctor-about-test",
+    "config": "doctor-about-config",
+    "second channel": "doctor-about-second-channel",
+}
+"""What a finding is about -> its name. Names of tasks and keys stay as they are."""

@@ -12,23 +12,32 @@ import click
 
 from dozor.cli.options import EXIT_FAILED, config_option
 from dozor.errors import CommandRefusedError
+from dozor.language import msg
 
 _PATHS = {"alive": "/healthz", "ready": "/readyz", "tasks": "/health/tasks"}
+_NAMES = {"alive": "cli-health-alive", "ready": "cli-health-ready", "tasks": "cli-health-tasks"}
 
 
-@click.command()
+@click.command(help=msg("cli-help-health"))
 @config_option
-@click.option("--url", help="Of the runner, such as http://127.0.0.1:9464. By default web.listen says it.")
+@click.option("--url", metavar=msg("cli-metavar-url"), help=msg("cli-help-health-url"))
 @click.option(
     "--of",
     "what",
     type=click.Choice(list(_PATHS)),
     default="alive",
     show_default=True,
-    help="alive: the process and its loop; ready: it can do its job; tasks: none is stopped or overdue.",
+    help=msg("cli-help-health-of"),
 )
-@click.option("--timeout", type=float, default=5.0, show_default=True, help="Seconds to wait.")
-@click.option("--json", "as_json", is_flag=True)
+@click.option(
+    "--timeout",
+    type=float,
+    default=5.0,
+    show_default=True,
+    metavar=msg("cli-metavar-seconds"),
+    help=msg("cli-help-timeout"),
+)
+@click.option("--json", "as_json", is_flag=True, help=msg("cli-help-json"))
 def health(config_path: Path, url: str | None, what: str, timeout: float, *, as_json: bool) -> None:
     """Ask a running runner how it is. Exit 1 if it is not well, or does not answer."""
     address = (url or _address(config_path)).rstrip("/") + _PATHS[what]
@@ -36,7 +45,9 @@ def health(config_path: Path, url: str | None, what: str, timeout: float, *, as_
     if as_json:
         click.echo(json.dumps(answer, ensure_ascii=False))
     else:
-        click.echo(f"{what}: {'yes' if ok else 'no'}{_why(answer)}", err=not ok)
+        name = msg(_NAMES[what])
+        said = msg("cli-health-yes", what=name) if ok else msg("cli-health-no", what=name)
+        click.echo(f"{said}{_why(answer)}", err=not ok)
     if not ok:
         raise SystemExit(EXIT_FAILED)
 
@@ -46,7 +57,7 @@ def _address(config_path: Path) -> str:
 
     listen = load(config_path).web.listen
     if listen is None:
-        raise CommandRefusedError("web.listen is null: there is nothing to ask; set it, or give --url")
+        raise CommandRefusedError(msg("cli-no-listen"))
     host = listen.host if listen.host not in ("", "0.0.0.0", "::") else "127.0.0.1"  # noqa: S104 -- where it listens
     return f"http://[{host}]:{listen.port}" if ":" in host else f"http://{host}:{listen.port}"
 
@@ -54,7 +65,7 @@ def _address(config_path: Path) -> str:
 def _ask(address: str, timeout: float) -> tuple[bool, dict[str, Any]]:
     """Whether it is well, and its answer."""
     if not address.startswith(("http://", "https://")):
-        raise CommandRefusedError("--url begins with http:// or https://")
+        raise CommandRefusedError(msg("cli-url-scheme"))
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(address, timeout=timeout) as answer:
@@ -64,14 +75,14 @@ def _ask(address: str, timeout: float) -> tuple[bool, dict[str, Any]]:
             return False, _read(refusal.read())
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
-        return False, {"reasons": [f"no answer from {address}: {reason}"]}
+        return False, {"reasons": [msg("cli-no-answer", address=address, reason=reason)]}
 
 
 def _read(body: bytes) -> dict[str, Any]:
     try:
         answer = json.loads(body)
     except ValueError:
-        return {"reasons": ["the answer is not that of a runner"]}
+        return {"reasons": [msg("cli-foreign-answer")]}
     return answer if isinstance(answer, dict) else {}
 
 

@@ -8,6 +8,7 @@ import click
 
 from dozor.cli.options import DozorGroup, config_option
 from dozor.cli.session import run_async
+from dozor.language import msg
 
 
 @click.group(
@@ -19,12 +20,13 @@ from dozor.cli.session import run_async
         "approve": "dozor.cli.pending:approve",
         "reject": "dozor.cli.pending:reject",
     },
+    help=msg("cli-help-market"),
 )
 def market() -> None:
     """The marketplace's deposits that need a person."""
 
 
-@click.command()
+@click.command(help=msg("cli-help-rescan"))
 @config_option
 @click.argument("wallet")
 @click.option(
@@ -32,17 +34,17 @@ def market() -> None:
     "from_lt",
     type=click.IntRange(0),
     default=0,
-    help="Logical time to begin at. Default: the start.",
+    help=msg("cli-help-rescan-from"),
 )
-@click.option("--apply", "applied", is_flag=True, help="Book what was missed. Without it nothing is changed.")
+@click.option("--apply", "applied", is_flag=True, help=msg("cli-help-rescan-apply"))
 @click.option(
     "--exclude",
     "excluded",
     multiple=True,
     metavar="HASH",
-    help="A transaction that was compensated by hand: never book it. May be repeated.",
+    help=msg("cli-help-rescan-exclude"),
 )
-@click.option("--task", help="The task whose providers are asked. Default: the one that checks WALLET.")
+@click.option("--task", help=msg("cli-help-rescan-task"))
 def rescan(
     config_path: Path,
     wallet: str,
@@ -59,7 +61,7 @@ def rescan(
 
 
 def _attribute_command(*, hidden: bool) -> click.Command:
-    @click.command("attribute", hidden=hidden)
+    @click.command("attribute", hidden=hidden, help=msg("cli-help-attribute"))
     @config_option
     @click.argument("deposit", type=int)
     @click.argument("user", type=int)

@@ -8,19 +8,14 @@ import click
 
 from dozor.cli.options import EXIT_FAILED, config_option
 from dozor.cli.session import run_async
+from dozor.language import msg
 
 
-@click.command()
+@click.command(help=msg("cli-help-migrate"))
 @config_option
+@click.option("--check", "only_check", is_flag=True, help=msg("cli-help-migrate-check"))
 @click.option(
-    "--check", "only_check", is_flag=True, help="Change nothing; exit 1 if something is to be done."
-)
-@click.option(
-    "--schema",
-    "schemas",
-    multiple=True,
-    metavar="NAME",
-    help="Also a schema that no task of the configuration uses, such as market. May be given several times.",
+    "--schema", "schemas", multiple=True, metavar=msg("cli-metavar-name"), help=msg("cli-help-migrate-schema")
 )
 def migrate(config_path: Path, *, only_check: bool, schemas: tuple[str, ...]) -> None:
     """Bring the database's schema up to date: the core's, and those of the packages that tasks use."""
@@ -44,19 +39,19 @@ async def _migrate(config_path: Path, *, only_check: bool, schemas: tuple[str, .
             if report.refusal is not None:
                 raise SchemaError(report.refusal)
             for name in report.inherited:
-                click.echo(f"to be taken over from version 0.1: {name}")
+                click.echo(msg("cli-to-take-over", name=name))
             for name in report.pending:
-                click.echo(f"to be applied: {name}")
+                click.echo(msg("cli-to-apply", name=name))
             if not report.up_to_date:
                 raise SystemExit(EXIT_FAILED)
         else:
             done = await schema.migrate(database.dsn, sets)
             for name in done.taken_over:
-                click.echo(f"taken over from version 0.1: {name}")
+                click.echo(msg("cli-taken-over", name=name))
             for name in done.applied:
-                click.echo(f"applied: {name}")
+                click.echo(msg("cli-applied", name=name))
             if done.taken_over or done.applied:
                 return
-        click.echo("The schema is up to date")
+        click.echo(msg("cli-schema-current"))
     finally:
         await database.close()

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import click
 
 from dozor.errors import ConfigError, DozorError
+from dozor.language import msg
 
 EXIT_FAILED = 1
 EXIT_CONFIG = 2
 EXIT_HUNG = 70
 """EX_SOFTWARE of sysexits.h: the service manager is to start it anew."""
+DEFAULT = Path("config.yaml")
 
 
 class DozorGroup(click.Group):
@@ -37,7 +40,23 @@ class DozorGroup(click.Group):
             return None
         module, _, name = target.partition(":")
         command: click.Command = getattr(importlib.import_module(module), name)
+        command.options_metavar = msg("cli-metavar-options")
         return command
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return [msg("cli-metavar-options"), msg("cli-metavar-command")]
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text(msg("cli-help") if ctx.parent is None else self.help or "")
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        params = super().get_params(ctx)
+        for param in params:
+            if isinstance(param, click.Option) and param.name == "version":
+                param.help = msg("cli-help-version")
+        return params
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -50,6 +69,24 @@ class DozorGroup(click.Group):
             ctx.exit(EXIT_FAILED)
 
 
+def show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        click.echo(msg("cli-version", program="dozor", version=metadata.version("dozor")))
+        ctx.exit()
+
+
+def configuration_named(arguments: Sequence[str]) -> Path:
+    """The file that `-c` names among the arguments of the command line, or the default."""
+    for place, argument in enumerate(arguments):
+        if argument in ("-c", "--config"):
+            return Path(arguments[place + 1]) if place + 1 < len(arguments) else DEFAULT
+        if argument.startswith("--config="):
+            return Path(argument.removeprefix("--config="))
+        if argument.startswith("-c"):
+            return Path(argument.removeprefix("-c").removeprefix("="))
+    return DEFAULT
+
+
 def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """`-c FILE`, by default config.yaml in the current folder."""
     return click.option(
@@ -57,7 +94,8 @@ def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
         "--config",
         "config_path",
         type=click.Path(path_type=Path, dir_okay=False),
-        default=Path("config.yaml"),
+        default=DEFAULT,
         show_default=True,
-        help="The configuration.",
+        metavar=msg("cli-metavar-file"),
+        help=msg("cli-help-config"),
     )(command)

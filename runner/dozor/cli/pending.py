@@ -11,13 +11,14 @@ import click
 
 from dozor.cli.options import config_option
 from dozor.cli.session import database, run_async
+from dozor.language import msg
 
 if TYPE_CHECKING:
     from dozor.storage.postgres.pool import Connection
     from dozor_market.ton.pending import Pending
 
 
-@click.command()
+@click.command(help=msg("cli-help-pending"))
 @config_option
 def pending(config_path: Path) -> None:
     """List TON transfers that wait for a second provider or for a person."""
@@ -25,9 +26,9 @@ def pending(config_path: Path) -> None:
         click.echo(_line(one))
 
 
-@click.command()
+@click.command(help=msg("cli-help-approve"))
 @config_option
-@click.argument("pending_id", metavar="ID", type=int)
+@click.argument("pending_id", metavar=msg("cli-metavar-id"), type=int)
 def approve(config_path: Path, pending_id: int) -> None:
     """Credit pending transfer ID, as an alert named it. Find it in a block explorer first."""
     from dozor_market.ton import pending as transfers
@@ -35,9 +36,9 @@ def approve(config_path: Path, pending_id: int) -> None:
     click.echo(run_async(_decide(config_path, "approve", pending_id, transfers.approve)))
 
 
-@click.command()
+@click.command(help=msg("cli-help-reject"))
 @config_option
-@click.argument("pending_id", metavar="ID", type=int)
+@click.argument("pending_id", metavar=msg("cli-metavar-id"), type=int)
 def reject(config_path: Path, pending_id: int) -> None:
     """Never credit pending transfer ID, whatever providers say later."""
     from dozor_market.ton import pending as transfers
@@ -48,12 +49,21 @@ def reject(config_path: Path, pending_id: int) -> None:
 def _line(one: Pending) -> str:
     from dozor_market.ton.pending import money_in_words
 
-    money = money_in_words(one.amount, one.currency, one.attached)
-    comment = "no comment" if one.comment is None else f"comment {one.comment[:60]!r}"
-    return (
-        f"{one.id}  {one.state}  {money}  to {one.account}  from {one.sender or 'nobody named'}"
-        f"  {comment}  lt {one.lt}  hash {one.hash.hex()}  {one.received_at:%Y-%m-%d %H:%M:%S} UTC"
-        f"  returned by {', '.join(one.providers)}"
+    comment = msg("log-ton-no-comment")
+    if one.comment is not None:
+        comment = msg("log-ton-comment", comment=repr(one.comment[:60]))
+    return msg(
+        "cli-pending-line",
+        id=str(one.id),
+        state=one.state,
+        money=money_in_words(one.amount, one.currency, one.attached),
+        account=one.account,
+        sender=one.sender or msg("log-ton-nobody"),
+        comment=comment,
+        lt=str(one.lt),
+        hash=one.hash.hex(),
+        at=f"{one.received_at:%Y-%m-%d %H:%M:%S}",
+        providers=", ".join(one.providers),
     )
 
 

@@ -14,24 +14,34 @@ from dozor.config import load
 from dozor.config.imports import import_checkers
 from dozor.control.commands.actor import Actor, Source
 from dozor.control.commands.commands import CommandReason, CommandResult, RunnerCommand, submit, wait
+from dozor.language import msg
 
 _SAYS = {
-    CommandReason.DONE: "The configuration is applied; the runner's log and the chat say what has changed",
-    CommandReason.ALREADY: "Nothing has changed",
-    CommandReason.INVALID: "The runner refuses the configuration and goes on with the old one: see its log",
-    CommandReason.NO_RUNNER: "No runner works on this database: `dozor run` reads the file when it starts",
-    CommandReason.TIMEOUT: "The runner has not answered yet: see its log",
+    CommandReason.DONE: "cli-reload-done",
+    CommandReason.ALREADY: "cli-reload-already",
+    CommandReason.INVALID: "cli-reload-invalid",
+    CommandReason.NO_RUNNER: "cli-reload-no-runner",
+    CommandReason.TIMEOUT: "cli-reload-timeout",
 }
 
 
-@click.command()
+@click.command(help=msg("cli-help-reload"))
 @config_option
-@click.option("--timeout", type=float, default=30.0, show_default=True, help="Seconds to wait.")
+@click.option(
+    "--timeout",
+    type=float,
+    default=30.0,
+    show_default=True,
+    metavar=msg("cli-metavar-seconds"),
+    help=msg("cli-help-timeout"),
+)
 def reload(config_path: Path, *, timeout: float) -> None:
     """Apply the configuration file as it is now: new, changed and removed tasks only."""
     import_checkers(load(config_path))  # its mistakes are told here, before anybody is asked
     result = run_async(_ask(config_path, timeout))
-    click.echo(_SAYS.get(result.reason, f"Not done: {result.reason.value}"), err=not result.ok)
+    said = _SAYS.get(result.reason)
+    text = msg("cli-not-done", reason=result.reason.value) if said is None else msg(said)
+    click.echo(text, err=not result.ok)
     if not result.ok:
         raise SystemExit(EXIT_FAILED)
 

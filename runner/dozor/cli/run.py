@@ -12,23 +12,26 @@ from pathlib import Path
 import click
 
 from dozor.cli.options import EXIT_FAILED, EXIT_HUNG, config_option
+from dozor.language import msg
 
 
-@click.command()
+@click.command(help=msg("cli-help-run"))
 @config_option
-@click.option("--wait", is_flag=True, help="Stay in line while another runner works on this database.")
+@click.option("--wait", is_flag=True, help=msg("cli-help-wait"))
 @click.option(
     "--grace",
     type=float,
     default=10.0,
     show_default=True,
-    help="Seconds that runs in progress get at the end.",
+    metavar=msg("cli-metavar-seconds"),
+    help=msg("cli-help-grace"),
 )
 @click.option(
     "--log-level",
     type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
     default="INFO",
     show_default=True,
+    help=msg("cli-help-log-level"),
 )
 @click.option(
     "--log-format",
@@ -36,7 +39,7 @@ from dozor.cli.options import EXIT_FAILED, EXIT_HUNG, config_option
     default="auto",
     show_default=True,
     envvar="DOZOR_LOG_FORMAT",
-    help="auto: for people on a terminal, JSON lines elsewhere.",
+    help=msg("cli-help-log-format"),
 )
 def run(config_path: Path, *, wait: bool, grace: float, log_level: str, log_format: str) -> None:
     """Supervise the checkers of the configuration until SIGTERM or SIGINT."""

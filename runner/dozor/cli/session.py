@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from dozor.config import Config, load
 from dozor.errors import SchemaError, StorageError
+from dozor.language import msg
 from dozor.storage.postgres.embedded import find_embedded, start_embedded
 from dozor.storage.postgres.migrate import check
 from dozor.storage.postgres.migration_sets import CORE, sets_named
@@ -40,9 +41,7 @@ async def database(config_path: Path, *schemas: str) -> AsyncIterator[tuple[Conf
         server = await asyncio.to_thread(find_embedded, data_dir)
         if server is None:
             if not (data_dir / "data").exists():
-                raise StorageError(
-                    f"There is no database at {data_dir} yet: start the runner with `dozor run`"
-                )
+                raise StorageError(msg("cli-no-database", data_dir=data_dir))
             server = await asyncio.to_thread(start_embedded, data_dir)
         dsn = server.dsn
     try:
@@ -51,9 +50,7 @@ async def database(config_path: Path, *schemas: str) -> AsyncIterator[tuple[Conf
             raise SchemaError(report.refusal)
         if not report.up_to_date:
             command = " ".join(("dozor migrate", *(f"--schema {name}" for name in schemas)))
-            raise SchemaError(
-                f"The database's schema is not up to date ({report.work}): run `{command}` first"
-            )
+            raise SchemaError(msg("error-schema-behind", work=report.work, command=command))
         pool = await create_pool(dsn, min_size=1, max_size=2, application_name="dozor cli")
         try:
             yield config, pool

@@ -14,26 +14,39 @@ import click
 from dozor.cli.completion import complete_task
 from dozor.cli.options import EXIT_FAILED, config_option
 from dozor.cli.session import database, run_async
+from dozor.cli.words import ago, incident_words, outcome_word, schedule_words, span, state_word
 from dozor.control.queries.status import StatusReport, TaskStatus, read_status
 from dozor.errors import CommandRefusedError
+from dozor.language import msg
 from dozor.storage.postgres.pool import unavailable
 from dozor.storage.tables import incidents as incident_table
 from dozor.storage.tables import runs as run_table
 from dozor.storage.tables.incidents import IncidentRow
 from dozor.storage.tables.runs import RunRecord
 
+WIDTH = 80
+"""Columns of the table, at most."""
 _SIGNS = {
     "waiting": ("·", None), "running": ("▶", "green"), "backoff": ("!", "yellow"),
     "stopped": ("✖", "red"), "paused": ("‖", "cyan"), "held": ("…", "magenta"),
 }  # fmt: skip
 
 
-@click.command()
+@click.command(help=msg("cli-help-status"))
 @config_option
-@click.argument("name", required=False, shell_complete=complete_task)
-@click.option("--json", "as_json", is_flag=True)
-@click.option("--watch", "watching", is_flag=True, help="Look again and again, until Ctrl-C.")
-@click.option("--interval", type=click.FloatRange(0.1), default=2.0, show_default=True, help="Seconds.")
+@click.argument(
+    "name", required=False, shell_complete=complete_task, metavar=msg("cli-metavar-optional-name")
+)
+@click.option("--json", "as_json", is_flag=True, help=msg("cli-help-json"))
+@click.option("--watch", "watching", is_flag=True, help=msg("cli-help-watch"))
+@click.option(
+    "--interval",
+    type=click.FloatRange(0.1),
+    default=2.0,
+    show_default=True,
+    metavar=msg("cli-metavar-seconds"),
+    help=msg("cli-help-interval"),
+)
 def status(config_path: Path, name: str | None, *, as_json: bool, watching: bool, interval: float) -> None:
     """All tasks, or one of them. Exit 1 if any is stopped."""
     if watching:
@@ -51,7 +64,7 @@ def _selected(report: StatusReport, name: str | None) -> tuple[TaskStatus, ...]:
     if name is not None:
         shown = tuple(task for task in report.tasks if task.name == name)
         if not shown:
-            raise CommandRefusedError(f"There is no task {name}: see `dozor status`")
+            raise CommandRefusedError(msg("cli-no-task", name=name))
     return shown
 
 
@@ -75,39 +88,53 @@ async def _watch(config_path: Path, name: str | None, *, as_json: bool, interval
             except Exception as error:
                 if not unavailable(error):
                     raise
-                text = "The database does not answer; looking again"
+                text = msg("cli-database-silent")
             click.echo(f"{clear}{text}")
             await asyncio.sleep(interval)
 
 
-@click.command()
+@click.command(help=msg("cli-help-history"))
 @config_option
-@click.argument("name", shell_complete=complete_task)
-@click.option("--json", "as_json", is_flag=True)
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
+@click.argument("name", shell_complete=complete_task, metavar=msg("cli-metavar-name"))
+@click.option("--json", "as_json", is_flag=True, help=msg("cli-help-json"))
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 1000),
+    default=20,
+    show_default=True,
+    metavar=msg("cli-metavar-number"),
+    help=msg("cli-help-limit"),
+)
 def history(config_path: Path, name: str, limit: int, *, as_json: bool) -> None:
     """The last runs of a task, the newest first."""
     records = run_async(_read_history(config_path, name, limit))
     if as_json:
         click.echo(json.dumps([_run_json(record) for record in records], ensure_ascii=False, indent=2))
     elif not records:
-        click.echo(f"{name}: nothing yet")
+        click.echo(msg("cli-no-runs", name=name))
     else:
         for record in records:
             click.echo(_run_line(record))
 
 
-@click.command()
+@click.command(help=msg("cli-help-incidents"))
 @config_option
-@click.option("--json", "as_json", is_flag=True)
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help=msg("cli-help-json"))
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 1000),
+    default=20,
+    show_default=True,
+    metavar=msg("cli-metavar-number"),
+    help=msg("cli-help-limit"),
+)
 def incidents(config_path: Path, limit: int, *, as_json: bool) -> None:
     """The last incidents, the newest first."""
     rows = run_async(_read_incidents(config_path, limit))
     if as_json:
         click.echo(json.dumps([_incident_json(row) for row in rows], ensure_ascii=False, indent=2))
     elif not rows:
-        click.echo("No incidents")
+        click.echo(msg("cli-no-incidents"))
     else:
         for row in rows:
             click.echo(_incident_line(row))
@@ -131,82 +158,82 @@ async def _read_incidents(config_path: Path, limit: int) -> list[IncidentRow]:
 def _table(report: StatusReport) -> str:
     """At most 80 columns."""
     lines = [_runner_line(report)]
-    width = max((len(task.name) for task in report.tasks), default=4)
-    width = min(max(width, 4), 34)
-    for task in report.tasks:
+    cells = [_cells(task, report.now) for task in report.tasks]
+    room = WIDTH - max((len(state) + len(rest) for state, rest in cells), default=0) - 4
+    width = min(max((len(task.name) for task in report.tasks), default=4), max(room, 8))
+    for task, (state, rest) in zip(report.tasks, cells, strict=True):
         sign, colour = _SIGNS[task.state.value]
-        streak = ""
-        if task.consecutive_failures:
-            streak = f"{task.consecutive_failures}/{task.max_consecutive_failures or '∞'}"
         shown = task.name if len(task.name) <= width else f"{task.name[: width - 1]}…"
-        mark = click.style(f"{sign} {shown:<{width}} {task.state.value:<8}", fg=colour)
-        seen = _ago(task.last_success_at, report.now)
-        lines.append(f"{mark} {streak:>6}  ok {seen:<9} {_next(task, report.now)}")
+        lines.append(f"{click.style(f'{sign} {shown:<{width}} {state}', fg=colour)} {rest}".rstrip())
     if not report.tasks:
-        lines.append("No tasks: add one to the configuration and start `dozor run`")
+        lines.append(msg("cli-no-tasks"))
     if report.alerts.pending:
-        lines.append(
-            f"Messages owed: {report.alerts.pending}, the oldest for {report.alerts.oldest_pending_s:.0f} s"
-        )
+        oldest = report.alerts.oldest_pending_s or 0.0
+        lines.append(msg("cli-pending", count=report.alerts.pending, seconds=f"{oldest:.0f}"))
     return "\n".join(lines)
+
+
+def _cells(task: TaskStatus, now: float) -> tuple[str, str]:
+    """What stands behind the name: the state, and the rest of the line."""
+    streak = ""
+    if task.consecutive_failures:
+        streak = f"{task.consecutive_failures}/{task.max_consecutive_failures or '∞'}"
+    seen = msg("cli-success", time=ago(task.last_success_at, now))
+    return f"{state_word(task.state):<8}", f"{streak:>6}  {seen:<15} {_next(task, now)}"
 
 
 def _runner_line(report: StatusReport) -> str:
     runner = report.runner
     if runner is None:
-        return "No runner has worked on this database yet"
+        return msg("cli-never-a-runner")
     if runner.alive:
-        up = _span(report.now - runner.started_at)
-        return f"Runner {runner.id} on {runner.host}, up {up}, tasks: {len(report.tasks)}"
-    gone = click.style(
-        f"No runner: runner {runner.id} was last seen {_ago(runner.seen_at, report.now)}", fg="red"
-    )
-    return f"{gone}; what follows is as it left it"
+        up = span(report.now - runner.started_at)
+        return msg("cli-runner", id=runner.id, host=runner.host, time=up, count=len(report.tasks))
+    gone = msg("cli-runner-gone", id=runner.id, ago=ago(runner.seen_at, report.now))
+    return f"{click.style(gone, fg='red')}; {msg('cli-as-it-left')}"
 
 
 def _card(task: TaskStatus, now: float) -> str:
+    state, limit = state_word(task.state), task.max_consecutive_failures or "∞"
+    if task.state_by:
+        state = msg("cli-card-state-by", state=state, who=task.state_by)
+    streak = msg("cli-card-of", count=task.consecutive_failures, most=limit)
+    runs = msg("cli-card-runs-failed", count=task.runs_total, failed=task.failures_total)
+    progress, backlog = task.progress, task.backlog_size
+    done = None if progress is None else (f"{progress.done:g}", f"{progress.total:g}")
     rows = [
-        ("task", task.name),
-        ("about", task.description or None),
-        ("state", task.state.value + (f" by {task.state_by}" if task.state_by else "")),
-        ("schedule", task.schedule),
-        ("failures in a row", f"{task.consecutive_failures} of {task.max_consecutive_failures or '∞'}"),
-        ("runs", f"{task.runs_total}, of them failed {task.failures_total}"),
-        ("last success", _ago(task.last_success_at, now)),
-        ("last error", task.last_error),
-        ("where", task.last_error_where or None),
-        ("failing since", None if task.failing_since is None else _ago(task.failing_since, now)),
-        ("next run", _next(task, now) or None),
-        ("progress", None if task.progress is None else f"{task.progress.done:g} of {task.progress.total:g}"),
-        ("backlog", None if task.backlog_size is None else f"{task.backlog_size} items"),
+        (msg("cli-card-task"), task.name),
+        (msg("cli-card-about"), task.description or None),
+        (msg("cli-card-state"), state),
+        (msg("cli-card-schedule"), schedule_words(task.schedule)),
+        (msg("cli-card-streak"), streak),
+        (msg("cli-card-runs"), runs),
+        (msg("cli-card-last-success"), ago(task.last_success_at, now)),
+        (msg("cli-card-last-error"), task.last_error),
+        (msg("cli-card-where"), task.last_error_where or None),
+        (msg("cli-card-failing-since"), None if task.failing_since is None else ago(task.failing_since, now)),
+        (msg("cli-card-next"), _next(task, now) or None),
+        (msg("cli-card-progress"), None if done is None else msg("cli-card-of", count=done[0], most=done[1])),
+        (msg("cli-card-backlog"), None if backlog is None else msg("cli-card-items", count=backlog)),
     ]
     return "\n".join(f"{label:<18} {value}" for label, value in rows if value is not None)
 
 
 def _next(task: TaskStatus, now: float) -> str:
     if task.running_for_s is not None:
-        return f"running {_span(task.running_for_s)}"
+        return msg("cli-running-for", time=span(task.running_for_s))
     if task.next_run_at is None:
         return ""
-    return f"next in {_span(max(0.0, task.next_run_at - now))}"
-
-
-def _ago(at: float | None, now: float) -> str:
-    return "never" if at is None else f"{_span(max(0.0, now - at))} ago"
-
-
-def _span(seconds: float) -> str:
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
-        if seconds >= size:
-            return f"{seconds / size:.0f}{unit}"
-    return f"{seconds:.0f}s"
+    return msg("cli-next-in", time=span(max(0.0, task.next_run_at - now)))
 
 
 def _run_line(record: RunRecord) -> str:
     several = f" ×{record.runs}" if record.runs > 1 else ""
     error = f"  {record.error_type}: {record.error_text}" if record.error_type else ""
     took = f"{record.seconds_max:.3f}s"
-    return f"{record.finished_at:%Y-%m-%d %H:%M:%S}  {record.outcome}{several}  {took}{error}"[:200]
+    return f"{record.finished_at:%Y-%m-%d %H:%M:%S}  {outcome_word(record.outcome)}{several}  {took}{error}"[
+        :200
+    ]
 
 
 def _run_json(record: RunRecord) -> dict[str, Any]:
@@ -226,7 +253,9 @@ def _run_json(record: RunRecord) -> dict[str, Any]:
 
 def _incident_line(row: IncidentRow) -> str:
     opened = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(row.opened_at))
-    return f"#{row.id}  {opened}  {row.state}  {row.severity}  {row.task or 'runner'}  {row.summary}"[:200]
+    state, severity = incident_words(row.state, row.severity)
+    about = row.task or msg("cli-incident-of-runner")
+    return f"#{row.id}  {opened}  {state}  {severity}  {about}  {row.summary}"[:200]
 
 
 def _incident_json(row: IncidentRow) -> dict[str, Any]:

@@ -11,30 +11,38 @@ import click
 from dozor.cli.completion import complete_task
 from dozor.cli.options import EXIT_FAILED, config_option
 from dozor.cli.session import database, run_async
+from dozor.cli.words import state_word
 from dozor.control.commands.actor import Actor, Source
 from dozor.control.commands.commands import CommandName, CommandReason, CommandResult, submit, wait
+from dozor.language import msg
 
 _SAYS = {
-    CommandReason.DONE: "{name}: done, now {state}",
-    CommandReason.ALREADY: "{name}: nothing to do, it is {state}",
-    CommandReason.UNKNOWN_TASK: "There is no task {name}: see `dozor status`",
-    CommandReason.DISABLED: "{name} is disabled in the configuration (enabled: false)",
-    CommandReason.EXPIRED: "{name}: nobody took the command in time; it is withdrawn",
-    CommandReason.NO_RUNNER: "No runner works on this database: start one with `dozor run`; "
-    "the command is withdrawn",
-    CommandReason.TIMEOUT: "{name}: the runner has not answered yet; see `dozor status`",
+    CommandReason.DONE: "cli-done",
+    CommandReason.ALREADY: "cli-already",
+    CommandReason.UNKNOWN_TASK: "cli-no-task",
+    CommandReason.DISABLED: "cli-disabled",
+    CommandReason.EXPIRED: "cli-expired",
+    CommandReason.NO_RUNNER: "cli-no-runner",
+    CommandReason.TIMEOUT: "cli-timeout",
 }
 
 
 def _command(command: CommandName, help_text: str) -> click.Command:
     @click.command(name=command.value, help=help_text)
     @config_option
-    @click.argument("name", shell_complete=complete_task)
-    @click.option("--timeout", type=float, default=10.0, show_default=True, help="Seconds to wait.")
+    @click.argument("name", shell_complete=complete_task, metavar=msg("cli-metavar-name"))
+    @click.option(
+        "--timeout",
+        type=float,
+        default=10.0,
+        show_default=True,
+        metavar=msg("cli-metavar-seconds"),
+        help=msg("cli-help-timeout"),
+    )
     def act(config_path: Path, name: str, timeout: float) -> None:
         result = run_async(_ask(config_path, command, name, timeout))
-        state = result.state.value if result.state is not None else "unknown"
-        text = _SAYS[result.reason].format(name=name, state=state)
+        state = msg("cli-state-unknown") if result.state is None else state_word(result.state)
+        text = msg(_SAYS[result.reason], name=name, state=state)
         click.echo(text, err=not result.ok)
         if not result.ok:
             raise SystemExit(EXIT_FAILED)
@@ -63,7 +71,7 @@ def user_name() -> str:
         return "somebody"
 
 
-restart = _command(CommandName.RESTART, "Start a task anew, now: a stopped one, or one in progress.")
-pause = _command(CommandName.PAUSE, "No new runs of a task until it is resumed.")
-resume = _command(CommandName.RESUME, "Go on with a paused task.")
-run_now = _command(CommandName.RUN_NOW, "Run a task once, now, whatever its schedule.")
+restart = _command(CommandName.RESTART, msg("cli-help-restart"))
+pause = _command(CommandName.PAUSE, msg("cli-help-pause"))
+resume = _command(CommandName.RESUME, msg("cli-help-resume"))
+run_now = _command(CommandName.RUN_NOW, msg("cli-help-run-now"))

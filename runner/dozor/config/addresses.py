@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, unquote, urlsplit
 
-LISTEN_FORMS = 'write 127.0.0.1:9464, "[::1]:9464", :9464 for every interface, or null to switch it off'
+from dozor.language import msg
+
 WEB_TOKEN_LENGTH = 16
 """Characters: a shorter one could be guessed."""
 SOCKS_PORT = 1080
@@ -14,9 +15,21 @@ SOCKS_PORT = 1080
 SOCKS_LENGTH = 255
 """Bytes: RFC 1929 has one byte for the length."""
 _DSN_FORM = "postgresql://user@host:5432/database"
-_ESCAPE = "characters such as @ : / # ? in a password are written %40 %3A %2F %23 %3F"
 _TOKEN = re.compile(r"[0-9]+:[A-Za-z0-9_-]+", re.ASCII)
 _HOST = re.compile(r"[A-Za-z0-9_.%-]+|\[[0-9A-Fa-f:.%a-z]+\]", re.ASCII)
+
+
+def listen_forms() -> str:
+    """What `web.listen` may be, for the end of a sentence."""
+    return msg("config-listen-forms")
+
+
+def _escape() -> str:
+    return msg("config-url-escape")
+
+
+def _database_form() -> str:
+    return msg("config-database-form", form=_DSN_FORM)
 
 
 def parse_token(value: object) -> str | None:
@@ -24,7 +37,7 @@ def parse_token(value: object) -> str | None:
     if value is None or value == "":
         return None
     if not isinstance(value, str) or not _TOKEN.fullmatch(value.strip()):
-        raise ValueError("this is not a bot's token; copy it from @BotFather, digits:letters, in full")
+        raise ValueError(msg("config-token"))
     return value.strip()
 
 
@@ -33,10 +46,7 @@ def parse_web_token(value: object) -> str | None:
     if value is None or value == "":
         return None
     if not isinstance(value, str) or len(value.strip()) < WEB_TOKEN_LENGTH or not value.strip().isascii():
-        raise ValueError(
-            f"this is no token; write {WEB_TOKEN_LENGTH} or more letters and digits, "
-            "such as `openssl rand -hex 16` gives"
-        )
+        raise ValueError(msg("config-web-token", length=WEB_TOKEN_LENGTH))
     return value.strip()
 
 
@@ -45,31 +55,31 @@ def parse_database_url(value: object) -> str | None:
     if value is None or value == "embedded":
         return None
     if not isinstance(value, str):
-        raise ValueError(f"this is not a URL; write embedded or {_DSN_FORM}")
+        raise ValueError(msg("config-not-url", form=_database_form()))
     text = value.strip()
     if text.partition(":")[0].lower() not in ("postgresql", "postgres") or "://" not in text:
-        raise ValueError(f"neither embedded nor a PostgreSQL URL; write embedded or {_DSN_FORM}")
-    parts = _split(text, f"write embedded or {_DSN_FORM}")
+        raise ValueError(msg("config-not-database-url", form=_database_form()))
+    parts = _split(text, _database_form())
     hosts = parts.netloc.rpartition("@")[2]
     if parts.fragment or not all(map(_is_host_and_port, hosts.split(",") if hosts else ())):
-        raise ValueError(f"the host and port cannot be read; {_ESCAPE}")
+        raise ValueError(msg("config-host-unreadable", form=_escape()))
     if not hosts and "host=" not in parts.query:
-        raise ValueError(f"the URL names no host; write {_DSN_FORM}, or ?host=/folder for a unix socket")
+        raise ValueError(msg("config-url-no-host", form=_DSN_FORM))
     return text
 
 
 def parse_api_url(value: object) -> str:
     """The Bot API server, without a slash at its end."""
-    form = "write https://api.telegram.org or the address of your own Bot API server"
+    form = msg("config-api-form")
     if not isinstance(value, str):
-        raise ValueError(f"this is not a URL; {form}")
+        raise ValueError(msg("config-not-url", form=form))
     parts = _split(value.strip(), form)
     if parts.scheme not in ("http", "https"):
-        raise ValueError(f"the URL is neither http:// nor https://; {form}")
+        raise ValueError(msg("config-not-http", form=form))
     if "@" in parts.netloc or parts.query or parts.fragment:
-        raise ValueError(f"the URL holds more than an address; {form}")
+        raise ValueError(msg("config-url-more-than-address", form=form))
     if not _is_host_and_port(parts.netloc):
-        raise ValueError(f"the host and port cannot be read; {form}")
+        raise ValueError(msg("config-host-unreadable", form=form))
     return value.strip().rstrip("/")
 
 
@@ -92,14 +102,14 @@ def parse_webhook(value: object) -> str | None:
     """Where Telegram brings updates; empty: None. Telegram takes https alone."""
     if value is None or value == "":
         return None
-    form = "write https://dozor.example.com/telegram"
+    form = msg("config-webhook-form")
     if not isinstance(value, str):
-        raise ValueError(f"this is not a URL; {form}")
+        raise ValueError(msg("config-not-url", form=form))
     parts = _split(value.strip(), form)
     if parts.scheme != "https" or not _is_host_and_port(parts.netloc):
-        raise ValueError(f"Telegram takes an https:// URL alone; {form}")
+        raise ValueError(msg("config-only-https", form=form))
     if "@" in parts.netloc or parts.query or parts.fragment:
-        raise ValueError(f"the URL holds more than an address; {form}")
+        raise ValueError(msg("config-url-more-than-address", form=form))
     return value.strip()
 
 
@@ -107,23 +117,23 @@ def parse_proxy(value: object) -> str | None:
     """An HTTP or SOCKS5 proxy towards Telegram; empty: None."""
     if value is None or value == "":
         return None
-    form = "write http://host:3128 or socks5://host:1080"
+    form = msg("config-proxy-form")
     if not isinstance(value, str):
-        raise ValueError(f"this is not a URL; {form}")
+        raise ValueError(msg("config-not-url", form=form))
     text = value.strip()
     parts = _split(text, form)
     if parts.scheme in ("socks", "socks4", "socks4a"):
-        raise ValueError(f"of SOCKS only version 5 is spoken here; {form}")
+        raise ValueError(msg("config-only-socks-five", form=form))
     if parts.scheme not in ("http", "https", "socks5", "socks5h"):
-        raise ValueError(f"the URL is neither http:// nor https:// nor socks5://; {form}")
+        raise ValueError(msg("config-not-proxy", form=form))
     rest = parts.path not in ("", "/") or parts.query or parts.fragment
     if rest or not _is_host_and_port(parts.netloc.rpartition("@")[2]):
-        raise ValueError(f"the host and port cannot be read; {_ESCAPE}; {form}")
+        raise ValueError(msg("config-host-unreadable-escape", escape=_escape(), form=form))
     if parts.scheme.startswith("socks") and "@" in parts.netloc:
         for name, part in (("user", parts.username), ("password", parts.password)):
             told = unquote(part or "")
             if not told.isascii() or not 0 < len(told) <= SOCKS_LENGTH:
-                raise ValueError(f"a SOCKS {name} has 1 to {SOCKS_LENGTH} ASCII characters; {form}")
+                raise ValueError(msg("config-socks-length", name=name, length=SOCKS_LENGTH, form=form))
     return text
 
 
@@ -151,20 +161,20 @@ def parse_listen(value: object) -> tuple[str, int] | None:
     if value is None or value == "":
         return None
     if isinstance(value, int) and not isinstance(value, bool):
-        raise ValueError(f"{{value}} has no host; {LISTEN_FORMS}")
+        raise ValueError(msg("config-no-host", value="{value}", form=listen_forms()))
     if not isinstance(value, str):
-        raise ValueError(f"{{value}} is not an address; {LISTEN_FORMS}")
+        raise ValueError(msg("config-not-address", value="{value}", form=listen_forms()))
     host, colon, port = value.strip().rpartition(":")
     if "://" in value:
-        raise ValueError(f"{{value}} is a URL; {LISTEN_FORMS}")
+        raise ValueError(msg("config-is-url", value="{value}", form=listen_forms()))
     if not colon or not re.fullmatch(r"[0-9]{1,5}", port, re.ASCII):
-        raise ValueError(f"{{value}} has no port; {LISTEN_FORMS}")
+        raise ValueError(msg("config-no-port", value="{value}", form=listen_forms()))
     if int(port) > 65535:
-        raise ValueError("{value}: a port is at most 65535; write a lower one")
+        raise ValueError(msg("config-port-too-large", value="{value}"))
     if ":" in host and not host.startswith("["):
-        raise ValueError(f"{{value}}: an IPv6 address stands in brackets; {LISTEN_FORMS}")
+        raise ValueError(msg("config-ipv-six-brackets", value="{value}", form=listen_forms()))
     if host and not _HOST.fullmatch(host):
-        raise ValueError(f"{{value}} is not an address; {LISTEN_FORMS}")
+        raise ValueError(msg("config-not-address", value="{value}", form=listen_forms()))
     return host.strip("[]"), int(port)
 
 
@@ -172,7 +182,7 @@ def _split(text: str, form: str) -> SplitResult:
     try:
         return urlsplit(text)
     except ValueError:
-        raise ValueError(f"the URL cannot be read; {form}") from None
+        raise ValueError(msg("config-url-unreadable", form=form)) from None
 
 
 def _is_host_and_port(text: str) -> bool:

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from dozor.config import fields
 from dozor.config.base import Count, Duration, Kind, Section, Text, Timezone, UserId
+from dozor.language import msg
 
 ALERT_KINDS = (
     "repeated_errors",
@@ -39,7 +40,7 @@ def _clock(value: object) -> time:
         return value
     match = _CLOCK.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
-        raise ValueError('{value} is not a time of day; write one such as "09:30", in quotes')
+        raise ValueError(msg("config-not-clock", value="{value}"))
     return time(int(match[1]), int(match[2]))
 
 
@@ -48,7 +49,7 @@ def _hours(value: object) -> tuple[time, time]:
         return value
     begin, dash, end = str(value).partition("-")
     if not isinstance(value, str) or not dash or begin.strip() == end.strip():
-        raise ValueError('{value} is not a span of hours; write one such as "23:00-08:00"')
+        raise ValueError(msg("config-not-hours", value="{value}"))
     return _clock(begin), _clock(end)
 
 
@@ -60,7 +61,7 @@ def _start(value: object) -> datetime:
     except ValueError:
         found = None
     if found is None or found.tzinfo is not None:
-        raise ValueError('{value} is not a local date and time; write one such as "2026-01-05 10:00"')
+        raise ValueError(msg("config-not-local-time", value="{value}"))
     return found
 
 
@@ -68,19 +69,21 @@ def _severities(value: object) -> Mapping[str, str]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise ValueError("{value} is not a mapping; write {overdue: critical}")
+        raise ValueError(msg("config-not-severities", value="{value}"))
     for kind, severity in value.items():
         if kind not in ALERT_KINDS:
-            hint = fields.nearest(str(kind), ALERT_KINDS) or f"; kinds are {', '.join(ALERT_KINDS)}"
-            raise ValueError(f"{kind} is no kind of incident{hint}")
+            hint = fields.nearest(str(kind), ALERT_KINDS) or msg(
+                "config-kinds-are", kinds=", ".join(ALERT_KINDS)
+            )
+            raise ValueError(msg("config-no-such-kind", kind=kind, hint=hint))
         if severity not in SEVERITIES:
-            raise ValueError(f"{severity} is no severity; write info, warning or critical")
+            raise ValueError(msg("config-no-such-severity", severity=severity))
     return value
 
 
 def _severity(value: object) -> str:
     if value not in SEVERITIES:
-        raise ValueError("{value} is no severity; write info, warning or critical")
+        raise ValueError(msg("config-not-severity", value="{value}"))
     return str(value)
 
 
@@ -97,7 +100,7 @@ def _http(value: object) -> SecretStr | None:
     if text is None or text == "":
         return None
     if not isinstance(text, str) or not re.match(r"https?://[^\s/]+", text):
-        raise ValueError("{value} is not an http(s) URL")
+        raise ValueError(msg("config-not-http-url", value="{value}"))
     return SecretStr(text)
 
 
@@ -217,7 +220,7 @@ class AlertsConfig(Section):
     def _ordered(self) -> Self:
         waits = [level.after for level in self.escalate]
         if waits != sorted(waits):
-            raise ValueError("levels are called in order; let `after` grow from one to the next")
+            raise ValueError(msg("config-levels-in-order"))
         return self
 
 
@@ -252,9 +255,9 @@ class RotationConfig(Section):
     @model_validator(mode="after")
     def _possible(self) -> Self:
         if not self.people:
-            raise ValueError("nobody is in the rotation; name people of oncall.people")
+            raise ValueError(msg("config-empty-rotation"))
         if self.shift < 3600:
-            raise ValueError("a shift is at least an hour; write shift: 12h or 7d")
+            raise ValueError(msg("config-short-shift"))
         return self
 
 
@@ -288,6 +291,6 @@ class OnCallConfig(Section):
     def _known(self) -> Self:
         for name in self.rotation.people if self.rotation else ():
             if name not in self.people:
-                hint = fields.nearest(name, self.people) or "; add them there"
-                raise ValueError(f"{name} is not among oncall.people{hint}")
+                hint = fields.nearest(name, self.people) or msg("config-add-them-there")
+                raise ValueError(msg("config-not-oncall-person", name=name, hint=hint))
         return self

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from dozor.config import fields
 from dozor.config.durations import parse_positive
 from dozor.config.sizes import parse_size
+from dozor.language import msg
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Kind:
 
 
 def _whole(value: object) -> int:
-    return fields.parse_whole(value, "a whole number; write one such as 5")
+    return fields.parse_whole(value, msg("config-not-whole", value="{value}"))
 
 
 Duration = Annotated[float, BeforeValidator(parse_positive), Kind("duration")]

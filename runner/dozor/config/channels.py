@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dozor.config.models import Config
 from dozor.config.problems import Problem
 from dozor.extras import Extra, install_command, is_installed
+from dozor.language import msg
 
 _PLACE = ("alerts", "second_channel")
 
@@ -18,8 +19,7 @@ def check_channels(config: Config) -> Iterator[Problem]:
     if channel is None or not channel.urls:
         return
     if not is_installed(Extra.CHANNELS):
-        command = install_command(Extra.CHANNELS)
-        yield Problem(f"needs Apprise: {command}, or remove the section", _PLACE)
+        yield Problem(msg("config-needs-apprise", command=install_command(Extra.CHANNELS)), _PLACE)
         return
     import apprise
 
@@ -31,8 +31,7 @@ def check_channels(config: Config) -> Iterator[Problem]:
         for position, url in enumerate(channel.urls):
             if not apprise.Apprise().add(url.get_secret_value()):
                 yield Problem(
-                    "Apprise does not know this URL, or a part of it is missing; "
-                    "its forms are at https://github.com/caronc/apprise",
+                    msg("config-apprise-unknown"),
                     (*_PLACE, "urls", position),
                 )
     finally:

@@ -12,20 +12,20 @@ from dozor.config.requirements import DATABASE
 from dozor.config.schedules import Every
 from dozor.config.supervision import names_in
 from dozor.config.tasks import Isolation, TaskConfig
+from dozor.language import msg
 
 
 def check_sections(values: Mapping[str, Any]) -> Iterator[Problem]:
     telegram = values.get("telegram")
     if isinstance(telegram, dict) and telegram.get("token") and telegram.get("chat") in (None, ""):
         yield Problem(
-            "a token without a chat: alerts would have nowhere to go; "
-            "set telegram.chat, or leave the token empty for alerts on the console",
+            msg("config-token-without-chat"),
             ("telegram", "chat"),
         )
     database = values.get("database")
     if isinstance(database, dict) and "url" in database and database["url"] in (None, ""):
         # An unset variable must not move production to an empty database on the local disk.
-        yield Problem("is empty; write embedded or postgresql://…", ("database", "url"))
+        yield Problem(msg("config-database-url-empty"), ("database", "url"))
 
 
 def check_defaults(defaults: Mapping[str, Any]) -> Iterator[Problem]:
@@ -39,7 +39,7 @@ def check_task(own: Mapping[str, Any], defaults: Mapping[str, Any], place: Place
         return
     inherits_cron = "every" not in own and "cron" not in own and defaults.get("cron") is not None
     if own.get("cron") is None and not inherits_cron:
-        yield Problem("means nothing without cron; add cron, or remove timezone", (*place, "timezone"))
+        yield Problem(msg("config-timezone-without-cron"), (*place, "timezone"))
 
 
 def check_requirements(written: object, dependencies: object, place: Place) -> Iterator[Problem]:
@@ -47,8 +47,10 @@ def check_requirements(written: object, dependencies: object, place: Place) -> I
     known = [DATABASE, *dependencies] if isinstance(dependencies, dict) else [DATABASE]
     for number, name in enumerate(names_in(written)):
         if name not in known:
-            hint = nearest(name, known) or f"; known here: {', '.join(known)}; others go under dependencies:"
-            yield Problem(f"{name!r} is not known here{hint}", (*place, "requires", number))
+            hint = nearest(name, known) or msg("config-known-dependencies", known=", ".join(known))
+            yield Problem(
+                msg("config-not-known-here", name=repr(name), hint=hint), (*place, "requires", number)
+            )
 
 
 def check_process(task: TaskConfig, place: Place) -> Iterator[Problem]:
@@ -57,7 +59,7 @@ def check_process(task: TaskConfig, place: Place) -> Iterator[Problem]:
         return
     for key, value in (("max_memory", task.max_memory), ("max_runs", task.max_runs)):
         if value is not None:
-            yield Problem("means nothing without isolation: process; add it, or remove this", (*place, key))
+            yield Problem(msg("config-needs-process"), (*place, key))
 
 
 def check_timing(task: TaskConfig, place: Place, inherited: frozenset[str]) -> Iterator[Problem]:
@@ -67,8 +69,7 @@ def check_timing(task: TaskConfig, place: Place, inherited: frozenset[str]) -> I
             limit, every = format_duration(task.overdue_after), format_duration(seconds)
             where: Place = ("defaults",) if "overdue_after" in inherited else place
             yield Problem(
-                f"after {limit} a task that runs every {every} ({task.name}) would be overdue all the time; "
-                f"make it longer than {every}",
+                msg("config-always-overdue", limit=limit, every=every, name=task.name),
                 (*where, "overdue_after"),
             )
         case _:
@@ -77,4 +78,4 @@ def check_timing(task: TaskConfig, place: Place, inherited: frozenset[str]) -> I
 
 def _one_schedule(values: Mapping[str, Any], place: Place) -> Iterator[Problem]:
     if values.get("every") is not None and values.get("cron") is not None:
-        yield Problem("every and cron exclude each other; keep one of them", (*place, "cron"))
+        yield Problem(msg("config-every-and-cron"), (*place, "cron"))

@@ -16,6 +16,7 @@ from yaml.resolver import BaseResolver
 from dozor.config.interpolation import has_reference, interpolate
 from dozor.config.problems import Place, Problem
 from dozor.config.syntax import explain_syntax, syntax_problem
+from dozor.language import msg
 
 DEEPEST = 50
 MOST_VALUES = 500_000
@@ -83,12 +84,10 @@ def read_document(text: str, folder: Path, env: Mapping[str, str]) -> Document:
         document.problems.append(explain_syntax(text, error))
         return document
     if root is None or (isinstance(root, yaml.ScalarNode) and not root.value.strip()):
-        document.problems.append(Problem("the file is empty; name at least one task under tasks:", (), 1))
+        document.problems.append(Problem(msg("config-empty-file"), (), 1))
     elif not isinstance(root, yaml.MappingNode):
-        kind = "a list" if isinstance(root, yaml.SequenceNode) else "text"
-        document.problems.append(
-            Problem(f"the file holds {kind}; write sections, such as tasks:", (), _line(root))
-        )
+        kind = msg("config-kind-list") if isinstance(root, yaml.SequenceNode) else msg("config-kind-text")
+        document.problems.append(Problem(msg("config-no-sections", kind=kind), (), _line(root)))
     else:
         document.values = _Reading(document, folder, env).mapping(root, ())
     return document
@@ -117,16 +116,16 @@ class _Reading:
         self._count += 1
         if self._count > MOST_VALUES:
             if self._count == MOST_VALUES + 1:
-                text = f"more than {MOST_VALUES} values, each alias counted as what it stands for; use fewer"
+                text = msg("config-too-many-values", count=MOST_VALUES)
                 self._problem(text, place, node)
             return UNREADABLE
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, place)
         if id(node) in self._open:
-            self._problem("an alias stands inside its own anchor; write the value out", place, node)
+            self._problem(msg("config-alias-in-anchor"), place, node)
             return UNREADABLE
         if len(place) > DEEPEST:
-            self._problem(f"nested more than {DEEPEST} levels deep; flatten it", place, node)
+            self._problem(msg("config-too-deep", count=DEEPEST), place, node)
             return UNREADABLE
         self._open.add(id(node))
         try:
@@ -153,12 +152,12 @@ class _Reading:
         merged: list[yaml.Node] = []
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
-                self._problem("a key must be text, not a list or a mapping", place, key_node)
+                self._problem(msg("config-key-not-text"), place, key_node)
             elif key_node.tag == _TAG + "merge":
                 merged.append(value_node)
             elif key_node.value in own:
                 first = _line(own[key_node.value][0])
-                text = f"the key is already on line {first}; remove one of the two"
+                text = msg("config-key-twice", first=first)
                 self._problem(text, (*place, key_node.value), key_node)
             else:
                 own[key_node.value] = (key_node, value_node)
@@ -171,7 +170,7 @@ class _Reading:
         """What `<<: *anchor` or `<<: [*one, *two]` brings in; the first of several wins."""
         self._count += 1
         if id(source) in self._open or self._count > MOST_VALUES:
-            self._problem("<<: leads back to itself, or to far too much; write the keys out", place, source)
+            self._problem(msg("config-merge-loop"), place, source)
             return {}
         self._open.add(id(source))
         try:
@@ -185,7 +184,7 @@ class _Reading:
                 return entries
         finally:
             self._open.discard(id(source))
-        self._problem("<<: takes *anchor of a mapping, or a list of such", place, source)
+        self._problem(msg("config-merge-what"), place, source)
         return {}
 
     def _sequence(self, node: yaml.SequenceNode, place: Place) -> list[Any]:
@@ -219,11 +218,11 @@ class _Reading:
             return _CONSTRUCTOR.construct_object(yaml.ScalarNode(tag, text))
         except (ValueError, KeyError, AttributeError, TypeError, yaml.YAMLError):
             kind = tag.removeprefix(_TAG)
-            self._problem(f"the value is not a valid {kind}; correct it, or put it in quotes", place, node)
+            self._problem(msg("config-value-not-valid", kind=kind), place, node)
             return UNREADABLE
 
     def _check_tag(self, node: yaml.Node, expected: str, place: Place) -> None:
         """Notes a problem where a tag asks for something of its own: `!!set`, `!Ref`, `!!python/name:`."""
         if node.tag != _TAG + expected:
             tag = node.tag.replace(_TAG, "!!")
-            self._problem(f"the tag {tag} has no meaning here; remove it", place, node)
+            self._problem(msg("config-tag", tag=tag), place, node)

@@ -5,14 +5,20 @@ from __future__ import annotations
 import math
 import re
 
+from dozor.language import msg
+
 MILLISECONDS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 LONGEST = 36_500 * 86_400.0
 """A hundred years, in seconds. Beyond it lie typing errors and overflowing dates."""
 
-HOW_TO = "write 60s, 5m, 1h30m or a number of seconds"
 
 _NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,9})?", re.ASCII)
 _PART = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,9})?)(ms|[dhms])", re.ASCII)
+
+
+def how_to() -> str:
+    """What it may look like, for the end of a sentence."""
+    return msg("config-duration-forms")
 
 
 def parse_duration(value: object) -> float:
@@ -23,11 +29,11 @@ def parse_duration(value: object) -> float:
     """
     seconds = _seconds(value)
     if math.isnan(seconds) or math.isinf(seconds):
-        raise ValueError(f"{{value}} is not a length of time; {HOW_TO}")
+        raise ValueError(msg("config-not-length-of-time", value="{value}", form=how_to()))
     if seconds < 0:
-        raise ValueError(f"{{value}} is negative; {HOW_TO}")
+        raise ValueError(msg("config-negative", value="{value}", form=how_to()))
     if seconds > LONGEST:
-        raise ValueError(f"{{value}} is more than a hundred years; {HOW_TO}")
+        raise ValueError(msg("config-hundred-years", value="{value}", form=how_to()))
     return seconds
 
 
@@ -35,7 +41,7 @@ def parse_positive(value: object) -> float:
     """As `parse_duration`, but at least a millisecond."""
     seconds = parse_duration(value)
     if seconds < 0.001:
-        raise ValueError("{value} is too short; the shortest is 1ms")
+        raise ValueError(msg("config-too-short", value="{value}"))
     return seconds
 
 
@@ -52,7 +58,7 @@ def format_duration(seconds: float) -> str:
 
 def _seconds(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError(f"{{value}} is not a duration; {HOW_TO}")
+        raise ValueError(msg("config-not-duration", value="{value}", form=how_to()))
     if isinstance(value, str):
         return _read(value.strip())
     try:
@@ -70,13 +76,13 @@ def _read(text: str) -> float:
     while position < len(text):
         part = _PART.match(text, position)
         if part is None:
-            raise ValueError(f"{{value}} is not a duration; {HOW_TO}")
+            raise ValueError(msg("config-not-duration", value="{value}", form=how_to()))
         number, unit = part.groups()
         if unit not in units:
-            raise ValueError(f"{{value}} is not a duration: units go from long to short, each once; {HOW_TO}")
+            raise ValueError(msg("config-duration-units", value="{value}", form=how_to()))
         units = units[units.index(unit) + 1 :]
         total += float(number) * MILLISECONDS[unit]
         position = part.end()
     if position == 0:
-        raise ValueError(f"{{value}} is not a duration; {HOW_TO}")
+        raise ValueError(msg("config-not-duration", value="{value}", form=how_to()))
     return total / 1000

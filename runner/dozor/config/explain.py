@@ -13,36 +13,16 @@ from pydantic_core import ErrorDetails
 from dozor.config.base import Section
 from dozor.config.fields import nearest
 from dozor.config.problems import Place, Problem
+from dozor.language import msg
 
 _SECRET_KEYS = frozenset(("token", "url", "proxy"))
 
-_MAPPING = "must be a mapping, lines of key: value, not {kind}"
-_LIST = "must be a list, in [ ] or lines of - value, not {kind}"
-_TEXT = "must be text, not {kind}; put it in quotes"
-_BOOL = "{value} is neither true nor false; write one of them"
-
-_SENTENCES: Mapping[str, str] = {
-    "missing": "is missing; add it",
-    "model_type": _MAPPING,
-    "model_attributes_type": _MAPPING,
-    "dict_type": _MAPPING,
-    "tuple_type": _LIST,
-    "list_type": _LIST,
-    "string_type": _TEXT,
-    "path_type": _TEXT,
-    "bool_type": _BOOL,
-    "bool_parsing": _BOOL,
-    "int_type": "{value} is not a whole number; write one such as 5",
-    "int_parsing": "{value} is not a whole number; write one such as 5",
-    "int_from_float": "{value} is not a whole number; write one such as 5",
-    "float_type": "{value} is not a number; write one such as 0.5",
-    "float_parsing": "{value} is not a number; write one such as 0.5",
-    "finite_number": "{value} is not a finite number; write one such as 0.5",
-    "greater_than": "{value} is too small; it must be above {gt}",
-    "greater_than_equal": "{value} is too small; the least is {ge}",
-    "less_than": "{value} is too large; it must be below {lt}",
-    "less_than_equal": "{value} is too large; the most is {le}",
-}
+_MAPPINGS = frozenset(("model_type", "model_attributes_type", "dict_type"))
+_LISTS = frozenset(("tuple_type", "list_type"))
+_TEXTS = frozenset(("string_type", "path_type"))
+_BOOLS = frozenset(("bool_type", "bool_parsing"))
+_WHOLE_NUMBERS = frozenset(("int_type", "int_parsing", "int_from_float"))
+_NUMBERS = frozenset(("float_type", "float_parsing"))
 
 # Follows from another error of the same mapping, which is reported.
 _CONSEQUENCES = frozenset(("default_factory_not_called",))
@@ -73,35 +53,72 @@ def sentence(details: ErrorDetails, model: type[Section], shown: str) -> str:
         return unknown_key(key, around.known_keys())
     if kind == "enum":
         known = re.findall(r"'([^']*)'", str(context.get("expected", "")))
-        choice = " or ".join((", ".join(known[:-1]), known[-1])) if len(known) > 1 else known[0]
+        choice = ", ".join(known)
+        if len(known) > 1:
+            choice = msg("config-or", first=", ".join(known[:-1]), last=known[-1])
         value = details["input"]
-        return f"{shown} is not known here; write {choice}" + (
+        return msg("config-not-a-choice", shown=shown, choice=choice) + (
             nearest(value, known) if isinstance(value, str) else ""
         )
     if kind == "value_error" and "error" in context:
         template = str(context["error"])
     else:
-        template = _SENTENCES.get(kind, details["msg"])
+        template = _template(kind) or details["msg"]
     words = {"value": shown, "kind": kind_of(details["input"]), **{k: str(v) for k, v in context.items()}}
     # Not str.format: a value may hold braces of its own, and so may a sentence.
     return re.sub(r"\{(value|kind|gt|ge|lt|le)\}", lambda match: words.get(match[1], match[0]), template)
 
 
+def _template(kind: str) -> str | None:
+    """The sentence for a kind of pydantic's errors; None for one that no field of ours can have."""
+    if kind in _MAPPINGS:
+        return msg("config-mapping-type", kind="{kind}")
+    if kind in _LISTS:
+        return msg("config-list-type", kind="{kind}")
+    if kind in _TEXTS:
+        return msg("config-text-type", kind="{kind}")
+    if kind in _BOOLS:
+        return msg("config-bool-type", value="{value}")
+    if kind in _WHOLE_NUMBERS:
+        return msg("config-not-whole", value="{value}")
+    if kind in _NUMBERS:
+        return msg("config-number-type", value="{value}")
+    match kind:
+        case "missing":
+            return msg("config-missing")
+        case "finite_number":
+            return msg("config-not-finite", value="{value}")
+        case "greater_than":
+            return msg("config-greater", value="{value}", gt="{gt}")
+        case "greater_than_equal":
+            return msg("config-greater-equal", value="{value}", ge="{ge}")
+        case "less_than":
+            return msg("config-less", value="{value}", lt="{lt}")
+        case "less_than_equal":
+            return msg("config-less-equal", value="{value}", le="{le}")
+        case _:
+            return None
+
+
 def unknown_key(key: str, known: list[str]) -> str:
+    if not known:
+        return msg("config-unknown-key-none")
     hint = nearest(key, known)
-    return f"unknown key{hint or '; known here: ' + ', '.join(known) if known else '; none is known here'}"
+    if hint:
+        return msg("config-unknown-key", hint=hint)
+    return msg("config-unknown-key-known", known=", ".join(known))
 
 
 def show(value: object, place: Place, filled: Mapping[Place, str]) -> str:
     """`value` for a message: itself, or what stands for it in the file, or just "the value"."""
     if place[-1:] and place[-1] in _SECRET_KEYS:
-        return "the value"
+        return msg("config-the-value")
     source = filled.get(place)
     if source is not None:
-        return f"the value of {source[:60]!r}"
+        return msg("config-value-of", source=repr(source[:60]))
     match value:
         case None:
-            return "an empty value"
+            return msg("config-empty-value")
         case bool():
             return "true" if value else "false"
         case str():
@@ -109,7 +126,7 @@ def show(value: object, place: Place, filled: Mapping[Place, str]) -> str:
         case float():
             return repr(value)
         case int():
-            return repr(value) if abs(value) < 10**18 else "so large a number"
+            return repr(value) if abs(value) < 10**18 else msg("config-large-number")
         case _:
             return kind_of(value)
 
@@ -118,19 +135,19 @@ def kind_of(value: object) -> str:
     """The sort of a value, with its article."""
     match value:
         case None:
-            return "empty"
+            return msg("config-empty-value")
         case bool():
-            return "true or false"
+            return msg("config-kind-bool")
         case int() | float():
-            return "a number"
+            return msg("config-kind-number")
         case str():
-            return "text"
+            return msg("config-kind-text")
         case dict():
-            return "a mapping"
+            return msg("config-kind-mapping")
         case list() | tuple():
-            return "a list"
+            return msg("config-kind-list")
         case _:
-            return f"a {type(value).__name__}"
+            return msg("config-kind-other", name=type(value).__name__)
 
 
 def model_at(model: type[Section], loc: tuple[int | str, ...]) -> type[Section] | None:

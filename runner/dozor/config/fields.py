@@ -15,43 +15,58 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
-CRON_FIELDS = "minute hour day-of-month month day-of-week"
+from dozor.language import msg
 
+_CRON_FIELDS = ("minute", "hour", "day-of-month", "month", "day-of-week")
 _TASK_NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}", re.ASCII)
 _MODULE = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 _FUNCTION = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)?")
 
 
+def cron_fields() -> str:
+    return msg("config-cron-fields")
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """`; did you mean X?`, or nothing where no known word is like `word`."""
+    return _did_you_mean(_nearest(word, known))
+
+
+def _did_you_mean(option: str | None) -> str:
+    return "" if option is None else msg("config-did-you-mean", option=option)
+
+
+def _nearest(word: str, known: Iterable[str]) -> str | None:
     options = {option.lower(): option for option in known}
     found = difflib.get_close_matches(word.lower(), options, n=1, cutoff=0.6)
-    return f"; did you mean {options[found[0]]}?" if found else ""
+    return options[found[0]] if found else None
 
 
 def parse_task_name(value: object) -> str:
     """At most 40 characters: a button's callback_data is at most 64 bytes (Bot API)."""
     if not isinstance(value, str) or not _TASK_NAME.fullmatch(value):
-        raise ValueError("a task's name is 1 to 40 of A-Z, a-z, 0-9, _, . and -; rename it")
+        raise ValueError(msg("config-task-name"))
     if value == "all":
-        raise ValueError("commands take all for every task (/silence all 1h); name the task otherwise")
+        raise ValueError(msg("config-task-named-all"))
     return value
 
 
 def parse_reference(value: object) -> str:
     """`module:function` or `module:Class.method`; whether it exists is another question."""
     if not isinstance(value, str):
-        raise ValueError("{value} is not a function; write module:function")
+        raise ValueError(msg("config-not-function", value="{value}"))
     text = value.strip()
     module, colon, function = text.partition(":")
     if module.endswith(".py") or "/" in module:
         guess = module.removesuffix(".py").strip("./").replace("/", ".")
-        raise ValueError(f"{{value}} is a path; write the module's name: {guess}:{function or 'function'}")
+        raise ValueError(
+            msg("config-run-is-path", value="{value}", guess=guess, function=function or "function")
+        )
     if not colon and "." in text and _MODULE.fullmatch(text):
         module, _, function = text.rpartition(".")
-        raise ValueError(f"{{value}} has no ':' before the function; write {module}:{function}")
+        raise ValueError(msg("config-run-no-colon", value="{value}", module=module, function=function))
     if not _MODULE.fullmatch(module) or not _FUNCTION.fullmatch(function):
-        raise ValueError("{value} is not a function; write module:function or module:Class.method")
+        raise ValueError(msg("config-not-function-or-method", value="{value}"))
     return text
 
 
@@ -60,42 +75,44 @@ def parse_timezone(value: object) -> ZoneInfo:
     if isinstance(value, ZoneInfo):
         return value
     if not isinstance(value, str) or not value:
-        raise ValueError("{value} is not a timezone; write a name such as Europe/Moscow or UTC")
+        raise ValueError(msg("config-not-timezone", value="{value}"))
     try:
         return ZoneInfo(value)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         names = zoneinfo.available_timezones()
         if not names:
-            raise ValueError("this machine has no timezones; install tzdata (apt or pip)") from None
+            raise ValueError(msg("config-no-timezones")) from None
         cities = {name.rpartition("/")[2]: name for name in sorted(names)}
         hint = nearest(value, names)
-        if not hint and (city := nearest(value.rpartition("/")[2], cities)):
-            hint = f"; did you mean {cities[city.removeprefix('; did you mean ').rstrip('?')]}?"
-        hint = hint or "; write a name such as Europe/Moscow or UTC"
-        raise ValueError(f"{{value}} is not a known timezone{hint}") from None
+        if not hint and (city := _nearest(value.rpartition("/")[2], cities)):
+            hint = _did_you_mean(cities[city])
+        hint = hint or msg("config-write-timezone")
+        raise ValueError(msg("config-unknown-timezone", value="{value}", hint=hint)) from None
 
 
 def parse_cron(value: object) -> str:
     """Five fields as in Debian's cron, or six with seconds in front (https://github.com/cuu508/cronsim)."""
     if not isinstance(value, str):
-        raise ValueError(f'{{value}} is not a cron expression; write "{CRON_FIELDS}", such as "*/5 * * * *"')
+        raise ValueError(msg("config-not-cron", value="{value}", form=cron_fields()))
     fields = value.split()
     if len(fields) not in (5, 6):
-        raise ValueError(
-            f'{{value}} has {len(fields)} fields; write "{CRON_FIELDS}", or six with seconds in front'
-        )
+        raise ValueError(msg("config-cron-count", value="{value}", count=len(fields), form=cron_fields()))
     try:
         next(CronSim(value, datetime(2024, 1, 1, tzinfo=UTC)))
     except CronSimError as error:
-        field = str(error).removeprefix("Bad ")
-        raise ValueError(
-            f'the {field} field of {{value}} is not valid; write "{CRON_FIELDS}", such as "*/5 * * * *"'
-        ) from None
+        field = _cron_field(str(error).removeprefix("Bad "))
+        raise ValueError(msg("config-cron-field", field=field, value="{value}", form=cron_fields())) from None
     except StopIteration:
-        raise ValueError("{value} never comes: no such day exists; correct the day or the month") from None
+        raise ValueError(msg("config-cron-never", value="{value}")) from None
     except (ValueError, AssertionError, OverflowError):
-        raise ValueError(f'{{value}} is not a cron expression; write "{CRON_FIELDS}"') from None
+        raise ValueError(msg("config-not-cron-at-all", value="{value}", form=cron_fields())) from None
     return " ".join(fields)
+
+
+def _cron_field(name: str) -> str:
+    """A field as `cron_fields` calls it. `name` is cronsim's."""
+    ours = cron_fields().split()
+    return ours[_CRON_FIELDS.index(name)] if name in _CRON_FIELDS else name
 
 
 def parse_user_ids(value: object) -> object:
@@ -112,12 +129,12 @@ def parse_user_ids(value: object) -> object:
 def parse_user_id(value: object) -> int:
     """A person's id: positive, below 2**52 (Bot API, User.id)."""
     if isinstance(value, str) and value.startswith("@"):
-        raise ValueError("{value} is a name, which its owner can give away; write the numeric id (/whoami)")
-    number = parse_whole(value, "a Telegram user id; write the numeric id (/whoami tells it)")
+        raise ValueError(msg("config-user-name", value="{value}"))
+    number = parse_whole(value, msg("config-not-user-id", value="{value}"))
     if number < 0:
-        raise ValueError("{value} is the id of a chat; write ids of persons, which are positive")
+        raise ValueError(msg("config-chat-as-user", value="{value}"))
     if not 0 < number < 2**52:
-        raise ValueError("{value} is not a Telegram user id; write the numeric id (/whoami tells it)")
+        raise ValueError(msg("config-not-user-id", value="{value}"))
     return number
 
 
@@ -125,30 +142,30 @@ def parse_chat(value: object) -> tuple[int, int | None] | None:
     """`-1001234567890` or `"-1001234567890:17"` as chat and topic. Topic 1 is General: no topic."""
     if value is None or value == "":
         return None
-    how = 'write the numeric id, such as -1001234567890, or "-1001234567890:17" for a topic'
+    how = msg("config-chat-forms")
     if isinstance(value, str):
         if value.strip().startswith("@"):
-            raise ValueError(f"{{value}} is a public name; {how}")
+            raise ValueError(msg("config-chat-name", value="{value}", form=how))
         match = re.fullmatch(r"\s*(-?[0-9]{1,16})(?:\s*:\s*([0-9]{1,10}))?\s*", value, re.ASCII)
         if match is None:
-            raise ValueError(f"{{value}} is not a chat; {how}")
+            raise ValueError(msg("config-not-chat", value="{value}", form=how))
         chat = int(match.group(1))
         thread = int(match.group(2)) if match.group(2) is not None else None
     else:
-        chat, thread = parse_whole(value, f"a chat; {how}"), None
+        chat, thread = parse_whole(value, msg("config-not-chat", value="{value}", form=how)), None
     if chat == 0 or abs(chat) >= 2**52:
-        raise ValueError(f"{{value}} is not a chat; {how}")
+        raise ValueError(msg("config-not-chat", value="{value}", form=how))
     if thread is not None and not 0 < thread < 2**31:
-        raise ValueError(f"{{value}} names no topic behind its ':'; {how}")
+        raise ValueError(msg("config-chat-no-topic", value="{value}", form=how))
     return chat, None if thread == 1 else thread
 
 
-def parse_whole(value: object, what: str) -> int:
-    """An int, or text of one. `what` ends the sentence "... is not"."""
+def parse_whole(value: object, refusal: str) -> int:
+    """An int, or text of one. `refusal` is the sentence for anything else."""
     if isinstance(value, str) and re.fullmatch(r"\s*[-+]?[0-9]{1,18}\s*", value, re.ASCII):
         return int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"{{value}} is not {what}")
+        raise ValueError(refusal)
     return value
 
 
@@ -161,4 +178,4 @@ def parse_number(value: object) -> float:
                 return number
     except (ValueError, OverflowError):
         pass
-    raise ValueError("{value} is not a number; write one such as 2 or 0.5")
+    raise ValueError(msg("config-not-number", value="{value}"))

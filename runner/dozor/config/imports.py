@@ -22,6 +22,7 @@ from dozor.config.signatures import check_call, check_kind, is_async, may_be_asy
 from dozor.config.tasks import Isolation, TaskConfig
 from dozor.errors import DozorError
 from dozor.extras import extra_of, install_command, is_installed, needed_extra
+from dozor.language import msg
 from dozor.redaction import Redactor
 
 Checker = Callable[..., Any]
@@ -58,7 +59,7 @@ def import_checker(run: str, folder: Path) -> Checker:
         module = _import_module(module_name, folder)
     except _MissingModuleError as error:
         new = new_name(module_name)
-        hint = "" if new is None else f"; {module_name} is now {new}, write {new}:{path}"
+        hint = "" if new is None else msg("config-renamed-hint", old=module_name, new=new, path=path)
         raise CheckerImportError(f"{error}{hint}") from None
     return _find(module, module_name, path, folder)
 
@@ -100,11 +101,11 @@ def check_task(function: Checker, task: TaskConfig) -> Iterator[tuple[str, str]]
         return
     extra = needed_extra(function)
     if extra is not None and not is_installed(extra):
-        yield "run", f"this checker needs an extra: {install_command(extra)}"
+        yield "run", msg("config-needs-extra", command=install_command(extra))
     for text in check_call(function, task.args):
         yield "args", text
     if task.isolation is Isolation.INLINE and not may_be_async(function):
-        yield "isolation", "a plain def would block the loop; write thread or process, or make it async def"
+        yield "isolation", msg("config-blocking-def")
 
 
 def isolation_of(function: Checker, configured: Isolation | None) -> Isolation:
@@ -128,12 +129,13 @@ def _import_module(name: str, folder: Path) -> Any:
     except BaseException as error:  # noqa: BLE001 -- a user's module may raise anything, SystemExit included
         if isinstance(error, ModuleNotFoundError) and error.name and _is_part(error.name, name):
             hint = _nearest_module(name, folder)
-            text = f"no module named {error.name}; looked in {folder} and among the installed packages{hint}"
+            text = msg("config-no-module", name=error.name, folder=folder, hint=hint)
             raise _MissingModuleError(text) from None
         if isinstance(error, ImportError) and (known := _known_cause(error)) is not None:
-            raise CheckerImportError(f"the module {name} cannot be imported: {known}") from None
-        kind = "sys.exit was called" if isinstance(error, SystemExit) else "it raised an error"
-        text = f"the module {name} cannot be imported, {kind}; correct it:\n{_own_traceback(error)}"
+            raise CheckerImportError(msg("config-import-known", name=name, cause=known)) from None
+        kind = msg("config-import-exited") if isinstance(error, SystemExit) else msg("config-import-raised")
+        head = msg("config-import-failed", name=name, kind=kind)
+        text = f"{head}\n{_own_traceback(error)}"
         raise CheckerImportError(text) from None
 
 
@@ -144,7 +146,7 @@ def _known_cause(error: ImportError) -> str | None:
     if cause is None and isinstance(error, ModuleNotFoundError) and error.name is not None:
         extra = extra_of(error.name)
         if extra is not None:
-            cause = f"{error.name} is not installed, {install_command(extra)} adds it"
+            cause = msg("config-not-installed", name=error.name, command=install_command(extra))
     return None if cause is None else f"{cause} ({file}:{number})"
 
 
@@ -165,21 +167,19 @@ def _nearest_module(name: str, folder: Path) -> str:
 
 def _find(module: Any, module_name: str, path: str, folder: Path) -> Checker:
     owner: Any = module
-    label = f"the module {module_name}"
+    label = msg("config-the-module", module_name=module_name)
     *classes, function_name = path.split(".")
     for class_name in classes:
         owner = _attribute(owner, class_name, label, module, folder)
         if not inspect.isclass(owner):
-            raise CheckerImportError(f"{class_name} in {label} is not a class; write module:function")
-        label = f"the class {class_name}"
+            raise CheckerImportError(msg("config-not-class", class_name=class_name, label=label))
+        label = msg("config-the-class", class_name=class_name)
     found = _attribute(owner, function_name, label, module, folder)
     if classes and inspect.isfunction(inspect.getattr_static(owner, function_name)):
-        raise CheckerImportError(
-            f"{path} needs an instance of {classes[-1]}; make it a @staticmethod or a @classmethod"
-        )
+        raise CheckerImportError(msg("config-needs-instance", path=path, owner=classes[-1]))
     if not callable(found):
         raise CheckerImportError(
-            f"{path} in the module {module_name} is {type(found).__name__}, not a function; name a function"
+            msg("config-not-callable", path=path, module=module_name, kind=type(found).__name__)
         )
     function: Checker = found
     return function
@@ -191,12 +191,12 @@ def _attribute(owner: Any, name: str, label: str, module: Any, folder: Path) -> 
     except AttributeError:
         pass
     known = [known for known in dir(owner) if callable(getattr(owner, known, None)) and known[:2] != "__"]
-    hint = nearest(name, known) or "; correct the name"
+    hint = nearest(name, known) or msg("config-correct-name")
     file = getattr(module, "__file__", None)
     elsewhere = file is not None and (folder / f"{module.__name__.partition('.')[0]}.py").exists()
     if elsewhere and not Path(str(file)).is_relative_to(folder):
-        hint += f" (this module is {file}, the one in {folder} is hidden by it: rename that one)"
-    raise CheckerImportError(f"{label} has no {name}{hint}")
+        hint = f"{hint} {msg('config-module-hidden', file=file, folder=folder)}"
+    raise CheckerImportError(msg("config-no-attribute", label=label, name=name, hint=hint))
 
 
 def _own_traceback(error: BaseException) -> str:

@@ -6,12 +6,17 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from dozor.language import msg
+
 FILE_LIMIT = 1024 * 1024
 """Bytes: a secret is small, and `${file:/dev/zero}` must end."""
 
 _REFERENCE = re.compile(r"\$\$\{|\$\{([^{}]*)\}|\$\{")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-_FORMS = "write ${NAME}, ${NAME:-default} or ${file:PATH}; a literal ${ is written $${"
+
+
+def _forms() -> str:
+    return msg("config-reference-forms")
 
 
 def has_reference(text: str) -> bool:
@@ -32,19 +37,17 @@ def interpolate(text: str, env: Mapping[str, str], folder: Path) -> str:
             return "${"
         inside: str | None = match.group(1)
         if inside is None:
-            raise ValueError(f"'${{' without its '}}', or one inside another; {_FORMS}")
+            raise ValueError(msg("config-reference-open", forms=_forms()))
         if inside.startswith("file:"):
             return _read(inside.removeprefix("file:").strip(), folder)
         name, separator, default = inside.partition(":-")
         if not _NAME.fullmatch(name):
-            raise ValueError(f"'{whole}' is not understood; {_FORMS}")
+            raise ValueError(msg("config-reference-unknown", whole=whole, forms=_forms()))
         value = env.get(name)
         if separator:
             value = value or default
         if value is None:
-            raise ValueError(
-                f"the environment variable {name} is not set; set it, or write ${{{name}:-default}}"
-            )
+            raise ValueError(msg("config-variable-unset", name=name))
         return _storable(value, name)
 
     return _REFERENCE.sub(fill, text)
@@ -52,7 +55,7 @@ def interpolate(text: str, env: Mapping[str, str], folder: Path) -> str:
 
 def _read(name: str, folder: Path) -> str:
     if not name or "\0" in name:
-        raise ValueError("'${file:}' names no file; write ${file:PATH}")
+        raise ValueError(msg("config-reference-no-file"))
     path = folder / name
     if name.startswith("~/"):
         path = Path(name).expanduser()
@@ -60,21 +63,19 @@ def _read(name: str, folder: Path) -> str:
         with path.open("rb") as file:
             data = file.read(FILE_LIMIT + 1)
         if len(data) > FILE_LIMIT:
-            raise ValueError(f"the file {path} is larger than 1 MiB; name a file that holds just the value")
+            raise ValueError(msg("config-secret-too-large", path=path))
         text = data.decode()
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise ValueError(
-            f"the file {path} cannot be read: {reason}; correct the path or its rights"
-        ) from None
+        raise ValueError(msg("config-secret-unreadable", path=path, reason=reason)) from None
     except UnicodeDecodeError:
-        raise ValueError(f"the file {path} is not UTF-8 text; save it as UTF-8") from None
+        raise ValueError(msg("config-secret-encoding", path=path)) from None
     return _storable(text.rstrip("\r\n"), str(path))
 
 
 def _storable(value: str, source: str) -> str:
     if "\0" in value or not _encodable(value):
-        raise ValueError(f"the value from {source} is not UTF-8 text without NUL bytes")
+        raise ValueError(msg("config-value-encoding", source=source))
     return value
 
 

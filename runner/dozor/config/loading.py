@@ -28,6 +28,8 @@ from dozor.config.problems import Place, Problem, as_error
 from dozor.config.requirements import DATABASE
 from dozor.config.tasks import TaskConfig
 from dozor.errors import ConfigError
+from dozor.language import Language, msg
+from dozor.language.process import from_file, language_for_now
 
 SIZE_LIMIT = 16 * 1024 * 1024
 """Bytes."""
@@ -36,18 +38,22 @@ _SCHEDULE = ("every", "cron")
 _Model = TypeVar("_Model", bound=Section)
 
 
-def load(path: Path | str, env: Mapping[str, str] = os.environ) -> Config:
+def load(
+    path: Path | str, env: Mapping[str, str] = os.environ, *, language: Language | None = None
+) -> Config:
     """The configuration in the file `path`, its references filled in from `env`.
 
-    Raises ConfigError with every problem, by line.
+    Raises ConfigError with every problem, by line, in `language`: by default the one the file asks for, even
+    if the file cannot be used otherwise.
     """
     source = str(path)
     path = Path(path).absolute()
-    document = read_document(_read(path, source), path.parent, env)
-    loading = _Loading(document, path)
-    config = loading.config() if document.values else None
-    if config is None or loading.problems:
-        raise as_error(source, document.lines, loading.problems)
+    with language_for_now(language or from_file(path, env)):
+        document = read_document(_read(path, source), path.parent, env)
+        loading = _Loading(document, path, env)
+        config = loading.config() if document.values else None
+        if config is None or loading.problems:
+            raise as_error(source, document.lines, loading.problems)
     config._source, config._lines, config._filled = source, document.lines, document.filled
     return config
 
@@ -57,27 +63,32 @@ def _read(path: Path, source: str) -> str:
         with path.open("rb") as file:
             data = file.read(SIZE_LIMIT + 1)
     except FileNotFoundError:
-        problem = "no such file; create it, or name another one with -c FILE"
+        problem = msg("config-no-file")
     except IsADirectoryError:
-        problem = "this is a folder; name the file in it with -c FILE"
+        problem = msg("config-is-folder")
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not a usable path"
-        problem = f"cannot be read: {reason}; correct the path or its rights"
+        reason = getattr(error, "strerror", None) or msg("config-not-path")
+        problem = msg("config-cannot-read", reason=reason)
     else:
         if len(data) > SIZE_LIMIT:
-            raise ConfigError([f"{source}: larger than 16 MiB; this is no configuration"])
+            raise ConfigError([_at(source, None, msg("config-too-large"))])
         try:
             return data.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             line = data.count(b"\n", 0, error.start) + 1
-            raise ConfigError([f"{source}:{line}: not UTF-8 text; save the file as UTF-8"]) from None
-    raise ConfigError([f"{source}: {problem}"])
+            raise ConfigError([_at(source, line, msg("config-encoding"))]) from None
+    raise ConfigError([_at(source, None, problem)])
+
+
+def _at(source: str, line: int | None, problem: str) -> str:
+    return f"{source}: {problem}" if line is None else f"{source}:{line}: {problem}"
 
 
 @dataclass(slots=True)
 class _Loading:
     document: Document
     path: Path
+    env: Mapping[str, str]
     problems: list[Problem] = field(default_factory=list)
     _broken: frozenset[Place] = frozenset()
 
@@ -107,7 +118,7 @@ class _Loading:
             own = raw.get("requires") if isinstance(raw, dict) else None
             self._note(*check_requirements(own, dependencies, ("tasks", name)))
         if isinstance(dependencies, dict) and DATABASE in dependencies:
-            self._note(Problem("is always known; choose another name", ("dependencies", DATABASE)))
+            self._note(Problem(msg("config-always-known"), ("dependencies", DATABASE)))
         tasks = [
             self._task(name, self._mapping(raw, ("tasks", name)), defaults, timezone)
             for name, raw in raw_tasks.items()
@@ -126,9 +137,9 @@ class _Loading:
         if isinstance(value, dict) and value:
             return value
         if value is None or value == {}:
-            text = "no task is named; write a name, and run: module:function under it"
+            text = msg("config-no-task")
         else:
-            text = f"must be a mapping of names to tasks, not {kind_of(value)}"
+            text = msg("config-tasks-mapping", kind=kind_of(value))
         self._note(Problem(text, ("tasks",)))
         return {}
 
@@ -136,7 +147,7 @@ class _Loading:
         if isinstance(value, dict):
             return value
         if value is not None:
-            self._note(Problem(f"must be a mapping, lines of key: value, not {kind_of(value)}", place))
+            self._note(Problem(msg("config-must-be-mapping", kind=kind_of(value)), place))
             # Reported; its missing keys are no news.
             self._broken |= {place}
         return {}
@@ -175,7 +186,7 @@ class _Loading:
         inherited: Mapping[str, Any] | None = None,
     ) -> _Model | None:
         try:
-            return model.model_validate(values, context={"folder": self.path.parent})
+            return model.model_validate(values, context={"folder": self.path.parent, "env": self.env})
         except ValidationError as error:
             found = list(translate(error, model, place, self.document.filled))
         lines = self.document.lines
@@ -199,7 +210,7 @@ class _Loading:
 
 
 def _name_is_no_key(place: Place) -> Problem:
-    return Problem("unknown key; a task's name is its key under tasks:", place)
+    return Problem(msg("config-name-is-key"), place)
 
 
 def _inherit(own: dict[str, Any], defaults: dict[str, Any], timezone: ZoneInfo) -> dict[str, Any]:

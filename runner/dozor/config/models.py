@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,8 @@ from dozor.config.problems import Place, line_of
 from dozor.config.supervision import DependencyConfig, LimitsConfig, SupervisionConfig
 from dozor.config.tasks import Isolation, TaskConfig
 from dozor.config.totp import TotpConfig
-from dozor.language.names import Language
+from dozor.language import Language, msg
+from dozor.language.process import from_setting
 
 FIXED_CONNECTIONS = 2
 """Of every runner, outside the pools: the journal's, and the one that listens for commands."""
@@ -81,7 +83,7 @@ class PoolsConfig(Section):
     @model_validator(mode="after")
     def _told_before_it_fails(self) -> Self:
         if self.starved_after > self.acquire_timeout:
-            raise ValueError("starved_after is longer than acquire_timeout; write a shorter starved_after")
+            raise ValueError(msg("config-starved-after"))
         return self
 
 
@@ -166,6 +168,16 @@ class TelegramConfig(Section):
     """One-time codes for chosen commands."""
 
 
+def _language(value: object, info: ValidationInfo) -> Language:
+    if isinstance(value, Language):
+        return value
+    env = info.context["env"] if info.context else os.environ
+    found = from_setting(value, env) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError(msg("config-language", value="{value}"))
+    return found
+
+
 def _listen(value: object) -> ListenAddress | None:
     if isinstance(value, ListenAddress):
         return value
@@ -200,8 +212,13 @@ class Config(Section):
     path: Path
     """The file, absolute."""
 
-    language: Language = Language.RU
-    """Of log lines, alerts and the bot."""
+    language: Annotated[Language, BeforeValidator(_language), Kind("`auto`, `ru` or `en`")] = Language.RU
+    """Of log lines, errors, the command line, the page, alerts and the bot. `auto`: by the first of the
+    variables LC_ALL, LC_MESSAGES and LANG that is set and not empty: `ru…` is Russian, anything else English.
+
+    What other programs say (PostgreSQL, Telegram, the operating system), exceptions of your checkers and the
+    words of JSON and metrics stay as they are.
+    """
 
     timezone: Annotated[Timezone, Kind("name of a timezone", default="`UTC`")] = Field(
         default_factory=lambda: ZoneInfo("UTC")

@@ -6,6 +6,8 @@ import re
 from importlib.util import find_spec
 from types import TracebackType
 
+from dozor.language import msg
+
 OLD = "runner"
 PUBLIC = frozenset({"Context", "Fatal", "Runner", "safe_background_task"})
 """What version 0.1 let people import from `runner` itself."""
@@ -41,13 +43,13 @@ def explain_import(error: ImportError, line: str) -> str | None:
         missing = _CANNOT_IMPORT.search(str(error))
         if missing is None or missing[1] not in PUBLIC:
             return None
-        return f"runner is now dozor; write: from dozor import {missing[1]}"
+        return msg("config-renamed-name", name=missing[1])
     written = _IMPORT.match(line)
     old = written[1] if written is not None else str(error.name)
     new = new_name(old)
     if new is None:
-        return None if error.name != OLD else "runner is now dozor, and runner.checkers is now dozor_market"
-    return f"{old} is now {new}"
+        return None if error.name != OLD else msg("config-renamed-packages")
+    return msg("config-renamed", old=old, new=new)
 
 
 def last_line(traceback: TracebackType | None) -> tuple[str, int]:

@@ -9,6 +9,7 @@ from inspect import Parameter
 from typing import Any
 
 from dozor.config.fields import nearest
+from dozor.language import msg
 
 CONTEXT = "ctx"
 LAYERS = 20
@@ -38,17 +39,14 @@ def is_async(function: Callable[..., Any]) -> bool:
 def check_kind(function: Callable[..., Any]) -> str | None:
     """Why a callable is no checker at all, or None."""
     if inspect.isclass(function):
-        return f"{function.__name__} is a class; name a function, or a static method as module:Class.method"
+        return msg("config-is-class", name=function.__name__)
     *outer, innermost = _layers(function)
     if not _is_generator(innermost) or any(map(inspect.iscoroutinefunction, outer)):
         return None
     if not outer:
-        return "it holds a yield: calling it would run nothing; write a function without yield"
+        return msg("config-has-yield")
     name = getattr(innermost, "__qualname__", innermost)
-    return (
-        f"{name}, which it wraps, holds a yield: calling it would run nothing; "
-        "write a function without yield (or one that calls this one, if the decorator iterates)"
-    )
+    return msg("config-wraps-yield", name=name)
 
 
 def may_be_async(function: Callable[..., Any]) -> bool:
@@ -85,10 +83,17 @@ def _is_generator(function: Any) -> bool:
     return inspect.isgeneratorfunction(function) and not awaitable
 
 
+def _accepted(known: list[str]) -> str:
+    if not known:
+        return msg("config-takes-nothing")
+    names = ", ".join(known)
+    return msg("config-it-takes", names=names)
+
+
 def check_call(function: Callable[..., Any], args: Mapping[str, Any]) -> Iterator[str]:
     """What keeps `function(ctx=ctx, **args)` from working."""
     if CONTEXT in args:
-        yield "ctx is given by the runner; remove it from args"
+        yield msg("config-ctx-in-args")
     parameters = parameters_of(function)
     if parameters is None:
         return
@@ -101,16 +106,16 @@ def check_call(function: Callable[..., Any], args: Mapping[str, Any]) -> Iterato
     known = sorted(by_name - {CONTEXT})
     for name in args:
         if name not in by_name and not open_ended:
-            hint = nearest(name, known) or f"; it takes {', '.join(known) or 'no arguments'}"
-            yield f"the function has no argument {name}{hint}"
+            hint = nearest(name, known) or _accepted(known)
+            yield msg("config-no-argument", name=name, hint=hint)
     for name, parameter in parameters.items():
         if parameter.kind is Parameter.POSITIONAL_ONLY:
             if parameter.default is Parameter.empty or name == CONTEXT:
-                yield f"the function's {name} cannot be given by name; remove the / behind it"
+                yield msg("config-positional-only", name=name)
         elif (
             parameter.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
             and parameter.default is Parameter.empty
             and name != CONTEXT
             and name not in args
         ):
-            yield f"the function needs {name}; give it under args:, or call it ctx if the context is meant"
+            yield msg("config-needs-argument", name=name)

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import re
 
+from dozor.language import msg
+
 _UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _SHORT = {"k": "kb", "m": "mb", "g": "gb"}
 _SIZE = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*([KMG]i?B|[KMG]|B)?\s*", re.ASCII | re.IGNORECASE)
-HOW_TO = "write 512MB, 1.5GB or a number of bytes"
+
+
+def how_to() -> str:
+    """What it may look like, for the end of a sentence."""
+    return msg("config-size-forms")
 
 
 def parse_size(value: object) -> int:
     """Bytes, at least a megabyte. Raises ValueError with a sentence; `{value}` stands for the value."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError(f"{{value}} is not an amount of memory; {HOW_TO}")
+        raise ValueError(msg("config-not-size", value="{value}", form=how_to()))
     match = _SIZE.fullmatch(str(value))
     if match is None:
-        raise ValueError(f"{{value}} is not an amount of memory; {HOW_TO}")
+        raise ValueError(msg("config-not-size", value="{value}", form=how_to()))
     unit = (match[2] or "b").lower()
     size = int(float(match[1]) * _UNITS[_SHORT.get(unit, unit)])
     if size < 10**6:
-        raise ValueError("{value} is too little for a process; write 64MB or more")
+        raise ValueError(msg("config-size-too-small", value="{value}"))
     return size
 
 

@@ -8,27 +8,28 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, model_validator
 
 from dozor.config.base import Count, Duration, Kind, Number, Section, Size
+from dozor.language import msg
 
 
 def _tcp(value: object) -> tuple[str, int]:
     if isinstance(value, tuple):
         return value
-    form = "write host:port"
+    form = msg("config-address-form")
     if not isinstance(value, str):
-        raise ValueError(f"{{value}} is not an address; {form}")
+        raise ValueError(msg("config-not-address", value="{value}", form=form))
     host, _, port = value.strip().rpartition(":")
     if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
-        raise ValueError(f"{{value}} is not an address; {form}")
+        raise ValueError(msg("config-not-address", value="{value}", form=form))
     return host.strip("[]"), int(port)
 
 
 def _http(value: object) -> str:
-    form = "write http://host/path"
+    form = msg("config-http-form")
     if not isinstance(value, str):
-        raise ValueError(f"this is not a URL; {form}")
+        raise ValueError(msg("config-not-url", form=form))
     parts = urlsplit(value.strip())
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"this is not an HTTP URL; {form}")
+        raise ValueError(msg("config-not-http-address", form=form))
     return value.strip()
 
 
@@ -57,7 +58,7 @@ class DependencyConfig(Section):
     @model_validator(mode="after")
     def _one(self) -> Self:
         if sum(one is not None for one in (self.tcp, self.http, self.query)) != 1:
-            raise ValueError("names nothing to ask, or more than one thing; write one of tcp, http, query")
+            raise ValueError(msg("config-one-probe"))
         return self
 
     def __str__(self) -> str:

@@ -8,6 +8,7 @@ import yaml
 from yaml.reader import Reader
 
 from dozor.config.problems import Problem
+from dozor.language import msg
 
 _UNQUOTED_IPV6 = re.compile(r":\s*\[[0-9a-fA-F:.]*\]:[0-9]")
 
@@ -18,7 +19,7 @@ def syntax_problem(text: str) -> Problem | None:
     if odd is not None:
         line = text.count("\n", 0, odd.start()) + 1
         code = ord(odd.group())
-        return Problem(f"the character U+{code:04X} is not allowed in YAML; remove it", (), line)
+        return Problem(msg("config-yaml-character", code=f"{code:04X}"), (), line)
     return None
 
 
@@ -33,32 +34,32 @@ def explain_syntax(text: str, error: yaml.YAMLError | RecursionError) -> Problem
     opening = lines[opened - 1] if opened and opened <= len(lines) else ""
 
     if isinstance(error, RecursionError) or "nesting depth" in problem:
-        return Problem("nested far too deeply; flatten it", (), line)
+        return Problem(msg("config-yaml-nesting"), (), line)
     if "single document" in context:
-        return Problem("a second document begins here; keep one, without ---", (), line)
+        return Problem(msg("config-yaml-second-document"), (), line)
     if "\t" in here[: len(here) - len(here.lstrip())]:
-        return Problem("a tab indents this line; indent with spaces", (), line)
+        return Problem(msg("config-yaml-tab"), (), line)
     if "flow" in context and "${" in opening:
-        return Problem('within { } or [ ] a reference needs quotes: "${NAME}"', (), opened)
+        return Problem(msg("config-yaml-reference-quotes"), (), opened)
     if "flow" in context and _UNQUOTED_IPV6.search(opening):
-        return Problem('an address in [ ] needs quotes: "[::1]:9464"', (), opened)
+        return Problem(msg("config-yaml-address-quotes"), (), opened)
     if "undefined alias" in problem:
-        return Problem("the alias (*) names no anchor (&) above it; define it first", (), line)
+        return Problem(msg("config-yaml-alias"), (), line)
     if "duplicate anchor" in context + problem:
-        return Problem("an anchor (&) of this name exists already; give it another name", (), line)
+        return Problem(msg("config-yaml-anchor-twice"), (), line)
     if "mapping values are not allowed" in problem:
-        hint = "a ':' is not expected here; check the indentation, or put text that holds ': ' in quotes"
+        hint = msg("config-yaml-colon")
         return Problem(hint, (), line)
     if "expected ':'" in problem:
-        return Problem("a key without its ':'; write key: value", (), opened)
+        return Problem(msg("config-yaml-no-colon"), (), opened)
     if "quoted scalar" in context and "end of stream" in problem:
-        return Problem("a quote that opens here is never closed; close it", (), opened)
+        return Problem(msg("config-yaml-open-quote"), (), opened)
     if "flow" in context:
-        return Problem("a [ or { that opens here is not closed properly; close it", (), opened)
+        return Problem(msg("config-yaml-open-bracket"), (), opened)
     if "cannot start any token" in problem:
-        return Problem("a value cannot begin with this character; put it in quotes", (), line)
+        return Problem(msg("config-yaml-bad-start"), (), line)
     words = f"{context}, {problem}" if context else problem
-    return Problem(f"not valid YAML ({words}); correct the line", (), line)
+    return Problem(msg("config-yaml-not-valid", words=words), (), line)
 
 
 def _mark(error: Exception, name: str) -> int | None:

@@ -16,6 +16,7 @@ from dozor.config.schedules import Continuous as Continuous
 from dozor.config.schedules import Cron as Cron
 from dozor.config.schedules import Every as Every
 from dozor.config.schedules import Schedule as Schedule
+from dozor.language import msg
 
 
 class Isolation(StrEnum):
@@ -60,9 +61,9 @@ class TaskAlerts(Section):
 
 
 def _whole_count(value: object) -> int:
-    count = fields.parse_whole(value, "a whole number; write one such as 10")
+    count = fields.parse_whole(value, msg("config-not-whole-ten", value="{value}"))
     if not 2 <= count <= 1000:
-        raise ValueError("{value} is not between 2 and 1000; write one such as 10")
+        raise ValueError(msg("config-window-count", value="{value}"))
     return count
 
 
@@ -98,7 +99,7 @@ class RestartDelay(Section):
     def _ordered(self) -> Self:
         if self.max < self.initial:
             longest, first = format_duration(self.max), format_duration(self.initial)
-            raise ValueError(f"max ({longest}) is below initial ({first}); make it at least {first}")
+            raise ValueError(msg("config-max-below-initial", longest=longest, first=first))
         return self
 
 
@@ -134,7 +135,7 @@ def _on_critical(value: object) -> Stop | RetryEvery:
         return Stop()
     if isinstance(value, dict):
         return RetryEvery.model_validate(value)
-    raise ValueError("{value} is not understood; write stop or {retry_every: 10m}")
+    raise ValueError(msg("config-on-critical", value="{value}"))
 
 
 class TaskConfig(Section):

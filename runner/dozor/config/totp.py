@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from dozor.config import fields
 from dozor.config.base import Kind, Section, UserId
+from dozor.language import msg
 
 MAKE = 'python -c "import base64, os; print(base64.b32encode(os.urandom(20)).decode())"'
 COMMANDS = ("restart", "pause", "resume", "run")
@@ -19,14 +20,14 @@ def _secret(value: object) -> object:
     """Base32, as authenticator apps take it."""
     text = value.get_secret_value() if isinstance(value, SecretStr) else value
     if not isinstance(text, str):
-        raise ValueError(f"a secret is text in base32; make one with `{MAKE}`")
+        raise ValueError(msg("config-totp-secret", make=MAKE))
     plain = text.replace(" ", "").upper()
     try:
         raw = base64.b32decode(plain + "=" * (-len(plain) % 8))
     except binascii.Error:
-        raise ValueError("this is not base32 (A-Z and 2-7)") from None
+        raise ValueError(msg("config-totp-alphabet")) from None
     if len(raw) < 14:  # what pyotp demands: 112 bits, RFC 4226
-        raise ValueError(f"this secret is too short; make one of 32 letters with `{MAKE}`")
+        raise ValueError(msg("config-totp-short", make=MAKE))
     return SecretStr(plain)
 
 
@@ -35,8 +36,10 @@ def _commands(value: object) -> object:
         value = [value]
     for one in value if isinstance(value, list | tuple) else ():
         if one not in COMMANDS:
-            hint = fields.nearest(str(one), COMMANDS) or f"; write some of {', '.join(COMMANDS)}"
-            raise ValueError(f"{one} is no command that codes are for{hint}")
+            hint = fields.nearest(str(one), COMMANDS) or msg(
+                "config-totp-commands", commands=", ".join(COMMANDS)
+            )
+            raise ValueError(msg("config-totp-unknown", name=one, hint=hint))
     return value
 
 
@@ -57,5 +60,5 @@ class TotpConfig(Section):
     @model_validator(mode="after")
     def _usable(self) -> Self:
         if not self.secrets:
-            raise ValueError("nobody has a secret; give some under `secrets`, or leave totp out")
+            raise ValueError(msg("config-totp-nobody"))
         return self

@@ -10,6 +10,7 @@ from dozor.alerting.model.incident import IncidentKind
 from dozor.alerting.model.notification import Facts
 from dozor.clock import Clock
 from dozor.control.readiness import DEAF_AFTER
+from dozor.language import msg
 
 LOOK_EVERY = 5.0
 CALM_AFTER = 600.0
@@ -42,7 +43,7 @@ class TelegramWatch:
         now = self._clock.now()
         heard_at = self._heard_at() or self._since
         if now - heard_at > DEAF_AFTER:
-            text = self._problem() or f"no answer to getUpdates for {now - heard_at:.0f} s"
+            text = self._problem() or msg("log-no-poll", seconds=f"{now - heard_at:.0f}")
             self._watch.trouble(IncidentKind.BOT, DEAF, Facts(text=text))
         else:
             self._watch.trouble_over(IncidentKind.BOT, DEAF)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from dozor.language import msg
+
 STALLED_AFTER = 30.0
 """Seconds without progress after which a loop counts as stalled."""
 SENDING_AFTER = 180.0
@@ -47,24 +49,24 @@ def judge(vitals: Vitals) -> Readiness:
     reasons: list[str] = []
     now = vitals.now
     if vitals.supervision_late > STALLED_AFTER:
-        reasons.append(f"supervision: {vitals.supervision_late:.0f} s behind its plan")
+        reasons.append(msg("log-ready-supervision", seconds=f"{vitals.supervision_late:.0f}"))
     if not vitals.database_up:
         since = now - (vitals.database_down_since or now)
-        reasons.append(f"database: away for {since:.0f} s")
+        reasons.append(msg("log-ready-database", seconds=f"{since:.0f}"))
     elif now - vitals.journal_written_at > STALLED_AFTER:
-        reasons.append(f"journal: nothing written for {now - vitals.journal_written_at:.0f} s")
+        reasons.append(msg("log-ready-journal", seconds=f"{now - vitals.journal_written_at:.0f}"))
     if now - vitals.dispatcher_at > (SENDING_AFTER if vitals.telegram_wanted else STALLED_AFTER):
-        reasons.append(f"dispatcher: no progress for {now - vitals.dispatcher_at:.0f} s")
+        reasons.append(msg("log-ready-dispatcher", seconds=f"{now - vitals.dispatcher_at:.0f}"))
     if now - vitals.commands_at > STALLED_AFTER:
-        reasons.append(f"commands: no progress for {now - vitals.commands_at:.0f} s")
+        reasons.append(msg("log-ready-commands", seconds=f"{now - vitals.commands_at:.0f}"))
     if vitals.telegram_wanted:
         if vitals.telegram_problem is not None:
-            reasons.append(f"telegram: {vitals.telegram_problem}")
+            reasons.append(msg("log-ready-telegram", problem=vitals.telegram_problem))
         elif vitals.telegram_polled_at is None:
-            reasons.append("telegram: not polled yet")
+            reasons.append(msg("log-ready-not-polled"))
         elif now - vitals.telegram_polled_at > DEAF_AFTER:
-            reasons.append(f"telegram: last polled {now - vitals.telegram_polled_at:.0f} s ago")
+            reasons.append(msg("log-ready-polled", seconds=f"{now - vitals.telegram_polled_at:.0f}"))
         if vitals.chat_refuses is not None:
-            reasons.append(f"telegram chat: {vitals.chat_refuses}")
+            reasons.append(msg("log-ready-chat", problem=vitals.chat_refuses))
     reasons.extend(f"{name}: {why}" for name, why in sorted(vitals.failing_parts.items()))
     return Readiness(tuple(reasons))

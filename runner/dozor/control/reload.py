@@ -19,6 +19,8 @@ from dozor.config.secrets import register_config_secrets
 from dozor.control.alert_settings import all_settings
 from dozor.control.commands.commands import CommandReason
 from dozor.errors import ConfigError, SchemaError
+from dozor.language import msg
+from dozor.language.process import language_in_use
 from dozor.redaction import Redactor
 from dozor.storage.postgres.database import Database
 from dozor.storage.postgres.migration_sets import sets_for
@@ -80,7 +82,7 @@ class Reloader:
         """DONE, ALREADY if nothing has changed, INVALID if the file is refused: then the old one goes on."""
         async with self._one_at_a_time:
             try:
-                new = await asyncio.to_thread(load, self._config.path)
+                new = await asyncio.to_thread(load, self._config.path, language=language_in_use())
                 register_config_secrets(new, self._redactor)
                 checkers = await asyncio.to_thread(import_checkers, new)
             except ConfigError as error:
@@ -88,7 +90,7 @@ class Reloader:
                 return CommandReason.INVALID
             changes = compare(self._config, new)
             if not changes:
-                logger.info("Reload by {}: nothing has changed", by)
+                logger.info(msg("log-reload-nothing", by=by))
                 return CommandReason.ALREADY
             specs = {
                 task.name: from_config(task, checkers[task.name])
@@ -103,7 +105,7 @@ class Reloader:
             except Exception as error:
                 if not unavailable(error):
                     raise
-                self._refused(["the database does not answer: try again when it is back"])
+                self._refused([msg("log-reload-no-database")])
                 return CommandReason.INVALID
             self._tell(changes, by)
             return CommandReason.DONE
@@ -151,19 +153,17 @@ class Reloader:
             *(f"+ {task.name}" for task in changes.added),
             *(f"~ {task.name}" for task in changes.changed),
             *(f"− {name}" for name in changes.removed),
-            *(("telegram: roles",) if changes.people else ()),
+            *((msg("log-reload-roles"),) if changes.people else ()),
         )
-        logger.info("Reload by {}: {}", by, ", ".join(lines) or "nothing that can change without a new start")
+        logger.info(msg("log-reload", by=by, lines=", ".join(lines) or msg("log-reload-no-effect")))
         if changes.kept_back:
-            logger.warning("Changed, and applied by a new start only: {}", ", ".join(changes.kept_back))
+            logger.warning(msg("log-reload-kept-back", sections=", ".join(changes.kept_back)))
         kept_back = ", ".join(changes.kept_back) or None
         self._watch.reloaded(Facts(lines=lines, count=len(lines), subject=kept_back, by=by))
 
     def _refused(self, problems: list[str]) -> None:
         shown = problems[:PROBLEMS_SHOWN]
-        logger.error(
-            "Reload: the new configuration is refused, the old one goes on:\n{}", "\n".join(problems)
-        )
+        logger.error("\n".join((msg("log-reload-refused"), *problems)))
         facts = with_text(Facts(count=len(problems)), "\n".join(problems), "\n".join(shown))
         self._watch.reloaded(facts, refused=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dozor.language.names import Language
+from dozor.language.process import msg
 from dozor.language.translator import Translator
 
-__all__ = ["Language", "Translator"]
+__all__ = ["Language", "Translator", "msg"]

@@ -9,6 +9,7 @@ from loguru import logger
 
 from dozor.clean_context import CleanContext
 from dozor.clock import Clock
+from dozor.language import msg
 from dozor.storage.postgres.pool import unavailable
 
 PROBE_TIMEOUT = 3.0
@@ -39,7 +40,7 @@ class DatabaseHealth:
         self.up = False
         self.down_since = self.last_down_at
         self.outages += 1
-        logger.error("The database is away: {}. Supervision goes on; what is to be written waits.", reason)
+        logger.error(msg("log-database-away", reason=reason))
         if self.changed is not None:
             self.changed(False)
 
@@ -55,7 +56,9 @@ class DatabaseHealth:
         self.up = True
         self.last_down_at = self._clock.now()
         self.down_since = None
-        logger.info("The database is back after {:.1f} s", self.last_down_at - (since or self.last_down_at))
+        logger.info(
+            msg("log-database-back", seconds=f"{self.last_down_at - (since or self.last_down_at):.1f}")
+        )
         if self.changed is not None:
             self.changed(True)
 
@@ -86,7 +89,7 @@ class DatabaseHealth:
         except Exception as error:
             if not unavailable(error):
                 raise
-            self.report_down(f"{type(error).__name__} on a probe")
+            self.report_down(msg("log-on-a-probe", name=type(error).__name__))
             return False
         return True
 

@@ -17,6 +17,7 @@ from loguru import logger
 
 from dozor.clock import Clock
 from dozor.errors import DatabaseUnavailableError, RunnerBusyError
+from dozor.language import msg
 from dozor.storage.health import DatabaseHealth
 from dozor.storage.postgres.pool import Connection, connect, of_database, refused
 from dozor.storage.single_statement import AtOnce
@@ -96,20 +97,16 @@ class Journal:
                 if holder is None:
                     continue  # it has just gone
                 if not wait:
-                    raise RunnerBusyError(
-                        f"Another runner works on this database: {holder}. Stop it, or start this one with "
-                        "--wait to take over when it ends."
-                    )
+                    raise RunnerBusyError(msg("error-runner-busy", holder=holder))
                 if not said:
-                    logger.info("Waiting for {} to end", holder)
+                    logger.info(msg("log-waiting-for-runner", holder=holder))
                     said = True
                 await asyncio.sleep(0.5)
             registration = await runners.register(connection, version)
         except TimeoutError:
             connection.terminate()
             raise DatabaseUnavailableError(
-                f"PostgreSQL took the connection, then gave no answer for {WRITE_TIMEOUT:g} s: is it busy, "
-                "or does somebody hold a lock on dozor.runners?"
+                msg("error-session-timeout", seconds=f"{WRITE_TIMEOUT:g}")
             ) from None
         except BaseException:
             connection.terminate()
@@ -120,7 +117,7 @@ class Journal:
     def connection(self) -> Connection:
         """The session that holds the lock. Raises DatabaseUnavailableError while there is none."""
         if self._connection is None:
-            raise DatabaseUnavailableError("the runner's database session is being restored")
+            raise DatabaseUnavailableError(msg("error-session-restoring"))
         return self._connection
 
     @property
@@ -200,11 +197,11 @@ class Journal:
                     self._lose_session()
                     if refused(error):
                         # A row that PostgreSQL refuses is a defect of ours: let it be heard, keep the rest.
-                        logger.opt(exception=error).error("Journal: a batch was refused; writing it in parts")
+                        logger.opt(exception=error).error(msg("log-batch-refused"))
                         if await self._write_apart():
                             break
                     elif not of_database(error):
-                        logger.opt(exception=error).critical("Journal: a defect keeps it from writing")
+                        logger.opt(exception=error).critical(msg("log-journal-defect"))
                     self.health.report_down(f"{type(error).__name__}: {str(error)[:200]}")
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 1.0)
@@ -312,7 +309,7 @@ class Journal:
                 self._lose_session()
                 if not refused(error):
                     return False
-                logger.opt(exception=error).critical("Journal: left out an entry: {}", waiting)
+                logger.opt(exception=error).critical(msg("log-entry-left-out", waiting=waiting))
         return True
 
     def _lose_session(self) -> None:
@@ -338,15 +335,11 @@ class Journal:
                 if holder.runner_id == self.registration.runner_id:
                     await runners.terminate(connection, holder.backend)
                 elif holder.runner_id is not None or self._clock.now() > deadline:
-                    raise RunnerBusyError(
-                        f"This runner lost its database and meanwhile {holder} has taken over: it must end"
-                    )
+                    raise RunnerBusyError(msg("error-overtaken-by-holder", holder=holder))
                 await asyncio.sleep(0.1)
             successor = await runners.read_successor(connection, self.registration.runner_id)
             if successor is not None:  # it has ended again, and yet what it wrote is newer than what we know
-                raise RunnerBusyError(
-                    f"This runner lost its database and runner {successor} has taken over: it must end"
-                )
+                raise RunnerBusyError(msg("error-overtaken-by-runner", successor=successor))
             await runners.adopt_session(connection, self.registration.runner_id)
         except BaseException:
             connection.terminate()
@@ -361,4 +354,4 @@ class Journal:
             connection.terminate()
         if self._connection is not None and self._connection.is_closed():
             self._wanted.set()
-            raise DatabaseUnavailableError("the server has ended the runner's own session as well")
+            raise DatabaseUnavailableError(msg("error-session-ended"))

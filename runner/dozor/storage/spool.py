@@ -15,6 +15,7 @@ from pathlib import Path
 from loguru import logger
 from pydantic import TypeAdapter, ValidationError
 
+from dozor.language import msg
 from dozor.storage.tables.incidents import IncidentRow
 from dozor.storage.tables.notifications import NotificationRow
 from dozor.storage.tables.tasks import TaskRow
@@ -60,13 +61,10 @@ class Spool:
             self._there = True
             self._writing = asyncio.create_task(self._write(kept, self._removed))
             await asyncio.wait([self._writing], timeout=KEPT_WITHIN)
-        problem = self._writing.result() if self._writing.done() else "the disk does not answer"
+        problem = self._writing.result() if self._writing.done() else msg("log-disk-silent")
         if problem is not None and not self._failed:
             logger.error(
-                "What waits for PostgreSQL cannot be kept in {}: {}. Should this process be killed "
-                "before the database is back, the next one will not know what it has told.",
-                self._path,
-                problem,
+                msg("log-spool-not-kept", path=self._path, problem=problem),
             )
         self._failed = problem is not None
 
@@ -81,7 +79,7 @@ class Spool:
         except (FileNotFoundError, NotADirectoryError):
             return  # it could not be kept
         except OSError as error:
-            logger.error("{} cannot be removed ({}): please do it by hand", self._path, error)
+            logger.error(msg("log-spool-not-removed", path=self._path, error=error))
 
     def read(self) -> Kept | None:
         """What the runner before this one kept; None: nothing, or nothing that can be understood."""
@@ -90,24 +88,24 @@ class Spool:
         except FileNotFoundError:
             return None
         except OSError as error:
-            logger.error("What the last runner could not write down cannot be read: {}", error)
+            logger.error(msg("log-spool-unreadable", error=error))
             return None
         self._there = True
         try:
             return _FILE.validate_json(text)
         except ValidationError as error:
-            self.put_aside(f"it is not what a runner keeps ({error.error_count()} mistakes)")
+            self.put_aside(msg("log-spool-foreign", count=error.error_count()))
             return None
 
     def put_aside(self, why: str) -> None:
         """Nobody can take it up, and nothing is lost."""
         self._there = False
         aside = self._path.with_name(self._path.name + ASIDE)
-        logger.warning("{} is put aside as {}: {}", self._path, aside.name, why)
+        logger.warning(msg("log-spool-aside", path=self._path, name=aside.name, why=why))
         try:
             self._path.replace(aside)
         except OSError as error:
-            logger.error("{} cannot be put aside: {}", self._path, error)
+            logger.error(msg("log-spool-stuck", path=self._path, error=error))
 
     async def _write(self, kept: Kept, removed: int) -> str | None:
         """What is wrong, None: it is kept."""

@@ -9,6 +9,7 @@ from contextvars import Context
 from typing import Any, TypeVar
 
 from dozor.clean_context import CleanContext
+from dozor.language.names import Language
 from dozor.supervision.core.events import Failed, Succeeded
 from dozor.supervision.core.machine import step
 from dozor.supervision.core.policy import Policy, RestartDelay
@@ -25,6 +26,8 @@ async def safe_background_task(
     task_func: Callable[[], Awaitable[object]],
     restart_delay: float = 60,
     max_consecutive_failures: int = 5,
+    *,
+    language: Language | str = Language.RU,
 ) -> None:
     """Run `task_func` again and again; return after `max_consecutive_failures` failures in a row.
 
@@ -34,8 +37,10 @@ async def safe_background_task(
     Each run gets a copy of the caller's context: what it sets in ContextVars, or in the decimal context, is
     seen by no other run and not by the caller.
 
-    Raises `TypeError` for a `task_func` that is not callable, `ValueError` for a negative delay or a
-    limit below 1.
+    The log lines are in `language`, `ru` or `en`.
+
+    Raises `TypeError` for a `task_func` that is not callable, `ValueError` for a negative delay, a limit
+    below 1 or another language.
     """
     if not callable(task_func):
         raise TypeError(f"task_func must be an async function, not {task_func!r}")
@@ -44,7 +49,7 @@ async def safe_background_task(
     if max_consecutive_failures < 1:
         raise ValueError(f"max_consecutive_failures must be at least 1, it is {max_consecutive_failures}")
 
-    log = SupervisionLog()
+    log = SupervisionLog(Language(language))
     loop = asyncio.get_running_loop()
     policy = Policy(
         restart_delay=RestartDelay.fixed(restart_delay), max_consecutive_failures=max_consecutive_failures

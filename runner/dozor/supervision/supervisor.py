@@ -12,6 +12,7 @@ from loguru import logger
 from dozor.clean_context import CleanContext
 from dozor.clock import SteadyClock
 from dozor.config.requirements import DATABASE
+from dozor.language import msg
 from dozor.storage.journal import Checkpoint
 from dozor.storage.postgres.checker_pool import CheckerPool
 from dozor.supervision.core.events import (
@@ -212,7 +213,7 @@ class Supervisor:
     def _look_again_later(self, task: Supervised) -> None:
         """A defect of our own must not leave a task without a next step."""
         name = task.spec.name
-        logger.bind(task=name).exception("Supervisor: task {} could not be handled; again in 60 s", name)
+        logger.bind(task=name).exception(msg("log-task-unhandled", name=name))
         at = self._clock.now() + 60.0
         state = task.state._replace(next_at=at)
         if task.run is None:
@@ -362,9 +363,7 @@ class Supervisor:
         error, failure = failure_of(run, error, policy, self._redact)
         task.announced = False
         if outage:
-            logger.bind(task=name).warning(
-                "Task {} is held: what it stands on is away ({})", name, failure.error_type
-            )
+            logger.bind(task=name).warning(msg("log-task-held", name=name, error=failure.error_type))
             self._apply(task, Interrupted(failure), now, ended)
             self.holding.hold(task, now)
             return

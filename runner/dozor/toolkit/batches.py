@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 import asyncpg
 
 from dozor.errors import DozorError
+from dozor.language import msg
 from dozor.storage.postgres.pool import Connection
 from dozor.toolkit.backlog import Backlog, report_backlog
 from dozor.toolkit.context import CheckerContext
@@ -117,9 +118,7 @@ class Drain:
             if not ids:
                 return
             if ids == before:
-                raise StuckQueueError(
-                    f"{self._queue.name}: the same {len(ids)} items came twice; process must move them on"
-                )
+                raise StuckQueueError(msg("error-stuck-queue", name=self._queue.name, count=len(ids)))
             before = ids
             self.done += len(ids)
             self._ctx.heartbeat()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from dozor.language import msg
 from dozor.storage.postgres.pool import Connection
 from dozor.toolkit.context import CheckerContext
 
@@ -37,8 +38,8 @@ async def announce(ctx: CheckerContext, checker: str) -> int:
 
 def describe(checker: str, items: list[tuple[str, str]]) -> str:
     """The words of the alert: each item with its reason, the first NAMED_AT_MOST of them."""
-    lines = [f"{checker}: set aside, the rest goes on"]
+    lines = [msg("log-set-aside", checker=checker)]
     lines += [f"{item}: {reason}" for item, reason in items[:NAMED_AT_MOST]]
     if len(items) > NAMED_AT_MOST:
-        lines.append(f"and {len(items) - NAMED_AT_MOST} more in dozor.quarantine")
+        lines.append(msg("log-set-aside-more", count=len(items) - NAMED_AT_MOST))
     return "\n".join(lines)

@@ -21,6 +21,7 @@ from dozor.control.commands.commands import (
     submit,
     wait,
 )
+from dozor.language import msg
 from dozor.storage.postgres.pool import unavailable
 from dozor.web.sources import Sources
 
@@ -115,7 +116,7 @@ class Actions:
             return
         self._denials_told_at = now
         times, self._denied = self._denied, 0
-        logger.warning("Web: {} times a wrong token, the last from {}", times, actor.place)
+        logger.warning(msg("log-web-wrong-token", times=times, place=actor.place))
         try:
             async with self._sources.pool.acquire(timeout=2.0) as connection:
                 await audit.record(connection, actor, command.value, target[:64], "denied")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from dozor.language import msg
 from dozor.supervision.core.state import State
 from dozor.supervision.monitoring.task_monitor import expected_since
 from dozor.supervision.tasks.task import Supervised
@@ -36,8 +37,8 @@ class Unwell:
     @property
     def reason(self) -> str:
         if self.overdue_by is None:
-            return f"stopped: dozor restart {self.task}"
-        return f"overdue by {self.overdue_by:.0f} s"
+            return msg("log-unwell-stopped", task=self.task)
+        return msg("log-unwell-overdue", seconds=f"{self.overdue_by:.0f}")
 
 
 def unwell(tasks: Iterable[Supervised], now: float) -> list[Unwell]:

@@ -11,6 +11,7 @@ from loguru import logger
 
 from dozor.config.models import ListenAddress
 from dozor.forking import OwnedDescriptors
+from dozor.language import msg
 from dozor.web import actions, api, live_page, webhook
 from dozor.web.lag import LoopLag
 from dozor.web.live import AlertsOwed
@@ -45,7 +46,7 @@ async def serve(
     owned = OwnedDescriptors(lambda: _descriptors(runner))
     try:
         port = await _listen(runner, listen)
-        logger.info("Web: listening on {}", ListenAddress(listen.host, port))
+        logger.info(msg("log-web-listening", address=ListenAddress(listen.host, port)))
         ready(port)
         await lag.run()
     finally:
@@ -106,16 +107,14 @@ async def _listen(runner: web.AppRunner, listen: ListenAddress) -> int:
 def _what_to_do(listen: ListenAddress, error: OSError) -> str:
     match error.errno:
         case errno.EADDRINUSE:
-            what = "another program uses this port: end it, or choose another port in web.listen"
+            what = msg("error-port-taken")
         case errno.EACCES | errno.EPERM:
-            what = "no permission for this port: choose one above 1023 in web.listen"
+            what = msg("error-port-permission")
         case errno.EADDRNOTAVAIL:
-            what = "this machine does not have this address: correct web.listen"
+            what = msg("error-port-address")
         case _:
-            what = f"{error.strerror or error}: correct web.listen"
-    return (
-        f"Web: cannot listen on {listen}: {what}. Supervision goes on; trying again every {TRY_AGAIN:.0f} s"
-    )
+            what = msg("error-port-other", reason=error.strerror or error)
+    return msg("error-web-listen", listen=listen, what=what, seconds=f"{TRY_AGAIN:.0f}")
 
 
 async def _secure(request: web.Request, response: web.StreamResponse) -> None:

@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import dozor
 from dozor.app import Runner
 from dozor.errors import StorageError
+from dozor.language import msg
 from dozor.language.names import Language
 from dozor.storage.postgres.embedded import EmbeddedServer, start_embedded
 from dozor.storage.postgres.migrate import migrate
@@ -119,11 +120,11 @@ async def _perform(screen: Screen, language: Language, speed: float) -> None:
         try:
             await _tell(screen, language, pace, folder, server.dsn)
         except LedgerError as error:
-            raise StoryError(f"the demo: {error}") from error
+            raise StoryError(msg("error-demo", error=error)) from error
         except Exception as error:
             if not unavailable(error):
                 raise
-            raise StoryError(f"the demo: its PostgreSQL has gone away ({type(error).__name__})") from error
+            raise StoryError(msg("error-demo-postgres", error=type(error).__name__)) from error
 
 
 async def _tell(screen: Screen, language: Language, pace: Pace, folder: Path, dsn: str) -> None:
@@ -184,7 +185,7 @@ async def _folder() -> AsyncIterator[Path]:
     try:
         folder = Path(tempfile.mkdtemp(prefix="dozor-demo-"))
     except OSError as error:
-        raise StoryError(f"the demo: no temporary folder can be made: {error}. Set TMPDIR.") from error
+        raise StoryError(msg("error-demo-folder", error=error)) from error
     try:
         yield folder
     finally:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from dozor.app import Runner
 from dozor.errors import DozorError
+from dozor.language import msg
 from dozor.supervision.core.state import State, TaskState
 from dozor_market.demo.market import TON, Market, Money, Result, in_ton
 from dozor_market.demo.screen import Chat, Screen
@@ -110,12 +111,12 @@ class Story:
         await self.pace.read(2.0)
         market.pay_in(buyer, SECOND_TRANSFER)
         market.cut_an_answer()
-        await self._until("the first failure", lambda: self._task(DEPOSITS).failures > 0)
+        await self._until(msg("cli-demo-first-failure"), lambda: self._task(DEPOSITS).failures > 0)
         screen.say(words.glitch_seen.format(delay=f"{self.pace.restart_delay:g}"))
-        await self._until("the restart", lambda: self._task(DEPOSITS).failures == 0)
+        await self._until(msg("cli-demo-the-restart"), lambda: self._task(DEPOSITS).failures == 0)
         await self._credited(2, buyer, SECOND_TRANSFER)
         if self.chat.heard_texts:
-            raise StoryError("the demo: one failure has raised an alert, and should not")
+            raise StoryError(msg("error-demo-early-alert"))
         screen.say(words.glitch_over)
         await self.pace.read(2.5)
 
@@ -128,12 +129,12 @@ class Story:
         waiting = await market.sell(words.lots_outage, self.pace.auction)
         presale = await market.presell(words.presale, self.pace.presale)
         await market.break_down()
-        await self._until("the alert about repeated errors", lambda: chat.heard(REPEATED))
+        await self._until(msg("cli-demo-the-alert"), lambda: chat.heard(REPEATED))
         screen.say(words.outage_alert)
         await self._refunded(presale)
-        await self._until("the alert about the critical stop", lambda: chat.heard(STOPPED))
+        await self._until(msg("cli-demo-the-stop"), lambda: chat.heard(STOPPED))
         if self._task(AUCTIONS).state is not State.STOPPED:
-            raise StoryError(f"the demo: {AUCTIONS} should be stopped, it is {self._task(AUCTIONS).state}")
+            raise StoryError(msg("error-demo-not-stopped", task=AUCTIONS, state=self._task(AUCTIONS).state))
         screen.say(words.outage_stop)
         count, money = await market.open_auctions(), await market.money()
         held = sum(purse.held for purse in money.purses.values())
@@ -150,7 +151,7 @@ class Story:
         await self.pace.read(2.0)
         screen.say(words.person_door)
         await self._type("restart", AUCTIONS)
-        await self._until("the recovery", lambda: self.chat.heard(RECOVERED))
+        await self._until(msg("cli-demo-the-recovery"), lambda: self.chat.heard(RECOVERED))
         screen.say(words.person_recovered)
         await self._settled(waiting)
         await self.pace.read(2.5)
@@ -164,7 +165,7 @@ class Story:
         faults = await self.market.faults_of_the_ledger()
         came_in = (FIRST_TRANSFER + SECOND_TRANSFER) * TON
         if faults or after.total != before.total + came_in or after.total != after.came_in:
-            raise StoryError(f"the demo: the money does not add up: {'; '.join(faults) or after}")
+            raise StoryError(msg("error-demo-money", faults="; ".join(faults) or after))
         screen.say(words.money_audit.format(movements=await self.market.movements()))
         await self.pace.read(1.0)
 
@@ -186,25 +187,25 @@ class Story:
         code, printed = await self.shell(*arguments)
         self.screen.printed(printed)
         if code != ends_with:
-            raise StoryError(f"the demo: `{line}` ended with {code}")
+            raise StoryError(msg("error-demo-command", line=line, code=code))
 
     async def _settled(self, auctions: Sequence[int]) -> None:
         """Wait until the checker has settled all there is, and tell how these ended."""
-        async for _ in self._patience("the settlement of the auctions"):
+        async for _ in self._patience(msg("cli-demo-the-settlement")):
             if not await self.market.open_auctions() and self._idle(AUCTIONS):
                 break
         for result in await self.market.results(auctions):
             self.screen.say(self._told(result))
 
     async def _credited(self, transfers: int, buyer: str, amount: int) -> None:
-        async for _ in self._patience("the credit of a transfer"):
+        async for _ in self._patience(msg("cli-demo-the-credit")):
             if await self.market.deposits_credited() >= transfers and self._idle(DEPOSITS):
                 break
         self.screen.say(self.words.credited.format(buyer=buyer, amount=in_ton(amount * TON)))
 
     async def _refunded(self, presale: int) -> None:
         words = self.words
-        async for _ in self._patience("the refund of the presale"):
+        async for _ in self._patience(msg("cli-demo-the-refund")):
             penalty = await self.market.penalty(presale)
             if penalty is not None and self._idle(PRESALES):
                 break
@@ -242,7 +243,7 @@ class Story:
                 raise self.runner.failed.result()
             yield
             await asyncio.sleep(0.02)
-        raise StoryError(f"the demo: {what} has not come within {PATIENCE:.0f} s")
+        raise StoryError(msg("error-demo-not-come", what=what, seconds=f"{PATIENCE:.0f}"))
 
     def _purses(self, money: Money) -> list[list[str]]:
         words = self.words

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dozor.language.names import Language
+from dozor.language.process import from_environment
 from dozor_market.demo.market import Lot, Presale
 
 
@@ -237,16 +238,9 @@ def words(language: Language) -> Words:
 
 
 def choose_language(environment: Mapping[str, str], encoding: str) -> Language:
-    """The language of LC_ALL, LC_MESSAGES or LANG, as POSIX ranks them: Russian, or English for any other.
-
-    Russian as well where no language is said ("C", "POSIX", unset), if `encoding` has its letters.
-    """
+    """As `language: auto` of a configuration; English where `encoding` has no Russian letters."""
     try:
         _RU.title.encode(encoding)
     except (UnicodeEncodeError, LookupError):
         return Language.EN
-    said = next(filter(None, (environment.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
-    locale = said.partition(".")[0].lower()
-    if locale in ("", "c", "posix") or locale.startswith("ru"):
-        return Language.RU
-    return Language.EN
+    return from_environment(environment)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from dozor.language import msg
 from dozor_market.ton.comparison import (
     Agreement,
     Chain,
@@ -147,10 +148,13 @@ class Round:
         return read
 
     def _said(self, chains: Sequence[Chain]) -> str:
-        parts = [f"{chain.provider}: newest is {_shown(chain.head(self._cursor))}" for chain in chains]
+        parts = [
+            msg("log-ton-newest", provider=chain.provider, newest=_shown(chain.head(self._cursor)))
+            for chain in chains
+        ]
         parts += [f"{failure.provider}: {failure.reason}" for failure in self._failures]
         return "; ".join(parts)
 
 
 def _shown(position: Position) -> str:
-    return f"{position.lt}:{position.hash.hex()}" if position.lt else "none"
+    return f"{position.lt}:{position.hash.hex()}" if position.lt else msg("log-ton-none")

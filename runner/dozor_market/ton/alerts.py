@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from dozor.language import msg
 from dozor.storage.postgres.pool import Connection
 from dozor.toolkit.context import CheckerContext
 from dozor_market.ton import evidence
@@ -57,12 +58,7 @@ async def _refuted(ctx: CheckerContext, connection: Connection) -> None:
     async with connection.transaction():
         rows = await connection.fetch(REFUTED_SQL)
         if rows:
-            title = (
-                f"{len(rows)} transfer(s) that one TON provider returned are not in the history that was"
-                " confirmed since. They were not credited. Remove a provider that invents transactions from"
-                " args.providers."
-            )
-            ctx.alert(_text(title, rows), "critical")
+            ctx.alert(_text(msg("log-ton-refuted", count=len(rows)), rows), "critical")
             await connection.execute(ALERTED_SQL, [row["id"] for row in rows])
 
 
@@ -70,12 +66,7 @@ async def _unconfirmed(ctx: CheckerContext, connection: Connection, after: float
     async with connection.transaction():
         rows = await connection.fetch(UNCONFIRMED_SQL, after)
         if rows:
-            title = (
-                f"{len(rows)} transfer(s) that only one TON provider returned wait for a second one. They are"
-                " credited once it returns the same. Either the others lag or do not answer, or the transfers"
-                " are invented: compare with a block explorer."
-            )
-            ctx.alert(_text(title, rows), "warning")
+            ctx.alert(_text(msg("log-ton-unconfirmed", count=len(rows)), rows), "warning")
             await connection.execute(ALERTED_SQL, [row["id"] for row in rows])
 
 
@@ -83,29 +74,32 @@ async def _over_limit(ctx: CheckerContext, connection: Connection) -> None:
     async with connection.transaction():
         rows = await connection.fetch(OVER_LIMIT_SQL)
         if rows:
-            title = (
-                f"{len(rows)} transfer(s) that one TON provider returned, above the limit for a single one or"
-                " before the wallet was created anew, are not credited. Find each in a block explorer, then"
-                " approve or reject it, or configure a second provider."
-            )
-            ctx.alert(_text(title, rows, decide=True), "warning")
+            ctx.alert(_text(msg("log-ton-over-limit", count=len(rows)), rows, decide=True), "warning")
             await connection.execute(ALERTED_SQL, [row["id"] for row in rows])
 
 
 def _text(title: str, rows: Sequence[Any], *, decide: bool = False) -> str:
     lines = [title]
     for row in rows[:SHOWN]:
-        comment = "no comment" if row["comment"] is None else f"comment {row['comment'][:60]!r}"
-        money = money_in_words(int(row["amount"]), row["currency"], int(row["attached"]))
-        line = (
-            f"{money} to {row['account']} from {row['sender'] or 'nobody named'},"
-            f" {comment}, lt {row['lt']}, hash {row['hash'].hex()}, returned by {', '.join(row['providers'])}"
+        comment = msg("log-ton-no-comment")
+        if row["comment"] is not None:
+            comment = msg("log-ton-comment", comment=repr(row["comment"][:60]))
+        line = msg(
+            "log-ton-pending-line",
+            money=money_in_words(int(row["amount"]), row["currency"], int(row["attached"])),
+            account=row["account"],
+            sender=row["sender"] or msg("log-ton-nobody"),
+            comment=comment,
+            lt=str(row["lt"]),
+            hash=row["hash"].hex(),
+            providers=", ".join(row["providers"]),
         )
         if decide:
-            line += f": {APPROVE_COMMAND.format(id=row['id'])} or {REJECT_COMMAND.format(id=row['id'])}"
+            approve, reject = APPROVE_COMMAND.format(id=row["id"]), REJECT_COMMAND.format(id=row["id"])
+            line = msg("log-ton-decide", line=line, approve=approve, reject=reject)
         lines.append(line)
     if len(rows) > SHOWN:
-        lines.append(f"and {len(rows) - SHOWN} more: dozor market pending")
+        lines.append(msg("log-ton-pending-more", count=len(rows) - SHOWN))
     others = sorted({row["others"] for row in rows if row["others"]})
-    lines += [f"Answers: {said}" for said in others[:SHOWN]]
+    lines += [msg("log-ton-answers", said=said) for said in others[:SHOWN]]
     return "\n".join(lines)

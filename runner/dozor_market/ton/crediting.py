@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from dozor.language import msg
 from dozor.storage.postgres.pool import Connection
 from dozor.toolkit import move_cursor, process_or_split, read_cursor, set_aside
 from dozor.toolkit.context import CheckerContext
@@ -209,14 +210,25 @@ async def tell_unmatched(ctx: CheckerContext) -> None:
         rows = await connection.fetch(UNTOLD)
         if not rows:
             return
-        lines = [f"{len(rows)} deposit(s) without an owner, kept on the unattributed account"]
+        lines = [msg("log-ton-unmatched", count=len(rows))]
         for row in rows[:TOLD_AT_ONCE]:
             command = ATTRIBUTE_COMMAND.format(deposit=row["id"])
-            comment = "no comment" if row["comment"] is None else f"comment {row['comment'][:60]!r}"
+            comment = (
+                msg("log-ton-no-comment")
+                if row["comment"] is None
+                else msg("log-ton-comment", comment=repr(row["comment"][:60]))
+            )
             lines.append(
-                f"{row['amount']} {row['currency']} units from {row['sender']}, {comment}: {command}"
+                msg(
+                    "log-ton-unmatched-line",
+                    amount=row["amount"],
+                    currency=row["currency"],
+                    sender=row["sender"],
+                    comment=comment,
+                    command=command,
+                )
             )
         if len(rows) > TOLD_AT_ONCE:
-            lines.append(f"and {len(rows) - TOLD_AT_ONCE} more in market.deposits")
+            lines.append(msg("log-ton-unmatched-more", count=len(rows) - TOLD_AT_ONCE))
         ctx.alert("\n".join(lines), "warning")
         await connection.execute(TOLD, [row["id"] for row in rows])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from dozor.language import msg
 from dozor.storage.postgres.pool import Connection
 from dozor_market.ton.comparison import RECORDED, Contradiction, Statement
 from dozor_market.ton.transactions import Position, Receipt
@@ -68,36 +69,35 @@ def _position(position: Position) -> dict[str, Any]:
 
 def describe(account: str, number: int, evidence: dict[str, Any]) -> str:
     """The text of the alert."""
-    lines = [
-        f"TON providers contradict each other about wallet {account}. Nothing is credited to this wallet"
-        " while they do; other wallets are not affected."
-    ]
+    lines = [msg("log-ton-contradiction", account=account)]
     for contradiction in evidence["contradictions"]:
         lines += [_described(statement) for statement in contradiction]
-    lines.append(f"Answers: {evidence['answers']}")
-    lines.append(
-        "Compare with a block explorer and remove the provider that is wrong from args.providers of the task."
-        f" The evidence is row {number} of market.ton_contradictions."
-    )
+    lines.append(msg("log-ton-answers", said=evidence["answers"]))
+    lines.append(msg("log-ton-contradiction-remedy", number=str(number)))
     return "\n".join(lines)
 
 
 def _described(statement: dict[str, Any]) -> str:
     newest, provider = statement["newest"], statement["provider"]
+    where = {"lt": str(newest["lt"]), "hash": newest["hash"]}
     if provider == RECORDED:
-        return (
-            f"{provider}: transaction lt {newest['lt']}, hash {newest['hash']}, confirmed in an earlier round"
-        )
-    shown = [
-        f"lt {one['lt']}, hash {one['hash']}, {one['kind']}"
-        + (f" of {one['amount']} {one['currency']} units" if one["amount"] != "0" else "")
-        + (f" with {one['attached']} TON units attached" if one["attached"] != "0" else "")
-        for one in statement["transactions"][:SHOWN]
-    ]
+        return msg("log-ton-recorded", **where)
+    shown = [_shown(one) for one in statement["transactions"][:SHOWN]]
     if not shown:
-        return f"{provider}: none of these; its newest is lt {newest['lt']}, hash {newest['hash']}"
+        return msg("log-ton-none-of-these", provider=provider, **where)
     more = statement["count"] - len(shown)
-    return f"{provider}: " + "; ".join(shown) + (f"; and {more} more" if more > 0 else "")
+    if more > 0:
+        shown.append(msg("log-ton-more", count=more))
+    return f"{provider}: " + "; ".join(shown)
+
+
+def _shown(one: dict[str, Any]) -> str:
+    text = f"lt {one['lt']}, hash {one['hash']}, {one['kind']}"
+    if one["amount"] != "0":
+        text = msg("log-ton-of-units", text=text, amount=one["amount"], currency=one["currency"])
+    if one["attached"] != "0":
+        text = msg("log-ton-with-attached", text=text, amount=one["attached"])
+    return text
 
 
 async def record(

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
+from dozor.language import msg
 from dozor_market.ton.transactions import Position, Receipt
 
 MAX_LT: Final = 2**63 - 1
@@ -45,24 +46,24 @@ def check_head(page: Sequence[Receipt], cursor: Position) -> None:
     """The newest page is at least as new as the cursor. Raises StaleHistoryError."""
     newest = page[0].at.lt if page else 0
     if newest < cursor.lt:
-        raise StaleHistoryError(f"the newest transaction is {newest}, older than {cursor.lt} read before")
+        raise StaleHistoryError(msg("error-history-older", newest=newest, lt=cursor.lt))
 
 
 def check_page(page: Sequence[Receipt], expected: Position | None) -> None:
     """The page is a chain, newest first, and begins at `expected`. Raises BrokenHistoryError."""
     if not page:
         if expected is not None:
-            raise BrokenHistoryError(f"an empty page where transaction {expected.lt} should be")
+            raise BrokenHistoryError(msg("error-history-empty-page", lt=expected.lt))
         return
     if expected is not None and page[0].at != expected:
-        raise BrokenHistoryError(f"a page begins at {page[0].at.lt}, not at {expected.lt} as asked")
+        raise BrokenHistoryError(msg("error-history-wrong-start", lt=page[0].at.lt, wanted=expected.lt))
     for receipt in page:
         if not receipt.before.lt < receipt.at.lt <= MAX_LT:
-            raise BrokenHistoryError(f"transaction {receipt.at.lt} follows {receipt.before.lt}")
+            raise BrokenHistoryError(msg("error-history-order", lt=receipt.at.lt, before=receipt.before.lt))
     for newer, older in pairwise(page):
         if newer.before != older.at:
             raise BrokenHistoryError(
-                f"transaction {newer.at.lt} follows {newer.before.lt}, not {older.at.lt}"
+                msg("error-history-gap", lt=newer.at.lt, after=newer.before.lt, wanted=older.at.lt)
             )
 
 
@@ -76,9 +77,7 @@ def cut(page: Sequence[Receipt], cursor: Position, after_lt: int) -> tuple[list[
     for receipt in page:
         if receipt.at.lt <= cursor.lt:
             if receipt.at != cursor:
-                raise ForkedHistoryError(
-                    f"transaction {cursor.lt}, read before, is not in this history", [*fresh, receipt]
-                )
+                raise ForkedHistoryError(msg("error-history-lost", lt=cursor.lt), [*fresh, receipt])
             return fresh, None
         if receipt.at.lt <= after_lt:
             return fresh, None
@@ -91,5 +90,5 @@ def cut(page: Sequence[Receipt], cursor: Position, after_lt: int) -> tuple[list[
     if page[-1].created:
         return fresh, None  # deleted and created anew after the cursor: nothing before it can be reached
     if before.lt <= cursor.lt:
-        raise ForkedHistoryError(f"transaction {cursor.lt}, read before, is not in this history", fresh)
+        raise ForkedHistoryError(msg("error-history-lost", lt=cursor.lt), fresh)
     return fresh, before

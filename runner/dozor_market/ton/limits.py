@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from dozor.language import msg
 from dozor_market.ledger import MAX_AMOUNT
 from dozor_market.ton.transactions import Receipt
 
@@ -29,7 +30,7 @@ def read_limits(
 ) -> SingleSourceLimits:
     """The defaults with what the arguments change. Raises ValueError."""
     if isinstance(window, bool) or not isinstance(window, int | float) or not window > 0:
-        raise ValueError(f"single_source_window is seconds, more than 0, not {window!r}")
+        raise ValueError(msg("error-deposit-window", value=repr(window)))
     return SingleSourceLimits(
         {**DEFAULT_LIMIT, **_amounts("single_source_limit", transaction)},
         {**DEFAULT_WINDOW_LIMIT, **_amounts("single_source_window_limit", in_window)},
@@ -41,10 +42,10 @@ def _amounts(name: str, given: Any) -> dict[str, int]:
     if given is None:
         return {}
     if not isinstance(given, Mapping):
-        raise ValueError(f"{name} is smallest units by currency, such as {{TON: 1000000000}}, not {given!r}")
+        raise ValueError(msg("error-deposit-limits", name=name, value=repr(given)))
     for currency, amount in given.items():
         if isinstance(amount, bool) or not isinstance(amount, int) or amount < 0:
-            raise ValueError(f"{name}.{currency} is a whole number of smallest units, not {amount!r}")
+            raise ValueError(msg("error-deposit-limit", name=f"{name}.{currency}", value=repr(amount)))
     return dict(given)
 
 

@@ -19,6 +19,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
+from dozor.language import msg
 from dozor.storage.postgres.pool import Connection
 from dozor.toolkit import Backlog, read_cursor
 from dozor_market.ledger import MAX_AMOUNT, LedgerError
@@ -260,38 +261,40 @@ async def approve(connection: Connection, pending_id: int) -> str:
     async with connection.transaction():
         row = await connection.fetchrow(FIND_SQL, pending_id)
         if row is None:
-            raise PendingError(f"there is no pending transfer {pending_id}")
+            raise PendingError(msg("error-no-pending", id=str(pending_id)))
         # The cursor is locked first, as in a run of the checker, so that the two cannot deadlock.
         position = await read_cursor(connection, cursor_name(row["account"]))
         await _require(connection, pending_id, PendingState.OVER_LIMIT)
         if position is None:
-            raise PendingError(f"wallet {row['account']} has no cursor: run the checker once")
-        if max(row["amount"], row["attached"]) > MAX_AMOUNT:
-            raise PendingError(f"{max(row['amount'], row['attached'])} is beyond a bigint")
+            raise PendingError(msg("error-pending-no-cursor", account=row["account"]))
+        largest = max(row["amount"], row["attached"])
+        if largest > MAX_AMOUNT:
+            raise PendingError(msg("error-pending-too-large", amount=str(largest)))
         cursor, receipt = from_json(position), _receipt(row)
         money = money_in_words(receipt.amount, receipt.currency, receipt.attached)
         wallet = Wallet(row["account"], row["user_id"], 0, {})
         counts = await credit(connection, wallet, cursor, [receipt], {}, move_to=cursor)
         if counts is None or counts["set aside"]:
-            raise PendingError(f"the ledger refuses {money}")
+            raise PendingError(msg("error-pending-refused", money=money))
         await connection.execute(END_SQL, pending_id, PendingState.CREDITED.value)
-    return f"pending transfer {pending_id}: {money} {_result(counts)}"
+    return msg(_result(counts), id=str(pending_id), money=money)
 
 
 def _result(counts: Counter[str]) -> str:
+    """The key of the text."""
     if counts["credited"]:
-        return "credited"
+        return "cli-pending-credited"
     if counts["unmatched"]:
-        return "recorded, but its owner is not known (see `dozor market attribute`)"
-    return "booked" if counts["operating"] else "booked already, or excluded from booking"
+        return "cli-pending-recorded"
+    return "cli-pending-operating" if counts["operating"] else "cli-pending-known"
 
 
 def money_in_words(amount: int, currency: str, attached: int) -> str:
     """Amounts in smallest units."""
-    parts = [f"{amount} units of {currency}"] if amount else []
+    parts = [msg("cli-pending-units", amount=str(amount), currency=currency)] if amount else []
     if attached:
-        parts.append(f"{attached} units of TON for the account operating")
-    return " and ".join(parts)
+        parts.append(msg("cli-pending-attached", amount=str(attached)))
+    return ", ".join(parts)
 
 
 async def reject(connection: Connection, pending_id: int) -> str:
@@ -299,17 +302,17 @@ async def reject(connection: Connection, pending_id: int) -> str:
     async with connection.transaction():
         await _require(connection, pending_id, PendingState.OVER_LIMIT, PendingState.UNCONFIRMED)
         await connection.execute(END_SQL, pending_id, PendingState.REJECTED.value)
-    return f"pending transfer {pending_id} is rejected and will not be credited"
+    return msg("cli-pending-rejected", id=str(pending_id))
 
 
 async def _require(connection: Connection, pending_id: int, *allowed: PendingState) -> None:
     """Lock the row. Raises PendingError unless it is in one of the states."""
     state = await connection.fetchval(LOCK_SQL, pending_id)
     if state is None:
-        raise PendingError(f"there is no pending transfer {pending_id}")
+        raise PendingError(msg("error-no-pending", id=str(pending_id)))
     if state not in allowed:
-        hint = " and is credited once a second provider returns it" if state == "unconfirmed" else ""
-        raise PendingError(f"pending transfer {pending_id} is {state}{hint}")
+        key = "error-pending-waits" if state == PendingState.UNCONFIRMED else "error-pending-state"
+        raise PendingError(msg(key, id=str(pending_id), state=state))
 
 
 def _receipt(row: Any) -> Receipt:

@@ -25,6 +25,7 @@ from tonutils.exceptions import TonutilsError
 from tonutils.types import DEFAULT_HTTP_RETRY_POLICY
 
 from dozor.errors import DozorError
+from dozor.language import msg
 from dozor_market.ton.history import BrokenHistoryError, ForkedHistoryError
 from dozor_market.ton.transactions import Position, UnreadableTransactionError
 
@@ -49,7 +50,7 @@ class ProvidersFailedError(DozorError):
 
     def __init__(self, failures: Sequence[Failure]) -> None:
         said = "; ".join(f"{failure.provider}: {failure.reason}" for failure in failures)
-        super().__init__(f"no TON provider can be used: {said}")
+        super().__init__(msg("error-no-provider", failures=said))
         self.forks = {
             failure.provider: failure.error
             for failure in failures
@@ -78,7 +79,7 @@ class ProviderOptions:
         """Raises ValueError for an address that would show a key in messages, or that is none."""
         if self.url is not None:
             if "?" in self.url or "@" in self.url:
-                raise ValueError("a url with a query or a password; a key belongs into api_key")
+                raise ValueError(msg("error-provider-url"))
             _ = urlsplit(self.url).port  # ValueError for a port that is no number
 
 
@@ -110,7 +111,7 @@ class ToncenterSource:
             from_hash=start.hash.hex() if start else None,
         )
         if not isinstance(answer.result, list):
-            raise UnreadableTransactionError("an answer without a list of transactions")
+            raise UnreadableTransactionError(msg("error-provider-no-list"))
         return [getattr(entry, "data", None) for entry in answer.result]
 
 
@@ -152,7 +153,9 @@ async def _from_client(client: Any, account: str, start: Position | None) -> lis
     except (TonutilsError, OSError):
         raise
     except Exception as error:  # whatever ton-core raises at nonsense, the answer is at fault
-        raise UnreadableTransactionError(f"an answer that cannot be read: {type(error).__name__}") from error
+        raise UnreadableTransactionError(
+            msg("error-provider-unreadable", error=type(error).__name__)
+        ) from error
     return [transaction.cell for transaction in found]
 
 
@@ -161,11 +164,13 @@ def to_cell(data: Raw) -> Cell:
     if isinstance(data, Cell):
         return data
     if not isinstance(data, str):
-        raise UnreadableTransactionError("a transaction without its data")
+        raise UnreadableTransactionError(msg("error-provider-no-data"))
     try:
         return Cell.one_from_boc(data)
     except Exception as error:  # whatever ton-core raises at nonsense, the bytes are at fault
-        raise UnreadableTransactionError(f"not a cell: {type(error).__name__}") from error
+        raise UnreadableTransactionError(
+            msg("error-provider-not-cell", error=type(error).__name__)
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,8 +252,8 @@ class Providers:
         self, provider: Provider, account: str, start: Position | None, read: Read[T]
     ) -> Answer[T] | Failure:
         if provider.slow_failures >= SLOW_FAILURES:
-            return Failure(provider.name, f"left out: no answer {SLOW_FAILURES} times in this run")
-        failure = Failure(provider.name, "not asked")
+            return Failure(provider.name, msg("error-provider-left-out", times=SLOW_FAILURES))
+        failure = Failure(provider.name, msg("error-provider-not-asked"))
         for source in provider.sources:
             began = asyncio.get_running_loop().time()
             try:
@@ -272,11 +277,11 @@ def _reason(error: Exception) -> str:
         case UnreadableTransactionError() | BrokenHistoryError() | TonutilsError():
             return _in_one_line(error)
         case TimeoutError() if not str(error):
-            return f"no answer within {ANSWER_WITHIN:g} s"
+            return msg("log-no-answer-within", seconds=f"{ANSWER_WITHIN:g}")
         case OSError():
             return _in_one_line(error)
         case _:  # an answer of another shape
-            return f"nonsense ({type(error).__name__})"
+            return msg("error-provider-nonsense", error=type(error).__name__)
 
 
 def _in_one_line(error: Exception) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final, assert_never
 
 from dozor.errors import DozorError
+from dozor.language import msg
 from dozor.storage.postgres.pool import Connection
 from dozor.toolkit import Backlog, report_backlog, start_cursor
 from dozor.toolkit.context import CheckerContext
@@ -76,7 +77,7 @@ async def _stop(
     ctx: CheckerContext, wallet: Wallet, contradictions: Sequence[Contradiction], answers: str
 ) -> None:
     """Keep the evidence; the alert is sent at the end of the run."""
-    ctx.log.error("TON providers contradict each other about {}: {}", wallet.address, answers)
+    ctx.log.error(msg("log-ton-contradict", address=wallet.address, answers=answers))
     async with ctx.db.acquire() as connection:
         await evidence.record(connection, wallet.address, contradictions, answers)
 
@@ -93,7 +94,7 @@ async def _credit(
     counts: Counter[str] = Counter({"unconfirmed": len(unconfirmed)} if unconfirmed else {})
     async with ctx.db.acquire() as connection:
         if await evidence.end_calm(connection, wallet.address):
-            ctx.log.info("TON providers agree about {} again", wallet.address)
+            ctx.log.info(msg("log-ton-agree-again", address=wallet.address))
         await pending.note_unconfirmed(
             connection, wallet.address, unconfirmed, confirmed.answers, omitted=True
         )
@@ -116,7 +117,7 @@ async def _credit(
             async with ctx.db.acquire() as connection:
                 credited = await credit_block(connection, wallet, cursor, block, rules, trusted)
             if credited is None:
-                ctx.log.info("another runner credits {} already", wallet.address)
+                ctx.log.info(msg("log-ton-other-runner", address=wallet.address))
                 return counts
             counts += credited
             cursor = block[-1].at
@@ -201,7 +202,7 @@ async def confirm_held(ctx: CheckerContext, providers: Providers) -> int:
 def _is_there(held: pending.Held) -> Read[None]:
     def read(raw: Sequence[Raw]) -> None:
         if not raw or read_transaction(to_cell(raw[0]), held.account, {}).at != held.at:
-            raise BrokenHistoryError(f"transaction {held.at.lt} is not in this history")
+            raise BrokenHistoryError(msg("error-history-absent", lt=str(held.at.lt)))
 
     return read
 

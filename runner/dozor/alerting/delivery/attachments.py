@@ -30,6 +30,7 @@ from dozor.alerting.delivery.transport import (
     Unknown,
 )
 from dozor.alerting.model.message import Document, Message, Span, Style
+from dozor.language import msg
 
 FIRST_PAUSE = 5.0
 LONGEST_PAUSE = 600.0
@@ -66,7 +67,7 @@ class Files:
             return
         self._owed.append(_Owed(message.document, message_id))
         if len(self._owed) > MOST:
-            await self._give_up(self._owed[0], "too many files wait")
+            await self._give_up(self._owed[0], msg("log-too-many-files"))
 
     async def next(self) -> float | None:
         """Send the file whose turn it is; seconds to wait before another, None: none is owed.
@@ -85,7 +86,7 @@ class Files:
     def abandon(self) -> None:
         """Nothing is sent here any more: say which files have not been."""
         for owed in self._owed:
-            logger.warning("The file {} is not sent any more; its message has arrived", owed.document.name)
+            logger.warning(msg("log-file-dropped", name=owed.document.name))
         self._owed.clear()
 
     async def _attach(self, owed: _Owed) -> None:
@@ -103,11 +104,11 @@ class Files:
                 await self._give_up(owed, reason)
             case RetryAfter(seconds):
                 await self._contact.hold(seconds)  # everything to this chat waits
-                await self._put_off(owed, f"told to wait {seconds:g} s", 0.0)
+                await self._put_off(owed, msg("log-told-to-wait", seconds=f"{seconds:g}"), 0.0)
             case ChatMoved(chat_id):
                 await self._moved(chat_id)
                 owed.reply_to = None  # messages have other ids there
-                await self._put_off(owed, f"the chat has become {chat_id}", 0.0)
+                await self._put_off(owed, msg("log-chat-became", chat_id=chat_id), 0.0)
             case Unavailable(reason):
                 await self._put_off(owed, reason)
             case Unknown(reason):
@@ -121,7 +122,7 @@ class Files:
         if owed.attempts >= ATTEMPTS:
             await self._give_up(owed, reason)
             return
-        logger.info("The file {} is to be sent again: {}", owed.document.name, reason)
+        logger.info(msg("log-file-again", name=owed.document.name, reason=reason))
         if pause is None:
             pause = min(FIRST_PAUSE * 2 ** (owed.attempts - 1), LONGEST_PAUSE)
         if pause > 0:  # else it keeps its place before the others
@@ -130,6 +131,6 @@ class Files:
     async def _give_up(self, owed: _Owed, reason: str) -> None:
         self._owed.remove(owed)
         name = owed.document.name
-        logger.error("The file {} cannot be sent: {}. Its text is on the console.", name, reason)
+        logger.error(msg("log-file-undeliverable", name=name, reason=reason))
         spans = (Span(name, Style.BOLD), Span("\n" + owed.document.text))
         await self._room.console.send(Message(spans=spans))

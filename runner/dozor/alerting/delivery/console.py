@@ -8,6 +8,7 @@ from typing import TextIO
 
 from dozor.alerting.delivery.transport import Delivered, Outcome, Unavailable
 from dozor.alerting.model.message import Message
+from dozor.language import msg
 
 
 class ConsoleTransport:
@@ -32,7 +33,7 @@ class ConsoleTransport:
         try:
             await asyncio.to_thread(_write, stream, text)
         except (OSError, ValueError) as error:  # a closed pipe or stream
-            return Unavailable(f"the console cannot be written: {error}")
+            return Unavailable(msg("log-console-unwritable", error=error))
         return Delivered(None)
 
 

@@ -15,6 +15,7 @@ from dozor.alerting.model.incident import Incident
 from dozor.alerting.model.message import Message
 from dozor.alerting.model.notification import Notification
 from dozor.clock import Clock
+from dozor.language import msg
 from dozor.storage.postgres.pool import Pool
 from dozor.storage.retry import patiently
 from dozor.storage.tables.incidents import StormGroup
@@ -34,8 +35,8 @@ async def outcome_of(call: Awaitable[T]) -> T | Rejected:
     try:
         return await call
     except Exception as error:  # noqa: BLE001 -- the border around transports, recorded
-        logger.opt(exception=error).critical("A defect in a transport")
-        return Rejected(f"a defect of ours: {type(error).__name__}", of_message=True)
+        logger.opt(exception=error).critical(msg("log-transport-defect"))
+        return Rejected(msg("log-own-defect", name=type(error).__name__), of_message=True)
 
 
 @dataclass(frozen=True, slots=True)

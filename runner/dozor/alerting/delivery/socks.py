@@ -20,6 +20,7 @@ from python_socks.sync import Proxy
 
 from dozor.config.addresses import Socks
 from dozor.forking import own
+from dozor.language import msg
 
 if TYPE_CHECKING:
     from aiohttp import ClientRequest, ClientTimeout
@@ -110,14 +111,14 @@ def _tunnel(socks: Socks, host: str, port: int, timeout: float) -> socket.socket
 def _reason(error: BaseException) -> str:
     """Of the proxy's own words only the library's: a garbled answer is not repeated."""
     if isinstance(error, TimeoutError):
-        return "the SOCKS proxy: timed out"
+        return msg("log-socks-timeout")
     if isinstance(error, ProxyError | PlainProxyError | ProxyConnectionError):
         text = str(error.args[-1]) if error.args else ""
-        return f"the SOCKS proxy: {text or type(error).__name__}"
+        return msg("log-socks-text", text=text or type(error).__name__)
     if isinstance(error, ssl.SSLError):
-        return f"through the SOCKS proxy: no encrypted connection ({error.reason or type(error).__name__})"
+        return msg("log-socks-tls", reason=error.reason or type(error).__name__)
     if isinstance(error, OSError):
-        return f"the SOCKS proxy: {error.strerror or type(error).__name__}"
+        return msg("log-socks-os", reason=error.strerror or type(error).__name__)
     if isinstance(error, EOFError):
-        return "the SOCKS proxy: closed the connection"
-    return "the SOCKS proxy: an answer that is not SOCKS"
+        return msg("log-socks-closed")
+    return msg("log-socks-foreign")

@@ -46,6 +46,7 @@ from dozor.alerting.model.incident import Incident, IncidentKind, read
 from dozor.alerting.model.message import Message
 from dozor.alerting.model.notification import FIRING, Notification, NotificationKind
 from dozor.alerting.rendering.live_message import with_digest
+from dozor.language import msg
 from dozor.storage.tables import destinations, notifications
 from dozor.storage.tables import fallback_deliveries as unsent
 from dozor.storage.tables.destinations import DestinationRow
@@ -120,7 +121,7 @@ class Lane:
                 await self._room.ask(
                     lambda: notifications.mark_undeliverable(self._room.pool, claimed.id, reason)
                 )
-                logger.error("Message {} cannot be delivered: {}. It is on the console.", claimed.id, reason)
+                logger.error(msg("log-undeliverable", id=claimed.id, reason=reason))
                 return 0.0
             case _:
                 return await self._put_off(claimed, outcome)
@@ -241,12 +242,14 @@ class Lane:
         match outcome:
             case RetryAfter(seconds):
                 pause = await self._contact.hold(seconds)
-                await self._put_back(claimed, f"told to wait {seconds:g} s", retry_in=seconds)
+                await self._put_back(
+                    claimed, msg("log-told-to-wait", seconds=f"{seconds:g}"), retry_in=seconds
+                )
             case ChatMoved(chat_id):
                 await self._edits.moved(chat_id)
                 # At once to the new chat; a chat that moves again and again is not believed at once.
                 pause = 0.0 if claimed.attempts == 1 else self._contact.pause()
-                await self._put_back(claimed, f"the chat has become {chat_id}", retry_in=pause)
+                await self._put_back(claimed, msg("log-chat-became", chat_id=chat_id), retry_in=pause)
             case Unavailable(reason) | Rejected(reason):
                 pause = self._contact.pause()
                 await self._put_back(claimed, reason, retry_in=pause)
@@ -266,10 +269,7 @@ class Lane:
         room = self._room
         if self.refused is None:
             logger.error(
-                "{} {} refuses messages: {}. They go to the console until it takes them.",
-                self.transport.name,
-                self.key,
-                reason,
+                msg("log-destination-refuses", name=self.transport.name, key=self.key, reason=reason),
             )
             await self._contact.dead(reason)
             room.on_dead(self.key, reason)
@@ -308,7 +308,7 @@ class Lane:
         latency = self._room.clock.now() - claimed.row.created_at
         self._room.on_sent(Sent(claimed.row.kind, outcome_name(outcome), latency))
         if not isinstance(outcome, Delivered):
-            logger.warning("Message {} ({}) not delivered: {}", claimed.id, claimed.row.kind, outcome)
+            logger.warning(msg("log-not-delivered", id=claimed.id, kind=claimed.row.kind, outcome=outcome))
 
     async def _put_back(
         self,

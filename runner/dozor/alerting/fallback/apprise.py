@@ -12,6 +12,8 @@ from threading import Thread
 
 from loguru import logger
 
+from dozor.language import msg
+
 TIMEOUT = 30.0
 """Seconds for one message. Apprise itself gives up on a silent server after 4 (`?rto=` in the URL)."""
 
@@ -27,17 +29,17 @@ class Channels:
         sending = {channel.start(title, text): channel for channel in self._channels if not channel.busy}
         for channel in self._channels:
             if channel not in sending.values():
-                logger.warning("Second channel: {} still has not answered the message before", channel.name)
+                logger.warning(msg("log-channel-busy", name=channel.name))
         if not sending:
             return False
         done, late = await asyncio.wait(sending, timeout=TIMEOUT)
         for one in late:
-            logger.warning("Second channel: no answer from {} within {:g} s", sending[one].name, TIMEOUT)
+            logger.warning(msg("log-channel-timeout", name=sending[one].name, seconds=f"{TIMEOUT:g}"))
         for one in done:
             if one.result():
-                logger.info("Second channel: {} took a message", sending[one].name)
+                logger.info(msg("log-channel-took", name=sending[one].name))
             else:
-                logger.warning("Second channel: {} did not take a message", sending[one].name)
+                logger.warning(msg("log-channel-refused", name=sending[one].name))
         return any(one.result() for one in done)
 
 
@@ -86,6 +88,6 @@ class _Channel:
                 # As text: a mail would take it for HTML.
                 took |= bool(one.notify(text, title=title, body_format=apprise.NotifyFormat.TEXT))
         except Exception as error:  # noqa: BLE001 -- the border of a thread, and of a hundred plug-ins
-            logger.error("Second channel: {} failed with {}", self.name, type(error).__name__)
+            logger.error(msg("log-channel-failed", name=self.name, error=type(error).__name__))
             return False
         return took

@@ -16,9 +16,10 @@ from loguru import logger
 
 from dozor.config.addresses import socks_of
 from dozor.config.models import TelegramConfig
+from dozor.language import msg
 from dozor.language.times import duration
 from dozor.language.translator import Translator
-from dozor.supervision.telemetry.observer import Trouble
+from dozor.supervision.telemetry.observer import UNKNOWN_BLOCKER, Trouble
 
 TIMEOUT = 5.0
 """Seconds for one attempt."""
@@ -59,13 +60,16 @@ class Alarm:
             sys.stderr.write(f"{text}\n")
             sys.stderr.flush()
         except Exception as error:  # noqa: BLE001 -- the border of a thread: nobody above could hear of it
-            logger.error("Alarm: not told: {}: {}", type(error).__name__, self._redact(str(error)))
+            logger.error(msg("log-alarm-not-sent", name=type(error).__name__, error=self._redact(str(error))))
             return False
         return True
 
     def _words(self, trouble: Trouble) -> str:
         lasts = duration(self._translator, trouble.seconds or 0.0)
-        header = self._translator.format("alarm-blocked-loop", subject=trouble.subject, duration=lasts)
+        if trouble.subject == UNKNOWN_BLOCKER:
+            header = self._translator.format("alarm-blocked-loop-unknown", duration=lasts)
+        else:
+            header = self._translator.format("alarm-blocked-loop", subject=trouble.subject, duration=lasts)
         return "\n".join((header, *trouble.chain[-FRAMES_SHOWN:]))
 
     def _post(self, text: str) -> bool:
@@ -85,7 +89,9 @@ class Alarm:
                 with self._opener.open(request, timeout=TIMEOUT):
                     return True
             except OSError as error:
-                logger.error("Alarm: {}: {}", type(error).__name__, self._redact(str(error)))
+                logger.error(
+                    msg("log-alarm-failed", name=type(error).__name__, error=self._redact(str(error)))
+                )
             if attempt + 1 < ATTEMPTS:
                 Event().wait(PAUSE)
         return False

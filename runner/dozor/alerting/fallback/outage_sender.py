@@ -27,6 +27,7 @@ from dozor.alerting.model.message import Message
 from dozor.alerting.model.notification import FIRING, Facts, NotificationKind
 from dozor.alerting.rendering.live_message import storm_groups
 from dozor.clock import Clock
+from dozor.language import msg
 from dozor.storage.health import DatabaseHealth
 from dozor.storage.tables.notifications import NotificationRow
 
@@ -131,7 +132,7 @@ class LastGasp:
                 self._sent.unknown.discard(row.key)
                 if isinstance(outcome, RetryAfter):
                     pace.hold(now + outcome.seconds)
-                logger.warning("Straight from memory, not delivered: {}", outcome)
+                logger.warning(msg("log-memory-not-delivered", outcome=outcome))
         await self._keep()
 
     async def _tell_elsewhere(self, now: float) -> None:

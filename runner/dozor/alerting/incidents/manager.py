@@ -27,6 +27,7 @@ from dozor.alerting.policy.escalation import Level, calls, due
 from dozor.alerting.policy.oncall import OnCall, Override
 from dozor.alerting.policy.silences import Silence, silence_row
 from dozor.clock import Clock
+from dozor.language import msg
 from dozor.storage.journal import Commit, Dropped, Journal
 from dozor.storage.tables.incidents import IncidentRow
 from dozor.storage.tables.runs import RunRow
@@ -245,9 +246,9 @@ class Watch:
 
     def dropped(self, dropped: Dropped) -> Commit:
         """What to say when the journal's memory overflowed."""
-        text = f"{dropped.notifications} notifications, {dropped.runs} rows of history"
+        text = msg("log-dropped", notifications=dropped.notifications, runs=dropped.runs)
         if dropped.incidents:
-            text += f", {dropped.incidents} resolved incidents"
+            text += msg("log-dropped-incidents", incidents=dropped.incidents)
         owed = self.teller.plain(
             NotificationKind.DROPPED, Severity.CRITICAL, Facts(text=text), self._clock.now()
         )

@@ -17,6 +17,7 @@ from dozor.alerting.model.codec import stored_facts
 from dozor.alerting.model.incident import AlertSettings, Incident, IncidentKind
 from dozor.alerting.model.notification import Facts, NotificationKind, Severity
 from dozor.config.durations import format_duration
+from dozor.language import msg
 from dozor.storage.tables.runners import Registration
 from dozor.storage.tables.tasks import TaskRow
 from dozor.supervision.core.misfires import missed
@@ -90,7 +91,7 @@ def decide(
             return Decision(None)
         return Decision(replace(incident, updated_at=now))  # it has to prove itself from here on
     gap = found.off_for or 0.0
-    said = f"nobody was on watch for {format_duration(round(gap))}"
+    said = msg("log-nobody-on-watch", time=format_duration(round(gap)))
     kind = IncidentKind.UNCLEAN_END
     decision = rules.on_trouble(settings, incident, kind, None, RUNNER, said, now, new_id)
     if decision.incident is not None and decision.tell is None and gap >= LONG_GAP:

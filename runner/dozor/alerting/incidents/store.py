@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from loguru import logger
 
 from dozor.alerting.model.incident import FAILURES, Incident, IncidentKind, from_row
+from dozor.language import msg
 from dozor.storage.tables.incidents import IncidentRow
 
 Key = tuple[str, str, str]
@@ -25,7 +26,7 @@ class Book:
             try:
                 self.put(from_row(row))
             except ValueError as error:  # of a newer version
-                logger.warning("Incident {} is left alone: {}", row.id, error)
+                logger.warning(msg("log-incident-left", id=row.id, error=error))
 
     @property
     def next_id(self) -> int:

@@ -13,6 +13,7 @@ from dozor.alerting.model.notification import Facts, Severity
 from dozor.alerting.model.safe_text import clean, one_line, shorten
 from dozor.language.times import clock, duration
 from dozor.language.translator import Translator
+from dozor.supervision.telemetry.observer import UNKNOWN_BLOCKER
 
 Said = tuple[str, list[Span]]
 """The header and the lines under it."""
@@ -110,9 +111,7 @@ def _trouble_header(say: Tongue, task: str, facts: Facts) -> str:
                 return say("alert-overdue-plain", task=task)
             return say("alert-overdue", task=task, duration=lasted)
         case IncidentKind.BLOCKED_LOOP:
-            if lasted is None:
-                return say("alert-blocked-loop-plain", subject=subject)
-            return say("alert-blocked-loop", subject=subject, duration=lasted)
+            return _blocked_loop(say, subject, lasted)
         case IncidentKind.DEPENDENCY:
             return say("alert-dependency", subject=subject)
         case IncidentKind.LIMIT:
@@ -133,6 +132,16 @@ def _trouble_header(say: Tongue, task: str, facts: Facts) -> str:
             return say("alert-telegram", subject=subject)
         case _:
             return say("alert-other", task=task or subject)
+
+
+def _blocked_loop(say: Tongue, subject: str, lasted: str | None) -> str:
+    if subject == UNKNOWN_BLOCKER:
+        if lasted is None:
+            return say("alert-blocked-loop-unknown-plain")
+        return say("alert-blocked-loop-unknown", duration=lasted)
+    if lasted is None:
+        return say("alert-blocked-loop-plain", subject=subject)
+    return say("alert-blocked-loop", subject=subject, duration=lasted)
 
 
 def trouble_over(say: Tongue, task: str, facts: Facts) -> str:

@@ -19,6 +19,7 @@ from dozor.alerting.rendering.live_message import as_notification, buttons
 from dozor.alerting.rendering.phrases import NameOf, Tongue, nameless
 from dozor.alerting.rendering.render import MESSAGE_UNITS, bounded, render
 from dozor.clock import Clock
+from dozor.language import msg
 from dozor.language.translator import Translator
 from dozor.storage.tables.incidents import StormGroup
 
@@ -55,7 +56,7 @@ class Wording:
             if incident is not None:
                 message = replace(message, buttons=buttons(incident, self._tongue()))
         except Exception as error:  # noqa: BLE001 -- the border around the words, recorded
-            logger.opt(exception=error).error("No words for {}", notification.key)
+            logger.opt(exception=error).error(msg("log-no-words", key=notification.key))
             return unrendered(notification)
         return message
 

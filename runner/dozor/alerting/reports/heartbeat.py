@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from loguru import logger
 
+from dozor.language import msg
+
 TIMEOUT = 10.0
 
 
@@ -40,7 +42,7 @@ class Heartbeat:
         if problem is None:
             self.sent += 1
             if self._failing:
-                logger.info("Heartbeat: taken again")
+                logger.info(msg("log-heartbeat-again"))
         elif not self._failing:
-            logger.warning("Heartbeat: not taken ({}); trying on", problem)
+            logger.warning(msg("log-heartbeat-refused", problem=problem))
         self._failing = problem is not None

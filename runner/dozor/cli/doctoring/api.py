@@ -13,6 +13,7 @@ import aiohttp
 from dozor.alerting.delivery.socks import NoTunnelError, SocksConnector
 from dozor.config.addresses import socks_of
 from dozor.config.models import TelegramConfig
+from dozor.language import msg
 
 TIMEOUT = 10.0
 """Seconds for one call."""
@@ -70,7 +71,7 @@ class BotApi:
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             return Answer(0, None, _reason(error))
         if not isinstance(body, dict) or not isinstance(body.get("ok"), bool):
-            return Answer(0, None, f"HTTP {status}, not an answer of the Bot API")
+            return Answer(0, None, msg("error-not-bot-api", status=status))
         skew = _skew(date, (began + time.time()) / 2)
         if body["ok"]:
             return Answer(200, body.get("result"), skew=skew)
@@ -86,15 +87,20 @@ class BotApi:
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
-        return f"cannot connect to {error.host}:{error.port} ({error.os_error.strerror or error.os_error})"
+        return msg(
+            "error-cannot-connect",
+            host=error.host,
+            port=error.port,
+            reason=error.os_error.strerror or error.os_error,
+        )
     if isinstance(error, NoTunnelError):
         return str(error)
     if isinstance(error, TimeoutError):
-        return f"no answer within {TIMEOUT:.0f} s"
+        return msg("doctor-no-answer", seconds=f"{TIMEOUT:.0f}")
     if isinstance(error, aiohttp.ClientHttpProxyError):
-        return f"the proxy refused: HTTP {error.status}"
+        return msg("error-proxy-refused", status=error.status)
     if isinstance(error, ValueError):
-        return "the answer is not JSON"
+        return msg("doctor-not-json")
     return type(error).__name__
 
 

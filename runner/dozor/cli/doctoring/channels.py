@@ -7,6 +7,7 @@ from dozor.cli.doctoring.finding import Finding, failed, ok, warning
 from dozor.config import Config
 from dozor.config.channels import check_channels
 from dozor.config.problems import dotted
+from dozor.language import msg
 
 ABOUT = "second channel"
 
@@ -20,15 +21,17 @@ async def check_second_channel(config: Config, *, send: bool) -> list[Finding]:
         return [
             warning(
                 ABOUT,
-                "there is none: while Telegram does not answer, nobody is told",
-                "name an e-mail, an ntfy topic or a webhook in alerts.second_channel",
+                msg("doctor-no-channel"),
+                msg("doctor-no-channel-remedy"),
             )
         ]
     problems = list(check_channels(config))
     if problems:
-        return [failed(ABOUT, f"{dotted(one.place)}: {one.text}", "correct it") for one in problems]
+        return [
+            failed(ABOUT, f"{dotted(one.place)}: {one.text}", msg("doctor-correct-it")) for one in problems
+        ]
     if not send:
-        return [ok(ABOUT, f"{len(channel.urls)} named; --send tries each")]
+        return [ok(ABOUT, msg("doctor-channels", count=len(channel.urls)))]
     return [
         await _try(url.get_secret_value(), f"alerts.second_channel.urls[{position}]")
         for position, url in enumerate(channel.urls)
@@ -36,6 +39,6 @@ async def check_second_channel(config: Config, *, send: bool) -> list[Finding]:
 
 
 async def _try(url: str, name: str) -> Finding:
-    if await Channels([url]).send("Dozor: test", "dozor doctor --send"):
-        return ok(ABOUT, f"{name} took a test message; go and look")
-    return failed(ABOUT, f"{name} did not take a test message", "see the log above; correct the URL")
+    if await Channels([url]).send(msg("doctor-test-title"), "dozor doctor --send"):
+        return ok(ABOUT, msg("doctor-channel-took", name=name))
+    return failed(ABOUT, msg("doctor-channel-refused", name=name), msg("doctor-channel-remedy"))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dozor.cli.doctoring.finding import Finding, failed, ok, warning
 from dozor.config import Config
+from dozor.language import msg
 from dozor.storage.postgres.migrate import check
 from dozor.storage.postgres.migration_sets import CORE, MigrationSet
 from dozor.storage.postgres.pool import Connection
@@ -50,20 +51,24 @@ async def check_server(connection: Connection, needed: int) -> list[Finding]:
     found = []
     if server["number"] < OLDEST_VERSION:
         found.append(
-            failed("version", f"PostgreSQL {server['version']} is too old", "use PostgreSQL 13 or newer")
+            failed(
+                "version",
+                msg("doctor-postgres-old", version=server["version"]),
+                msg("doctor-postgres-old-remedy"),
+            )
         )
     else:
-        found.append(ok("version", f"PostgreSQL {server['version']}, {megabytes:.0f} MB in this database"))
-    if server["standby"]:
         found.append(
-            failed("server", "a standby, which only reads", "point database.url at the primary server")
+            ok("version", msg("doctor-postgres", version=server["version"], size=f"{megabytes:.0f}"))
         )
+    if server["standby"]:
+        found.append(failed("server", msg("doctor-standby"), msg("doctor-standby-remedy")))
     if "off" in (server["fsync"], server["synchronous_commit"]):
         found.append(
             warning(
                 "server",
-                "fsync or synchronous_commit is off: a crash of the machine may lose alerts",
-                "ALTER SYSTEM RESET both, unless you know why",
+                msg("doctor-fsync"),
+                msg("doctor-fsync-remedy"),
             )
         )
     free = server["most"] - server["taken"]  # what a runner of this database holds already is its own
@@ -71,12 +76,12 @@ async def check_server(connection: Connection, needed: int) -> list[Finding]:
         found.append(
             warning(
                 "connections",
-                f"{free} are free for a runner, which takes up to {needed}",
-                "raise max_connections of the server, or lower database.pools",
+                msg("doctor-connections", free=free, needed=needed),
+                msg("doctor-connections-remedy"),
             )
         )
     else:
-        found.append(ok("connections", f"{free} are free for a runner, which takes up to {needed}"))
+        found.append(ok("connections", msg("doctor-connections", free=free, needed=needed)))
     return [*found, *await _round_trips(connection)]
 
 
@@ -89,22 +94,22 @@ async def _round_trips(connection: Connection) -> list[Finding]:
         took.append(time.perf_counter() - began)
         skews.append(clock + took[-1] / 2 - theirs)
     median, skew = sorted(took)[ROUND_TRIPS // 2], sorted(skews, key=abs)[0]
-    text = f"{median * 1000:.1f} ms a round trip"
+    text = msg("doctor-round-trip", time=f"{median * 1000:.1f}")
     found = [
         ok("latency", text)
         if median < SLOW_SECONDS
-        else warning("latency", text, "run Dozor near its database")
+        else warning("latency", text, msg("doctor-latency-remedy"))
     ]
     if abs(skew) > SKEW_SECONDS:
         found.append(
             warning(
                 "clock",
-                f"this machine and the database differ by {skew:.1f} s",
-                "switch on time synchronisation on both",
+                msg("doctor-database-clock", seconds=f"{skew:.1f}"),
+                msg("doctor-database-clock-remedy"),
             )
         )
     else:
-        found.append(ok("clock", f"as the database's, to {abs(skew) * 1000:.0f} ms"))
+        found.append(ok("clock", msg("doctor-database-clock-well", time=f"{abs(skew) * 1000:.0f}")))
     return found
 
 
@@ -114,23 +119,23 @@ async def check_schema(
     """Is it the one this program needs, and may we write to it? `sets`: what the configuration needs."""
     report = await check(dsn, sets)
     if report.refusal is not None:
-        return [failed("schema", report.refusal, "as it says")]
+        return [failed("schema", report.refusal, msg("doctor-as-it-says"))]
     if not report.up_to_date:
         text = report.work
         if embedded:
-            return [warning("schema", text, "the next start of `dozor run` applies them")]
-        return [failed("schema", text, "run `dozor migrate`")]
+            return [warning("schema", text, msg("doctor-next-start"))]
+        return [failed("schema", text, msg("doctor-migrate"))]
     lacking = [row["relname"] for row in await connection.fetch(LACKING_SQL)]
     if lacking:
         return [
-            ok("schema", "up to date"),
+            ok("schema", msg("doctor-up-to-date")),
             failed(
                 "privileges",
-                f"this user may not read and write {', '.join(lacking)}",
-                "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA dozor TO this user",
+                msg("doctor-lacks-rights", tables=", ".join(lacking)),
+                msg("doctor-grant"),
             ),
         ]
-    return [ok("schema", "up to date"), ok("privileges", "may read and write what it needs")]
+    return [ok("schema", msg("doctor-up-to-date")), ok("privileges", msg("doctor-rights-well"))]
 
 
 def check_disk(config: Config) -> list[Finding]:
@@ -139,11 +144,11 @@ def check_disk(config: Config) -> list[Finding]:
         return []
     folder = _existing(config.database.data_dir)
     free = shutil.disk_usage(folder).free
-    text = f"{free / 1024**3:.1f} GB free under {folder}"
+    text = msg("doctor-disk", size=f"{free / 1024**3:.1f}", folder=folder)
     if free < DISK_FAILED:
-        return [failed("disk", text, "free some space: PostgreSQL stops on a full disk")]
+        return [failed("disk", text, msg("doctor-disk-full"))]
     if free < DISK_WARNING:
-        return [warning("disk", text, "free some space soon")]
+        return [warning("disk", text, msg("doctor-disk-soon"))]
     return [ok("disk", text)]
 
 

@@ -10,6 +10,7 @@ from dozor.cli.doctoring.finding import Finding, failed, ok, warning
 from dozor.config import Config
 from dozor.config.models import ListenAddress
 from dozor.control.queries.status import StatusReport
+from dozor.language import msg
 
 TIMEOUT = 3.0
 """Seconds."""
@@ -21,19 +22,27 @@ async def check_runner(config: Config, report: StatusReport | None) -> list[Find
         return []
     runner = report.runner
     if runner is None or not runner.alive:
-        since = "" if runner is None else f"; the last one was seen {report.now - runner.seen_at:.0f} s ago"
-        return [warning("runner", f"none is at work{since}", "start it: `dozor run`")]
-    found = [ok("runner", f"runner {runner.id}, process {runner.pid} on {runner.host}")]
+        since = (
+            "" if runner is None else msg("doctor-last-seen", seconds=f"{report.now - runner.seen_at:.0f}")
+        )
+        return [warning("runner", msg("doctor-no-runner", since=since), msg("doctor-start-it"))]
+    found = [ok("runner", msg("doctor-runner", id=runner.id, pid=runner.pid, host=runner.host))]
     stopped = report.stopped
     if stopped:
         names = ", ".join(task.name for task in stopped[:5])
         found.append(
-            warning("tasks", f"{len(stopped)} stopped: {names}", "`dozor status`, `dozor restart NAME`")
+            warning(
+                "tasks", msg("doctor-stopped", count=len(stopped), names=names), msg("doctor-stopped-remedy")
+            )
         )
     pending, oldest = report.alerts.pending, report.alerts.oldest_pending_s or 0.0
     if oldest > 60:
         found.append(
-            failed("alerts", f"{pending} are owed, the oldest for {oldest:.0f} s", "see the other findings")
+            failed(
+                "alerts",
+                msg("doctor-pending", pending=pending, seconds=f"{oldest:.0f}"),
+                msg("doctor-see-others"),
+            )
         )
     if config.web.listen is not None:
         found += await _readiness(config, config.web.listen)
@@ -52,14 +61,10 @@ async def _readiness(config: Config, listen: ListenAddress) -> list[Finding]:
             polled = body.get("telegram_last_poll_s")
             reasons = body["reasons"]
     except (aiohttp.ClientError, OSError, ValueError, TypeError, KeyError):
-        return [
-            warning(
-                "web", f"{url} does not answer", "another machine's runner, or its port is taken: see its log"
-            )
-        ]
-    found = [failed("ready", str(reason), "see the other findings") for reason in reasons]
+        return [warning("web", msg("doctor-web-silent", url=url), msg("doctor-web-silent-remedy"))]
+    found = [failed("ready", str(reason), msg("doctor-see-others")) for reason in reasons]
     if not found:
-        found.append(ok("ready", "the runner says that it can do its job"))
+        found.append(ok("ready", msg("doctor-ready")))
     if config.telegram.token is not None and polled is not None:
-        found.append(ok("poll", f"Telegram last answered {polled:.0f} s ago"))
+        found.append(ok("poll", msg("doctor-polled", seconds=f"{polled:.0f}")))
     return found

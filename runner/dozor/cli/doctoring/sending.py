@@ -14,6 +14,7 @@ from dozor.alerting.rendering.render import render
 from dozor.cli.doctoring.api import BotApi
 from dozor.cli.doctoring.finding import Finding, failed, ok
 from dozor.config import Config
+from dozor.language import msg
 from dozor.language.translator import Translator
 from dozor.storage.postgres.pool import Pool
 from dozor.storage.tables import notifications
@@ -24,7 +25,6 @@ POLL_SECONDS = 0.1
 OUTCOME_SQL = """
 SELECT state, transport, last_error FROM dozor.notifications WHERE key = $1
 """
-AWAY = "make it work, and send again; the message stays owed and will arrive by itself"
 
 
 async def send_through_runner(pool: Pool, *, within: float = WAIT_SECONDS) -> Finding:
@@ -40,12 +40,18 @@ async def send_through_runner(pool: Pool, *, within: float = WAIT_SECONDS) -> Fi
         took = time.monotonic() - began
         match row["state"]:
             case "delivered":
-                return ok("test", f"delivered by {row['transport']} after {took:.1f} s; go and look")
+                return ok("test", msg("doctor-delivered", transport=row["transport"], seconds=f"{took:.1f}"))
             case "undeliverable":
-                return failed("test", f"refused: {row['last_error']}", "correct what Telegram complains of")
+                return failed(
+                    "test", msg("doctor-refused", reason=row["last_error"]), msg("doctor-refused-remedy")
+                )
             case _ if time.monotonic() > deadline:
-                why = row["last_error"] or "no attempt was made: is the runner stuck? see /readyz"
-                return failed("test", f"not delivered within {within:.0f} s: {why}", AWAY)
+                why = row["last_error"] or msg("doctor-no-attempt")
+                return failed(
+                    "test",
+                    msg("doctor-not-delivered", seconds=f"{within:.0f}", reason=why),
+                    msg("doctor-away"),
+                )
         await asyncio.sleep(POLL_SECONDS)
 
 
@@ -55,13 +61,13 @@ async def send_directly(config: Config) -> Finding:
     target = config.telegram.chat
     if config.telegram.token is None or target is None:
         await ConsoleTransport().send(message)
-        return ok("test", "shown on the console: there is no telegram.token")
+        return ok("test", msg("doctor-on-console"))
     topic = {} if target.thread_id is None else {"message_thread_id": target.thread_id}
     async with BotApi(config.telegram) as api:
         answer = await api.call("sendMessage", chat_id=target.chat_id, text=message.plain, **topic)
     if answer.ok:
-        return ok("test", "sent straight to Telegram (no runner is at work); go and look")
-    return failed("test", f"Telegram refuses: {answer.description}", "see the findings above")
+        return ok("test", msg("doctor-sent-directly"))
+    return failed("test", msg("doctor-telegram-refuses", reason=answer.description), msg("doctor-see-above"))
 
 
 def _notification() -> Notification:

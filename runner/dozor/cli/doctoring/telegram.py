@@ -7,6 +7,7 @@ from typing import Any
 from dozor.cli.doctoring.api import Answer, BotApi
 from dozor.cli.doctoring.finding import Finding, failed, ok, warning
 from dozor.config.models import ChatTarget, TelegramConfig
+from dozor.language import msg
 
 SKEW_SECONDS = 5.0
 PEOPLE_ASKED = 20
@@ -21,8 +22,8 @@ async def check_telegram(config: TelegramConfig) -> list[Finding]:
         return [
             warning(
                 "token",
-                "telegram.token is empty: alerts go to the console only",
-                "get a token from @BotFather and put it into telegram.token",
+                msg("doctor-token-empty"),
+                msg("doctor-token-empty-remedy"),
             )
         ]
     async with BotApi(config) as api:
@@ -42,50 +43,53 @@ def _token_refused(me: Answer) -> Finding:
     if me.status in (401, 404):
         return failed(
             "token",
-            f"Telegram does not know this token ({me.description})",
-            "copy it anew from @BotFather (/mybots, API Token) into telegram.token",
+            msg("doctor-token-unknown", reason=me.description),
+            msg("doctor-token-unknown-remedy"),
         )
     return failed(
         "token",
-        f"Telegram cannot be asked: {me.description}",
-        "check the network, telegram.api_url and telegram.proxy; alerts wait in the database meanwhile",
+        msg("doctor-telegram-away", reason=me.description),
+        msg("doctor-telegram-away-remedy"),
     )
 
 
 def _clock(me: Answer) -> Finding:
     if me.skew is None:
-        return warning("clock", "Telegram did not say the time", "check telegram.api_url")
+        return warning("clock", msg("doctor-no-time"), msg("doctor-no-time-remedy"))
     if abs(me.skew) > SKEW_SECONDS:
-        side = "ahead of" if me.skew > 0 else "behind"
+        ahead = me.skew > 0
+        seconds = f"{abs(me.skew):.0f}"
         return warning(
             "clock",
-            f"this machine is {abs(me.skew):.0f} s {side} Telegram",
-            "switch on time synchronisation (timedatectl set-ntp true)",
+            msg("doctor-clock-ahead", seconds=seconds)
+            if ahead
+            else msg("doctor-clock-behind", seconds=seconds),
+            msg("doctor-clock-remedy"),
         )
-    return ok("clock", "as Telegram's, to a second or so")
+    return ok("clock", msg("doctor-clock-well"))
 
 
 def _privacy(me: dict[str, Any]) -> Finding:
     if me.get("can_read_all_group_messages"):
         return warning(
             "privacy mode",
-            "off: the bot is sent every message of its groups, and needs only commands",
-            "@BotFather: /setprivacy, Enable; then remove the bot from the group and add it again",
+            msg("doctor-privacy-off"),
+            msg("doctor-privacy-remedy"),
         )
-    return ok("privacy mode", "on: the bot is sent commands and replies only, which is all it needs")
+    return ok("privacy mode", msg("doctor-privacy-on"))
 
 
 def _webhook(info: Answer) -> Finding:
     if not info.ok:
-        return warning("webhook", f"cannot be asked: {info.description}", "try again")
+        return warning("webhook", msg("doctor-cannot-ask", reason=info.description), msg("doctor-try-again"))
     if info.result.get("url"):
         return warning(
             "webhook",
-            "one is set, so commands go elsewhere: the runner removes it when it starts",
-            "end the program that set it, or it will be set again; or use a bot of Dozor's own",
+            msg("doctor-webhook"),
+            msg("doctor-webhook-remedy"),
         )
     waiting = info.result.get("pending_update_count", 0)
-    return ok("webhook", f"none; {waiting} updates wait to be taken")
+    return ok("webhook", msg("doctor-no-webhook", count=waiting))
 
 
 async def _chat(api: BotApi, target: ChatTarget, bot_id: int) -> list[Finding]:
@@ -100,8 +104,12 @@ async def _chat(api: BotApi, target: ChatTarget, bot_id: int) -> list[Finding]:
     topic = {} if target.thread_id is None else {"message_thread_id": target.thread_id}
     typing = await api.call("sendChatAction", chat_id=target.chat_id, action="typing", **topic)
     if typing.ok:
-        where = "the chat" if target.thread_id is None else f"topic {target.thread_id}"
-        found.append(ok("writing", f"the bot may write to {where}"))
+        where = (
+            msg("doctor-the-chat")
+            if target.thread_id is None
+            else msg("doctor-the-topic", topic=target.thread_id)
+        )
+        found.append(ok("writing", msg("doctor-may-write", where=where)))
     else:
         found.append(_cannot_write(target, typing))
     return found
@@ -111,33 +119,30 @@ def _chat_refused(target: ChatTarget, chat: Answer) -> Finding:
     if chat.migrated_to is not None:
         return failed(
             "chat",
-            f"the group has become a supergroup, {chat.migrated_to}",
-            f"put {chat.migrated_to} into telegram.chat",
+            msg("doctor-supergroup", chat=chat.migrated_to),
+            msg("doctor-supergroup-remedy", chat=chat.migrated_to),
         )
-    if target.chat_id > 0:
-        remedy = "the person must open the bot and press Start once; or correct telegram.chat"
-    else:
-        remedy = "add the bot to the chat, and compare telegram.chat with what /whoami says there"
-    return failed("chat", f"Telegram refuses it: {chat.description}", remedy)
+    remedy = msg("doctor-press-start") if target.chat_id > 0 else msg("doctor-add-to-chat")
+    return failed("chat", msg("doctor-chat-refused", reason=chat.description), remedy)
 
 
 def _rights(chat: dict[str, Any], member: Answer) -> list[Finding]:
     if not member.ok:
         return [
-            failed("rights", f"cannot be asked: {member.description}", "add the bot to the chat as a member")
+            failed("rights", msg("doctor-cannot-ask", reason=member.description), msg("doctor-add-as-member"))
         ]
     mine = member.result
     status = mine.get("status")
     if status in _GONE:
-        return [failed("rights", f"the bot is not in the chat ({status})", "add it to the chat again")]
+        return [failed("rights", msg("doctor-not-in-chat", status=status), msg("doctor-add-again"))]
     if status == "restricted" and not mine.get("can_send_messages", False):
-        return [failed("rights", "the bot may not write here", "lift its restriction in the chat's settings")]
+        return [failed("rights", msg("doctor-may-not-write"), msg("doctor-lift-restriction"))]
     if chat.get("type") == "channel" and not mine.get("can_post_messages", False):
-        return [failed("rights", "the bot may not post", "make it an administrator that may post messages")]
+        return [failed("rights", msg("doctor-may-not-post"), msg("doctor-make-poster"))]
     if status == "member" and chat.get("permissions", {}).get("can_send_messages") is False:
-        return [failed("rights", "members may not write here", "make the bot an administrator of the chat")]
+        return [failed("rights", msg("doctor-members-silent"), msg("doctor-make-administrator"))]
     pins = bool(mine.get("can_pin_messages"))
-    pinning = "may pin messages" if pins else "may not pin messages, which nothing needs by now"
+    pinning = msg("doctor-may-pin") if pins else msg("doctor-may-not-pin")
     return [ok("rights", f"{status}; {pinning}")]
 
 
@@ -146,12 +151,12 @@ def _cannot_write(target: ChatTarget, typing: Answer) -> Finding:
     if target.thread_id is not None and "thread" in text.lower():
         return failed(
             "topic",
-            f"topic {target.thread_id} is not there ({text})",
-            "correct what follows the ':' in telegram.chat; without it alerts go to General",
+            msg("doctor-no-topic", topic=target.thread_id, reason=text),
+            msg("doctor-no-topic-remedy"),
         )
     if "TOPIC_CLOSED" in text:
-        return failed("topic", "the topic is closed", "open it, or let the bot manage topics")
-    return failed("writing", f"Telegram refuses: {text}", "let the bot send messages in this chat")
+        return failed("topic", msg("doctor-topic-closed"), msg("doctor-topic-closed-remedy"))
+    return failed("writing", msg("doctor-telegram-refuses", reason=text), msg("doctor-let-write"))
 
 
 async def _people(api: BotApi, config: TelegramConfig) -> list[Finding]:
@@ -160,11 +165,11 @@ async def _people(api: BotApi, config: TelegramConfig) -> list[Finding]:
         return [
             warning(
                 "roles",
-                "nobody is admin or operator: no command in Telegram will be obeyed",
-                "put user ids into telegram.admins; /whoami in the bot tells them",
+                msg("doctor-no-roles"),
+                msg("doctor-no-roles-remedy"),
             )
         ]
-    found = [ok("roles", f"{len(config.admins)} admins, {len(config.operators)} operators")]
+    found = [ok("roles", msg("doctor-roles", admins=len(config.admins), operators=len(config.operators)))]
     if config.chat is None or config.chat.chat_id > 0:
         return found
     for user_id in list(actors)[:PEOPLE_ASKED]:
@@ -173,8 +178,8 @@ async def _people(api: BotApi, config: TelegramConfig) -> list[Finding]:
             found.append(
                 warning(
                     "roles",
-                    f"{user_id} has a role and is not in the alert chat",
-                    "add the person to the chat, or take the id out of the configuration",
+                    msg("doctor-role-outside", user=user_id),
+                    msg("doctor-role-outside-remedy"),
                 )
             )
     return found

@@ -19,6 +19,7 @@ from dozor.control.commands.commands import (
     read_pending,
 )
 from dozor.control.commands.run_tracker import FollowedRuns
+from dozor.language import msg
 from dozor.storage.journal import Commit, Journal
 from dozor.storage.postgres.pool import Pool, unavailable
 from dozor.storage.tables.command_results import Answer
@@ -102,7 +103,15 @@ class CommandExecutor:
         self._journal.append(
             Commit(answers=(Answer(command.id, state.get(reason, "refused"), reason.value, number),))
         )
-        logger.info("Command {} {} by {}: {}", command.name.value, command.task, command.actor, reason.value)
+        logger.info(
+            msg(
+                "log-command",
+                command=command.name.value,
+                task=command.task,
+                actor=command.actor,
+                result=reason.value,
+            )
+        )
 
     def _follow(self, command: PendingCommand) -> int | None:
         """Have the end of the run written down that the command has started; the run's number."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from loguru import logger
 
 from dozor.control.commands.started_runs import record_end
+from dozor.language import msg
 from dozor.storage.postgres.pool import Pool, unavailable
 from dozor.supervision.core.state import RunOutcome
 from dozor.supervision.runs.run import Run
@@ -60,7 +61,7 @@ class FollowedRuns:
         except Exception as error_:
             if not unavailable(error_):
                 raise
-            logger.warning("How the run of command {} ended is not written: {}", command_id, outcome.value)
+            logger.warning(msg("log-outcome-not-written", command=command_id, outcome=outcome.value))
 
 
 def _after(run: asyncio.Task[None], act: Callable[[], None]) -> None:

@@ -18,6 +18,7 @@ import asyncpg
 from loguru import logger
 
 from dozor.errors import PoolExhaustedError
+from dozor.language import msg
 from dozor.storage.postgres.pool import Connection, Pool, create_pool
 
 RECLAIM_AFTER: Final = 5.0
@@ -132,11 +133,12 @@ class CheckerPool:
                 held.over_since = now
             elif now - held.over_since >= RECLAIM_AFTER:
                 logger.bind(task=held.db.task, run_id=held.db.run_id).warning(
-                    "Task {}: its run {} is over and still held a connection of ctx.db, acquired {:.0f} s "
-                    "ago; the connection is closed. Release what you acquire, best with `async with`",
-                    held.db.task,
-                    held.db.run_id,
-                    now - held.since,
+                    msg(
+                        "log-pool-reclaimed",
+                        task=held.db.task,
+                        run=held.db.run_id,
+                        seconds=f"{now - held.since:.0f}",
+                    )
                 )
                 try:
                     held.connection.terminate()
@@ -217,16 +219,17 @@ class CheckerPool:
         holders = self.holders
         named = ", ".join(_in_words(holder) for holder in holders[:NAMED_IN_ERRORS])
         more = len(holders) - NAMED_IN_ERRORS
-        rest = f" and {more} more" if more > 0 else ""
+        rest = msg("error-pool-more", count=more) if more > 0 else ""
         connecting = self.size - len(holders)
-        rest += f"; {connecting} are still connecting" if connecting > 0 else ""
-        return f"no connection of ctx.db became free within {limit:g} s; held {named or 'by nobody'}{rest}"
+        rest += msg("error-pool-connecting", count=connecting) if connecting > 0 else ""
+        held = f"{named or msg('error-pool-nobody')}{rest}"
+        return msg("error-pool-exhausted", seconds=f"{limit:g}", held=held)
 
 
 def _in_words(holder: Holder) -> str:
     since = datetime.fromtimestamp(holder.since, UTC).strftime("%H:%M:%S UTC")
-    over = ", although the run is over" if holder.over else ""
-    return f"by {holder.task} (run {holder.run_id}) since {since}{over}"
+    key = "error-pool-holder-over" if holder.over else "error-pool-holder"
+    return msg(key, task=holder.task, run=holder.run_id, since=since)
 
 
 class RunDatabase(asyncpg.Pool):  # type: ignore[misc]  # asyncpg has no types

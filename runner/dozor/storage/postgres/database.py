@@ -10,6 +10,7 @@ from loguru import logger
 
 from dozor.config import DatabaseConfig
 from dozor.errors import DatabaseUnavailableError, SchemaError, StorageError
+from dozor.language import msg
 from dozor.storage.postgres.embedded import EmbeddedServer, start_embedded
 from dozor.storage.postgres.migrate import check, migrate
 from dozor.storage.postgres.migration_sets import CORE, MigrationSet
@@ -47,7 +48,7 @@ class Database:
                 if not wait and loop.time() > deadline:
                     raise
                 if not said:
-                    logger.warning("{}; waiting for it", error)
+                    logger.warning(msg("log-waiting-for-it", error=error))
                     said = True
                 await asyncio.sleep(0.5)
             else:
@@ -69,14 +70,12 @@ class Database:
         if report.refusal is not None:
             raise SchemaError(report.refusal)
         if not self.embedded:
-            raise SchemaError(
-                f"The database's schema is not up to date ({report.work}): run `dozor migrate` first"
-            )
+            raise SchemaError(msg("error-schema-behind", work=report.work, command="dozor migrate"))
         done = await migrate(self.dsn, sets)
         for name in done.taken_over:
-            logger.info("Took over migration {} from version 0.1", name)
+            logger.info(msg("log-migration-taken-over", name=name))
         for name in done.applied:
-            logger.info("Applied migration {}", name)
+            logger.info(msg("log-migrated", name=name))
 
     def revive(self) -> None:
         """The database is away: if it is ours, see to it that it runs."""
@@ -88,7 +87,7 @@ class Database:
         while True:
             try:
                 if await asyncio.to_thread(server.ensure_running):
-                    logger.warning("The embedded PostgreSQL was gone and has been started again")
+                    logger.warning(msg("log-embedded-again"))
                 return
             except StorageError as error:
                 logger.error("{}", error)

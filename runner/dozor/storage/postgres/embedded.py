@@ -28,6 +28,7 @@ from urllib.parse import quote
 
 from dozor.errors import DatabaseUnavailableError, StorageError
 from dozor.forking import OwnedDescriptors
+from dozor.language import msg
 from dozor.storage.postgres import initdb, postmaster
 from dozor.storage.postgres.postmaster import Postmaster
 
@@ -138,12 +139,10 @@ def _start(data_dir: Path) -> tuple[Postmaster, bool]:
         if _ORPHANS not in said or time.monotonic() > deadline:
             break
         postmaster.pause()
-    if postmaster.read(pgdata) is not None and "did not start in time" in said:
-        raise DatabaseUnavailableError(
-            initdb.explain(f"PostgreSQL in {data_dir} is still recovering, try again later", said)
-        )
-    text = initdb.explain(f"PostgreSQL did not start in {data_dir}", said)
-    raise StorageError(f"{text} (log: {data_dir / 'server.log'})")
+    if postmaster.read(pgdata) is not None and msg("error-not-started-in-time") in said:
+        raise DatabaseUnavailableError(initdb.explain(msg("error-still-recovering", data_dir=data_dir), said))
+    text = initdb.explain(msg("error-not-started", data_dir=data_dir), said)
+    raise StorageError(msg("error-see-log", text=text, log=data_dir / "server.log"))
 
 
 def _launch(binaries: Path, data_dir: Path, account: initdb.Account) -> tuple[Postmaster | None, str]:
@@ -170,24 +169,15 @@ def _check_content(data_dir: Path) -> None:
     pgdata = data_dir / "data"
     if strange and not pgdata.exists():
         shown = ", ".join(strange[:3])
-        raise StorageError(
-            f"{data_dir} is not a data directory of dozor (it holds {shown}): "
-            "set database.data_dir to a new or an empty folder"
-        )
+        raise StorageError(msg("error-foreign-folder", data_dir=data_dir, shown=shown))
     if not pgdata.exists():
         return
     try:
         version = (pgdata / "PG_VERSION").read_text().strip()
     except FileNotFoundError:
-        raise StorageError(
-            f"{pgdata} is not a PostgreSQL data directory (no PG_VERSION): restore it from a backup, "
-            "or move it away to begin anew"
-        ) from None
+        raise StorageError(msg("error-no-pg-version", pgdata=pgdata)) from None
     if version != initdb.MAJOR:
-        raise StorageError(
-            f"{pgdata} was made by PostgreSQL {version[:20]}, and this is {initdb.MAJOR}: dump it with "
-            f"PostgreSQL {version[:20]} (pg_dumpall), move it away, start, and load the dump"
-        )
+        raise StorageError(msg("error-other-major", pgdata=pgdata, version=version[:20], major=initdb.MAJOR))
 
 
 def _hold(data_dir: Path, server: Postmaster, *, started: bool) -> EmbeddedServer:
@@ -216,8 +206,7 @@ def _lock(data_dir: Path) -> Iterator[None]:
             while not _try_flock(lock, fcntl.LOCK_EX):
                 if time.monotonic() > deadline:
                     raise DatabaseUnavailableError(
-                        f"another process has been starting or stopping PostgreSQL in {data_dir} for "
-                        f"{_LOCK_TIMEOUT:.0f} s: see which (fuser {data_dir}/lock) and end it"
+                        msg("error-embedded-locked", data_dir=data_dir, seconds=f"{_LOCK_TIMEOUT:.0f}")
                     )
                 postmaster.pause()
             yield
@@ -241,22 +230,24 @@ def _os_errors(data_dir: Path) -> Iterator[None]:
         yield
     except subprocess.TimeoutExpired as error:
         raise StorageError(
-            f"PostgreSQL in {data_dir}: {Path(error.cmd[0]).name} did not end within {error.timeout:.0f} s"
+            msg(
+                "error-program-hung",
+                data_dir=data_dir,
+                name=Path(error.cmd[0]).name,
+                seconds=f"{error.timeout:.0f}",
+            )
         ) from error
     except OSError as error:
         where = error.filename or data_dir
         match error.errno:
             case errno.ENOSPC | errno.EDQUOT:
-                text = f"the disk of {data_dir} is full: free some space and start again"
+                text = msg("error-disk-full", data_dir=data_dir)
             case errno.EACCES | errno.EPERM:
-                text = (
-                    f"no permission for {where}: see to its owner and permissions, "
-                    "or choose another database.data_dir"
-                )
+                text = msg("error-no-permission", where=where)
             case errno.EROFS:
-                text = f"the file system of {data_dir} is read-only: choose another database.data_dir"
+                text = msg("error-read-only", data_dir=data_dir)
             case errno.ENOTDIR | errno.EEXIST:
-                text = f"{where} is a file where a folder is needed: choose another database.data_dir"
+                text = msg("error-file-not-folder", where=where)
             case _:
-                text = f"the embedded PostgreSQL in {data_dir}: {error}"
+                text = msg("error-embedded", data_dir=data_dir, error=error)
         raise StorageError(text) from error

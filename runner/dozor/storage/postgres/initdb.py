@@ -23,6 +23,7 @@ from loguru import logger
 
 from dozor.errors import StorageError
 from dozor.extras import Extra, install_command
+from dozor.language import msg
 
 MAJOR = "18"
 PORT = 5432
@@ -71,10 +72,7 @@ def find_binaries() -> Path:
         folder = Path(place) / f"pginstall{MAJOR}" / "bin"
         if (folder / "postgres").exists():
             return folder
-    raise StorageError(
-        f"the binaries of PostgreSQL {MAJOR} are not installed: {install_command(Extra.EMBEDDED)}, "
-        "or set database.url to a postgresql:// address"
-    )
+    raise StorageError(msg("error-no-binaries", major=MAJOR, command=install_command(Extra.EMBEDDED)))
 
 
 def check_path(data_dir: Path) -> None:
@@ -82,7 +80,7 @@ def check_path(data_dir: Path) -> None:
     bad = sorted(_QUOTED_BY_SHELL & set(str(data_dir)))
     if bad:
         raise StorageError(
-            f"database.data_dir may not contain {' '.join(map(repr, bad))}: {data_dir}. Choose a plain path"
+            msg("error-data-dir-character", character=" ".join(map(repr, bad)), data_dir=data_dir)
         )
 
 
@@ -95,16 +93,18 @@ def find_account(pgdata: Path) -> Account:
     if os.geteuid() != 0:
         if owner is not None and owner.st_uid != os.geteuid():
             raise StorageError(
-                f"{pgdata} belongs to {_user_name(owner.st_uid)}, and this is {_user_name(os.geteuid())}: "
-                "run as that user, or choose another database.data_dir"
+                msg(
+                    "error-data-dir-owner",
+                    pgdata=pgdata,
+                    owner=_user_name(owner.st_uid),
+                    user=_user_name(os.geteuid()),
+                )
             )
         return Account(None, None)
     if owner is not None and owner.st_uid != 0:
         return Account(owner.st_uid, owner.st_gid)
     if owner is not None:
-        raise StorageError(
-            f"{pgdata} belongs to root, as whom PostgreSQL does not run: chown -R {_ACCOUNT} '{pgdata}'"
-        )
+        raise StorageError(msg("error-data-dir-root", pgdata=pgdata, account=_ACCOUNT))
     entry = _passwd_entry() or _make_account()
     return Account(entry.pw_uid, entry.pw_gid)
 
@@ -123,16 +123,10 @@ def _make_account() -> pwd.struct_passwd:
         try:
             subprocess.run(command, check=False, capture_output=True, timeout=30)
         except OSError as error:
-            raise StorageError(
-                f"PostgreSQL does not run as root and there is no useradd to make the account {_ACCOUNT}: "
-                "run dozor as an ordinary user, or set database.url to a postgresql:// address"
-            ) from error
+            raise StorageError(msg("error-no-useradd", account=_ACCOUNT)) from error
         entry = _passwd_entry()
     if entry is None:
-        raise StorageError(
-            f"PostgreSQL does not run as root and the account {_ACCOUNT} could not be made: "
-            f"run dozor as an ordinary user, or make it: {' '.join(command)}"
-        )
+        raise StorageError(msg("error-no-account", account=_ACCOUNT, command=" ".join(command)))
     return entry
 
 
@@ -164,7 +158,7 @@ def initialise(binaries: Path, pgdata: Path, account: Account) -> None:
     )
     if result.returncode != 0:
         shutil.rmtree(fresh, ignore_errors=True)
-        raise StorageError(explain(f"PostgreSQL could not be set up in {pgdata.parent}", result.stderr))
+        raise StorageError(explain(msg("error-initdb", folder=pgdata.parent), result.stderr))
     with (fresh / "postgresql.conf").open("a") as file:
         file.write("\ninclude 'dozor.conf'\n")
     fresh.rename(pgdata)
@@ -205,12 +199,9 @@ def choose_socket_dir(pgdata: Path, account: Account) -> Path:
             pass
         found = folder.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != uid or found.st_mode & 0o077:
-            raise StorageError(
-                f"{folder}, meant for PostgreSQL's socket, is not a closed folder of {_user_name(uid)}: "
-                "remove it, or choose a shorter database.data_dir"
-            )
+            raise StorageError(msg("error-socket-folder", folder=folder, user=_user_name(uid)))
         return folder
-    raise StorageError(f"{pgdata} is too long a path for a socket: choose a shorter database.data_dir")
+    raise StorageError(msg("error-path-too-long", pgdata=pgdata))
 
 
 def open_way(binaries: Path, pgdata: Path, account: Account) -> None:
@@ -220,9 +211,7 @@ def open_way(binaries: Path, pgdata: Path, account: Account) -> None:
     for folder in (*pgdata.parents, *binaries.parents, binaries):
         mode = folder.stat().st_mode
         if not mode & stat.S_IXOTH:
-            logger.warning(
-                "PostgreSQL runs as {}: letting it pass through {}", _user_name(account.uid), folder
-            )
+            logger.warning(msg("log-passage", user=_user_name(account.uid), folder=folder))
             folder.chmod(mode | stat.S_IXOTH)
     needed = stat.S_IROTH | stat.S_IXOTH
     if (binaries / "postgres").stat().st_mode & needed != needed:
@@ -265,25 +254,26 @@ def explain(what: str, output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip() and not line.startswith("pg_ctl:")]
     telling = [line for line in lines if any(word in line for word in _TELLING)] or lines
     said = " | ".join(telling[-3:])
-    return what + (f": {remedy}" if remedy else "") + (f". PostgreSQL said: {said}" if said else "")
+    text = f"{what}: {msg(remedy)}" if remedy else what
+    return msg("error-postgres-said", text=text, said=said) if said else text
 
 
 _TELLING = ("FATAL", "PANIC", "HINT", "error:", "could not", "invalid value")
 _REMEDIES = (
-    ("No space left on device", "the disk is full, free some space and start again"),
-    ("Disk quota exceeded", "the disk quota is used up, free some space and start again"),
-    ("File too large", "the limit on the size of files (ulimit -f) is too low, raise it and start again"),
-    ("Cannot allocate memory", "there is too little memory, free some and start again"),
-    ("Read-only file system", "the file system is read-only, choose another database.data_dir"),
-    ("Too many open files", "the limit on open files (ulimit -n) is too low, raise it and start again"),
-    ("Permission denied", "PostgreSQL may not read or write there, see to its permissions"),
-    ("has invalid permissions", "set the permissions of the folder `data` to 0700"),
+    ("No space left on device", "error-remedy-disk-full"),
+    ("Disk quota exceeded", "error-remedy-quota"),
+    ("File too large", "error-remedy-file-size"),
+    ("Cannot allocate memory", "error-remedy-memory"),
+    ("Read-only file system", "error-remedy-read-only"),
+    ("Too many open files", "error-remedy-open-files"),
+    ("Permission denied", "error-remedy-permission"),
+    ("has invalid permissions", "error-remedy-mode"),
     (
         "database files are incompatible",
-        "it was made by another build of PostgreSQL, restore it from a backup",
+        "error-remedy-build",
     ),
-    ("could not locate a valid checkpoint record", "its files are damaged, restore it from a backup"),
-    ("global/pg_control", "its files are damaged, restore it from a backup, or move it away to begin anew"),
+    ("could not locate a valid checkpoint record", "error-remedy-damaged"),
+    ("global/pg_control", "error-remedy-damaged-or-anew"),
 )
 
 

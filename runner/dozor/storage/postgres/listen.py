@@ -15,6 +15,7 @@ from loguru import logger
 
 from dozor.clock import Clock
 from dozor.errors import StorageError
+from dozor.language import msg
 from dozor.storage.postgres.pool import Connection, connect, connect_error_text
 
 Wake = Callable[[], object]
@@ -99,7 +100,7 @@ class Listener:
         self.connected = True
         self.connected_at = self._clock.now()
         if self._told:
-            logger.info("LISTEN: connected again")
+            logger.info(msg("log-listen-again"))
         self._told = False
 
     def _lost(self, error: Exception | None) -> None:
@@ -107,7 +108,7 @@ class Listener:
         if not self._told:
             logger.warning(
                 "LISTEN: {}",
-                "the server closed the connection" if error is None else connect_error_text(error),
+                msg("log-listen-closed") if error is None else connect_error_text(error),
             )
         self._told = True
 

@@ -25,6 +25,7 @@ from dataclasses import astuple, dataclass, replace
 import asyncpg
 
 from dozor.errors import DatabaseUnavailableError, SchemaError, StorageError
+from dozor.language import msg
 from dozor.storage.postgres.migration_sets import CORE, FORMERLY_CORE, Migration, MigrationSet
 from dozor.storage.postgres.pool import Connection, connect, connect_error_text, disconnect, unavailable
 
@@ -90,26 +91,22 @@ class SchemaReport:
     @property
     def work(self) -> str:
         """What `migrate` would do: "2 migrations to be applied, 4 to be taken over from version 0.1"."""
-        applied = f"{len(self.pending)} migrations to be applied" if self.pending else ""
-        inherited = f"{len(self.inherited)} to be taken over from version 0.1" if self.inherited else ""
-        return ", ".join(filter(None, (applied, inherited)))
+        applied, inherited = len(self.pending), len(self.inherited)
+        parts = [msg("error-migrations-pending", count=applied)] if applied else []
+        parts += [msg("error-migrations-inherited", count=inherited)] if inherited else []
+        return ", ".join(parts)
 
     @property
     def refusal(self) -> str | None:
         """Why neither `migrate` nor `run` may touch this database; None if pending files are all."""
         if self.newer:
-            return f"the schema is newer than this program (it has {', '.join(self.newer)}): upgrade dozor"
+            return msg("error-schema-newer", newer=", ".join(self.newer))
         if self.edited:
-            return (
-                f"{', '.join(self.edited)} changed after it was applied: put the old text back, "
-                "and write the change as a new migration"
-            )
+            return msg("error-migration-edited", edited=", ".join(self.edited))
         if self.missing:
-            return (
-                f"the schema has {', '.join(self.missing)}, which this program lacks: use the right version"
-            )
+            return msg("error-migration-missing", missing=", ".join(self.missing))
         if self.late:
-            return f"{', '.join(self.late)}: higher numbers are applied already, give it the next free number"
+            return msg("error-migration-late", late=", ".join(self.late))
         return None
 
 
@@ -148,7 +145,7 @@ async def check(dsn: str, sets: Iterable[MigrationSet] = (CORE,)) -> SchemaRepor
         async with connection.transaction(readonly=True):
             reports = [await _report(connection, one, one.load()) for one in sets]
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-        raise _storage_error("the schema could not be read", error) from error
+        raise _storage_error(msg("error-schema-unreadable"), error) from error
     finally:
         await disconnect(connection)
     # Field by field, sets in their order.
@@ -171,7 +168,7 @@ async def migrate(dsn: str, sets: Iterable[MigrationSet] = (CORE,)) -> Migrated:
             while (name := await _apply_next(connection, migration_set, files)) is not None:
                 applied.append(name)
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-        raise _storage_error("the schema could not be migrated", error) from error
+        raise _storage_error(msg("error-schema-not-migrated"), error) from error
     finally:
         await disconnect(connection)
     return Migrated(tuple(applied), tuple(taken_over))
@@ -213,9 +210,7 @@ async def _apply_next(
                 raise
             raise SchemaError(_failure_text(migration, error)) from error
         if not connection.is_in_transaction():
-            raise SchemaError(
-                f"migration {migration.name} ended its own transaction: remove COMMIT or ROLLBACK"
-            )
+            raise SchemaError(msg("error-migration-ended", name=migration.name))
         await _record(connection, migration_set, migration)
         return report.pending[0]
 
@@ -280,14 +275,14 @@ def _failure_text(migration: Migration, error: asyncpg.PostgresError) -> str:
         before = migration.sql[: int(error.position) - 1]
         where += f":{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}"
     more = "".join(f"; {said}" for said in (error.detail, error.hint) if said)
-    return f"migration {where}: {error.message or error}{more}. Nothing of this file was applied"
+    return msg("error-migration-failed", where=where, message=error.message or error, more=more)
 
 
 def _storage_error(what: str, error: Exception) -> StorageError:
     if isinstance(error, asyncpg.InterfaceError) and unavailable(error):  # the rollback found it closed
-        return DatabaseUnavailableError(f"{what}: the connection broke: is the server running?")
+        return DatabaseUnavailableError(f"{what}: {msg('error-connection-broke')}")
     if unavailable(error):
         return DatabaseUnavailableError(f"{what}: {connect_error_text(error)}")
     if isinstance(error, asyncpg.LockNotAvailableError):
-        return StorageError(f"{what}: another program has held a lock for 60 s; end it, or try again later")
+        return StorageError(msg("error-migration-locked", what=what))
     return StorageError(f"{what}: {connect_error_text(error)}")

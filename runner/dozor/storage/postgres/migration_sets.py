@@ -22,6 +22,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from dozor.config import Config
 from dozor.errors import SchemaError
+from dozor.language import msg
 
 GROUP = "dozor.migrations"
 FORMERLY_CORE = ("0010_market.sql", "0011_auctions.sql", "0013_presales.sql", "0014_deposits.sql")
@@ -96,10 +97,10 @@ class MigrationSet:
                 continue
             matched = _FILE_NAME.fullmatch(entry.name)
             if matched is None:
-                raise SchemaError(f"migration {entry.name}: the name should read NNNN_name.sql")
+                raise SchemaError(msg("error-migration-name", name=entry.name))
             number = int(matched[1])
             if number in found:
-                raise SchemaError(f"migrations {found[number].name} and {entry.name} have one number")
+                raise SchemaError(msg("error-migration-twice", first=found[number].name, second=entry.name))
             text = entry.read_text(encoding="utf-8")  # universal newlines: the checksum is of \n
             found[number] = Migration(number, entry.name, text)
         return tuple(found[number] for number in sorted(found))
@@ -126,9 +127,7 @@ def sets_named(schemas: Iterable[str]) -> tuple[MigrationSet, ...]:
     known = {found.schema: found for found in (CORE, *map(_load, _declared()))}
     for schema in wanted:
         if schema not in known:
-            raise SchemaError(
-                f"no installed package declares migrations of a schema {schema}; known: {', '.join(known)}"
-            )
+            raise SchemaError(msg("error-no-such-schema", schema=schema, known=", ".join(known)))
     return tuple(known[schema] for schema in wanted)
 
 
@@ -142,11 +141,8 @@ def _load(declared: EntryPoint) -> MigrationSet:
         found = declared.load()
     except (ImportError, AttributeError, ValueError) as error:
         raise SchemaError(
-            f"the migrations of the package {declared.name} ({declared.value}) cannot be loaded: {error}"
+            msg("error-migrations-unloadable", package=declared.name, value=declared.value, error=error)
         ) from error
     if not isinstance(found, MigrationSet) or found.is_core:
-        raise SchemaError(
-            f"{declared.value}, declared for the migrations of the package {declared.name}, is not a "
-            f"MigrationSet with a schema of its own"
-        )
+        raise SchemaError(msg("error-not-migration-set", value=declared.value, package=declared.name))
     return found

@@ -14,6 +14,7 @@ import asyncpg
 from dozor.clean_context import CleanContext
 from dozor.errors import DatabaseUnavailableError, PoolExhaustedError, StorageError
 from dozor.forking import own
+from dozor.language import msg
 
 Pool: TypeAlias = asyncpg.Pool
 Connection: TypeAlias = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
@@ -133,13 +134,17 @@ def of_database(error: BaseException) -> bool:
 
 def connect_error_text(error: BaseException) -> str:
     """What is wrong and what would be right; it never holds a password or the address it came from."""
-    for kinds, text in _CONNECT_ERRORS:
+    for kinds, key in _CONNECT_ERRORS:
         if isinstance(error, kinds):
-            said = _said(error)
+            text, said = msg(key), _said(error)
             return f"{text} ({said})" if said else text
     if isinstance(error, StorageError):
         return str(error)
-    return f"{type(error).__name__}: {_said(error)}" if isinstance(error, asyncpg.PostgresError) else _BAD_URL
+    return (
+        f"{type(error).__name__}: {_said(error)}"
+        if isinstance(error, asyncpg.PostgresError)
+        else msg(_BAD_URL)
+    )
 
 
 def address(dsn: str) -> str:
@@ -178,7 +183,7 @@ def _options(
     dsn: str, application_name: str, timeout: float, command_timeout: float | None, statement_cache: bool
 ) -> dict[str, Any]:
     if not dsn.startswith(_SCHEMES):
-        raise StorageError(_BAD_URL)
+        raise StorageError(msg(_BAD_URL))
     options: dict[str, Any] = {
         "timeout": timeout,
         "command_timeout": command_timeout,
@@ -205,7 +210,7 @@ def _encode_json(value: object) -> str:
 def _connect_error(dsn: str, error: Exception) -> StorageError:
     if isinstance(error, StorageError):
         return error
-    text = f"PostgreSQL at {address(dsn)}: {connect_error_text(error)}"
+    text = msg("error-postgres-at", address=address(dsn), reason=connect_error_text(error))
     return DatabaseUnavailableError(text) if unavailable(error) else StorageError(text)
 
 
@@ -228,10 +233,7 @@ _CLOSED = re.compile(
     r"connection (is|was) closed|connection has been released back to the pool"
     r"|cannot switch to state|called on a free connection holder"
 )
-_BAD_URL = (
-    "database.url is not usable: it should read postgresql://user:password@host:5432/name, with special "
-    "characters in the password percent-encoded (@ as %40, / as %2F)"
-)
+_BAD_URL = "error-database-url"
 _AWAY = (
     asyncpg.PostgresConnectionError,  # class 08; pgbouncer says everything with 08P01
     asyncpg.AdminShutdownError,
@@ -251,27 +253,27 @@ _REFUSED = (
     OverflowError,
 )
 _CONNECT_ERRORS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
-    ((asyncpg.InvalidPasswordError,), "wrong user or password: correct database.url"),
+    ((asyncpg.InvalidPasswordError,), "error-wrong-password"),
     (
         (asyncpg.InvalidAuthorizationSpecificationError,),
-        "the server does not let this user in from here: correct database.url, or allow it in pg_hba.conf",
+        "error-not-let-in",
     ),
-    ((asyncpg.InvalidCatalogNameError,), "no such database: create it (createdb), or correct database.url"),
-    ((asyncpg.InsufficientPrivilegeError,), "the user lacks a right: GRANT it, or use another user"),
+    ((asyncpg.InvalidCatalogNameError,), "error-no-such-database"),
+    ((asyncpg.InsufficientPrivilegeError,), "error-lacks-right"),
     (
         (asyncpg.TooManyConnectionsError,),
-        "the server has no free connection: raise its max_connections, or end idle programs",
+        "error-no-free-connection",
     ),
-    ((asyncpg.CannotConnectNowError,), "the server is starting up or shutting down: try again in a moment"),
+    ((asyncpg.CannotConnectNowError,), "error-server-starting"),
     (
         (ssl.SSLCertVerificationError,),
-        "the server's certificate is not trusted: name its CA with sslrootcert=",
+        "error-certificate",
     ),
-    ((TimeoutError,), "no answer in time: is the server reachable, and is a firewall in between?"),
-    ((ConnectionRefusedError,), "nobody listens there: is the server running, are host and port right?"),
-    ((FileNotFoundError,), "no server at this socket: is it running?"),
-    ((PermissionError,), "no permission for the server's socket: run as a user who may use it"),
-    ((asyncpg.PostgresConnectionError, ConnectionError), "the connection broke: is the server running?"),
-    ((asyncpg.TargetServerAttributeNotMatched,), "none of the servers is of the kind asked for"),
-    ((OSError,), "cannot be reached: are host and port of database.url right?"),
+    ((TimeoutError,), "error-connect-timeout"),
+    ((ConnectionRefusedError,), "error-connect-refused"),
+    ((FileNotFoundError,), "error-no-socket"),
+    ((PermissionError,), "error-socket-permission"),
+    ((asyncpg.PostgresConnectionError, ConnectionError), "error-connection-broke"),
+    ((asyncpg.TargetServerAttributeNotMatched,), "error-no-suitable-server"),
+    ((OSError,), "error-unreachable"),
 )

@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 
 from dozor.errors import StorageError
+from dozor.language import msg
 
 PID_FILE = "postmaster.pid"
 _POLL = 0.01
@@ -57,10 +58,7 @@ def read(pgdata: Path) -> Postmaster | None:
         return None
     found = parse(text)
     if found is None:
-        raise StorageError(
-            f"{path} is damaged (half-written?). Make sure that no postgres process works on "
-            f"{pgdata}, then remove this file and start again"
-        )
+        raise StorageError(msg("error-pid-file", path=path, pgdata=pgdata))
     return found
 
 
@@ -82,8 +80,7 @@ def find_running(pgdata: Path, *, timeout: float) -> Postmaster | None:
             return None
         if time.monotonic() > deadline:
             raise StorageError(
-                f"PostgreSQL (pid {found.pid}) in {pgdata} has been neither ready nor gone for "
-                f"{timeout:.0f} s: see its log, or end it with: kill -INT {found.pid}"
+                msg("error-postmaster-stuck", pid=found.pid, pgdata=pgdata, timeout=f"{timeout:.0f}")
             )
         pause()
 
@@ -102,15 +99,13 @@ def stop(pgdata: Path) -> None:
         except ProcessLookupError:
             return
         except PermissionError as error:
-            raise StorageError(
-                f"PostgreSQL (pid {found.pid}) in {pgdata} belongs to another user: stop it as that user"
-            ) from error
+            raise StorageError(msg("error-postmaster-foreign", pid=found.pid, pgdata=pgdata)) from error
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if not _lives(found.pid):
                 return
             pause()
-    raise StorageError(f"PostgreSQL (pid {found.pid}) in {pgdata} does not stop: kill -9 {found.pid}")
+    raise StorageError(msg("error-postmaster-survives", pid=found.pid, pgdata=pgdata))
 
 
 def pause() -> None:

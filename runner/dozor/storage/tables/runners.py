@@ -6,6 +6,7 @@ import os
 import socket
 from dataclasses import dataclass
 
+from dozor.language import msg
 from dozor.storage.postgres.pool import Connection
 
 LOCK_KEY = 0x646F7A6F72  # "dozor"
@@ -86,8 +87,8 @@ class Holder:
 
     def __str__(self) -> str:
         if self.runner_id is None:
-            return f"a session of PostgreSQL process {self.backend}"
-        return f"runner {self.runner_id}, process {self.pid} on {self.host}"
+            return msg("log-holder-session", backend=self.backend)
+        return msg("log-holder-runner", runner=self.runner_id, pid=self.pid, host=self.host)
 
 
 @dataclass(frozen=True, slots=True)

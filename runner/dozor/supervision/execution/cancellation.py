@@ -13,6 +13,7 @@ from typing import assert_never
 from loguru import logger
 
 from dozor.config.tasks import OnHang
+from dozor.language import msg
 from dozor.supervision.runs.run import Run, StopReason
 from dozor.supervision.runs.stacks import chain_of, chain_of_thread
 from dozor.supervision.tasks.task import Supervised
@@ -51,7 +52,7 @@ class Canceller:
                 timer.cancel()
         if run.abandoned:
             name = task.spec.name
-            logger.bind(task=name).warning("Task {}: its abandoned run {} has ended", name, run.number)
+            logger.bind(task=name).warning(msg("log-abandoned-ended", name=name, number=run.number))
             self.troubles.cleared(Trouble(kind=TroubleKind.HUNG, subject=name, task=name))
 
     def _look(self, run: Run) -> None:
@@ -63,7 +64,7 @@ class Canceller:
         if run.ended or run.task is None:
             return
         name = task.spec.name
-        logger.bind(task=name).warning("Task {}: its run ignores the cancellation; cancelling again", name)
+        logger.bind(task=name).warning(msg("log-cancelling-again", name=name))
         run.task.cancel()
         run.escalation = loop.call_later(self._patience, self._abandon, loop, task, run)
 
@@ -74,12 +75,8 @@ class Canceller:
         run.abandoned = True
         chain = where(run)
         name = task.spec.name
-        logger.bind(task=name).critical(
-            "Task {}: its run {} cannot be ended and is abandoned; none starts beside it. It is at:\n  {}",
-            name,
-            run.number,
-            "\n  ".join(chain) or "(not known)",
-        )
+        head = msg("log-run-abandoned", name=name, number=run.number)
+        logger.bind(task=name).critical("\n  ".join((head, *(chain or (msg("log-not-known"),)))))
         self.troubles.raised(
             Trouble(
                 kind=TroubleKind.HUNG,
@@ -106,6 +103,4 @@ def where(run: Run) -> list[str]:
 
 
 def _nobody_ends_it(task: Supervised) -> None:
-    logger.critical(
-        "on_hang: exit of task {} has no effect: this process is not the runner's", task.spec.name
-    )
+    logger.critical(msg("log-exit-no-effect", name=task.spec.name))

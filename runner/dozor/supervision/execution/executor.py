@@ -12,6 +12,7 @@ from loguru import logger
 from dozor import forking
 from dozor.clean_context import CleanContext
 from dozor.config.tasks import Isolation
+from dozor.language import msg
 from dozor.supervision.runs.context import Context
 from dozor.supervision.runs.results import awaited
 from dozor.supervision.runs.run import Run, StopReason, call_in_thread
@@ -93,5 +94,5 @@ async def _explained(host: Host, task: Supervised, run: Run, error: BaseExceptio
     except asyncio.CancelledError:
         return False  # asked to stop while we wondered: the error counts
     except Exception as nested:  # noqa: BLE001 -- not knowing must not keep a run from ending
-        logger.opt(exception=nested).error("Supervisor: could not tell whether an outage explains this")
+        logger.opt(exception=nested).error(msg("log-outage-unknown"))
         return False

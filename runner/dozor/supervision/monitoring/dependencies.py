@@ -12,6 +12,7 @@ from loguru import logger
 
 from dozor.clock import Clock
 from dozor.config.supervision import DependencyConfig
+from dozor.language import msg
 from dozor.storage.postgres.pool import Pool
 from dozor.supervision.runs.run import Run
 from dozor.supervision.supervisor import Supervisor
@@ -124,14 +125,20 @@ class Dependencies:
         dependency.reason = self._redact(problem)[:300]
         if dependency.down_since is None:
             dependency.down_since = now
-            logger.error("{} is down: {}. Tasks that require it wait.", dependency.name, dependency.reason)
+            logger.error(msg("log-dependency-down", name=dependency.name, reason=dependency.reason))
             self._supervisor.dependency_changed(up=False, name=dependency.name)
         if dependency.missed >= TOLD_AFTER and not dependency.told:
             dependency.told = True
             self._troubles.raised(self._trouble(dependency, now))
 
     def _back(self, dependency: Dependency, now: float) -> None:
-        logger.info("{} is back after {:.1f} s", dependency.name, now - (dependency.down_since or now))
+        logger.info(
+            msg(
+                "log-dependency-back",
+                name=dependency.name,
+                seconds=f"{now - (dependency.down_since or now):.1f}",
+            )
+        )
         if dependency.told:
             dependency.told = False
             self._troubles.cleared(self._trouble(dependency, now))
@@ -158,7 +165,7 @@ async def answer(config: DependencyConfig, pool: Pool | None) -> str | None:
                 return await asyncio.to_thread(_http, config.http, config.timeout)
             return await _query(config.query or "", pool)
     except TimeoutError:
-        return f"no answer within {config.timeout:g} s"
+        return msg("log-no-answer-within", seconds=f"{config.timeout:g}")
     except (OSError, http.client.HTTPException) as error:
         return f"{type(error).__name__}: {error}"
 
@@ -178,11 +185,11 @@ def _http(url: str, timeout: float) -> str | None:
         status = error.code
     except urllib.error.URLError as error:
         return str(error.reason)
-    return None if status < 500 else f"HTTP status {status}"
+    return None if status < 500 else msg("log-http-status", status=status)
 
 
 async def _query(query: str, pool: Pool | None) -> str | None:
     if pool is None:
-        return "no database"
+        return msg("log-no-database")
     value = await pool.fetchval(query)
-    return "the query answered false" if value is False else None
+    return msg("log-query-false") if value is False else None

@@ -12,6 +12,7 @@ import psutil
 from loguru import logger
 
 from dozor.config.supervision import LimitsConfig
+from dozor.language import msg
 from dozor.storage.postgres.pool import Pool, unavailable
 from dozor.supervision.telemetry.observer import Trouble, TroubleKind, TroubleWatch
 
@@ -66,7 +67,7 @@ class Limits:
         trouble = Trouble(kind=TroubleKind.LIMIT, subject=use.what, reason=use.words)
         if use.what not in self._exceeded and use.used > use.limit:
             self._exceeded.add(use.what)
-            logger.warning("The runner uses too much: {}: {}", use.what, use.words)
+            logger.warning(msg("log-limit", what=use.what, words=use.words))
             self._troubles.raised(trouble)
         elif use.what in self._exceeded and use.used < use.limit * CALM:
             self._exceeded.discard(use.what)
@@ -77,21 +78,21 @@ class Limits:
         config = self._config
         if config.memory is not None:
             used = psutil.Process().memory_info().rss
-            words = f"{used / _MB:.0f} MB of at most {config.memory / _MB:.0f} MB"
+            words = msg("log-limit-memory", used=f"{used / _MB:.0f}", most=f"{config.memory / _MB:.0f}")
             yield Use("memory", used, config.memory, words)
         if config.asyncio_tasks is not None:
             alive = len(asyncio.all_tasks())
-            words = f"{alive} of at most {config.asyncio_tasks}"
+            words = msg("log-limit-tasks", alive=alive, most=config.asyncio_tasks)
             yield Use("asyncio_tasks", alive, config.asyncio_tasks, words)
         if config.open_files is not None:
             most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
             opened = _open_files()
             if opened is not None and most != resource.RLIM_INFINITY:
-                words = f"{opened}, the system allows {most}"
+                words = msg("log-limit-files", opened=opened, most=most)
                 yield Use("open_files", opened, most * config.open_files, words)
         lag = self._lag()
         if config.loop_lag is not None and lag is not None:
-            words = f"{1000 * lag:.0f} ms, at most {1000 * config.loop_lag:.0f} ms"
+            words = msg("log-limit-lag", lag=f"{1000 * lag:.0f}", most=f"{1000 * config.loop_lag:.0f}")
             yield Use("loop_lag", lag, config.loop_lag, words)
 
     async def database_use(self) -> list[Use]:
@@ -107,7 +108,11 @@ class Limits:
             raise
         assert row is not None
         used, most = row["used"], row["most"]
-        return [Use("database_connections", used, most * share, f"{used}, the server allows {most}")]
+        return [
+            Use(
+                "database_connections", used, most * share, msg("log-limit-connections", used=used, most=most)
+            )
+        ]
 
 
 def _open_files() -> int | None:

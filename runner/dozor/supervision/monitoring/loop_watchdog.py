@@ -18,9 +18,10 @@ from types import FrameType
 
 from loguru import logger
 
+from dozor.language import msg
 from dozor.supervision.execution.executor import carry_out
 from dozor.supervision.runs.stacks import stack_of
-from dozor.supervision.telemetry.observer import Trouble, TroubleKind
+from dozor.supervision.telemetry.observer import UNKNOWN_BLOCKER, Trouble, TroubleKind
 
 SAMPLE_EVERY = 0.05
 SIGNS_A_LIMIT = 4
@@ -118,12 +119,12 @@ class Watchdog:
             return  # the loop has closed
 
     def _tell(self, trouble: Trouble) -> None:
-        logger.critical(
-            "The event loop is blocked for {:.1f} s by {}:\n  {}",
-            trouble.seconds,
-            trouble.subject,
-            "\n  ".join(trouble.chain),
-        )
+        seconds = f"{trouble.seconds:.1f}"
+        if trouble.subject == UNKNOWN_BLOCKER:
+            head = msg("log-loop-blocked-unknown", seconds=seconds)
+        else:
+            head = msg("log-loop-blocked", seconds=seconds, subject=trouble.subject)
+        logger.critical("\n  ".join((head, *trouble.chain)))
         self._alarm(trouble)
 
     def _look(self) -> Seen | None:
@@ -147,8 +148,9 @@ def _trouble(seen: Counter[Seen], seconds: float) -> Trouble:
     [(most, _)] = named.most_common(1)
     return Trouble(
         kind=TroubleKind.BLOCKED_LOOP,
-        subject=most.who or "event loop",
+        subject=most.who or UNKNOWN_BLOCKER,
         task=most.who or None,
         seconds=seconds,
         chain=most.stack,
+        reason="" if most.who else msg("log-blocker-unknown"),
     )

@@ -7,6 +7,7 @@ import asyncio
 from loguru import logger
 
 from dozor.clock import Clock
+from dozor.language import msg
 from dozor.storage.postgres.checker_pool import CheckerPool
 from dozor.supervision.telemetry.observer import Trouble, TroubleKind, TroubleWatch
 
@@ -40,7 +41,7 @@ class PoolMonitor:
         if since is None:
             if self._raised:
                 self._raised = False
-                logger.info("ctx.db: connections are free again")
+                logger.info(msg("log-pool-free"))
                 self._troubles.cleared(Trouble(kind=TroubleKind.POOL_EXHAUSTED, subject=SUBJECT))
         elif not self._raised and now - since >= self._starved_after and self._checkers.all_held:
             self._raised = True
@@ -48,11 +49,14 @@ class PoolMonitor:
 
     def _trouble(self, seconds: float) -> Trouble:
         holders, waiting = self._checkers.holders, self._checkers.waiting
+        held = (msg("log-pool-holder", task=holder.task, run=holder.run_id) for holder in holders)
         logger.error(
-            "ctx.db: no connection has been free for {:.1f} s. Held by: {}. Waiting: {}",
-            seconds,
-            ", ".join(f"{holder.task} (run {holder.run_id})" for holder in holders) or "-",
-            ", ".join(waiting) or "-",
+            msg(
+                "log-pool-starved",
+                seconds=f"{seconds:.1f}",
+                holders=", ".join(held) or "-",
+                waiting=", ".join(waiting) or "-",
+            )
         )
         return Trouble(
             kind=TroubleKind.POOL_EXHAUSTED,

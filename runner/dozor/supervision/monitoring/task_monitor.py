@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from loguru import logger
 
 from dozor.clock import ClockChange, SteadyClock
+from dozor.language import msg
 from dozor.supervision.core.clock_change import after_change
 from dozor.supervision.core.policy import Policy
 from dozor.supervision.core.state import State, TaskState
@@ -62,9 +63,7 @@ class Patrol:
             return
         self._clock.follow(change)
         logger.warning(
-            "The clock has moved by {:+.1f} s, the machine slept for {:.1f} s: cron follows, intervals go on",
-            change.step,
-            change.slept,
+            msg("log-clock-moved", step=f"{change.step:+.1f}", slept=f"{change.slept:.1f}"),
         )
         for supervisor in (self._supervisor, *self._others):
             change_clock(supervisor, change, self._clock.now())

@@ -9,6 +9,7 @@ from loguru import logger
 
 from dozor.clock import to_datetime
 from dozor.errors import DatabaseUnavailableError
+from dozor.language import msg
 from dozor.storage.postgres.checker_pool import CheckerPool, RunDatabase
 from dozor.storage.postgres.pool import Pool
 from dozor.supervision.runs.run import Run, Stopping
@@ -67,7 +68,7 @@ class Context:
         run.used_database = True
         if self._db is None:
             if self._checkers is None:
-                raise DatabaseUnavailableError("ctx.db: this runner works without a database")
+                raise DatabaseUnavailableError(msg("error-no-database-here"))
             self._db = self._checkers.for_run(self.task, self.run_id, lambda: run.ended or run.abandoned)
         return self._db
 

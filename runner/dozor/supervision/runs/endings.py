@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import assert_never
 
+from dozor.language import msg
 from dozor.supervision.core.policy import Policy
 from dozor.supervision.core.state import Failure
 from dozor.supervision.runs.failure import describe
@@ -19,10 +20,10 @@ def failure_of(
     """The exception to log, and the failure to keep. `error`: what the run raised, if anything."""
     match run.reason:
         case StopReason.TIMED_OUT:
-            return _too_long(run, error, f"took longer than its timeout of {policy.timeout:g} s", redact)
+            return _too_long(run, error, msg("log-over-timeout", seconds=f"{policy.timeout:g}"), redact)
         case StopReason.SILENT:
             limit = policy.heartbeat_timeout
-            return _too_long(run, error, f"no heartbeat for longer than its limit of {limit:g} s", redact)
+            return _too_long(run, error, msg("log-no-heartbeat", seconds=f"{limit:g}"), redact)
         case StopReason.ASKED | None:
             assert error is not None
             return error, describe(error, redact)
@@ -35,7 +36,7 @@ def _too_long(
 ) -> tuple[BaseException, Failure]:
     chain = run.hung_at
     if chain:
-        text = f"{text}; it was at {in_one_line(chain)}"
+        text = msg("log-it-was-at", text=text, chain=in_one_line(chain))
     late = TimeoutError(text)
     late.__cause__ = error
     raised = late.with_traceback(error.__traceback__ if error is not None else None)
@@ -45,6 +46,6 @@ def _too_long(
         failure = replace(
             failure,
             where=redact(users_own(chain) or chain[-1]),
-            traceback=f"{failure.traceback}\nIt was at:\n  {redact(lines)}\n",
+            traceback=f"{failure.traceback}\n{msg('log-where-it-was')}\n  {redact(lines)}\n",
         )
     return raised, failure

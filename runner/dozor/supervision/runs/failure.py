@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable
 
 from dozor.errors import Fatal
+from dozor.language import msg
 from dozor.supervision.core.state import Failure
 from dozor.supervision.runs.remote_failure import RemoteError, redacted
 from dozor.supervision.runs.stacks import SUPERVISION_FOLDER
@@ -38,14 +39,14 @@ def _text(error: BaseException) -> str:
     try:
         return str(error)[: 2 * MAX_TEXT]
     except Exception as nested:  # noqa: BLE001 -- a checker's own __str__ may do anything; said in the text
-        return f"<str() of the error raised {type(nested).__name__}>"
+        return msg("log-str-raised", error=type(nested).__name__)
 
 
 def _traceback(error: BaseException) -> str:
     try:
         return "".join(traceback.format_exception(error))
     except Exception as nested:  # noqa: BLE001 -- as above
-        return f"<no traceback: formatting it raised {type(nested).__name__}>"
+        return msg("log-no-traceback", error=type(nested).__name__)
 
 
 def _where(error: BaseException) -> str:
@@ -65,4 +66,4 @@ def _cut(text: str) -> str:
     if len(text) <= MAX_TRACEBACK:
         return text
     half = MAX_TRACEBACK // 2
-    return f"{text[:half]}\n… {len(text) - MAX_TRACEBACK} characters left out …\n{text[-half:]}"
+    return f"{text[:half]}\n{msg('log-left-out', count=len(text) - MAX_TRACEBACK)}\n{text[-half:]}"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
+from dozor.language import msg
 from dozor.supervision.core.state import Failure
 
 _FAULT_FRAME = re.compile(r'^\s*File "(?P<path>[^"]+)", line (?P<line>[0-9]+) in (?P<name>\S+)')
@@ -49,8 +50,8 @@ def from_frame(values: dict[str, Any]) -> Failure:
 
 def died(returncode: int, output: Sequence[str], *, starting: bool) -> ProcessDiedError:
     """`returncode` as of `subprocess`: negative for a signal. `output`: the last lines it wrote."""
-    when = "while it was starting" if starting else "in the middle of a run"
-    text = f"its process was {how_it_ended(returncode)} {when}"
+    when = msg("log-while-starting") if starting else msg("log-while-running")
+    text = msg("log-process-died", how=how_it_ended(returncode), when=when)
     where = _where(output)
     tail = "\n".join(output[-40:])
     return ProcessDiedError(Failure("ProcessDiedError", text, where, f"{text}\n{tail}\n"))
@@ -58,26 +59,24 @@ def died(returncode: int, output: Sequence[str], *, starting: bool) -> ProcessDi
 
 def over_limit(used: int, limit: int) -> MemoryLimitError:
     """Bytes."""
-    text = (
-        f"its process held {megabytes(used)}, more than its max_memory of {megabytes(limit)}, and was ended"
-    )
+    text = msg("log-process-memory", used=megabytes(used), most=megabytes(limit))
     return MemoryLimitError(Failure("MemoryLimitError", text, "", text))
 
 
 def how_it_ended(returncode: int) -> str:
     """ "killed by SIGSEGV", "ended by os._exit or sys.exit with code 3"."""
     if returncode >= 0:
-        return f"ended with exit code {returncode} (os._exit, or the end of its main thread)"
+        return msg("log-ended-with-code", code=returncode)
     try:
         name = signal.Signals(-returncode).name
     except ValueError:
-        name = f"signal {-returncode}"
-    hint = " (not by the runner: out of memory?)" if -returncode == signal.SIGKILL else ""
-    return f"killed by {name}{hint}"
+        name = msg("log-signal-number", number=-returncode)
+    hint = f" {msg('log-not-by-the-runner')}" if -returncode == signal.SIGKILL else ""
+    return msg("log-killed-by", name=name, hint=hint)
 
 
 def megabytes(size: int) -> str:
-    return f"{size / 1_000_000:.0f} MB"
+    return msg("log-megabytes", size=f"{size / 1_000_000:.0f}")
 
 
 def redacted(failure: Failure, redact: Any) -> Failure:

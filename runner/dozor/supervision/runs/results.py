@@ -11,6 +11,7 @@ from types import CoroutineType
 from typing import Any
 
 from dozor.errors import NeverRanError
+from dozor.language import msg
 
 DEEPEST = 20
 """Awaitables that return awaitables are followed this far."""
@@ -31,14 +32,11 @@ async def awaited(result: Any) -> None:
             result = await result
         elif (what := generator_kind(result)) is not None:
             await _close(result)
-            raise NeverRanError(
-                f"it returned {what}, which nothing iterates, so that its code never ran: "
-                "write the checker without yield, or iterate in it"
-            )
+            raise NeverRanError(msg("error-never-iterated", what=what))
         else:
             return
     discard(result)
-    raise NeverRanError(f"it returned an awaitable that returned another one, and so on, {DEEPEST} times")
+    raise NeverRanError(msg("error-awaitables-nested", times=DEEPEST))
 
 
 def may_need_awaiting(result: Any) -> bool:
@@ -53,11 +51,11 @@ def may_need_awaiting(result: Any) -> bool:
 def generator_kind(result: Any) -> str | None:
     """ "a generator", "an async generator" or a context manager made of one; None for anything else."""
     if isinstance(result, AsyncGenerator):
-        return "an async generator"
+        return msg("error-async-generator")
     if isinstance(result, Generator):
-        return "a generator"
+        return msg("error-generator")
     if type(result).__module__ == "contextlib" and generator_kind(getattr(result, "gen", None)) is not None:
-        return "a context manager made of a generator"
+        return msg("error-generator-context")
     return None
 
 

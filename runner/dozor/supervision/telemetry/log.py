@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, assert_never
 from loguru import logger
 
 from dozor.config.durations import format_duration
+from dozor.language import msg
 from dozor.language.names import Language
 from dozor.supervision.core.policy import Intensity
 from dozor.supervision.core.state import StopCause, TaskState
@@ -114,4 +115,4 @@ def _text(error: BaseException) -> str:
     try:
         return str(error)
     except Exception as nested:  # noqa: BLE001 -- a checker's own __str__ may do anything; said in the line
-        return f"<str() of {type(error).__name__} raised {type(nested).__name__}>"
+        return msg("log-str-of-raised", name=type(error).__name__, error=type(nested).__name__)

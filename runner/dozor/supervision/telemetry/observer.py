@@ -44,6 +44,10 @@ class Observer(Protocol):
     def checker_alert(self, task: Supervised, text: str, severity: str) -> None: ...
 
 
+UNKNOWN_BLOCKER = "event loop"
+"""Subject of a blocked loop when the step belongs to no task. An identifier, the same in every language."""
+
+
 class TroubleKind(StrEnum):
     """Troubles beside failures. Each is raised once and cleared once for its subject."""
 
@@ -54,7 +58,7 @@ class TroubleKind(StrEnum):
     BACKLOG = "backlog"
     """The oldest item waits for longer than its checker allows. Subject: the task."""
     BLOCKED_LOOP = "blocked_loop"
-    """The event loop was silent: nothing ran but one step. Subject: who did it."""
+    """The event loop was silent: nothing ran but one step. Subject: who did it, or `UNKNOWN_BLOCKER`."""
     DEPENDENCY = "dependency"
     """Something that tasks require is down. Subject: its name."""
     LIMIT = "limit"

@@ -22,6 +22,8 @@ import yaml
 from loguru import logger
 
 from dozor.clock import to_datetime
+from dozor.language import msg
+from dozor.language.process import language_in_use
 from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.execution.process.handle import ChildProcess
 from dozor.supervision.execution.process.ipc import Frame
@@ -161,10 +163,12 @@ class Child:
                 raise over_limit(used, limit)
             if used > limit and not run.stopping.is_set():
                 self._log.warning(
-                    "{}: its process holds {}, more than {}: asked to end its run",
-                    self._spec.name,
-                    megabytes(used),
-                    megabytes(limit),
+                    msg(
+                        "log-child-over-limit",
+                        name=self._spec.name,
+                        used=megabytes(used),
+                        most=megabytes(limit),
+                    ),
                 )
                 run.stopping.set()
 
@@ -185,7 +189,7 @@ class Child:
         over: set[asyncio.Future[Any]] = {ended, process.gone}
         await asyncio.wait(over, timeout=OBEY_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         if not ended.done() and not process.gone.done():
-            self._log.warning("{}: its process does not obey and is killed", self._spec.name)
+            self._log.warning(msg("log-child-killed", name=self._spec.name))
             process.kill()
             await asyncio.wait({process.gone})
 
@@ -240,7 +244,7 @@ class Child:
         if not ready.done():
             raise died(process.gone.result(), process.output, starting=True)
         ready.result()
-        self._log.debug("{}: process {} is ready", self._spec.name, process.pid)
+        self._log.debug(msg("log-child-ready", name=self._spec.name, pid=process.pid))
         return process
 
     async def _warm(self) -> None:
@@ -251,7 +255,7 @@ class Child:
                 await self._start()
         except (RemoteError, OSError) as error:
             # The next run tries again, and fails with it if it is still so.
-            self._log.warning("{}: no process could be made ready: {}", self._spec.name, error)
+            self._log.warning(msg("log-child-not-ready", name=self._spec.name, error=error))
             await self._let_go()
 
     def _replace_if_worn(self) -> None:
@@ -262,14 +266,16 @@ class Child:
         used = 0 if spec.max_memory is None else process.memory()
         if spec.max_memory is not None and used > spec.max_memory:
             self._log.info(
-                "{}: its process holds {}, more than max_memory ({}), and is replaced",
-                spec.name,
-                megabytes(used),
-                megabytes(spec.max_memory),
+                msg(
+                    "log-child-too-large",
+                    name=spec.name,
+                    used=megabytes(used),
+                    most=megabytes(spec.max_memory),
+                ),
             )
             self.retire()
         elif spec.max_runs is not None and process.runs >= spec.max_runs:
-            self._log.debug("{}: its process has made {} runs and is replaced", spec.name, process.runs)
+            self._log.debug(msg("log-child-replaced", name=spec.name, runs=process.runs))
             self.retire()
         if self._retired:
             self.warm()
@@ -286,6 +292,7 @@ class Child:
         spec = self._spec
         return {
             "type": "hello",
+            "language": language_in_use().value,
             "task": spec.name,
             "run": spec.reference,
             "folder": str(self._launch.folder),

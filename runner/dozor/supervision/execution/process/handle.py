@@ -16,6 +16,7 @@ import psutil
 from loguru import logger
 
 from dozor.forking import disown, own
+from dozor.language import msg
 from dozor.supervision.execution.process.ipc import Frame, FrameError, Unpacker, pack
 
 if TYPE_CHECKING:
@@ -135,9 +136,7 @@ class ChildProcess:
         except OSError:
             return
         except (FrameError, KeyError, TypeError, ValueError) as error:
-            logger.bind(task=self._task).error(
-                "{}: its process sends nonsense ({}) and is killed", self._task, error
-            )
+            logger.bind(task=self._task).error(msg("log-child-nonsense", task=self._task, error=error))
             self.kill()
 
     async def _watch(self) -> None:

@@ -30,6 +30,8 @@ from dozor.clean_context import CleanContext
 from dozor.clock import SteadyClock
 from dozor.config.imports import Checker, CheckerImportError, import_checker
 from dozor.config.signatures import check_call, check_kind, is_async, takes_context
+from dozor.language import Language
+from dozor.language.process import use_language
 from dozor.storage.postgres.checker_pool import CheckerPool
 from dozor.storage.postgres.pool import unavailable
 from dozor.supervision.core.state import Failure
@@ -58,6 +60,7 @@ def main() -> None:
     hello = channel.receive()
     if hello is None:
         return
+    use_language(Language(hello["language"]))
     sys.path[:] = hello["path"]
     _call_it(hello["task"])
     _log_to(channel)

@@ -1,0 +1,220 @@
+"""What real processes print, in both languages: none of it mixes the two."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.waiting import until
+
+CHECKER = """
+async def fine(): ...
+async def broken(): raise ValueError("x=1")
+"""
+GOOD = """
+language: auto
+web: {listen: null}
+database: {data_dir: pg}
+alerts: {repeated_errors: 1}
+tasks:
+  presales: {run: "mine:fine", every: 1s}
+  prices: {run: "mine:broken", every: 1s, restart_delay: 100ms, max_consecutive_failures: 2}
+"""
+BAD = """
+language: auto
+databse: {}
+telegram: {token: abc}
+alerts: {remind_every: soon, severity: {hun: loud}}
+web: {listen: "99999"}
+tasks:
+  a b: {run: nothing, every: -1, cron: "* * * * 99"}
+  c: {run: "mine:fin", isolation: box, timeout: yes}
+  d: {run: "mine:fine", requires: [redis], max_runs: 3}
+"""
+ENVIRONMENTS = {"ru": {"LC_ALL": "ru_RU.UTF-8"}, "en": {"LC_ALL": "C.UTF-8"}}
+COMMANDS = [
+    ("--help",), ("--version",), ("status", "--help"), ("run", "--help"), ("demo", "--help"),
+    ("doctor", "--help"), ("health", "--help"), ("stats",), ("status", "--foo"),
+    ("migrate", "--help"), ("market", "--help"), ("market", "approve", "--help"),
+    ("market", "pending", "--help"), ("run", "--grace", "x"), ("history",),
+    ("check", "-c", "none.yaml"), ("check", "-c", "bad.yaml"),
+    ("check", "-c", "good.yaml"), ("status", "-c", "good.yaml"), ("doctor", "-c", "good.yaml"),
+]  # fmt: skip
+LATIN = re.compile(r"[A-Za-z]{2,}")
+NAMES = re.compile(
+    r"""
+    \S+\.py:\d+\ in\ \S+
+    | `[^`]*` | '[^']*' | "[^"]*" | @\w+ | https?://\S+ | \S*[/_.:=]\S* | -{1,2}[a-z-]+
+    | \{[a-z|]+\}
+    | \[[a-zA-Z|]+\] | \b[A-Z][A-Z_]+\b | [A-Za-z]+Error\b
+    """,
+    re.VERBOSE,
+)
+"""Quoted words, paths, keys, options, choices, units of the configuration and exceptions."""
+KNOWN = frozenset(
+    [
+        "Apprise",
+        "Ctrl",
+        "Dozor",
+        "PostgreSQL",
+        "Telegram",
+        "ValueError",
+        "alerts",
+        "alias",
+        "alive",
+        "already",
+        "approve",
+        "attribute",
+        "auto",
+        "broken",
+        "check",
+        "cli",
+        "completion",
+        "cron",
+        "database",
+        "databse",
+        "demo",
+        "doctor",
+        "done",
+        "dozor",
+        "errors",
+        "every",
+        "false",
+        "fine",
+        "fsync",
+        "function",
+        "health",
+        "history",
+        "human",
+        "hung",
+        "incidents",
+        "inline",
+        "market",
+        "isolation",
+        "json",
+        "loop",
+        "max",
+        "migrate",
+        "module",
+        "nothing",
+        "now",
+        "null",
+        "pause",
+        "pending",
+        "presales",
+        "prices",
+        "process",
+        "ready",
+        "reject",
+        "reload",
+        "repeated",
+        "restart",
+        "resume",
+        "root",
+        "run",
+        "status",
+        "stop",
+        "tasks",
+        "telegram",
+        "thread",
+        "timeout",
+        "token",
+        "traceback",
+        "true",
+        "web",
+        "without",
+    ]
+)
+"""Words of the configuration, of the test's own tasks, and names."""
+
+
+def mixed(text: str, language: str, folder: Path) -> list[str]:
+    """Lines with words of the other language. Names, paths, keys and code stand in both."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", text).replace(str(folder), "/").replace(socket.gethostname(), "")
+    if language == "en":
+        return [line for line in text.splitlines() if re.search("[а-яё]", line, re.IGNORECASE)]
+    return [line for line in text.splitlines() if set(LATIN.findall(NAMES.sub(" ", line))) - KNOWN]
+
+
+def dozor(folder: Path, language: str, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "dozor", *arguments],
+        cwd=folder, env=environment(language), capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.stdout + done.stderr
+
+
+def environment(language: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG"))}
+    return {**kept, **ENVIRONMENTS[language], "PYTHONUTF8": "1"}
+
+
+@pytest.fixture
+def folder(short_dir: Path, request: pytest.FixtureRequest) -> Path:
+    folder = short_dir / f"lang-{abs(hash(request.node.name)) % 10_000}"
+    folder.mkdir()
+    for name, text in (("mine.py", CHECKER), ("good.yaml", GOOD), ("bad.yaml", BAD)):
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("language", ["ru", "en"])
+def test_no_command_mixes_two_languages(folder: Path, language: str) -> None:
+    for arguments in COMMANDS:
+        output = dozor(folder, language, *arguments)
+        assert output.strip(), arguments
+        assert not mixed(output, language, folder), arguments
+        if language == "ru" and arguments != ("--version",):
+            assert re.search("[а-яё]", output), arguments
+
+
+@pytest.mark.parametrize("language", ["ru", "en"])
+async def test_a_run_and_the_commands_beside_it_do_not_mix_two_languages(folder: Path, language: str) -> None:
+    log = folder / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(  # noqa: ASYNC220 -- it runs on beside the test
+            [sys.executable, "-m", "dozor", "run", "-c", "good.yaml", "--log-format", "human"],
+            cwd=folder, env=environment(language), stdout=output, stderr=output,
+        )  # fmt: skip
+    try:
+        stopped = {"ru": "остановлена после 2", "en": "stopped after 2"}[language]
+        await until(lambda: stopped in log.read_text("utf-8"), within=120)
+        outputs = [
+            await asyncio.to_thread(dozor, folder, language, *arguments, "-c", "good.yaml")
+            for arguments in (
+                ("status",), ("status", "prices"), ("history", "prices"), ("incidents",),
+                ("pause", "presales"), ("pause", "presales"), ("resume", "presales"), ("pause", "nothing"),
+                ("doctor",), ("reload",), ("health",),
+            )
+        ]  # fmt: skip
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+    for text in outputs:
+        assert not mixed(text, language, folder)
+    # Without the tracebacks, which are Python's.
+    lines = [line for line in log.read_text("utf-8").splitlines() if re.match(r"[0-9]{4}-|[│]", line)]
+    levels = re.compile(r"^\S+ \S+ +(DEBUG|INFO|WARNING|ERROR|CRITICAL) +(\[[^]]*\])?")
+    assert not mixed("\n".join(levels.sub("", line) for line in lines), language, folder)
+    assert {"ru": "Дозор", "en": "Dozor"}[language] in log.read_text("utf-8")
+
+
+def test_a_configuration_without_the_key_speaks_russian(folder: Path) -> None:
+    (folder / "config.yaml").write_text("tasks: {a: {run: nothing}}", encoding="utf-8")
+    assert "это не функция" in dozor(folder, "en", "check")
+
+
+def test_the_key_of_a_broken_file_is_followed(folder: Path) -> None:
+    (folder / "config.yaml").write_text("language: en\ntasks: {", encoding="utf-8")
+    assert "is not closed properly" in dozor(folder, "ru", "check")
+    (folder / "config.yaml").write_text("language: ru\ntasks: {", encoding="utf-8")
+    assert "закрыта неправильно" in dozor(folder, "en", "check")
