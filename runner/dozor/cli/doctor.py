@@ -136,6 +136,7 @@ _ABOUT = {
     "database": "doctor-about-database",
     "version": "doctor-about-version",
     "server": "doctor-about-server",
+    "connections": "doctor-about-connections",
     "latency": "doctor-about-latency",
     "schema": "doctor-about-schema",
     "privileges": "doctor-about-privileges",
