@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import json
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from dozor.cli import cli
+from dozor.cli import cli, doctoring
+from dozor.cli.doctor import ABOUT
 from dozor.cli.doctoring.channels import check_second_channel
 from dozor.cli.doctoring.database import check_schema, check_server
 from dozor.cli.doctoring.finding import Finding, Level
@@ -264,3 +266,17 @@ async def test_the_second_channel_is_tried_for_each_url_alone(api: BotApi, tmp_p
     [unknown] = await doctor("nonsense://hunter2", send=True)
     assert unknown.level is Level.FAILED
     assert "hunter2" not in str(unknown)
+
+
+def test_what_findings_are_about_has_a_name_in_both_languages() -> None:
+    found = {
+        call.args[0].value
+        for file in sorted(Path(doctoring.__path__[0]).glob("*.py"))
+        for call in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Name)
+        and call.func.id in ("ok", "warning", "failed")
+        and isinstance(call.args[0], ast.Constant)
+    }
+    assert {"connections", "schema", "token"} <= found
+    assert {name for name in found if "." not in name} <= set(ABOUT), "keys of the configuration need none"

@@ -118,12 +118,12 @@ def _lines(one: Finding) -> str:
             sign = click.style("✖", fg="red", bold=True)
         case _:
             assert_never(one.level)
-    about = msg(_ABOUT[one.about]) if one.about in _ABOUT else one.about
+    about = msg(ABOUT[one.about]) if one.about in ABOUT else one.about
     remedy = f"\n  → {one.remedy}" if one.remedy else ""
     return f"{sign} {about}: {one.text}{remedy}"
 
 
-_ABOUT = {
+ABOUT = {
     "token": "doctor-about-token",
     "clock": "doctor-about-clock",
     "privacy mode": "doctor-about-privacy-mode",
@@ -136,6 +136,7 @@ _ABOUT = {
     "database": "doctor-about-database",
     "version": "doctor-about-version",
     "server": "doctor-about-server",
+    "connections": "doctor-about-connections",
     "latency": "doctor-about-latency",
     "schema": "doctor-about-schema",
     "privileges": "doctor-about-privileges",

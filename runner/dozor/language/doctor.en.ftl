@@ -127,6 +127,7 @@ doctor-about-roles = roles
 doctor-about-database = database
 doctor-about-version = version
 doctor-about-server = server
+doctor-about-connections = connections
 doctor-about-latency = latency
 doctor-about-schema = schema
 doctor-about-privileges = privileges
