@@ -101,7 +101,7 @@ async def test_other_money_that_one_of_several_providers_minted_is_not_booked(to
     for _ in range(2):
         await town.check(lying, url)
     assert await town.states() == ["unconfirmed"]
-    assert str(MINTED) in town.told("wait for a second one")[0]
+    assert str(MINTED) in town.told("for a second one")[0]
     town.chain.transfer(CENT, "INV-1")
     await town.check(lying, url)
     assert str(MINTED) in town.told("contradict each other")[0]

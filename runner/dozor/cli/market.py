@@ -63,8 +63,8 @@ def rescan(
 def _attribute_command(*, hidden: bool) -> click.Command:
     @click.command("attribute", hidden=hidden, help=msg("cli-help-attribute"))
     @config_option
-    @click.argument("deposit", type=int)
-    @click.argument("user", type=int)
+    @click.argument("deposit", type=int, metavar=msg("cli-metavar-deposit"))
+    @click.argument("user", type=int, metavar=msg("cli-metavar-user"))
     def command(config_path: Path, deposit: int, user: int) -> None:
         """Credit unmatched DEPOSIT, as an alert named it, to USER."""
         click.echo(run_async(_attribute(config_path, deposit, user)))
