@@ -67,7 +67,7 @@ async def test_what_one_of_several_providers_minted_is_not_credited_and_is_alert
     await town.check(*honest_urls)  # a person has removed the liar
     assert await town.balance() == 4 * CENT
     assert await town.states() == ["refuted"]
-    assert len(town.told("are not in the history")) == 1
+    assert len(town.told("not in the history")) == 1
 
 
 async def test_a_contradiction_stops_its_wallet_and_no_other(town: Town) -> None:

@@ -43,7 +43,7 @@ async def test_bounced_and_attached_ton_above_the_limit_of_a_single_provider_wai
     assert await town.balance("USDT") == 30
     assert await town.cursor() == town.chain.entries[-1].lt
     (text,) = town.told("above the limit")
-    for shown in (str(BIG), f"{BIG + 1} units of TON for the account operating", "700 units of USDT and"):
+    for shown in (str(BIG), f"{BIG + 1} units of TON for the account operating", "700 units of USDT, "):
         assert shown in text
     async with town.pool.acquire() as connection:
         rows = await pending.read_pending(connection)

@@ -81,7 +81,7 @@ async def test_a_provider_that_lags_behind_the_deletion_contradicts_nobody(town:
     assert await town.states() == ["over_limit"]
     (text,) = town.told("before the wallet was created anew")
     assert lost.hash.hex() in text
-    assert town.told("are not in the history") == []
+    assert town.told("not in the history") == []
     async with town.pool.acquire() as connection:
         (held,) = await pending.read_pending(connection)
         await pending.approve(connection, held.id)

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -95,8 +96,11 @@ def check_commands(block: Block) -> None:
         assert f"\n{target}:" in MAKEFILE, f"{block}: no target {target}"
     for words in re.findall(r"^(?:\S+=\S+ )*(?:\S*/)?dozor ([a-z-]+[^\n#|&;]*)", block.text, re.MULTILINE):
         command, *rest = words.split()
-        ran = CliRunner().invoke(cli, [command, "--help"], terminal_width=200)
-        assert ran.exit_code == 0, f"{block}: no command {command}: {ran.output}"
+        path = [command]
+        if isinstance(cli.get_command(click.Context(cli), command), click.Group):
+            path.append(rest.pop(0))
+        ran = CliRunner().invoke(cli, [*path, "--help"], terminal_width=200)
+        assert ran.exit_code == 0, f"{block}: no command {' '.join(path)}: {ran.output}"
         for option in (word.partition("=")[0] for word in rest if word.startswith("-")):
             assert option in ran.output, f"{block}: {command} has no option {option}"
 
