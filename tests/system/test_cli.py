@@ -155,7 +155,7 @@ async def test_history_and_incidents_tell_the_past(stage: Stage, database: str, 
     assert {run["error_type"] for run in runs[1:6]} == {"RuntimeError"}
     assert all(_is_utc(run["started_at"]) and run["seconds"] >= 0 for run in runs)
     text = (await stage.cli("history", "task")).text
-    assert text.count("failed") == 5
+    assert text.count("ошибка") == 5
     [incident] = (await stage.cli("incidents", "--json")).json
     assert incident["task"] == "task"
     assert (incident["kind"], incident["state"]) == ("critical_stop", "resolved")
