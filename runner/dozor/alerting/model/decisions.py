@@ -177,7 +177,7 @@ def was_decided(
     """Whether the log has such a decision about a message of this kind made at `since` or later."""
     return any(
         (one.get("reason"), one.get("kind"), one.get("ref")) == (reason, kind, ref)
-        and one.get("last_at", one["at"]) >= since
+        and (one.get("last_at") or one["at"]) >= since
         for one in log or ()
     )
 
