@@ -17,6 +17,7 @@ from dozor.cli.options import DozorGroup
         "status": "dozor.cli.status:status",
         "history": "dozor.cli.status:history",
         "incidents": "dozor.cli.status:incidents",
+        "why": "dozor.cli.why:why",
         "restart": "dozor.cli.task_commands:restart",
         "pause": "dozor.cli.task_commands:pause",
         "resume": "dozor.cli.task_commands:resume",

@@ -75,6 +75,7 @@ button-history = 🕓 History
 button-chart = 📈 Chart
 button-traceback-of = 📄 Traceback { $number }
 button-silence-all = 🔕 All tasks
+button-why = ❓ Why sent or not
 button-oncall = 📟 I am on call
 button-cancel = Cancel
 button-all-stopped = 🛑 All stopped ({ $count })
@@ -342,6 +343,7 @@ command-history = runs, incidents and what people did
 command-chart = a chart: successes, failures, durations
 command-incidents = open and recent incidents
 command-ack = take an incident on: reminders stop
+command-why = why messages about an incident came or not
 command-silence = keep alerts quiet for a while
 command-unsilence = let alerts come again
 command-oncall = who is on call now and next
@@ -374,6 +376,7 @@ choose-history = The history of which task?
 choose-errors = The errors of which task?
 choose-chart = A chart of which task?
 choose-ack = Take which incident on?
+choose-why = The messages of which incident?
 choose-silence = What is to be quiet?
 choose-unsilence = End which silence?
 choose-nothing-resume = Nothing is paused.
@@ -484,3 +487,68 @@ handler-failed = That did not work: an internal error. Details are in the runner
 database-away-waiting = The database does not answer. I will do it, and say so, when it is back.
 database-away = The database does not answer. Try again later.
 topic-note = The topic for alerts is closed or deleted, so I write here.
+
+### Why a message was sent or not
+
+why-title = Incident { $id } · { $task } · { $kind }
+why-no-incident = There is no incident { $id }. The last ones: dozor incidents, /incidents
+why-no-incidents = There are no incidents.
+why-number = The number of an incident stands in its message and in /incidents. For example: /why 12
+why-nothing = Nothing is recorded: no message has been decided about yet.
+why-left-out = { $count ->
+    [one] { $count } older message is not shown.
+   *[other] { $count } older messages are not shown.
+}
+why-skipped = { $count ->
+    [one] … { $count } decision before this is not kept
+   *[other] … { $count } decisions before this are not kept
+}
+why-line = { $kind }: { $what }
+why-for = { $what }: { $why }
+why-times = ×{ $count }
+why-last = (last at { $at })
+why-main-chat = the main chat
+why-chat = chat { $chat }
+why-queued = queued for { $where }
+why-quiet-hours = queued for { $where } without a sound, because of quiet hours
+why-muted = muted by silence { $silence }
+why-inhibited = inhibited by incident { $incident }
+why-down = { $what } is down
+why-grouped = no message of its own, grouped into the digest of storm { $storm }
+why-counted = only counted, no message
+why-acknowledged = not sent, the incident is acknowledged
+why-paused = not sent, the task is paused
+why-sent = sent to { $where }
+why-edited = the message in { $where } was edited, no new one sent
+why-superseded = not sent to { $where }
+why-expired = not sent to { $where }, expired: too old to be of use
+why-put-off = not delivered to { $where }, to be tried again
+why-unknown-outcome = { $where } gave no answer, it may have arrived; to be tried again, marked as a possible duplicate
+why-refused = refused by { $where }, shown on the console; to be tried again
+why-given-up = given up, shown on the console: { $where } refuses this message and takes others
+why-fallback = sent through the second channel instead of { $where }
+why-waiting = waits to be sent to { $where }
+why-other = a decision of a newer version of Dozor
+why-by = by { $name }
+why-until = until { $at }
+why-until-over = until the incident is over
+why-kind-recovered = recovery
+why-kind-flapping = flapping
+why-kind-trouble = trouble
+why-kind-reminder = reminder
+why-kind-escalation = escalation
+why-because-threshold = fewer errors in a row than alerts begin at
+why-because-open = the incident is open already
+why-because-flapping = it comes and goes too often
+why-because-calming = it comes and goes, and counts as over when it stays calm
+why-because-unheard = no message had said that it was broken
+why-because-same-end = another incident's message says that the task works again
+why-because-unconfigured = the task has left the configuration
+why-because-lapsed = the task has not repeated it for an hour
+why-because-over = it was over before the message left
+why-because-broken-again = it was broken again before the message left
+why-because-taken = it was acknowledged or over before the message left
+why-because-newer = a newer message says it
+why-because-direct = straight from memory, while the database was away
+why-because-wait = told to wait { $seconds } s
+why-because-moved = the group has become chat { $chat }

@@ -12,9 +12,7 @@ from dozor.alerting.model.notification import Notification, NotificationKind
 from dozor.alerting.policy.silences import Silence, SilenceScope
 from dozor.supervision.core.state import State, TaskState
 
-_ENDS = frozenset(
-    {Because.CALMING, Because.UNHEARD, Because.SAME_END, Because.UNCONFIGURED, Because.LAPSED}
-)
+_ENDS = frozenset({Because.CALMING, Because.UNHEARD, Because.SAME_END, Because.UNCONFIGURED, Because.LAPSED})
 """Why there is no message about an end."""
 
 
@@ -65,9 +63,7 @@ def counted(incident: Incident, because: Because, now: float) -> Incident:
     kind = NotificationKind.RECOVERED if because in _ENDS else None
     if because is Because.UNHEARD and incident.storm is not None:
         return grouped(incident, kind, now)
-    return decided(
-        incident, NotifyDecision(at=now, reason=NotifyReason.COUNTED, because=because, kind=kind)
-    )
+    return decided(incident, NotifyDecision(at=now, reason=NotifyReason.COUNTED, because=because, kind=kind))
 
 
 def below_threshold(incident: Incident, settings: AlertSettings, state: TaskState, now: float) -> Incident:
@@ -103,9 +99,7 @@ def withheld(
         reason = NotifyReason.PAUSED
     if reason is None:
         return None
-    known = was_decided(
-        incident.decisions, reason, NotificationKind.REMINDER, ref, incident.notified_at
-    )
+    known = was_decided(incident.decisions, reason, NotificationKind.REMINDER, ref, incident.notified_at)
     return None if known else reason
 
 

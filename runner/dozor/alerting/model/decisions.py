@@ -1,9 +1,9 @@
 """Why a message about an incident was sent, edited, held back or not sent: one entry for each decision.
 
 Decisions made before the outbox (muted, inhibited, grouped, only counted, queued) are kept in the incident's
-row, `dozor.incidents.decisions`, and written with it. Decisions of delivery (sent, edited, refused, expired, …)
-are kept in the row of the message, `dozor.notifications.decisions`, and appended by the statement that settles
-it. Both are JSON arrays of entries as `to_json` makes them, bounded by `record` and `dozor.with_decision`.
+row, `dozor.incidents.decisions`, and written with it. Decisions of delivery (sent, edited, refused, expired)
+are kept in the message's row, `dozor.notifications.decisions`, and appended by the statement that settles it.
+Both are JSON arrays of entries as `to_json` makes them, bounded by `record` and `dozor.with_decision`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ Entry = dict[str, Any]
 
 KEPT_FIRST, KEPT = 5, 40
 """Entries of a log that are never dropped, and how many there are at most."""
+
+TEXT_UNITS = 300
+"""Characters kept of what the other side said."""
 
 
 class NotifyReason(StrEnum):
@@ -151,6 +154,21 @@ def from_json(entry: Mapping[str, Any]) -> NotifyDecision:
     values["because"] = Because(because) if because in _BECAUSE else None
     values["to"] = tuple(values.get("to", ()))
     return NotifyDecision(**values)
+
+
+def delivery_entry(
+    at: float,
+    reason: NotifyReason,
+    because: Because | None = None,
+    *,
+    ref: int | None = None,
+    transport: str | None = None,
+    text: str | None = None,
+) -> Entry:
+    """What delivery decided about one message at `at`; its kind and destination are in the message's row."""
+    said = None if text is None else text[:TEXT_UNITS]
+    decision = NotifyDecision(at=at, reason=reason, because=because, ref=ref, transport=transport, text=said)
+    return to_json(decision)
 
 
 def record(log: Sequence[Entry] | None, decision: NotifyDecision) -> list[Entry]:
