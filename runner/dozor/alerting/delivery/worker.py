@@ -252,7 +252,7 @@ class Lane:
         )
         room.directly.settle(claimed.row.key)
         if step.instead_of_all:
-            said = self._decision(NotifyReason.SUPERSEDED, Because.NEWER)
+            said = self._decision(NotifyReason.SUPERSEDED, Because.SAID)
             await room.ask(lambda: notifications.supersede_others(room.pool, claimed, decision=said))
         if await self._contact.well():
             room.on_dead(self.key, None)

@@ -117,7 +117,7 @@ class Unsent:
         told = delivery_entry(now, NotifyReason.FALLBACK)
         ids = [row.id for one in telling for row in one.rows]
         await unsent.mark_told(self._pool, ids, NAME, now, decision=told)
-        said = delivery_entry(now, NotifyReason.SUPERSEDED, Because.NEWER)
+        said = delivery_entry(now, NotifyReason.SUPERSEDED, Because.SAID)
         for claimed in (row for one in telling if one.step.instead_of_all for row in one.rows):
             await notifications.supersede_others(self._pool, claimed, decision=said)
 

@@ -57,7 +57,7 @@ _BECAUSE: dict[Because, str] = {
     Because.OVER: "why-because-over",
     Because.BROKEN_AGAIN: "why-because-broken-again",
     Because.TAKEN: "why-because-taken",
-    Because.NEWER: "why-because-newer",
+    Because.SAID: "why-because-said",
     Because.DIRECT: "why-because-direct",
 }
 
