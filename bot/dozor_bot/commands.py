@@ -45,6 +45,7 @@ COMMANDS = (
     CommandSpec("chart", Role.VIEWER, "command-chart", Argument.NAME_AND_PERIOD),
     CommandSpec("incidents", Role.VIEWER, "command-incidents"),
     CommandSpec("ack", Role.OPERATOR, "command-ack", Argument.INCIDENT),
+    CommandSpec("why", Role.VIEWER, "command-why", Argument.INCIDENT),
     CommandSpec("silence", Role.OPERATOR, "command-silence", Argument.SILENCE),
     CommandSpec("unsilence", Role.OPERATOR, "command-unsilence", Argument.SCOPE),
     CommandSpec("oncall", Role.VIEWER, "command-oncall", Argument.PERSON),

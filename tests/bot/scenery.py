@@ -21,6 +21,28 @@ INSERT INTO dozor.incidents (id, task, kind, severity, state, fingerprint, summa
 VALUES ($1, $2, $3, $4, $5, 'f', 'ConnectionError: timed out', $6, now() - make_interval(secs => $7), now(),
         $8, now() - make_interval(secs => $9::float8), $10)
 """
+# Of incident 2, for two pages.
+DECISIONS_SQL = """
+UPDATE dozor.incidents i SET decisions = (
+    SELECT jsonb_agg(jsonb_build_object('at', extract(epoch FROM i.opened_at) + s.after) || s.entry
+                     ORDER BY s.after)
+    FROM (SELECT 0.0 AS after, '{"reason": "counted", "because": "threshold", "times": 2}'::jsonb AS entry
+          UNION ALL SELECT 1, jsonb_build_object('reason', 'muted', 'kind', 'critical_stop', 'ref', 7,
+                                                 'what', 'all', 'by', 'cli:ann@ops')
+          UNION ALL SELECT 2, '{"reason": "queued", "kind": "critical_stop", "to": [""]}'
+          UNION ALL SELECT 10 * n, jsonb_build_object('reason', 'queued', 'kind', 'reminder',
+                                                      'to', jsonb_build_array('', '-1001:17'))
+                    FROM generate_series(1, 14) AS n) AS s)
+WHERE id = 2
+"""
+MESSAGE_SQL = """
+INSERT INTO dozor.notifications (key, incident_id, task, kind, severity, payload, state, created_at,
+    next_attempt_at, delivered_at, transport, decisions)
+SELECT 'k', i.id, i.task, 'critical_stop', 'critical', '{}', 'delivered', i.opened_at + interval '2 s', now(),
+       i.opened_at + interval '3 s', 'telegram', jsonb_build_array(jsonb_build_object(
+           'at', extract(epoch FROM i.opened_at) + 3, 'reason', 'sent', 'transport', 'telegram'))
+FROM dozor.incidents i WHERE i.id = 2
+"""
 AUDIT_SQL = """
 INSERT INTO dozor.audit (at, actor, source, place, action, target, result)
 VALUES (now() - make_interval(secs => $1), $2, $3, $4, $5, $6, $7)
@@ -70,6 +92,8 @@ async def set_scene(pool: Pool, executor: Executor) -> None:
     await pool.execute(
         INCIDENT_SQL, 4, None, "storm", "critical", "resolved", 2, 86_400.0, None, 86_000.0, None
     )
+    await pool.execute(DECISIONS_SQL)
+    await pool.execute(MESSAGE_SQL)
     await pool.execute(SILENCE_SQL, f"telegram:{OPERATOR}")
     await pool.execute("UPDATE dozor.incidents SET storm = 4 WHERE id IN (2, 3)")
     await pool.execute(AUDIT_SQL, 6900.0, "cli:ann@ops", "cli", "ops", "restart", BROKEN, "done")

@@ -38,6 +38,7 @@ TEXTS["resume"][1] = f"/resume {scenery.PAUSED}"
 TEXTS["run"][1] = f"/run {scenery.WELL}"
 TEXTS["code"] = ["/code", "/code 123456"]
 TEXTS["ack"] = ["/ack", "/ack 2", "/ack #3", "/ack 999", "/ack it"]
+TEXTS["why"] = ["/why", "/why 2", "/why #1", "/why 999", "/why it"]
 TEXTS["silence"] = [
     "/silence",
     f"/silence {scenery.BROKEN}",
@@ -76,6 +77,7 @@ DATA = {
     "oncall": ["m:oncall:Олег"],
     "traceback": ["a:traceback:2", "a:traceback:999", "a:traceback:x"],
     "storm": ["a:storm:4", "m:storm.1:4"],
+    "why": ["m:why:-", "m:why:2", "m:why.1:2", "m:why.99:2", "a:why:2", "m:why:999", "m:why:x"],
     "unknown": ["m:drop-tables:x", "nonsense"],
 }
 

@@ -279,4 +279,6 @@ def test_what_findings_are_about_has_a_name_in_both_languages() -> None:
         and isinstance(call.args[0], ast.Constant)
     }
     assert {"connections", "schema", "token"} <= found
-    assert {name for name in found if "." not in name} <= set(ABOUT), "keys of the configuration need none"
+    assert {name for name in found if "." not in str(name)} <= set(ABOUT), (
+        "keys of the configuration need none"
+    )

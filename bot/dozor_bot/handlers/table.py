@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dozor.alerting.rendering.callback_data import Press
 from dozor_bot.commands import ACTION_ROLES
-from dozor_bot.handlers import actions, alerts, chart, code, status
+from dozor_bot.handlers import actions, alerts, chart, code, status, why
 from dozor_bot.handlers import history as past
 from dozor_bot.handlers.context import Desk
 from dozor_bot.handlers.help import show_help, show_identity
@@ -29,6 +29,7 @@ COMMAND_HANDLERS: dict[str, CommandHandler] = {
     "chart": chart.on_command,
     "incidents": past.on_command,
     "ack": alerts.on_ack,
+    "why": why.on_command,
     "silence": alerts.on_silence,
     "unsilence": alerts.on_unsilence,
     "oncall": alerts.on_oncall,
@@ -60,6 +61,7 @@ PRESSES: dict[str, PressSpec] = {
     "trace": PressSpec(Role.VIEWER, past.on_trace),
     "traceback": PressSpec(Role.VIEWER, past.on_incident_trace),
     "storm": PressSpec(Role.VIEWER, past.on_press),
+    "why": PressSpec(Role.VIEWER, why.on_press),
     "silence": PressSpec(Role.OPERATOR, alerts.on_silence_press, acts=True),
     "unsilence": PressSpec(Role.OPERATOR, alerts.on_unsilence_press, acts=True),
     "oncall": PressSpec(Role.OPERATOR, alerts.on_oncall_press, acts=True),

@@ -10,6 +10,7 @@ from typing import assert_never
 from dozor.alerting.model.message import Button, Message, Span, Style
 from dozor.alerting.model.safe_text import one_line, shorten
 from dozor.alerting.rendering.callback_data import Origin, encode
+from dozor.alerting.rendering.decisions import KINDS
 from dozor.alerting.rendering.render import MESSAGE_UNITS, bounded, error_span
 from dozor.control.queries.history import AuditLine, ErrorGroup, IncidentLine, PastEvent, PastKind
 from dozor.language.times import ago, clock, duration
@@ -18,27 +19,13 @@ from dozor_bot.people import People
 from dozor_bot.views.status import NAME_UNITS
 
 PAGE = 12
+NO_INCIDENT = "-"
+"""In place of an incident's number: the bot asks for one."""
 ERROR_UNITS = 100
 GROUP_ERROR_UNITS = 400
 RESULT_UNITS = 80
 
 SIGNS = {"critical": "🛑", "warning": "⚠️", "info": "ℹ️"}
-KINDS = {
-    "repeated_errors": "kind-repeated-errors",
-    "critical_stop": "kind-critical-stop",
-    "hung": "kind-hung",
-    "overdue": "kind-overdue",
-    "blocked_loop": "kind-blocked-loop",
-    "dependency": "kind-dependency",
-    "limit": "kind-limit",
-    "pool_exhausted": "kind-pool-exhausted",
-    "backlog": "kind-backlog",
-    "unclean_end": "kind-unclean-end",
-    "bot": "kind-bot",
-    "telegram": "kind-telegram",
-    "checker": "kind-checker",
-    "storm": "kind-storm",
-}
 RESULTS = {
     "done": "result-done",
     "already": "result-already",
@@ -181,6 +168,8 @@ def incidents_message(
         spans.append(Span("\n\n"))
         spans += _incident(words, line)
     buttons = _turns(*turns, page, more=(page + 1) * PAGE < total)
+    if lines:
+        buttons = (*buttons, (Button(words.text("button-why"), encode(Origin.MENU, "why", NO_INCIDENT)),))
     return Message(spans=bounded(spans, MESSAGE_UNITS), buttons=buttons)
 
 

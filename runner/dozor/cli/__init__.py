@@ -20,6 +20,7 @@ from dozor.language.process import from_file, use_language
         "status": "dozor.cli.status:status",
         "history": "dozor.cli.status:history",
         "incidents": "dozor.cli.status:incidents",
+        "why": "dozor.cli.why:why",
         "restart": "dozor.cli.task_commands:restart",
         "pause": "dozor.cli.task_commands:pause",
         "resume": "dozor.cli.task_commands:resume",

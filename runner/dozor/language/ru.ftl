@@ -81,6 +81,7 @@ button-history = 🕓 История
 button-chart = 📈 График
 button-traceback-of = 📄 Traceback { $number }
 button-silence-all = 🔕 Все задачи
+button-why = ❓ Почему пришло или нет
 button-oncall = 📟 Дежурю я
 button-cancel = Отмена
 button-all-stopped = 🛑 Все остановленные ({ $count })
@@ -368,6 +369,7 @@ command-history = запуски, инциденты и действия люд�
 command-chart = график: успехи, ошибки, длительность
 command-incidents = открытые и недавние инциденты
 command-ack = принять инцидент: напоминания прекратятся
+command-why = почему сообщения об инциденте пришли или нет
 command-silence = не присылать оповещений какое-то время
 command-unsilence = снова присылать оповещения
 command-oncall = кто дежурит сейчас и потом
@@ -400,6 +402,7 @@ choose-history = Историю какой задачи показать?
 choose-errors = Ошибки какой задачи показать?
 choose-chart = График какой задачи показать?
 choose-ack = Какой инцидент принять?
+choose-why = Сообщения о каком инциденте?
 choose-silence = Что не должно шуметь?
 choose-unsilence = Какую тишину снять?
 choose-nothing-resume = На паузе ничего нет.
@@ -545,3 +548,69 @@ rescan-no-task = Ни одна задача конфигурации не выз
 rescan-task-unknown = В конфигурации нет задачи { $task }
 rescan-wallet-unknown = Кошелька { $wallet } нет ни в market.ton_wallets, ни в args задачи { $task }
 rescan-wallet-bad = { $wallet } — не адрес TON
+### Почему сообщение отправлено или нет
+
+why-title = Инцидент { $id } · { $task } · { $kind }
+why-no-incident = Инцидента { $id } нет. Последние: dozor incidents, /incidents
+why-no-incidents = Инцидентов нет.
+why-number = Номер инцидента стоит в его сообщении и в /incidents. Например: /why 12
+why-nothing = Записей нет: о сообщениях ещё ничего не решалось.
+why-left-out = { $count ->
+    [one] Не показано { $count } более раннее сообщение.
+    [few] Не показаны { $count } более ранних сообщения.
+   *[many] Не показано { $count } более ранних сообщений.
+}
+why-skipped = { $count ->
+    [one] … { $count } решение до этого не сохранено
+    [few] … { $count } решения до этого не сохранены
+   *[many] … { $count } решений до этого не сохранено
+}
+why-line = { $kind }: { $what }
+why-for = { $what }: { $why }
+why-times = ×{ $count }
+why-last = (последний раз { $at })
+why-main-chat = основной чат
+why-chat = чат { $chat }
+why-queued = в очереди на отправку ({ $where })
+why-quiet-hours = в очереди на отправку без звука из-за тихих часов ({ $where })
+why-muted = заглушено тишиной { $silence }
+why-inhibited = не отправлено, это объясняет инцидент { $incident }
+why-down = { $what } не работает
+why-grouped = без своего сообщения, в сводке массового сбоя { $storm }
+why-counted = только подсчитано, без сообщения
+why-acknowledged = не отправлено, инцидент принят
+why-paused = не отправлено, задача на паузе
+why-sent = отправлено ({ $where })
+why-edited = изменено прежнее сообщение, новое не отправлено ({ $where })
+why-superseded = не отправлено ({ $where })
+why-expired = не отправлено, устарело ({ $where })
+why-put-off = не доставлено, будет повторено ({ $where })
+why-unknown-outcome = ответа нет, могло дойти; будет повторено с пометкой о возможном повторе ({ $where })
+why-refused = отказ, показано в консоли; будет повторено ({ $where })
+why-given-up = больше не отправляется, показано в консоли: это сообщение не принимают, другие принимают ({ $where })
+why-fallback = отправлено через второй канал вместо обычного ({ $where })
+why-waiting = ждёт отправки ({ $where })
+why-other = решение более новой версии Dozor
+why-by = { $name }
+why-until = до { $at }
+why-until-over = до решения инцидента
+why-kind-recovered = восстановление
+why-kind-flapping = повторяется
+why-kind-trouble = неполадка
+why-kind-reminder = напоминание
+why-kind-escalation = эскалация
+why-because-threshold = ошибок подряд меньше, чем нужно для оповещения
+why-because-open = инцидент уже открыт
+why-because-flapping = повторяется слишком часто
+why-because-calming = повторяется; закончится, когда будет спокойно какое-то время
+why-because-unheard = о поломке никому не сообщали
+why-because-same-end = о восстановлении задачи говорит сообщение другого инцидента
+why-because-unconfigured = задачи больше нет в конфигурации
+why-because-lapsed = задача не повторяла этого час
+why-because-over = закончилось до отправки
+why-because-broken-again = снова сломалось до отправки
+why-because-taken = до отправки инцидент приняли или он закончился
+why-because-said = об этом говорит другое сообщение в том же чате
+why-because-direct = прямо из памяти, пока база данных была недоступна
+why-because-wait = Telegram велел ждать { $seconds } с
+why-because-moved = группа стала чатом { $chat }

@@ -17,6 +17,7 @@ from dozor.alerting.delivery.transport import (
     Unavailable,
     Unknown,
 )
+from dozor.alerting.model.decisions import NotifyReason, delivery_entry
 from dozor.alerting.model.incident import Incident, IncidentKind, read
 from dozor.alerting.model.message import Message
 from dozor.storage.tables import incidents
@@ -72,7 +73,12 @@ class Edits:
         match outcome:
             case Delivered():
                 self._pauses.reset()
-                await room.ask(lambda: living.mark_shown(room.pool, self._key, row.id, row.updated_at, at))
+                edited = delivery_entry(at, NotifyReason.EDITED, transport=transport.name)
+                await room.ask(
+                    lambda: living.mark_shown(
+                        room.pool, self._key, row.id, row.updated_at, at, decision=edited
+                    )
+                )
                 return 0.0
             case Gone() | Rejected():
                 await room.ask(lambda: living.forget(room.pool, self._key, row.id))

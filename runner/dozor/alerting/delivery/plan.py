@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from dozor.alerting.model.decisions import Because, NotifyReason
 from dozor.alerting.model.incident import Incident, IncidentState, read
 from dozor.alerting.model.notification import FIRING, Notification, NotificationKind, Severity
 from dozor.storage.tables.notifications import ClaimedNotification
@@ -30,10 +31,12 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Not worth sending any more. `state`: superseded or expired."""
+    """Not worth sending any more. `state`: superseded or expired; `reason`, `because`: the same in detail."""
 
     state: str
     why: str
+    reason: NotifyReason
+    because: Because | None = None
 
 
 Step = Send | Edit | Drop
@@ -42,7 +45,7 @@ Step = Send | Edit | Drop
 def plan(claimed: ClaimedNotification, note: Notification, now: float, *, can_edit: bool) -> Step:
     """`now`: seconds since the epoch. `can_edit`: the transport can change what it has sent."""
     if note.expires_at is not None and now >= note.expires_at:
-        return Drop("expired", "too old to be worth anything")
+        return Drop("expired", "too old to be worth anything", NotifyReason.EXPIRED)
     incident = read(claimed.incident)
     if incident is None:
         return Send(note)
@@ -53,7 +56,7 @@ def plan(claimed: ClaimedNotification, note: Notification, now: float, *, can_ed
             return _recovered(claimed, note, incident, can_edit=can_edit)
         case NotificationKind.REMINDER | NotificationKind.ESCALATION:
             if incident.state is not IncidentState.OPEN:
-                return Drop("superseded", f"it is {incident.state} by now")
+                return _superseded(f"it is {incident.state} by now", Because.TAKEN)
             return Send(note)
         case _:
             return Send(note)
@@ -61,12 +64,12 @@ def plan(claimed: ClaimedNotification, note: Notification, now: float, *, can_ed
 
 def _firing(claimed: ClaimedNotification, note: Notification, incident: Incident) -> Step:
     if incident.storm is not None and not incident.told and not claimed.fired:
-        return Drop("superseded", "it is in the digest of a storm")
+        return Drop("superseded", "it is in the digest of a storm", NotifyReason.GROUPED)
     if incident.is_open:
         # A digest is made when it leaves: an older one that still waits is as new as this.
         return Send(note, becomes_living=True, instead_of_all=note.kind is NotificationKind.STORM)
     if claimed.fired:
-        return Drop("superseded", "it is over by now")
+        return _superseded("it is over by now", Because.OVER)
     began = note.facts.failing_since
     since = incident.opened_at if began is None else began
     over = incident.updated_at if incident.resolved_at is None else incident.resolved_at
@@ -85,10 +88,14 @@ def _recovered(
     claimed: ClaimedNotification, note: Notification, incident: Incident, *, can_edit: bool
 ) -> Step:
     if incident.is_open:
-        return Drop("superseded", "it is broken again by now")
+        return _superseded("it is broken again by now", Because.BROKEN_AGAIN)
     if not claimed.fired:
-        return Drop("superseded", "nobody here was told that it was broken")
+        return _superseded("nobody here was told that it was broken", Because.UNHEARD)
     silently = incident.severity is not Severity.CRITICAL or note.facts.in_storm
     if can_edit and claimed.living_id is not None and silently:
         return Edit(claimed.living_id, Send(note))
     return Send(note)
+
+
+def _superseded(why: str, because: Because) -> Drop:
+    return Drop("superseded", why, NotifyReason.SUPERSEDED, because)

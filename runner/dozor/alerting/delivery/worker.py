@@ -42,6 +42,7 @@ from dozor.alerting.delivery.transport import (
     outcome_name,
 )
 from dozor.alerting.model.codec import from_claimed
+from dozor.alerting.model.decisions import Because, Entry, NotifyReason, delivery_entry
 from dozor.alerting.model.incident import Incident, IncidentKind, read
 from dozor.alerting.model.message import Message
 from dozor.alerting.model.notification import FIRING, Notification, NotificationKind
@@ -103,7 +104,7 @@ class Lane:
         if claimed is None:
             return await self._in_spare_time()
         if self._room.behind():
-            await self._put_back(claimed, "more is known than is written", retry_in=BEHIND_PAUSE)
+            await self._put_back(claimed, "more is known than is written", None, retry_in=BEHIND_PAUSE)
             return BEHIND_PAUSE
         outcome = await self._attempt(claimed)
         match outcome:
@@ -119,7 +120,12 @@ class Lane:
                 return 0.0
             case Rejected(reason):
                 await self._room.ask(
-                    lambda: notifications.mark_undeliverable(self._room.pool, claimed.id, reason)
+                    lambda: notifications.mark_undeliverable(
+                        self._room.pool,
+                        claimed.id,
+                        reason,
+                        decision=self._decision(NotifyReason.GIVEN_UP, text=reason),
+                    )
                 )
                 logger.error(msg("log-undeliverable", id=claimed.id, reason=reason))
                 return 0.0
@@ -144,16 +150,24 @@ class Lane:
         if claimed.row.key in room.directly.delivered:
             note, message_id = from_claimed(claimed), room.directly.delivered[claimed.row.key]
             await self._files.owe(room.words.note(note), message_id)
-            await self._settle(claimed, Send(note, becomes_living=note.kind in FIRING), message_id)
+            sent = Send(note, becomes_living=note.kind in FIRING)
+            await self._settle(claimed, sent, message_id, because=Because.DIRECT)
             return None
         if claimed.row.key in room.directly.elsewhere:
-            at = room.clock.now()
-            await room.ask(lambda: unsent.mark_told(room.pool, [claimed.id], SECOND_CHANNEL, at))
+            at, told = room.clock.now(), self._decision(NotifyReason.FALLBACK, Because.DIRECT)
+            await room.ask(
+                lambda: unsent.mark_told(room.pool, [claimed.id], SECOND_CHANNEL, at, decision=told)
+            )
             room.directly.settle(claimed.row.key)
             return None
         step = self._plan(claimed)
         if isinstance(step, Drop):
-            await room.ask(lambda: notifications.drop(room.pool, claimed.id, step.state, step.why))
+            storm = None if claimed.incident is None else claimed.incident.storm
+            ref = storm if step.reason is NotifyReason.GROUPED else None
+            why = self._decision(step.reason, step.because, ref=ref)
+            await room.ask(
+                lambda: notifications.drop(room.pool, claimed.id, step.state, step.why, decision=why)
+            )
             room.directly.settle(claimed.row.key)
             return None
         return await self._carry_out(claimed, step)
@@ -213,9 +227,13 @@ class Lane:
         message_id: int | None,
         *,
         shown: Incident | None = None,
+        because: Because | None = None,
     ) -> None:
+        """`shown`: the message was changed to show it, and no new one sent."""
         room = self._room
         shows: float | None = None
+        reason = NotifyReason.SENT if shown is None else NotifyReason.EDITED
+        decision = self._decision(reason, because, transport=self.transport.name)
         if shown is not None:
             shows = shown.updated_at
         elif step.becomes_living and claimed.incident is not None:
@@ -224,12 +242,19 @@ class Lane:
             shows = claimed.incident.updated_at if made_now else claimed.row.created_at
         await self._room.ask(
             lambda: notifications.mark_delivered(
-                room.pool, claimed.id, self.transport.name, message_id, room.clock.now(), shows
+                room.pool,
+                claimed.id,
+                self.transport.name,
+                message_id,
+                room.clock.now(),
+                shows,
+                decision=decision,
             )
         )
         room.directly.settle(claimed.row.key)
         if step.instead_of_all:
-            await self._room.ask(lambda: notifications.supersede_others(room.pool, claimed))
+            said = self._decision(NotifyReason.SUPERSEDED, Because.SAID)
+            await room.ask(lambda: notifications.supersede_others(room.pool, claimed, decision=said))
         if await self._contact.well():
             room.on_dead(self.key, None)
 
@@ -242,20 +267,24 @@ class Lane:
         match outcome:
             case RetryAfter(seconds):
                 pause = await self._contact.hold(seconds)
-                await self._put_back(
-                    claimed, msg("log-told-to-wait", seconds=f"{seconds:g}"), retry_in=seconds
-                )
+                why = self._decision(NotifyReason.PUT_OFF, Because.TOLD_TO_WAIT, text=f"{seconds:g}")
+                text = msg("log-told-to-wait", seconds=f"{seconds:g}")
+                await self._put_back(claimed, text, why, retry_in=seconds)
             case ChatMoved(chat_id):
                 await self._edits.moved(chat_id)
                 # At once to the new chat; a chat that moves again and again is not believed at once.
                 pause = 0.0 if claimed.attempts == 1 else self._contact.pause()
-                await self._put_back(claimed, msg("log-chat-became", chat_id=chat_id), retry_in=pause)
+                why = self._decision(NotifyReason.PUT_OFF, Because.MOVED, text=str(chat_id))
+                text = msg("log-chat-became", chat_id=chat_id)
+                await self._put_back(claimed, text, why, retry_in=pause)
             case Unavailable(reason) | Rejected(reason):
                 pause = self._contact.pause()
-                await self._put_back(claimed, reason, retry_in=pause)
+                why = self._decision(NotifyReason.PUT_OFF, text=reason)
+                await self._put_back(claimed, reason, why, retry_in=pause)
             case Unknown(reason):
                 pause = self._contact.pause()
-                await self._put_back(claimed, reason, retry_in=pause, unknown=True)
+                why = self._decision(NotifyReason.UNKNOWN, text=reason)
+                await self._put_back(claimed, reason, why, retry_in=pause, unknown=True)
             case Delivered():
                 return 0.0
             case _:
@@ -275,12 +304,13 @@ class Lane:
             room.on_dead(self.key, reason)
         if claimed.shown_on is None:
             await room.console.send(room.words.note(from_claimed(claimed)))
-        await self._put_back(claimed, reason, retry_in=self._contact.next_rest, shown_on=room.console.name)
+        why, rest = self._decision(NotifyReason.REFUSED, text=reason), self._contact.next_rest
+        await self._put_back(claimed, reason, why, retry_in=rest, shown_on=room.console.name)
         for waiting in await self._room.ask(
             lambda: notifications.read_unshown(room.pool, self.key, claimed.id)
         ):
             await room.console.send(room.words.note(from_claimed(waiting)))
-            await self._room.ask(_shown(room, waiting.id))
+            await self._room.ask(_shown(room, waiting.id, why))
 
     async def _next_gets_through(self, refused: ClaimedNotification) -> bool:
         """Is it the message and not the chat? Try the next one."""
@@ -296,7 +326,8 @@ class Lane:
                 case None:
                     continue
                 case Rejected(reason):
-                    await self._put_back(following, reason, retry_in=self._contact.next_rest)
+                    why = self._decision(NotifyReason.REFUSED, text=reason)
+                    await self._put_back(following, reason, why, retry_in=self._contact.next_rest)
                 case _:
                     await self._put_off(following, outcome)
             return False
@@ -314,6 +345,7 @@ class Lane:
         self,
         claimed: ClaimedNotification,
         reason: str,
+        decision: Entry | None,
         *,
         retry_in: float,
         unknown: bool = False,
@@ -327,9 +359,23 @@ class Lane:
                 unknown=unknown,
                 retry_in=retry_in,
                 shown_on=shown_on,
+                decision=decision,
             )
         )
 
+    def _decision(
+        self,
+        reason: NotifyReason,
+        because: Because | None = None,
+        *,
+        ref: int | None = None,
+        transport: str | None = None,
+        text: str | None = None,
+    ) -> Entry:
+        return delivery_entry(
+            self._room.clock.now(), reason, because, ref=ref, transport=transport, text=text
+        )
 
-def _shown(room: Room, number: int) -> Callable[[], Awaitable[None]]:
-    return lambda: notifications.mark_shown(room.pool, number, room.console.name)
+
+def _shown(room: Room, number: int, why: Entry) -> Callable[[], Awaitable[None]]:
+    return lambda: notifications.mark_shown(room.pool, number, room.console.name, decision=why)

@@ -16,6 +16,7 @@ from dozor.alerting.delivery.plan import Drop, Edit, Send, plan
 from dozor.alerting.delivery.transport import NAME
 from dozor.alerting.fallback.channel import SecondChannel, Wait
 from dozor.alerting.model.codec import from_claimed
+from dozor.alerting.model.decisions import Because, NotifyReason, delivery_entry
 from dozor.alerting.model.incident import Incident, IncidentKind, read
 from dozor.alerting.model.notification import NotificationKind, Severity
 from dozor.clock import Clock
@@ -113,9 +114,12 @@ class Unsent:
         return self._words.living(incident, groups).plain
 
     async def _settle(self, telling: Sequence[ToTell], now: float) -> None:
-        await unsent.mark_told(self._pool, [row.id for one in telling for row in one.rows], NAME, now)
+        told = delivery_entry(now, NotifyReason.FALLBACK)
+        ids = [row.id for one in telling for row in one.rows]
+        await unsent.mark_told(self._pool, ids, NAME, now, decision=told)
+        said = delivery_entry(now, NotifyReason.SUPERSEDED, Because.SAID)
         for claimed in (row for one in telling if one.step.instead_of_all for row in one.rows):
-            await notifications.supersede_others(self._pool, claimed)
+            await notifications.supersede_others(self._pool, claimed, decision=said)
 
     async def _summarise(self) -> frozenset[str]:
         """One summary owed to each chat that missed something, true as of now; which chats these are."""

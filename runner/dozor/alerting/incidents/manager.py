@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from dozor.alerting.incidents import rules
+from dozor.alerting.incidents import decisions, rules
 from dozor.alerting.incidents import startup as start
 from dozor.alerting.incidents.facts import causes, failure_facts, of_storm, recovery_facts, trouble_facts
 from dozor.alerting.incidents.notifier import Routes, Teller, Told, everything_to_the_chat
@@ -14,6 +14,7 @@ from dozor.alerting.incidents.run_history import ended_runs
 from dozor.alerting.incidents.store import Book
 from dozor.alerting.model.codec import stored_facts
 from dozor.alerting.model.codec import to_row as owed_row
+from dozor.alerting.model.decisions import Because
 from dozor.alerting.model.full_text import with_text
 from dozor.alerting.model.incident import (
     DEFAULT_SETTINGS,
@@ -119,17 +120,9 @@ class Watch:
             return
         cause = causes(text)
         found = self.book.find((name, IncidentKind.CHECKER.value, cause))
-        decision = rules.on_trouble(
-            self.settings(name),
-            found,
-            IncidentKind.CHECKER,
-            name,
-            cause,
-            text,
-            now,
-            self.book.next_id,
-            loud,
-        )
+        kind, settings = IncidentKind.CHECKER, self.settings(name)
+        new_id = self.book.next_id
+        decision = rules.on_trouble(settings, found, kind, name, cause, text, now, new_id, loud)
         self._commit(self.teller.decide(decision, facts, now))
 
     # -- TroubleWatch
@@ -207,6 +200,8 @@ class Watch:
                 told.add(self._by_the_clock(incident, decision, task, supervisor, now))
             elif incident.explained_by is not None and self._explained_by(incident) is None:
                 told.add(self.teller.tell_late(incident, now))
+            else:
+                told.add(self.teller.withhold_reminder(incident, settings, state, now))
             if (left := self.find_incident(number)) is not None:
                 told.add(self._escalate(left, now))
         if told.incidents or told.notifications:
@@ -231,7 +226,8 @@ class Watch:
         for incident in self.book.open():
             if incident.task is not None and supervisor.find(incident.task) is None:
                 closed = rules.resolve(incident, now).incident
-                told.add(self.teller.decide(Decision(closed), stored_facts(incident), now))
+                decision = Decision(closed, because=Because.UNCONFIGURED)
+                told.add(self.teller.decide(decision, stored_facts(incident), now))
         self._commit(told)
 
     def use_settings(self, settings: Mapping[str, AlertSettings]) -> None:
@@ -291,6 +287,9 @@ class Watch:
         if decision.incident is None or (decision.incident is mine and decision.tell is None):
             return Told()
         facts = failure_facts(transition.task, decision.incident)
+        if not self.book.failures_of(name) and decision.incident.is_open:
+            first = decisions.below_threshold(decision.incident, settings, after, now)
+            decision = replace(decision, incident=first)
         return self.teller.decide(decision, facts, now)
 
     def _recovered(self, transition: Transition) -> Told:
@@ -300,7 +299,7 @@ class Watch:
         for incident in sorted(self.book.failures_of(name), key=lambda one: not one.told):
             decision = rules.on_recovery(self.settings(name), incident, now)
             if said:
-                decision = Decision(decision.incident)
+                decision = Decision(decision.incident, because=Because.SAME_END)
             said = said or decision.tell is not None
             facts = recovery_facts(incident, now, since=transition.before.past.failing_since)
             told.add(self.teller.decide(decision, facts, now))
@@ -335,16 +334,18 @@ class Watch:
         raised = replace(incident, level=incident.level + 1)
         known = of_storm(incident) if incident.kind is IncidentKind.STORM else stored_facts(incident)
         facts = replace(known, level=raised.level, failing_since=incident.opened_at)
-        told.add(self.teller.decide(Decision(raised), stored_facts(incident), now))
+        notes: list[Notification] = []
         for call in calls(level, self.oncall, self.overrides, now):
             named = replace(
                 facts,
                 mention=", ".join(person.called for person in call.people) or None,
                 called=tuple((person.called, person.mention_id) for person in call.people),
             )
-            told.notifications += self.teller.about(
-                raised, NotificationKind.ESCALATION, named, now, to=(call.destination,)
-            )
+            to = (call.destination,)
+            notes += self.teller.about(raised, NotificationKind.ESCALATION, named, now, to=to)
+        raised = decisions.queued(raised, notes, now)
+        told.add(self.teller.decide(Decision(raised), stored_facts(incident), now))
+        told.notifications += notes
         return told
 
     def _end_silences(self, now: float) -> Told:

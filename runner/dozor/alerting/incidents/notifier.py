@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from dozor.alerting.incidents import rules
+from dozor.alerting.incidents import decisions, rules
 from dozor.alerting.incidents.rules import Decision
 from dozor.alerting.incidents.store import Book
 from dozor.alerting.incidents.storm_gate import Admission, StormGate
 from dozor.alerting.model.codec import facts_to_json, stored_facts
+from dozor.alerting.model.decisions import Because, NotifyReason
 from dozor.alerting.model.full_text import WITH_A_FILE, for_incident
-from dozor.alerting.model.incident import Incident, IncidentKind, IncidentState, firing
+from dozor.alerting.model.incident import AlertSettings, Incident, IncidentKind, IncidentState, firing
 from dozor.alerting.model.notification import (
     FIRING,
     Facts,
@@ -22,6 +23,7 @@ from dozor.alerting.model.notification import (
     worth_until,
 )
 from dozor.alerting.policy.silences import Silence, covering
+from dozor.supervision.core.state import State
 
 NO_DIGEST = frozenset({IncidentKind.UNCLEAN_END, IncidentKind.DEPENDENCY, IncidentKind.TELEGRAM})
 """No storm swallows what a start has to say, what explains others, or that a chat takes no digest."""
@@ -88,23 +90,45 @@ class Teller:
         previous = self.book.by_id(incident.id)
         incident = replace(incident, facts=facts_to_json(for_incident(facts)))
         told = Told()
-        kind = decision.tell
+        kind, because = decision.tell, decision.because
         if kind is None and _unheard_return(previous, incident):
             kind = NotificationKind.FLAPPING
         if kind in FIRING:
+            because = None
             incident, kind = self._gates(told, incident, kind, now)
+        elif _newly_hushed(previous, incident):
+            incident = self._held_back(incident, None, now)
         if kind is NotificationKind.RECOVERED and not self._heard(previous):
-            kind = None
+            kind, because = None, Because.UNHEARD
         if kind is NotificationKind.RECOVERED:
             facts = replace(facts, in_storm=self._is_open(incident.storm))
+        if kind is None and because is not None:
+            incident = decisions.counted(incident, because, now)
+        notes = [] if kind is None else self.about(incident, kind, facts, now, to=to)
+        incident = decisions.queued(incident, notes, now)
         self._keep(told, incident)
         if incident.storm is not None and incident.kind is not IncidentKind.STORM:
             self._storm_changed(told, incident, previous, now)
         left = None if previous is None or not previous.is_open else previous.storm
         if left is not None and left != incident.storm:
             self._count(told, left, -1, now)  # it is told by itself from now on, or in another digest
-        if kind is not None:
-            told.notifications += self.about(incident, kind, facts, now, to=to)
+        told.notifications += notes
+        return told
+
+    def withhold_reminder(
+        self, incident: Incident, settings: AlertSettings, task: State | None, now: float
+    ) -> Told:
+        """Record, once for each reminder that is due, why it is not sent. `task`: the state of its task."""
+        told = Told()
+        match decisions.withheld(settings, incident, task, now):
+            case None:
+                return told
+            case NotifyReason.ACKNOWLEDGED:
+                self._keep(told, decisions.acknowledged(incident, now))
+            case NotifyReason.PAUSED:
+                self._keep(told, decisions.paused(incident, now))
+            case _:
+                self._keep(told, self._held_back(incident, NotificationKind.REMINDER, now))
         return told
 
     def tell_late(self, incident: Incident, now: float) -> Told:
@@ -175,7 +199,7 @@ class Teller:
         fresh = self.book.by_id(incident.id) is None
         untold = replace(incident, told=incident.told and not fresh)
         if (hushed := self.hushed(untold, now)) is not None:
-            return hushed, None
+            return self._held_back(hushed, kind, now), None
         alone = replace(incident, told=True, storm=None, explained_by=None, silenced_by=None)
         if incident.kind in NO_DIGEST:
             return alone, kind
@@ -187,7 +211,8 @@ class Teller:
             storm = self._storm = self._begin_storm(told, incident, now)
             for number in self._gate.waiting:
                 self._take_in(told, number, storm, now)
-        return replace(untold, storm=storm, explained_by=None, silenced_by=None), None
+        member = replace(untold, storm=storm, explained_by=None, silenced_by=None)
+        return decisions.grouped(member, kind, now), None
 
     def hushed(self, incident: Incident, now: float) -> Incident | None:
         """Marked with what keeps it quiet: a dependency's incident or a silence; None: neither does."""
@@ -198,11 +223,18 @@ class Teller:
         )
         return None if silence is None else replace(incident, silenced_by=silence.id)
 
+    def _held_back(self, incident: Incident, kind: NotificationKind | None, now: float) -> Incident:
+        """With the reason recorded: what `hushed` has marked it with."""
+        cause = None if incident.explained_by is None else self.book.by_id(incident.explained_by)
+        if incident.silenced_by is None or (cause is not None and cause.is_open):
+            return decisions.inhibited(incident, cause, kind, now)
+        return decisions.muted(incident, self.silences.get(incident.silenced_by), kind, now)
+
     def _take_in(self, told: Told, number: int, storm: int, now: float) -> None:
         """It is in the digest: its own message, if it still waits, need not leave."""
         known = self.book.by_id(number)
         if known is not None and known.is_open and not self._is_open(known.storm):
-            member = replace(known, storm=storm, told=False)
+            member = decisions.grouped(replace(known, storm=storm, told=False), None, now)
             self._keep(told, member)
             self._storm_changed(told, member, known, now)
 
@@ -222,8 +254,9 @@ class Teller:
             notified_at=now,
             level_since=now,
         )
-        self._keep(told, storm)
-        told.notifications += self.about(storm, NotificationKind.STORM, Facts(), now)
+        notes = self.about(storm, NotificationKind.STORM, Facts(), now)
+        self._keep(told, decisions.queued(storm, notes, now))
+        told.notifications += notes
         return number
 
     def _storm_changed(self, told: Told, member: Incident, previous: Incident | None, now: float) -> None:
@@ -238,9 +271,10 @@ class Teller:
             if louder:
                 worse = rules.unacknowledge(storm, now).incident or storm
                 storm = replace(worse, severity=Severity.CRITICAL)
-                self._keep(told, storm)
             to = None if louder else newly
-            told.notifications += self.about(storm, NotificationKind.STORM, Facts(), now, to=to)
+            notes = self.about(storm, NotificationKind.STORM, Facts(), now, to=to)
+            self._keep(told, decisions.queued(storm, notes, now))
+            told.notifications += notes
         counted = previous is not None and previous.storm == member.storm and previous.is_open
         self._count(told, member.storm, int(member.is_open) - int(counted), now)
 
@@ -255,7 +289,9 @@ class Teller:
             if number == self._storm:
                 self._gate.calm()
             facts = Facts(trouble=IncidentKind.STORM.value, failing_since=storm.opened_at)
-            told.notifications += self.about(storm, NotificationKind.RECOVERED, facts, now)
+            notes = self.about(storm, NotificationKind.RECOVERED, facts, now)
+            storm = decisions.queued(storm, notes, now)
+            told.notifications += notes
             self._hearing.pop(number, None)
         self._keep(told, storm)
 
@@ -291,6 +327,13 @@ def _unheard_return(previous: Incident | None, incident: Incident) -> bool:
     """It has come back too often to be told again, and yet nobody was told, or something kept it quiet."""
     back = previous is not None and not previous.is_open and incident.is_open
     return back and (incident.quiet or not incident.told)
+
+
+def _newly_hushed(previous: Incident | None, incident: Incident) -> bool:
+    """Silenced or explained from now on, without a message that would have left now."""
+    marks = incident.silenced_by, incident.explained_by
+    before = (None, None) if previous is None else (previous.silenced_by, previous.explained_by)
+    return incident.is_open and marks not in {(None, None), before}
 
 
 def _newly_critical(previous: Incident | None, member: Incident) -> bool:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from dozor.alerting.model.decisions import Because
 from dozor.alerting.model.incident import FAILURES, AlertSettings, Incident, IncidentKind, IncidentState
 from dozor.alerting.model.notification import NotificationKind, Severity
 from dozor.supervision.core.state import Failure, State, TaskState
@@ -34,10 +35,14 @@ _REMINDED = FAILURES | {IncidentKind.UNCLEAN_END}
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The incident as it is now (None: still none), and what to tell (None: nothing)."""
+    """The incident as it is now (None: still none), and what to tell (None: nothing).
+
+    `because`: why there is no message where people might expect one.
+    """
 
     incident: Incident | None
     tell: NotificationKind | None = None
+    because: Because | None = None
 
 
 def on_failure(
@@ -69,7 +74,7 @@ def on_failure(
             summary=summary(failure),
             failures=after.failures,
         )
-        return Decision(changed, tell if stopped else _tell_again(settings, changed, tell))
+        return Decision(changed, tell) if stopped else _told_again(settings, changed, tell)
     opened = _open(settings, new_id, task, kind, fingerprint(failure), summary(failure), now)
     return Decision(replace(opened, failures=after.failures), tell)
 
@@ -85,7 +90,7 @@ def _worse(
 ) -> Decision:
     worse = replace(incident, summary=summary(failure), failures=after.failures, updated_at=now)
     if not stopped:
-        return Decision(worse)
+        return Decision(worse, because=Because.OPEN)
     kind = IncidentKind.CRITICAL_STOP
     worse = _unacknowledged(replace(worse, kind=kind, severity=settings.severity(kind)), now)
     return Decision(replace(worse, notified_at=now, resolved_by=None), NotificationKind.CRITICAL_STOP)
@@ -98,7 +103,7 @@ def on_recovery(settings: AlertSettings, incident: Incident | None, now: float) 
     if incident.occurrences >= settings.flapping_after and incident.severity is not Severity.CRITICAL:
         if incident.calm_since is not None:
             return Decision(incident)
-        return Decision(replace(incident, calm_since=now, updated_at=now))
+        return Decision(replace(incident, calm_since=now, updated_at=now), because=Because.CALMING)
     return resolve(incident, now)
 
 
@@ -107,7 +112,9 @@ def resolve(incident: Incident, now: float) -> Decision:
     resolved = replace(
         incident, state=IncidentState.RESOLVED, resolved_at=now, updated_at=now, failures=0, calm_since=None
     )
-    return Decision(resolved, NotificationKind.RECOVERED if incident.told else None)
+    if not incident.told:
+        return Decision(resolved, because=Because.UNHEARD)
+    return Decision(resolved, NotificationKind.RECOVERED)
 
 
 def on_restart(incident: Incident | None, by: str, now: float) -> Decision:
@@ -136,9 +143,10 @@ def on_trouble(
         return Decision(replace(opened, severity=loud, failures=1), tell)
     if incident.is_open and incident.calm_since is None:
         count = incident.failures + 1
-        return Decision(replace(incident, summary=said[:500], failures=count, updated_at=now))
+        counted = replace(incident, summary=said[:500], failures=count, updated_at=now)
+        return Decision(counted, because=Because.OPEN)
     again = replace(_again(settings, incident, now), summary=said[:500], severity=loud, failures=1)
-    return Decision(again, _tell_again(settings, again, tell))
+    return _told_again(settings, again, tell)
 
 
 def acknowledge(incident: Incident, by: str, now: float, seconds: float = ACK_FOR) -> Decision:
@@ -169,7 +177,7 @@ def by_the_clock(settings: AlertSettings, incident: Incident, task: State | None
     if incident.calm_since is not None and now >= incident.calm_since + settings.reopen_within:
         return resolve(incident, now)
     if incident.kind is IncidentKind.CHECKER and now >= incident.updated_at + CHECKER_QUIET:
-        return Decision(resolve(incident, now).incident)
+        return Decision(resolve(incident, now).incident, because=Because.LAPSED)
     if incident.kind is IncidentKind.UNCLEAN_END and incident.calm_since is None:
         if now >= incident.updated_at + STEADY:
             return on_recovery(settings, incident, now)
@@ -180,7 +188,7 @@ def by_the_clock(settings: AlertSettings, incident: Incident, task: State | None
             return Decision(incident)
         return Decision(replace(_unacknowledged(incident, now), notified_at=now), NotificationKind.REMINDER)
     if incident.quiet or task is State.PAUSED or now < next_reminder(settings, incident):
-        return Decision(incident)
+        return Decision(incident)  # why, if one is due, see `decisions.withheld`
     # Not `updated_at`: what its living message shows has not changed.
     reminded = replace(incident, notified_at=now, reminders=incident.reminders + 1)
     return Decision(reminded, NotificationKind.REMINDER)
@@ -240,13 +248,13 @@ def _again(settings: AlertSettings, incident: Incident, now: float) -> Incident:
     return back if flapping else replace(back, notified_at=now)
 
 
-def _tell_again(
-    settings: AlertSettings, incident: Incident, tell: NotificationKind
-) -> NotificationKind | None:
+def _told_again(settings: AlertSettings, incident: Incident, tell: NotificationKind) -> Decision:
     """The third time as flapping, later times not at all."""
     if incident.occurrences < settings.flapping_after:
-        return tell
-    return NotificationKind.FLAPPING if incident.occurrences == settings.flapping_after else None
+        return Decision(incident, tell)
+    if incident.occurrences == settings.flapping_after:
+        return Decision(incident, NotificationKind.FLAPPING)
+    return Decision(incident, because=Because.FLAPPING)
 
 
 def _unacknowledged(incident: Incident, now: float) -> Incident:

@@ -135,6 +135,8 @@ class Incident:
     """False: nobody has been told of it by itself."""
     facts: dict[str, Any] = field(default_factory=dict)
     """What its living message says, as `Facts` in the outbox."""
+    decisions: list[dict[str, Any]] | None = None
+    """Why messages about it were queued or not, oldest first: entries of `alerting.model.decisions`."""
 
     @property
     def is_open(self) -> bool:

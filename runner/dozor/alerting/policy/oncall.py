@@ -94,6 +94,15 @@ class OnCall:
     people: Mapping[str, Person] = field(default_factory=lambda: MappingProxyType({}))
     rotation: Rotation | None = None
 
+    @property
+    def places(self) -> dict[str, str]:
+        """Whose a destination is, by destination; without the chat of the configuration."""
+        found: dict[str, str] = {}
+        for person in self.people.values():
+            if (place := person.destination) != "":
+                found[place] = f"{found[place]}, {person.name}" if place in found else person.name
+        return found
+
     def now(self, at: float, overrides: Iterable[Override] = ()) -> Shift | None:
         """Who is on call at `at` (seconds since the epoch); None without a rotation."""
         if self.rotation is None:

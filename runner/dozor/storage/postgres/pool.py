@@ -198,11 +198,12 @@ async def _prepare(connection: Connection) -> None:
     # In a transaction: a pgbouncer between us must not change servers between its statements.
     async with connection.transaction():
         await connection.set_type_codec(
-            "jsonb", schema="pg_catalog", encoder=_encode_json, decoder=json.loads, format="text"
+            "jsonb", schema="pg_catalog", encoder=encode_json, decoder=json.loads, format="text"
         )
 
 
-def _encode_json(value: object) -> str:
+def encode_json(value: object) -> str:
+    """JSON that PostgreSQL takes as jsonb: characters that it refuses are replaced."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return storable(_JSON_NUL.sub("\\1\ufffd", text))
 

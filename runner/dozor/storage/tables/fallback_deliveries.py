@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dozor.storage.postgres.pool import Pool
-from dozor.storage.tables.notifications import ClaimedNotification, from_row
+from dozor.storage.tables.notifications import ClaimedNotification, Decision, from_row
 
 SUMMARY = "summary"
 """As the runner calls the kind."""
@@ -44,7 +44,7 @@ ORDER BY n.priority, n.id LIMIT $4
 
 TOLD_SQL = """
 UPDATE dozor.notifications SET state = 'delivered', delivered_at = to_timestamp($3), transport = $2,
-    last_error = NULL
+    last_error = NULL, decisions = dozor.with_decision(decisions, $4)
 WHERE id = ANY($1::int8[]) AND state IN ('pending', 'sending')
 """
 
@@ -79,9 +79,11 @@ async def read_unsent(pool: Pool, call: str, transport: str, limit: int) -> list
     return [from_row(row) for row in await pool.fetch(UNSENT_SQL, SUMMARY, call, transport, limit)]
 
 
-async def mark_told(pool: Pool, ids: Sequence[int], transport: str, at: float) -> None:
+async def mark_told(
+    pool: Pool, ids: Sequence[int], transport: str, at: float, *, decision: Decision | None = None
+) -> None:
     """Delivered by `transport` at `at` (seconds since the epoch). What is settled by now is left alone."""
-    await pool.execute(TOLD_SQL, ids, transport, at)
+    await pool.execute(TOLD_SQL, ids, transport, at, decision)
 
 
 async def read_unsummed(pool: Pool, transport: str, since: float) -> list[ClaimedNotification]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
-from dozor.storage.postgres.pool import Connection, Pool, Row
+from dozor.storage.postgres.pool import Connection, Pool, Row, encode_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +40,8 @@ class IncidentRow:
     storm: int | None = None
     told: bool = True
     facts: dict[str, Any] = field(default_factory=dict)
+    decisions: list[dict[str, Any]] | None = None
+    """Why messages were queued or not, oldest first, as JSON; None: nothing is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +68,22 @@ _TIMES = tuple(name for name in _FIELDS if name.endswith(("_at", "_since")))
 WRITE_INCIDENT_SQL = """
 INSERT INTO dozor.incidents AS i (id, task, kind, severity, state, fingerprint, summary, failures, opened_at,
     updated_at, acknowledged_at, acknowledged_by, resolved_at, resolved_by, notified_at, occurrences,
-    calm_since, ack_expires_at, level_since, reminders, level, explained_by, silenced_by, storm, told, facts)
+    calm_since, ack_expires_at, level_since, reminders, level, explained_by, silenced_by, storm, told, facts,
+    decisions)
 SELECT n.id, n.task, n.kind, n.severity, n.state, n.fingerprint, n.summary, n.failures,
        to_timestamp(n.opened_at), to_timestamp(n.updated_at), to_timestamp(n.acknowledged_at),
        n.acknowledged_by, to_timestamp(n.resolved_at), n.resolved_by, to_timestamp(n.notified_at),
        n.occurrences, to_timestamp(n.calm_since), to_timestamp(n.ack_expires_at),
        to_timestamp(n.level_since), n.reminders, n.level, n.explained_by, n.silenced_by, n.storm, n.told,
-       n.facts
+       n.facts, n.decisions::jsonb
 FROM unnest($1::int8[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::int[],
             $9::float8[], $10::float8[], $11::float8[], $12::text[], $13::float8[], $14::text[],
             $15::float8[], $16::int[], $17::float8[], $18::float8[], $19::float8[], $20::int[], $21::int[],
-            $22::int8[], $23::int8[], $24::int8[], $25::bool[], $26::jsonb[])
+            $22::int8[], $23::int8[], $24::int8[], $25::bool[], $26::jsonb[], $27::text[])
      AS n(id, task, kind, severity, state, fingerprint, summary, failures, opened_at, updated_at,
           acknowledged_at, acknowledged_by, resolved_at, resolved_by, notified_at, occurrences, calm_since,
-          ack_expires_at, level_since, reminders, level, explained_by, silenced_by, storm, told, facts)
+          ack_expires_at, level_since, reminders, level, explained_by, silenced_by, storm, told, facts,
+          decisions)
 ON CONFLICT (id) DO UPDATE SET
     kind = excluded.kind, severity = excluded.severity, state = excluded.state,
     summary = excluded.summary, failures = excluded.failures, updated_at = excluded.updated_at,
@@ -89,7 +93,7 @@ ON CONFLICT (id) DO UPDATE SET
     calm_since = excluded.calm_since, ack_expires_at = excluded.ack_expires_at,
     level_since = excluded.level_since, reminders = excluded.reminders, level = excluded.level,
     explained_by = excluded.explained_by, silenced_by = excluded.silenced_by, storm = excluded.storm,
-    told = excluded.told, facts = excluded.facts
+    told = excluded.told, facts = excluded.facts, decisions = coalesce(excluded.decisions, i.decisions)
 """
 
 # The recently resolved ones too: what comes back within a while goes on.
@@ -132,8 +136,10 @@ DELETE FROM dozor.incidents WHERE id IN (
 
 async def write(connection: Connection, rows: Sequence[IncidentRow]) -> None:
     """Add or overwrite."""
-    columns = list(zip(*(tuple(getattr(row, name) for name in _FIELDS) for row in rows), strict=True))
-    await connection.execute(WRITE_INCIDENT_SQL, *columns)
+    columns = [[getattr(row, name) for row in rows] for name in _FIELDS if name != "decisions"]
+    # As text: asyncpg would take an array of lists for an array of more dimensions.
+    logs = [None if row.decisions is None else encode_json(row.decisions) for row in rows]
+    await connection.execute(WRITE_INCIDENT_SQL, *columns, logs)
 
 
 async def read_open(connection: Connection, *, resolved_within: float = 0.0) -> list[IncidentRow]:

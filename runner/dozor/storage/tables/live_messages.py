@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from dozor.storage.postgres.pool import Connection, Pool
 from dozor.storage.tables.incidents import IncidentRow, from_json
+from dozor.storage.tables.notifications import Decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +29,15 @@ ORDER BY i.state = 'open', i.severity <> 'critical', l.shown_at LIMIT 1
 
 PLACES_SQL = "SELECT DISTINCT destination FROM dozor.living_messages"
 
+# The edit is recorded with the message that it has changed.
 SHOWS_SQL = """
-UPDATE dozor.living_messages SET shown_at = to_timestamp($3), edited_at = to_timestamp($4)
-WHERE destination = $1 AND incident_id = $2
+WITH shown AS (
+    UPDATE dozor.living_messages SET shown_at = to_timestamp($3), edited_at = to_timestamp($4)
+    WHERE destination = $1 AND incident_id = $2
+    RETURNING message_id)
+UPDATE dozor.notifications SET decisions = dozor.with_decision(decisions, $5)
+WHERE id = (SELECT min(n.id) FROM dozor.notifications n, shown
+            WHERE n.incident_id = $2 AND n.destination = $1 AND n.message_id = shown.message_id)
 """
 
 FORGET_SQL = "DELETE FROM dozor.living_messages WHERE destination = $1 AND incident_id = $2"
@@ -60,10 +67,16 @@ async def read_places(pool: Pool) -> set[str]:
 
 
 async def mark_shown(
-    pool: Pool, destination: str, incident_id: int, updated_at: float, edited_at: float
+    pool: Pool,
+    destination: str,
+    incident_id: int,
+    updated_at: float,
+    edited_at: float,
+    *,
+    decision: Decision | None = None,
 ) -> None:
     """It shows the incident as of `updated_at`, since `edited_at` (seconds since the epoch)."""
-    await pool.execute(SHOWS_SQL, destination, incident_id, updated_at, edited_at)
+    await pool.execute(SHOWS_SQL, destination, incident_id, updated_at, edited_at, decision)
 
 
 async def forget(pool: Pool, destination: str, incident_id: int) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from dozor.storage.postgres.pool import Connection, Pool, Row
 from dozor.storage.tables.incidents import IncidentRow, from_json
+
+Decision = Mapping[str, Any]
+"""Why a message was settled or put back, as JSON (`alerting.model.decisions`): appended to its row's log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +100,7 @@ LEFT JOIN dozor.living_messages l ON l.incident_id = c.incident_id AND l.destina
 DELIVERED_SQL = """
 WITH delivered AS (
     UPDATE dozor.notifications SET state = 'delivered', delivered_at = to_timestamp($5), transport = $2,
-        message_id = $3, last_error = NULL
+        message_id = $3, last_error = NULL, decisions = dozor.with_decision(decisions, $6)
     WHERE id = $1
     RETURNING incident_id, destination)
 INSERT INTO dozor.living_messages AS l (destination, incident_id, first_id, message_id, shown_at)
@@ -110,17 +113,20 @@ ON CONFLICT (destination, incident_id) DO UPDATE
 # Unless it has been told another way meanwhile, see dozor.storage.tables.fallback_deliveries.
 PUT_BACK_SQL = """
 UPDATE dozor.notifications SET state = 'pending', unknown_outcomes = unknown_outcomes + $2, last_error = $3,
-    transport = coalesce($4, transport), next_attempt_at = now() + make_interval(secs => $5)
+    transport = coalesce($4, transport), next_attempt_at = now() + make_interval(secs => $5),
+    decisions = dozor.with_decision(decisions, $6)
 WHERE id = $1 AND state = 'sending'
 """
 
 DROP_SQL = """
-UPDATE dozor.notifications SET state = $2, last_error = $3 WHERE id = $1 AND state IN ('pending', 'sending')
+UPDATE dozor.notifications SET state = $2, last_error = $3, decisions = dozor.with_decision(decisions, $4)
+WHERE id = $1 AND state IN ('pending', 'sending')
 """
 
 # What has become owed since then is said by nobody yet.
 SUPERSEDE_SQL = """
-UPDATE dozor.notifications SET state = 'superseded', last_error = $4
+UPDATE dozor.notifications SET state = 'superseded', last_error = $4,
+    decisions = dozor.with_decision(decisions, $6)
 WHERE destination = $1 AND incident_id = $2 AND id <> $3 AND state = 'pending'
   AND created_at <= to_timestamp($5) + interval '1 millisecond'
 """
@@ -136,7 +142,8 @@ ORDER BY priority, id LIMIT 50
 """
 
 SHOWN_SQL = """
-UPDATE dozor.notifications SET transport = $2 WHERE id = $1 AND state IN ('pending', 'sending')
+UPDATE dozor.notifications SET transport = $2, decisions = dozor.with_decision(decisions, $3)
+WHERE id = $1 AND state IN ('pending', 'sending')
 """
 
 OWED_SINCE_SQL = """
@@ -190,12 +197,14 @@ async def mark_delivered(
     message_id: int | None,
     at: float,
     shows: float | None = None,
+    *,
+    decision: Decision | None = None,
 ) -> None:
     """It arrived at `at` (seconds since the epoch).
 
     `shows`: the `updated_at` of the incident that this message shows, and goes on showing from now on.
     """
-    await pool.execute(DELIVERED_SQL, notification_id, transport, message_id, shows, at)
+    await pool.execute(DELIVERED_SQL, notification_id, transport, message_id, shows, at, decision)
 
 
 async def put_back(
@@ -206,27 +215,35 @@ async def put_back(
     unknown: bool,
     retry_in: float,
     shown_on: str | None = None,
+    decision: Decision | None = None,
 ) -> None:
     """Owe it still. `unknown`: this attempt may have arrived. `retry_in` in seconds."""
-    await pool.execute(PUT_BACK_SQL, notification_id, int(unknown), error, shown_on, retry_in)
+    await pool.execute(PUT_BACK_SQL, notification_id, int(unknown), error, shown_on, retry_in, decision)
 
 
-async def mark_undeliverable(pool: Pool, notification_id: int, error: str) -> None:
+async def mark_undeliverable(
+    pool: Pool, notification_id: int, error: str, *, decision: Decision | None = None
+) -> None:
     """No transport can take this message; it has been shown on the console."""
-    await pool.execute(DROP_SQL, notification_id, "undeliverable", error)
+    await pool.execute(DROP_SQL, notification_id, "undeliverable", error, decision)
 
 
-async def drop(pool: Pool, notification_id: int, state: str, why: str) -> None:
+async def drop(
+    pool: Pool, notification_id: int, state: str, why: str, *, decision: Decision | None = None
+) -> None:
     """Not to be sent any more. `state`: superseded or expired."""
-    await pool.execute(DROP_SQL, notification_id, state, why)
+    await pool.execute(DROP_SQL, notification_id, state, why, decision)
 
 
-async def supersede_others(pool: Pool, told: ClaimedNotification) -> None:
+async def supersede_others(
+    pool: Pool, told: ClaimedNotification, *, decision: Decision | None = None
+) -> None:
     """All that was owed there about the incident when `told` was read is said by it."""
     if (incident := told.incident) is not None:
         known = max(incident.updated_at, incident.notified_at or 0.0)
         place = told.row.destination
-        await pool.execute(SUPERSEDE_SQL, place, incident.id, told.id, "said by another", known)
+        why = "said by another"
+        await pool.execute(SUPERSEDE_SQL, place, incident.id, told.id, why, known, decision)
 
 
 async def read_unshown(pool: Pool, destination: str, but: int) -> list[ClaimedNotification]:
@@ -234,9 +251,11 @@ async def read_unshown(pool: Pool, destination: str, but: int) -> list[ClaimedNo
     return [from_row(row) for row in await pool.fetch(UNSHOWN_SQL, destination, but)]
 
 
-async def mark_shown(pool: Pool, notification_id: int, transport: str) -> None:
+async def mark_shown(
+    pool: Pool, notification_id: int, transport: str, *, decision: Decision | None = None
+) -> None:
     """It is owed still, but somebody at the console has seen it."""
-    await pool.execute(SHOWN_SQL, notification_id, transport)
+    await pool.execute(SHOWN_SQL, notification_id, transport, decision)
 
 
 async def owed_since(pool: Pool) -> dict[str, tuple[float, int]]:

@@ -1,0 +1,306 @@
+"""Each reason made to happen: what is recorded, after a restart too, and how it reads in both languages."""
+
+from __future__ import annotations
+
+from dozor.alerting.delivery.transport import (
+    ChatMoved,
+    Delivered,
+    Outcome,
+    Rejected,
+    RetryAfter,
+    Unavailable,
+    Unknown,
+)
+from dozor.alerting.model.message import Message
+from dozor.alerting.policy.escalation import Level
+from dozor.alerting.policy.oncall import OnCall, Person
+from dozor.alerting.policy.routes import Route, Routing
+from dozor.control.commands.commands import AlertCommand
+from dozor.supervision.core.events import Pause
+from dozor.supervision.telemetry.observer import Trouble, TroubleKind
+from tests.alerting.chat import Post
+from tests.alerting.room import NAME, Room
+from tests.alerting.test_second_channel import AFTER, Away
+from tests.alerting.why import check_lines, reasons
+
+
+def fail(room: Room, times: int = 3) -> None:
+    for _ in range(times):
+        room.story.fail()
+
+
+async def test_sent_and_then_edited(room: Room) -> None:
+    post = Post(room)
+    fail(room)
+    await post.deliver(1.0)
+    fail(room, 1)
+    await post.deliver(5.0)
+    room.story.succeed()
+    await post.deliver(5.0)
+    assert await reasons(room) == [
+        "counted threshold",
+        "queued repeated_errors",
+        "sent repeated_errors",
+        "counted open",
+        "edited repeated_errors",
+        "queued recovered",
+        "edited recovered",
+    ]
+    await check_lines(room, "sent_and_edited")
+
+
+async def test_muted_by_a_silence_and_sent_when_it_is_lifted(room: Room) -> None:
+    await room.pool.execute("INSERT INTO dozor.people VALUES ('telegram:111', 'Ann')")
+    room.ask(AlertCommand.SILENCE, "all", seconds=7200, reason="deploy")
+    fail(room)
+    room.clock.at += 60
+    room.ask(AlertCommand.UNSILENCE, "all")
+    assert await reasons(room) == [
+        "counted threshold",
+        "muted repeated_errors",
+        "queued repeated_errors",
+        "waiting repeated_errors",
+    ]
+    await check_lines(room, "muted")
+
+
+async def test_a_silence_begun_while_it_is_open_holds_back_its_reminder(room: Room) -> None:
+    fail(room)
+    room.ask(AlertCommand.SILENCE, "#1")
+    room.pass_time(4000)
+    assert await reasons(room) == [
+        "counted threshold",
+        "queued repeated_errors",
+        "muted",
+        "muted reminder",
+        "waiting repeated_errors",
+    ]
+    await check_lines(room, "muted_reminder")
+
+
+async def test_inhibited_by_the_incident_of_a_dependency(room: Room) -> None:
+    trouble = Trouble(kind=TroubleKind.DEPENDENCY, subject="wallet node", waiting=(NAME,), reason="refused")
+    room.watch.raised(trouble)
+    fail(room)
+    assert await reasons(room, 2) == ["counted threshold", "inhibited repeated_errors"]
+    await check_lines(room, "inhibited", 2)
+
+
+async def test_grouped_into_a_storm(room: Room) -> None:
+    post = Post(room)
+    stories = [room.new_task(f"task_{number}") for number in range(9)]
+    for _ in range(2):
+        for story in stories:
+            story.fail(after=0)
+    for story in stories:
+        story.fail(after=0)
+    await post.deliver(60.0)
+    assert await reasons(room, 9) == ["counted threshold", "grouped repeated_errors"]
+    await check_lines(room, "grouped", 8, 9)
+
+
+async def test_taken_into_a_storm_before_its_own_message_has_left(room: Room) -> None:
+    post = Post(room)
+    stories = [room.new_task(f"task_{number}") for number in range(9)]
+    for _ in range(3):
+        for story in stories:
+            story.fail(after=0)
+    await post.deliver(60.0)
+    assert await reasons(room, 6) == [
+        "counted threshold",
+        "queued repeated_errors",
+        "grouped",
+        "grouped repeated_errors",
+    ]
+    await check_lines(room, "taken_into_a_storm", 6)
+
+
+async def test_only_counted(room: Room) -> None:
+    fail(room, 4)
+    assert await reasons(room) == [
+        "counted threshold",
+        "queued repeated_errors",
+        "counted open",
+        "waiting repeated_errors",
+    ]
+    await check_lines(room, "counted")
+
+
+async def test_quiet_hours(room: Room) -> None:
+    room.furnish(quiet_at=lambda now: True)
+    fail(room)
+    assert await reasons(room) == [
+        "counted threshold",
+        "quiet_hours repeated_errors",
+        "waiting repeated_errors",
+    ]
+    await check_lines(room, "quiet_hours")
+
+
+async def test_a_reminder_that_waited_too_long_has_expired(room: Room) -> None:
+    post = Post(room)
+    fail(room)
+    await post.deliver()
+    room.pass_time(1900)
+    await room.journal.write()
+    room.clock.at += 3700
+    await post.deliver()
+    assert await reasons(room) == [
+        "counted threshold",
+        "queued repeated_errors",
+        "sent repeated_errors",
+        "queued reminder",
+        "expired reminder",
+    ]
+    await check_lines(room, "expired")
+
+
+async def test_refused_by_the_chat_and_sent_later(room: Room) -> None:
+    post = Post(room)
+    post.chat.script = [Rejected("Bad Request: chat not found")] * 2
+    fail(room)
+    await post.deliver(600.0)
+    assert await reasons(room) == [
+        "counted threshold",
+        "queued repeated_errors",
+        "refused repeated_errors",
+        "sent repeated_errors",
+    ]
+    await check_lines(room, "refused")
+
+
+async def test_given_up_when_others_get_through(room: Room) -> None:
+    def refuse_first(message: Message) -> Outcome:
+        bad = message.plain.startswith("⚠️ presale_checker")
+        return Rejected("some new rule", of_message=True) if bad else Delivered(1)
+
+    post = Post(room)
+    post.chat.script = [refuse_first] * 40
+    fail(room)
+    other = room.new_task("b")
+    for _ in range(3):
+        other.fail()
+    await post.deliver(1200.0)
+    assert await reasons(room) == [
+        "counted threshold",
+        "queued repeated_errors",
+        "refused repeated_errors",
+        "given_up repeated_errors",
+    ]
+    await check_lines(room, "given_up")
+
+
+async def test_put_off_or_without_an_answer_is_tried_again(room: Room) -> None:
+    post = Post(room)
+    post.chat.script = [Unavailable("connection refused"), Unavailable("connection refused"), RetryAfter(7.0)]
+    post.chat.script += [ChatMoved(-1005), Unknown("timed out")]
+    fail(room)
+    await post.deliver(120.0)
+    assert await reasons(room) == [
+        "counted threshold",
+        "queued repeated_errors",
+        "put_off repeated_errors",
+        "put_off told_to_wait repeated_errors",
+        "put_off moved repeated_errors",
+        "unknown repeated_errors",
+        "sent repeated_errors",
+    ]
+    await check_lines(room, "put_off")
+
+
+async def test_through_the_second_channel(room: Room) -> None:
+    away = Away(room)
+    fail(room)
+    await away.pass_time(AFTER + 10, step=100.0)
+    assert await reasons(room) == [
+        "counted threshold",
+        "queued repeated_errors",
+        "put_off repeated_errors",
+        "fallback repeated_errors",
+    ]
+    await check_lines(room, "second_channel")
+
+
+async def test_over_before_the_message_left(room: Room) -> None:
+    post = Post(room)
+    post.chat.script = [Unavailable("x")]
+    fail(room)
+    await post.deliver()
+    fail(room, 2)
+    room.story.restart()
+    room.story.succeed()
+    await post.deliver(60.0)
+    assert await reasons(room) == [
+        "counted threshold",
+        "queued repeated_errors",
+        "put_off repeated_errors",
+        "counted open",
+        "queued critical_stop",
+        "queued recovered",
+        "sent repeated_errors",
+        "superseded said critical_stop",
+        "superseded said recovered",
+    ]
+    await check_lines(room, "over")
+
+
+async def test_a_reminder_of_what_is_acknowledged_or_paused(room: Room) -> None:
+    fail(room)
+    room.ask(AlertCommand.ACK, "1")
+    room.pass_time(4000)
+    other = room.new_task("b")
+    for _ in range(3):
+        other.fail()
+    other.apply(Pause("telegram:111"))
+    room.pass_time(4000)
+    assert await reasons(room) == [
+        "counted threshold",
+        "queued repeated_errors",
+        "acknowledged reminder",
+        "waiting repeated_errors",
+    ]
+    assert await reasons(room, 2) == [
+        "counted threshold",
+        "queued repeated_errors",
+        "paused reminder",
+        "waiting repeated_errors",
+    ]
+    await check_lines(room, "acknowledged_and_paused", 1, 2)
+
+
+async def test_flapping_is_only_counted(room: Room) -> None:
+    for _ in range(5):
+        fail(room)
+        room.story.succeed()
+    assert await reasons(room) == [
+        "counted threshold",
+        "queued repeated_errors",
+        "queued recovered",
+        "counted threshold",
+        "queued repeated_errors",
+        "queued recovered",
+        "counted threshold",
+        "queued flapping",
+        "counted calming recovered",
+        "counted flapping",
+        "counted calming recovered",
+        "counted flapping",
+        "counted calming recovered",
+        "waiting repeated_errors",
+        "waiting recovered",
+        "waiting repeated_errors",
+        "waiting recovered",
+        "waiting flapping",
+    ]
+    await check_lines(room, "flapping")
+
+
+async def test_to_several_places_and_to_people(room: Room) -> None:
+    room.furnish(
+        routes=Routing([Route(destination="-1001:17")]),
+        levels=(Level(900.0, "bob"),),
+        oncall=OnCall({"bob": Person(name="bob", destination="222")}),
+    )
+    fail(room, 5)
+    room.pass_time(1000)
+    await check_lines(room, "places")
