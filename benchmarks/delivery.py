@@ -29,10 +29,10 @@ from loguru import logger
 
 from dozor.alerting.delivery.console import ConsoleTransport
 from dozor.alerting.delivery.dispatcher import Dispatcher
-from dozor.alerting.incidents.manager import Watch
+from dozor.alerting.incidents.manager import IncidentManager
 from dozor.alerting.incidents.storm_gate import Admission
 from dozor.alerting.model.incident import AlertSettings
-from dozor.alerting.rendering.renderer import Wording
+from dozor.alerting.rendering.renderer import MessageRenderer
 from dozor.clock import SteadyClock
 from dozor.config.tasks import Cron
 from dozor.language import Translator
@@ -46,7 +46,7 @@ from dozor.supervision.core.policy import Policy, RestartDelay
 from dozor.supervision.core.spec import Checker, TaskSpec
 from dozor.supervision.supervisor import Supervisor
 from dozor.supervision.telemetry.log import SupervisionLog
-from dozor.supervision.telemetry.metrics import Measures
+from dozor.supervision.telemetry.metrics import RunMetrics
 from dozor_bot.telegram.session import Session
 from dozor_bot.telegram.transport import TelegramTransport
 
@@ -103,7 +103,7 @@ class Furnished:
     """A supervisor, its alerts on their way to the stand-in, and the bare bot beside it."""
 
     supervisor: Supervisor
-    watch: Watch
+    watch: IncidentManager
     stand_in: StandIn
     bot: Bot
     delivered: asyncio.Event
@@ -123,7 +123,7 @@ async def _furnished(names: list[str], function: Checker, *, chat_id: int | None
         await tasks.declare(journal.connection, declared)
         pool = await create_pool(server.dsn, min_size=2)
         settings = dict.fromkeys(names, AlertSettings(repeated_errors=1))
-        watch = Watch(journal, clock, settings, (), 0, Measures(len(names)))
+        watch = IncidentManager(journal, clock, settings, (), 0, RunMetrics(len(names)))
         never = Policy(
             schedule=Cron("0 0 1 1 *", ZoneInfo("UTC")),
             restart_delay=RestartDelay.fixed(9e5),
@@ -139,9 +139,9 @@ async def _furnished(names: list[str], function: Checker, *, chat_id: int | None
             stand_in = await StandIn.start(http)
             session = Session(stand_in.url)
             bot = Bot(TOKEN, session=session)
-            words = Wording(Translator("ru"), ZoneInfo("UTC"), clock)
+            words = MessageRenderer(Translator("ru"), ZoneInfo("UTC"), clock)
             dispatcher = Dispatcher(pool, ConsoleTransport(), ConsoleTransport(), words, clock)
-            dispatcher.use(TelegramTransport(bot, CHAT, None, Translator("ru")), chat_id=chat_id)
+            dispatcher.set_transport(TelegramTransport(bot, CHAT, None, Translator("ru")), chat_id=chat_id)
             journal.checkpoint = supervisor.take_checkpoint
             journal.on_notifications = dispatcher.wake
             supervisor.start()

@@ -24,7 +24,7 @@ from dozor.supervision.core.policy import Policy
 from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.execution.process.client import Launch
 from dozor.supervision.supervisor import Supervisor, Transition
-from dozor.supervision.tasks.task import Supervised
+from dozor.supervision.tasks.task import SupervisedTask
 from dozor.supervision.telemetry.log import SupervisionLog
 
 ROUNDS = 3
@@ -48,10 +48,10 @@ class _Ended:
     def transition(self, transition: Transition) -> None:
         """Not counted."""
 
-    def succeeded(self, task: Supervised, seconds: float, lateness: float) -> None:
+    def succeeded(self, task: SupervisedTask, seconds: float, lateness: float) -> None:
         self.event.set()
 
-    def checker_alert(self, task: Supervised, text: str, severity: str) -> None:
+    def checker_alert(self, task: SupervisedTask, text: str, severity: str) -> None:
         """There are none."""
 
 

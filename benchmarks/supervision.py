@@ -56,7 +56,7 @@ async def _bare(count: int, seconds: float) -> dict[str, float]:
 async def _dozor(count: int, seconds: float) -> dict[str, float]:
     from loguru import logger
 
-    from dozor.alerting.incidents.manager import Watch
+    from dozor.alerting.incidents.manager import IncidentManager
     from dozor.alerting.model.incident import AlertSettings
     from dozor.clock import SteadyClock
     from dozor.config.tasks import Every
@@ -67,15 +67,15 @@ async def _dozor(count: int, seconds: float) -> dict[str, float]:
     from dozor.supervision.core.policy import Policy
     from dozor.supervision.core.spec import TaskSpec
     from dozor.supervision.supervisor import Supervisor
-    from dozor.supervision.tasks.task import Supervised
+    from dozor.supervision.tasks.task import SupervisedTask
     from dozor.supervision.telemetry.log import SupervisionLog
-    from dozor.supervision.telemetry.metrics import Measures
+    from dozor.supervision.telemetry.metrics import RunMetrics
 
     logger.remove()
     lateness = array("d")
 
-    class Recording(Measures):
-        def succeeded(self, task: Supervised, seconds: float, lateness_s: float) -> None:
+    class Recording(RunMetrics):
+        def succeeded(self, task: SupervisedTask, seconds: float, lateness_s: float) -> None:
             super().succeeded(task, seconds, lateness_s)
             lateness.append(lateness_s)
 
@@ -92,7 +92,9 @@ async def _dozor(count: int, seconds: float) -> dict[str, float]:
             ],
         )
         before = _resident()
-        watch = Watch(journal, clock, dict.fromkeys(names, AlertSettings()), (), 0, Recording(count))
+        watch = IncidentManager(
+            journal, clock, dict.fromkeys(names, AlertSettings()), (), 0, Recording(count)
+        )
         policy = Policy(schedule=Every(1.0))
         supervisor = Supervisor(
             [TaskSpec(name=name, function=nothing, policy=policy) for name in names],

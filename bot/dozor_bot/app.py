@@ -12,7 +12,7 @@ from aiogram.methods import GetMe
 from aiogram.utils.token import TokenValidationError
 from loguru import logger
 
-from dozor.alerting.delivery.rate_limit import Paces
+from dozor.alerting.delivery.rate_limit import RateLimiters
 from dozor.alerting.policy.oncall import OnCall
 from dozor.clock import Clock
 from dozor.config.models import TelegramConfig
@@ -22,15 +22,15 @@ from dozor.language import msg
 from dozor.language.names import Language
 from dozor.language.translator import Translator
 from dozor.storage.postgres.pool import Pool, unavailable
-from dozor_bot.handlers.context import Desk
+from dozor_bot.handlers.context import HandlerContext
 from dozor_bot.live_cards import LiveCards
-from dozor_bot.maintenance import Upkeep
+from dozor_bot.maintenance import Maintenance
 from dozor_bot.menus import Menus
 from dozor_bot.people import People
 from dozor_bot.poller import CALL_TIMEOUT, Poller
 from dozor_bot.router import Router
 from dozor_bot.security.access import Access
-from dozor_bot.security.totp import Codes
+from dozor_bot.security.totp import TotpGuard
 from dozor_bot.telegram.errors import description, unauthorized
 from dozor_bot.telegram.replies import Replies
 from dozor_bot.telegram.session import Session
@@ -56,7 +56,7 @@ class TelegramBot:
         self,
         bot: Bot,
         poller: Poller,
-        upkeep: Upkeep,
+        upkeep: Maintenance,
         transport: TelegramTransport | None,
         translator: Translator,
         menus: Menus,
@@ -136,7 +136,7 @@ def build_bot(
     timezone: tzinfo,
     clock: Clock,
     oncall: OnCall = NOBODY,
-    paces: Paces | None = None,
+    paces: RateLimiters | None = None,
 ) -> TelegramBot:
     """No network yet. `paces`: shared with alerts. Raises TokenRefusedError for what is no token."""
     if config.token is None:
@@ -150,8 +150,8 @@ def build_bot(
     transport = None
     if config.chat is not None:
         transport = TelegramTransport(bot, config.chat.chat_id, config.chat.thread_id, translator)
-    replies = Replies(bot, paces or Paces(clock), clock)
-    desk = Desk(
+    replies = Replies(bot, paces or RateLimiters(clock), clock)
+    desk = HandlerContext(
         pool,
         translator,
         timezone,
@@ -166,7 +166,9 @@ def build_bot(
     router = Router(desk, access)
     poller = Poller(bot, pool, router, clock, webhook=config.webhook)
     menus = Menus(bot, pool, translator, access, config.chat.chat_id if config.chat is not None else None)
-    return TelegramBot(bot, poller, Upkeep(desk, router), transport, translator, menus, access, desk.people)
+    return TelegramBot(
+        bot, poller, Maintenance(desk, router), transport, translator, menus, access, desk.people
+    )
 
 
 def _names(oncall: OnCall) -> dict[str, str]:
@@ -175,11 +177,11 @@ def _names(oncall: OnCall) -> dict[str, str]:
     return {f"{Source.TELEGRAM}:{user_id}": name for user_id, name in known if user_id is not None}
 
 
-def _codes(config: TelegramConfig) -> Codes:
+def _codes(config: TelegramConfig) -> TotpGuard:
     totp = config.totp
     if totp is None:
-        return Codes()
-    return Codes(
+        return TotpGuard()
+    return TotpGuard(
         frozenset(BY_COMMAND[name] for name in totp.commands),
         {person: secret.get_secret_value() for person, secret in totp.secrets.items()},
     )

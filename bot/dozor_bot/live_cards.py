@@ -27,7 +27,7 @@ CHAT_CARDS, ALL_CARDS = 4, 100
 
 
 @dataclass(slots=True)
-class Open:
+class OpenCard:
     """`read` gives the message as it should be now, and whether it may change further."""
 
     sender: Sender
@@ -43,10 +43,10 @@ class LiveCards:
 
     replies: Replies
     clock: Clock
-    _open: dict[tuple[int, int], Open] = field(default_factory=dict)
+    _open: dict[tuple[int, int], OpenCard] = field(default_factory=dict)
     _edited_at: dict[int, float] = field(default_factory=dict)
 
-    def keep(self, card: Open) -> None:
+    def keep(self, card: OpenCard) -> None:
         """From now on this message is kept up to date; the oldest one of the chat is given up for it."""
         now, chat_id = self.clock.now(), card.sender.chat_id
         card.until = now + KEPT
@@ -75,7 +75,7 @@ class LiveCards:
                 logger.warning(msg("log-card-dropped", error=type(error).__name__))
                 self.close(chat_id, card.message_id)
 
-    async def _refresh(self, card: Open, now: float) -> None:
+    async def _refresh(self, card: OpenCard, now: float) -> None:
         key = card.sender.chat_id, card.message_id
         message, changing = await card.read()
         if self._open.get(key) is not card:

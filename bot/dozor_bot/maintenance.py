@@ -8,15 +8,15 @@ from loguru import logger
 
 from dozor.language import msg
 from dozor.storage.postgres.pool import unavailable
-from dozor_bot.handlers.context import Desk
+from dozor_bot.handlers.context import HandlerContext
 from dozor_bot.live_cards import LOOK_EVERY
 from dozor_bot.router import Router
 
 
-class Upkeep:
+class Maintenance:
     """Beside the poller; a step that fails is logged, and the next one comes all the same."""
 
-    def __init__(self, desk: Desk, router: Router) -> None:
+    def __init__(self, desk: HandlerContext, router: Router) -> None:
         self._desk, self._router = desk, router
 
     async def run(self) -> None:
@@ -45,5 +45,5 @@ class Upkeep:
     async def _close_questions(self) -> None:
         for asked in self._desk.confirmations.take_expired(self._desk.clock.now()):
             if asked.message_id is not None:
-                over = self._desk.speaking_to(asked.sender).say("confirm-expired")
+                over = self._desk.in_language_of(asked.sender).say("confirm-expired")
                 await self._desk.replies.change(asked.sender, asked.message_id, over)

@@ -28,7 +28,7 @@ from dozor.clock import Clock
 from dozor.errors import PollerConflictError, TelegramError, TokenRefusedError
 from dozor.language import msg
 from dozor.storage.postgres.pool import Pool, unavailable
-from dozor_bot.responses import Work
+from dozor_bot.responses import Response
 from dozor_bot.router import Router
 from dozor_bot.telegram.errors import description, unauthorized
 from dozor_bot.telegram.methods import GetUpdates, GetWebhookInfo
@@ -102,7 +102,7 @@ class Poller:
         if self._refused_at is not None:
             await asyncio.sleep(max(0.0, self._refused_at + self._hold_off - self._clock.now()))
         try:
-            await self._introduce()
+            await self._identify()
             if self.inbox is not None:
                 await self._receive(self.inbox)
             while True:
@@ -115,15 +115,15 @@ class Poller:
         finally:
             await self._stop_answers()
 
-    async def _introduce(self) -> None:
+    async def _identify(self) -> None:
         """Who are we; and no webhook in the way of polling, or the one that brings us updates."""
-        me = await self._insist(GetMe(), CALL_TIMEOUT)
+        me = await self._call_until_ok(GetMe(), CALL_TIMEOUT)
         self._router.username = me.username or ""
         if self._webhook is None or self.inbox is None:
-            await self._insist(DeleteWebhook(), CALL_TIMEOUT)
+            await self._call_until_ok(DeleteWebhook(), CALL_TIMEOUT)
             logger.info(msg("log-polling", name=self._router.username))
             return
-        await self._insist(
+        await self._call_until_ok(
             SetWebhook(url=self._webhook, secret_token=self.inbox.secret, allowed_updates=ALLOWED),
             CALL_TIMEOUT,
         )
@@ -141,7 +141,7 @@ class Poller:
                         one.stored.set_result(None)
                 self.last_success = self._clock.now()
                 continue
-            info = await self._insist(GetWebhookInfo(), CALL_TIMEOUT)
+            info = await self._call_until_ok(GetWebhookInfo(), CALL_TIMEOUT)
             self.problem = trouble_of(info, self._webhook or "", self._clock.now())
             if self.problem is None:
                 self.last_success = self._clock.now()
@@ -150,11 +150,11 @@ class Poller:
         # The first poll asks without waiting: the runner is ready as soon as it is answered.
         wait = 0 if self.last_success is None else self._poll_timeout
         request = GetUpdates(offset=self._offset, timeout=wait, allowed_updates=ALLOWED)
-        updates: list[dict[str, Any]] = await self._insist(request, self._poll_timeout + CALL_TIMEOUT)
+        updates: list[dict[str, Any]] = await self._call_until_ok(request, self._poll_timeout + CALL_TIMEOUT)
         self.last_success = self._clock.now()
         return updates
 
-    async def _insist(self, method: TelegramMethod[Any], timeout: int) -> Any:
+    async def _call_until_ok(self, method: TelegramMethod[Any], timeout: int) -> Any:
         """The result, however long it takes. Raises TelegramError."""
         pause = FIRST_BACKOFF
         while True:
@@ -198,22 +198,22 @@ class Poller:
                 if pause == FIRST_BACKOFF:
                     logger.warning(msg("log-updates-wait", error=type(error).__name__))
                 self.problem = msg("log-commands-wait", error=type(error).__name__)
-                await self._tell_waiting(left)
+                await self._notify_delayed(left)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LAST_BACKOFF)
         self._told.clear()
 
-    async def _prepare_all(self, raws: list[dict[str, Any]]) -> list[Work | None]:
+    async def _prepare_all(self, raws: list[dict[str, Any]]) -> list[Response | None]:
         """Raises only for a database that is away."""
         prepared = await asyncio.gather(*map(self._prepare, raws), return_exceptions=True)
-        works: list[Work | None] = []
+        works: list[Response | None] = []
         for work in prepared:
             if isinstance(work, BaseException):
                 raise work
             works.append(work)
         return works
 
-    async def _prepare(self, raw: dict[str, Any]) -> Work | None:
+    async def _prepare(self, raw: dict[str, Any]) -> Response | None:
         update = self._read(raw)
         if update is None:
             return None
@@ -235,7 +235,7 @@ class Poller:
             logger.error(msg("log-update-unreadable", number=raw["update_id"], reason=wrong))
             return None
 
-    async def _take(self, update_id: int, work: Work | None) -> None:
+    async def _take(self, update_id: int, work: Response | None) -> None:
         """The update's id and its writes, in one transaction; then its answers, in the background."""
         if work is None:
             return
@@ -246,19 +246,19 @@ class Poller:
                 raise
             logger.opt(exception=error).error(msg("log-update-failed", number=update_id))
             self.on_defect(error)
-            work = self._router.apology_to(work.hears(), "handler-failed")
+            work = self._router.apology_to(work.recipient(), "handler-failed")
             fresh = await self._store(update_id, work)
         if fresh:
             await self._spawn(update_id, work)
 
-    async def _store(self, update_id: int, work: Work) -> bool:
+    async def _store(self, update_id: int, work: Response) -> bool:
         async with self._pool.acquire() as connection, connection.transaction():
             if await connection.fetchval(TAKE_SQL, update_id) is None:
                 return False
             await work.write(connection)
             return True
 
-    async def _tell_waiting(self, raws: list[dict[str, Any]]) -> None:
+    async def _notify_delayed(self, raws: list[dict[str, Any]]) -> None:
         """Once each: their answers will be late."""
         for raw in raws:
             update = None if raw["update_id"] in self._told else self._read(raw)
@@ -267,22 +267,22 @@ class Poller:
             if work is not None:
                 await self._spawn(raw["update_id"], work)
 
-    async def _spawn(self, update_id: int, work: Work) -> None:
+    async def _spawn(self, update_id: int, work: Response) -> None:
         """Waits while too many answers are in progress."""
         await self._free.acquire()
         task = asyncio.create_task(self._finish(update_id, work), name=f"telegram update {update_id}")
         self._answers.add(task)
         task.add_done_callback(self._answers.discard)
 
-    async def _finish(self, update_id: int, work: Work) -> None:
+    async def _finish(self, update_id: int, work: Response) -> None:
         try:
-            await work.finish()
+            await work.send()
         except Exception as error:  # noqa: BLE001 -- the border: logged, and the person is told
             key = "database-away" if unavailable(error) else "handler-failed"
             logger.opt(exception=error).error(msg("log-update-unanswered", number=update_id))
             if not unavailable(error):
                 self.on_defect(error)
-            await self._router.apology_to(work.hears(), key).finish()
+            await self._router.apology_to(work.recipient(), key).send()
         finally:
             self._free.release()
 

@@ -15,22 +15,22 @@ from dozor_bot.telegram.replies import Replies
 DENIED = "denied"
 
 
-class Work:
+class Response:
     """The base: does nothing."""
 
-    def hears(self) -> Sender | None:
+    def recipient(self) -> Sender | None:
         """Who is told of a failure; None: nobody."""
         return None
 
     async def write(self, connection: Connection) -> None:
         """Inside the transaction that stores the update's id: happens exactly once. No network here."""
 
-    async def finish(self) -> None:
+    async def send(self) -> None:
         """After the commit: answers. Lost if the process is killed meanwhile."""
 
 
 @dataclass(kw_only=True)
-class Answer(Work):
+class Reply(Response):
     """One message to the sender."""
 
     sender: Sender
@@ -45,7 +45,7 @@ class Answer(Work):
 
 
 @dataclass(kw_only=True)
-class Change(Work):
+class Edit(Response):
     """A message that takes the place of another one."""
 
     sender: Sender
@@ -61,12 +61,12 @@ class Change(Work):
 
 
 @dataclass(kw_only=True)
-class Denial(Work):
+class Denial(Response):
     """An audit row for `count` attempts. A stranger gets no answer; a known person may get `answer`."""
 
     attempt: Attempt
     count: int
-    answer: Answer | None = None
+    answer: Reply | None = None
 
     async def write(self, connection: Connection) -> None:
         attempt = self.attempt
@@ -80,7 +80,7 @@ class Denial(Work):
 
 
 @dataclass(kw_only=True)
-class Recorded(Answer):
+class Recorded(Reply):
     """One message to the sender, and an audit row of `action`."""
 
     action: str

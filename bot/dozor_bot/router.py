@@ -10,12 +10,12 @@ from dozor.alerting.model.safe_text import one_line, shorten
 from dozor.alerting.rendering.callback_data import decode
 from dozor.storage.postgres.pool import Connection
 from dozor_bot.commands import BY_NAME, ROLE_NAMES, CommandSpec
-from dozor_bot.handlers.context import Desk
+from dozor_bot.handlers.context import HandlerContext
 from dozor_bot.handlers.help import show_identity_to_a_stranger
 from dozor_bot.handlers.table import COMMAND_HANDLERS, PRESSES
-from dozor_bot.responses import DENIED, Answer, Denial, Work
+from dozor_bot.responses import DENIED, Denial, Reply, Response
 from dozor_bot.security.access import Access, Role
-from dozor_bot.security.flood import Allowance, Attempt, Attempts
+from dozor_bot.security.flood import Attempt, AuditThrottle, UserRateLimiter
 from dozor_bot.telegram.incoming import Command, Pressed, Sender, read_update
 from dozor_bot.telegram.replies import PressAnswer
 
@@ -30,15 +30,15 @@ IDENTITY_BURST, IDENTITY_RATE = 2.0, 1 / 30
 class Router:
     """`username`: the bot's own, without @; commands addressed to another bot are not ours."""
 
-    def __init__(self, desk: Desk, access: Access) -> None:
+    def __init__(self, desk: HandlerContext, access: Access) -> None:
         self.username = ""
         self._desk = desk
         self._access = access
-        self._attempts = Attempts()
-        self._allowance = Allowance(BURST, RATE)
-        self._identities = Allowance(IDENTITY_BURST, IDENTITY_RATE)
+        self._attempts = AuditThrottle()
+        self._allowance = UserRateLimiter(BURST, RATE)
+        self._identities = UserRateLimiter(IDENTITY_BURST, IDENTITY_RATE)
 
-    async def prepare(self, update: Update) -> Work | None:
+    async def prepare(self, update: Update) -> Response | None:
         """Decides, answers a press, reads the database; writes nothing. None: nothing to do, and no trace."""
         incoming = read_update(update, self.username)
         match incoming:
@@ -56,7 +56,7 @@ class Router:
         return self._attempts.has_uncounted(self._desk.clock.now())
 
     async def write_uncounted(self, connection: Connection) -> None:
-        """Audit rows of floods that are over: see `Attempts`."""
+        """Audit rows of floods that are over: see `AuditThrottle`."""
         uncounted = self._attempts.take_uncounted(self._desk.clock.now())
         try:
             for attempt, count in uncounted:
@@ -65,30 +65,30 @@ class Router:
             self._attempts.put_back(uncounted)
             raise
 
-    def apology(self, update: Update, key: str) -> Work:
+    def apology(self, update: Update, key: str) -> Response:
         """The text `key` to the person, if it is one of ours."""
         incoming = read_update(update, self.username)
         known = incoming is not None and self._access.role_of(incoming.sender.user_id) is not None
         return self.apology_to(incoming.sender if incoming is not None and known else None, key)
 
-    def apology_to(self, sender: Sender | None, key: str) -> Work:
+    def apology_to(self, sender: Sender | None, key: str) -> Response:
         """None: nobody hears of it."""
         if sender is None:
-            return Work()
-        desk = self._desk.speaking_to(sender)
+            return Response()
+        desk = self._desk.in_language_of(sender)
         return desk.answer(sender, desk.translator.format(key))
 
     # -- commands
 
-    async def _command(self, command: Command) -> Work | None:
+    async def _command(self, command: Command) -> Response | None:
         sender, spec = command.sender, BY_NAME.get(command.name)
         role = self._access.role_of(sender.user_id)
         if spec is None and not sender.private:
             return None  # in a group it may be meant for another bot there
         action = f"/{command.name}" if command.name else "message"
         if role is None:
-            return self._stranger(command, spec, action)
-        desk = self._welcome(sender)
+            return self._unauthorised(command, spec, action)
+        desk = self._context_for(sender)
         if not self._allowed(sender):
             answer = desk.answer(sender, desk.translator.format("too-many"))
             return self._attempt(sender, action, FLOOD, answer)
@@ -99,23 +99,23 @@ class Router:
             return self._attempt(sender, action, DENIED, answer)
         return await COMMAND_HANDLERS[spec.name](desk, command, role)
 
-    def _stranger(self, command: Command, spec: CommandSpec | None, action: str) -> Work | None:
+    def _unauthorised(self, command: Command, spec: CommandSpec | None, action: str) -> Response | None:
         """Silence and an audit row; but in private everybody may learn their own id."""
         sender = command.sender
         asks = spec is BY_NAME["whoami"] and sender.private and sender.user_id is not None
         if asks and self._identities.take(sender.user_id or 0, self._desk.clock.now()):
-            return show_identity_to_a_stranger(self._desk.speaking_to(sender), sender)
+            return show_identity_to_a_stranger(self._desk.in_language_of(sender), sender)
         return self._attempt(sender, action, DENIED)
 
     # -- presses
 
-    async def _pressed(self, pressed: Pressed) -> Work | None:
+    async def _pressed(self, pressed: Pressed) -> Response | None:
         sender = pressed.sender
         role = self._access.role_of(sender.user_id)
         written = f"press {shorten(one_line(pressed.data), AUDITED_UNITS)}"
         if role is None:
             return self._attempt(sender, written, DENIED)
-        desk = self._welcome(sender)
+        desk = self._context_for(sender)
         if not self._allowed(sender):
             work = self._attempt(sender, written, FLOOD)
             if work is not None:
@@ -124,14 +124,14 @@ class Router:
         press = decode(pressed.data) if pressed.data.isprintable() else None
         spec = None if press is None else PRESSES.get(press.action.partition(".")[0])
         if press is None or spec is None:
-            return await self._dead_button(desk, pressed, written)
+            return await self._unknown_button(desk, pressed, written)
         if role < spec.role:
             # Said in the answer to the press, to this person alone.
             await self._say(desk, pressed, _needs(desk, role, spec.role))
             return self._attempt(sender, written, DENIED)
         if pressed.shown is False:
             # A changed client can send any data; what Telegram shows under the message cannot be made up.
-            return await self._dead_button(desk, pressed, written)
+            return await self._unknown_button(desk, pressed, written)
         if spec.answers:
             return await spec.handler(desk, pressed, press, role)
         answered = await self._say(desk, pressed, desk.translator.format("press-taken") if spec.acts else "")
@@ -139,24 +139,26 @@ class Router:
             return desk.answer(sender, desk.translator.format("too-old-press"))
         return await spec.handler(desk, pressed, press, role)
 
-    async def _say(self, desk: Desk, pressed: Pressed, text: str) -> PressAnswer:
+    async def _say(self, desk: HandlerContext, pressed: Pressed, text: str) -> PressAnswer:
         return await desk.replies.answer_press(pressed.callback_id, text)
 
-    async def _dead_button(self, desk: Desk, pressed: Pressed, written: str) -> Work | None:
+    async def _unknown_button(self, desk: HandlerContext, pressed: Pressed, written: str) -> Response | None:
         await self._say(desk, pressed, desk.translator.format("press-unknown"))
         return self._attempt(pressed.sender, written, DENIED)
 
     # -- both
 
-    def _welcome(self, sender: Sender) -> Desk:
+    def _context_for(self, sender: Sender) -> HandlerContext:
         self._desk.people.remember(sender)
-        return self._desk.speaking_to(sender)
+        return self._desk.in_language_of(sender)
 
     def _allowed(self, sender: Sender) -> bool:
         assert sender.user_id is not None
         return self._allowance.take(sender.user_id, self._desk.clock.now())
 
-    def _attempt(self, sender: Sender, action: str, result: str, answer: Answer | None = None) -> Work | None:
+    def _attempt(
+        self, sender: Sender, action: str, result: str, answer: Reply | None = None
+    ) -> Response | None:
         """An audit row, and perhaps an answer; of a flood one row in ten seconds, which counts the others."""
         attempt = Attempt(sender.user_id, sender.chat_id, action, result)
         count = self._attempts.note(attempt, self._desk.clock.now())
@@ -165,10 +167,10 @@ class Router:
         return _denial(attempt, count, answer)
 
 
-def _denial(attempt: Attempt, count: int, answer: Answer | None = None) -> Denial:
+def _denial(attempt: Attempt, count: int, answer: Reply | None = None) -> Denial:
     return Denial(attempt=attempt, count=count, answer=answer)
 
 
-def _needs(desk: Desk, role: Role, needed: Role) -> str:
+def _needs(desk: HandlerContext, role: Role, needed: Role) -> str:
     text = desk.translator.format
     return text("forbidden", needed=text(ROLE_NAMES[needed]), role=text(ROLE_NAMES[role]))

@@ -30,7 +30,7 @@ from dozor.alerting.delivery.transport import (
     Unknown,
 )
 from dozor.alerting.model.message import Message
-from dozor.alerting.rendering.renderer import Wording
+from dozor.alerting.rendering.renderer import MessageRenderer
 from dozor.language import Translator
 from dozor.storage.postgres.pool import Pool
 from tests.alerting.room import Room
@@ -219,7 +219,7 @@ class Campaign:
             at, _, name, action = heappop(self.plan)
             while tick < at:
                 await self._until(tick)
-                self.room.watch.remind(self.room.supervisor)
+                self.room.watch.tick(self.room.supervisor)
                 tick += 60.0
             await self._until(at)
             story = stories.get(name)
@@ -275,9 +275,9 @@ class Campaign:
         clock.at = max(clock.at, at)
 
     def _process(self) -> Dispatcher:
-        words = Wording(Translator("ru"), ZoneInfo("UTC"), self.room.clock)
+        words = MessageRenderer(Translator("ru"), ZoneInfo("UTC"), self.room.clock)
         dispatcher = Dispatcher(self.pool, self.console, self.console, words, self.room.clock)
-        dispatcher.use(self.chat, chat_id=-100)
+        dispatcher.set_transport(self.chat, chat_id=-100)
         return dispatcher
 
     async def _report(self, began: float) -> Report:

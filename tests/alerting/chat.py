@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 from dozor.alerting.delivery.dispatcher import Dispatcher
 from dozor.alerting.delivery.transport import Delivered, EditOutcome, Gone, Outcome
 from dozor.alerting.model.message import Message
-from dozor.alerting.rendering.phrases import NameOf, nameless
-from dozor.alerting.rendering.renderer import Wording
+from dozor.alerting.rendering.phrases import NameOf, no_names
+from dozor.alerting.rendering.renderer import MessageRenderer
 from dozor.language import Translator
 from tests.alerting.room import Room
 from tests.alerting.scripted import Scripted
@@ -73,12 +73,12 @@ class Post:
     """The room's messages on their way to one group."""
 
     def __init__(
-        self, room: Room, chat_id: int = -100, language: str = "ru", name_of: NameOf = nameless
+        self, room: Room, chat_id: int = -100, language: str = "ru", name_of: NameOf = no_names
     ) -> None:
         self.room = room
         self.chat = Chat(room)
         self.console = Scripted(name="console")
-        words = Wording(
+        words = MessageRenderer(
             Translator(language),
             ZoneInfo("UTC"),
             room.clock,
@@ -86,7 +86,7 @@ class Post:
             name_of,
         )
         self.dispatcher = Dispatcher(room.pool, self.console, self.console, words, room.clock)
-        self.dispatcher.use(self.chat, chat_id=chat_id)
+        self.dispatcher.set_transport(self.chat, chat_id=chat_id)
 
     async def deliver(self, seconds: float = 0.0) -> None:
         """All that can leave within `seconds`, which pass."""

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, cast
 
-from dozor.alerting.incidents.manager import Watch
-from dozor.alerting.incidents.startup import look_back
+from dozor.alerting.incidents.manager import IncidentManager
+from dozor.alerting.incidents.startup import startup_report
 from dozor.alerting.model.notification import Facts
-from dozor.control.commands.alert_handler import AlertDesk
+from dozor.control.commands.alert_handler import AlertCommandHandler
 from dozor.control.commands.commands import AlertCommand, CommandReason
 from dozor.storage.journal import Journal
 from dozor.storage.postgres.pool import Pool
 from dozor.storage.tables import incidents
 from dozor.supervision.core.policy import Policy
 from dozor.supervision.supervisor import Supervisor
-from dozor.supervision.telemetry.metrics import Measures
+from dozor.supervision.telemetry.metrics import RunMetrics
 from tests.alerting.story import ManualClock, Story, Tasks
 
 NAME = "presale_checker"
@@ -28,7 +28,7 @@ class Room:
         self.dsn, self.journal, self.clock, self.pool = dsn, journal, clock, pool
         self.options: dict[str, Any] = {}
         self.began = clock.at
-        self._desk: AlertDesk | None = None
+        self._desk: AlertCommandHandler | None = None
         self.watch = self.new_watch([], 0)
         self.tasks = Tasks()
         self.story = self.new_task(NAME)
@@ -46,18 +46,18 @@ class Room:
     def ask(self, name: AlertCommand, target: str, **args: object) -> CommandReason:
         """A person's command, carried out."""
         if self._desk is None or self._desk._watch is not self.watch:
-            self._desk = AlertDesk(self.watch, self.clock)
-        return self._desk.carry_out(name, target, args, "telegram:111", target in self.tasks.all)
+            self._desk = AlertCommandHandler(self.watch, self.clock)
+        return self._desk.execute(name, target, args, "telegram:111", target in self.tasks.all)
 
     def pass_time(self, seconds: float, step: float = 60.0) -> None:
         """The watch looks at the clock every `step` seconds."""
         until = self.clock.at + seconds
         while self.clock.at < until:
             self.clock.at = min(until, self.clock.at + step)
-            self.watch.remind(self.supervisor)
+            self.watch.tick(self.supervisor)
 
-    def new_watch(self, opened: list[Any], last_id: int) -> Watch:
-        return Watch(self.journal, self.clock, {}, opened, last_id, Measures(2), **self.options)
+    def new_watch(self, opened: list[Any], last_id: int) -> IncidentManager:
+        return IncidentManager(self.journal, self.clock, {}, opened, last_id, RunMetrics(2), **self.options)
 
     async def again(self, *, killed: bool = False) -> None:
         """As after a restart of the runner: what is open is read from the database."""
@@ -74,7 +74,7 @@ class Room:
     def start(self, **more: Any) -> Facts:
         """Say what the start has found (`more`: facts to find instead); what that was."""
         registration, now = self.journal.registration, self.clock.now()
-        found = look_back(registration, self.supervisor.tasks, {}, lost=(), owed=0, now=now)
+        found = startup_report(registration, self.supervisor.tasks, {}, lost=(), owed=0, now=now)
         found = replace(found, **more)
         self.watch.started(self.supervisor, found)
         return found

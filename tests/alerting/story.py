@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from dozor.alerting.incidents.manager import Watch
+from dozor.alerting.incidents.manager import IncidentManager
 from dozor.supervision.core.events import Cancelled, Due, Event, Failed, Restart, Succeeded
 from dozor.supervision.core.machine import step
 from dozor.supervision.core.policy import Policy
 from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.core.state import Failure, State, TaskState
-from dozor.supervision.tasks.task import Supervised
+from dozor.supervision.tasks.task import SupervisedTask
 from dozor.supervision.telemetry.observer import EndedRun, Transition
 
 NOW = 1764000060.0
@@ -40,13 +40,13 @@ async def _nothing() -> None:
 class Tasks:
     """What the watch asks the supervisor for."""
 
-    all: dict[str, Supervised] = field(default_factory=dict)
+    all: dict[str, SupervisedTask] = field(default_factory=dict)
 
-    def find(self, name: str) -> Supervised | None:
+    def find(self, name: str) -> SupervisedTask | None:
         return self.all.get(name)
 
     @property
-    def tasks(self) -> tuple[Supervised, ...]:
+    def tasks(self) -> tuple[SupervisedTask, ...]:
         return tuple(self.all.values())
 
 
@@ -54,11 +54,15 @@ class Story:
     """One task. Each step is a run that ends `seconds` after the one before."""
 
     def __init__(
-        self, watch: Watch, clock: ManualClock, name: str = "presale_checker", policy: Policy | None = None
+        self,
+        watch: IncidentManager,
+        clock: ManualClock,
+        name: str = "presale_checker",
+        policy: Policy | None = None,
     ) -> None:
         self.watch, self.clock, self.name = watch, clock, name
         spec = TaskSpec(name=name, function=_nothing, policy=policy or Policy())
-        self.task = Supervised(spec, 0, TaskState(State.WAITING, clock.now(), clock.now()))
+        self.task = SupervisedTask(spec, 0, TaskState(State.WAITING, clock.now(), clock.now()))
         self.runs = 0
 
     def apply(self, event: Event, run: EndedRun | None = None) -> None:

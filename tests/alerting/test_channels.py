@@ -9,7 +9,7 @@ import pytest
 from loguru import logger
 
 from dozor.alerting.fallback import apprise as channels_module
-from dozor.alerting.fallback.apprise import Channels
+from dozor.alerting.fallback.apprise import AppriseChannels
 from dozor.alerting.fallback.channel import LINES_UNITS, TEXT_UNITS, compose
 from tests.alerting.receiver import Receiver
 from tests.bot.socks import closed_port
@@ -35,7 +35,7 @@ def log() -> Iterator[list[str]]:
 
 async def test_a_message_arrives_under_its_label_as_it_is(receiver: Receiver, log: list[str]) -> None:
     text = "🛑 task stopped\n<b>&amp;</b> \\n *x*  \nПопытка 5/5"
-    assert await Channels([receiver.url()]).send("[Dozor, second channel]", text)
+    assert await AppriseChannels([receiver.url()]).send("[Dozor, second channel]", text)
     assert receiver.said == [("[Dozor, second channel]", text)]
     assert log == ["Second channel: json took a message\n"]
 
@@ -43,14 +43,14 @@ async def test_a_message_arrives_under_its_label_as_it_is(receiver: Receiver, lo
 @pytest.mark.parametrize("status", [500, 404, 302])
 async def test_a_refusal_is_no_delivery(receiver: Receiver, log: list[str], status: int) -> None:
     receiver.status = status
-    assert not await Channels([receiver.url()]).send("label", "text")
+    assert not await AppriseChannels([receiver.url()]).send("label", "text")
     assert receiver.asked == 1
     assert "Second channel: json did not take a message\n" in log
     assert SECRET not in "".join(log)
 
 
 async def test_one_of_two_is_enough_and_the_other_is_logged(receiver: Receiver, log: list[str]) -> None:
-    channels = Channels([f"json://127.0.0.1:{closed_port()}/{SECRET}", receiver.url()])
+    channels = AppriseChannels([f"json://127.0.0.1:{closed_port()}/{SECRET}", receiver.url()])
     assert await channels.send("label", "text")
     assert len(receiver.said) == 1
     assert "Second channel: json did not take a message\n" in log
@@ -58,8 +58,8 @@ async def test_one_of_two_is_enough_and_the_other_is_logged(receiver: Receiver, 
 
 
 async def test_nobody_is_there(log: list[str]) -> None:
-    assert not await Channels([f"json://127.0.0.1:{closed_port()}/{SECRET}"]).send("label", "text")
-    assert not await Channels(["json://u:hunter2@no-such-host.invalid/x"]).send("label", "text")
+    assert not await AppriseChannels([f"json://127.0.0.1:{closed_port()}/{SECRET}"]).send("label", "text")
+    assert not await AppriseChannels(["json://u:hunter2@no-such-host.invalid/x"]).send("label", "text")
     assert "hunter2" not in "".join(log)
 
 
@@ -69,7 +69,7 @@ async def test_a_channel_that_hangs_holds_up_neither_the_others_nor_the_next_mes
     monkeypatch.setattr(channels_module, "TIMEOUT", 4.0)  # what works gets so long on a busy machine
     async with Receiver() as hanging:
         hanging.hang = True
-        channels = Channels([hanging.url(), receiver.url()])
+        channels = AppriseChannels([hanging.url(), receiver.url()])
         assert await channels.send("label", "one")
         assert await channels.send("label", "two")
         assert [text for _, text in receiver.said] == ["one", "two"]
@@ -77,7 +77,7 @@ async def test_a_channel_that_hangs_holds_up_neither_the_others_nor_the_next_mes
         assert "Second channel: no answer from json within 4 s\n" in log
         assert "Second channel: json still has not answered the message before\n" in log
         monkeypatch.setattr(channels_module, "TIMEOUT", 0.1)
-        assert not await Channels([hanging.url()]).send("label", "alone")
+        assert not await AppriseChannels([hanging.url()]).send("label", "alone")
         monkeypatch.setattr(channels_module, "TIMEOUT", 60.0)
         hanging.hang = False
         hanging._freed.set()
@@ -89,7 +89,7 @@ async def test_a_channel_that_hangs_holds_up_neither_the_others_nor_the_next_mes
 async def test_apprise_gives_up_on_a_silent_server_by_itself(receiver: Receiver) -> None:
     receiver.hang = True
     async with asyncio.timeout(20):
-        assert not await Channels([receiver.url(patience=0.2)]).send("label", "text")
+        assert not await AppriseChannels([receiver.url(patience=0.2)]).send("label", "text")
 
 
 async def test_what_is_longer_than_a_service_takes_goes_in_parts(
@@ -99,7 +99,7 @@ async def test_what_is_longer_than_a_service_takes_goes_in_parts(
 
     monkeypatch.setattr(NotifyJSON, "body_maxlen", 500)
     text = "\n".join(f"line {number} of a long story" for number in range(60))
-    assert await Channels([receiver.url()]).send("label", text)
+    assert await AppriseChannels([receiver.url()]).send("label", text)
     assert len(receiver.said) > 1
     said = "".join(part for _, part in receiver.said)
     for number in range(60):
@@ -115,7 +115,7 @@ async def test_a_plug_in_that_breaks_is_a_refusal(
         raise RuntimeError(f"https://hooks.example/{SECRET}")
 
     monkeypatch.setattr(apprise.Apprise, "notify", broken)
-    assert not await Channels([receiver.url()]).send("label", "text")
+    assert not await AppriseChannels([receiver.url()]).send("label", "text")
     assert "Second channel: json failed with RuntimeError\n" in log
 
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from dozor.alerting.delivery.destination import FIRST_PAUSE, FIRST_REST, LONGEST_PAUSE
-from dozor.alerting.delivery.dispatcher import Dispatcher, Sent
+from dozor.alerting.delivery.dispatcher import DeliveryAttempt, Dispatcher
 from dozor.alerting.delivery.transport import ChatMoved, Delivered, Rejected, RetryAfter, Unavailable, Unknown
 from dozor.alerting.model.codec import to_row
 from dozor.alerting.model.incident import Incident
@@ -25,11 +25,11 @@ from tests.waiting import until
 class Plainly:
     """The text alone."""
 
-    def note(self, notification: Notification, incident: Incident | None = None) -> Message:
+    def notification(self, notification: Notification, incident: Incident | None = None) -> Message:
         mark = " (again?)" if notification.possible_duplicate else ""
         return Message(spans=(Span(f"{notification.facts.text}{mark}"),))
 
-    def living(self, incident: Incident, storm: object) -> Message:
+    def live(self, incident: Incident, storm: object) -> Message:
         return Message(spans=(Span(f"{incident.task} {incident.state} {incident.failures}"),))
 
 
@@ -48,7 +48,7 @@ async def owe(dsn: str, *texts: str) -> None:
         )
         for text in texts
     ]
-    await notifications.owe(connection, rows)
+    await notifications.enqueue(connection, rows)
     connection.terminate()
     await asyncio.sleep(0)
 
@@ -61,7 +61,7 @@ class Bench:
         self.clock = ManualClock()
         self.telegram = Scripted(*script)  # type: ignore[arg-type]
         self.console = Scripted(name="console")
-        self.sent: list[Sent] = []
+        self.sent: list[DeliveryAttempt] = []
         self.dispatcher = self.another()
 
     def another(self) -> Dispatcher:
@@ -253,7 +253,7 @@ async def test_a_new_transport_is_used_at_once(bench: Bench, database: str) -> N
     running = asyncio.create_task(bench.dispatcher.run())
     await until(lambda: bool(bench.telegram.attempts))
     other = Scripted()
-    bench.dispatcher.use(other)
+    bench.dispatcher.set_transport(other)
     await until(lambda: other.delivered == ["one"], within=5)
     await owe(database, "two")
     bench.dispatcher.wake()

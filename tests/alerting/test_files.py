@@ -13,7 +13,7 @@ from dozor.alerting.delivery.attachments import ATTEMPTS, MOST
 from dozor.alerting.delivery.console import ConsoleTransport
 from dozor.alerting.delivery.dispatcher import Dispatcher
 from dozor.alerting.model.full_text import KEPT, WHOLE
-from dozor.alerting.rendering.renderer import Wording
+from dozor.alerting.rendering.renderer import MessageRenderer
 from dozor.language import Translator
 from dozor_bot.telegram import transport as transport_module
 from dozor_bot.telegram.session import Session
@@ -39,9 +39,9 @@ class Wire:
             Bot(api.token, session=self.session), GROUP, None, Translator("ru")
         )
         self.console = Scripted(name="console")
-        words = Wording(Translator("ru"), ZoneInfo("UTC"), room.clock)
+        words = MessageRenderer(Translator("ru"), ZoneInfo("UTC"), room.clock)
         self.dispatcher = Dispatcher(room.pool, self.console, self.console, words, room.clock)
-        self.dispatcher.use(self.transport, chat_id=GROUP)
+        self.dispatcher.set_transport(self.transport, chat_id=GROUP)
 
     async def deliver(self, seconds: float = 60.0) -> None:
         """All that can leave within `seconds`, which pass."""
@@ -233,7 +233,7 @@ async def test_a_group_that_becomes_a_supergroup_between_message_and_file_gets_b
 async def test_a_file_follows_its_message_into_the_topic_and_out_of_it(wire: Wire) -> None:
     chat = wire.api.world.add_chat(MOVED, "supergroup", "Команда", is_forum=True, topics={17: True})
     wire.transport = TelegramTransport(Bot(wire.api.token, session=wire.session), MOVED, 17, Translator("ru"))
-    wire.dispatcher.use(wire.transport, chat_id=MOVED)
+    wire.dispatcher.set_transport(wire.transport, chat_id=MOVED)
     wire.alert()
     await wire.deliver()
     chat.topics[17] = False
@@ -249,7 +249,7 @@ async def test_a_process_that_ends_says_which_files_it_owed(wire: Wire) -> None:
     wire.api.fail(FaultKind.SERVER_ERROR, method="sendDocument", status=502, times=None)
     wire.alert()
     await wire.deliver(10)
-    wire.dispatcher.use(Scripted())
+    wire.dispatcher.set_transport(Scripted())
     logger.remove(sink)
     assert logged == [
         f"The file {NAME}-2025-11-24-160100.txt is not sent any more; its message has arrived\n"
@@ -292,7 +292,7 @@ async def test_while_the_database_is_away_files_do_not_fill_the_memory(room: Roo
 
 async def test_the_console_shows_the_whole_text(room: Room, capsys: pytest.CaptureFixture[str]) -> None:
     console = ConsoleTransport()
-    words = Wording(Translator("ru"), ZoneInfo("UTC"), room.clock)
+    words = MessageRenderer(Translator("ru"), ZoneInfo("UTC"), room.clock)
     dispatcher = Dispatcher(room.pool, console, console, words, room.clock)
     room.watch.checker_alert(room.story.task, LONG, "warning")
     await room.journal.write()

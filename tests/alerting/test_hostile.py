@@ -15,22 +15,22 @@ from hypothesis import strategies as st
 
 from dozor.alerting.delivery.transport import Delivered
 from dozor.alerting.incidents.facts import failure_facts
-from dozor.alerting.incidents.notifier import Teller
+from dozor.alerting.incidents.notifier import NotificationPlanner
 from dozor.alerting.incidents.rules import on_failure
-from dozor.alerting.incidents.store import Book
+from dozor.alerting.incidents.store import IncidentStore
 from dozor.alerting.model.codec import facts_to_json, from_row, to_row
-from dozor.alerting.model.full_text import KEPT, WHOLE, for_incident
+from dozor.alerting.model.full_text import KEPT, WHOLE, without_attachment
 from dozor.alerting.model.incident import AlertSettings
 from dozor.alerting.model.notification import NotificationKind
-from dozor.alerting.rendering.live_message import as_notification
-from dozor.alerting.rendering.renderer import Wording
+from dozor.alerting.rendering.live_message import live_notification
+from dozor.alerting.rendering.renderer import MessageRenderer
 from dozor.language import Translator
 from dozor.storage.postgres.pool import storable
 from dozor.supervision.core.policy import Policy
 from dozor.supervision.core.spec import TaskSpec
-from dozor.supervision.core.state import Past, State, TaskState
+from dozor.supervision.core.state import FailureRecord, State, TaskState
 from dozor.supervision.runs.failure import describe
-from dozor.supervision.tasks.task import Supervised
+from dozor.supervision.tasks.task import SupervisedTask
 from dozor_bot.telegram.session import Session
 from dozor_bot.telegram.transport import TelegramTransport
 from dozor_bot.telegram.wire import to_bare, to_keyboard, to_text
@@ -55,24 +55,27 @@ TEXTS = st.lists(st.one_of(NASTY, st.text(max_size=60), st.characters()), max_si
 def alerts(text: str, kind: NotificationKind) -> list[tuple[str, list[dict[str, object]], object, str]]:
     """The alert for an exception that says `text`, and its living message, as they go over the wire."""
     failure = describe(type("Error" + "X" * (len(text) % 90), (Exception,), {})(text), str)
-    past = Past(failing_since=NOW, failed_at=NOW, failure=failure, failures_total=3)
+    past = FailureRecord(failing_since=NOW, failed_at=NOW, failure=failure, failures_total=3)
     stopped = kind is NotificationKind.CRITICAL_STOP
-    state = TaskState(state=State.STOPPED if stopped else State.BACKOFF, failures=3, past=past)
+    state = TaskState(state=State.STOPPED if stopped else State.BACKOFF, failures=3, failure_record=past)
     before = TaskState(state=State.RUNNING, failures=2)
-    task = Supervised(TaskSpec(name="presale_checker", function=alerts, policy=Policy()), 0, state)
+    task = SupervisedTask(TaskSpec(name="presale_checker", function=alerts, policy=Policy()), 0, state)
     decision = on_failure(AlertSettings(), None, before, state, NOW, 1, "presale_checker")
     assert decision.incident is not None
-    teller = Teller(Book([], 0), lambda: "1-1")
-    told = teller.decide(decision, failure_facts(task, decision.incident), NOW)
+    teller = NotificationPlanner(IncidentStore([], 0), lambda: "1-1")
+    told = teller.plan_notifications(decision, failure_facts(task, decision.incident), NOW)
     [note] = told.notifications
     row = to_row(note)
     for name, value in row.payload.items():
         limit = WHOLE + 1 if name == "whole" else KEPT
         assert not isinstance(value, str) or len(storable(value)) <= limit
-    words = Wording(Translator("ru"), ZoneInfo("UTC"), ManualClock())
+    words = MessageRenderer(Translator("ru"), ZoneInfo("UTC"), ManualClock())
     incident = told.incidents[1]
-    assert incident.facts == facts_to_json(for_incident(note.facts))
-    messages = [words.note(from_row(row), incident), words.note(as_notification(incident), incident)]
+    assert incident.facts == facts_to_json(without_attachment(note.facts))
+    messages = [
+        words.notification(from_row(row), incident),
+        words.notification(live_notification(incident), incident),
+    ]
     return [(*to_text(message), to_keyboard(message.buttons), to_bare(message)) for message in messages]
 
 
@@ -96,16 +99,18 @@ async def test_hostile_texts_over_http_arrive_at_the_first_attempt(text: str) ->
     async with api:
         session = Session(api.url)
         transport = TelegramTransport(Bot(api.token, session=session), -500, None, Translator("ru"))
-        words = Wording(Translator("ru"), ZoneInfo("UTC"), ManualClock())
+        words = MessageRenderer(Translator("ru"), ZoneInfo("UTC"), ManualClock())
         failure = describe(RuntimeError(text), str)
-        past = Past(failing_since=NOW, failed_at=NOW, failure=failure)
-        state = TaskState(state=State.BACKOFF, failures=3, past=past)
-        task = Supervised(TaskSpec(name="t", function=alerts), 0, state)
+        past = FailureRecord(failing_since=NOW, failed_at=NOW, failure=failure)
+        state = TaskState(state=State.BACKOFF, failures=3, failure_record=past)
+        task = SupervisedTask(TaskSpec(name="t", function=alerts), 0, state)
         decision = on_failure(AlertSettings(), None, TaskState(), state, NOW, 1, "t")
         assert decision.incident is not None
         facts = failure_facts(task, decision.incident)
-        told = Teller(Book([], 0), lambda: "1-1").decide(decision, facts, NOW)
-        outcome = await transport.send(words.note(told.notifications[0], told.incidents[1]))
+        told = NotificationPlanner(IncidentStore([], 0), lambda: "1-1").plan_notifications(
+            decision, facts, NOW
+        )
+        outcome = await transport.send(words.notification(told.notifications[0], told.incidents[1]))
         await session.close()
     assert isinstance(outcome, Delivered)
     assert len(api.calls_of("sendMessage")) == 1

@@ -44,7 +44,7 @@ class Meanwhile(Chat):
 
 def meanwhile(post: Post) -> Meanwhile:
     post.chat = Meanwhile(post.room)
-    post.dispatcher.use(post.chat, chat_id=-100)
+    post.dispatcher.set_transport(post.chat, chat_id=-100)
     return post.chat
 
 
@@ -95,8 +95,8 @@ async def test_no_storm_swallows_that_a_chat_refuses_us_or_what_explains_others(
     room: Room, post: Post
 ) -> None:
     together(room, FEW + 2)
-    room.watch.trouble(IncidentKind.TELEGRAM, "-100", Facts(text="kicked"), to=("111",))
-    room.watch.trouble(IncidentKind.DEPENDENCY, "PostgreSQL", Facts(text="refused"))
+    room.watch.open_incident(IncidentKind.TELEGRAM, "-100", Facts(text="kicked"), to=("111",))
+    room.watch.open_incident(IncidentKind.DEPENDENCY, "PostgreSQL", Facts(text="refused"))
     await room.journal.write()
     rows = await room.pool.fetch(
         "SELECT destination, payload ->> 'subject' AS subject FROM dozor.notifications WHERE kind = 'trouble'"
@@ -108,7 +108,7 @@ async def test_a_chat_of_some_tasks_hears_of_the_storm_that_takes_them_in(room: 
     name = f"task_{FEW + 3:04}"
     room.furnish(routes=Routing([Route(destination="222", tasks=frozenset({name}))]))
     theirs = Chat(room)
-    post.dispatcher.use(post.chat, lambda key: (theirs, 222), chat_id=-100)
+    post.dispatcher.set_transport(post.chat, lambda key: (theirs, 222), chat_id=-100)
     stories = together(room, FEW + 5)
     await post.deliver(30)
     await post.dispatcher.deliver_next("222")
@@ -132,11 +132,11 @@ async def test_a_silence_that_is_over_hides_nothing_that_comes_back(room: Room, 
     """Critical, for the fourth time, and the three times before nobody was told."""
     room.ask(AlertCommand.SILENCE, NAME, seconds=600)
     for _ in range(3):
-        room.watch.trouble(IncidentKind.HUNG, NAME, Facts(), task=NAME)
+        room.watch.open_incident(IncidentKind.HUNG, NAME, Facts(), task=NAME)
         room.clock.at += 100
-        room.watch.trouble_over(IncidentKind.HUNG, NAME, task=NAME)
+        room.watch.resolve_incident(IncidentKind.HUNG, NAME, task=NAME)
     room.pass_time(400)
-    room.watch.trouble(IncidentKind.HUNG, NAME, Facts(), task=NAME)
+    room.watch.open_incident(IncidentKind.HUNG, NAME, Facts(), task=NAME)
     await post.deliver(60)
     assert len(post.messages) == 1
     [incident] = room.watch.open_incidents

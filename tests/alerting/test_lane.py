@@ -115,7 +115,7 @@ async def test_what_is_not_worth_sending_proves_nothing_about_a_chat_that_refuse
         expires_at=room.clock.at + 1,
     )
     async with pool.acquire() as connection:
-        await notifications.owe(connection, [to_row(stale)])
+        await notifications.enqueue(connection, [to_row(stale)])
     post.chat.script = [Rejected("refused in every form", of_message=True)] * 8
     await post.deliver(3 * 3600)
     [state] = [

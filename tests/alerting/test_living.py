@@ -206,7 +206,7 @@ async def test_told_to_wait_while_editing_it_waits_for_messages_too_and_after_a_
     fail(room, 1)  # a critical stop, a minute later
     again = Post(room)
     again.chat = post.chat
-    again.dispatcher.use(post.chat, chat_id=-100)
+    again.dispatcher.set_transport(post.chat, chat_id=-100)
     room.clock.at -= 60
     await again.deliver(60)
     assert len(post.chat.calls) == calls
@@ -224,7 +224,7 @@ async def test_a_moved_chat_is_remembered_and_its_old_messages_left_alone(room: 
     assert len(post.messages) == 2
     moved: list[int] = []
     post.chat.move = moved.append  # type: ignore[attr-defined]
-    post.dispatcher.use(post.chat, chat_id=-100)
+    post.dispatcher.set_transport(post.chat, chat_id=-100)
     await post.deliver(1)
     assert moved == [-100500]
 

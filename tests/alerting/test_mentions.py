@@ -16,7 +16,7 @@ from dozor.alerting.model.notification import Facts, Notification, NotificationK
 from dozor.alerting.policy.escalation import Level
 from dozor.alerting.policy.oncall import OnCall, Person
 from dozor.alerting.rendering.render import bounded, render
-from dozor.alerting.rendering.renderer import Wording
+from dozor.alerting.rendering.renderer import MessageRenderer
 from dozor.language import Translator
 from dozor_bot.telegram.session import Session
 from dozor_bot.telegram.transport import TelegramTransport
@@ -84,9 +84,9 @@ async def escalate(room: Room, api: BotApi) -> StoredMessage:
     session = Session(api.url)
     try:
         transport = TelegramTransport(Bot(api.token, session=session), GROUP, None, Translator("ru"))
-        words = Wording(Translator("ru"), ZoneInfo("UTC"), room.clock)
+        words = MessageRenderer(Translator("ru"), ZoneInfo("UTC"), room.clock)
         dispatcher = Dispatcher(room.pool, Scripted(), Scripted(name="console"), words, room.clock)
-        dispatcher.use(transport, chat_id=GROUP)
+        dispatcher.set_transport(transport, chat_id=GROUP)
         while (pause := await dispatcher.deliver_next()) is not None:
             room.clock.at += pause
     finally:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dozor.alerting.policy.escalation import Level, calls
+from dozor.alerting.policy.escalation import Level, calls_for
 from dozor.alerting.policy.oncall import OnCall, Override, Person, Rotation
 from dozor.alerting.policy.quiet_hours import QuietHours
 
@@ -128,14 +128,14 @@ def test_levels_call_people_where_they_are() -> None:
     oncall, now = OnCall(PEOPLE, rotation()), at("2026-03-24 12:00")
 
     def called(whom: str) -> dict[str, list[str]]:
-        found = calls(Level(0.0, whom), oncall, (), now)
+        found = calls_for(Level(0.0, whom), oncall, (), now)
         return {call.destination: [person.called for person in call.people] for call in found}
 
     assert called("oncall") == {"111": ["@ann"]}
     assert called("second") == {"222": ["bob"]}
     assert called("everybody") == {"111": ["@ann"], "222": ["bob"], "": ["eve"]}
     assert called("eve") == {"": ["eve"]}
-    nobody = calls(Level(0.0, "oncall"), OnCall(), (), now)
+    nobody = calls_for(Level(0.0, "oncall"), OnCall(), (), now)
     assert [(call.destination, call.people) for call in nobody] == [("", ())]
 
 

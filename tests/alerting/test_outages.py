@@ -8,15 +8,15 @@ from zoneinfo import ZoneInfo
 import pytest
 from aiohttp import web
 
-from dozor.alerting.delivery.direct_sends import SentDirectly
+from dozor.alerting.delivery.direct_sends import DirectSends
 from dozor.alerting.delivery.transport import Rejected, Unavailable, Unknown
-from dozor.alerting.fallback.channel import SOON, SecondChannel
-from dozor.alerting.fallback.failover import Unsent
-from dozor.alerting.fallback.outage_sender import DOWN_FOR, PER_MINUTE, LastGasp
+from dozor.alerting.fallback.channel import SOON, FallbackChannel
+from dozor.alerting.fallback.failover import ChannelFailover
+from dozor.alerting.fallback.outage_sender import DOWN_FOR, PER_MINUTE, OutageSender
 from dozor.alerting.policy.escalation import Level
 from dozor.alerting.policy.oncall import OnCall, Person
 from dozor.alerting.policy.routes import Route, Routing
-from dozor.alerting.rendering.renderer import Wording
+from dozor.alerting.rendering.renderer import MessageRenderer
 from dozor.alerting.reports.heartbeat import Heartbeat
 from dozor.language import Translator
 from dozor.storage.health import DatabaseHealth
@@ -33,12 +33,12 @@ class Gasp:
         self.said: list[tuple[str, str]] = []
         self.takes = True
         translator = Translator("ru")
-        self.second = SecondChannel(self._say, translator, AFTER)
+        self.second = FallbackChannel(self._say, translator, AFTER)
         self.post = Post(room)
         self.health = DatabaseHealth(room.clock, self._probe)
         room.journal.tried = lambda: self.post.dispatcher.directly.tried
-        words = Wording(Translator("ru"), ZoneInfo("UTC"), room.clock)
-        self.last_gasp = LastGasp(
+        words = MessageRenderer(Translator("ru"), ZoneInfo("UTC"), room.clock)
+        self.last_gasp = OutageSender(
             room.watch,
             self.health,
             lambda: room.journal.unwritten_notifications,
@@ -51,7 +51,7 @@ class Gasp:
             self.post.dispatcher.directly,
             self.second,
         )
-        self.unsent = Unsent(
+        self.unsent = ChannelFailover(
             room.pool, self.second, words, translator, room.clock, self.post.dispatcher.directly
         )
 
@@ -188,7 +188,7 @@ async def test_with_telegram_away_as_well_the_second_channel_speaks_from_memory(
     await gasp.unsent.look()
     await gasp.post.deliver(120)
     await gasp.look(1)
-    assert gasp.post.dispatcher.directly == SentDirectly()
+    assert gasp.post.dispatcher.directly == DirectSends()
     assert sorted(gasp.post.headers) == sorted(
         [
             "✅ PostgreSQL: снова в порядке",
@@ -220,7 +220,7 @@ async def test_from_memory_a_person_is_called_and_no_other_chat_told_what_the_ch
     for _ in range(5):
         gasp.room.story.fail(after=0)
     gasp.room.clock.at += 60
-    gasp.room.watch.remind(gasp.room.supervisor)
+    gasp.room.watch.tick(gasp.room.supervisor)
     await gasp.look(AFTER + 10)
     assert f"🛑 {NAME}" in " ".join(gasp.post.headers)
     [(_, text)] = gasp.said

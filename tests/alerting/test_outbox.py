@@ -72,7 +72,7 @@ def test_a_row_of_another_version_is_still_readable() -> None:
 async def test_hostile_text_is_stored_and_comes_back_readable(pool: Pool, database: str) -> None:
     connection = await connect(database)
     for number, text in enumerate(["NUL \x00", "lone \ud800", "\u202egnp.exe", "😀" * 10, "x" * 1_000_000]):
-        await notifications.owe(connection, [to_row(note(key=str(number), facts=Facts(text=text)))])
+        await notifications.enqueue(connection, [to_row(note(key=str(number), facts=Facts(text=text)))])
     stored = await pool.fetch("SELECT payload ->> 'text' AS text FROM dozor.notifications ORDER BY id")
     assert [row["text"][:6] for row in stored] == [
         "NUL \ufffd",

@@ -9,12 +9,12 @@ import pytest
 
 from dozor.alerting.delivery.transport import NAME as TRANSPORT
 from dozor.alerting.delivery.transport import Delivered, Rejected, Unavailable, Unknown
-from dozor.alerting.fallback.channel import SOON, SecondChannel
-from dozor.alerting.fallback.failover import Unsent
+from dozor.alerting.fallback.channel import SOON, FallbackChannel
+from dozor.alerting.fallback.failover import ChannelFailover
 from dozor.alerting.policy.escalation import Level
 from dozor.alerting.policy.oncall import OnCall, Person
 from dozor.alerting.policy.routes import Route, Routing
-from dozor.alerting.rendering.renderer import Wording
+from dozor.alerting.rendering.renderer import MessageRenderer
 from dozor.language import Translator
 from dozor.storage.tables.notifications import claim, put_back
 from tests.alerting.chat import Chat, Post
@@ -33,13 +33,15 @@ class Away:
         self.room = room
         self.post = Post(room)
         self.chats = {"": self.post.chat}
-        self.post.dispatcher.use(self.post.chat, self._open, chat_id=-100)
+        self.post.dispatcher.set_transport(self.post.chat, self._open, chat_id=-100)
         self.said: list[tuple[str, str]] = []
         self.takes = True
         self.directly = self.post.dispatcher.directly
-        self.channel = SecondChannel(self._send, Translator("ru"), AFTER)
-        words = Wording(Translator("ru"), ZoneInfo("UTC"), room.clock)
-        self.unsent = Unsent(room.pool, self.channel, words, Translator("ru"), room.clock, self.directly)
+        self.channel = FallbackChannel(self._send, Translator("ru"), AFTER)
+        words = MessageRenderer(Translator("ru"), ZoneInfo("UTC"), room.clock)
+        self.unsent = ChannelFailover(
+            room.pool, self.channel, words, Translator("ru"), room.clock, self.directly
+        )
         self.telegram_is(DOWN)
 
     def _open(self, key: str) -> tuple[Chat, int]:

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from dozor.alerting.incidents.rules import STEADY
-from dozor.alerting.incidents.startup import CROWD, LONG_GAP, SHORT_GAP, loudness
+from dozor.alerting.incidents.startup import LONG_GAP, RESTART_LOOP, SHORT_GAP, report_severity
 from dozor.alerting.incidents.storm_gate import FEW
 from dozor.alerting.model.incident import AlertSettings, IncidentKind, from_row
 from dozor.alerting.model.notification import Facts, Severity
-from dozor.alerting.rendering.callback_data import Origin, Press, decode
-from dozor.alerting.rendering.live_message import as_notification, buttons
-from dozor.alerting.rendering.phrases import Tongue
+from dozor.alerting.rendering.callback_data import CallbackData, Origin, decode
+from dozor.alerting.rendering.live_message import buttons, live_notification
+from dozor.alerting.rendering.phrases import Phrasebook
 from dozor.clock import to_datetime
 from dozor.language import Translator
 from dozor.storage.tables import incidents
@@ -96,7 +96,7 @@ async def test_a_runner_that_is_killed_again_and_again_is_told_once_and_counted(
         room.start(lost_tasks=(f"run_{number}",))
     assert await room.told() == [("runner_started", "info", None, None), ("trouble", "warning", None, 1)]
     assert await room.incidents() == [(1, "unclean_end", "open", 5)]
-    living = as_notification(from_row(await _row(room)))
+    living = live_notification(from_row(await _row(room)))
     assert living.facts.failures == 5
     assert living.facts.lost_tasks == ("run_4",)  # of the newest start
 
@@ -174,11 +174,11 @@ async def test_a_start_after_a_long_gap_is_told_whatever_was_told_before(room: R
 
 async def test_clean_starts_in_a_row_are_told_loudly_once_and_then_no_more(room: Room) -> None:
     room.start()
-    for _ in range(CROWD + 2):
+    for _ in range(RESTART_LOOP + 2):
         await room.again()
         room.start()
     severities = [severity for _, severity, _, _ in await room.told()]
-    assert severities == ["info"] * (CROWD - 1) + ["warning"]
+    assert severities == ["info"] * (RESTART_LOOP - 1) + ["warning"]
     assert await room.incidents() == []
 
 
@@ -206,13 +206,13 @@ async def test_its_buttons_restart_what_is_stopped_and_stay_when_it_is_over(room
         room.story.fail()
     await room.again(killed=True)
     room.start()
-    say = Tongue(Translator("ru"), to_datetime(0).tzinfo, room.clock.now())  # type: ignore[arg-type]
+    say = Phrasebook(Translator("ru"), to_datetime(0).tzinfo, room.clock.now())  # type: ignore[arg-type]
 
-    def presses() -> list[Press | None]:
+    def presses() -> list[CallbackData | None]:
         [incident] = [one for one in room.watch.book._by_id.values() if one.kind is IncidentKind.UNCLEAN_END]
         return [decode(button.data) for row in buttons(incident, say) for button in row]
 
-    restart = Press(Origin.ALERT, "restart", NAME)
+    restart = CallbackData(Origin.ALERT, "restart", NAME)
     assert presses()[0] == restart
     assert len(presses()) == 5
     room.pass_time(STEADY + 60)
@@ -229,10 +229,10 @@ async def test_its_buttons_restart_what_is_stopped_and_stay_when_it_is_over(room
         (Facts(off_for=1.0, lost_tasks=("a",)), Severity.WARNING),
         (Facts(off_for=1.0, stopped_tasks=("a",)), Severity.WARNING),
         (Facts(off_for=1.0, paused_tasks=("a",), missed_runs=7, missed_tasks=7), Severity.INFO),
-        (Facts(off_for=1.0, starts=CROWD), Severity.WARNING),
-        (Facts(off_for=1.0, starts=CROWD + 1), None),
+        (Facts(off_for=1.0, starts=RESTART_LOOP), Severity.WARNING),
+        (Facts(off_for=1.0, starts=RESTART_LOOP + 1), None),
         (Facts(off_for=1.0, unclean_end=True), None),
     ],
 )
 def test_how_loudly_a_clean_start_is_told(found: Facts, expected: Severity | None) -> None:
-    assert loudness(found) is expected
+    assert report_severity(found) is expected

@@ -12,7 +12,7 @@ from dozor.alerting.model.notification import Facts, Severity
 from dozor.alerting.policy.escalation import Level
 from dozor.alerting.policy.oncall import OnCall, Person
 from dozor.alerting.policy.routes import Route, Routing
-from dozor.alerting.rendering.live_message import storm_facts, storm_groups
+from dozor.alerting.rendering.live_message import digest_facts, storm_groups
 from dozor.control.commands.commands import AlertCommand
 from dozor.storage.tables import incidents
 from dozor.storage.tables.incidents import StormGroup
@@ -145,7 +145,7 @@ async def test_a_digest_from_memory_is_that_of_the_database(room: Room, post: Po
     fail_together(stories[:12], 3)
     fail_together(stories[12:20], 5, where="ledger.py:3 in post")
     fail_together(stories[20:], 3, where="deposits.py:9 in read")
-    room.watch.trouble(IncidentKind.LIMIT, "memory", Facts())
+    room.watch.open_incident(IncidentKind.LIMIT, "memory", Facts())
     for story in stories[8:16]:
         story.restart()
         story.succeed(after=0)
@@ -153,7 +153,7 @@ async def test_a_digest_from_memory_is_that_of_the_database(room: Room, post: Po
     [storm] = [one for one in room.watch.open_incidents if one.kind is IncidentKind.STORM]
     groups = storm_groups(room.watch.book.members(storm.id))
     assert groups == await incidents.read_storm(room.pool, storm.id)
-    assert storm_facts(groups, storm).count == len(room.watch.book.members(storm.id))
+    assert digest_facts(groups, storm).count == len(room.watch.book.members(storm.id))
 
 
 def test_a_cause_of_no_task_names_none() -> None:
@@ -171,9 +171,9 @@ def test_a_cause_of_no_task_names_none() -> None:
         updated_at=NOW,
         notified_at=NOW,
     )
-    assert storm_facts([group], storm).lines == ("🔴 1/1 · PostgreSQL",)
+    assert digest_facts([group], storm).lines == ("🔴 1/1 · PostgreSQL",)
     tasks = replace(group, count=4, tasks=("a", "b", "c"))
-    assert storm_facts([tasks], storm).lines == ("🔴 1/4 · PostgreSQL · a, b, c, …",)
+    assert digest_facts([tasks], storm).lines == ("🔴 1/4 · PostgreSQL · a, b, c, …",)
 
 
 async def test_a_storm_passes_and_is_told_so_once(room: Room, post: Post) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dozor.alerting.model.incident import IncidentKind
-from dozor.control.bot_monitor import CALM_AFTER, TelegramWatch
+from dozor.control.bot_monitor import CALM_AFTER, BotMonitor
 from dozor.control.readiness import DEAF_AFTER
 from tests.alerting.room import Room
 
@@ -15,7 +15,7 @@ def _open(room: Room) -> list[tuple[str, str]]:
 async def test_a_bot_that_hears_nothing_is_an_incident_until_it_hears_again(room: Room) -> None:
     heard: list[float | None] = [None]
     problem: list[str | None] = [None]
-    watch = TelegramWatch(room.watch, room.clock, lambda: heard[0], lambda: problem[0])
+    watch = BotMonitor(room.watch, room.clock, lambda: heard[0], lambda: problem[0])
     room.clock.at += DEAF_AFTER
     watch.look()
     assert _open(room) == []  # it may still be on its way up
@@ -30,7 +30,7 @@ async def test_a_bot_that_hears_nothing_is_an_incident_until_it_hears_again(room
 
 
 async def test_a_failing_answer_is_an_incident_until_ten_minutes_pass_without_another(room: Room) -> None:
-    watch = TelegramWatch(room.watch, room.clock, lambda: room.clock.at, lambda: None)
+    watch = BotMonitor(room.watch, room.clock, lambda: room.clock.at, lambda: None)
     watch.failed(KeyError("x"))
     room.clock.at += CALM_AFTER - 1
     watch.failed(ValueError("y"))

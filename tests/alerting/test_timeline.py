@@ -12,7 +12,7 @@ from dozor.alerting.model.notification import Facts
 from dozor.alerting.policy.escalation import Level
 from dozor.alerting.policy.oncall import OnCall, Person, Rotation
 from dozor.alerting.policy.quiet_hours import QuietHours
-from dozor.alerting.reports.daily import Daily
+from dozor.alerting.reports.daily import DailyReports
 from dozor.control.commands.commands import AlertCommand, CommandReason
 from dozor.supervision.telemetry.observer import Trouble, TroubleKind
 from tests.alerting.room import NAME, Room
@@ -215,7 +215,9 @@ async def test_a_dependency_that_explains_everything_is_told_alone(room: Room) -
 async def test_by_night_only_what_is_critical_makes_a_sound_and_the_morning_sums_up(room: Room) -> None:
     night = QuietHours(begin=time(23), end=time(8), timezone=BERLIN)
     room.furnish(quiet_at=night.covers)
-    daily = Daily(room.pool, room.watch, room.clock, BERLIN, lambda: 1, quiet=night, all_clear_at=time(9, 30))
+    daily = DailyReports(
+        room.pool, room.watch, room.clock, BERLIN, lambda: 1, quiet=night, all_clear_at=time(9, 30)
+    )
     room.clock.at = datetime(2026, 10, 24, 23, 30, tzinfo=BERLIN).timestamp()  # the clocks change this night
     for _ in range(3):
         room.story.fail()
@@ -240,14 +242,16 @@ async def test_by_night_only_what_is_critical_makes_a_sound_and_the_morning_sums
     assert payload["count"] == 1
     assert payload["lines"][0].startswith(f"🔴 {NAME}: ConnectionError")
     # A restart in the morning says nothing twice: the key is the day's.
-    again = Daily(room.pool, room.watch, room.clock, BERLIN, lambda: 1, quiet=night, all_clear_at=time(9, 30))
+    again = DailyReports(
+        room.pool, room.watch, room.clock, BERLIN, lambda: 1, quiet=night, all_clear_at=time(9, 30)
+    )
     await again.look()
     assert [kind for kind, *_ in await room.told()] == kinds
 
 
 async def test_all_clear_says_how_many_are_watched(room: Room) -> None:
     room.clock.at = datetime(2026, 10, 20, 9, 30, tzinfo=BERLIN).timestamp()
-    await Daily(room.pool, room.watch, room.clock, BERLIN, lambda: 12, all_clear_at=time(9, 30)).look()
+    await DailyReports(room.pool, room.watch, room.clock, BERLIN, lambda: 12, all_clear_at=time(9, 30)).look()
     await room.journal.write()
     row = await room.pool.fetchrow("SELECT severity, payload FROM dozor.notifications")
     assert (row["severity"], row["payload"]["count"]) == ("info", 12)
@@ -290,9 +294,9 @@ async def test_a_checker_that_repeats_itself_is_counted_not_told_again(room: Roo
 
 
 async def test_a_trouble_of_the_runner_itself_is_an_incident(room: Room) -> None:
-    room.watch.trouble(IncidentKind.TELEGRAM, "-100", Facts(text="bot was kicked"), to=("111",))
-    room.watch.trouble(IncidentKind.TELEGRAM, "-100", Facts(text="bot was kicked"), to=("111",))
-    room.watch.trouble_over(IncidentKind.TELEGRAM, "-100", to=("111",))
+    room.watch.open_incident(IncidentKind.TELEGRAM, "-100", Facts(text="bot was kicked"), to=("111",))
+    room.watch.open_incident(IncidentKind.TELEGRAM, "-100", Facts(text="bot was kicked"), to=("111",))
+    room.watch.resolve_incident(IncidentKind.TELEGRAM, "-100", to=("111",))
     await room.journal.write()
     rows = await room.pool.fetch("SELECT kind, destination FROM dozor.notifications ORDER BY id")
     assert [tuple(row) for row in rows] == [("trouble", "111"), ("recovered", "111")]

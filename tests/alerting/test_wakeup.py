@@ -18,7 +18,7 @@ async def delivering(room: Room) -> AsyncIterator[Post]:
     post = Post(room)
     room.journal.on_notifications = post.dispatcher.wake
     running = asyncio.create_task(post.dispatcher.run())
-    await asyncio.wait_for(post.dispatcher.rested(), 10)
+    await asyncio.wait_for(post.dispatcher.idle(), 10)
     try:
         yield post
     finally:
@@ -39,7 +39,7 @@ async def test_an_alert_is_delivered_once_and_settled(room: Room) -> None:
             room.story.fail(after=0)
         await room.journal.write()
         await until(lambda: len(post.messages) == 1)
-        await post.dispatcher.rested()
+        await post.dispatcher.idle()
     assert await rows(room) == [("delivered", 1, 0)]
     assert await room.pool.fetchval("SELECT count(*) FROM dozor.living_messages") == 1
 
@@ -52,7 +52,7 @@ async def test_messages_of_one_commit_leave_in_order(room: Room) -> None:
                 story.fail(after=0)
         await room.journal.write()
         await until(lambda: len(post.messages) == 3)
-        await post.dispatcher.rested()
+        await post.dispatcher.idle()
     assert [shown.header.split()[1] for shown in post.messages] == ["one:", "two:", "three:"]
     assert await rows(room) == [("delivered", 1, 0)] * 3
 
@@ -73,7 +73,7 @@ async def test_a_commit_that_failed_sends_nothing_and_its_repeat_sends_it_once(r
             room.story.fail(after=0)
         await room.journal.write()
         await until(lambda: len(post.messages) == 1)
-        await post.dispatcher.rested()
+        await post.dispatcher.idle()
     assert failures == 0
     assert await rows(room) == [("delivered", 1, 0)]
 
@@ -97,13 +97,13 @@ async def test_a_chat_that_shows_too_little_is_brought_up_to_date_after_a_restar
     for _ in range(3):
         room.story.fail(after=0)
     await room.journal.write()
-    post.dispatcher.use(post.chat, lambda key: (second, 200), chat_id=-100)
+    post.dispatcher.set_transport(post.chat, lambda key: (second, 200), chat_id=-100)
     await post.dispatcher.deliver_next("200")
     assert len(second.messages) == 1
     room.story.fail(after=60)  # nobody is owed a word about the fourth
     await room.journal.write()
     again = Post(room)
-    again.dispatcher.use(again.chat, lambda key: (second, 200), chat_id=-100)
+    again.dispatcher.set_transport(again.chat, lambda key: (second, 200), chat_id=-100)
     room.clock.at += 60.0
     running = asyncio.create_task(again.dispatcher.run())
     await until(lambda: len(second.messages[0].texts) == 2)

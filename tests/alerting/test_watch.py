@@ -72,7 +72,7 @@ async def test_an_incident_of_a_task_that_left_the_configuration_is_closed_quiet
     for _ in range(3):
         room.story.fail()
     await room.again()
-    room.watch.close_unknown(cast(Supervisor, Tasks()))
+    room.watch.resolve_removed_tasks(cast(Supervisor, Tasks()))
     assert [state for _, _, state, _ in await room.incidents()] == ["resolved"]
     assert [kind for kind, *_ in await room.told()] == ["repeated_errors"]
 
@@ -82,12 +82,12 @@ async def test_reminders_repeat_until_a_person_pauses_the_task(room: Room) -> No
         room.story.fail()
     for _ in range(3):
         room.clock.at += 1000
-        room.watch.remind(room.supervisor)
+        room.watch.tick(room.supervisor)
     told = [kind for kind, *_ in await room.told()]
     assert told == ["repeated_errors", "critical_stop", "reminder"]
     room.story.apply(Pause("telegram:111"))
     room.clock.at += 100_000
-    room.watch.remind(room.supervisor)
+    room.watch.tick(room.supervisor)
     assert [kind for kind, *_ in await room.told()] == told
 
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from dozor.alerting.model.decisions import NotifyDecision
 from dozor.alerting.rendering.decisions import why_lines
-from dozor.alerting.rendering.phrases import Tongue
+from dozor.alerting.rendering.phrases import Phrasebook
 from dozor.control.queries.why import Why, read_why
 from dozor.language import Translator
 from tests.alerting.room import Room
@@ -35,7 +35,7 @@ async def reasons(room: Room, incident: int = 1) -> list[str]:
 async def lines(room: Room, language: str, incident: int = 1) -> tuple[str, ...]:
     """Times in UTC, without saying so."""
     found = await why(room, incident)
-    say = Tongue(Translator(language), ZoneInfo("UTC"), room.clock.at, found.names.get)
+    say = Phrasebook(Translator(language), ZoneInfo("UTC"), room.clock.at, found.names.get)
     return tuple(line.replace(" UTC", "") for line in why_lines(say, found.decisions, PLACES.get))
 
 

@@ -16,7 +16,7 @@ from dozor.language import Language
 from dozor.storage.postgres.pool import Pool
 from dozor.supervision.core.state import State
 from dozor_bot.app import build_bot
-from dozor_bot.security.totp import Codes, Verdict
+from dozor_bot.security.totp import TotpGuard, Verdict
 from dozor_bot.telegram.incoming import Sender
 from tests.bot.botapi.server import BotApi
 from tests.bot.conftest import ADMIN, OPERATOR, ZONE, Running, configure
@@ -70,7 +70,7 @@ async def test_who_has_no_secret_cannot_do_it_but_everything_else(
 
 
 def test_a_code_is_right_once_and_guesses_are_few() -> None:
-    codes, now = Codes(frozenset({CommandName.RESTART}), {1: SECRET}), time.time()
+    codes, now = TotpGuard(frozenset({CommandName.RESTART}), {1: SECRET}), time.time()
     code = pyotp.TOTP(SECRET).at(int(now))
     assert codes.check(_sender(5), code, now) is Verdict.RIGHT
     assert codes.check(_sender(5), code, now) is Verdict.RIGHT  # the same message, handled again

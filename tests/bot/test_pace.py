@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiogram import Bot
 
-from dozor.alerting.delivery.rate_limit import Paces
+from dozor.alerting.delivery.rate_limit import RateLimiters
 from dozor.alerting.model.message import Message, Span
 from dozor_bot.telegram.incoming import Sender
 from dozor_bot.telegram.replies import PATIENCE, Replies
@@ -22,13 +22,13 @@ class Both:
 
     def __init__(self, client: Bot) -> None:
         self.clock = ManualClock()
-        self.paces = Paces(self.clock)
+        self.paces = RateLimiters(self.clock)
         self.replies = Replies(client, self.paces, self.clock)
 
     @property
     def wait(self) -> float:
         """Seconds that an alert would have to wait."""
-        return self.paces.of(GROUP).to_send(self.clock.at)
+        return self.paces.of(GROUP).delay_for_send(self.clock.at)
 
 
 async def test_an_answer_told_to_wait_holds_alerts_of_that_chat_and_no_other(
@@ -38,7 +38,7 @@ async def test_an_answer_told_to_wait_holds_alerts_of_that_chat_and_no_other(
     api.fail(FaultKind.RETRY_AFTER, seconds=30)
     assert await both.replies.send(TO, HELLO) is None
     assert both.wait == 30
-    assert both.paces.of(ADMIN).to_send(both.clock.at) == 0
+    assert both.paces.of(ADMIN).delay_for_send(both.clock.at) == 0
 
 
 async def test_an_answer_does_not_ask_while_the_chat_is_held(client: Bot, api: BotApi) -> None:

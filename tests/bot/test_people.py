@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
-from dozor.alerting.rendering.renderer import Wording
+from dozor.alerting.rendering.renderer import MessageRenderer
 from dozor.language import Translator
 from dozor.storage.postgres.pool import Pool
 from dozor_bot.people import People
@@ -60,7 +60,7 @@ async def test_any_name_can_be_kept(pool: Pool, name: str) -> None:
 
 def test_a_message_says_the_name_of_whoever_has_taken_it_on() -> None:
     people = People({ACTOR: "ann"})
-    words = Wording(RU, ZONE, ManualClock(), name_of=people.name_of)
+    words = MessageRenderer(RU, ZONE, ManualClock(), name_of=people.name_of)
     note = Notification(
         key="1",
         kind=NotificationKind.RECOVERED,
@@ -69,7 +69,7 @@ def test_a_message_says_the_name_of_whoever_has_taken_it_on() -> None:
         task="a",
         facts=Facts(lasted=5.0, by=ACTOR),
     )
-    assert words.note(note).plain.endswith("Перезапуск: ann")
+    assert words.notification(note).plain.endswith("Перезапуск: ann")
 
 
 def _named(name: str) -> Sender:

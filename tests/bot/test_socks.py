@@ -12,7 +12,7 @@ from aiogram.methods import GetMe
 
 from dozor.alerting.delivery.transport import Delivered, Unavailable, Unknown
 from dozor.alerting.fallback import emergency as alarm_module
-from dozor.alerting.fallback.emergency import Alarm
+from dozor.alerting.fallback.emergency import EmergencySender
 from dozor.alerting.model.message import Message, Span
 from dozor.cli.doctoring.finding import Level
 from dozor.cli.doctoring.telegram import check_telegram
@@ -211,7 +211,9 @@ TROUBLE = Trouble(
 
 
 async def test_the_alarm_goes_through_it(api: BotApi, proxy: SocksProxy) -> None:
-    alarm = Alarm(_config(api, proxy.url(WRITTEN), api_url="http://telegram.invalid"), Translator("en"), str)
+    alarm = EmergencySender(
+        _config(api, proxy.url(WRITTEN), api_url="http://telegram.invalid"), Translator("en"), str
+    )
     assert await asyncio.to_thread(alarm.tell, TROUBLE)
     [message] = api.world.sent(GROUP)
     assert "blocked for 1 s" in message.text
@@ -233,7 +235,7 @@ async def test_an_alarm_that_does_not_get_through_is_on_the_console(
     proxy.fault = fault if isinstance(fault, SocksFault) else None
     url = proxy.url("on-call:S3cret-but-wrong" if fault == "wrong password" else WRITTEN)
     scheme = "https" if fault == "encrypted" else "http"
-    alarm = Alarm(_config(api, url, api_url=f"{scheme}://telegram.invalid"), Translator("en"), str)
+    alarm = EmergencySender(_config(api, url, api_url=f"{scheme}://telegram.invalid"), Translator("en"), str)
     assert await asyncio.to_thread(alarm.tell, TROUBLE)
     said = capsys.readouterr().err
     assert "blocked for 1 s: guilty" in said

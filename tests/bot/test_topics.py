@@ -11,7 +11,7 @@ from dozor.alerting.delivery.transport import Rejected
 from dozor.alerting.model.codec import to_row
 from dozor.alerting.model.message import Message, Span
 from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
-from dozor.alerting.rendering.renderer import Wording
+from dozor.alerting.rendering.renderer import MessageRenderer
 from dozor.language import Translator
 from dozor.storage.postgres.pool import Pool
 from dozor.storage.tables import notifications
@@ -32,9 +32,9 @@ class Post:
         self._pool, self._client = pool, client
         self.clock = ManualClock()
         console = Scripted(name="console")
-        words = Wording(Translator("ru"), ZONE, self.clock)
+        words = MessageRenderer(Translator("ru"), ZONE, self.clock)
         self.dispatcher = Dispatcher(pool, console, console, words, self.clock)
-        self.dispatcher.use(
+        self.dispatcher.set_transport(
             self._to(TOPIC), lambda key: (self._to(int(key.partition(":")[2])), FORUM), chat_id=FORUM
         )
 
@@ -57,7 +57,7 @@ class Post:
             for text in texts
         ]
         async with self._pool.acquire() as connection:
-            await notifications.owe(connection, rows)
+            await notifications.enqueue(connection, rows)
 
     async def deliver(self, *keys: str) -> None:
         """All that is owed to these, taking turns."""

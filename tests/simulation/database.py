@@ -64,7 +64,7 @@ class Database:
             notifications.SUPERSEDE_SQL: self._supersede,
             notifications.UNSHOWN_SQL: self._unshown,
             notifications.SHOWN_SQL: self._shown,
-            notifications.OWED_SINCE_SQL: self._owed_since,
+            notifications.PENDING_BY_DESTINATION_SQL: self._owed_since,
             living.OUTDATED_SQL: self._outdated,
             living.PLACES_SQL: list,
             living.SHOWS_SQL: self._shows,

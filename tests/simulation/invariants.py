@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dozor.alerting.incidents.manager import Watch
+from dozor.alerting.incidents.manager import IncidentManager
 from dozor.supervision.core.events import Cancelled, Failed, Interrupted, Restart, Succeeded
 from dozor.supervision.core.state import State, TaskState
 from dozor.supervision.supervisor import Supervisor, Transition
-from dozor.supervision.tasks.task import Supervised
-from dozor.supervision.telemetry.metrics import Measures
+from dozor.supervision.tasks.task import SupervisedTask
+from dozor.supervision.telemetry.metrics import RunMetrics
 from tests.simulation.database import Database
 
 SLACK = 60.0
@@ -21,7 +21,9 @@ class BrokenInvariantError(AssertionError):
 class Referee:
     """Stands between supervisor and watch: counts streaks by itself, and sees that everything is told."""
 
-    def __init__(self, watch: Watch, measures: Measures, streaks: dict[str, int], say: str) -> None:
+    def __init__(
+        self, watch: IncidentManager, measures: RunMetrics, streaks: dict[str, int], say: str
+    ) -> None:
         self._watch = watch
         self._measures = measures
         self.streaks = streaks
@@ -32,12 +34,12 @@ class Referee:
         self.broken: list[str] = []
         """Kept, not raised: supervision survives whatever an observer raises."""
 
-    def succeeded(self, task: Supervised, seconds: float, lateness: float) -> None:
+    def succeeded(self, task: SupervisedTask, seconds: float, lateness: float) -> None:
         if not self.dead:
             self._expect(task.spec.name, 0, task.state, "a success")
             self._watch.succeeded(task, seconds, lateness)
 
-    def checker_alert(self, task: Supervised, text: str, severity: str) -> None:
+    def checker_alert(self, task: SupervisedTask, text: str, severity: str) -> None:
         self._watch.checker_alert(task, text, severity)
 
     def transition(self, transition: Transition) -> None:
@@ -48,7 +50,7 @@ class Referee:
         expected = self.streaks.get(name, 0)
         match transition.event:
             case Failed():
-                expected = expected if before.again else expected + 1
+                expected = expected if before.restart_pending else expected + 1
             case Succeeded() | Restart():
                 expected = 0
             case Interrupted() | Cancelled():
@@ -71,7 +73,9 @@ class Referee:
         self.streaks[name] = failures
 
 
-def look_at_tasks(supervisor: Supervisor, watch: Watch, database: Database, now: float, say: str) -> None:
+def look_at_tasks(
+    supervisor: Supervisor, watch: IncidentManager, database: Database, now: float, say: str
+) -> None:
     """Each task has a next step, or a person has been told."""
     for task in supervisor.tasks:
         problem = _problem(task, watch, database, now)
@@ -83,7 +87,7 @@ def _short(state: TaskState) -> str:
     return f"{state.state}, next at {state.next_at}, running since {state.running_since}"
 
 
-def _problem(task: Supervised, watch: Watch, database: Database, now: float) -> str | None:
+def _problem(task: SupervisedTask, watch: IncidentManager, database: Database, now: float) -> str | None:
     state, policy = task.state, task.spec.policy
     late = state.next_at is not None and state.next_at < now - SLACK
     match state.state:
@@ -107,7 +111,7 @@ def _problem(task: Supervised, watch: Watch, database: Database, now: float) -> 
             told = watch.book.failures_of(task.spec.name)
             return None if told else "is stopped, and no incident says so"
         case State.PAUSED:
-            return None if state.past.by is not None else "is paused by nobody"
+            return None if state.failure_record.last_actor is not None else "is paused by nobody"
 
 
 def look_at_outbox(database: Database, say: str) -> None:

@@ -13,12 +13,12 @@ from zoneinfo import ZoneInfo
 
 from dozor.alerting.delivery import dispatcher as dispatching
 from dozor.alerting.delivery.dispatcher import Dispatcher
-from dozor.alerting.incidents.manager import Watch
-from dozor.alerting.incidents.startup import look_back
+from dozor.alerting.incidents.manager import IncidentManager
+from dozor.alerting.incidents.startup import startup_report
 from dozor.alerting.model.incident import AlertSettings, Incident
 from dozor.alerting.model.message import Message, Span
 from dozor.alerting.model.notification import Facts, Notification
-from dozor.alerting.rendering.renderer import unrendered
+from dozor.alerting.rendering.renderer import fallback_message
 from dozor.clock import SteadyClock
 from dozor.config.tasks import Continuous, Cron, Every, Schedule
 from dozor.storage.journal import Commit
@@ -29,11 +29,11 @@ from dozor.supervision.core.policy import Intensity, Policy, RestartDelay
 from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.core.state import State
 from dozor.supervision.execution.cancellation import Canceller
-from dozor.supervision.monitoring.task_monitor import Patrol
+from dozor.supervision.monitoring.task_monitor import TaskMonitor
 from dozor.supervision.supervisor import Supervisor
 from dozor.supervision.tasks.persistence import from_row
 from dozor.supervision.telemetry.log import SupervisionLog
-from dozor.supervision.telemetry.metrics import Measures
+from dozor.supervision.telemetry.metrics import RunMetrics
 from tests.simulation.chat import Chat, Silent
 from tests.simulation.checkers import DAY, Checker
 from tests.simulation.database import Database
@@ -61,7 +61,7 @@ class Outcome:
 @dataclass(slots=True)
 class _Process:
     supervisor: Supervisor
-    watch: Watch
+    watch: IncidentManager
     referee: Referee
     journal: Any
     tasks: list[asyncio.Task[Any]] = field(default_factory=list)
@@ -206,10 +206,12 @@ class World:
         self._generation += 1
         database, clock = self._database, self._clock
         journal = _Journal(database, self._generation)
-        measures = Measures(len(self._specs))
+        measures = RunMetrics(len(self._specs))
         rows = [row for row in database.incidents.values() if row.state != "resolved"]
         rules = {spec.name: AlertSettings(remind_every=DAY) for spec in self._specs}
-        watch = Watch(cast(Any, journal), clock, rules, rows, max(database.incidents, default=0), measures)
+        watch = IncidentManager(
+            cast(Any, journal), clock, rules, rows, max(database.incidents, default=0), measures
+        )
         referee = Referee(watch, measures, dict(self._streaks), self._say)
         stored = {name: from_row(row) for name, row in database.tasks.items()}
         for name, state in stored.items():
@@ -226,7 +228,7 @@ class World:
             grace=10.0,
             canceller=Canceller(watch),
         )
-        supervisor.luck = random.Random(self._luck.random())
+        supervisor.random = random.Random(self._luck.random())
         dispatcher = Dispatcher(cast(Any, database), self._chat, Silent(), _Words(), clock)
         journal.on_notifications = dispatcher.wake
         process = _Process(supervisor, watch, referee, journal)
@@ -244,16 +246,18 @@ class World:
         owed = len(self._database.pending)
         lost = [name for name, row in self._database.tasks.items() if row.running_since is not None]
         registration = Registration(self._generation, before)
-        return look_back(registration, supervisor.tasks, self._database.tasks, lost=lost, owed=owed, now=now)
+        return startup_report(
+            registration, supervisor.tasks, self._database.tasks, lost=lost, owed=owed, now=now
+        )
 
     async def _rounds(self, process: _Process) -> None:
-        patrol = Patrol(process.supervisor, process.watch, self._clock)
+        patrol = TaskMonitor(process.supervisor, process.watch, self._clock)
         count = 0
         while not process.journal.dead:
-            patrol.look()
+            patrol.check()
             count += 1
             if count % 3 == 0:
-                process.watch.remind(process.supervisor)
+                process.watch.tick(process.supervisor)
                 checkpoint = process.supervisor.take_checkpoint(10_000)
                 if self._database.up:
                     self._database.checkpoint(list(checkpoint.hot), list(checkpoint.full))
@@ -324,10 +328,10 @@ _ZONE = ZoneInfo("Europe/Berlin")
 class _Words:
     """Putting things into words is tested by itself, and would take most of the year."""
 
-    def note(self, notification: Notification, incident: Incident | None = None) -> Message:
-        return unrendered(notification)
+    def notification(self, notification: Notification, incident: Incident | None = None) -> Message:
+        return fallback_message(notification)
 
-    def living(self, incident: Incident, storm: list[StormGroup]) -> Message:
+    def live(self, incident: Incident, storm: list[StormGroup]) -> Message:
         return Message(spans=(Span(f"{incident.severity}: {incident.kind}"),))
 
 

@@ -14,7 +14,7 @@ from dozor.storage import write_buffer as waiting
 from dozor.storage.journal import Checkpoint, Commit, Dropped, Journal
 from dozor.storage.postgres.pool import Pool, connect
 from dozor.storage.tables import notifications, runners
-from dozor.storage.tables.command_results import Answer
+from dozor.storage.tables.command_results import CommandResultRow
 from tests.server import PostgresControl
 from tests.storage.rows import NOW, declare, incident, note, run, task
 from tests.waiting import until
@@ -42,7 +42,7 @@ async def test_a_commit_is_written_whole_in_one_transaction(journal: Journal, po
 async def test_nothing_of_a_batch_is_written_if_a_part_of_it_cannot_be_for_now(
     journal: Journal, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, failures = notifications.owe, 2
+    real, failures = notifications.enqueue, 2
 
     async def sometimes(connection: Any, rows: Any, tried: Any) -> None:
         nonlocal failures
@@ -84,7 +84,7 @@ async def test_a_commit_whose_outcome_was_unknown_is_written_again_and_changes_n
         runs=(run(1),),
         incidents=(incident(1),),
         notifications=(note("k"),),
-        answers=(Answer(command, "done", "done"),),
+        answers=(CommandResultRow(command, "done", "done"),),
     )
     journal.append(whole)
     await journal.write()

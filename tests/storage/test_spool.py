@@ -10,10 +10,10 @@ import pytest
 from loguru import logger
 
 from dozor.storage import spool as spools
-from dozor.storage.spool import ASIDE, NAME, Kept, Spool
+from dozor.storage.spool import ASIDE, NAME, Spool, SpoolState
 from tests.storage.rows import incident, note, task
 
-KEPT = Kept(
+KEPT = SpoolState(
     runner_id=7,
     tasks=(task(failures=5, state="stopped"),),
     incidents=(incident(3),),
@@ -88,7 +88,7 @@ async def test_a_disk_that_does_not_answer_holds_nobody_up(
     answers = threading.Event()
     spool, real = Spool(tmp_path / NAME), Spool._replace
 
-    def slow(self: Spool, kept: Kept) -> None:
+    def slow(self: Spool, kept: SpoolState) -> None:
         answers.wait(10)
         real(self, kept)
 

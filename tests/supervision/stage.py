@@ -17,7 +17,7 @@ from dozor.supervision.core.state import Failure, State, TaskState
 from dozor.supervision.execution.cancellation import Canceller
 from dozor.supervision.execution.process.client import Launch
 from dozor.supervision.supervisor import Supervisor, Transition
-from dozor.supervision.tasks.task import Supervised
+from dozor.supervision.tasks.task import SupervisedTask
 from dozor.supervision.telemetry.log import SupervisionLog
 from dozor.supervision.telemetry.observer import Trouble
 
@@ -37,11 +37,11 @@ class Seen:
     def transition(self, transition: Transition) -> None:
         self.transitions.append(transition)
 
-    def succeeded(self, task: Supervised, seconds: float, lateness: float) -> None:
+    def succeeded(self, task: SupervisedTask, seconds: float, lateness: float) -> None:
         name = task.spec.name
         self.successes[name] = self.successes.get(name, 0) + 1
 
-    def checker_alert(self, task: Supervised, text: str, severity: str) -> None:
+    def checker_alert(self, task: SupervisedTask, text: str, severity: str) -> None:
         self.alerts.append((text, severity))
 
     def raised(self, trouble: Trouble) -> None:

@@ -13,7 +13,7 @@ from dozor.supervision.core.events import Due, Succeeded
 from dozor.supervision.core.machine import step
 from dozor.supervision.core.policy import Policy
 from dozor.supervision.core.state import State, TaskState
-from dozor.supervision.monitoring.task_monitor import Patrol
+from dozor.supervision.monitoring.task_monitor import TaskMonitor
 from tests.supervision.stage import Seen, spec, state_of, supervising
 
 HOUR = 3600.0
@@ -150,21 +150,21 @@ async def test_the_patrol_follows_the_wall_clock_and_nobody_is_overdue_for_it() 
     often = spec("often", nothing, schedule=Every(HOUR), overdue_after=2 * HOUR)
     async with supervising(hourly, often, clock=clock) as (supervisor, _):
         seen = Seen()
-        patrol = Patrol(supervisor, seen, clock)
+        patrol = TaskMonitor(supervisor, seen, clock)
         before = state_of(supervisor, "hourly").next_at
-        patrol.look()
+        patrol.check()
         assert state_of(supervisor, "hourly").next_at == before
         machine.wall += 600.0
-        patrol.look()
+        patrol.check()
         assert clock.now() == machine.wall
         assert state_of(supervisor, "hourly").next_at == TEN
         machine.wall += 12 * HOUR
-        patrol.look()
+        patrol.check()
         assert not seen.troubles
         machine.wait(3 * HOUR)
         for name in ("hourly", "often"):
             task = supervisor.find(name)
             assert task is not None
             task.state = task.state._replace(state=State.WAITING)
-        patrol.look()
+        patrol.check()
         assert {trouble.subject for trouble in seen.troubles} == {"hourly", "often"}

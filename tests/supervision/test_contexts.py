@@ -16,7 +16,7 @@ from dozor.clean_context import CleanContext
 from dozor.config.tasks import Isolation
 from dozor.supervision.runs.context import Context
 from dozor.supervision.supervisor import Transition
-from dozor.supervision.tasks.task import Supervised
+from dozor.supervision.tasks.task import SupervisedTask
 from tests.supervision import contextual
 from tests.supervision.contextual import seen as context_seen
 from tests.supervision.contextual import tenant
@@ -71,11 +71,11 @@ class Looking(Seen):
         self.contexts.add((type(transition.event).__name__, context_seen()))
         super().transition(transition)
 
-    def succeeded(self, task: Supervised, seconds: float, lateness: float) -> None:
+    def succeeded(self, task: SupervisedTask, seconds: float, lateness: float) -> None:
         self.contexts.add(("success", context_seen()))
         super().succeeded(task, seconds, lateness)
 
-    def checker_alert(self, task: Supervised, text: str, severity: str) -> None:
+    def checker_alert(self, task: SupervisedTask, text: str, severity: str) -> None:
         self.contexts.add(("alert", context_seen()))
         super().checker_alert(task, text, severity)
 

@@ -12,9 +12,9 @@ import pytest
 from dozor.clock import SteadyClock
 from dozor.config.tasks import Continuous, Every, Isolation
 from dozor.supervision.core.state import State
-from dozor.supervision.monitoring.task_monitor import Patrol
+from dozor.supervision.monitoring.task_monitor import TaskMonitor
 from dozor.supervision.runs.context import Context
-from dozor.supervision.runs.stacks import chain_of, chain_of_thread, in_one_line, users_own
+from dozor.supervision.runs.stacks import await_chain, chain_of_thread, in_one_line, users_own
 from dozor.supervision.telemetry.observer import TroubleKind
 from tests.supervision.stage import is_stopped, spec, state_of, supervising
 from tests.waiting import until
@@ -72,7 +72,7 @@ async def test_the_chain_leads_down_to_the_innermost_frame(way: Callable[[], Awa
     task = asyncio.create_task(checker())
     for _ in range(5):
         await asyncio.sleep(0)
-    chain = chain_of(task)
+    chain = await_chain(task)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     names = [line.rpartition(" in ")[2] for line in chain]
@@ -178,10 +178,10 @@ async def test_a_run_without_a_heartbeat_fails_and_one_with_it_goes_on() -> None
     clock = SteadyClock()
     tasks = (spec("beats", beats, **rules), spec("silent", silent, **rules))
     async with supervising(*tasks, clock=clock) as (supervisor, seen):
-        patrol = Patrol(supervisor, seen, clock)
+        patrol = TaskMonitor(supervisor, seen, clock)
 
         def silent_has_stopped() -> bool:
-            patrol.look()
+            patrol.check()
             return is_stopped(supervisor, "silent")()
 
         await until(silent_has_stopped)
@@ -200,11 +200,11 @@ async def test_overdue_is_raised_once_and_cleared_by_a_success() -> None:
     clock = SteadyClock()
     late = spec("late", check, schedule=Every(0.02), overdue_after=0.1, max_consecutive_failures=None)
     async with supervising(late, clock=clock) as (supervisor, seen):
-        patrol = Patrol(supervisor, seen, clock)
+        patrol = TaskMonitor(supervisor, seen, clock)
 
         def told(times: int, over: int) -> Callable[[], bool]:
             def look() -> bool:
-                patrol.look()
+                patrol.check()
                 return (len(seen.troubles), len(seen.over)) == (times, over)
 
             return look
@@ -222,16 +222,16 @@ async def test_a_checker_that_succeeds_and_falls_behind_is_told_once_and_so_is_i
         ctx.backlog(50, datetime.now(UTC) - timedelta(seconds=90 if late else 1), 60.0)
 
     async with supervising(spec("payouts", check)) as (supervisor, seen):
-        patrol = Patrol(supervisor, seen, SteadyClock())
+        patrol = TaskMonitor(supervisor, seen, SteadyClock())
         task = supervisor.find("payouts")
         assert task is not None
         await until(lambda: task.backlog is not None)
-        patrol.look()
-        patrol.look()
+        patrol.check()
+        patrol.check()
         assert [(told.kind, told.count) for told in seen.troubles] == [(TroubleKind.BACKLOG, 50)]
         assert state_of(supervisor, "payouts").state is not State.BACKOFF
         late = False
         successes = seen.successes["payouts"]
         await until(lambda: seen.successes["payouts"] > successes + 1)
-        patrol.look()
+        patrol.check()
         assert [told.kind for told in seen.over] == [TroubleKind.BACKLOG]

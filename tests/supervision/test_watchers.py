@@ -11,7 +11,7 @@ from datetime import UTC
 
 import pytest
 
-from dozor.alerting.fallback.emergency import Alarm
+from dozor.alerting.fallback.emergency import EmergencySender
 from dozor.alerting.incidents.facts import trouble_facts
 from dozor.alerting.rendering import phrases
 from dozor.clock import SteadyClock
@@ -91,7 +91,7 @@ async def test_the_alarm_goes_out_from_a_thread(telegram: BotApi) -> None:
     config = TelegramConfig.model_validate(
         {"token": TOKEN, "api_url": telegram.url, "chat": ChatTarget(CHAT)}
     )
-    alarm = Alarm(config, Translator(Language.EN), str)
+    alarm = EmergencySender(config, Translator(Language.EN), str)
     assert await asyncio.to_thread(alarm.tell, trouble())
     assert texts(telegram) == ["🔴 The event loop has been blocked for 1 s: guilty\nguilty.py:3 in check"]
     assert not await asyncio.to_thread(alarm.tell, trouble()), "one at a time"
@@ -100,7 +100,9 @@ async def test_the_alarm_goes_out_from_a_thread(telegram: BotApi) -> None:
 async def test_the_alarm_falls_back_to_the_console_without_a_token(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    alarm = Alarm(TelegramConfig(), Translator(Language.EN), lambda text: text.replace("guilty", "***"))
+    alarm = EmergencySender(
+        TelegramConfig(), Translator(Language.EN), lambda text: text.replace("guilty", "***")
+    )
     assert await asyncio.to_thread(alarm.tell, trouble())
     assert "blocked for 1 s: ***" in capsys.readouterr().err
 
@@ -122,12 +124,12 @@ def test_a_loop_blocked_by_no_task_names_no_culprit(
 ) -> None:
     facts = trouble_facts(replace(UNKNOWN, seconds=seconds))
     facts = replace(facts, trouble="blocked_loop", subject=UNKNOWN.subject)
-    header, _ = phrases.trouble(phrases.Tongue(Translator(language), UTC, 0.0), "", facts)
+    header, _ = phrases.trouble(phrases.Phrasebook(Translator(language), UTC, 0.0), "", facts)
     assert header == expected
 
 
 async def test_neither_does_the_alarm(capsys: pytest.CaptureFixture[str]) -> None:
-    alarm = Alarm(TelegramConfig(), Translator(Language.EN), str)
+    alarm = EmergencySender(TelegramConfig(), Translator(Language.EN), str)
     assert await asyncio.to_thread(alarm.tell, UNKNOWN)
     said = capsys.readouterr().err
     assert said.startswith("🔴 The event loop has been blocked for 1 s\n")

@@ -31,7 +31,7 @@ from dozor.supervision.core.events import (
 )
 from dozor.supervision.core.machine import restore, step
 from dozor.supervision.core.policy import Policy, RestartDelay
-from dozor.supervision.core.state import Failure, Past, State, TaskState
+from dozor.supervision.core.state import Failure, FailureRecord, State, TaskState
 
 BOOM = Failure("ValueError", "boom", "checker.py:1 in check", "Traceback …")
 FATAL = Failure("Fatal", "no such account", "checker.py:1 in check", "Traceback …", fatal=True)
@@ -83,14 +83,16 @@ def test_ticks_missed_by_a_long_run_become_one() -> None:
 def test_a_failure_waits_for_the_restart_delay_and_counts() -> None:
     task = play(PERIODIC, (0.0, Due()), (1.0, Failed(BOOM)))
     assert (task.state, task.failures, task.next_at) == (State.BACKOFF, 1, 11.0)
-    assert task.past == Past(failures_total=1, failing_since=1.0, failed_at=1.0, failure=BOOM)
+    assert task.failure_record == FailureRecord(
+        failures_total=1, failing_since=1.0, failed_at=1.0, failure=BOOM
+    )
 
 
 def test_a_success_after_failures_resets_the_streak_and_keeps_the_last_error() -> None:
     task = play(PERIODIC, (20.0, Due()), (21.0, Succeeded()), state=failing(PERIODIC, 2))
-    assert (task.state, task.failures, task.past.failing_since) == (State.WAITING, 0, None)
-    assert task.past.failure == BOOM
-    assert task.past.failures_total == 2
+    assert (task.state, task.failures, task.failure_record.failing_since) == (State.WAITING, 0, None)
+    assert task.failure_record.failure == BOOM
+    assert task.failure_record.failures_total == 2
 
 
 def test_failures_in_a_row_stop_the_task_and_nothing_is_planned() -> None:
@@ -123,31 +125,42 @@ def test_a_stopped_task_with_a_retry_is_probed_and_comes_back_by_itself() -> Non
 def test_restart_of_a_stopped_task_starts_now_with_a_new_streak() -> None:
     task, effects = step(PERIODIC, failing(PERIODIC, 3), Restart("cli:ann"), 100.0)
     assert effects is START_RUN
-    assert (task.state, task.failures, task.running_since, task.past.by) == (
+    assert (task.state, task.failures, task.running_since, task.failure_record.last_actor) == (
         State.RUNNING,
         0,
         100.0,
         "cli:ann",
     )
-    assert task.past.failing_since == 0.0, "since when it is broken is not forgotten before it works"
+    assert task.failure_record.failing_since == 0.0, (
+        "since when it is broken is not forgotten before it works"
+    )
 
 
 def test_restart_of_a_running_task_stops_the_run_and_starts_anew_when_it_has_ended() -> None:
     running = play(FOREVER, (0.0, Due()))
     asked, effects = step(FOREVER, running, Restart("cli:ann"), 5.0)
     assert effects is STOP_RUN
-    assert asked.again
+    assert asked.restart_pending
     for ending in (Cancelled(), Succeeded(), Failed(BOOM)):
         anew, effects = step(FOREVER, asked, ending, 6.0)
         assert effects is START_RUN
-        assert (anew.state, anew.running_since, anew.again, anew.failures) == (State.RUNNING, 6.0, False, 0)
+        assert (anew.state, anew.running_since, anew.restart_pending, anew.failures) == (
+            State.RUNNING,
+            6.0,
+            False,
+            0,
+        )
 
 
 def test_pause_of_a_waiting_task_plans_nothing_and_resume_runs_now() -> None:
     paused, effects = step(PERIODIC, restore(PERIODIC, None, 0.0), Pause("cli:ann"), 1.0)
     assert (paused.state, paused.next_at, effects) == (State.PAUSED, None, NOTHING)
     resumed, _ = step(PERIODIC, paused, Resume("cli:bob"), 50.0)
-    assert (resumed.state, resumed.next_at, resumed.past.by) == (State.WAITING, 50.0, "cli:bob")
+    assert (resumed.state, resumed.next_at, resumed.failure_record.last_actor) == (
+        State.WAITING,
+        50.0,
+        "cli:bob",
+    )
 
 
 def test_pause_lets_a_periodic_run_finish_and_asks_a_continuous_one_to_stop() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from dozor.config.tasks import Continuous, Cron, Every
 from dozor.storage.tables.tasks import TaskRow
-from dozor.supervision.core.misfires import CRON_TICKS, Missed, missed
+from dozor.supervision.core.misfires import CRON_TICKS, Misfires, missed
 from dozor.supervision.core.policy import Policy
 
 SINCE = 1_764_000_000.0  # 16:00:00 UTC
@@ -61,12 +61,12 @@ def test_a_restart_after_a_failure_is_one_run() -> None:
 
 @pytest.mark.parametrize("state", ["stopped", "paused", "held"])
 def test_what_was_not_to_run_has_missed_nothing(state: str) -> None:
-    assert missed([(EVERY, replace(ROW, state=state))], SINCE, SINCE + 600) == Missed()
+    assert missed([(EVERY, replace(ROW, state=state))], SINCE, SINCE + 600) == Misfires()
 
 
 def test_a_continuous_task_has_no_schedule_to_miss() -> None:
     continuous = Policy(schedule=Continuous())
-    assert missed([(continuous, ROW)], SINCE, SINCE + 600) == Missed()
+    assert missed([(continuous, ROW)], SINCE, SINCE + 600) == Misfires()
 
 
 def test_ticks_of_cron_are_counted_with_the_tasks_own_offset() -> None:
@@ -79,7 +79,7 @@ def test_ticks_of_cron_are_counted_with_the_tasks_own_offset() -> None:
 def test_all_tasks_together_and_no_more_ticks_than_are_cheap() -> None:
     policies = (EVERY, MINUTELY, Policy(schedule=Continuous()))
     count = missed([(policy, ROW) for policy in policies], SINCE, SINCE + 60)
-    assert count == Missed(tasks=2, runs=2)
+    assert count == Misfires(tasks=2, runs=2)
     week = missed([(MINUTELY, ROW)] * 3, SINCE, SINCE + 7 * 86_400)
     assert week.runs == CRON_TICKS
     assert week.more

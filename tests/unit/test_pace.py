@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from dozor.alerting.delivery.rate_limit import Pace, chat_pace, overall_bucket
+from dozor.alerting.delivery.rate_limit import RateLimiter, chat_pace, overall_bucket
 from tests.bot.botapi.pace import Limits
 from tests.bot.botapi.pace import Pace as Telegram
 
 NOW = 1764000060.0
 
 
-def group(now: float = NOW, calls: list[float] | None = None) -> Pace:
+def group(now: float = NOW, calls: list[float] | None = None) -> RateLimiter:
     return chat_pace(overall_bucket(now), group=True, calls=calls or [], now=now)
 
 
-def send_all(pace: Pace, now: float, until: float) -> list[float]:
+def send_all(pace: RateLimiter, now: float, until: float) -> list[float]:
     """Messages as fast as the pace lets them leave."""
     left = []
     while now <= until:
-        if (wait := pace.to_send(now)) > 0:
+        if (wait := pace.delay_for_send(now)) > 0:
             now += wait
             continue
         pace.take(now)
@@ -36,24 +36,24 @@ def test_an_edit_waits_where_a_message_need_not() -> None:
     pace = group()
     pace.take(NOW)
     pace.take(NOW)
-    assert pace.to_send(NOW) == 0
-    assert pace.to_edit(NOW) > 0
+    assert pace.delay_for_send(NOW) == 0
+    assert pace.delay_for_edit(NOW) > 0
 
 
 def test_without_buckets_only_being_told_to_wait_counts() -> None:
-    pace = Pace()
-    assert pace.to_send(NOW) == pace.to_edit(NOW) == 0
+    pace = RateLimiter()
+    assert pace.delay_for_send(NOW) == pace.delay_for_edit(NOW) == 0
     pace.hold(NOW + 7)
-    assert pace.to_send(NOW) == pace.to_edit(NOW) == 7
+    assert pace.delay_for_send(NOW) == pace.delay_for_edit(NOW) == 7
     pace.hold(NOW + 3)  # an earlier end does not shorten it
-    assert pace.to_send(NOW) == 7
+    assert pace.delay_for_send(NOW) == 7
 
 
 def test_a_fresh_process_goes_on_where_the_one_before_it_stopped() -> None:
     calls = send_all(group(), NOW, NOW + 20)
     known, ignorant = group(NOW + 20, calls), group(NOW + 20)
     assert len(send_all(known, NOW + 20, NOW + 21)) < len(send_all(ignorant, NOW + 20, NOW + 21))
-    assert group(NOW + 90, calls).to_edit(NOW + 90) == 0  # a minute later nothing of it is left
+    assert group(NOW + 90, calls).delay_for_edit(NOW + 90) == 0  # a minute later nothing of it is left
 
 
 def test_dying_again_and_again_never_goes_faster_than_telegram_allows() -> None:
@@ -63,7 +63,7 @@ def test_dying_again_and_again_never_goes_faster_than_telegram_allows() -> None:
         process = group(now, [at for at in calls if at > now - 60])
         died_at = now + 7.0
         while now < died_at:
-            if (wait := process.to_send(now)) > 0:
+            if (wait := process.delay_for_send(now)) > 0:
                 now += wait
                 continue
             process.take(now)
@@ -73,5 +73,5 @@ def test_dying_again_and_again_never_goes_faster_than_telegram_allows() -> None:
 
 
 def test_a_clock_that_was_ahead_costs_a_minute_or_two_or_nothing() -> None:
-    assert 0 < group(NOW, [NOW + 30.0] * 40).to_send(NOW) < 120
-    assert group(NOW, [NOW + 500.0] * 40).to_send(NOW) == 0
+    assert 0 < group(NOW, [NOW + 30.0] * 40).delay_for_send(NOW) < 120
+    assert group(NOW, [NOW + 500.0] * 40).delay_for_send(NOW) == 0

@@ -7,9 +7,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
-from dozor.alerting.model.safe_text import units
+from dozor.alerting.model.safe_text import utf16_length
 from dozor.alerting.rendering.render import MESSAGE_UNITS
-from dozor.alerting.rendering.renderer import Wording
+from dozor.alerting.rendering.renderer import MessageRenderer
 from dozor.config.addresses import parse_public_url
 from dozor.language.translator import Translator
 from tests.alerting.story import ManualClock
@@ -28,23 +28,25 @@ def note(task: str | None, text: str = "no") -> Notification:
     )
 
 
-def words(public_url: str | None) -> Wording:
-    return Wording(Translator("en"), ZoneInfo("UTC"), ManualClock(), public_url=public_url)
+def words(public_url: str | None) -> MessageRenderer:
+    return MessageRenderer(Translator("en"), ZoneInfo("UTC"), ManualClock(), public_url=public_url)
 
 
 def test_an_alert_of_a_task_ends_with_the_address_of_its_page() -> None:
-    assert words(URL).note(note("presale.checker-1")).plain.endswith(f"\n{URL}/task/presale.checker-1")
+    assert (
+        words(URL).notification(note("presale.checker-1")).plain.endswith(f"\n{URL}/task/presale.checker-1")
+    )
 
 
 @pytest.mark.parametrize(("url", "task"), [(None, "presale_checker"), (URL, None)])
 def test_without_an_address_or_a_task_there_is_no_link(url: str | None, task: str | None) -> None:
-    assert "http" not in words(url).note(note(task)).plain
+    assert "http" not in words(url).notification(note(task)).plain
 
 
 @pytest.mark.parametrize("text", ["x" * 10_000, "я" * 4096, "😀" * 3000])
 def test_the_link_has_room_under_any_text(text: str) -> None:
-    message = words(URL).note(note("a", text))
-    assert units(message.plain) <= MESSAGE_UNITS
+    message = words(URL).notification(note("a", text))
+    assert utf16_length(message.plain) <= MESSAGE_UNITS
     assert message.plain.endswith(f"\n{URL}/task/a")
 
 

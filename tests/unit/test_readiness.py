@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from dozor.control.readiness import DEAF_AFTER, SENDING_AFTER, STALLED_AFTER, Vitals, judge
+from dozor.control.readiness import DEAF_AFTER, SENDING_AFTER, STALLED_AFTER, HealthSnapshot, evaluate
 
 NOW = 1_000_000.0
-WELL = Vitals(
+WELL = HealthSnapshot(
     now=NOW,
     database_up=True,
     database_down_since=None,
@@ -25,8 +25,8 @@ WITH_BOT = replace(WELL, telegram_wanted=True, telegram_polled_at=NOW - 50)
 
 
 @pytest.mark.parametrize("vitals", [WELL, WITH_BOT], ids=["console", "telegram"])
-def test_a_runner_that_works_is_ready(vitals: Vitals) -> None:
-    assert judge(vitals).ready
+def test_a_runner_that_works_is_ready(vitals: HealthSnapshot) -> None:
+    assert evaluate(vitals).ready
 
 
 @pytest.mark.parametrize(
@@ -49,8 +49,8 @@ def test_a_runner_that_works_is_ready(vitals: Vitals) -> None:
         (replace(WELL, failing_parts={"listener": "OSError: refused"}), "listener: OSError: refused"),
     ],
 )
-def test_each_failure_is_a_reason(vitals: Vitals, reason: str) -> None:
-    assert judge(vitals).reasons == (reason,)
+def test_each_failure_is_a_reason(vitals: HealthSnapshot, reason: str) -> None:
+    assert evaluate(vitals).reasons == (reason,)
 
 
 def test_all_reasons_are_told_at_once() -> None:
@@ -61,15 +61,15 @@ def test_all_reasons_are_told_at_once() -> None:
         chat_refuses="kicked",
         failing_parts={"web": "x", "listener": "y"},
     )
-    assert [reason.partition(":")[0] for reason in judge(vitals).reasons] == [
+    assert [reason.partition(":")[0] for reason in evaluate(vitals).reasons] == [
         "database", "telegram", "telegram chat", "listener", "web",
     ]  # fmt: skip
 
 
 def test_while_the_database_is_away_nothing_is_said_of_what_cannot_be_written() -> None:
     vitals = replace(WELL, database_up=False, database_down_since=NOW - 60, journal_written_at=NOW - 60)
-    assert judge(vitals).reasons == ("database: away for 60 s",)
+    assert evaluate(vitals).reasons == ("database: away for 60 s",)
 
 
 def test_a_slow_message_in_telegram_is_no_reason_yet() -> None:
-    assert judge(replace(WITH_BOT, dispatcher_at=NOW - STALLED_AFTER - 30)).ready
+    assert evaluate(replace(WITH_BOT, dispatcher_at=NOW - STALLED_AFTER - 30)).ready

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from dozor.alerting.model.message import Message
 from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
-from dozor.alerting.model.safe_text import clean, shorten, units
-from dozor.alerting.rendering.callback_data import Origin, Press, decode, encode
+from dozor.alerting.model.safe_text import clean, shorten, utf16_length
+from dozor.alerting.rendering.callback_data import CallbackData, Origin, decode, encode
 from dozor.alerting.rendering.render import MESSAGE_UNITS, render
 from dozor.language import Translator
 
@@ -70,7 +70,7 @@ def test_a_critical_stop_asks_for_a_person_and_carries_a_restart_button() -> Non
     assert lines[-1] == "Сама не запустится: нужен человек."
     [[button]] = _say(note).buttons
     assert button.label == "🔄 Перезапустить"
-    assert decode(button.data) == Press(Origin.ALERT, "restart", "presale_checker")
+    assert decode(button.data) == CallbackData(Origin.ALERT, "restart", "presale_checker")
 
 
 def test_a_stop_before_the_limit_says_that_trying_again_cannot_help() -> None:
@@ -197,7 +197,7 @@ def test_no_exception_text_breaks_an_alert(text: str, kind: NotificationKind, se
 def _check(message: Message) -> None:
     text = message.plain
     assert text.strip()
-    assert units(text) <= MESSAGE_UNITS
+    assert utf16_length(text) <= MESSAGE_UNITS
     assert all(span.text for span in message.spans)
     text.encode("utf-8")
     assert "\x00" not in text
@@ -208,7 +208,7 @@ def _check(message: Message) -> None:
 def test_shortening_keeps_the_limit_and_whole_characters(text: str, limit: int) -> None:
     text = clean(text)
     short = shorten(text, limit)
-    assert units(short) <= limit
+    assert utf16_length(short) <= limit
     assert short == text or (short.endswith("…") and text.startswith(short[:-1]))
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from dozor.alerting.model.message import Message
 from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
-from dozor.alerting.rendering.callback_data import Origin, Press, decode
+from dozor.alerting.rendering.callback_data import CallbackData, Origin, decode
 from dozor.alerting.rendering.render import render
 from dozor.language import Translator
 
@@ -95,8 +95,8 @@ def test_an_unclean_end_says_all_that_was_found() -> None:
     ]
     buttons = _say(CUT_OFF, NotificationKind.TROUBLE, "ru").buttons
     assert [decode(row[0].data) for row in buttons] == [
-        Press(Origin.ALERT, "restart", "payouts"),
-        Press(Origin.ALERT, "restart", "ledger"),
+        CallbackData(Origin.ALERT, "restart", "payouts"),
+        CallbackData(Origin.ALERT, "restart", "ledger"),
     ]
 
 

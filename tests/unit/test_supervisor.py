@@ -22,7 +22,7 @@ from dozor.supervision.core.state import State, TaskState
 from dozor.supervision.execution.executor import IsOutage, never_an_outage
 from dozor.supervision.runs.context import Context
 from dozor.supervision.supervisor import Supervisor, Transition
-from dozor.supervision.tasks.task import Supervised
+from dozor.supervision.tasks.task import SupervisedTask
 from dozor.supervision.telemetry.log import SupervisionLog
 from tests.waiting import until
 
@@ -42,10 +42,10 @@ class Seen:
         self.transitions.append(transition)
         self.states.append(transition.after.state)
 
-    def succeeded(self, task: Supervised, seconds: float, lateness: float) -> None:
+    def succeeded(self, task: SupervisedTask, seconds: float, lateness: float) -> None:
         self.successes += 1
 
-    def checker_alert(self, task: Supervised, text: str, severity: str) -> None:
+    def checker_alert(self, task: SupervisedTask, text: str, severity: str) -> None:
         self.alerts.append((text, severity))
 
     @property

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import cast
 
 from dozor.supervision.core.spec import TaskSpec
-from dozor.supervision.core.state import Past, State, TaskState
+from dozor.supervision.core.state import FailureRecord, State, TaskState
 from dozor.supervision.supervisor import Supervisor
-from dozor.supervision.tasks.task import Supervised
+from dozor.supervision.tasks.task import SupervisedTask
 from dozor.web.feed import HEALTHY_EVERY, TaskFeed
 
 
@@ -20,15 +20,15 @@ class Tasks:
 
     def __init__(self, *names: str) -> None:
         self.by_name = {
-            name: Supervised(TaskSpec(name=name, function=nothing), index, TaskState())
+            name: SupervisedTask(TaskSpec(name=name, function=nothing), index, TaskState())
             for index, name in enumerate(names)
         }
 
     @property
-    def tasks(self) -> tuple[Supervised, ...]:
+    def tasks(self) -> tuple[SupervisedTask, ...]:
         return tuple(self.by_name.values())
 
-    def find(self, name: str) -> Supervised | None:
+    def find(self, name: str) -> SupervisedTask | None:
         return self.by_name.get(name)
 
 
@@ -107,6 +107,6 @@ def test_a_failing_task_that_fails_again_is_told_each_time() -> None:
     for failures in (1, 2, 3):
         token = feed.token()
         tasks.by_name["one"].state = TaskState(
-            state=State.BACKOFF, failures=failures, past=Past(failures_total=failures)
+            state=State.BACKOFF, failures=failures, failure_record=FailureRecord(failures_total=failures)
         )
         assert told(feed, token) == (["one"], [])

@@ -8,10 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dozor.alerting.model.full_text import KEPT, WHOLE, WITH_A_FILE, for_file, for_incident, with_text
+from dozor.alerting.model.full_text import (
+    ATTACHABLE,
+    KEPT,
+    WHOLE,
+    attachment_text,
+    set_text,
+    without_attachment,
+)
 from dozor.alerting.model.message import Message
 from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
-from dozor.alerting.model.safe_text import legible, units
+from dozor.alerting.model.safe_text import printable, utf16_length
 from dozor.alerting.rendering.attachment import NOTE_UNITS
 from dozor.alerting.rendering.render import MESSAGE_UNITS, render
 from dozor.language import Translator
@@ -26,12 +33,12 @@ def say(kind: NotificationKind, facts: Facts, task: str | None = "payouts", lang
     )
     message = render(note, Translator(language), ZoneInfo("UTC"), NOW)
     room = NOTE_UNITS if message.document else 0
-    assert units(message.plain) <= MESSAGE_UNITS - room
+    assert utf16_length(message.plain) <= MESSAGE_UNITS - room
     return message
 
 
 def test_a_long_text_of_a_checker_is_shown_in_part_and_whole_in_the_file() -> None:
-    message = say(NotificationKind.CHECKER, with_text(Facts(), LINES))
+    message = say(NotificationKind.CHECKER, set_text(Facts(), LINES))
     assert message.plain.startswith("🔴 payouts: item 0: off by 0 🦊\nitem 1")
     assert message.plain.endswith("…")
     document = message.document
@@ -44,12 +51,12 @@ def test_a_long_text_of_a_checker_is_shown_in_part_and_whole_in_the_file() -> No
 @pytest.mark.parametrize("kind", [NotificationKind.CHECKER, NotificationKind.RELOAD_REFUSED])
 @pytest.mark.parametrize("text", ["", "short", "x" * KEPT, "слово " * 300])
 def test_what_fits_has_no_file(kind: NotificationKind, text: str) -> None:
-    assert say(kind, with_text(Facts(), text)).document is None
+    assert say(kind, set_text(Facts(), text)).document is None
 
 
 def test_a_text_that_is_kept_whole_and_still_too_wide_has_a_file() -> None:
     text = "😀" * KEPT  # two units each
-    facts = with_text(Facts(), text)
+    facts = set_text(Facts(), text)
     assert facts.whole is None
     document = say(NotificationKind.CHECKER, facts).document
     assert document is not None
@@ -58,10 +65,10 @@ def test_a_text_that_is_kept_whole_and_still_too_wide_has_a_file() -> None:
 
 def test_a_long_reason_of_a_trouble_and_a_refused_configuration_have_files() -> None:
     reason = "could not connect: " + "a detail, " * 100
-    trouble = with_text(Facts(trouble="dependency", subject="TON"), reason)
+    trouble = set_text(Facts(trouble="dependency", subject="TON"), reason)
     assert _text(say(NotificationKind.TROUBLE, trouble, task=None)) == reason
     shown, problems = "tasks.a: no", "tasks.a: no\ntasks.b: no"
-    refused = say(NotificationKind.RELOAD_REFUSED, with_text(Facts(), problems, shown), task=None)
+    refused = say(NotificationKind.RELOAD_REFUSED, set_text(Facts(), problems, shown), task=None)
     assert shown in refused.plain
     assert "tasks.b" not in refused.plain
     assert _text(refused) == problems
@@ -73,9 +80,9 @@ def test_a_long_reason_of_a_trouble_and_a_refused_configuration_have_files() -> 
 def test_a_long_error_brings_its_traceback_and_a_short_one_does_not(kind: NotificationKind) -> None:
     long, short = Facts(error_type="E", error_text="x" * 900), Facts(error_type="E", error_text="x" * 600)
     traceback = "Traceback (most recent call last):\n  …\nE: " + "x" * 5000
-    assert for_file(short, traceback) is None
-    assert for_file(long, traceback) == traceback
-    assert for_file(long, "") is None
+    assert attachment_text(short, traceback) is None
+    assert attachment_text(long, traceback) == traceback
+    assert attachment_text(long, "") is None
     facts = Facts(error_type="E", error_text="x" * 900, whole=traceback)
     assert _text(say(kind, facts)) == traceback
     assert _text(say(kind, long)) == "E: " + "x" * 900  # told late: the incident keeps no traceback
@@ -86,15 +93,15 @@ def test_what_was_cut_before_the_file_says_so() -> None:
     stored = Facts(error_type="E", error_text="x" * KEPT)
     text = _text(say(NotificationKind.CRITICAL_STOP, stored, language="en"))
     assert text.endswith("\n\n[Cut here: Dozor keeps the first 2,000 characters.]")
-    huge = with_text(Facts(), "y" * 1_000_000)
+    huge = set_text(Facts(), "y" * 1_000_000)
     assert len(huge.whole or "") == WHOLE + 1
     text = _text(say(NotificationKind.CHECKER, huge, language="en"))
     assert text == "y" * WHOLE + "\n\n[Cut here: Dozor keeps the first 65,536 characters.]"
-    just = with_text(Facts(), "z" * WHOLE)
+    just = set_text(Facts(), "z" * WHOLE)
     assert _text(say(NotificationKind.CHECKER, just)) == "z" * WHOLE
 
 
-@pytest.mark.parametrize("kind", sorted(set(NotificationKind) - WITH_A_FILE))
+@pytest.mark.parametrize("kind", sorted(set(NotificationKind) - ATTACHABLE))
 def test_what_repeats_or_ends_something_brings_no_file(kind: NotificationKind) -> None:
     facts = Facts(error_type="E", error_text="x" * 1500, text="y" * 1500, failing_since=NOW, lasted=1.0)
     assert say(kind, facts).document is None
@@ -111,8 +118,8 @@ def test_a_list_longer_than_a_message_is_whole_in_its_file() -> None:
 
 
 def test_an_incident_keeps_no_whole_text() -> None:
-    facts = with_text(Facts(subject="s"), LINES)
-    assert for_incident(facts) == Facts(subject="s", text=facts.text)
+    facts = set_text(Facts(subject="s"), LINES)
+    assert without_attachment(facts) == Facts(subject="s", text=facts.text)
     assert len(facts.text or "") <= KEPT
 
 
@@ -120,19 +127,19 @@ HOSTILE = ["\x00" * 70_000, "\ud800\udfff" * 40_000, "\u202e\x1b[31m" * 9000, "�
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
-@pytest.mark.parametrize("kind", sorted(WITH_A_FILE))
+@pytest.mark.parametrize("kind", sorted(ATTACHABLE))
 def test_a_hostile_text_is_a_legible_file(kind: NotificationKind, text: str) -> None:
-    facts = with_text(Facts(error_type="E", error_text=text[:KEPT], failing_since=NOW), text)
+    facts = set_text(Facts(error_type="E", error_text=text[:KEPT], failing_since=NOW), text)
     _legible(_text(say(kind, facts, task="../../\x00etc")))
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.text(st.characters()), st.integers(0, 4000))
 def test_any_text_is_legible(text: str, times: int) -> None:
-    shown = legible(text)
+    shown = printable(text)
     _legible(shown)
     assert len(shown) == len(text.replace("\r\n", "\n"))
-    facts = with_text(Facts(), text * times)
+    facts = set_text(Facts(), text * times)
     assert len(facts.text or "") <= KEPT
     assert (facts.whole is None) == (len(text * times) <= KEPT)
 

@@ -37,7 +37,7 @@ async def test_commands_go_through_the_door_and_say_what_came_of_them(
         task = site.runner.supervisor.find("one")
         assert task is not None
         assert task.state.state is State.PAUSED
-        assert task.state.past.by == "web:token"
+        assert task.state.failure_record.last_actor == "web:token"
         assert await post(site, "one/pause", GOOD) == (200, "already")
         assert await post(site, "nobody/pause", GOOD) == (404, "unknown_task")
         assert await post(site, "one/explode", GOOD) == (404, "unknown_command")

@@ -10,7 +10,7 @@ from loguru import logger
 
 from dozor.control import readiness
 from dozor.supervision.core.events import Pause, Restart
-from dozor.supervision.timers import Timetable
+from dozor.supervision.timers import TimerHeap
 from dozor.web import health, server
 from tests.bot.botapi.server import BotApi
 from tests.server import PostgresControl
@@ -76,7 +76,7 @@ async def test_a_control_loop_that_does_not_look_any_more_is_dead(
     monkeypatch.setattr(readiness, "STALLED_AFTER", 2.0)
     async with open_site(tmp_path, database, {"one": work.run}, tasks=ONE) as site:
         await until(lambda: work.runs > 0)
-        monkeypatch.setattr(Timetable, "_tick", lambda timetable: None)
+        monkeypatch.setattr(TimerHeap, "_tick", lambda timetable: None)
         answer = await site.becomes("/healthz", 503)
         assert answer["late_s"] > 0.3
         await until(lambda: any(r.startswith("supervision:") for r in site.runner.readiness().reasons))

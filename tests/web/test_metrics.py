@@ -17,7 +17,7 @@ from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.core.state import State
 from dozor.supervision.supervisor import Supervisor
 from dozor.supervision.telemetry.log import SupervisionLog
-from dozor.supervision.telemetry.metrics import RUN_BOUNDS, Histogram, Measures
+from dozor.supervision.telemetry.metrics import RUN_BOUNDS, Histogram, RunMetrics
 from dozor.supervision.telemetry.observer import Observer
 from dozor.web.sources import Sources
 from dozor.web.task_metrics import TaskMetrics, escape
@@ -67,7 +67,7 @@ async def test_every_promised_series_tells_what_has_happened(
         stopped = await scrape(site)
         bad.error = None
         supervisor.command("bad", Restart("test"))
-        await until(lambda: task.state.past.failing_since is None)
+        await until(lambda: task.state.failure_record.failing_since is None)
         after = await scrape(site)
 
     assert value(stopped, "dozor_task_runs_total", task="bad", outcome="failed") == 3
@@ -132,7 +132,7 @@ def test_ten_thousand_tasks_are_told_in_pieces_that_hold_nobody_up() -> None:
         return
 
     names = [f"task_{number:05}" for number in range(10_000)]
-    measures = Measures(len(names))
+    measures = RunMetrics(len(names))
     supervisor = Supervisor(
         [TaskSpec(name=name, function=nothing) for name in names],
         observer=cast(Observer, None),

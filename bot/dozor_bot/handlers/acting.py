@@ -9,12 +9,12 @@ from dozor.alerting.model.message import Button, Message, Span
 from dozor.alerting.rendering.callback_data import Origin, encode
 from dozor.alerting.rendering.render import MESSAGE_UNITS, bounded
 from dozor.control.commands.commands import CommandName, CommandReason, CommandResult, submit, wait
-from dozor.control.commands.started_runs import Earlier, StartedRun, read_earlier, read_started
+from dozor.control.commands.started_runs import DuplicateCommand, StartedRun, read_earlier, read_started
 from dozor.language.times import ago
 from dozor.storage.postgres.pool import Connection
-from dozor_bot.handlers.context import Desk, message
-from dozor_bot.live_cards import Open
-from dozor_bot.responses import Work, actor_of
+from dozor_bot.handlers.context import HandlerContext, message
+from dozor_bot.live_cards import OpenCard
+from dozor_bot.responses import Response, actor_of
 from dozor_bot.telegram.incoming import Sender
 from dozor_bot.views.actions import result_text, run_spans, shown, working_text
 
@@ -28,17 +28,17 @@ UNDO = {CommandName.PAUSE: CommandName.RESUME, CommandName.RESUME: CommandName.P
 
 
 @dataclass(kw_only=True)
-class Action(Work):
+class Action(Response):
     """One command for one or several tasks. The answer is kept true by edits until the runs are over."""
 
     sender: Sender
-    desk: Desk
+    desk: HandlerContext
     action: CommandName
     tasks: tuple[str, ...]
     in_place: int | None = None
     """The message that the answer takes the place of."""
     ids: dict[str, int] = field(default_factory=dict)
-    earlier: dict[str, Earlier] = field(default_factory=dict)
+    earlier: dict[str, DuplicateCommand] = field(default_factory=dict)
 
     def hears(self) -> Sender:
         return self.sender
@@ -72,7 +72,7 @@ class Action(Work):
                 newer = await read_started(self.desk.pool, list(self.ids.values()))
                 return self._answer(results, newer), self._goes_on(results, newer)
 
-            self.desk.live.keep(Open(self.sender, at_work, again, answer))
+            self.desk.live.keep(OpenCard(self.sender, at_work, again, answer))
 
     async def _results(self) -> dict[str, CommandResult]:
         pool = self.desk.pool
@@ -112,7 +112,7 @@ class Action(Work):
                 spans += [Span("\n"), *run_spans(translator, run)]
         return Message(spans=bounded(spans, MESSAGE_UNITS), buttons=self._buttons(results))
 
-    def _told_earlier(self, task: str, same: Earlier) -> str:
+    def _told_earlier(self, task: str, same: DuplicateCommand) -> str:
         translator = self.desk.translator
         distance = ago(translator, same.age)
         if same.actor == str(actor_of(self.sender)):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dozor.alerting.model.message import Button
-from dozor.alerting.rendering.callback_data import Origin, Press, encode
+from dozor.alerting.rendering.callback_data import CallbackData, Origin, encode
 from dozor.control.commands.commands import CommandName
 from dozor.control.commands.started_runs import read_earlier
 from dozor.control.queries.status import TaskStatus
@@ -14,8 +14,8 @@ from dozor.language.times import duration, rough
 from dozor.supervision.core.state import State
 from dozor_bot.handlers.choice import CHOICES, not_one, task_buttons
 from dozor_bot.handlers.code import act
-from dozor_bot.handlers.context import Desk, message
-from dozor_bot.responses import Work, actor_of
+from dozor_bot.handlers.context import HandlerContext, message
+from dozor_bot.responses import Response, actor_of
 from dozor_bot.security.access import Role
 from dozor_bot.security.confirmations import WITHIN, Asked, Refusal
 from dozor_bot.task_names import Found, resolve
@@ -31,7 +31,7 @@ MANY = "many"
 """The action of a button that means every fitting task: `many.<command>`."""
 
 
-async def on_command(desk: Desk, command: Command, role: Role) -> Work:
+async def on_command(desk: HandlerContext, command: Command, role: Role) -> Response:
     """Reads, and decides; the command itself is written by the work's `write`."""
     text, to, action = desk.translator.format, command.sender, BY_COMMAND[command.name]
     late = desk.clock.now() - command.date
@@ -53,7 +53,7 @@ async def on_command(desk: Desk, command: Command, role: Role) -> Work:
     return not_one(desk, to, command.argument, meant, action.value)
 
 
-async def on_press(desk: Desk, pressed: Pressed, press: Press, role: Role) -> Work:
+async def on_press(desk: HandlerContext, pressed: Pressed, press: CallbackData, role: Role) -> Response:
     """One task, by its button."""
     tasks = (await desk.report(press.task)).tasks
     if not tasks:
@@ -61,7 +61,7 @@ async def on_press(desk: Desk, pressed: Pressed, press: Press, role: Role) -> Wo
     return await decide(desk, pressed.sender, CommandName(press.action), tasks, press.origin)
 
 
-async def on_many(desk: Desk, pressed: Pressed, press: Press, role: Role) -> Work:
+async def on_many(desk: HandlerContext, pressed: Pressed, press: CallbackData, role: Role) -> Response:
     """Every task that the action fits, after a question."""
     action = BY_COMMAND.get(press.action.partition(".")[2])
     if action is None:
@@ -70,8 +70,8 @@ async def on_many(desk: Desk, pressed: Pressed, press: Press, role: Role) -> Wor
 
 
 async def _many(
-    desk: Desk, to: Sender, action: CommandName, tasks: Sequence[TaskStatus], origin: Origin | None
-) -> Work:
+    desk: HandlerContext, to: Sender, action: CommandName, tasks: Sequence[TaskStatus], origin: Origin | None
+) -> Response:
     fitting = [task for task in worst_first(tasks) if _is_meant_by_all(action, task)]
     if not fitting:
         return desk.answer(to, desk.translator.format(_NOTHING[action]))
@@ -79,8 +79,8 @@ async def _many(
 
 
 async def decide(
-    desk: Desk, to: Sender, action: CommandName, tasks: Sequence[TaskStatus], origin: Origin | None
-) -> Work:
+    desk: HandlerContext, to: Sender, action: CommandName, tasks: Sequence[TaskStatus], origin: Origin | None
+) -> Response:
     """At once, or after a second step where it matters."""
     names = tuple(task.name for task in tasks)
     in_place = to.message_id if origin is Origin.MENU else None
@@ -94,7 +94,9 @@ async def decide(
     return Question(desk=desk, sender=to, action=action, tasks=names, origin=origin, why=why)
 
 
-def _reason_to_ask(desk: Desk, to: Sender, action: CommandName, tasks: Sequence[TaskStatus]) -> str | None:
+def _reason_to_ask(
+    desk: HandlerContext, to: Sender, action: CommandName, tasks: Sequence[TaskStatus]
+) -> str | None:
     """The question, if this should not happen by a slip of the thumb."""
     text = desk.translator.format
     if len(tasks) > 1:
@@ -119,10 +121,10 @@ def _reason_to_ask(desk: Desk, to: Sender, action: CommandName, tasks: Sequence[
 
 
 @dataclass(kw_only=True)
-class Question(Work):
+class Question(Response):
     """The second step: asks, and does nothing."""
 
-    desk: Desk
+    desk: HandlerContext
     sender: Sender
     action: CommandName
     tasks: tuple[str, ...]
@@ -143,7 +145,9 @@ class Question(Work):
         asked.message_id = await desk.replies.show(self.sender, in_place, message(self.why, [[yes, no]]))
 
 
-async def on_confirmed(desk: Desk, pressed: Pressed, press: Press, role: Role) -> Work | None:
+async def on_confirmed(
+    desk: HandlerContext, pressed: Pressed, press: CallbackData, role: Role
+) -> Response | None:
     """Yes or no to a question: of the person who was asked, in time, once. Answers the press itself."""
     text, to = desk.translator.format, pressed.sender
     asked = desk.confirmations.take(press.task, to.user_id, pressed.update_id, desk.clock.now())
@@ -168,7 +172,7 @@ def _of(names: tuple[str, ...], tasks: Sequence[TaskStatus]) -> list[TaskStatus]
     return [by_name[name] for name in names]
 
 
-def _choose(desk: Desk, to: Sender, action: CommandName, tasks: Sequence[TaskStatus]) -> Work:
+def _choose(desk: HandlerContext, to: Sender, action: CommandName, tasks: Sequence[TaskStatus]) -> Response:
     text = desk.translator.format
     names = [task.name for task in worst_first(tasks) if _makes_sense(action, task)]
     if not names:

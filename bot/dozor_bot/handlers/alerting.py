@@ -9,19 +9,19 @@ from dozor.control.commands.commands import AlertCommand, CommandReason, submit,
 from dozor.control.queries.history import read_incident
 from dozor.storage.postgres.pool import Connection
 from dozor_bot.handlers import acting
-from dozor_bot.handlers.context import Desk
-from dozor_bot.responses import Work, actor_of
+from dozor_bot.handlers.context import HandlerContext
+from dozor_bot.responses import Response, actor_of
 from dozor_bot.telegram.incoming import Sender
 from dozor_bot.views.actions import shown
 from dozor_bot.views.alerts import alert_result, undo_of
-from dozor_bot.views.history import Words
+from dozor_bot.views.history import ViewContext
 
 
 @dataclass(kw_only=True)
-class AlertAction(Work):
+class AlertAction(Response):
     """`target`: see `AlertCommand`. `under_alert`: its own message will show what is done."""
 
-    desk: Desk
+    desk: HandlerContext
     sender: Sender
     name: AlertCommand
     target: str
@@ -45,7 +45,7 @@ class AlertAction(Work):
         result = await wait(desk.pool, self.command_id, timeout=acting.RESULT_TIMEOUT)
         if self.under_alert and result.reason is CommandReason.DONE:
             return
-        words = Words(desk.translator, desk.timezone, desk.clock.now(), desk.people)
+        words = ViewContext(desk.translator, desk.timezone, desk.clock.now(), desk.people)
         text = alert_result(words, self.name, self.target, self.seconds, result.reason)
         if self.name is AlertCommand.ACK and result.reason is CommandReason.ALREADY:
             text = await self._who_was_first(words) or text
@@ -54,7 +54,7 @@ class AlertAction(Work):
         buttons = undo_of(words, self.name, self.target) if result.reason is CommandReason.DONE else ()
         await desk.replies.show(to, self.in_place, Message(spans=(Span(text),), buttons=buttons))
 
-    async def _who_was_first(self, words: Words) -> str | None:
+    async def _who_was_first(self, words: ViewContext) -> str | None:
         async with self.desk.pool.acquire() as connection:
             incident = await read_incident(connection, int(self.target))
         if incident is None or incident.acknowledged_by is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dozor.alerting.model.message import Message
 from dozor.alerting.policy.oncall import override
-from dozor.alerting.rendering.callback_data import Origin, Press
+from dozor.alerting.rendering.callback_data import CallbackData, Origin
 from dozor.config.durations import parse_duration
 from dozor.control.commands.commands import AlertCommand
 from dozor.control.queries.history import read_incidents
@@ -12,9 +12,9 @@ from dozor.language.times import rough
 from dozor.storage.tables import silences
 from dozor_bot.handlers.alerting import AlertAction
 from dozor_bot.handlers.choice import CHOICES, not_one
-from dozor_bot.handlers.context import Desk
+from dozor_bot.handlers.context import HandlerContext
 from dozor_bot.handlers.history import words_of
-from dozor_bot.responses import DENIED, Answer, Denial, Work
+from dozor_bot.responses import DENIED, Denial, Reply, Response
 from dozor_bot.security.access import Role
 from dozor_bot.security.flood import Attempt
 from dozor_bot.task_names import Found, resolve
@@ -34,7 +34,7 @@ ALL_WORDS = frozenset({"all", "все", "всё"})
 SWAP_WORDS = frozenset({"swap", "смена"})
 
 
-async def on_ack(desk: Desk, command: Command, role: Role) -> Work:
+async def on_ack(desk: HandlerContext, command: Command, role: Role) -> Response:
     """Bare: of several open incidents, which one?"""
     if (late := _late(desk, command)) is not None:
         return late
@@ -48,7 +48,7 @@ async def on_ack(desk: Desk, command: Command, role: Role) -> Work:
     return _show(desk, command.sender, ack_choice(words_of(desk), [line for line in lines if line.is_open]))
 
 
-async def on_silence(desk: Desk, command: Command, role: Role) -> Work:
+async def on_silence(desk: HandlerContext, command: Command, role: Role) -> Response:
     """`name|all 1h why`: what is missing is asked for by buttons."""
     if (late := _late(desk, command)) is not None:
         return late
@@ -56,7 +56,7 @@ async def on_silence(desk: Desk, command: Command, role: Role) -> Work:
     if not words:
         return _show(desk, command.sender, silence_choice(words_of(desk), names))
     target = await _target(desk, command.sender, words[0], names, "silence")
-    if isinstance(target, Work):
+    if isinstance(target, Response):
         return target
     if len(words) == 1:
         return _show(desk, command.sender, silence_scope(words_of(desk), target))
@@ -69,7 +69,7 @@ async def on_silence(desk: Desk, command: Command, role: Role) -> Work:
     )
 
 
-async def on_unsilence(desk: Desk, command: Command, role: Role) -> Work:
+async def on_unsilence(desk: HandlerContext, command: Command, role: Role) -> Response:
     """Bare: which of the silences?"""
     if (late := _late(desk, command)) is not None:
         return late
@@ -78,10 +78,12 @@ async def on_unsilence(desk: Desk, command: Command, role: Role) -> Work:
         return _show(desk, command.sender, unsilence_choice(words_of(desk), rows))
     names = await desk.names()
     target = await _target(desk, command.sender, command.argument, names, "unsilence")
-    return target if isinstance(target, Work) else _act(desk, command.sender, AlertCommand.UNSILENCE, target)
+    return (
+        target if isinstance(target, Response) else _act(desk, command.sender, AlertCommand.UNSILENCE, target)
+    )
 
 
-async def on_oncall(desk: Desk, command: Command, role: Role) -> Work:
+async def on_oncall(desk: HandlerContext, command: Command, role: Role) -> Response:
     """Bare: who is on call now and next. `/oncall [swap] name [4h]`: that person takes over (operators)."""
     words = [word for word in command.argument.split() if word.casefold() not in SWAP_WORDS]
     if not words:
@@ -107,7 +109,7 @@ async def on_oncall(desk: Desk, command: Command, role: Role) -> Work:
     return _act(desk, command.sender, AlertCommand.ONCALL, meant.name, seconds=seconds)
 
 
-async def _oncall(desk: Desk, to: Sender, role: Role) -> Work:
+async def _oncall(desk: HandlerContext, to: Sender, role: Role) -> Response:
     overrides = [override(row) for row in await silences.read_overrides(desk.pool)]
     may_swap = role >= Role.OPERATOR
     message = oncall_message(words_of(desk), desk.oncall, overrides, to.user_id, may_swap=may_swap)
@@ -117,7 +119,9 @@ async def _oncall(desk: Desk, to: Sender, role: Role) -> Work:
 # -- buttons
 
 
-async def on_incident_press(desk: Desk, pressed: Pressed, press: Press, role: Role) -> Work:
+async def on_incident_press(
+    desk: HandlerContext, pressed: Pressed, press: CallbackData, role: Role
+) -> Response:
     """Under an alert or in a list: take on, give back, keep quiet. `press.task` is the incident's id."""
     name, target, seconds = INCIDENT_PRESSES[press.action]
     if not (press.task.isascii() and press.task.isdigit()):
@@ -144,7 +148,9 @@ INCIDENT_PRESSES: dict[str, tuple[AlertCommand, str, float | None]] = {
 }
 
 
-async def on_silence_press(desk: Desk, pressed: Pressed, press: Press, role: Role) -> Work:
+async def on_silence_press(
+    desk: HandlerContext, pressed: Pressed, press: CallbackData, role: Role
+) -> Response:
     """`silence:task` asks how long, `silence.1h:task` does it. `task` may be "all"."""
     how_long = SILENCE_FOR.get(press.action.partition(".")[2])
     if how_long is None:
@@ -154,18 +160,22 @@ async def on_silence_press(desk: Desk, pressed: Pressed, press: Press, role: Rol
     return _press(desk, pressed, AlertCommand.SILENCE, press.task, how_long)
 
 
-async def on_unsilence_press(desk: Desk, pressed: Pressed, press: Press, role: Role) -> Work:
+async def on_unsilence_press(
+    desk: HandlerContext, pressed: Pressed, press: CallbackData, role: Role
+) -> Response:
     return _press(desk, pressed, AlertCommand.UNSILENCE, press.task)
 
 
-async def on_oncall_press(desk: Desk, pressed: Pressed, press: Press, role: Role) -> Work:
+async def on_oncall_press(
+    desk: HandlerContext, pressed: Pressed, press: CallbackData, role: Role
+) -> Response:
     """The person who presses takes over until the end of the present shift."""
     return _press(desk, pressed, AlertCommand.ONCALL, press.task)
 
 
 def _press(
-    desk: Desk, pressed: Pressed, name: AlertCommand, target: str, seconds: float | None = None
-) -> Work:
+    desk: HandlerContext, pressed: Pressed, name: AlertCommand, target: str, seconds: float | None = None
+) -> Response:
     return AlertAction(
         desk=desk,
         sender=pressed.sender,
@@ -177,22 +187,22 @@ def _press(
 
 
 def _act(
-    desk: Desk,
+    desk: HandlerContext,
     to: Sender,
     name: AlertCommand,
     target: str,
     *,
     seconds: float | None = None,
     reason: str = "",
-) -> Work:
+) -> Response:
     return AlertAction(desk=desk, sender=to, name=name, target=target, seconds=seconds, reason=reason)
 
 
-def _show(desk: Desk, to: Sender, message: Message) -> Work:
-    return Answer(sender=to, replies=desk.replies, message=message)
+def _show(desk: HandlerContext, to: Sender, message: Message) -> Response:
+    return Reply(sender=to, replies=desk.replies, message=message)
 
 
-def _late(desk: Desk, command: Command) -> Work | None:
+def _late(desk: HandlerContext, command: Command) -> Response | None:
     late = desk.clock.now() - command.date
     if late <= STALE_AFTER:
         return None
@@ -200,7 +210,9 @@ def _late(desk: Desk, command: Command) -> Work | None:
     return desk.answer(command.sender, text)
 
 
-async def _target(desk: Desk, to: Sender, query: str, names: list[str], action: str) -> str | Work:
+async def _target(
+    desk: HandlerContext, to: Sender, query: str, names: list[str], action: str
+) -> str | Response:
     """ "all", or the task that `query` means; else what to ask back."""
     if query.casefold() in ALL_WORDS:
         return "all"

@@ -6,24 +6,24 @@ from dataclasses import dataclass
 
 from aiogram.types import BufferedInputFile
 
-from dozor.alerting.rendering.callback_data import Origin, Press
+from dozor.alerting.rendering.callback_data import CallbackData, Origin
 from dozor.control.queries.statistics import read_statistics
 from dozor.control.queries.status import read_status
 from dozor.extras import Extra, install_command, is_installed
 from dozor_bot.charts.painter import paint
-from dozor_bot.handlers.context import Desk
+from dozor_bot.handlers.context import HandlerContext
 from dozor_bot.handlers.history import one_task
-from dozor_bot.responses import Work
+from dozor_bot.responses import Response
 from dozor_bot.security.access import Role
 from dozor_bot.telegram.incoming import Command, Pressed, Sender
 from dozor_bot.views.chart import DAY, PERIODS, Period, chart_caption, chart_order
 
 
 @dataclass(kw_only=True)
-class ShowChart(Work):
+class ShowChart(Response):
     """`in_place`: the message to change; None: a new one."""
 
-    desk: Desk
+    desk: HandlerContext
     sender: Sender
     task: str
     period: Period
@@ -51,7 +51,7 @@ class ShowChart(Work):
         await desk.replies.show_photo(to, self.in_place, file, caption)
 
 
-async def on_command(desk: Desk, command: Command, role: Role) -> Work:
+async def on_command(desk: HandlerContext, command: Command, role: Role) -> Response:
     """The period may stand before or behind the name."""
     if not is_installed(Extra.CHARTS):
         return _not_installed(desk, command.sender)
@@ -59,13 +59,13 @@ async def on_command(desk: Desk, command: Command, role: Role) -> Work:
     periods = [word for word in words if word.lower() in PERIODS]
     query = " ".join(word for word in words if word not in periods)
     task = await one_task(desk, command.sender, "chart", query)
-    if isinstance(task, Work):
+    if isinstance(task, Response):
         return task
     period = PERIODS[periods[-1].lower()] if periods else DAY
     return ShowChart(desk=desk, sender=command.sender, task=task, period=period)
 
 
-async def on_press(desk: Desk, pressed: Pressed, press: Press, role: Role) -> Work:
+async def on_press(desk: HandlerContext, pressed: Pressed, press: CallbackData, role: Role) -> Response:
     if not is_installed(Extra.CHARTS):
         return _not_installed(desk, pressed.sender)
     period = PERIODS.get(press.action.partition(".")[2], DAY)
@@ -73,6 +73,6 @@ async def on_press(desk: Desk, pressed: Pressed, press: Press, role: Role) -> Wo
     return ShowChart(desk=desk, sender=pressed.sender, task=press.task, period=period, in_place=in_place)
 
 
-def _not_installed(desk: Desk, to: Sender) -> Work:
+def _not_installed(desk: HandlerContext, to: Sender) -> Response:
     """Charts are an extra: the answer names the command that adds it."""
     return desk.answer(to, desk.translator.format("chart-needs-extra", command=install_command(Extra.CHARTS)))

@@ -8,8 +8,8 @@ from typing import assert_never
 from dozor.alerting.model.message import Button
 from dozor.alerting.model.safe_text import one_line, shorten
 from dozor.alerting.rendering.callback_data import Origin, encode
-from dozor_bot.handlers.context import Desk
-from dozor_bot.responses import Answer
+from dozor_bot.handlers.context import HandlerContext
+from dozor_bot.responses import Reply
 from dozor_bot.task_names import Ambiguous, NotFound
 from dozor_bot.telegram.incoming import Sender
 
@@ -17,7 +17,7 @@ CHOICES = 20
 QUERY_UNITS = 60
 
 
-def not_one(desk: Desk, to: Sender, query: str, meant: Ambiguous | NotFound, action: str) -> Answer:
+def not_one(desk: HandlerContext, to: Sender, query: str, meant: Ambiguous | NotFound, action: str) -> Reply:
     """The words do not name one task: which one is meant? `action` is what a press will do."""
     text = desk.translator.format
     shown = shorten(one_line(query), QUERY_UNITS)

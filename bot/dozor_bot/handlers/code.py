@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from dozor.control.commands.commands import CommandName
 from dozor_bot.handlers.acting import Action
-from dozor_bot.handlers.context import Desk
-from dozor_bot.responses import DENIED, Denial, Work
+from dozor_bot.handlers.context import HandlerContext
+from dozor_bot.responses import DENIED, Denial, Response
 from dozor_bot.security.access import Role
 from dozor_bot.security.flood import Attempt
 from dozor_bot.security.totp import WITHIN, Pending, Verdict
@@ -21,10 +21,10 @@ _REFUSALS = {
 
 
 @dataclass(kw_only=True)
-class AskCode(Work):
+class AskCode(Response):
     """Asks for the code, and does nothing yet."""
 
-    desk: Desk
+    desk: HandlerContext
     sender: Sender
     action: CommandName
     tasks: tuple[str, ...]
@@ -48,14 +48,16 @@ class CodedAction(Action):
         await super().finish()
 
 
-def act(desk: Desk, to: Sender, action: CommandName, tasks: tuple[str, ...], in_place: int | None) -> Work:
+def act(
+    desk: HandlerContext, to: Sender, action: CommandName, tasks: tuple[str, ...], in_place: int | None
+) -> Response:
     """The command at once, or after a code where one is needed."""
     if desk.codes.needed(action):
         return AskCode(desk=desk, sender=to, action=action, tasks=tasks, in_place=in_place)
     return Action(sender=to, desk=desk, action=action, tasks=tasks, in_place=in_place)
 
 
-async def on_command(desk: Desk, command: Command, role: Role) -> Work:
+async def on_command(desk: HandlerContext, command: Command, role: Role) -> Response:
     """The code, and with it what was waiting for it."""
     to, now = command.sender, desk.clock.now()
     pending = desk.codes.pending(to.user_id, now)

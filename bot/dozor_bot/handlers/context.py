@@ -14,15 +14,15 @@ from dozor.language.translator import Translator
 from dozor.storage.postgres.pool import Pool
 from dozor_bot.live_cards import LiveCards
 from dozor_bot.people import People, language_of
-from dozor_bot.responses import Answer, Change
+from dozor_bot.responses import Edit, Reply
 from dozor_bot.security.confirmations import Confirmations
-from dozor_bot.security.totp import Codes
+from dozor_bot.security.totp import TotpGuard
 from dozor_bot.telegram.incoming import Sender
 from dozor_bot.telegram.replies import Replies
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class HandlerContext:
     """`pool`, the words and the way back to people."""
 
     pool: Pool
@@ -31,12 +31,12 @@ class Desk:
     replies: Replies
     clock: Clock
     live: LiveCards
-    codes: Codes = field(default_factory=Codes)
+    codes: TotpGuard = field(default_factory=TotpGuard)
     confirmations: Confirmations = field(default_factory=Confirmations)
     oncall: OnCall = field(default_factory=OnCall)
     people: People = field(default_factory=People)
 
-    def speaking_to(self, sender: Sender) -> Desk:
+    def in_language_of(self, sender: Sender) -> HandlerContext:
         """In this person's language; in the configured one where Telegram does not tell theirs."""
         language = language_of(sender, self.translator.language)
         if language is self.translator.language:
@@ -57,13 +57,13 @@ class Desk:
         """The text of `key` as a message."""
         return message(self.translator.format(key, **args))
 
-    def answer(self, to: Sender, text: str, buttons: Sequence[Sequence[Button]] = ()) -> Answer:
+    def answer(self, to: Sender, text: str, buttons: Sequence[Sequence[Button]] = ()) -> Reply:
         """One plain message."""
-        return Answer(sender=to, replies=self.replies, message=message(text, buttons))
+        return Reply(sender=to, replies=self.replies, message=message(text, buttons))
 
-    def in_place(self, to: Sender, message_id: int, new: Message) -> Change:
+    def in_place(self, to: Sender, message_id: int, new: Message) -> Edit:
         """One message in place of another."""
-        return Change(sender=to, replies=self.replies, message_id=message_id, message=new)
+        return Edit(sender=to, replies=self.replies, message_id=message_id, message=new)
 
 
 def message(text: str, buttons: Sequence[Sequence[Button]] = ()) -> Message:

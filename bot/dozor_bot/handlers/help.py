@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dozor.alerting.model.message import Message, Span, Style
 from dozor_bot.commands import COMMANDS, ROLE_NAMES
-from dozor_bot.handlers.context import Desk
-from dozor_bot.responses import Answer, Recorded, Work
+from dozor_bot.handlers.context import HandlerContext
+from dozor_bot.responses import Recorded, Reply, Response
 from dozor_bot.security.access import Role
 from dozor_bot.telegram.incoming import Command, Sender
 
 
-async def show_help(desk: Desk, command: Command, role: Role) -> Work:
+async def show_help(desk: HandlerContext, command: Command, role: Role) -> Response:
     """The commands this person may use."""
     text = desk.translator.format
     lines = [text("help-names"), text("help-role", role=text(ROLE_NAMES[role])), ""]
@@ -20,10 +20,10 @@ async def show_help(desk: Desk, command: Command, role: Role) -> Work:
             line = text("help-line", command=spec.name + argument, description=text(spec.description))
             lines.append(line)
     spans = (Span(text("help-title"), Style.BOLD), Span("\n" + "\n".join(lines)))
-    return Answer(sender=command.sender, replies=desk.replies, message=Message(spans=spans))
+    return Reply(sender=command.sender, replies=desk.replies, message=Message(spans=spans))
 
 
-async def show_identity(desk: Desk, command: Command, role: Role) -> Work:
+async def show_identity(desk: HandlerContext, command: Command, role: Role) -> Response:
     """Who Dozor takes this person for."""
     text = desk.translator.format
     spans = (
@@ -31,10 +31,10 @@ async def show_identity(desk: Desk, command: Command, role: Role) -> Work:
         Span(str(command.sender.user_id), Style.CODE),
         Span("\n" + text("whoami-role", role=text(ROLE_NAMES[role]))),
     )
-    return Answer(sender=command.sender, replies=desk.replies, message=Message(spans=spans))
+    return Reply(sender=command.sender, replies=desk.replies, message=Message(spans=spans))
 
 
-def show_identity_to_a_stranger(desk: Desk, sender: Sender) -> Work:
+def show_identity_to_a_stranger(desk: HandlerContext, sender: Sender) -> Response:
     """The only thing they ever get: their own id, to be passed on."""
     text = desk.translator.format
     spans = (

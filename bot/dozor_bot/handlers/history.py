@@ -8,24 +8,24 @@ from dataclasses import dataclass
 from aiogram.types import BufferedInputFile
 
 from dozor.alerting.model.message import Message
-from dozor.alerting.rendering.callback_data import Origin, Press
+from dozor.alerting.rendering.callback_data import CallbackData, Origin
 from dozor.control.queries.history import (
     read_audit,
     read_errors,
+    read_history,
     read_incidents,
-    read_past,
     read_traceback_of,
     read_traceback_of_incident,
 )
 from dozor_bot.handlers.choice import CHOICES, not_one, task_buttons
-from dozor_bot.handlers.context import Desk
-from dozor_bot.responses import Work
+from dozor_bot.handlers.context import HandlerContext
+from dozor_bot.responses import Response
 from dozor_bot.security.access import Role
 from dozor_bot.task_names import Found, resolve
 from dozor_bot.telegram.incoming import Command, Pressed, Sender
 from dozor_bot.views.history import (
     PAGE,
-    Words,
+    ViewContext,
     audit_message,
     errors_message,
     history_message,
@@ -35,14 +35,14 @@ from dozor_bot.views.history import (
 LAST_PAGE = 500
 CHOOSE = {"history": "choose-history", "errors": "choose-errors", "chart": "choose-chart"}
 
-Build = Callable[[Desk, str, int], Awaitable[Message]]
+Build = Callable[[HandlerContext, str, int], Awaitable[Message]]
 
 
 @dataclass(kw_only=True)
-class ShowPage(Work):
+class ShowPage(Response):
     """`in_place`: the message to change; None: a new one."""
 
-    desk: Desk
+    desk: HandlerContext
     sender: Sender
     build: Build
     target: str = ""
@@ -60,10 +60,10 @@ class ShowPage(Work):
 
 
 @dataclass(kw_only=True)
-class SendTraceback(Work):
+class SendTraceback(Response):
     """The whole traceback, as a file."""
 
-    desk: Desk
+    desk: HandlerContext
     sender: Sender
     run_id: str = ""
     incident_id: int | None = None
@@ -88,25 +88,25 @@ class SendTraceback(Work):
         await desk.replies.send_file(to, file, caption)
 
 
-async def _history(desk: Desk, task: str, page: int) -> Message:
+async def _history(desk: HandlerContext, task: str, page: int) -> Message:
     async with desk.pool.acquire() as connection:
-        events = await read_past(connection, task, PAGE + 1, page * PAGE)
+        events = await read_history(connection, task, PAGE + 1, page * PAGE)
     return history_message(words_of(desk), task, events[:PAGE], page, more=len(events) > PAGE)
 
 
-async def _errors(desk: Desk, task: str, page: int) -> Message:
+async def _errors(desk: HandlerContext, task: str, page: int) -> Message:
     async with desk.pool.acquire() as connection:
         groups = await read_errors(connection, task)
     return errors_message(words_of(desk), task, groups)
 
 
-async def _incidents(desk: Desk, target: str, page: int) -> Message:
+async def _incidents(desk: HandlerContext, target: str, page: int) -> Message:
     async with desk.pool.acquire() as connection:
         lines, open_count, total = await read_incidents(connection, PAGE, page * PAGE)
     return incidents_message(words_of(desk), lines, page, open_count=open_count, total=total)
 
 
-async def _storm(desk: Desk, target: str, page: int) -> Message:
+async def _storm(desk: HandlerContext, target: str, page: int) -> Message:
     """Everything behind a storm's digest."""
     async with desk.pool.acquire() as connection:
         lines, open_count, total = await read_incidents(connection, PAGE, page * PAGE, _number(target))
@@ -115,7 +115,7 @@ async def _storm(desk: Desk, target: str, page: int) -> Message:
     )
 
 
-async def _audit(desk: Desk, target: str, page: int) -> Message:
+async def _audit(desk: HandlerContext, target: str, page: int) -> Message:
     async with desk.pool.acquire() as connection:
         lines = await read_audit(connection, PAGE + 1, page * PAGE)
     return audit_message(words_of(desk), lines[:PAGE], page, more=len(lines) > PAGE)
@@ -130,20 +130,20 @@ PAGES: dict[str, Build] = {
 }
 
 
-async def on_command(desk: Desk, command: Command, role: Role) -> Work:
+async def on_command(desk: HandlerContext, command: Command, role: Role) -> Response:
     """`/incidents` and `/audit`: at once."""
     return ShowPage(desk=desk, sender=command.sender, build=PAGES[command.name])
 
 
-async def on_named_command(desk: Desk, command: Command, role: Role) -> Work:
+async def on_named_command(desk: HandlerContext, command: Command, role: Role) -> Response:
     """`/history` and `/errors`: of one task."""
     task = await one_task(desk, command.sender, command.name, command.argument)
-    if isinstance(task, Work):
+    if isinstance(task, Response):
         return task
     return ShowPage(desk=desk, sender=command.sender, build=PAGES[command.name], target=task)
 
 
-async def on_press(desk: Desk, pressed: Pressed, press: Press, role: Role) -> Work:
+async def on_press(desk: HandlerContext, pressed: Pressed, press: CallbackData, role: Role) -> Response:
     """Another page in place of this one; under an alert, a reply to it."""
     action, _, written = press.action.partition(".")
     page = int(written) if written.isascii() and written.isdigit() and len(written) < 4 else 0
@@ -157,16 +157,18 @@ async def on_press(desk: Desk, pressed: Pressed, press: Press, role: Role) -> Wo
     )
 
 
-async def on_trace(desk: Desk, pressed: Pressed, press: Press, role: Role) -> Work:
+async def on_trace(desk: HandlerContext, pressed: Pressed, press: CallbackData, role: Role) -> Response:
     return SendTraceback(desk=desk, sender=pressed.sender, run_id=press.task)
 
 
-async def on_incident_trace(desk: Desk, pressed: Pressed, press: Press, role: Role) -> Work:
+async def on_incident_trace(
+    desk: HandlerContext, pressed: Pressed, press: CallbackData, role: Role
+) -> Response:
     """Under an alert: `press.task` is the incident's id."""
     return SendTraceback(desk=desk, sender=pressed.sender, incident_id=_number(press.task))
 
 
-async def one_task(desk: Desk, to: Sender, action: str, query: str) -> str | Work:
+async def one_task(desk: HandlerContext, to: Sender, action: str, query: str) -> str | Response:
     """The task that `query` means, or what to ask back. `action`: what a press on an answer does."""
     names = await desk.names()
     if not query:
@@ -178,8 +180,8 @@ async def one_task(desk: Desk, to: Sender, action: str, query: str) -> str | Wor
     return meant.name if isinstance(meant, Found) else not_one(desk, to, query, meant, action)
 
 
-def words_of(desk: Desk) -> Words:
-    return Words(desk.translator, desk.timezone, desk.clock.now(), desk.people)
+def words_of(desk: HandlerContext) -> ViewContext:
+    return ViewContext(desk.translator, desk.timezone, desk.clock.now(), desk.people)
 
 
 def _number(text: str) -> int:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dozor.alerting.model.message import Message
-from dozor.alerting.rendering.callback_data import Origin, Press
+from dozor.alerting.rendering.callback_data import CallbackData, Origin
 from dozor.control.queries.status import TaskStatus, read_status
 from dozor.control.queries.status_page import read_page
 from dozor.storage.tables import runs, silences
 from dozor_bot.handlers.choice import not_one
-from dozor_bot.handlers.context import Desk
+from dozor_bot.handlers.context import HandlerContext
 from dozor_bot.handlers.history import words_of
-from dozor_bot.live_cards import Open
-from dozor_bot.responses import Work
+from dozor_bot.live_cards import OpenCard
+from dozor_bot.responses import Response
 from dozor_bot.security.access import Role
 from dozor_bot.task_names import Found, resolve
 from dozor_bot.telegram.incoming import Command, Pressed, Sender
@@ -27,10 +27,10 @@ SILENCES = 5
 
 
 @dataclass(kw_only=True)
-class ShowList(Work):
+class ShowList(Response):
     """`in_place`: the message to change; None: a new one."""
 
-    desk: Desk
+    desk: HandlerContext
     sender: Sender
     view: View
     in_place: int | None = None
@@ -51,10 +51,10 @@ class ShowList(Work):
 
 
 @dataclass(kw_only=True)
-class ShowCard(Work):
+class ShowCard(Response):
     """One task. While it runs, the card is kept up to date."""
 
-    desk: Desk
+    desk: HandlerContext
     sender: Sender
     task: str
     role: Role
@@ -73,12 +73,12 @@ class ShowCard(Work):
                 newer, now = await read_card(desk, self.task, self.role)
                 return newer, now is not None and now.running_for_s is not None
 
-            desk.live.keep(Open(to, shown, again, card))
+            desk.live.keep(OpenCard(to, shown, again, card))
         elif shown is not None:
             desk.live.close(to.chat_id, shown)
 
 
-async def read_card(desk: Desk, name: str, role: Role) -> tuple[Message, TaskStatus | None]:
+async def read_card(desk: HandlerContext, name: str, role: Role) -> tuple[Message, TaskStatus | None]:
     """The card, and the task as it is; a task that is gone says so."""
     async with desk.pool.acquire() as connection:
         report = await read_status(connection, name)
@@ -92,7 +92,7 @@ async def read_card(desk: Desk, name: str, role: Role) -> tuple[Message, TaskSta
     return card_message(report, task, recent, *words, may_act=may_act, name_of=name_of), task
 
 
-async def on_command(desk: Desk, command: Command, role: Role) -> Work:
+async def on_command(desk: HandlerContext, command: Command, role: Role) -> Response:
     """Bare: the list; with a name: the card."""
     to, query = command.sender, command.argument
     if not query:
@@ -103,13 +103,13 @@ async def on_command(desk: Desk, command: Command, role: Role) -> Work:
     return ShowCard(desk=desk, sender=to, task=meant.name, role=role)
 
 
-async def on_press(desk: Desk, pressed: Pressed, press: Press, role: Role) -> Work:
+async def on_press(desk: HandlerContext, pressed: Pressed, press: CallbackData, role: Role) -> Response:
     """A card in place of the menu; under an alert, as a reply to it."""
     in_place = pressed.sender.message_id if press.origin is Origin.MENU else None
     return ShowCard(desk=desk, sender=pressed.sender, task=press.task, role=role, in_place=in_place)
 
 
-async def on_list(desk: Desk, pressed: Pressed, press: Press, role: Role) -> Work:
+async def on_list(desk: HandlerContext, pressed: Pressed, press: CallbackData, role: Role) -> Response:
     """A page of the list in place of another."""
     view = read_view(press.action.partition(".")[2])
     return ShowList(desk=desk, sender=pressed.sender, view=view, in_place=pressed.sender.message_id)

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from dozor.alerting.rendering.callback_data import Press
+from dozor.alerting.rendering.callback_data import CallbackData
 from dozor_bot.commands import ACTION_ROLES
 from dozor_bot.handlers import actions, alerts, chart, code, status, why
 from dozor_bot.handlers import history as past
-from dozor_bot.handlers.context import Desk
+from dozor_bot.handlers.context import HandlerContext
 from dozor_bot.handlers.help import show_help, show_identity
-from dozor_bot.responses import Work
+from dozor_bot.responses import Response
 from dozor_bot.security.access import Role
 from dozor_bot.telegram.incoming import Command, Pressed
 
-CommandHandler = Callable[[Desk, Command, Role], Awaitable[Work]]
-PressHandler = Callable[[Desk, Pressed, Press, Role], Awaitable[Work | None]]
+CommandHandler = Callable[[HandlerContext, Command, Role], Awaitable[Response]]
+PressHandler = Callable[[HandlerContext, Pressed, CallbackData, Role], Awaitable[Response | None]]
 
 COMMAND_HANDLERS: dict[str, CommandHandler] = {
     "status": status.on_command,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dozor.alerting.model.message import Message
-from dozor.alerting.rendering.callback_data import Origin, Press
+from dozor.alerting.rendering.callback_data import CallbackData, Origin
 from dozor.control.queries.history import read_incidents
 from dozor.control.queries.why import read_why
 from dozor_bot.handlers.choice import CHOICES
-from dozor_bot.handlers.context import Desk
+from dozor_bot.handlers.context import HandlerContext
 from dozor_bot.handlers.history import ShowPage, words_of
-from dozor_bot.responses import Work
+from dozor_bot.responses import Response
 from dozor_bot.security.access import Role
 from dozor_bot.telegram.incoming import Command, Pressed
 from dozor_bot.views.history import NO_INCIDENT
@@ -18,7 +18,7 @@ from dozor_bot.views.why import why_choice, why_message
 LAST_PAGE = 99
 
 
-async def on_command(desk: Desk, command: Command, role: Role) -> Work:
+async def on_command(desk: HandlerContext, command: Command, role: Role) -> Response:
     """Bare: of which incident? The open ones and the last others are offered."""
     number = command.argument.removeprefix("#")
     if command.argument and not _is_number(number):
@@ -27,7 +27,7 @@ async def on_command(desk: Desk, command: Command, role: Role) -> Work:
     return ShowPage(desk=desk, sender=command.sender, build=_page, target=target)
 
 
-async def on_press(desk: Desk, pressed: Pressed, press: Press, role: Role) -> Work:
+async def on_press(desk: HandlerContext, pressed: Pressed, press: CallbackData, role: Role) -> Response:
     """Another incident or page in place of this one; under an alert, a reply to it."""
     written = press.action.partition(".")[2]
     page = int(written) if written.isascii() and written.isdigit() and len(written) < 4 else 0
@@ -41,7 +41,7 @@ async def on_press(desk: Desk, pressed: Pressed, press: Press, role: Role) -> Wo
     )
 
 
-async def _page(desk: Desk, target: str, page: int) -> Message:
+async def _page(desk: HandlerContext, target: str, page: int) -> Message:
     words = words_of(desk)
     async with desk.pool.acquire() as connection:
         if not _is_number(target):

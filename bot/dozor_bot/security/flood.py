@@ -28,7 +28,7 @@ class _Window:
     unwritten: int = 0
 
 
-class Attempts:
+class AuditThrottle:
     """Keeps a flood of attempts from becoming a flood of audit rows; none of them goes uncounted."""
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ class Attempts:
 
 
 @dataclass(slots=True)
-class Allowance:
+class UserRateLimiter:
     """A token bucket a person: `burst` at once, then `rate` a second."""
 
     burst: float

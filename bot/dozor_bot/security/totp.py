@@ -12,7 +12,7 @@ from dozor.control.commands.commands import CommandName
 from dozor.errors import ConfigError
 from dozor.extras import Extra, install_command
 from dozor.language import msg
-from dozor_bot.security.flood import Allowance
+from dozor_bot.security.flood import UserRateLimiter
 from dozor_bot.telegram.incoming import Sender
 
 WITHIN = 60.0
@@ -39,13 +39,13 @@ class Pending:
 
 
 @dataclass
-class Codes:
+class TotpGuard:
     """`commands` take a code; `secrets` in base32, by user id. Nothing of it: no codes are asked for."""
 
     commands: frozenset[CommandName] = frozenset()
     secrets: Mapping[int, str] = field(default_factory=dict)
     _pending: dict[int, Pending] = field(default_factory=dict)
-    _guesses: Allowance = field(default_factory=lambda: Allowance(GUESSES, GUESS_RATE))
+    _guesses: UserRateLimiter = field(default_factory=lambda: UserRateLimiter(GUESSES, GUESS_RATE))
     _used: dict[int, tuple[int, int]] = field(default_factory=dict)
     """By person: the step of the last code that was right, and the message that brought it."""
 

@@ -13,7 +13,7 @@ from aiogram.methods.base import TelegramMethod
 from aiogram.types import InputFile, InputMediaPhoto, MessageEntity
 from loguru import logger
 
-from dozor.alerting.delivery.rate_limit import Paces
+from dozor.alerting.delivery.rate_limit import RateLimiters
 from dozor.alerting.model.message import Message
 from dozor.clock import Clock
 from dozor.language import msg
@@ -50,14 +50,14 @@ class PressAnswer(Enum):
 class Replies:
     """Sends and edits, within what Telegram has told us to wait; alerts leave room for what leaves here."""
 
-    def __init__(self, bot: Bot, paces: Paces, clock: Clock) -> None:
+    def __init__(self, bot: Bot, paces: RateLimiters, clock: Clock) -> None:
         self._bot = bot
         self._paces = paces
         self._clock = clock
 
     def may_refresh(self, chat_id: int) -> bool:
         """Whether the chat's pace has room for an edit that nobody has asked for."""
-        return self._paces.of(chat_id).to_edit(self._clock.now()) == 0
+        return self._paces.of(chat_id).delay_for_edit(self._clock.now()) == 0
 
     async def send(self, to: Sender, message: Message) -> int | None:
         """A reply; the id of the message, or None if Telegram did not take it."""
@@ -159,11 +159,11 @@ class Replies:
         """The result, True for an edit that changes nothing, None if it failed."""
         pace = self._paces.of(chat_id)
         for _ in range(ATTEMPTS):
-            if (wait := pace.held(self._clock.now())) > PATIENCE:
+            if (wait := pace.throttled_for(self._clock.now())) > PATIENCE:
                 logger.warning(msg("log-answer-given-up", seconds=f"{wait:.0f}"))
                 return None
             await asyncio.sleep(wait)
-            pace.answer(self._clock.now())
+            pace.consume_for_reply(self._clock.now())
             try:
                 return await self._bot(request, request_timeout=REPLY_TIMEOUT)
             except TelegramRetryAfter as error:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dozor.alerting.model.message import Button, Message, Style
-from dozor.alerting.model.safe_text import ELLIPSIS, REPLACEMENT, clean, one_line, shorten, units
+from dozor.alerting.model.safe_text import ELLIPSIS, REPLACEMENT, clean, one_line, shorten, utf16_length
 from dozor.alerting.rendering.render import MESSAGE_UNITS, bounded
 
 Json = dict[str, Any]
@@ -32,7 +32,7 @@ def to_text(message: Message) -> tuple[str, list[Json]]:
     offset = 0
     for span in bounded(message.spans, MESSAGE_UNITS):
         text = _UNSENDABLE.sub(REPLACEMENT, span.text)
-        length = units(text)
+        length = utf16_length(text)
         kind = _ENTITY_TYPES.get(span.style)
         if kind is not None and text.strip():
             entities.append({"type": kind, "offset": offset, "length": length})

@@ -12,7 +12,7 @@ from dozor.control.commands.commands import AlertCommand, CommandReason
 from dozor.control.queries.history import IncidentLine
 from dozor.language.times import ahead, duration
 from dozor.storage.tables.silences import SilenceRow
-from dozor_bot.views.history import SIGNS, Words
+from dozor_bot.views.history import SIGNS, ViewContext
 from dozor_bot.views.status import NAME_UNITS
 
 CHOICES = 20
@@ -30,7 +30,7 @@ _INVALID = {AlertCommand.ONCALL: "refused-no-rotation"}
 Rows = tuple[tuple[Button, ...], ...]
 
 
-def target_words(words: Words, target: str) -> str:
+def target_words(words: ViewContext, target: str) -> str:
     """ "all", "#12", "kind:overdue" or a task's name, as people read it."""
     if target == "all":
         return words.text("scope-all")
@@ -42,7 +42,7 @@ def target_words(words: Words, target: str) -> str:
 
 
 def alert_result(
-    words: Words, name: AlertCommand, target: str, seconds: float | None, reason: CommandReason
+    words: ViewContext, name: AlertCommand, target: str, seconds: float | None, reason: CommandReason
 ) -> str:
     """What really happened."""
     what, incident = target_words(words, target), target.removeprefix("#")
@@ -71,7 +71,7 @@ def alert_result(
             return words.text("oncall-done" if done else "oncall-already", person=what)
 
 
-def undo_of(words: Words, name: AlertCommand, target: str) -> Rows:
+def undo_of(words: ViewContext, name: AlertCommand, target: str) -> Rows:
     """The way back."""
     match name:
         case AlertCommand.ACK:
@@ -87,7 +87,7 @@ def undo_of(words: Words, name: AlertCommand, target: str) -> Rows:
             return ()
 
 
-def ack_choice(words: Words, lines: Sequence[IncidentLine]) -> Message:
+def ack_choice(words: ViewContext, lines: Sequence[IncidentLine]) -> Message:
     """Which of the open incidents nobody has taken on yet?"""
     free = [line for line in lines if line.state == "open"]
     if not free:
@@ -100,7 +100,7 @@ def ack_choice(words: Words, lines: Sequence[IncidentLine]) -> Message:
     return Message(spans=(Span(words.text("choose-ack")),), buttons=tuple(rows))
 
 
-def silence_choice(words: Words, names: Sequence[str]) -> Message:
+def silence_choice(words: ViewContext, names: Sequence[str]) -> Message:
     """What is to be quiet?"""
     rows = [(Button(words.text("button-silence-all"), encode(Origin.MENU, "silence", "all")),)]
     rows += [(Button(name, encode(Origin.MENU, "silence", name)),) for name in names[:CHOICES]]
@@ -110,7 +110,7 @@ def silence_choice(words: Words, names: Sequence[str]) -> Message:
     return Message(spans=(Span(text),), buttons=tuple(rows))
 
 
-def silence_scope(words: Words, target: str) -> Message:
+def silence_scope(words: ViewContext, target: str) -> Message:
     """For how long?"""
     row = tuple(
         Button(duration(words.translator, seconds), encode(Origin.MENU, f"silence.{name}", target))
@@ -119,7 +119,7 @@ def silence_scope(words: Words, target: str) -> Message:
     return Message(spans=(Span(words.text("silence-for", what=target_words(words, target))),), buttons=(row,))
 
 
-def unsilence_choice(words: Words, rows: Sequence[SilenceRow]) -> Message:
+def unsilence_choice(words: ViewContext, rows: Sequence[SilenceRow]) -> Message:
     """Which silence is to end?"""
     if not rows:
         return Message(spans=(Span(words.text("unsilence-nothing")),))
@@ -143,7 +143,7 @@ def silence_target(row: SilenceRow) -> str:
             return row.target
 
 
-def silence_line(words: Words, row: SilenceRow) -> str:
+def silence_line(words: ViewContext, row: SilenceRow) -> str:
     """ "presale_checker until 14:00"."""
     what = target_words(words, silence_target(row))
     if row.ends_at is None:
@@ -152,7 +152,7 @@ def silence_line(words: Words, row: SilenceRow) -> str:
 
 
 def oncall_message(
-    words: Words, oncall: OnCall, overrides: Iterable[Override], user_id: int | None, *, may_swap: bool
+    words: ViewContext, oncall: OnCall, overrides: Iterable[Override], user_id: int | None, *, may_swap: bool
 ) -> Message:
     """Who is on call now, until when, and who comes next."""
     overrides = list(overrides)

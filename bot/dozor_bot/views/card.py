@@ -8,7 +8,7 @@ from datetime import tzinfo
 from dozor.alerting.model.message import Button, Message, Span, Style
 from dozor.alerting.model.safe_text import one_line, shorten
 from dozor.alerting.rendering.callback_data import Origin, encode
-from dozor.alerting.rendering.phrases import NameOf, nameless
+from dozor.alerting.rendering.phrases import NameOf, no_names
 from dozor.alerting.rendering.render import MESSAGE_UNITS, WHERE_UNITS, bounded, error_span, who
 from dozor.config.durations import parse_duration
 from dozor.control.commands.commands import CommandName
@@ -39,7 +39,7 @@ def card_message(
     timezone: tzinfo,
     *,
     may_act: bool,
-    name_of: NameOf = nameless,
+    name_of: NameOf = no_names,
 ) -> Message:
     """`recent`: the last runs, the newest first. `may_act`: with the actions that fit this state."""
     card = _Card(report.now, task, translator, timezone, name_of)

@@ -12,7 +12,7 @@ from dozor.alerting.model.safe_text import one_line, shorten
 from dozor.alerting.rendering.callback_data import Origin, encode
 from dozor.alerting.rendering.decisions import KINDS
 from dozor.alerting.rendering.render import MESSAGE_UNITS, bounded, error_span
-from dozor.control.queries.history import AuditLine, ErrorGroup, IncidentLine, PastEvent, PastKind
+from dozor.control.queries.history import AuditLine, ErrorGroup, HistoryEvent, HistoryKind, IncidentLine
 from dozor.language.times import ago, clock, duration
 from dozor.language.translator import Translator
 from dozor_bot.people import People
@@ -50,7 +50,7 @@ DONE = {
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class ViewContext:
     """What all of these pages need."""
 
     translator: Translator
@@ -79,7 +79,7 @@ class Words:
 
 
 def history_message(
-    words: Words, task: str, events: Sequence[PastEvent], page: int, *, more: bool
+    words: ViewContext, task: str, events: Sequence[HistoryEvent], page: int, *, more: bool
 ) -> Message:
     """One page; `more`: there is an older one."""
     spans = [Span(words.text("history-title", task=_name(task)), Style.BOLD)]
@@ -94,25 +94,25 @@ def history_message(
     )
 
 
-def _event(words: Words, event: PastEvent) -> list[Span]:
+def _event(words: ViewContext, event: HistoryEvent) -> list[Span]:
     match event.kind:
-        case PastKind.RUN:
+        case HistoryKind.RUN:
             return _run(words, event)
-        case PastKind.INCIDENT:
+        case HistoryKind.INCIDENT:
             number, kind = event.number or 0, words.kind(event.name)
             if event.ended_at is None:
                 return [Span("🔴 " + words.text("history-incident-open", number=number, kind=kind))]
             lasted = duration(words.translator, event.ended_at - event.at)
             text = words.text("history-incident", number=number, kind=kind, duration=lasted)
             return [Span("🔴 " + text)]
-        case PastKind.ACTION:
+        case HistoryKind.ACTION:
             name = words.people.called(event.text, words.translator)
             return [Span("👤 " + words.text("history-action", name=name, action=words.did(event.name)))]
         case _:
             assert_never(event.kind)
 
 
-def _run(words: Words, event: PastEvent) -> list[Span]:
+def _run(words: ViewContext, event: HistoryEvent) -> list[Span]:
     took = duration(words.translator, (event.seconds or 0.0) / event.runs)
     if event.name == "succeeded":
         if event.runs == 1:
@@ -126,7 +126,7 @@ def _run(words: Words, event: PastEvent) -> list[Span]:
     return [Span("⏹ " + words.text("history-cut", duration=took))]
 
 
-def errors_message(words: Words, task: str, groups: Sequence[ErrorGroup]) -> Message:
+def errors_message(words: ViewContext, task: str, groups: Sequence[ErrorGroup]) -> Message:
     """The errors seen last, each with how often it came and its traceback."""
     spans = [Span(words.text("errors-title", task=_name(task)), Style.BOLD)]
     if not groups:
@@ -151,7 +151,7 @@ def errors_message(words: Words, task: str, groups: Sequence[ErrorGroup]) -> Mes
 
 
 def incidents_message(
-    words: Words,
+    words: ViewContext,
     lines: Sequence[IncidentLine],
     page: int,
     *,
@@ -173,7 +173,7 @@ def incidents_message(
     return Message(spans=bounded(spans, MESSAGE_UNITS), buttons=buttons)
 
 
-def _incident(words: Words, line: IncidentLine) -> list[Span]:
+def _incident(words: ViewContext, line: IncidentLine) -> list[Span]:
     sign = SIGNS.get(line.severity, "•") if line.is_open else "✅"
     subject = words.text("incident-of-runner") if line.task is None else _name(line.task)
     head = f"{sign} {line.id} · {subject} · {words.kind(line.kind)}"
@@ -194,7 +194,7 @@ def _incident(words: Words, line: IncidentLine) -> list[Span]:
     return spans if error is None else [*spans, Span("\n"), error]
 
 
-def audit_message(words: Words, lines: Sequence[AuditLine], page: int, *, more: bool) -> Message:
+def audit_message(words: ViewContext, lines: Sequence[AuditLine], page: int, *, more: bool) -> Message:
     """Who did or tried what, from where, and what came of it."""
     spans = [Span(words.text("audit-title"), Style.BOLD)]
     if not lines:
@@ -229,7 +229,7 @@ def _turns(action: str, target: str, page: int, *, more: bool) -> tuple[tuple[Bu
     return (tuple(row),) if row else ()
 
 
-def _card(words: Words, task: str) -> Button:
+def _card(words: ViewContext, task: str) -> Button:
     return Button(words.text("button-card"), encode(Origin.MENU, "status", task))
 
 

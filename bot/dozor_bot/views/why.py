@@ -7,19 +7,19 @@ from collections.abc import Sequence
 from dozor.alerting.model.message import Button, Message, Span, Style
 from dozor.alerting.rendering.callback_data import Origin, encode
 from dozor.alerting.rendering.decisions import PlaceOf, why_lines, why_title
-from dozor.alerting.rendering.phrases import Tongue
+from dozor.alerting.rendering.phrases import Phrasebook
 from dozor.alerting.rendering.render import MESSAGE_UNITS, bounded
 from dozor.control.queries.history import IncidentLine
 from dozor.control.queries.why import Why
-from dozor_bot.views.history import SIGNS, Words
+from dozor_bot.views.history import SIGNS, ViewContext
 
 PAGE = 15
 """Decisions on one page, the oldest first."""
 
 
-def why_message(words: Words, found: Why, page: int, place_of: PlaceOf) -> Message:
+def why_message(words: ViewContext, found: Why, page: int, place_of: PlaceOf) -> Message:
     """One page; one beyond the last is the last."""
-    say = Tongue(words.translator, words.timezone, words.now, found.names.get)
+    say = Phrasebook(words.translator, words.timezone, words.now, found.names.get)
     lines = why_lines(say, found.decisions, place_of)
     pages = max(1, -(-len(lines) // PAGE))
     page = min(page, pages - 1)
@@ -32,7 +32,7 @@ def why_message(words: Words, found: Why, page: int, place_of: PlaceOf) -> Messa
     return Message(spans=bounded(spans, MESSAGE_UNITS), buttons=_turns(found.id, page, pages))
 
 
-def why_choice(words: Words, lines: Sequence[IncidentLine]) -> Message:
+def why_choice(words: ViewContext, lines: Sequence[IncidentLine]) -> Message:
     """Of which incident?"""
     if not lines:
         return Message(spans=(Span(words.text("why-no-incidents")),))

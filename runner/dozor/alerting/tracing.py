@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from dozor.alerting.delivery.dispatcher import Dispatcher, Sent
+from dozor.alerting.delivery.dispatcher import DeliveryAttempt, Dispatcher
 from dozor.alerting.model.incident import IncidentState
 from dozor.clock import Clock
 from dozor.extras import Extra, install_command
@@ -22,8 +22,8 @@ from dozor.language import msg
 from dozor.storage.journal import Commit, Journal
 from dozor.storage.tables.incidents import IncidentRow
 from dozor.supervision.core.events import Cancelled, Failed, Interrupted
-from dozor.supervision.tasks.task import Supervised
-from dozor.supervision.telemetry.metrics import Measures
+from dozor.supervision.tasks.task import SupervisedTask
+from dozor.supervision.telemetry.metrics import RunMetrics
 from dozor.supervision.telemetry.observer import Transition
 
 if TYPE_CHECKING:
@@ -52,15 +52,15 @@ class Tracing:
     def now(self) -> float:
         return self._clock.now()
 
-    def measures(self, tasks: int) -> Measures:
-        """Counts as `Measures` does, and makes a span of each run."""
+    def measures(self, tasks: int) -> RunMetrics:
+        """Counts as `RunMetrics` does, and makes a span of each run."""
         return _TracedMeasures(tasks, self)
 
     def follow(self, dispatcher: Dispatcher, journal: Journal) -> None:
         """Spans of deliveries and incidents, beside whoever listens already."""
         counted, heard = dispatcher.on_sent, journal.on_append
 
-        def sent(one: Sent) -> None:
+        def sent(one: DeliveryAttempt) -> None:
             counted(one)
             self._delivery(one)
 
@@ -70,7 +70,7 @@ class Tracing:
 
         dispatcher.on_sent, journal.on_append = sent, appended
 
-    def _delivery(self, sent: Sent) -> None:
+    def _delivery(self, sent: DeliveryAttempt) -> None:
         """From when the message became owed to the end of this attempt."""
         now = self._clock.now()
         attributes: Attributes = {"dozor.alert.kind": sent.kind, "dozor.alert.outcome": sent.outcome}
@@ -106,12 +106,12 @@ class Tracing:
         self.span("incident", incident.opened_at, resolved_at, attributes, failed=True, text=incident.summary)
 
 
-class _TracedMeasures(Measures):
+class _TracedMeasures(RunMetrics):
     def __init__(self, tasks: int, tracing: Tracing) -> None:
         super().__init__(tasks)
         self._tracing = tracing
 
-    def succeeded(self, task: Supervised, seconds: float, lateness: float) -> None:
+    def succeeded(self, task: SupervisedTask, seconds: float, lateness: float) -> None:
         super().succeeded(task, seconds, lateness)
         now = self._tracing.now()
         attributes: Attributes = {"dozor.task": task.spec.name, "dozor.lateness": lateness}

@@ -6,15 +6,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from dozor.alerting.delivery.dispatcher import Dispatcher
-from dozor.alerting.fallback.apprise import Channels
-from dozor.alerting.fallback.channel import SecondChannel
-from dozor.alerting.fallback.failover import Unsent
-from dozor.alerting.fallback.outage_sender import LastGasp
-from dozor.alerting.incidents.manager import Watch
+from dozor.alerting.fallback.apprise import AppriseChannels
+from dozor.alerting.fallback.channel import FallbackChannel
+from dozor.alerting.fallback.failover import ChannelFailover
+from dozor.alerting.fallback.outage_sender import OutageSender
+from dozor.alerting.incidents.manager import IncidentManager
 from dozor.alerting.model.incident import IncidentKind
 from dozor.alerting.model.notification import Facts
-from dozor.alerting.rendering.renderer import Wording
-from dozor.alerting.reports.daily import Daily
+from dozor.alerting.rendering.renderer import MessageRenderer
+from dozor.alerting.reports.daily import DailyReports
 from dozor.alerting.reports.heartbeat import Heartbeat
 from dozor.clock import Clock
 from dozor.config import Config
@@ -22,7 +22,7 @@ from dozor.control.alert_settings import quiet_hours
 from dozor.language.translator import Translator
 from dozor.storage.journal import Journal
 from dozor.storage.postgres.pool import Pool
-from dozor.storage.spool import Kept, Spool
+from dozor.storage.spool import Spool, SpoolState
 from dozor.supervision.core.state import State
 from dozor.supervision.supervisor import Supervisor
 
@@ -30,16 +30,16 @@ Parts = dict[str, Callable[[], Awaitable[None]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AlertParts:
+class AlertServices:
     """What the parts are made of. `well`: whether everything works, for the sign of life."""
 
     config: Config
     pool: Pool
-    watch: Watch
+    watch: IncidentManager
     journal: Journal
     supervisor: Supervisor
     dispatcher: Dispatcher
-    words: Wording
+    words: MessageRenderer
     clock: Clock
     spool: Spool
     well: Callable[[], bool]
@@ -48,7 +48,7 @@ class AlertParts:
         """By name."""
         config, alerts = self.config, self.config.alerts
         second = self._second_channel()
-        last_gasp = LastGasp(
+        last_gasp = OutageSender(
             self.watch,
             self.journal.health,
             lambda: self.journal.unwritten_notifications,
@@ -61,7 +61,7 @@ class AlertParts:
             self.dispatcher.directly,
             second,
         )
-        daily = Daily(
+        daily = DailyReports(
             self.pool,
             self.watch,
             self.clock,
@@ -73,7 +73,7 @@ class AlertParts:
         parts: Parts = {"last gasp": last_gasp.run, "daily": daily.run}
         if second is not None:
             translator, directly = Translator(config.language), self.dispatcher.directly
-            parts["second channel"] = Unsent(
+            parts["second channel"] = ChannelFailover(
                 self.pool, second, self.words, translator, self.clock, directly
             ).run
         if alerts.heartbeat is not None and alerts.heartbeat.url is not None:
@@ -87,23 +87,23 @@ class AlertParts:
         if not unwritten.notifications:
             return
         await self.spool.keep(
-            Kept(
+            SpoolState(
                 runner_id=self.journal.registration.runner_id,
                 tasks=unwritten.tasks,
                 incidents=unwritten.incidents,
                 notifications=unwritten.notifications,
                 delivered=dict(directly.delivered),
-                elsewhere=frozenset(directly.elsewhere),
+                elsewhere=frozenset(directly.via_fallback),
                 unknown=frozenset(directly.unknown),
             )
         )
 
-    def _second_channel(self) -> SecondChannel | None:
+    def _second_channel(self) -> FallbackChannel | None:
         channel = self.config.alerts.second_channel
         if channel is None or not channel.urls:
             return None
-        channels = Channels([url.get_secret_value() for url in channel.urls])
-        return SecondChannel(channels.send, Translator(self.config.language), channel.after)
+        channels = AppriseChannels([url.get_secret_value() for url in channel.urls])
+        return FallbackChannel(channels.send, Translator(self.config.language), channel.after)
 
     def destination_died(self, key: str, reason: str | None) -> None:
         """Tell the admins through what is left; None: it takes messages again."""
@@ -113,9 +113,9 @@ class AlertParts:
         if key in admins or not admins:
             return  # nobody is left but the console
         if reason is None:
-            self.watch.trouble_over(IncidentKind.TELEGRAM, name, to=admins)
+            self.watch.resolve_incident(IncidentKind.TELEGRAM, name, to=admins)
         else:
-            self.watch.trouble(IncidentKind.TELEGRAM, name, Facts(text=reason), to=admins)
+            self.watch.open_incident(IncidentKind.TELEGRAM, name, Facts(text=reason), to=admins)
 
     def _held(self) -> tuple[str, ...]:
         tasks = self.supervisor.tasks

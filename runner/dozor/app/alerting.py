@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dozor.alerting.incidents.manager import Watch
+from dozor.alerting.incidents.manager import IncidentManager
 from dozor.alerting.policy.escalation import Level
 from dozor.alerting.policy.oncall import override
 from dozor.alerting.policy.silences import silence
@@ -12,27 +12,27 @@ from dozor.clock import Clock
 from dozor.config import Config
 from dozor.config.tasks import TaskConfig
 from dozor.control.alert_settings import all_settings, oncall, quiet_hours, routing
-from dozor.control.commands.alert_handler import AlertDesk
+from dozor.control.commands.alert_handler import AlertCommandHandler
 from dozor.storage.journal import Journal
 from dozor.storage.postgres.pool import Connection
 from dozor.storage.tables import incidents, silences
-from dozor.supervision.telemetry.metrics import Measures
+from dozor.supervision.telemetry.metrics import RunMetrics
 
 RESOLVED_WITHIN = 3600.0
 """Seconds for which resolved incidents are read back: they may come back."""
 
 
-async def build_watch(
+async def build_incident_manager(
     connection: Connection,
     config: Config,
     tasks: Iterable[TaskConfig],
     journal: Journal,
     clock: Clock,
-    measures: Measures,
-) -> Watch:
+    measures: RunMetrics,
+) -> IncidentManager:
     """With everything that was open, silenced or swapped when the last runner ended."""
     quiet = quiet_hours(config)
-    watch = Watch(
+    watch = IncidentManager(
         journal,
         clock,
         all_settings(config, tasks),
@@ -49,9 +49,11 @@ async def build_watch(
     return watch
 
 
-async def build_desk(connection: Connection, watch: Watch, clock: Clock) -> AlertDesk:
+async def build_alert_handler(
+    connection: Connection, watch: IncidentManager, clock: Clock
+) -> AlertCommandHandler:
     """For commands about alerts."""
-    return AlertDesk(
+    return AlertCommandHandler(
         watch,
         clock,
         last_silence_id=await silences.last_silence_id(connection),

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dozor.alerting.fallback.emergency import Alarm
-from dozor.alerting.incidents.manager import Watch
+from dozor.alerting.fallback.emergency import EmergencySender
+from dozor.alerting.incidents.manager import IncidentManager
 from dozor.clock import SteadyClock
 from dozor.config import Config
 from dozor.language.translator import Translator
 from dozor.storage.postgres.pools import Pools
-from dozor.supervision.monitoring.monitors import Vigil
+from dozor.supervision.monitoring.monitors import Monitors
 from dozor.supervision.supervisor import Supervisor
 from dozor.supervision.telemetry.observer import TroubleKind
 
 
-def build_vigil(
+def build_monitors(
     config: Config,
     supervisor: Supervisor,
-    watch: Watch,
+    watch: IncidentManager,
     clock: SteadyClock,
     pools: Pools,
     redact: Callable[[str], str],
-) -> Vigil:
+) -> Monitors:
     """Start it when the loop runs. It knows which troubles the runner before this one has told of."""
     # Words of its own: the alarm speaks from a thread.
-    alarm = Alarm(config.telegram, Translator(config.language), redact)
-    vigil = Vigil(
+    alarm = EmergencySender(config.telegram, Translator(config.language), redact)
+    vigil = Monitors(
         supervisor,
         watch,
         clock,
@@ -43,5 +43,5 @@ def build_vigil(
     kinds = {kind.value: kind for kind in TroubleKind}
     for incident in watch.open_incidents:
         if incident.kind.value in kinds:
-            vigil.inherit(kinds[incident.kind.value], incident.fingerprint, incident.task)
+            vigil.restore(kinds[incident.kind.value], incident.fingerprint, incident.task)
     return vigil

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from loguru import logger
 
-from dozor.alerting.delivery.direct_sends import SentDirectly
+from dozor.alerting.delivery.direct_sends import DirectSends
 from dozor.alerting.incidents import startup as start
 from dozor.alerting.model.notification import Facts
 from dozor.config.tasks import TaskConfig
@@ -21,11 +21,11 @@ from dozor.storage.tables.tasks import TaskRow, declaration
 from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.core.state import State, TaskState
 from dozor.supervision.tasks.persistence import from_row, lost_run
-from dozor.supervision.tasks.task import Supervised
+from dozor.supervision.tasks.task import SupervisedTask
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class RecoveredState:
     """What the last runner left, by task: rows, the states to begin with, and the runs that it lost."""
 
     rows: Mapping[str, TaskRow]
@@ -33,13 +33,13 @@ class Left:
     lost: tuple[RunRow, ...]
 
 
-async def read_left(
+async def read_recovered(
     connection: Connection,
     enabled: Iterable[TaskConfig],
     specs: Sequence[TaskSpec],
     generation: int,
     now: float,
-) -> Left:
+) -> RecoveredState:
     """Declare the tasks that are configured, and read what is known of them.
 
     `now`: seconds since the epoch.
@@ -53,26 +53,26 @@ async def read_left(
     if windows:
         failed = await runs.read_failures(connection, list(windows), now - max(windows.values()))
     lost = (lost_run(row, generation, now) for row in rows.values())
-    return Left(
+    return RecoveredState(
         rows=rows,
         states={name: from_row(row, failed.get(name, ())) for name, row in rows.items()},
         lost=tuple(run for run in lost if run is not None),
     )
 
 
-async def take_up(journal: Journal, spool: Spool) -> SentDirectly:
+async def replay_spool(journal: Journal, spool: Spool) -> DirectSends:
     """Write what the runner before this one could not, and what it had sent all the same; often nothing.
 
     Before anything is read.
     """
     kept = spool.read()
     if kept is None:
-        return SentDirectly()
+        return DirectSends()
     me = journal.registration.runner_id
     if not await runners.follows(journal.connection, kept.runner_id, me):
-        spool.put_aside(msg("log-spool-of-another", runner_id=kept.runner_id))
-        return SentDirectly()
-    sent = SentDirectly(dict(kept.delivered), set(kept.elsewhere), set(kept.unknown))
+        spool.quarantine(msg("log-spool-of-another", runner_id=kept.runner_id))
+        return DirectSends()
+    sent = DirectSends(dict(kept.delivered), set(kept.elsewhere), set(kept.unknown))
     journal.tried = lambda: sent.tried
     journal.append(Commit(tasks=kept.tasks, incidents=kept.incidents, notifications=kept.notifications))
     await journal.write()
@@ -88,12 +88,12 @@ async def take_up(journal: Journal, spool: Spool) -> SentDirectly:
     return sent
 
 
-async def look_back(
-    journal: Journal, pool: Pool, supervised: Sequence[Supervised], left: Left, now: float
+async def startup_report(
+    journal: Journal, pool: Pool, supervised: Sequence[SupervisedTask], left: RecoveredState, now: float
 ) -> Facts:
     """For the people on call; before anything of this start is written."""
-    owed = await notifications.owed_since(pool)
-    return start.look_back(
+    owed = await notifications.pending_by_destination(pool)
+    return start.startup_report(
         journal.registration,
         supervised,
         left.rows,
@@ -103,7 +103,7 @@ async def look_back(
     )
 
 
-def say_in_the_log(found: Facts, supervised: Iterable[Supervised]) -> None:
+def say_in_the_log(found: Facts, supervised: Iterable[SupervisedTask]) -> None:
     """An unclean end, and what waits for a person."""
     if found.unclean_end:
         logger.warning(msg("log-cut-off", seconds=f"{found.off_for or 0.0:.0f}"))
@@ -115,7 +115,7 @@ def say_in_the_log(found: Facts, supervised: Iterable[Supervised]) -> None:
                 )
             case State.PAUSED:
                 logger.warning(
-                    msg("log-still-paused", name=task.spec.name, by=task.state.past.by),
+                    msg("log-still-paused", name=task.spec.name, by=task.state.failure_record.last_actor),
                 )
             case _:
                 pass

@@ -14,14 +14,14 @@ from loguru import logger
 
 from dozor.alerting.delivery.console import ConsoleTransport
 from dozor.alerting.delivery.dispatcher import Dispatcher
-from dozor.alerting.delivery.metrics import DeliveryMeasures
-from dozor.alerting.incidents.manager import Watch
-from dozor.alerting.rendering.renderer import Wording
+from dozor.alerting.delivery.metrics import DeliveryMetrics
+from dozor.alerting.incidents.manager import IncidentManager
+from dozor.alerting.rendering.renderer import MessageRenderer
 from dozor.alerting.tracing import open_tracing
 from dozor.app import recovery as start
-from dozor.app.alert_services import AlertParts
-from dozor.app.alerting import build_desk, build_watch
-from dozor.app.monitoring import build_vigil
+from dozor.app.alert_services import AlertServices
+from dozor.app.alerting import build_alert_handler, build_incident_manager
+from dozor.app.monitoring import build_monitors
 from dozor.app.services import Services
 from dozor.app.telegram import TelegramSide
 from dozor.clock import SteadyClock
@@ -30,7 +30,7 @@ from dozor.config.imports import Checker, import_checkers
 from dozor.config.secrets import register_config_secrets
 from dozor.control.commands.commands import COMMANDS_CHANNEL
 from dozor.control.commands.executor import CommandExecutor
-from dozor.control.readiness import Readiness, Vitals, judge
+from dozor.control.readiness import HealthSnapshot, Readiness, evaluate
 from dozor.control.reload import Reloader
 from dozor.errors import DatabaseUnavailableError, DozorError, RunHungError
 from dozor.language import Language, msg
@@ -43,16 +43,16 @@ from dozor.storage.postgres.database import Database
 from dozor.storage.postgres.listen import Listener
 from dozor.storage.postgres.migration_sets import sets_for
 from dozor.storage.postgres.pools import Pools
-from dozor.storage.retention import prune_for_ever
+from dozor.storage.retention import run_pruner
 from dozor.storage.spool import NAME as SPOOL
 from dozor.storage.spool import Spool
 from dozor.supervision.core.spec import TaskSpec, from_config
 from dozor.supervision.execution.cancellation import Canceller
 from dozor.supervision.execution.process.client import Launch
 from dozor.supervision.supervisor import Supervisor
-from dozor.supervision.tasks.task import Supervised, run_id
+from dozor.supervision.tasks.task import SupervisedTask, run_id
 from dozor.supervision.telemetry.log import SupervisionLog
-from dozor.supervision.telemetry.metrics import Measures
+from dozor.supervision.telemetry.metrics import RunMetrics
 
 if TYPE_CHECKING:
     from dozor.web.sources import Sources as WebSources
@@ -83,7 +83,7 @@ class Runner:
         self._clock = SteadyClock()
         self._started_at = self._clock.now()
         self._cleanups = Cleanups()
-        self._deliveries = DeliveryMeasures()
+        self._deliveries = DeliveryMetrics()
         self._enabled = [task for task in config.tasks if task.enabled]
         self._specs: list[TaskSpec] = [from_config(task, checkers[task.name]) for task in self._enabled]
         self._translator = Translator(config.language)
@@ -91,12 +91,12 @@ class Runner:
         """Tasks whose run would not end when the runner did: what they hold is not let go."""
         self.failed: asyncio.Future[DozorError] = asyncio.Future()
         """Set when the runner cannot go on: another one has taken over."""
-        self._watching: tuple[Supervisor, Watch] | None = None
+        self._watching: tuple[Supervisor, IncidentManager] | None = None
         self.web_port: int | None = None
         """Where the web server listens, once it does."""
         self.supervisor: Supervisor
         self.journal: Journal
-        self.watch: Watch
+        self.watch: IncidentManager
         self.dispatcher: Dispatcher
         self.services: Services
 
@@ -150,12 +150,14 @@ class Runner:
         generation = journal.registration.runner_id
         spool = Spool(config.path.parent / config.database.data_dir.parent / SPOOL)
         journal.on_written = spool.remove
-        sent_before = await start.take_up(journal, spool)
-        left = await start.read_left(connection, self._enabled, self._specs, generation, clock.now())
+        sent_before = await start.replay_spool(journal, spool)
+        left = await start.read_recovered(connection, self._enabled, self._specs, generation, clock.now())
         journal.append(Commit(runs=left.lost))
         count = len(self._specs)
-        self._measures = Measures(count) if tracing is None else tracing.measures(count)
-        self.watch = await build_watch(connection, config, self._enabled, journal, clock, self._measures)
+        self._measures = RunMetrics(count) if tracing is None else tracing.measures(count)
+        self.watch = await build_incident_manager(
+            connection, config, self._enabled, journal, clock, self._measures
+        )
         self.supervisor = supervisor = Supervisor(
             self._specs,
             observer=self.watch,
@@ -176,10 +178,10 @@ class Runner:
             canceller=Canceller(self.watch, patience=config.supervision.cancel_patience),
         )
         supervisor.canceller.give_up = self._give_up
-        vigil = build_vigil(config, supervisor, self.watch, clock, pools, self.redactor.redact)
+        vigil = build_monitors(config, supervisor, self.watch, clock, pools, self.redactor.redact)
         self._console = ConsoleTransport()
         silences = self.watch.teller.silences
-        self._wording = Wording(
+        self._wording = MessageRenderer(
             self._translator,
             config.timezone,
             clock,
@@ -194,12 +196,12 @@ class Runner:
             supervisor,
             clock,
             frozenset(t.name for t in config.tasks if not t.enabled),
-            await build_desk(connection, self.watch, clock),
+            await build_alert_handler(connection, self.watch, clock),
         )
         dispatcher.on_sent = self._deliveries.sent
         if tracing is not None:
             tracing.follow(dispatcher, journal)
-        alert_parts = AlertParts(
+        alert_parts = AlertServices(
             config=config,
             pool=pool,
             watch=self.watch,
@@ -219,7 +221,7 @@ class Runner:
         journal.tried = lambda: dispatcher.directly.tried
         journal.on_dropped = self.watch.dropped
         journal.health.changed = lambda up: self._database_changed(database, up=up)
-        found = await start.look_back(journal, pool, supervisor.tasks, left, clock.now())
+        found = await start.startup_report(journal, pool, supervisor.tasks, left, clock.now())
         start.say_in_the_log(found, supervisor.tasks)
 
         self._watching = (supervisor, self.watch)
@@ -235,7 +237,7 @@ class Runner:
             "commands": self.executor.run,
             "listener": listener.run,
             "reminders": self._remind,
-            "housekeeping": lambda: prune_for_ever(pool),
+            "housekeeping": lambda: run_pruner(pool),
             "dispatcher": self._dispatch,
             **alert_parts.build(),
             **vigil.parts(),
@@ -277,7 +279,7 @@ class Runner:
         self.executor.disabled = frozenset(task.name for task in config.tasks if not task.enabled)
         self._telegram.use_people(config.telegram)
 
-    def _give_up(self, task: Supervised) -> None:
+    def _give_up(self, task: SupervisedTask) -> None:
         """on_hang: exit. The service manager starts us anew."""
         if not self.failed.done():
             self.failed.set_result(RunHungError(msg("error-run-hung", name=task.spec.name)))
@@ -295,7 +297,7 @@ class Runner:
     async def _remind(self) -> None:
         while True:
             await asyncio.sleep(1.0)
-            self.watch.remind(self.supervisor)
+            self.watch.tick(self.supervisor)
 
     async def _dispatch(self) -> None:
         await self._telegram.connect(self.dispatcher)
@@ -332,9 +334,9 @@ class Runner:
 
     # -- what others ask
 
-    def vitals(self) -> Vitals:
+    def vitals(self) -> HealthSnapshot:
         """What `/healthz` and `/readyz` are judged by."""
-        return Vitals(
+        return HealthSnapshot(
             now=self._clock.now(),
             supervision_late=self.supervisor.late_by(self._clock.now()),
             database_up=self.journal.health.up,
@@ -364,7 +366,7 @@ class Runner:
         return known
 
     def readiness(self) -> Readiness:
-        return judge(self.vitals())
+        return evaluate(self.vitals())
 
     # -- inside
 
@@ -388,7 +390,7 @@ class Runner:
             return
         try:
             async with asyncio.timeout(TELL_SECONDS):
-                await self.dispatcher.rested()
+                await self.dispatcher.idle()
         except TimeoutError:
             logger.warning(msg("log-messages-left"))
 

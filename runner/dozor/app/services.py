@@ -26,7 +26,7 @@ from dozor.supervision.core.events import (
 from dozor.supervision.core.policy import Policy, RestartDelay
 from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.supervisor import Supervisor, Transition
-from dozor.supervision.tasks.task import Supervised
+from dozor.supervision.tasks.task import SupervisedTask
 from dozor.supervision.telemetry.log import SupervisionLog
 
 POLICY = Policy(
@@ -86,10 +86,10 @@ class Services:
             case _:
                 assert_never(transition.event)
 
-    def succeeded(self, task: Supervised, seconds: float, lateness: float) -> None:
+    def succeeded(self, task: SupervisedTask, seconds: float, lateness: float) -> None:
         """A part that returned is started again."""
 
-    def checker_alert(self, task: Supervised, text: str, severity: str) -> None:
+    def checker_alert(self, task: SupervisedTask, text: str, severity: str) -> None:
         """Parts have no context."""
 
 

@@ -11,12 +11,12 @@ from loguru import logger
 
 from dozor.alerting.delivery.dispatcher import Dispatcher
 from dozor.alerting.delivery.transport import Transport
-from dozor.alerting.incidents.manager import Watch
+from dozor.alerting.incidents.manager import IncidentManager
 from dozor.alerting.policy.routes import parse_destination
 from dozor.clock import SteadyClock
 from dozor.config import Config, TelegramConfig
 from dozor.control.alert_settings import oncall
-from dozor.control.bot_monitor import TelegramWatch
+from dozor.control.bot_monitor import BotMonitor
 from dozor.errors import DozorError
 from dozor.language import msg
 from dozor.storage.postgres.pool import Pool
@@ -87,7 +87,7 @@ class TelegramSide:
         transport: Transport | None = bot.transport
         if transport is not None:
             chat = config.telegram.chat
-            dispatcher.use(transport, self._open_way, chat_id=chat.chat_id if chat else None)
+            dispatcher.set_transport(transport, self._open_way, chat_id=chat.chat_id if chat else None)
         self._ready.set()
 
     @property
@@ -100,11 +100,11 @@ class TelegramSide:
         inbox = None if self._bot is None else self._bot.poller.inbox
         return 503 if inbox is None else await inbox.receive(body, secret)
 
-    def parts(self, watch: Watch) -> dict[str, Callable[[], Awaitable[None]]]:
+    def parts(self, watch: IncidentManager) -> dict[str, Callable[[], Awaitable[None]]]:
         """The bot's long-lived parts, and the one that watches it; nothing without a token."""
         if not self.wanted:
             return {}
-        watching = TelegramWatch(watch, self._clock, lambda: self.polled_at, lambda: self.problem)
+        watching = BotMonitor(watch, self._clock, lambda: self.polled_at, lambda: self.problem)
         self._on_defect = watching.failed
         return {"telegram": self.poll, "telegram watch": watching.run}
 

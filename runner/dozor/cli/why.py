@@ -45,10 +45,10 @@ async def _read(config_path: Path, number: int) -> tuple[Config, Why | None]:
 
 def _text(config: Config, found: Why) -> str:
     from dozor.alerting.rendering.decisions import why_lines, why_title
-    from dozor.alerting.rendering.phrases import Tongue
+    from dozor.alerting.rendering.phrases import Phrasebook
     from dozor.control.alert_settings import oncall
 
-    say = Tongue(Translator(config.language), config.timezone, time.time(), found.names.get)
+    say = Phrasebook(Translator(config.language), config.timezone, time.time(), found.names.get)
     lines = [why_title(say, found.id, found.task, found.kind)]
     if found.left_out:
         lines.append(say("why-left-out", count=found.left_out))

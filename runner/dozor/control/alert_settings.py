@@ -41,7 +41,7 @@ def routing(config: Config) -> Routing:
         Route(
             destination=chat.chat,
             tasks=frozenset(chat.tasks) or None,
-            loud_from=Severity(chat.loud_from),
+            min_severity=Severity(chat.loud_from),
         )
         for chat in config.alerts.chats
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from dozor.alerting.incidents.manager import Watch
+from dozor.alerting.incidents.manager import IncidentManager
 from dozor.alerting.model.incident import IncidentKind
 from dozor.alerting.model.notification import Facts
 from dozor.clock import Clock
@@ -18,12 +18,12 @@ CALM_AFTER = 600.0
 DEAF, DEFECT = "commands", "answers"
 
 
-class TelegramWatch:
+class BotMonitor:
     """`heard_at`: when Telegram last gave updates (None: not yet). `problem`: what is wrong, if known."""
 
     def __init__(
         self,
-        watch: Watch,
+        watch: IncidentManager,
         clock: Clock,
         heard_at: Callable[[], float | None],
         problem: Callable[[], str | None],
@@ -44,14 +44,16 @@ class TelegramWatch:
         heard_at = self._heard_at() or self._since
         if now - heard_at > DEAF_AFTER:
             text = self._problem() or msg("log-no-poll", seconds=f"{now - heard_at:.0f}")
-            self._watch.trouble(IncidentKind.BOT, DEAF, Facts(text=text))
+            self._watch.open_incident(IncidentKind.BOT, DEAF, Facts(text=text))
         else:
-            self._watch.trouble_over(IncidentKind.BOT, DEAF)
+            self._watch.resolve_incident(IncidentKind.BOT, DEAF)
         if self._failed_at is not None and now - self._failed_at > CALM_AFTER:
             self._failed_at = None
-            self._watch.trouble_over(IncidentKind.BOT, DEFECT)
+            self._watch.resolve_incident(IncidentKind.BOT, DEFECT)
 
     def failed(self, error: BaseException) -> None:
         """The bot could not handle what somebody asked: a defect of ours."""
         self._failed_at = self._clock.now()
-        self._watch.trouble(IncidentKind.BOT, DEFECT, Facts(text=f"{type(error).__name__}: {error}"[:500]))
+        self._watch.open_incident(
+            IncidentKind.BOT, DEFECT, Facts(text=f"{type(error).__name__}: {error}"[:500])
+        )

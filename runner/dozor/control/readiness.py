@@ -15,7 +15,7 @@ DEAF_AFTER = 180.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Vitals:
+class HealthSnapshot:
     """Times are seconds since the epoch."""
 
     now: float
@@ -44,7 +44,7 @@ class Readiness:
         return not self.reasons
 
 
-def judge(vitals: Vitals) -> Readiness:
+def evaluate(vitals: HealthSnapshot) -> Readiness:
     """Every reason why the runner cannot do its job, in words."""
     reasons: list[str] = []
     now = vitals.now

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from loguru import logger
 
-from dozor.alerting.incidents.manager import Watch
-from dozor.alerting.model.full_text import with_text
+from dozor.alerting.incidents.manager import IncidentManager
+from dozor.alerting.model.full_text import set_text
 from dozor.alerting.model.notification import Facts
 from dozor.clock import Clock
 from dozor.config import Config, load
@@ -43,7 +43,7 @@ class Reloader:
         self,
         config: Config,
         supervisor: Supervisor,
-        watch: Watch,
+        watch: IncidentManager,
         pool: Pool,
         clock: Clock,
         redactor: Redactor,
@@ -119,18 +119,18 @@ class Reloader:
         supervisor, now = self._supervisor, self._clock.now()
         self._watch.use_settings(all_settings(new, enabled))
         for name in changes.removed:
-            supervisor.membership.remove(name)
+            supervisor.task_changes.remove(name)
         for task in changes.changed:
-            supervisor.membership.replace(specs[task.name], now)
+            supervisor.task_changes.replace(specs[task.name], now)
         for task in changes.added:
             row = stored.get(task.name)
-            supervisor.membership.add(specs[task.name], None if row is None else from_row(row), now)
+            supervisor.task_changes.add(specs[task.name], None if row is None else from_row(row), now)
         supervisor.plan_anew()
         for task in (*changes.added, *changes.changed):
             supervised = supervisor.find(task.name)
             if supervised is not None:
-                supervisor.children.warm(supervised)
-        self._watch.close_unknown(supervisor)
+                supervisor.processes.warm(supervised)
+        self._watch.resolve_removed_tasks(supervisor)
         # Sections that need a new start stay as they were, so that the next reload still says so.
         kept = {name: getattr(self._config, name) for name in changes.kept_back}
         if "telegram" in kept:
@@ -164,7 +164,7 @@ class Reloader:
     def _refused(self, problems: list[str]) -> None:
         shown = problems[:PROBLEMS_SHOWN]
         logger.error("\n".join((msg("log-reload-refused"), *problems)))
-        facts = with_text(Facts(count=len(problems)), "\n".join(problems), "\n".join(shown))
+        facts = set_text(Facts(count=len(problems)), "\n".join(problems), "\n".join(shown))
         self._watch.reloaded(facts, refused=True)
 
 

@@ -20,16 +20,16 @@ from dozor.errors import DatabaseUnavailableError, RunnerBusyError
 from dozor.language import msg
 from dozor.storage.health import DatabaseHealth
 from dozor.storage.postgres.pool import Connection, connect, of_database, refused
-from dozor.storage.single_statement import AtOnce
+from dozor.storage.single_statement import StatementBatch
 from dozor.storage.tables import command_results as answers
 from dozor.storage.tables import incidents, notifications, runners, runs, silences, tasks
 from dozor.storage.tables.notifications import NotificationRow
 from dozor.storage.tables.runners import Registration
-from dozor.storage.write_buffer import Checkpoint, Commit, Dropped, Waiting, newer, without
+from dozor.storage.write_buffer import Checkpoint, Commit, Dropped, WriteBuffer, newer, without
 
 __all__ = ["Checkpoint", "Commit", "Dropped", "Journal"]
 
-BREATH = 0.5
+CHECKPOINT_GAP = 0.5
 """Seconds between two checkpoints while there is more: 2,000 states a second at most."""
 WRITE_TIMEOUT = 20.0
 """Seconds a transaction may take before the database counts as away."""
@@ -57,8 +57,8 @@ class Journal:
         self.health = DatabaseHealth(clock, self._probe)
         self._clock = clock
         self._checkpoint_every = checkpoint_every
-        self._waiting = Waiting()
-        self._batch = Waiting()
+        self._waiting = WriteBuffer()
+        self._batch = WriteBuffer()
         self._checkpoint = Checkpoint()
         self._writer = asyncio.Lock()
         self._writing: asyncio.Task[bool] | None = None
@@ -167,7 +167,7 @@ class Journal:
         more = False
         while True:
             try:
-                async with asyncio.timeout(BREATH if more else self._checkpoint_every):
+                async with asyncio.timeout(CHECKPOINT_GAP if more else self._checkpoint_every):
                     await self._wanted.wait()
             except TimeoutError:
                 pass
@@ -189,7 +189,7 @@ class Journal:
                     tried = self.tried()
                     await self._transact(self.connection, self._batch, self._checkpoint)
                     if self.tried() != tried:  # one has left while the database made us wait
-                        await notifications.owe(self.connection, self._batch.owed, self.tried())
+                        await notifications.enqueue(self.connection, self._batch.owed, self.tried())
                     break
                 except RunnerBusyError:
                     raise
@@ -198,7 +198,7 @@ class Journal:
                     if refused(error):
                         # A row that PostgreSQL refuses is a defect of ours: let it be heard, keep the rest.
                         logger.opt(exception=error).error(msg("log-batch-refused"))
-                        if await self._write_apart():
+                        if await self._write_one_by_one():
                             break
                     elif not of_database(error):
                         logger.opt(exception=error).critical(msg("log-journal-defect"))
@@ -206,7 +206,7 @@ class Journal:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 1.0)
             owed, more = bool(self._batch.owed), self._checkpoint.more
-            self._batch, self._checkpoint = Waiting(), Checkpoint()
+            self._batch, self._checkpoint = WriteBuffer(), Checkpoint()
             self.last_written_at = self._clock.now()
             self._unwritten_since = self.last_written_at if len(self._waiting) else None
             self.health.report_up()
@@ -222,9 +222,9 @@ class Journal:
         """Take into hand all that was appended so far, and the dirty states of the same moment."""
         self._wanted.clear()
         older = without(self._checkpoint, self._waiting.tasks)
-        self._batch.follow(self._waiting)
-        self._waiting = Waiting()
-        self._batch.say_loss(self.on_dropped)
+        self._batch.merge(self._waiting)
+        self._waiting = WriteBuffer()
+        self._batch.report_overflow(self.on_dropped)
         self._checkpoint = newer(older, self.checkpoint())
         return self._appended
 
@@ -245,7 +245,7 @@ class Journal:
             self._writing.cancel()
         self._lose_session()
 
-    async def _transact(self, connection: Connection, batch: Waiting, checkpoint: Checkpoint) -> None:
+    async def _transact(self, connection: Connection, batch: WriteBuffer, checkpoint: Checkpoint) -> None:
         if batch.urgent and not checkpoint.hot:
             async with asyncio.timeout(WRITE_TIMEOUT):
                 await self._in_one_statement(connection, batch, checkpoint)
@@ -262,7 +262,7 @@ class Journal:
             if batch.incidents:
                 await incidents.write(connection, list(batch.incidents.values()))
             if batch.owed:
-                await notifications.owe(connection, batch.owed, self.tried())
+                await notifications.enqueue(connection, batch.owed, self.tried())
             if batch.silences:
                 await silences.write(connection, list(batch.silences.values()))
             if batch.overrides:
@@ -271,9 +271,11 @@ class Journal:
                 await answers.answer(connection, batch.answers)
             await connection.execute(runners.SEEN_SQL, self.registration.runner_id)
 
-    async def _in_one_statement(self, connection: Connection, batch: Waiting, checkpoint: Checkpoint) -> None:
+    async def _in_one_statement(
+        self, connection: Connection, batch: WriteBuffer, checkpoint: Checkpoint
+    ) -> None:
         """The same as one statement: one round trip, for what people wait for."""
-        statement = AtOnce()
+        statement = StatementBatch()
         states = {**batch.tasks, **{row.name: row for row in checkpoint.full}}
         if states:
             await tasks.write(statement, states.values())
@@ -281,24 +283,26 @@ class Journal:
             await runs.add(statement, [*batch.runs, *checkpoint.runs])
         if batch.incidents:
             await incidents.write(statement, list(batch.incidents.values()))
-        await notifications.owe(statement, batch.owed, self.tried())
+        await notifications.enqueue(statement, batch.owed, self.tried())
         await statement.run(connection)
 
-    async def _write_apart(self) -> bool:
+    async def _write_one_by_one(self) -> bool:
         """Write entry by entry, leaving out (and reporting) what PostgreSQL will not take.
 
         False if the database could not take it at all: all of it is still in hand.
         """
         batch, checkpoint = self._batch, self._checkpoint
-        parts: list[tuple[Waiting, Checkpoint]] = [(Waiting(), Checkpoint(hot=checkpoint.hot))]
+        parts: list[tuple[WriteBuffer, Checkpoint]] = [(WriteBuffer(), Checkpoint(hot=checkpoint.hot))]
         states = [*batch.tasks.values(), *checkpoint.full]
-        parts.extend((Waiting(tasks={task.name: task}), Checkpoint()) for task in states)
-        parts.extend((Waiting(runs=deque([run])), Checkpoint()) for run in [*batch.runs, *checkpoint.runs])
-        parts.extend((Waiting(incidents={row.id: row}), Checkpoint()) for row in batch.incidents.values())
-        parts.extend((Waiting(notifications=deque([row])), Checkpoint()) for row in batch.owed)
-        parts.extend((Waiting(silences={row.id: row}), Checkpoint()) for row in batch.silences.values())
-        parts.extend((Waiting(overrides={row.id: row}), Checkpoint()) for row in batch.overrides.values())
-        parts.extend((Waiting(answers=[one]), Checkpoint()) for one in batch.answers)
+        parts.extend((WriteBuffer(tasks={task.name: task}), Checkpoint()) for task in states)
+        parts.extend(
+            (WriteBuffer(runs=deque([run])), Checkpoint()) for run in [*batch.runs, *checkpoint.runs]
+        )
+        parts.extend((WriteBuffer(incidents={row.id: row}), Checkpoint()) for row in batch.incidents.values())
+        parts.extend((WriteBuffer(notifications=deque([row])), Checkpoint()) for row in batch.owed)
+        parts.extend((WriteBuffer(silences={row.id: row}), Checkpoint()) for row in batch.silences.values())
+        parts.extend((WriteBuffer(overrides={row.id: row}), Checkpoint()) for row in batch.overrides.values())
+        parts.extend((WriteBuffer(answers=[one]), Checkpoint()) for one in batch.answers)
         for waiting, part in parts:
             try:
                 await self._restore_session()

@@ -13,7 +13,7 @@ EVERY = 600.0
 KEEP_DAYS = 90
 
 
-async def prune_for_ever(pool: Pool) -> None:
+async def run_pruner(pool: Pool) -> None:
     """Once every `EVERY` seconds; an outage is sat out."""
     while True:
         await asyncio.sleep(EVERY)

@@ -11,7 +11,7 @@ from dozor.storage.postgres.pool import unavailable
 T = TypeVar("T")
 
 
-async def patiently(ask: Callable[[], Awaitable[T]], alive: Callable[[], None]) -> T:
+async def until_available(ask: Callable[[], Awaitable[T]], alive: Callable[[], None]) -> T:
     """The answer. `alive` is called at each attempt; errors that are no outage are raised."""
     pause = 0.1
     while True:
@@ -25,7 +25,7 @@ async def patiently(ask: Callable[[], Awaitable[T]], alive: Callable[[], None]) 
         pause = min(pause * 2, 1.0)
 
 
-async def rounds(look: Callable[[], Awaitable[None]], every: float) -> None:
+async def every(look: Callable[[], Awaitable[None]], every: float) -> None:
     """`look`, and again after `every` seconds, for ever; errors that are no outage are raised."""
     while True:
         try:

@@ -10,7 +10,7 @@ from dozor.storage.postgres.pool import Connection
 _PARAMETER = re.compile(r"\$(\d+)")
 
 
-class AtOnce:
+class StatementBatch:
     """Stands in for a connection while statements are collected, then sends them as one.
 
     They see the state before all of them, so no two may touch the same row; each is an INSERT or an UPDATE.

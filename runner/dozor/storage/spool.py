@@ -28,7 +28,7 @@ ASIDE = ".left"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class SpoolState:
     """What a runner had not written, and what of its messages it had tried to send all the same, by key."""
 
     runner_id: int
@@ -41,7 +41,7 @@ class Kept:
     unknown: frozenset[str]
 
 
-_FILE = TypeAdapter(Kept)
+_FILE = TypeAdapter(SpoolState)
 
 
 class Spool:
@@ -55,7 +55,7 @@ class Spool:
         self._failed = False
         self._writing: asyncio.Task[str | None] | None = None
 
-    async def keep(self, kept: Kept) -> None:
+    async def keep(self, kept: SpoolState) -> None:
         """In place of what was kept before. A disk that does not answer holds nobody up for long."""
         if self._writing is None or self._writing.done():
             self._there = True
@@ -81,7 +81,7 @@ class Spool:
         except OSError as error:
             logger.error(msg("log-spool-not-removed", path=self._path, error=error))
 
-    def read(self) -> Kept | None:
+    def read(self) -> SpoolState | None:
         """What the runner before this one kept; None: nothing, or nothing that can be understood."""
         try:
             text = self._path.read_bytes()
@@ -94,10 +94,10 @@ class Spool:
         try:
             return _FILE.validate_json(text)
         except ValidationError as error:
-            self.put_aside(msg("log-spool-foreign", count=error.error_count()))
+            self.quarantine(msg("log-spool-foreign", count=error.error_count()))
             return None
 
-    def put_aside(self, why: str) -> None:
+    def quarantine(self, why: str) -> None:
         """Nobody can take it up, and nothing is lost."""
         self._there = False
         aside = self._path.with_name(self._path.name + ASIDE)
@@ -107,7 +107,7 @@ class Spool:
         except OSError as error:
             logger.error(msg("log-spool-stuck", path=self._path, error=error))
 
-    async def _write(self, kept: Kept, removed: int) -> str | None:
+    async def _write(self, kept: SpoolState, removed: int) -> str | None:
         """What is wrong, None: it is kept."""
         try:
             await asyncio.to_thread(self._replace, kept)
@@ -118,7 +118,7 @@ class Spool:
             self.remove()
         return None
 
-    def _replace(self, kept: Kept) -> None:
+    def _replace(self, kept: SpoolState) -> None:
         text = _FILE.dump_json(kept)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         new = self._path.with_name(self._path.name + ".new")

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field, replace
 
-from dozor.storage.tables.command_results import Answer
+from dozor.storage.tables.command_results import CommandResultRow
 from dozor.storage.tables.incidents import IncidentRow
 from dozor.storage.tables.notifications import NotificationRow
 from dozor.storage.tables.runs import RunRow
@@ -29,7 +29,7 @@ class Commit:
     runs: tuple[RunRow, ...] = ()
     incidents: tuple[IncidentRow, ...] = ()
     notifications: tuple[NotificationRow, ...] = ()
-    answers: tuple[Answer, ...] = ()
+    answers: tuple[CommandResultRow, ...] = ()
     silences: tuple[SilenceRow, ...] = ()
     overrides: tuple[OverrideRow, ...] = ()
 
@@ -66,14 +66,14 @@ class Dropped:
 
 
 @dataclass(slots=True)
-class Waiting:
+class WriteBuffer:
     """Not yet written; merged: of a task or an incident only the latest matters."""
 
     tasks: dict[str, TaskRow] = field(default_factory=dict)
     runs: deque[RunRow] = field(default_factory=deque)
     incidents: dict[int, IncidentRow] = field(default_factory=dict)
     notifications: deque[NotificationRow] = field(default_factory=deque)
-    answers: list[Answer] = field(default_factory=list)
+    answers: list[CommandResultRow] = field(default_factory=list)
     silences: dict[int, SilenceRow] = field(default_factory=dict)
     overrides: dict[int, OverrideRow] = field(default_factory=dict)
     dropped: Dropped = Dropped()
@@ -92,7 +92,7 @@ class Waiting:
         few = len(self.runs) <= FEW and len(self.tasks) <= FEW and len(self.incidents) <= FEW
         return 0 < len(self.notifications) <= FEW and few and not others
 
-    def say_loss(self, on_dropped: Callable[[Dropped], Commit]) -> None:
+    def report_overflow(self, on_dropped: Callable[[Dropped], Commit]) -> None:
         if self.dropped != self._loss[0]:
             self._loss = (self.dropped, on_dropped(self.dropped))
 
@@ -109,7 +109,7 @@ class Waiting:
         self.overrides.update((override.id, override) for override in commit.overrides)
         self._bound()
 
-    def follow(self, newer: Waiting) -> None:
+    def merge(self, newer: WriteBuffer) -> None:
         """Take over what came after."""
         self.tasks.update(newer.tasks)
         self.incidents.update(newer.incidents)

@@ -7,19 +7,19 @@ from collections.abc import Callable
 from dozor.clock import Clock
 from dozor.config.requirements import DATABASE
 from dozor.supervision.core.events import DependencyDown, DependencyUp, Event
-from dozor.supervision.core.schedule import spread_of
+from dozor.supervision.core.schedule import stagger
 from dozor.supervision.core.state import State
-from dozor.supervision.tasks.registry import Roster
-from dozor.supervision.tasks.task import Supervised
+from dozor.supervision.tasks.registry import TaskRegistry
+from dozor.supervision.tasks.task import SupervisedTask
 
 _DATABASE = frozenset((DATABASE,))
 
 
-class Holding:
+class DependencyGate:
     """Knows what is down, and for what each held task waits. `apply` lets something happen to a task."""
 
     def __init__(
-        self, roster: Roster, clock: Clock, apply: Callable[[Supervised, Event, float], None]
+        self, roster: TaskRegistry, clock: Clock, apply: Callable[[SupervisedTask, Event, float], None]
     ) -> None:
         self._roster = roster
         self._clock = clock
@@ -40,9 +40,9 @@ class Holding:
         for index, task in enumerate(released):
             task.held_for = frozenset()
             task.healthy_since = now
-            self._apply(task, DependencyUp(spread_of(task.spec.policy, index, len(released))), now)
+            self._apply(task, DependencyUp(stagger(task.spec.policy, index, len(released))), now)
 
-    def hold(self, task: Supervised, now: float) -> None:
+    def hold(self, task: SupervisedTask, now: float) -> None:
         """If something that it needs is down, and it is not running."""
         needs = task.spec.policy.needs
         if task.state.state is State.HELD:

@@ -33,27 +33,27 @@ from dozor.supervision.core.events import (
     TimeOut,
 )
 from dozor.supervision.core.machine import step
-from dozor.supervision.core.schedule import spread_of
+from dozor.supervision.core.schedule import stagger
 from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.core.state import State, TaskState
-from dozor.supervision.dependency_hold import Holding
+from dozor.supervision.dependency_hold import DependencyGate
 from dozor.supervision.execution.cancellation import Canceller
-from dozor.supervision.execution.executor import IsOutage, carry_out, never_an_outage
+from dozor.supervision.execution.executor import IsOutage, execute, never_an_outage
 from dozor.supervision.execution.process.client import Launch
-from dozor.supervision.execution.process.pool import Children
-from dozor.supervision.execution.reporter import RunReports
-from dozor.supervision.runs.context import Context, Reports
+from dozor.supervision.execution.process.pool import ProcessPool
+from dozor.supervision.execution.reporter import RunReporter
+from dozor.supervision.runs.context import Context, Reporter
 from dozor.supervision.runs.endings import failure_of
 from dozor.supervision.runs.run import Run, StopReason
-from dozor.supervision.task_changes import Membership
+from dozor.supervision.task_changes import TaskChanges
 from dozor.supervision.tasks.checkpoint import CHECKPOINT_ROWS
-from dozor.supervision.tasks.registry import Roster
-from dozor.supervision.tasks.task import Supervised, run_id
+from dozor.supervision.tasks.registry import TaskRegistry
+from dozor.supervision.tasks.task import SupervisedTask, run_id
 from dozor.supervision.telemetry.log import SupervisionLog
 from dozor.supervision.telemetry.observer import EndedRun
 from dozor.supervision.telemetry.observer import Observer as Observer
 from dozor.supervision.telemetry.observer import Transition as Transition
-from dozor.supervision.timers import Timetable
+from dozor.supervision.timers import TimerHeap
 
 CANCEL_SECONDS = 5.0
 """How long cancelled runs get at the end of the process before they are given up."""
@@ -88,18 +88,18 @@ class Supervisor:
         self._redact = redact
         self._grace = grace
         self._generation = generation
-        self.luck = random.Random()  # noqa: S311 -- spreads load, guards nothing
+        self.random = random.Random()  # noqa: S311 -- spreads load, guards nothing
         self._number = 0
         self.contexts = CleanContext()
         """Of now, before any checker has run: the base of every run's context, and of our own timers."""
-        self._timetable = Timetable(clock, self._due, self.contexts.timers)
-        self.roster = Roster()
-        self._dirty = self.roster.dirty
-        self.children = Children(launch or Launch())
-        self.holding = Holding(self.roster, clock, self._apply)
-        self.membership = Membership(self.roster, self.children, self.words_of, self._end_soon)
+        self._timetable = TimerHeap(clock, self._due, self.contexts.timers)
+        self.registry = TaskRegistry()
+        self._dirty = self.registry.dirty
+        self.processes = ProcessPool(launch or Launch())
+        self.gate = DependencyGate(self.registry, clock, self._apply)
+        self.task_changes = TaskChanges(self.registry, self.processes, self.reporter_for, self._end_soon)
         self.canceller = canceller or Canceller()
-        self.outage_of_others: Callable[[Supervised, Run], Awaitable[bool]] = _nothing_was_down
+        self.outage_of_others: Callable[[SupervisedTask, Run], Awaitable[bool]] = _nothing_was_down
         """Whether something that a task requires, beside the database, was down during its run."""
         self.closing = False
         """No new runs: the end has begun."""
@@ -107,15 +107,15 @@ class Supervisor:
         stored = stored or {}
         specs = list(specs)
         for index, spec in enumerate(specs):
-            spread = spread_of(spec.policy, index, len(specs))
-            self.membership.add(spec, stored.get(spec.name), now, spread=spread)
+            spread = stagger(spec.policy, index, len(specs))
+            self.task_changes.add(spec, stored.get(spec.name), now, spread=spread)
 
     @property
-    def tasks(self) -> tuple[Supervised, ...]:
-        return self.roster.tasks
+    def tasks(self) -> tuple[SupervisedTask, ...]:
+        return self.registry.tasks
 
-    def find(self, name: str) -> Supervised | None:
-        return self.roster.find(name)
+    def find(self, name: str) -> SupervisedTask | None:
+        return self.registry.find(name)
 
     @property
     def last_tick_at(self) -> float:
@@ -130,7 +130,7 @@ class Supervisor:
         """Begin to supervise, on the running loop."""
         self._loop = asyncio.get_running_loop()
         for task in self.tasks:
-            self.children.warm(task)
+            self.processes.warm(task)
         self.plan_anew()
 
     def plan_anew(self) -> None:
@@ -138,15 +138,15 @@ class Supervisor:
         self._timetable.clear()
         now = self._clock.now()
         for task in self.tasks:
-            if self.holding.down:
-                self.holding.hold(task, now)
+            if self.gate.down:
+                self.gate.hold(task, now)
             if task.state.next_at is not None:
                 self._timetable.plan(task.state.next_at, task.index)
         self._timetable.start()
 
     def command(self, name: str, event: PersonEvent) -> bool:
         """A person's wish for the task `name` (KeyError if there is none); whether it changed anything."""
-        task = self.roster.find(name)
+        task = self.registry.find(name)
         if task is None:
             raise KeyError(name)
         before = task.state
@@ -159,7 +159,7 @@ class Supervisor:
 
     def dependency_changed(self, *, up: bool, name: str = DATABASE) -> None:
         """Hold or release the tasks that need what has gone or come back."""
-        self.holding.changed(name, up=up)
+        self.gate.changed(name, up=up)
 
     async def stop(self) -> tuple[str, ...]:
         """No new runs; ask those in progress to end, cancel them after the grace period.
@@ -176,8 +176,8 @@ class Supervisor:
             if task.run is not None:
                 self._cancel(task, task.run, StopReason.ASKED, escalate=False)
         await self._ended(running, CANCEL_SECONDS)
-        await self.children.close(self.tasks)
-        self.roster.mark_dirty(*(task for task in self.tasks if task.stretch is not None))
+        await self.processes.close(self.tasks)
+        self.registry.mark_dirty(*(task for task in self.tasks if task.stretch is not None))
         return tuple(task.spec.name for task in running if task.run is not None)
 
     def halt(self) -> None:
@@ -185,16 +185,16 @@ class Supervisor:
         self.closing = True
         self._timetable.stop()
 
-    def mark_dirty(self, task: Supervised) -> None:
+    def mark_dirty(self, task: SupervisedTask) -> None:
         """Have its state written with the next checkpoint."""
-        self.roster.mark_dirty(task)
+        self.registry.mark_dirty(task)
 
     def take_checkpoint(self, limit: int = CHECKPOINT_ROWS) -> Checkpoint:
         """What has changed since the last one, of `limit` tasks; it counts as written from now on."""
         now = self._clock.now()
-        return self.roster.take_checkpoint(self._generation, now, last=self.closing, limit=limit)
+        return self.registry.take_checkpoint(self._generation, now, last=self.closing, limit=limit)
 
-    async def _ended(self, tasks: list[Supervised], seconds: float) -> None:
+    async def _ended(self, tasks: list[SupervisedTask], seconds: float) -> None:
         waiting = [task.run.task for task in tasks if task.run is not None and task.run.task is not None]
         if waiting:
             await asyncio.wait(waiting, timeout=seconds)
@@ -202,7 +202,7 @@ class Supervisor:
     # -- time
 
     def _due(self, index: int, at: float, now: float) -> None:
-        task = self.roster.at(index)
+        task = self.registry.at(index)
         if task is None or task.state.next_at != at:
             return  # removed, or planned anew meanwhile
         try:
@@ -210,7 +210,7 @@ class Supervisor:
         except Exception:  # noqa: BLE001 -- the supervision border: one task's trouble is not the others'
             self._look_again_later(task)
 
-    def _look_again_later(self, task: Supervised) -> None:
+    def _look_again_later(self, task: SupervisedTask) -> None:
         """A defect of our own must not leave a task without a next step."""
         name = task.spec.name
         logger.bind(task=name).exception(msg("log-task-unhandled", name=name))
@@ -218,13 +218,13 @@ class Supervisor:
         state = task.state._replace(next_at=at)
         if task.run is None:
             waits = State.WAITING if state.state is State.RUNNING else state.state
-            state = state._replace(state=waits, running_since=None, again=False)
+            state = state._replace(state=waits, running_since=None, restart_pending=False)
         task.state = state
         self._timetable.plan(at, task.index)
 
     # -- decisions and effects
 
-    def _apply(self, task: Supervised, event: Event, now: float, run: EndedRun | None = None) -> None:
+    def _apply(self, task: SupervisedTask, event: Event, now: float, run: EndedRun | None = None) -> None:
         before = task.state
         after, effects = step(task.spec.policy, before, event, now)
         if after is before and not effects:
@@ -244,7 +244,7 @@ class Supervisor:
         if event is not _DUE or after.failures != before.failures:
             self._observer.transition(Transition(task, before, event, now, run))
 
-    def _perform(self, task: Supervised, effect: Effect, now: float) -> None:
+    def _perform(self, task: SupervisedTask, effect: Effect, now: float) -> None:
         match effect:
             case StartRun():
                 self._start_run(task, now)
@@ -259,7 +259,7 @@ class Supervisor:
             case _:
                 assert_never(effect)
 
-    def _start_run(self, task: Supervised, now: float) -> None:
+    def _start_run(self, task: SupervisedTask, now: float) -> None:
         self._number = number = self._number + 1
         state = task.state
         run = Run(number, state.due_at if state.due_at is not None else now, now, state.failures + 1)
@@ -269,18 +269,18 @@ class Supervisor:
             task.announced = True
             self._log.starting(task.spec.name)
         # Not loop.create_task: the same thing a microsecond dearer, ten thousand times a second.
-        run.task = asyncio.Task(carry_out(self, task, run), loop=self._loop, context=self.contexts.fresh())
+        run.task = asyncio.Task(execute(self, task, run), loop=self._loop, context=self.contexts.fresh())
 
-    def context(self, task: Supervised, run: Run) -> Context:
+    def context(self, task: SupervisedTask, run: Run) -> Context:
         """What the checker is given."""
-        reports = RunReports(self._loop, self, task, run)
+        reports = RunReporter(self._loop, self, task, run)
         return Context(task.spec.name, run_id(self._generation, run.number), run, reports, self._checkers)
 
-    def words_of(self, task: Supervised) -> Callable[[Run], Reports]:
+    def reporter_for(self, task: SupervisedTask) -> Callable[[Run], Reporter]:
         """Where runs of `task` in a process of its own speak to."""
-        return lambda run: RunReports(self._loop, self, task, run)
+        return lambda run: RunReporter(self._loop, self, task, run)
 
-    async def explained(self, task: Supervised, run: Run, error: BaseException) -> bool:
+    async def explained(self, task: SupervisedTask, run: Run, error: BaseException) -> bool:
         """Whether an outage of our database, or of something else it requires, is why the run failed."""
         if await self._is_outage(error, run.started_at, run.used_database):
             return True
@@ -288,7 +288,7 @@ class Supervisor:
 
     # -- ending runs
 
-    def _end_soon(self, task: Supervised) -> None:
+    def _end_soon(self, task: SupervisedTask) -> None:
         """Ask its run to end, and cancel it after the grace period."""
         run = task.run
         if run is not None:
@@ -297,11 +297,11 @@ class Supervisor:
                 self._grace, self._cancel, task, run, StopReason.ASKED, context=self.contexts.timers
             )
 
-    def silent(self, task: Supervised, run: Run) -> None:
+    def silent(self, task: SupervisedTask, run: Run) -> None:
         """It has sent no heartbeat for too long."""
         self._cancel(task, run, StopReason.SILENT)
 
-    def _cancel(self, task: Supervised, run: Run, reason: StopReason, *, escalate: bool = True) -> None:
+    def _cancel(self, task: SupervisedTask, run: Run, reason: StopReason, *, escalate: bool = True) -> None:
         self.contexts.run(self.canceller.cancel, task, run, reason, escalate=escalate)
         if run.task is not None:
             # A coroutine cancelled before its first step never runs: then nobody else would end the run.
@@ -310,7 +310,7 @@ class Supervisor:
             )
 
     def run_ended(
-        self, task: Supervised, run: Run, error: BaseException | None, *, outage: bool = False
+        self, task: SupervisedTask, run: Run, error: BaseException | None, *, outage: bool = False
     ) -> None:
         """The run raised `error`, or returned. `outage`: what it stands on was away, which explains it."""
         if run.ended:
@@ -319,7 +319,7 @@ class Supervisor:
         if run.reason is not None:
             self.canceller.ended(task, run)
         task.run = None
-        if self.roster.at(task.index) is not task:
+        if self.registry.at(task.index) is not task:
             self._log.cancelled(task.spec.name)  # removed meanwhile
             return
         try:
@@ -331,11 +331,11 @@ class Supervisor:
         except Exception:  # noqa: BLE001 -- the supervision border: as in _due
             self._look_again_later(task)
 
-    def _succeeded(self, task: Supervised, run: Run, now: float) -> None:
+    def _succeeded(self, task: SupervisedTask, run: Run, now: float) -> None:
         healthy = (
             task.state.state is State.RUNNING
-            and task.state.past.failing_since is None
-            and not task.state.again
+            and task.state.failure_record.failing_since is None
+            and not task.state.restart_pending
         )
         if healthy:
             task.state, _ = step(task.spec.policy, task.state, _SUCCEEDED, now)
@@ -350,12 +350,12 @@ class Supervisor:
         self._observer.succeeded(task, now - run.started_at, run.started_at - run.due_at)
 
     def _failed(
-        self, task: Supervised, run: Run, error: BaseException | None, now: float, *, outage: bool
+        self, task: SupervisedTask, run: Run, error: BaseException | None, now: float, *, outage: bool
     ) -> None:
         name, policy = task.spec.name, task.spec.policy
         ended = EndedRun(run.number, run.started_at, run.attempt)
         if run.reason is StopReason.ASKED and isinstance(error, asyncio.CancelledError):
-            if not task.state.again:
+            if not task.state.restart_pending:
                 self._log.cancelled(name)
             task.announced = False
             self._apply(task, Cancelled(), now, ended)
@@ -365,10 +365,10 @@ class Supervisor:
         if outage:
             logger.bind(task=name).warning(msg("log-task-held", name=name, error=failure.error_type))
             self._apply(task, Interrupted(failure), now, ended)
-            self.holding.hold(task, now)
+            self.gate.hold(task, now)
             return
         before = task.state
-        event = Failed(failure, self.luck.random())
+        event = Failed(failure, self.random.random())
         # Log first: were the log to fail, the state has not moved yet.
         self._log.failed(name, before.failures + 1, policy.max_consecutive_failures, error)
         self._apply(task, event, now, ended)
@@ -380,7 +380,7 @@ class Supervisor:
 
     # -- a run's own words
 
-    def heard(self, task: Supervised, run: Run) -> None:
+    def on_heartbeat(self, task: SupervisedTask, run: Run) -> None:
         """A heartbeat of `run`."""
         if task.run is run:
             run.heartbeat_at = self._clock.now()
@@ -388,9 +388,9 @@ class Supervisor:
                 task, Heartbeat(), self._clock.now(), EndedRun(run.number, run.started_at, run.attempt)
             )
 
-    def checker_alert(self, task: Supervised, text: str, severity: str) -> None:
+    def checker_alert(self, task: SupervisedTask, text: str, severity: str) -> None:
         self._observer.checker_alert(task, self._redact(text), severity)
 
 
-async def _nothing_was_down(task: Supervised, run: Run) -> bool:
+async def _nothing_was_down(task: SupervisedTask, run: Run) -> bool:
     return False

@@ -8,14 +8,14 @@ from dataclasses import replace
 from dozor.supervision.core.machine import restore
 from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.core.state import TaskState
-from dozor.supervision.execution.process.pool import Children
-from dozor.supervision.runs.context import Reports
+from dozor.supervision.execution.process.pool import ProcessPool
+from dozor.supervision.runs.context import Reporter
 from dozor.supervision.runs.run import Run
-from dozor.supervision.tasks.registry import Roster
-from dozor.supervision.tasks.task import Supervised
+from dozor.supervision.tasks.registry import TaskRegistry
+from dozor.supervision.tasks.task import SupervisedTask
 
 
-class Membership:
+class TaskChanges:
     """The part of a supervisor that changes which tasks it has.
 
     `reports_of` gives the reports of a task's runs to its child process; `end` asks a task's run to end.
@@ -23,19 +23,21 @@ class Membership:
 
     def __init__(
         self,
-        roster: Roster,
-        children: Children,
-        reports_of: Callable[[Supervised], Callable[[Run], Reports]],
-        end: Callable[[Supervised], None],
+        roster: TaskRegistry,
+        children: ProcessPool,
+        reports_of: Callable[[SupervisedTask], Callable[[Run], Reporter]],
+        end: Callable[[SupervisedTask], None],
     ) -> None:
         self._roster = roster
         self._children = children
         self._reports_of = reports_of
         self._end = end
 
-    def add(self, spec: TaskSpec, stored: TaskState | None, now: float, *, spread: float = 0.0) -> Supervised:
+    def add(
+        self, spec: TaskSpec, stored: TaskState | None, now: float, *, spread: float = 0.0
+    ) -> SupervisedTask:
         """One more; it runs as its schedule says, from now on."""
-        task = Supervised(spec, self._roster.numbers, restore(spec.policy, stored, now, spread=spread))
+        task = SupervisedTask(spec, self._roster.numbers, restore(spec.policy, stored, now, spread=spread))
         task.healthy_since = now
         self._roster.add(task)
         self._children.give(task, self._reports_of(task))

@@ -13,7 +13,7 @@ SLACK = 0.002
 """Seconds: what is due within it is started in one go, so that 10,000 tasks don't cost 10,000 wake-ups."""
 
 
-class Timetable:
+class TimerHeap:
     """Calls `due(index, at, now)` when a planned time has come. Plans are never taken back: `due` sees if one
     is out of date. Times are seconds since the epoch. `due` is called in `context`, else in a copy of that
     of whoever armed the timer."""

@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from dozor.control.queries.status import StatusReport
-from dozor.control.readiness import judge
+from dozor.control.readiness import evaluate
 from dozor.web.health import Pulse, unwell
 from dozor.web.live import AlertsOwed, task_status
 from dozor.web.sources import SOURCES, Sources
@@ -37,7 +37,7 @@ async def healthz(request: web.Request) -> web.Response:
 async def readyz(request: web.Request) -> web.Response:
     """200 if the runner can do its job, else 503 with every reason."""
     vitals = request.app[SOURCES].vitals()
-    readiness = judge(vitals)
+    readiness = evaluate(vitals)
     polled_at = vitals.telegram_polled_at
     answer = {
         "ready": readiness.ready,

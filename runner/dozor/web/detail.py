@@ -7,12 +7,12 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from dozor.control.queries.history import PastEvent, PastKind
+from dozor.control.queries.history import HistoryEvent, HistoryKind
 from dozor.control.queries.statistics import Portion, Statistics
 from dozor.control.queries.task_detail import PORTIONS, TaskDetail, read_detail
 from dozor.control.queries.uptime_bars import NONE, OK, PERIODS, SHORTEST, Bars, period_of, read_bars
 from dozor.storage.postgres.pool import unavailable
-from dozor.supervision.tasks.task import Supervised
+from dozor.supervision.tasks.task import SupervisedTask
 from dozor.web.sources import Sources
 
 ASK_SECONDS = 5.0
@@ -38,7 +38,7 @@ class Details:
         self._sources = sources
         self._turns = asyncio.Semaphore(AT_ONCE)
 
-    async def bars(self, tasks: Sequence[Supervised]) -> str | None:
+    async def bars(self, tasks: Sequence[SupervisedTask]) -> str | None:
         """Periods by task; of the first BARS tasks."""
         by_name = {task.spec.name: task for task in tasks[:BARS]}
         periods = {name: period_of(task.spec.policy.schedule) for name, task in by_name.items()}
@@ -64,7 +64,7 @@ class Details:
             }
         )
 
-    async def of_task(self, task: Supervised, days: int) -> str | None:
+    async def of_task(self, task: SupervisedTask, days: int) -> str | None:
         """`days`: of the chart, a key of PORTIONS."""
         try:
             async with (
@@ -79,11 +79,11 @@ class Details:
             return None
         return json.dumps(self._view(task, found, days), ensure_ascii=False)
 
-    def _view(self, task: Supervised, found: TaskDetail, days: int) -> dict[str, Any]:
+    def _view(self, task: SupervisedTask, found: TaskDetail, days: int) -> dict[str, Any]:
         return {
             "now": found.now,
             "runs": task.state.runs_total,
-            "failures": task.state.past.failures_total,
+            "failures": task.state.failure_record.failures_total,
             "days": days,
             "windows": {str(window): _whole(part.whole) for window, part in found.windows.items()},
             "chart": _chart(found.chart),
@@ -114,8 +114,8 @@ class Details:
             ],
         }
 
-    def _event(self, event: PastEvent) -> dict[str, Any]:
-        text = self._name(event.text) if event.kind is PastKind.ACTION else event.text[:TEXT]
+    def _event(self, event: HistoryEvent) -> dict[str, Any]:
+        text = self._name(event.text) if event.kind is HistoryKind.ACTION else event.text[:TEXT]
         return {
             "kind": event.kind.value,
             "at": event.at,
@@ -131,7 +131,7 @@ class Details:
         return None if actor is None else self._sources.name_of(actor) or actor
 
 
-def with_present_run(task: Supervised, bars: Bars, now: float) -> Bars:
+def with_present_run(task: SupervisedTask, bars: Bars, now: float) -> Bars:
     """A continuous run has no end yet, and so no row: it counts for the periods since it began."""
     since = task.state.running_since
     if since is None or not task.spec.policy.continuous:
@@ -144,9 +144,9 @@ def _bars(bars: Bars, period: float) -> dict[str, Any]:
     return {"period": period, "signs": bars.signs, "failed": bars.failed}
 
 
-def _traceback(task: Supervised, found: TaskDetail) -> dict[str, Any] | None:
+def _traceback(task: SupervisedTask, found: TaskDetail) -> dict[str, Any] | None:
     """What the runner has in memory is newer than what is stored."""
-    past = task.state.past
+    past = task.state.failure_record
     if past.failure is not None and past.failed_at is not None and past.failure.traceback:
         return {"at": past.failed_at, "text": past.failure.traceback[-TRACEBACK:]}
     if found.traceback is not None:

@@ -12,7 +12,7 @@ from typing import Any
 from dozor.clock import Clock
 from dozor.control.queries.status_page import Health, health_of
 from dozor.supervision.supervisor import Supervisor
-from dozor.supervision.tasks.task import Supervised
+from dozor.supervision.tasks.task import SupervisedTask
 
 LOOK_EVERY = 0.5
 """Seconds that a comparison is good for."""
@@ -36,7 +36,7 @@ class Changes:
     """What has happened since a revision. `tasks`: the latest change first; `removed`: names."""
 
     revision: int
-    tasks: tuple[Supervised, ...]
+    tasks: tuple[SupervisedTask, ...]
     removed: tuple[str, ...]
 
 
@@ -84,13 +84,13 @@ class TaskFeed:
             tuple(_names_after(self._removed, revision)),
         )
 
-    def _changed_after(self, revision: int) -> Iterator[Supervised]:
+    def _changed_after(self, revision: int) -> Iterator[SupervisedTask]:
         for name in _names_after(self._changed, revision):
             task = self._supervisor.find(name)
             if task is not None:
                 yield task
 
-    def _look_at(self, task: Supervised, now: float) -> None:
+    def _look_at(self, task: SupervisedTask, now: float) -> None:
         name = task.spec.name
         seen = self._seen.get(name)
         rest = (task.spec, task.overdue, task.behind, task.progress, task.backlog)
@@ -115,7 +115,7 @@ class TaskFeed:
             del self._removed[next(iter(self._removed))]
 
 
-def is_healthy(task: Supervised) -> bool:
+def is_healthy(task: SupervisedTask) -> bool:
     """It neither fails, stands, nor falls behind."""
     state = task.state
     return not (task.overdue or task.behind) and health_of(state.state, state.failures) is Health.WELL

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dozor.language import msg
 from dozor.supervision.core.state import State
 from dozor.supervision.monitoring.task_monitor import expected_since
-from dozor.supervision.tasks.task import Supervised
+from dozor.supervision.tasks.task import SupervisedTask
 
 LATE_AFTER = 10.0
 """Seconds by which the control loop may be behind its own plan before it counts as dead."""
@@ -41,7 +41,7 @@ class Unwell:
         return msg("log-unwell-overdue", seconds=f"{self.overdue_by:.0f}")
 
 
-def unwell(tasks: Iterable[Supervised], now: float) -> list[Unwell]:
+def unwell(tasks: Iterable[SupervisedTask], now: float) -> list[Unwell]:
     """Stopped and overdue tasks."""
     found = []
     for task in tasks:
@@ -52,7 +52,7 @@ def unwell(tasks: Iterable[Supervised], now: float) -> list[Unwell]:
     return found
 
 
-def overdue_by(task: Supervised, now: float) -> float | None:
+def overdue_by(task: SupervisedTask, now: float) -> float | None:
     """Seconds beyond `overdue_after` without a success; 0 if there is time yet, None if there is no limit.
 
     By the same rule as the alert: a task that is stopped, paused or held has been told of already.

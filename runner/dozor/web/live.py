@@ -9,13 +9,13 @@ from dozor.clock import Clock
 from dozor.control.queries.status import AlertsBacklog, Progress, TaskStatus, read_backlog
 from dozor.storage.journal import Journal
 from dozor.storage.postgres.pool import Pool, unavailable
-from dozor.supervision.tasks.task import Supervised
+from dozor.supervision.tasks.task import SupervisedTask
 
 ASK_SECONDS = 1.0
 """How long an answer of the database may hold up a page."""
 
 
-def task_status(task: Supervised, now: float) -> TaskStatus:
+def task_status(task: SupervisedTask, now: float) -> TaskStatus:
     """One task as it is this moment."""
     row = task.row()
     total = row.progress_total

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from dozor.language.names import Language
 from dozor.supervision.core.state import State
-from dozor.supervision.tasks.task import Supervised
+from dozor.supervision.tasks.task import SupervisedTask
 from dozor.web.detail import Details, days_of
 from dozor.web.page import Page
 from dozor.web.sending import EventStream, answer
@@ -107,7 +107,7 @@ class LivePage:
                 continue
 
     async def _page(
-        self, request: web.Request, wanted: Wanted, task: Supervised | None, *, status: int = 200
+        self, request: web.Request, wanted: Wanted, task: SupervisedTask | None, *, status: int = 200
     ) -> web.Response:
         language = _language(request, self._sources.language)
         nonce = secrets.token_urlsafe(16)

@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 from dozor.alerting.delivery.transport import OUTCOME_NAMES
 from dozor.alerting.model.notification import NotificationKind, Severity
 from dozor.control.queries.status import AlertsBacklog
-from dozor.control.readiness import judge
+from dozor.control.readiness import evaluate
 from dozor.supervision.telemetry.metrics import Histogram
 from dozor.web.lag import LoopLag
 from dozor.web.live import AlertsOwed
@@ -74,7 +74,7 @@ class _RunnerSeries(Collector):
         build.add_metric((sources.runner.version, platform.python_version()), 1.0)
         yield build
         yield GaugeMetricFamily(
-            "dozor_ready", "1 if the runner can do its job (/readyz).", value=float(judge(vitals).ready)
+            "dozor_ready", "1 if the runner can do its job (/readyz).", value=float(evaluate(vitals).ready)
         )
         yield GaugeMetricFamily(
             "dozor_database_up", "1 if the database answers.", value=float(vitals.database_up)

@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from aiohttp import web
 from pydantic import SecretStr
 
-from dozor.alerting.delivery.metrics import DeliveryMeasures
+from dozor.alerting.delivery.metrics import DeliveryMetrics
 from dozor.alerting.model.incident import Incident
 from dozor.alerting.policy.oncall import Shift
 from dozor.alerting.policy.silences import Silence
 from dozor.clock import Clock
 from dozor.control.queries.status import RunnerInfo
-from dozor.control.readiness import Vitals
+from dozor.control.readiness import HealthSnapshot
 from dozor.language.names import Language
 from dozor.storage.journal import Journal
 from dozor.storage.postgres.pool import Pool
 from dozor.supervision.supervisor import Supervisor
-from dozor.supervision.telemetry.metrics import Measures
+from dozor.supervision.telemetry.metrics import RunMetrics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +32,9 @@ class Sources:
     pool: Pool
     supervisor: Supervisor
     journal: Journal
-    vitals: Callable[[], Vitals]
-    measures: Measures
-    deliveries: DeliveryMeasures
+    vitals: Callable[[], HealthSnapshot]
+    measures: RunMetrics
+    deliveries: DeliveryMetrics
     open_incidents: Callable[[], tuple[Incident, ...]]
     runner: RunnerInfo
     language: Language = Language.RU

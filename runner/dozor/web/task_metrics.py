@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from dozor.supervision.core.state import State
-from dozor.supervision.tasks.task import Supervised
+from dozor.supervision.tasks.task import SupervisedTask
 from dozor.supervision.telemetry.metrics import RUN_BOUNDS, Histogram
 from dozor.web.health import overdue_by
 from dozor.web.sources import Sources
@@ -32,7 +32,7 @@ class TaskMetrics:
 
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
-        self._families: tuple[tuple[str, str, str, Callable[[Supervised, str, float], str]], ...] = (
+        self._families: tuple[tuple[str, str, str, Callable[[SupervisedTask, str, float], str]], ...] = (
             ("dozor_task_runs_total", "counter", "Runs by outcome since the runner began.", self._runs),
             ("dozor_task_run_seconds", "histogram", "How long runs took.", self._run_seconds),
             ("dozor_task_state", "gauge", "1 for the state the task is in, 0 for the others.", _state),
@@ -84,27 +84,27 @@ class TaskMetrics:
                     for task, label in zip(tasks[start:end], labels[start:end], strict=True)
                 )
 
-    def _runs(self, task: Supervised, label: str, now: float) -> str:
+    def _runs(self, task: SupervisedTask, label: str, now: float) -> str:
         runs = self._sources.measures.runs(task.index)
         return "".join(
             f'dozor_task_runs_total{{{label},outcome="{outcome.value}"}} {count}\n'
             for outcome, count in runs.items()
         )
 
-    def _run_seconds(self, task: Supervised, label: str, now: float) -> str:
+    def _run_seconds(self, task: SupervisedTask, label: str, now: float) -> str:
         counts, seconds = self._sources.measures.run_seconds(task.index)
         return _RUN_SECONDS.replace(_T, label) % (*counts, seconds, counts[-1])
 
-    def _recovery(self, task: Supervised, label: str, now: float) -> str:
+    def _recovery(self, task: SupervisedTask, label: str, now: float) -> str:
         recovery = self._sources.measures.recoveries.get(task.index)
         return "" if recovery is None else histogram("dozor_task_recovery_seconds", label, recovery)
 
-    def _overdue(self, task: Supervised, label: str, now: float) -> str:
+    def _overdue(self, task: SupervisedTask, label: str, now: float) -> str:
         late = overdue_by(task, now)
         return "" if late is None else f"dozor_task_overdue_seconds{{{label}}} {late!r}\n"
 
-    def _stops(self, task: Supervised, label: str, now: float) -> str:
-        return f"dozor_task_critical_stops_total{{{label}}} {self._sources.measures.stops(task.index)}\n"
+    def _stops(self, task: SupervisedTask, label: str, now: float) -> str:
+        return f"dozor_task_critical_stops_total{{{label}}} {self._sources.measures.critical_stops(task.index)}\n"
 
 
 def histogram(name: str, label: str, values: Histogram) -> str:
@@ -130,24 +130,24 @@ _STATES = {
 }
 
 
-def _state(task: Supervised, label: str, now: float) -> str:
+def _state(task: SupervisedTask, label: str, now: float) -> str:
     return _STATES[task.state.state].replace(_T, label)
 
 
-def _streak(task: Supervised, label: str, now: float) -> str:
+def _streak(task: SupervisedTask, label: str, now: float) -> str:
     return f"dozor_task_consecutive_failures{{{label}}} {task.state.failures}\n"
 
 
-def _last_success(task: Supervised, label: str, now: float) -> str:
+def _last_success(task: SupervisedTask, label: str, now: float) -> str:
     at = task.state.succeeded_at
     return "" if at is None else f"dozor_task_last_success_timestamp_seconds{{{label}}} {at!r}\n"
 
 
-def _backlog(task: Supervised, label: str, now: float) -> str:
+def _backlog(task: SupervisedTask, label: str, now: float) -> str:
     return "" if task.backlog is None else f"dozor_task_backlog_items{{{label}}} {task.backlog[0]}\n"
 
 
-def _backlog_oldest(task: Supervised, label: str, now: float) -> str:
+def _backlog_oldest(task: SupervisedTask, label: str, now: float) -> str:
     oldest = None if task.backlog is None else task.backlog[1]
     if oldest is None:
         return ""

@@ -12,11 +12,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from dozor.control.queries.outbox import OwedMessage, read_owed
+from dozor.control.queries.outbox import PendingMessage, read_pending_messages
 from dozor.language.names import Language
 from dozor.language.translator import Translator
 from dozor.storage.postgres.pool import unavailable
-from dozor.supervision.tasks.task import Supervised
+from dozor.supervision.tasks.task import SupervisedTask
 from dozor.web.feed import LOOK_EVERY, TaskFeed, is_healthy
 from dozor.web.live import ASK_SECONDS
 from dozor.web.sources import Sources
@@ -50,7 +50,7 @@ class Updates:
         self._tasks = {language: TaskViews(sources, Translator(language)) for language in Language}
         self._pages = {language: PageViews(sources, Translator(language)) for language in Language}
         self._page_now: dict[Language, tuple[float, dict[str, Any]]] = {}
-        self._owed: tuple[OwedMessage, ...] = ()
+        self._owed: tuple[PendingMessage, ...] = ()
         self._owed_at = float("-inf")
         self._reading_owed = asyncio.Lock()
 
@@ -119,7 +119,7 @@ class Updates:
         """A sign of life."""
         return _json({"now": round(self._sources.clock.now(), 3), "rev": follower.token})
 
-    async def _views(self, tasks: Sequence[Supervised], language: Language, now: float) -> list[str]:
+    async def _views(self, tasks: Sequence[SupervisedTask], language: Language, now: float) -> list[str]:
         views = self._tasks[language]
         pieces = []
         for start in range(0, len(tasks), AT_ONCE):
@@ -128,7 +128,7 @@ class Updates:
             pieces.append(",".join(_json(views.view(task, now)) for task in tasks[start : start + AT_ONCE]))
         return [piece for part in pieces for piece in (part, ",")][:-1]
 
-    def _is_shown(self, task: Supervised, follower: Follower) -> bool:
+    def _is_shown(self, task: SupervisedTask, follower: Follower) -> bool:
         """What breaks appears, even if the page was too short for it before."""
         if follower.wanted.task is not None:
             return follower.wanted.matches(task)
@@ -155,7 +155,7 @@ class Updates:
             self._owed_at = now
             try:
                 async with asyncio.timeout(ASK_SECONDS), self._sources.pool.acquire() as connection:
-                    self._owed = await read_owed(connection)
+                    self._owed = await read_pending_messages(connection)
             except Exception as error:
                 if not unavailable(error):
                     raise

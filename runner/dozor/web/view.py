@@ -13,12 +13,12 @@ from typing import Any
 from dozor.alerting.model.incident import Incident, IncidentKind
 from dozor.alerting.model.notification import Severity
 from dozor.alerting.policy.silences import Silence
-from dozor.control.queries.outbox import OwedMessage
+from dozor.control.queries.outbox import PendingMessage
 from dozor.control.queries.status_page import Health, health_of
-from dozor.control.readiness import judge
+from dozor.control.readiness import evaluate
 from dozor.language.translator import Translator
 from dozor.supervision.core.state import State
-from dozor.supervision.tasks.task import Supervised
+from dozor.supervision.tasks.task import SupervisedTask
 from dozor.web.feed import is_healthy
 from dozor.web.sources import Sources
 from dozor.web.texts import schedule_text, texts_of
@@ -41,7 +41,7 @@ class Wanted:
     state: State | None = None
     task: str | None = None
 
-    def matches(self, task: Supervised) -> bool:
+    def matches(self, task: SupervisedTask) -> bool:
         if self.task is not None:
             return task.spec.name == self.task
         return (self.state is None or task.state.state is self.state) and (
@@ -53,11 +53,11 @@ class Wanted:
 class Selection:
     """The tasks of one page; `cut`: there are more than it shows, so that the server must search."""
 
-    tasks: tuple[Supervised, ...]
+    tasks: tuple[SupervisedTask, ...]
     cut: bool
 
 
-def select(tasks: tuple[Supervised, ...], wanted: Wanted) -> Selection:
+def select(tasks: tuple[SupervisedTask, ...], wanted: Wanted) -> Selection:
     """All of them if they fit, since the page itself can search then; else the worst of the wanted ones."""
     if wanted.task is None and len(tasks) <= SHOWN:
         return Selection(tasks, cut=False)
@@ -67,7 +67,7 @@ def select(tasks: tuple[Supervised, ...], wanted: Wanted) -> Selection:
     return Selection(tuple(found[:SHOWN]), cut=wanted.task is None)
 
 
-def health_rank(task: Supervised) -> int:
+def health_rank(task: SupervisedTask) -> int:
     """The worst is 0. What runs well and yet is overdue or falls behind counts as failing."""
     health = health_of(task.state.state, task.state.failures)
     if health is Health.WELL and not is_healthy(task):
@@ -82,7 +82,7 @@ class TaskViews:
         self._texts = texts_of(translator.language)
         self._name_of = sources.name_of
 
-    def view(self, task: Supervised, now: float) -> dict[str, Any]:
+    def view(self, task: SupervisedTask, now: float) -> dict[str, Any]:
         """What may change of one task."""
         state = task.state
         view: dict[str, Any] = {"name": task.spec.name, "state": state.state.value}
@@ -100,15 +100,15 @@ class TaskViews:
             view |= self._trouble(task, now)
         return view
 
-    def about(self, task: Supervised) -> dict[str, Any]:
+    def about(self, task: SupervisedTask) -> dict[str, Any]:
         """What only a new configuration changes."""
         return {
             "schedule": schedule_text(self._texts, task.spec.policy.schedule),
             "description": task.spec.description,
         }
 
-    def _trouble(self, task: Supervised, now: float) -> dict[str, Any]:
-        state, past = task.state, task.state.past
+    def _trouble(self, task: SupervisedTask, now: float) -> dict[str, Any]:
+        state, past = task.state, task.state.failure_record
         view: dict[str, Any] = {"rank": health_rank(task), **self.about(task)}
         if state.failures:
             view["streak"] = state.failures
@@ -118,8 +118,8 @@ class TaskViews:
             if past.failure is not None:
                 view["error"] = f"{past.failure.error_type}: {past.failure.error_text}"[:TEXT]
                 view["where"] = past.failure.where
-        if state.state in (State.PAUSED, State.STOPPED) and past.by is not None:
-            view["by"] = self._name_of(past.by) or past.by
+        if state.state in (State.PAUSED, State.STOPPED) and past.last_actor is not None:
+            view["by"] = self._name_of(past.last_actor) or past.last_actor
         if task.overdue:
             view["overdue"] = True
         if task.behind:
@@ -134,9 +134,9 @@ class PageViews:
         self._sources = sources
         self._translator = translator
 
-    def view(self, counts: dict[str, int], owed: tuple[OwedMessage, ...]) -> dict[str, Any]:
+    def view(self, counts: dict[str, int], owed: tuple[PendingMessage, ...]) -> dict[str, Any]:
         sources = self._sources
-        readiness = judge(sources.vitals())
+        readiness = evaluate(sources.vitals())
         incidents = sorted(sources.open_incidents(), key=_urgency)
         return {
             "runner": {
@@ -189,7 +189,7 @@ class PageViews:
         return None if actor is None else self._sources.name_of(actor) or actor
 
 
-def counts(tasks: tuple[Supervised, ...]) -> dict[str, int]:
+def counts(tasks: tuple[SupervisedTask, ...]) -> dict[str, int]:
     """Tasks by state."""
     found = dict.fromkeys((state.value for state in State), 0)
     for task in tasks:
@@ -202,7 +202,7 @@ def _urgency(incident: Incident) -> tuple[int, bool, float]:
     return _SEVERITIES[incident.severity], incident.acknowledged_by is not None, -incident.opened_at
 
 
-def _owed_view(message: OwedMessage) -> dict[str, Any]:
+def _owed_view(message: PendingMessage) -> dict[str, Any]:
     return {
         "kind": message.kind,
         "task": message.task,

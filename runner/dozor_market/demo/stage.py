@@ -214,7 +214,7 @@ async def _supervised(runner: Runner, chat: Chat) -> AsyncIterator[None]:
     starting = asyncio.create_task(runner.__aenter__())
     try:
         await asyncio.shield(starting)
-        runner.dispatcher.use(chat)
+        runner.dispatcher.set_transport(chat)
         yield
     finally:
         await _to_its_end(_stopped(starting, runner))

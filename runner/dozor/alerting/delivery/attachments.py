@@ -17,8 +17,8 @@ from typing import assert_never
 
 from loguru import logger
 
-from dozor.alerting.delivery.context import Room, outcome_of
-from dozor.alerting.delivery.destination import Contact
+from dozor.alerting.delivery.context import DeliveryContext, outcome_of
+from dozor.alerting.delivery.destination import DestinationState
 from dozor.alerting.delivery.transport import (
     AttachingTransport,
     ChatMoved,
@@ -41,7 +41,7 @@ MOST = 20
 
 
 @dataclass(slots=True)
-class _Owed:
+class _Pending:
     document: Document
     reply_to: int | None
     attempts: int = 0
@@ -49,23 +49,27 @@ class _Owed:
     may_have_arrived: bool = False
 
 
-class Files:
+class AttachmentQueue:
     """Those of one destination. `contact`: shared with the lane; `moved`: the chat has become another."""
 
     def __init__(
-        self, room: Room, transport: Transport, contact: Contact, moved: Callable[[int], Awaitable[None]]
+        self,
+        room: DeliveryContext,
+        transport: Transport,
+        contact: DestinationState,
+        moved: Callable[[int], Awaitable[None]],
     ) -> None:
         self._room = room
         self._transport = transport
         self._contact = contact
         self._moved = moved
-        self._owed: list[_Owed] = []
+        self._owed: list[_Pending] = []
 
-    async def owe(self, message: Message, message_id: int | None) -> None:
+    async def enqueue(self, message: Message, message_id: int | None) -> None:
         """`message` has arrived; its file, if it has one, is to follow it."""
         if message.document is None or not isinstance(self._transport, AttachingTransport):
             return
-        self._owed.append(_Owed(message.document, message_id))
+        self._owed.append(_Pending(message.document, message_id))
         if len(self._owed) > MOST:
             await self._give_up(self._owed[0], msg("log-too-many-files"))
 
@@ -89,11 +93,11 @@ class Files:
             logger.warning(msg("log-file-dropped", name=owed.document.name))
         self._owed.clear()
 
-    async def _attach(self, owed: _Owed) -> None:
+    async def _attach(self, owed: _Pending) -> None:
         transport = self._transport
         assert isinstance(transport, AttachingTransport)
         owed.attempts += 1
-        self._contact.calling()
+        self._contact.consume()
         outcome = await outcome_of(
             transport.attach(owed.document, owed.reply_to, possible_duplicate=owed.may_have_arrived)
         )
@@ -103,7 +107,7 @@ class Files:
             case Rejected(reason):
                 await self._give_up(owed, reason)
             case RetryAfter(seconds):
-                await self._contact.hold(seconds)  # everything to this chat waits
+                await self._contact.throttle(seconds)  # everything to this chat waits
                 await self._put_off(owed, msg("log-told-to-wait", seconds=f"{seconds:g}"), 0.0)
             case ChatMoved(chat_id):
                 await self._moved(chat_id)
@@ -117,7 +121,7 @@ class Files:
             case _:
                 assert_never(outcome)
 
-    async def _put_off(self, owed: _Owed, reason: str, pause: float | None = None) -> None:
+    async def _put_off(self, owed: _Pending, reason: str, pause: float | None = None) -> None:
         """Messages go on meanwhile: the file alone may be the trouble."""
         if owed.attempts >= ATTEMPTS:
             await self._give_up(owed, reason)
@@ -128,7 +132,7 @@ class Files:
         if pause > 0:  # else it keeps its place before the others
             owed.not_before = self._room.clock.now() + pause
 
-    async def _give_up(self, owed: _Owed, reason: str) -> None:
+    async def _give_up(self, owed: _Pending, reason: str) -> None:
         self._owed.remove(owed)
         name = owed.document.name
         logger.error(msg("log-file-undeliverable", name=name, reason=reason))

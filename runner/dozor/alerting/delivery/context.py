@@ -8,8 +8,8 @@ from typing import Protocol, TypeVar
 
 from loguru import logger
 
-from dozor.alerting.delivery.direct_sends import SentDirectly
-from dozor.alerting.delivery.rate_limit import Paces
+from dozor.alerting.delivery.direct_sends import DirectSends
+from dozor.alerting.delivery.rate_limit import RateLimiters
 from dozor.alerting.delivery.transport import Rejected, Transport
 from dozor.alerting.model.incident import Incident
 from dozor.alerting.model.message import Message
@@ -17,17 +17,17 @@ from dozor.alerting.model.notification import Notification
 from dozor.clock import Clock
 from dozor.language import msg
 from dozor.storage.postgres.pool import Pool
-from dozor.storage.retry import patiently
+from dozor.storage.retry import until_available
 from dozor.storage.tables.incidents import StormGroup
 
 T = TypeVar("T")
 
 
-class Words(Protocol):
+class Renderer(Protocol):
     """Puts things into words; never raises."""
 
-    def note(self, notification: Notification, incident: Incident | None = None) -> Message: ...
-    def living(self, incident: Incident, storm: list[StormGroup]) -> Message: ...
+    def notification(self, notification: Notification, incident: Incident | None = None) -> Message: ...
+    def live(self, incident: Incident, storm: list[StormGroup]) -> Message: ...
 
 
 async def outcome_of(call: Awaitable[T]) -> T | Rejected:
@@ -40,7 +40,7 @@ async def outcome_of(call: Awaitable[T]) -> T | Rejected:
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class DeliveryAttempt:
     """For metrics: how a delivery ended. `latency` in seconds since the message became owed."""
 
     kind: str
@@ -49,24 +49,24 @@ class Sent:
 
 
 @dataclass(slots=True)
-class Room:
+class DeliveryContext:
     """What all lanes share."""
 
     pool: Pool
     console: Transport
-    words: Words
+    renderer: Renderer
     clock: Clock
-    paces: Paces
-    on_sent: Callable[[Sent], None]
+    rate_limiters: RateLimiters
+    on_sent: Callable[[DeliveryAttempt], None]
     on_dead: Callable[[str, str | None], None]
     """A destination refuses us, and why; None: it takes messages again."""
-    directly: SentDirectly
+    direct_sends: DirectSends
     """What went straight from memory while the database was away."""
-    behind: Callable[[], bool]
+    journal_lagging: Callable[[], bool]
     """Whether the tables show less than is known: what is read from them may be over."""
     alive: Callable[[], None]
     """Something is being done."""
 
-    async def ask(self, ask: Callable[[], Awaitable[T]]) -> T:
+    async def until_available(self, ask: Callable[[], Awaitable[T]]) -> T:
         """The database's answer, for as long as it takes."""
-        return await patiently(ask, self.alive)
+        return await until_available(ask, self.alive)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from dozor.alerting.delivery.rate_limit import Paces
+from dozor.alerting.delivery.rate_limit import RateLimiters
 from dozor.alerting.delivery.transport import MovingTransport, TopicTransport, Transport
 from dozor.clock import Clock
 from dozor.storage.tables.destinations import DestinationRow
@@ -44,7 +44,7 @@ class Backoff:
         self.upcoming = self.first
 
 
-class Contact:
+class DestinationState:
     """`known`: what was learnt before, `calls`: when the last minute's left; `write` remembers, however long
     it takes.
     """
@@ -53,7 +53,7 @@ class Contact:
         self,
         known: DestinationRow,
         transport: Transport,
-        paces: Paces,
+        paces: RateLimiters,
         calls: Sequence[float],
         clock: Clock,
         write: Write,
@@ -82,20 +82,20 @@ class Contact:
     def wait_to_send(self) -> float:
         """Seconds until a message may leave."""
         now = self._clock.now()
-        return max(self._not_before - now, self.pace.to_send(now))
+        return max(self._not_before - now, self.pace.delay_for_send(now))
 
     def wait_to_edit(self) -> float:
         """Seconds until an edit may."""
         now = self._clock.now()
-        return max(self._not_before - now, self.pace.to_edit(now))
+        return max(self._not_before - now, self.pace.delay_for_edit(now))
 
-    def calling(self) -> None:
+    def consume(self) -> None:
         """A call leaves now."""
         self.pace.take(self._clock.now())
 
     def sending(self) -> None:
         """A message leaves now: into its topic again, if that was lost long ago."""
-        self.calling()
+        self.consume()
         transport, now = self._transport, self._clock.now()
         if not isinstance(transport, TopicTransport) or not transport.topic_lost:
             self._topic_again = None
@@ -105,11 +105,11 @@ class Contact:
             self._topic_again = None
             transport.topic_lost = False
 
-    def pause(self) -> float:
+    def backoff_unavailable(self) -> float:
         """It is away: seconds to leave it alone."""
         return self._leave_alone(self._pauses.next())
 
-    def rest(self) -> float:
+    def backoff_rejected(self) -> float:
         """It refuses us: seconds to leave it alone."""
         return self._leave_alone(self._rests.next())
 
@@ -118,7 +118,7 @@ class Contact:
         """Seconds of the rest that would come now."""
         return self._rests.upcoming
 
-    async def hold(self, seconds: float) -> float:
+    async def throttle(self, seconds: float) -> float:
         """Told to wait so long, in all topics of the chat."""
         until = self._clock.now() + seconds
         self.pace.hold(until)
@@ -130,12 +130,12 @@ class Contact:
         self.pace = self._paces.of(chat_id)
         await self._remember(replace(self._known, moved_to=chat_id))
 
-    async def dead(self, reason: str) -> None:
+    async def mark_rejected(self, reason: str) -> None:
         """It refuses us."""
         now = self._clock.now()
         await self._remember(replace(self._known, dead_since=now, dead_reason=reason[:500]))
 
-    async def well(self) -> bool:
+    async def mark_ok(self) -> bool:
         """It took a message; whether it had refused them before."""
         self._pauses.reset()
         self._rests.reset()

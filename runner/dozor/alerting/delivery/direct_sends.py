@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
-class SentDirectly:
+class DirectSends:
     """By the keys of notifications."""
 
     delivered: dict[str, int | None] = field(default_factory=dict)
     """With the transport's ids of the messages."""
-    elsewhere: set[str] = field(default_factory=set)
+    via_fallback: set[str] = field(default_factory=set)
     """Told through the second channel."""
     unknown: set[str] = field(default_factory=set)
     """They may have arrived."""
@@ -20,17 +20,17 @@ class SentDirectly:
     @property
     def tried(self) -> frozenset[str]:
         """What the outbox must not take for new: should this process die, the next one marks it."""
-        return frozenset((*self.delivered, *self.elsewhere, *self.unknown))
+        return frozenset((*self.delivered, *self.via_fallback, *self.unknown))
 
-    def take_up(self, before: SentDirectly) -> None:
+    def take_up(self, before: DirectSends) -> None:
         """What the process before this one had sent so."""
         self.delivered |= before.delivered
-        self.elsewhere |= before.elsewhere
+        self.via_fallback |= before.via_fallback
         self.unknown |= before.unknown
 
     def settle(self, key: str) -> None:
         """The outbox knows of it."""
-        if key in self.delivered or key in self.elsewhere or key in self.unknown:
+        if key in self.delivered or key in self.via_fallback or key in self.unknown:
             self._settled.add(key)
 
     def forget_settled(self) -> None:
@@ -38,16 +38,16 @@ class SentDirectly:
 
         What was told elsewhere is kept until it has been summed up.
         """
-        for key in self._settled - self.elsewhere:
+        for key in self._settled - self.via_fallback:
             self.delivered.pop(key, None)
             self.unknown.discard(key)
-        self._settled &= self.elsewhere
+        self._settled &= self.via_fallback
 
     @property
     def to_be_summed(self) -> frozenset[str]:
         """Told elsewhere, and in the outbox by now."""
-        return frozenset(self._settled & self.elsewhere)
+        return frozenset(self._settled & self.via_fallback)
 
-    def summed(self, keys: frozenset[str]) -> None:
+    def summarised(self, keys: frozenset[str]) -> None:
         """A summary is owed that names these."""
-        self.elsewhere -= keys
+        self.via_fallback -= keys

@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from dozor.alerting.delivery.context import Room, Sent, Words
-from dozor.alerting.delivery.direct_sends import SentDirectly
-from dozor.alerting.delivery.rate_limit import REMEMBERED, Pace, Paces
+from dozor.alerting.delivery.context import DeliveryAttempt, DeliveryContext, Renderer
+from dozor.alerting.delivery.direct_sends import DirectSends
+from dozor.alerting.delivery.rate_limit import REMEMBERED, RateLimiter, RateLimiters
 from dozor.alerting.delivery.transport import Transport
-from dozor.alerting.delivery.worker import Lane
+from dozor.alerting.delivery.worker import DestinationWorker
 from dozor.alerting.policy.routes import parse_destination
 from dozor.clock import Clock
 from dozor.storage.postgres.pool import Pool
@@ -20,7 +20,7 @@ from dozor.storage.tables import destinations, notifications
 from dozor.storage.tables import live_messages as living
 from dozor.storage.tables.destinations import DestinationRow
 
-__all__ = ["Dispatcher", "Sent"]
+__all__ = ["DeliveryAttempt", "Dispatcher"]
 
 POLL_EVERY = 5.0
 """Seconds between looks at the outbox when nobody wakes a lane."""
@@ -37,19 +37,19 @@ class Dispatcher:
     """`console` is where messages go that the transport refuses, or to which nobody knows the way."""
 
     def __init__(
-        self, pool: Pool, transport: Transport, console: Transport, words: Words, clock: Clock
+        self, pool: Pool, transport: Transport, console: Transport, words: Renderer, clock: Clock
     ) -> None:
         self._pool = pool
         self._transport = transport
         self._chat_id: int | None = None
         self._open: Open = lambda key: None
         self._clock = clock
-        self.paces = Paces(clock)
+        self.paces = RateLimiters(clock)
         self._calls: list[tuple[str, float]] = []
         # The last minute's, of the process before this one.
         self._showing: set[str] = set()
         # Destinations with messages of the process before this one, to be kept up to date.
-        self._lanes: dict[str, Lane] = {}
+        self._lanes: dict[str, DestinationWorker] = {}
         self._wakes: dict[str, asyncio.Event] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._known: dict[str, DestinationRow] | None = None
@@ -57,22 +57,22 @@ class Dispatcher:
         self._resting = asyncio.Event()
         self._busy: set[str] = set()
         # Lanes that have something to do.
-        self.on_sent: Callable[[Sent], None] = lambda sent: None
+        self.on_sent: Callable[[DeliveryAttempt], None] = lambda sent: None
         self.on_dead: Callable[[str, str | None], None] = lambda key, reason: None
         """A destination refuses us, and why; None: it takes messages again."""
-        self.directly = SentDirectly()
+        self.directly = DirectSends()
         self.behind: Callable[[], bool] = lambda: False
         """Whether more is known than the tables show: no message leaves then."""
-        self._room = Room(
+        self._room = DeliveryContext(
             pool=pool,
             console=console,
-            words=words,
+            renderer=words,
             clock=clock,
-            paces=self.paces,
+            rate_limiters=self.paces,
             on_sent=lambda sent: self.on_sent(sent),
             on_dead=lambda key, reason: self.on_dead(key, reason),
-            directly=self.directly,
-            behind=lambda: self.behind(),
+            direct_sends=self.directly,
+            journal_lagging=lambda: self.behind(),
             alive=self._alive,
         )
         self.last_progress_at = clock.now()
@@ -85,10 +85,10 @@ class Dispatcher:
         return None if lane is None else lane.refused
 
     @property
-    def pace(self) -> Pace:
+    def pace(self) -> RateLimiter:
         """Of the chat of the configuration, for what goes past its lane."""
         lane = self._lanes.get(DEFAULT)
-        return Pace() if lane is None else lane.pace
+        return RateLimiter() if lane is None else lane.pace
 
     @property
     def transport(self) -> Transport:
@@ -102,11 +102,13 @@ class Dispatcher:
         self._changed.set()
         self._resting.clear()
 
-    async def rested(self) -> None:
+    async def idle(self) -> None:
         """Returns when nothing is owed, or the other side makes us wait."""
         await self._resting.wait()
 
-    def use(self, transport: Transport, open_: Open | None = None, *, chat_id: int | None = None) -> None:
+    def set_transport(
+        self, transport: Transport, open_: Open | None = None, *, chat_id: int | None = None
+    ) -> None:
         """Deliver through `transport` from now on; `open_` finds the way to other destinations.
 
         `chat_id`: of the chat that `transport` goes to; a negative one is a group, with a pace of its own.
@@ -146,7 +148,7 @@ class Dispatcher:
     async def _find_lanes(self, group: asyncio.TaskGroup) -> None:
         """One lane for each destination to which something is owed, or has been, or that shows something."""
         await self._learn()
-        owed = await self._room.ask(lambda: notifications.owed_since(self._pool))
+        owed = await self._room.until_available(lambda: notifications.pending_by_destination(self._pool))
         for key in {DEFAULT, *owed, *self._showing}:
             task = self._tasks.get(key)
             if task is None or task.done():
@@ -170,14 +172,14 @@ class Dispatcher:
     async def _learn(self) -> None:
         if self._known is None:
             since = self._clock.now() - REMEMBERED
-            self._calls = await self._room.ask(lambda: destinations.read_calls(self._pool, since))
-            self._showing = await self._room.ask(lambda: living.read_places(self._pool))
-            self._known = known = await self._room.ask(lambda: destinations.read_all(self._pool))
+            self._calls = await self._room.until_available(lambda: destinations.read_calls(self._pool, since))
+            self._showing = await self._room.until_available(lambda: living.read_places(self._pool))
+            self._known = known = await self._room.until_available(lambda: destinations.read_all(self._pool))
             for key, row in known.items():
                 if row.dead_since is None:  # perhaps the process before this one could not say so any more
                     self.on_dead(key, None)
 
-    def _lane(self, key: str) -> Lane:
+    def _lane(self, key: str) -> DestinationWorker:
         lane = self._lanes.get(key)
         if lane is None:
             known = (self._known or {}).get(key)
@@ -185,7 +187,7 @@ class Dispatcher:
             if known is None or known.chat_id != chat_id:
                 known = DestinationRow(key=key, chat_id=chat_id)
             calls = [at for called, at in self._calls if self._chat_of(called) == chat_id]
-            lane = self._lanes[key] = Lane(self._room, key, transport, known, calls)
+            lane = self._lanes[key] = DestinationWorker(self._room, key, transport, known, calls)
         return lane
 
     def _way(self, key: str) -> tuple[Transport, int]:

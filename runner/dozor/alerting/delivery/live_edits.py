@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from dozor.alerting.delivery.context import Room, outcome_of
-from dozor.alerting.delivery.destination import FIRST_PAUSE, LONGEST_PAUSE, Backoff, Contact
+from dozor.alerting.delivery.context import DeliveryContext, outcome_of
+from dozor.alerting.delivery.destination import FIRST_PAUSE, LONGEST_PAUSE, Backoff, DestinationState
 from dozor.alerting.delivery.transport import (
     ChatMoved,
     Delivered,
@@ -25,10 +25,12 @@ from dozor.storage.tables import live_messages as living
 from dozor.storage.tables.incidents import StormGroup
 
 
-class Edits:
+class LiveMessageEditor:
     """`contact`: shared with the lane, whose messages go first."""
 
-    def __init__(self, room: Room, key: str, transport: Transport, contact: Contact) -> None:
+    def __init__(
+        self, room: DeliveryContext, key: str, transport: Transport, contact: DestinationState
+    ) -> None:
         self._room = room
         self._key = key
         self._transport = transport
@@ -40,23 +42,25 @@ class Edits:
 
     async def message(self, incident: Incident) -> Message:
         """What its living message is to show now."""
-        return self._room.words.living(incident, await self.causes(incident))
+        return self._room.renderer.live(incident, await self.causes(incident))
 
     async def causes(self, incident: Incident) -> list[StormGroup]:
         """Of a storm, the worst first; none of anything else."""
         if incident.kind is not IncidentKind.STORM:
             return []
-        return await self._room.ask(lambda: incidents.read_storm(self._room.pool, incident.id))
+        return await self._room.until_available(lambda: incidents.read_storm(self._room.pool, incident.id))
 
     async def next(self) -> float | None:
         """Edit the message most out of date; seconds to wait before another, None: all show what is."""
         room, transport = self._room, self._transport
         if not isinstance(transport, EditingTransport):
             return None
-        outdated = await room.ask(lambda: living.read_outdated(room.pool, self._key, self._failed))
+        outdated = await room.until_available(
+            lambda: living.read_outdated(room.pool, self._key, self._failed)
+        )
         if outdated is None and self._failed:
             self._failed.clear()
-            outdated = await room.ask(lambda: living.read_outdated(room.pool, self._key))
+            outdated = await room.until_available(lambda: living.read_outdated(room.pool, self._key))
         if outdated is None:
             return None
         if (wait := max(self._contact.wait_to_edit(), self._not_before - room.clock.now())) > 0:
@@ -64,27 +68,27 @@ class Edits:
         row = outdated.incident
         incident = read(row)
         if incident is None:
-            await room.ask(lambda: living.forget(room.pool, self._key, row.id))
+            await room.until_available(lambda: living.forget(room.pool, self._key, row.id))
             return 0.0
         message = await self.message(incident)
-        self._contact.calling()
+        self._contact.consume()
         at = room.clock.now()
         outcome = await outcome_of(transport.edit(message, outdated.message_id))
         match outcome:
             case Delivered():
                 self._pauses.reset()
                 edited = delivery_entry(at, NotifyReason.EDITED, transport=transport.name)
-                await room.ask(
+                await room.until_available(
                     lambda: living.mark_shown(
                         room.pool, self._key, row.id, row.updated_at, at, decision=edited
                     )
                 )
                 return 0.0
             case Gone() | Rejected():
-                await room.ask(lambda: living.forget(room.pool, self._key, row.id))
+                await room.until_available(lambda: living.forget(room.pool, self._key, row.id))
                 return 0.0
             case RetryAfter(seconds):
-                return await self._contact.hold(seconds)
+                return await self._contact.throttle(seconds)
             case ChatMoved(chat_id):
                 await self.moved(chat_id)
                 return 0.0
@@ -100,5 +104,5 @@ class Edits:
     async def moved(self, chat_id: int) -> None:
         """The chat has become `chat_id`: its old messages cannot be reached."""
         # In this order: an old id may be that of another message there.
-        await self._room.ask(lambda: living.forget_all(self._room.pool, self._key))
+        await self._room.until_available(lambda: living.forget_all(self._room.pool, self._key))
         await self._contact.moved(chat_id)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 
-from dozor.alerting.delivery.dispatcher import Sent
+from dozor.alerting.delivery.dispatcher import DeliveryAttempt
 from dozor.supervision.telemetry.metrics import Histogram
 
 LATENCY_BOUNDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3600.0)
 DELIVERED = "delivered"
 
 
-class DeliveryMeasures:
+class DeliveryMetrics:
     """Attempts since the process began, by kind and outcome; how long the delivered ones took."""
 
     def __init__(self) -> None:
@@ -19,7 +19,7 @@ class DeliveryMeasures:
         self.latency = Histogram(LATENCY_BOUNDS)
         """Seconds from when a message became owed to its delivery."""
 
-    def sent(self, sent: Sent) -> None:
+    def sent(self, sent: DeliveryAttempt) -> None:
         """Give it to `Dispatcher.on_sent`."""
         self.attempts[sent.kind, sent.outcome] += 1
         if sent.outcome == DELIVERED:

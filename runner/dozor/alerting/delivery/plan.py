@@ -15,8 +15,8 @@ class Send:
     """As a new message. `becomes_living`: it is the one that is edited from now on."""
 
     note: Notification
-    becomes_living: bool = False
-    instead_of_all: bool = False
+    is_live: bool = False
+    supersedes_all: bool = False
     """Whatever else is owed there about the incident is said by this."""
 
 
@@ -67,7 +67,7 @@ def _firing(claimed: ClaimedNotification, note: Notification, incident: Incident
         return Drop("superseded", "it is in the digest of a storm", NotifyReason.GROUPED)
     if incident.is_open:
         # A digest is made when it leaves: an older one that still waits is as new as this.
-        return Send(note, becomes_living=True, instead_of_all=note.kind is NotificationKind.STORM)
+        return Send(note, is_live=True, supersedes_all=note.kind is NotificationKind.STORM)
     if claimed.fired:
         return _superseded("it is over by now", Because.OVER)
     began = note.facts.failing_since
@@ -81,7 +81,7 @@ def _firing(claimed: ClaimedNotification, note: Notification, incident: Incident
         next_run_at=None,
     )
     past = replace(note, kind=NotificationKind.PAST, severity=Severity.INFO, facts=facts)
-    return Send(past, becomes_living=True, instead_of_all=True)
+    return Send(past, is_live=True, supersedes_all=True)
 
 
 def _recovered(

@@ -17,7 +17,7 @@ REMEMBERED = 60.0
 
 
 @dataclass(slots=True)
-class Bucket:
+class TokenBucket:
     """`burst` at once, then `rate` a second; `kept` tokens are kept back from edits, for messages.
 
     Times are seconds since the epoch.
@@ -40,35 +40,35 @@ class Bucket:
         self.wait(now)
         self.tokens -= 1.0
 
-    def take_spare(self, now: float) -> None:
+    def consume_spare(self, now: float) -> None:
         """The last token is left."""
         self.wait(now)
         self.tokens = max(self.tokens - 1.0, min(self.tokens, 1.0))
 
 
-def overall_bucket(now: float) -> Bucket:
+def overall_bucket(now: float) -> TokenBucket:
     """Shared by all chats of one bot."""
-    return Bucket(rate=28.0, burst=20.0, kept=4.0, tokens=20.0, at=now)
+    return TokenBucket(rate=28.0, burst=20.0, kept=4.0, tokens=20.0, at=now)
 
 
-class Pace:
+class RateLimiter:
     """One chat's, whatever its topics: when the next call may leave. Without buckets: at once."""
 
-    def __init__(self, *buckets: Bucket) -> None:
+    def __init__(self, *buckets: TokenBucket) -> None:
         self._buckets = buckets
         self._held_until = float("-inf")
 
-    def to_send(self, now: float) -> float:
+    def delay_for_send(self, now: float) -> float:
         """Seconds until a message may leave."""
         waits = (bucket.wait(now) for bucket in self._buckets)
-        return max([self.held(now), *waits])
+        return max([self.throttled_for(now), *waits])
 
-    def to_edit(self, now: float) -> float:
+    def delay_for_edit(self, now: float) -> float:
         """Seconds until an edit may: it leaves room for messages."""
         waits = (bucket.wait(now, 1.0 + bucket.kept) for bucket in self._buckets)
-        return max([self.held(now), *waits])
+        return max([self.throttled_for(now), *waits])
 
-    def held(self, now: float) -> float:
+    def throttled_for(self, now: float) -> float:
         """Seconds until anything at all may leave: Telegram has told us to wait."""
         return max(0.0, self._held_until - now)
 
@@ -77,44 +77,44 @@ class Pace:
         for bucket in self._buckets:
             bucket.take(now)
 
-    def answer(self, now: float) -> None:
+    def consume_for_reply(self, now: float) -> None:
         """An answer to a person leaves: it waits for nobody, and holds up no message, only edits."""
         for bucket in self._buckets:
-            bucket.take_spare(now)
+            bucket.consume_spare(now)
 
     def hold(self, until: float) -> None:
         """Told to wait: nothing leaves before `until`."""
         self._held_until = max(self._held_until, until)
 
 
-def chat_pace(overall: Bucket, *, group: bool, calls: Iterable[float], now: float) -> Pace:
+def chat_pace(overall: TokenBucket, *, group: bool, calls: Iterable[float], now: float) -> RateLimiter:
     """`calls`: when the last minute's calls to the chat left; the process before this one made them."""
     begin = now - REMEMBERED  # when the buckets may have been empty
-    own = [Bucket(rate=1.0, burst=3.0, kept=1.0, tokens=0.0, at=begin)]
+    own = [TokenBucket(rate=1.0, burst=3.0, kept=1.0, tokens=0.0, at=begin)]
     if group:
-        own.append(Bucket(rate=20 / 60, burst=15.0, kept=5.0, tokens=0.0, at=begin))
+        own.append(TokenBucket(rate=20 / 60, burst=15.0, kept=5.0, tokens=0.0, at=begin))
     # Of a clock that was ahead: as now, or nobody knows when.
     for at in sorted(at for at in calls if begin <= at < now + REMEMBERED):
         for bucket in own:
             bucket.take(min(at, now))
-    return Pace(*own, overall)
+    return RateLimiter(*own, overall)
 
 
-class Paces:
+class RateLimiters:
     """Of every chat, shared by all that writes there: alerts, answers, cards."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._overall = overall_bucket(clock.now())
-        self._by_chat: dict[int, Pace] = {}
+        self._by_chat: dict[int, RateLimiter] = {}
 
-    def of(self, chat_id: int, calls: Iterable[float] = ()) -> Pace:
+    def of(self, chat_id: int, calls: Iterable[float] = ()) -> RateLimiter:
         """Of a chat, a group if its id is negative; 0: of no chat, whose pace nobody counts.
 
         `calls`: when the last ones left, as far as others made them; used where the pace is not known yet.
         """
         if chat_id == 0:
-            return Pace()
+            return RateLimiter()
         pace = self._by_chat.get(chat_id)
         if pace is None:
             now = self._clock.now()

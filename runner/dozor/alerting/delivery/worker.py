@@ -20,12 +20,12 @@ from typing import assert_never
 
 from loguru import logger
 
-from dozor.alerting.delivery.attachments import Files
-from dozor.alerting.delivery.context import Room, Sent, outcome_of
-from dozor.alerting.delivery.destination import Contact
-from dozor.alerting.delivery.live_edits import Edits
+from dozor.alerting.delivery.attachments import AttachmentQueue
+from dozor.alerting.delivery.context import DeliveryAttempt, DeliveryContext, outcome_of
+from dozor.alerting.delivery.destination import DestinationState
+from dozor.alerting.delivery.live_edits import LiveMessageEditor
 from dozor.alerting.delivery.plan import Drop, Edit, Send, Step, plan
-from dozor.alerting.delivery.rate_limit import Pace
+from dozor.alerting.delivery.rate_limit import RateLimiter
 from dozor.alerting.delivery.transport import NAME as SECOND_CHANNEL
 from dozor.alerting.delivery.transport import (
     ChatMoved,
@@ -60,25 +60,30 @@ REJECTIONS_BEFORE_PROBE = 3
 """Refusals of one message after which the next one is tried, to learn whose fault it is."""
 
 
-class Lane:
+class DestinationWorker:
     """Deliveries to one destination."""
 
     def __init__(
-        self, room: Room, key: str, transport: Transport, known: DestinationRow, calls: Sequence[float]
+        self,
+        room: DeliveryContext,
+        key: str,
+        transport: Transport,
+        known: DestinationRow,
+        calls: Sequence[float],
     ) -> None:
         self._room = room
         self.key = key
         self.transport = transport
-        self._contact = Contact(
+        self._contact = DestinationState(
             known,
             transport,
-            room.paces,
+            room.rate_limiters,
             calls,
             room.clock,
-            lambda row: room.ask(lambda: destinations.write(room.pool, row)),
+            lambda row: room.until_available(lambda: destinations.write(room.pool, row)),
         )
-        self._edits = Edits(room, key, transport, self._contact)
-        self._files = Files(room, transport, self._contact, self._edits.moved)
+        self._edits = LiveMessageEditor(room, key, transport, self._contact)
+        self._files = AttachmentQueue(room, transport, self._contact, self._edits.moved)
         self._suspect: int | None = None
         # A message that was refused where the next one got through.
         self._arrived = 0
@@ -90,7 +95,7 @@ class Lane:
         return self._contact.refused
 
     @property
-    def pace(self) -> Pace:
+    def pace(self) -> RateLimiter:
         """Of its chat."""
         return self._contact.pace
 
@@ -98,12 +103,12 @@ class Lane:
         """Do the next thing; the seconds to wait before another, None if there is nothing to do."""
         if (wait := self._contact.wait_to_send()) > 0:
             return wait
-        if self._room.behind():
+        if self._room.journal_lagging():
             return BEHIND_PAUSE
-        claimed = await self._room.ask(lambda: notifications.claim(self._room.pool, self.key))
+        claimed = await self._room.until_available(lambda: notifications.claim(self._room.pool, self.key))
         if claimed is None:
-            return await self._in_spare_time()
-        if self._room.behind():
+            return await self._background_work()
+        if self._room.journal_lagging():
             await self._put_back(claimed, "more is known than is written", None, retry_in=BEHIND_PAUSE)
             return BEHIND_PAUSE
         outcome = await self._attempt(claimed)
@@ -114,12 +119,12 @@ class Lane:
                 await self._rejected(claimed, reason)
                 probe = of_message and claimed.attempts >= REJECTIONS_BEFORE_PROBE
                 if not probe or not await self._next_gets_through(claimed):
-                    return self._contact.rest()
+                    return self._contact.backoff_rejected()
                 # Perhaps the chat has just begun to take messages again: this one has another chance, now.
                 self._suspect = claimed.id
                 return 0.0
             case Rejected(reason):
-                await self._room.ask(
+                await self._room.until_available(
                     lambda: notifications.mark_undeliverable(
                         self._room.pool,
                         claimed.id,
@@ -136,7 +141,7 @@ class Lane:
         """The lane ends: say what is not going to be sent."""
         self._files.abandon()
 
-    async def _in_spare_time(self) -> float | None:
+    async def _background_work(self) -> float | None:
         """No message is owed: a file, or else an edit."""
         files = await self._files.next()
         edits = await self._edits.next() if files != 0.0 else None
@@ -147,34 +152,34 @@ class Lane:
     async def _attempt(self, claimed: ClaimedNotification) -> Outcome | None:
         """Send it if it is still worth it; None: it is settled, one way or the other."""
         room = self._room
-        if claimed.row.key in room.directly.delivered:
-            note, message_id = from_claimed(claimed), room.directly.delivered[claimed.row.key]
-            await self._files.owe(room.words.note(note), message_id)
-            sent = Send(note, becomes_living=note.kind in FIRING)
+        if claimed.row.key in room.direct_sends.delivered:
+            note, message_id = from_claimed(claimed), room.direct_sends.delivered[claimed.row.key]
+            await self._files.enqueue(room.renderer.notification(note), message_id)
+            sent = Send(note, is_live=note.kind in FIRING)
             await self._settle(claimed, sent, message_id, because=Because.DIRECT)
             return None
-        if claimed.row.key in room.directly.elsewhere:
+        if claimed.row.key in room.direct_sends.via_fallback:
             at, told = room.clock.now(), self._decision(NotifyReason.FALLBACK, Because.DIRECT)
-            await room.ask(
+            await room.until_available(
                 lambda: unsent.mark_told(room.pool, [claimed.id], SECOND_CHANNEL, at, decision=told)
             )
-            room.directly.settle(claimed.row.key)
+            room.direct_sends.settle(claimed.row.key)
             return None
         step = self._plan(claimed)
         if isinstance(step, Drop):
             storm = None if claimed.incident is None else claimed.incident.storm
             ref = storm if step.reason is NotifyReason.GROUPED else None
             why = self._decision(step.reason, step.because, ref=ref)
-            await room.ask(
+            await room.until_available(
                 lambda: notifications.drop(room.pool, claimed.id, step.state, step.why, decision=why)
             )
-            room.directly.settle(claimed.row.key)
+            room.direct_sends.settle(claimed.row.key)
             return None
         return await self._carry_out(claimed, step)
 
     def _plan(self, claimed: ClaimedNotification) -> Step:
         note = from_claimed(claimed)
-        if claimed.row.key in self._room.directly.unknown:
+        if claimed.row.key in self._room.direct_sends.unknown:
             note = replace(note, possible_duplicate=True)
         can_edit = isinstance(self.transport, EditingTransport) and claimed.attempts <= EDIT_ATTEMPTS
         return plan(claimed, note, self._room.clock.now(), can_edit=can_edit)
@@ -186,7 +191,7 @@ class Lane:
             assert isinstance(self.transport, EditingTransport)
             assert incident is not None
             message = await self._edits.message(incident)
-            self._contact.calling()
+            self._contact.consume()
             outcome = await outcome_of(self.transport.edit(message, step.message_id))
             if isinstance(outcome, Gone):
                 return await self._carry_out(claimed, step.otherwise)
@@ -201,7 +206,7 @@ class Lane:
         self._count(claimed, outcome)
         if isinstance(outcome, Delivered):
             self._arrived += 1
-            await self._files.owe(message, outcome.message_id)
+            await self._files.enqueue(message, outcome.message_id)
             await self._settle(claimed, step, outcome.message_id)
             return None
         return outcome
@@ -209,7 +214,7 @@ class Lane:
     async def _message(self, claimed: ClaimedNotification, step: Send, incident: Incident | None) -> Message:
         if incident is None or incident.kind is not IncidentKind.STORM:
             message = self._worded(step.note, incident)
-        elif step.becomes_living:
+        elif step.is_live:
             message = await self._edits.message(incident)
         else:
             facts = with_digest(step.note.facts, await self._edits.causes(incident), incident)
@@ -218,7 +223,7 @@ class Lane:
 
     def _worded(self, note: Notification, incident: Incident | None) -> Message:
         shown = incident if incident is not None and (incident.is_open or note.kind in FIRING) else None
-        return self._room.words.note(note, shown)
+        return self._room.renderer.notification(note, shown)
 
     async def _settle(
         self,
@@ -236,11 +241,11 @@ class Lane:
         decision = self._decision(reason, because, transport=self.transport.name)
         if shown is not None:
             shows = shown.updated_at
-        elif step.becomes_living and claimed.incident is not None:
+        elif step.is_live and claimed.incident is not None:
             # The words are those of when it became owed; a digest, or the past, is told as it is now.
             made_now = claimed.incident.kind == IncidentKind.STORM or step.note.kind is NotificationKind.PAST
             shows = claimed.incident.updated_at if made_now else claimed.row.created_at
-        await self._room.ask(
+        await self._room.until_available(
             lambda: notifications.mark_delivered(
                 room.pool,
                 claimed.id,
@@ -251,11 +256,13 @@ class Lane:
                 decision=decision,
             )
         )
-        room.directly.settle(claimed.row.key)
-        if step.instead_of_all:
+        room.direct_sends.settle(claimed.row.key)
+        if step.supersedes_all:
             said = self._decision(NotifyReason.SUPERSEDED, Because.SAID)
-            await room.ask(lambda: notifications.supersede_others(room.pool, claimed, decision=said))
-        if await self._contact.well():
+            await room.until_available(
+                lambda: notifications.supersede_others(room.pool, claimed, decision=said)
+            )
+        if await self._contact.mark_ok():
             room.on_dead(self.key, None)
 
     async def _put_off(
@@ -266,23 +273,23 @@ class Lane:
         """Owe it still; the seconds to wait before the next attempt."""
         match outcome:
             case RetryAfter(seconds):
-                pause = await self._contact.hold(seconds)
+                pause = await self._contact.throttle(seconds)
                 why = self._decision(NotifyReason.PUT_OFF, Because.TOLD_TO_WAIT, text=f"{seconds:g}")
                 text = msg("log-told-to-wait", seconds=f"{seconds:g}")
                 await self._put_back(claimed, text, why, retry_in=seconds)
             case ChatMoved(chat_id):
                 await self._edits.moved(chat_id)
                 # At once to the new chat; a chat that moves again and again is not believed at once.
-                pause = 0.0 if claimed.attempts == 1 else self._contact.pause()
+                pause = 0.0 if claimed.attempts == 1 else self._contact.backoff_unavailable()
                 why = self._decision(NotifyReason.PUT_OFF, Because.MOVED, text=str(chat_id))
                 text = msg("log-chat-became", chat_id=chat_id)
                 await self._put_back(claimed, text, why, retry_in=pause)
             case Unavailable(reason) | Rejected(reason):
-                pause = self._contact.pause()
+                pause = self._contact.backoff_unavailable()
                 why = self._decision(NotifyReason.PUT_OFF, text=reason)
                 await self._put_back(claimed, reason, why, retry_in=pause)
             case Unknown(reason):
-                pause = self._contact.pause()
+                pause = self._contact.backoff_unavailable()
                 why = self._decision(NotifyReason.UNKNOWN, text=reason)
                 await self._put_back(claimed, reason, why, retry_in=pause, unknown=True)
             case Delivered():
@@ -300,23 +307,23 @@ class Lane:
             logger.error(
                 msg("log-destination-refuses", name=self.transport.name, key=self.key, reason=reason),
             )
-            await self._contact.dead(reason)
+            await self._contact.mark_rejected(reason)
             room.on_dead(self.key, reason)
         if claimed.shown_on is None:
-            await room.console.send(room.words.note(from_claimed(claimed)))
+            await room.console.send(room.renderer.notification(from_claimed(claimed)))
         why, rest = self._decision(NotifyReason.REFUSED, text=reason), self._contact.next_rest
         await self._put_back(claimed, reason, why, retry_in=rest, shown_on=room.console.name)
-        for waiting in await self._room.ask(
+        for waiting in await self._room.until_available(
             lambda: notifications.read_unshown(room.pool, self.key, claimed.id)
         ):
-            await room.console.send(room.words.note(from_claimed(waiting)))
-            await self._room.ask(_shown(room, waiting.id, why))
+            await room.console.send(room.renderer.notification(from_claimed(waiting)))
+            await self._room.until_available(_shown(room, waiting.id, why))
 
     async def _next_gets_through(self, refused: ClaimedNotification) -> bool:
         """Is it the message and not the chat? Try the next one."""
         arrived = self._arrived
         while self._arrived == arrived:  # what is not worth sending proves nothing
-            following = await self._room.ask(
+            following = await self._room.until_available(
                 lambda: notifications.claim(self._room.pool, self.key, leave=[refused.id])
             )
             if following is None:
@@ -337,7 +344,7 @@ class Lane:
 
     def _count(self, claimed: ClaimedNotification, outcome: Outcome) -> None:
         latency = self._room.clock.now() - claimed.row.created_at
-        self._room.on_sent(Sent(claimed.row.kind, outcome_name(outcome), latency))
+        self._room.on_sent(DeliveryAttempt(claimed.row.kind, outcome_name(outcome), latency))
         if not isinstance(outcome, Delivered):
             logger.warning(msg("log-not-delivered", id=claimed.id, kind=claimed.row.kind, outcome=outcome))
 
@@ -351,7 +358,7 @@ class Lane:
         unknown: bool = False,
         shown_on: str | None = None,
     ) -> None:
-        await self._room.ask(
+        await self._room.until_available(
             lambda: notifications.put_back(
                 self._room.pool,
                 claimed.id,
@@ -377,5 +384,5 @@ class Lane:
         )
 
 
-def _shown(room: Room, number: int, why: Entry) -> Callable[[], Awaitable[None]]:
+def _shown(room: DeliveryContext, number: int, why: Entry) -> Callable[[], Awaitable[None]]:
     return lambda: notifications.mark_shown(room.pool, number, room.console.name, decision=why)

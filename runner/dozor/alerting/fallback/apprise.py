@@ -18,7 +18,7 @@ TIMEOUT = 30.0
 """Seconds for one message. Apprise itself gives up on a silent server after 4 (`?rto=` in the URL)."""
 
 
-class Channels:
+class AppriseChannels:
     """`urls`: known to Apprise, see `dozor.config.channels`."""
 
     def __init__(self, urls: Sequence[str]) -> None:

@@ -32,7 +32,7 @@ class Wait(NamedTuple):
     in_use: bool
 
 
-class SecondChannel:
+class FallbackChannel:
     """`after`: seconds for which a message may stay unsent before this is used."""
 
     def __init__(self, send: Send, translator: Translator, after: float) -> None:

@@ -30,7 +30,7 @@ REST = 30.0
 """Seconds between two alarms: what happens meanwhile is told by the incidents that follow."""
 
 
-class Alarm:
+class EmergencySender:
     """Without a token the alarm goes to standard error. `translator`: its own, used in a thread."""
 
     def __init__(

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dozor.alerting.delivery.context import Words
-from dozor.alerting.delivery.direct_sends import SentDirectly
+from dozor.alerting.delivery.context import Renderer
+from dozor.alerting.delivery.direct_sends import DirectSends
 from dozor.alerting.delivery.plan import Drop, Edit, Send, plan
 from dozor.alerting.delivery.transport import NAME
-from dozor.alerting.fallback.channel import SecondChannel, Wait
+from dozor.alerting.fallback.channel import FallbackChannel, Wait
 from dozor.alerting.model.codec import from_claimed
 from dozor.alerting.model.decisions import Because, NotifyReason, delivery_entry
 from dozor.alerting.model.incident import Incident, IncidentKind, read
@@ -22,7 +22,7 @@ from dozor.alerting.model.notification import NotificationKind, Severity
 from dozor.clock import Clock
 from dozor.language.translator import Translator
 from dozor.storage.postgres.pool import Pool
-from dozor.storage.retry import patiently, rounds
+from dozor.storage.retry import every, until_available
 from dozor.storage.tables import fallback_deliveries as unsent
 from dozor.storage.tables import incidents, notifications
 from dozor.storage.tables.notifications import ClaimedNotification, NotificationRow
@@ -41,24 +41,24 @@ SUMMARY_PRIORITY = 1
 
 
 @dataclass(slots=True)
-class ToTell:
+class FailoverMessage:
     """One thing to say, and every row that it settles."""
 
     step: Send
     rows: list[ClaimedNotification] = field(default_factory=list)
 
 
-class Unsent:
+class ChannelFailover:
     """`directly`: what went past the database."""
 
     def __init__(
         self,
         pool: Pool,
-        channel: SecondChannel,
-        words: Words,
+        channel: FallbackChannel,
+        words: Renderer,
         translator: Translator,
         clock: Clock,
-        directly: SentDirectly,
+        directly: DirectSends,
     ) -> None:
         self._pool = pool
         self._channel = channel
@@ -71,17 +71,17 @@ class Unsent:
 
     async def run(self) -> None:
         """Look for ever."""
-        await rounds(self.look, LOOK_EVERY)
+        await every(self.look, LOOK_EVERY)
 
     async def look(self) -> None:
         """Tell what has waited too long, as much of it as one message holds; see to the summaries."""
-        if self._missing is None or self._missing or self._directly.elsewhere:
+        if self._missing is None or self._missing or self._directly.via_fallback:
             summing = self._directly.to_be_summed
             self._missing = await self._summarise()
-            self._directly.summed(summing)
+            self._directly.summarised(summing)
         now = self._clock.now()
         waiting = await unsent.read_unsent(self._pool, NotificationKind.ESCALATION.value, NAME, AT_ONCE)
-        waiting = [one for one in waiting if one.row.key not in self._directly.elsewhere]
+        waiting = [one for one in waiting if one.row.key not in self._directly.via_fallback]
         telling = to_tell(waiting, now)
         rows = [claimed.row for one in telling for claimed in one.rows]
         waits = [
@@ -90,41 +90,41 @@ class Unsent:
         ]
         if not (due := self._channel.due(waits, now)):
             return
-        telling = only(telling, due)
+        telling = select_due(telling, due)
         texts = [await self._text(one) for one in telling]
         longest = max(one.seconds for one in waits if one.destination in due)
         told = await self._channel.tell(texts, longest, now)
         if told == 0:
             return
         # Told is told: a database that goes away now must hear of it, or it would be told again.
-        await patiently(lambda: self._settle(telling[:told], now), lambda: None)
+        await until_available(lambda: self._settle(telling[:told], now), lambda: None)
         self._missing = await self._summarise()
 
     # -- inside
 
-    async def _text(self, one: ToTell) -> str:
+    async def _text(self, one: FailoverMessage) -> str:
         incident = read(one.rows[0].incident)
-        if incident is not None and incident.kind is IncidentKind.STORM and one.step.becomes_living:
+        if incident is not None and incident.kind is IncidentKind.STORM and one.step.is_live:
             return await self._as_it_is(incident)  # a digest is made when it leaves
-        return self._words.note(one.step.note).plain
+        return self._words.notification(one.step.note).plain
 
     async def _as_it_is(self, incident: Incident) -> str:
         storm = incident.kind is IncidentKind.STORM
         groups = await incidents.read_storm(self._pool, incident.id) if storm else []
-        return self._words.living(incident, groups).plain
+        return self._words.live(incident, groups).plain
 
-    async def _settle(self, telling: Sequence[ToTell], now: float) -> None:
+    async def _settle(self, telling: Sequence[FailoverMessage], now: float) -> None:
         told = delivery_entry(now, NotifyReason.FALLBACK)
         ids = [row.id for one in telling for row in one.rows]
         await unsent.mark_told(self._pool, ids, NAME, now, decision=told)
         said = delivery_entry(now, NotifyReason.SUPERSEDED, Because.SAID)
-        for claimed in (row for one in telling if one.step.instead_of_all for row in one.rows):
+        for claimed in (row for one in telling if one.step.supersedes_all for row in one.rows):
             await notifications.supersede_others(self._pool, claimed, decision=said)
 
     async def _summarise(self) -> frozenset[str]:
         """One summary owed to each chat that missed something, true as of now; which chats these are."""
         untold = await unsent.read_unsummed(self._pool, NAME, self._clock.now() - SUMMED_WITHIN)
-        owed = {one.destination: one for one in await unsent.read_owed_summaries(self._pool)}
+        owed = {one.destination: one for one in await unsent.read_pending_summaries(self._pool)}
         by_destination: dict[str, list[ClaimedNotification]] = {}
         for claimed in untold:
             by_destination.setdefault(claimed.row.destination, []).append(claimed)
@@ -144,7 +144,7 @@ class Unsent:
         for claimed in missed:
             incident = read(claimed.incident)
             if incident is None:
-                text, rank = self._words.note(from_claimed(claimed)).plain, 2
+                text, rank = self._words.notification(from_claimed(claimed)).plain, 2
             elif incident.id in lines:
                 continue
             else:
@@ -173,10 +173,10 @@ class Unsent:
             priority=SUMMARY_PRIORITY,
         )
         async with self._pool.acquire() as connection:
-            await notifications.owe(connection, [row])
+            await notifications.enqueue(connection, [row])
 
 
-def to_tell(waiting: Iterable[ClaimedNotification], now: float) -> list[ToTell]:
+def to_tell(waiting: Iterable[ClaimedNotification], now: float) -> list[FailoverMessage]:
     """What of it is worth saying now, the most urgent first; the same for several chats is said once. Pure.
 
     Of one incident the older is said before the newer. What is not worth saying is left to the lanes.
@@ -185,7 +185,7 @@ def to_tell(waiting: Iterable[ClaimedNotification], now: float) -> list[ToTell]:
     for claimed in waiting:
         number = claimed.row.incident_id
         groups.setdefault(f"row {claimed.id}" if number is None else number, []).append(claimed)
-    said: dict[str, ToTell] = {}
+    said: dict[str, FailoverMessage] = {}
     closed: set[tuple[str, int | None]] = set()
     for group in groups.values():  # in the order of their most urgent
         for claimed in sorted(group, key=lambda one: one.id):
@@ -194,16 +194,16 @@ def to_tell(waiting: Iterable[ClaimedNotification], now: float) -> list[ToTell]:
             if isinstance(step, Drop) or place in closed:
                 continue
             step = step.otherwise if isinstance(step, Edit) else step
-            said.setdefault(base_key(claimed.row), ToTell(step)).rows.append(claimed)
-            if step.instead_of_all:
+            said.setdefault(base_key(claimed.row), FailoverMessage(step)).rows.append(claimed)
+            if step.supersedes_all:
                 closed.add(place)
     return list(said.values())
 
 
-def only(telling: Iterable[ToTell], due: frozenset[str]) -> list[ToTell]:
+def select_due(telling: Iterable[FailoverMessage], due: frozenset[str]) -> list[FailoverMessage]:
     """What is for the destinations in `due`, or was tried in vain: a chat that works keeps its own. Pure."""
     kept = [
-        ToTell(
+        FailoverMessage(
             one.step, [row for row in one.rows if row.row.destination in due or row.attempts >= TRIED_IN_VAIN]
         )
         for one in telling

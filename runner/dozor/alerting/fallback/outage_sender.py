@@ -14,13 +14,13 @@ from itertools import takewhile
 
 from loguru import logger
 
-from dozor.alerting.delivery.context import Words
-from dozor.alerting.delivery.direct_sends import SentDirectly
-from dozor.alerting.delivery.rate_limit import Pace
+from dozor.alerting.delivery.context import Renderer
+from dozor.alerting.delivery.direct_sends import DirectSends
+from dozor.alerting.delivery.rate_limit import RateLimiter
 from dozor.alerting.delivery.transport import Delivered, RetryAfter, Transport, Unknown
-from dozor.alerting.fallback.channel import URGENT, SecondChannel, Wait
+from dozor.alerting.fallback.channel import URGENT, FallbackChannel, Wait
 from dozor.alerting.fallback.failover import base_key
-from dozor.alerting.incidents.manager import Watch
+from dozor.alerting.incidents.manager import IncidentManager
 from dozor.alerting.model.codec import from_row
 from dozor.alerting.model.incident import IncidentKind, IncidentState
 from dozor.alerting.model.message import Message
@@ -42,7 +42,7 @@ HELD_SHOWN = 20
 CALL = NotificationKind.ESCALATION.value
 
 
-class LastGasp:
+class OutageSender:
     """`unwritten`: what waits for the database.
 
     `transport`, `pace`: the way to the configured chat, and its pace, at present. `keep`: put down what is
@@ -51,17 +51,17 @@ class LastGasp:
 
     def __init__(
         self,
-        watch: Watch,
+        watch: IncidentManager,
         health: DatabaseHealth,
         unwritten: Callable[[], Sequence[NotificationRow]],
         held: Callable[[], tuple[str, ...]],
         transport: Callable[[], Transport],
-        pace: Callable[[], Pace],
+        pace: Callable[[], RateLimiter],
         keep: Callable[[], Awaitable[None]],
-        words: Words,
+        words: Renderer,
         clock: Clock,
-        sent: SentDirectly,
-        second: SecondChannel | None = None,
+        sent: DirectSends,
+        second: FallbackChannel | None = None,
     ) -> None:
         self._watch = watch
         self._health = health
@@ -91,7 +91,7 @@ class LastGasp:
             if self._raised:
                 self._raised = False
                 self._left = PER_OUTAGE
-                self._watch.trouble_over(IncidentKind.DEPENDENCY, NAME)
+                self._watch.resolve_incident(IncidentKind.DEPENDENCY, NAME)
             self._sent.forget_settled()
             return
         if now - down_since < DOWN_FOR:
@@ -100,7 +100,7 @@ class LastGasp:
             self._raised = True
             held = self._held()
             facts = Facts(lines=held[:HELD_SHOWN], count=len(held) or None)
-            self._watch.trouble(IncidentKind.DEPENDENCY, NAME, facts)
+            self._watch.open_incident(IncidentKind.DEPENDENCY, NAME, facts)
         await self._send_one(now)
         await self._tell_elsewhere(now)
 
@@ -112,7 +112,7 @@ class LastGasp:
         tried = self._sent.unknown
         waiting = [row for row in self._untold() if row.destination == "" and row.key not in tried]
         pace = self._pace()
-        if not waiting or pace.to_send(now) > 0:
+        if not waiting or pace.delay_for_send(now) > 0:
             return
         row = min(waiting, key=lambda one: one.priority)  # the oldest of the most urgent
         self._times.append(now)
@@ -143,7 +143,7 @@ class LastGasp:
         # Another chat has it; a call for a person is for that person.
         waiting = [row for row in self._untold() if row.kind == CALL or base_key(row) not in heard]
         waiting.sort(key=lambda one: one.priority)
-        in_use = any(row.key in self._sent.elsewhere for row in self._unwritten())
+        in_use = any(row.key in self._sent.via_fallback for row in self._unwritten())
         waits = [Wait(row.destination, now - row.created_at, row.priority, in_use) for row in waiting]
         if not (due := self._second.due(waits, now)):
             return
@@ -159,7 +159,7 @@ class LastGasp:
         await self._keep()
         told = await self._second.tell(texts, max(now - row.created_at for row in waiting), now)
         self._sent.unknown -= under_way
-        self._sent.elsewhere.update(row.key for group in same[:told] for row in group)
+        self._sent.via_fallback.update(row.key for group in same[:told] for row in group)
         await self._keep()
 
     def _message(self, row: NotificationRow) -> Message:
@@ -167,8 +167,8 @@ class LastGasp:
         note = from_row(row)
         incident = None if row.incident_id is None else self._watch.find_incident(row.incident_id)
         if note.kind is NotificationKind.STORM and incident is not None:
-            return self._words.living(incident, storm_groups(self._watch.book.members(incident.id)))
-        return self._words.note(note)
+            return self._words.live(incident, storm_groups(self._watch.book.members(incident.id)))
+        return self._words.notification(note)
 
     def _said_by(self, row: NotificationRow) -> list[str]:
         """Keys of what this message says: of its incident the newest was sent, which is as it is now."""
@@ -183,7 +183,7 @@ class LastGasp:
 
     def _untold(self) -> list[NotificationRow]:
         """What is urgent and has not certainly arrived, the oldest first."""
-        told = self._sent.delivered.keys() | self._sent.elsewhere
+        told = self._sent.delivered.keys() | self._sent.via_fallback
         unwritten = self._unwritten()
         begun = {row.incident_id for row in unwritten if row.key in told}
         untold = {row.incident_id for row in unwritten if row.kind in FIRING} - begun

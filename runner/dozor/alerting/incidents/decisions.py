@@ -72,7 +72,7 @@ def below_threshold(incident: Incident, settings: AlertSettings, state: TaskStat
     if before < 1:
         return incident
     decision = NotifyDecision(
-        at=state.past.failing_since or now,
+        at=state.failure_record.failing_since or now,
         reason=NotifyReason.COUNTED,
         because=Because.THRESHOLD,
         times=before,

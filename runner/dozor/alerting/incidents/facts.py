@@ -6,21 +6,21 @@ import re
 from dataclasses import replace
 
 from dozor.alerting.model.codec import stored_facts
-from dozor.alerting.model.full_text import KEPT, for_file, with_text
+from dozor.alerting.model.full_text import KEPT, attachment_text, set_text
 from dozor.alerting.model.incident import Incident, IncidentKind
 from dozor.alerting.model.notification import Facts
 from dozor.config.durations import format_duration
 from dozor.supervision.core.state import State, StopCause
-from dozor.supervision.tasks.task import Supervised
+from dozor.supervision.tasks.task import SupervisedTask
 from dozor.supervision.telemetry.observer import Trouble
 
 _VARYING = re.compile(r"0x[0-9a-f]+|[0-9a-f]{8}-[0-9a-f-]{27}|\d+", re.IGNORECASE)
 
 
-def failure_facts(task: Supervised, incident: Incident) -> Facts:
+def failure_facts(task: SupervisedTask, incident: Incident) -> Facts:
     """Of a task that fails, as it is now."""
     state, policy = task.state, task.spec.policy
-    failure = state.past.failure
+    failure = state.failure_record.failure
     facts = Facts(
         failures=incident.failures,
         max_failures=policy.max_consecutive_failures,
@@ -28,19 +28,21 @@ def failure_facts(task: Supervised, incident: Incident) -> Facts:
         error_text=failure.error_text if failure else None,
         error_where=failure.where if failure else None,
         window=window_of(task),
-        failing_since=state.past.failing_since,
+        failing_since=state.failure_record.failing_since,
         next_run_at=state.next_at,
         occurrences=incident.occurrences,
     )
     if incident.kind in (IncidentKind.REPEATED_ERRORS, IncidentKind.CRITICAL_STOP):
-        return replace(facts, whole=for_file(facts, failure.traceback)) if failure else facts
+        return replace(facts, whole=attachment_text(facts, failure.traceback)) if failure else facts
     return stored_facts(incident)
 
 
-def window_of(task: Supervised) -> str | None:
+def window_of(task: SupervisedTask) -> str | None:
     """What the task was stopped by, if it was a limit of failures within a time."""
     limit = task.spec.policy.max_failures
-    stopped = task.state.state is State.STOPPED and task.state.past.stopped_by is StopCause.INTENSITY
+    stopped = (
+        task.state.state is State.STOPPED and task.state.failure_record.stopped_by is StopCause.INTENSITY
+    )
     return f"{limit.count} / {format_duration(limit.within)}" if stopped and limit is not None else None
 
 
@@ -65,13 +67,13 @@ def trouble_facts(trouble: Trouble) -> Facts:
         holders=tuple((one.task, one.run_id, one.since, one.over) for one in trouble.holders[:20]),
         count=trouble.count or len(trouble.waiting) or None,
     )
-    return with_text(facts, trouble.reason) if trouble.reason else facts
+    return set_text(facts, trouble.reason) if trouble.reason else facts
 
 
-def of_storm(incident: Incident) -> Facts:
+def storm_facts(incident: Incident) -> Facts:
     return Facts(trouble=IncidentKind.STORM.value, failing_since=incident.opened_at, count=incident.failures)
 
 
-def causes(text: str) -> str:
+def fingerprint_of(text: str) -> str:
     """A checker's words as a cause: numbers and ids in them make no new incident."""
     return _VARYING.sub("#", text[:KEPT].partition("\n")[0])[:200]

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 
 from dozor.alerting.incidents import decisions, rules
 from dozor.alerting.incidents.rules import Decision
-from dozor.alerting.incidents.store import Book
+from dozor.alerting.incidents.store import IncidentStore
 from dozor.alerting.incidents.storm_gate import Admission, StormGate
 from dozor.alerting.model.codec import facts_to_json, stored_facts
 from dozor.alerting.model.decisions import Because, NotifyReason
-from dozor.alerting.model.full_text import WITH_A_FILE, for_incident
+from dozor.alerting.model.full_text import ATTACHABLE, without_attachment
 from dozor.alerting.model.incident import AlertSettings, Incident, IncidentKind, IncidentState, firing
 from dozor.alerting.model.notification import (
     FIRING,
@@ -19,8 +19,8 @@ from dozor.alerting.model.notification import (
     Notification,
     NotificationKind,
     Severity,
+    expires_at_for,
     priority,
-    worth_until,
 )
 from dozor.alerting.policy.silences import Silence, covering
 from dozor.supervision.core.state import State
@@ -37,23 +37,23 @@ def everything_to_the_chat(task: str | None, severity: Severity) -> tuple[str, .
 
 
 @dataclass(slots=True)
-class Told:
+class IncidentChanges:
     """What a decision comes to: incidents to be written, messages to be owed."""
 
     incidents: dict[int, Incident] = field(default_factory=dict)
     notifications: list[Notification] = field(default_factory=list)
 
-    def add(self, other: Told) -> None:
+    def add(self, other: IncidentChanges) -> None:
         self.incidents.update(other.incidents)
         self.notifications.extend(other.notifications)
 
 
-class Teller:
+class NotificationPlanner:
     """Keeps the book and the storm. `new_key` makes keys that are unique for ever."""
 
     def __init__(
         self,
-        book: Book,
+        book: IncidentStore,
         new_key: Callable[[], str],
         *,
         routes: Routes = everything_to_the_chat,
@@ -65,37 +65,37 @@ class Teller:
         self._quiet_at = quiet_at
         self._gate = StormGate()
         self._storm: int | None = None
-        self._hearing: dict[int, set[str]] = {}
+        self._group_destinations: dict[int, set[str]] = {}
         # By open storm: where it is told, so that every chat hears of what would have been told there.
         self.silences: dict[int, Silence] = {}
-        self.explains: Callable[[Incident], int | None] = lambda incident: None
+        self.inhibited_by: Callable[[Incident], int | None] = lambda incident: None
         """The id of the open dependency's incident that explains this one."""
         for incident in book.open():
             if incident.kind is IncidentKind.STORM:
                 self._storm = incident.id
                 self._gate.resume(incident.opened_at, incident.updated_at)
                 for member in book.members(incident.id):  # also of those that are well again
-                    self._hear(incident.id, member)
+                    self._add_destinations(incident.id, member)
 
-    def decide(
+    def plan_notifications(
         self, decision: Decision, facts: Facts, now: float, *, to: Iterable[str] | None = None
-    ) -> Told:
+    ) -> IncidentChanges:
         """Put the incident into the book, and find out who hears of it.
 
         `facts`: what a message may say. `to`: these destinations, whatever the routes say.
         """
         incident = decision.incident
         if incident is None:
-            return Told()
+            return IncidentChanges()
         previous = self.book.by_id(incident.id)
-        incident = replace(incident, facts=facts_to_json(for_incident(facts)))
-        told = Told()
+        incident = replace(incident, facts=facts_to_json(without_attachment(facts)))
+        told = IncidentChanges()
         kind, because = decision.tell, decision.because
-        if kind is None and _unheard_return(previous, incident):
+        if kind is None and _reopened_unnotified(previous, incident):
             kind = NotificationKind.FLAPPING
         if kind in FIRING:
             because = None
-            incident, kind = self._gates(told, incident, kind, now)
+            incident, kind = self._mute_and_group(told, incident, kind, now)
         elif _newly_hushed(previous, incident):
             incident = self._held_back(incident, None, now)
         if kind is NotificationKind.RECOVERED and not self._heard(previous):
@@ -104,7 +104,7 @@ class Teller:
             facts = replace(facts, in_storm=self._is_open(incident.storm))
         if kind is None and because is not None:
             incident = decisions.counted(incident, because, now)
-        notes = [] if kind is None else self.about(incident, kind, facts, now, to=to)
+        notes = [] if kind is None else self.for_incident(incident, kind, facts, now, to=to)
         incident = decisions.queued(incident, notes, now)
         self._keep(told, incident)
         if incident.storm is not None and incident.kind is not IncidentKind.STORM:
@@ -117,9 +117,9 @@ class Teller:
 
     def withhold_reminder(
         self, incident: Incident, settings: AlertSettings, task: State | None, now: float
-    ) -> Told:
+    ) -> IncidentChanges:
         """Record, once for each reminder that is due, why it is not sent. `task`: the state of its task."""
-        told = Told()
+        told = IncidentChanges()
         match decisions.withheld(settings, incident, task, now):
             case None:
                 return told
@@ -131,18 +131,20 @@ class Teller:
                 self._keep(told, self._held_back(incident, NotificationKind.REMINDER, now))
         return told
 
-    def tell_late(self, incident: Incident, now: float) -> Told:
+    def notify_after_unmute(self, incident: Incident, now: float) -> IncidentChanges:
         """It was silenced or explained, and is so no more; unless something else keeps it quiet still."""
         freed = replace(incident, silenced_by=None, explained_by=None, updated_at=now, notified_at=now)
         facts = stored_facts(incident)
         if not incident.told and incident.storm is None:
-            return self.decide(Decision(replace(freed, level_since=now), firing(freed)), facts, now)
+            return self.plan_notifications(
+                Decision(replace(freed, level_since=now), firing(freed)), facts, now
+            )
         # Of what stands in a digest its storm's message tells.
-        hushed = self.hushed(freed, now)
+        hushed = self.muted(freed, now)
         kind = None if hushed is not None or incident.storm is not None else NotificationKind.REMINDER
-        return self.decide(Decision(hushed or freed, kind), facts, now)
+        return self.plan_notifications(Decision(hushed or freed, kind), facts, now)
 
-    def about(
+    def for_incident(
         self,
         incident: Incident,
         kind: NotificationKind,
@@ -154,10 +156,12 @@ class Teller:
         """A message about the incident to each destination (`to`: to these)."""
         recovered = kind in (NotificationKind.RECOVERED, NotificationKind.PAST)
         severity = Severity.INFO if recovered else incident.severity
-        where = self._heard_where(incident) if to is None else to
-        return self.plain(kind, severity, facts, now, task=incident.task, incident_id=incident.id, to=where)
+        where = self._destinations_of(incident) if to is None else to
+        return self.broadcast(
+            kind, severity, facts, now, task=incident.task, incident_id=incident.id, to=where
+        )
 
-    def plain(
+    def broadcast(
         self,
         kind: NotificationKind,
         severity: Severity,
@@ -171,8 +175,8 @@ class Teller:
         """A message to each destination."""
         if severity is not Severity.CRITICAL and self._quiet_at(now):
             facts = replace(facts, quiet=True)
-        if kind not in WITH_A_FILE:
-            facts = for_incident(facts)
+        if kind not in ATTACHABLE:
+            facts = without_attachment(facts)
         key = self._new_key()
         return [
             Notification(
@@ -185,20 +189,20 @@ class Teller:
                 facts=facts,
                 destination=destination,
                 priority=priority(kind, severity),
-                expires_at=worth_until(kind, now),
+                expires_at=expires_at_for(kind, now),
             )
             for destination in (self._routes(task, severity) if to is None else to)
         ]
 
     # -- gates
 
-    def _gates(
-        self, told: Told, incident: Incident, kind: NotificationKind | None, now: float
+    def _mute_and_group(
+        self, told: IncidentChanges, incident: Incident, kind: NotificationKind | None, now: float
     ) -> tuple[Incident, NotificationKind | None]:
         """As it is to be told, or not: (incident, None) if nobody is told of it by itself."""
         fresh = self.book.by_id(incident.id) is None
         untold = replace(incident, told=incident.told and not fresh)
-        if (hushed := self.hushed(untold, now)) is not None:
+        if (hushed := self.muted(untold, now)) is not None:
             return self._held_back(hushed, kind, now), None
         alone = replace(incident, told=True, storm=None, explained_by=None, silenced_by=None)
         if incident.kind in NO_DIGEST:
@@ -214,9 +218,9 @@ class Teller:
         member = replace(untold, storm=storm, explained_by=None, silenced_by=None)
         return decisions.grouped(member, kind, now), None
 
-    def hushed(self, incident: Incident, now: float) -> Incident | None:
+    def muted(self, incident: Incident, now: float) -> Incident | None:
         """Marked with what keeps it quiet: a dependency's incident or a silence; None: neither does."""
-        if (explained := self.explains(incident)) is not None:
+        if (explained := self.inhibited_by(incident)) is not None:
             return replace(incident, explained_by=explained)
         silence = covering(
             self.silences.values(), now, incident=incident.id, task=incident.task, kind=incident.kind
@@ -230,7 +234,7 @@ class Teller:
             return decisions.inhibited(incident, cause, kind, now)
         return decisions.muted(incident, self.silences.get(incident.silenced_by), kind, now)
 
-    def _take_in(self, told: Told, number: int, storm: int, now: float) -> None:
+    def _take_in(self, told: IncidentChanges, number: int, storm: int, now: float) -> None:
         """It is in the digest: its own message, if it still waits, need not leave."""
         known = self.book.by_id(number)
         if known is not None and known.is_open and not self._is_open(known.storm):
@@ -238,7 +242,7 @@ class Teller:
             self._keep(told, member)
             self._storm_changed(told, member, known, now)
 
-    def _begin_storm(self, told: Told, first: Incident, now: float) -> int:
+    def _begin_storm(self, told: IncidentChanges, first: Incident, now: float) -> int:
         number = max(self.book.next_id, first.id + 1)
         storm = Incident(
             id=number,
@@ -254,17 +258,19 @@ class Teller:
             notified_at=now,
             level_since=now,
         )
-        notes = self.about(storm, NotificationKind.STORM, Facts(), now)
+        notes = self.for_incident(storm, NotificationKind.STORM, Facts(), now)
         self._keep(told, decisions.queued(storm, notes, now))
         told.notifications += notes
         return number
 
-    def _storm_changed(self, told: Told, member: Incident, previous: Incident | None, now: float) -> None:
+    def _storm_changed(
+        self, told: IncidentChanges, member: Incident, previous: Incident | None, now: float
+    ) -> None:
         """The digest shows it; told anew when it has become critical, or worse than who took it on knew."""
         assert member.storm is not None
         storm = self._open_storm(told, member.storm)
         if storm is not None and member.is_open:
-            newly = self._hear(storm.id, member, known=self._heard_where(storm))
+            newly = self._add_destinations(storm.id, member, known=self._destinations_of(storm))
             louder = _newly_critical(previous, member) and (
                 storm.severity is not Severity.CRITICAL or storm.state is IncidentState.ACKNOWLEDGED
             )
@@ -272,13 +278,13 @@ class Teller:
                 worse = rules.unacknowledge(storm, now).incident or storm
                 storm = replace(worse, severity=Severity.CRITICAL)
             to = None if louder else newly
-            notes = self.about(storm, NotificationKind.STORM, Facts(), now, to=to)
+            notes = self.for_incident(storm, NotificationKind.STORM, Facts(), now, to=to)
             self._keep(told, decisions.queued(storm, notes, now))
             told.notifications += notes
         counted = previous is not None and previous.storm == member.storm and previous.is_open
         self._count(told, member.storm, int(member.is_open) - int(counted), now)
 
-    def _count(self, told: Told, number: int, more: int, now: float) -> None:
+    def _count(self, told: IncidentChanges, number: int, more: int, now: float) -> None:
         """`more` of its incidents are open; that none is any more is told once."""
         storm = self._open_storm(told, number)
         if storm is None:
@@ -289,28 +295,28 @@ class Teller:
             if number == self._storm:
                 self._gate.calm()
             facts = Facts(trouble=IncidentKind.STORM.value, failing_since=storm.opened_at)
-            notes = self.about(storm, NotificationKind.RECOVERED, facts, now)
+            notes = self.for_incident(storm, NotificationKind.RECOVERED, facts, now)
             storm = decisions.queued(storm, notes, now)
             told.notifications += notes
-            self._hearing.pop(number, None)
+            self._group_destinations.pop(number, None)
         self._keep(told, storm)
 
-    def _hear(self, storm: int, member: Incident, known: Iterable[str] = ()) -> list[str]:
+    def _add_destinations(self, storm: int, member: Incident, known: Iterable[str] = ()) -> list[str]:
         """Where the member is told, the storm is from now on; the places that are not in `known`."""
         where = self._routes(member.task, member.severity)
-        self._hearing.setdefault(storm, set()).update(where)
+        self._group_destinations.setdefault(storm, set()).update(where)
         return [place for place in where if place not in known]
 
-    def _heard_where(self, incident: Incident) -> tuple[str, ...]:
+    def _destinations_of(self, incident: Incident) -> tuple[str, ...]:
         places = self._routes(incident.task, incident.severity)
-        more = self._hearing.get(incident.id, ())
+        more = self._group_destinations.get(incident.id, ())
         return (*places, *sorted(place for place in more if place not in places))
 
-    def _open_storm(self, told: Told, number: int) -> Incident | None:
+    def _open_storm(self, told: IncidentChanges, number: int) -> Incident | None:
         storm = told.incidents.get(number) or self.book.by_id(number)
         return storm if storm is not None and storm.is_open else None
 
-    def _keep(self, told: Told, incident: Incident) -> None:
+    def _keep(self, told: IncidentChanges, incident: Incident) -> None:
         self.book.put(incident)
         told.incidents[incident.id] = incident
 
@@ -323,7 +329,7 @@ class Teller:
         return previous is not None and previous.told
 
 
-def _unheard_return(previous: Incident | None, incident: Incident) -> bool:
+def _reopened_unnotified(previous: Incident | None, incident: Incident) -> bool:
     """It has come back too often to be told again, and yet nobody was told, or something kept it quiet."""
     back = previous is not None and not previous.is_open and incident.is_open
     return back and (incident.quiet or not incident.told)

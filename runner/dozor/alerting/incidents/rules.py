@@ -55,7 +55,7 @@ def on_failure(
     task: str,
 ) -> Decision:
     """A run failed. `incident`: of this cause, open or just resolved. `new_id` is used if one is opened."""
-    failure = after.past.failure
+    failure = after.failure_record.failure
     assert failure is not None
     stopped = after.state is State.STOPPED and before.state is not State.STOPPED
     reached = after.state is State.BACKOFF and after.failures >= settings.repeated_errors
@@ -167,7 +167,7 @@ def unacknowledge(incident: Incident, now: float) -> Decision:
     return Decision(replace(_unacknowledged(incident, now), notified_at=now))
 
 
-def by_the_clock(settings: AlertSettings, incident: Incident, task: State | None, now: float) -> Decision:
+def on_tick(settings: AlertSettings, incident: Incident, task: State | None, now: float) -> Decision:
     """What time alone brings: an expired acknowledgement, a calm that has held, a reminder.
 
     `task`: the state of its task; a person who paused it needs no reminder.

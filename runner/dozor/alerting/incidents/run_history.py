@@ -9,14 +9,14 @@ from dozor.supervision.tasks.task import run_id
 from dozor.supervision.telemetry.observer import Transition
 
 
-def ended_runs(transition: Transition, generation: int) -> tuple[RunRow, ...]:
+def finished_runs(transition: Transition, generation: int) -> tuple[RunRow, ...]:
     """The ended run, after the successes before it."""
     task, run, now = transition.task, transition.run, transition.now
     stretch = task.take_stretch(generation)
     earlier = () if stretch is None else (stretch,)
     if run is None:
         return earlier
-    failure = transition.after.past.failure
+    failure = transition.after.failure_record.failure
     if isinstance(transition.event, Cancelled | Interrupted):
         outcome = RunOutcome.CANCELLED
     else:

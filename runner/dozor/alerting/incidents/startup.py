@@ -22,7 +22,7 @@ from dozor.storage.tables.runners import Registration
 from dozor.storage.tables.tasks import TaskRow
 from dozor.supervision.core.misfires import missed
 from dozor.supervision.core.state import State
-from dozor.supervision.tasks.task import Supervised
+from dozor.supervision.tasks.task import SupervisedTask
 
 RUNNER = "runner"
 """The cause: there is one runner, and each unclean end of it is the same thing again."""
@@ -31,13 +31,13 @@ SHORT_GAP = 60.0
 """Seconds without a watch that are worth no sound after a clean end: a new version, a changed setting."""
 LONG_GAP = 600.0
 """Seconds after which an unclean end is told anew, however many there were: this one was no quick restart."""
-CROWD = 5
+RESTART_LOOP = 5
 """Clean starts within `runners.LATELY`: this one is told loudly, later ones not at all."""
 
 
-def look_back(
+def startup_report(
     registration: Registration,
-    tasks: Sequence[Supervised],
+    tasks: Sequence[SupervisedTask],
     stored: Mapping[str, TaskRow],
     *,
     lost: Iterable[str],
@@ -70,14 +70,14 @@ def look_back(
     )
 
 
-def loudness(found: Facts) -> Severity | None:
+def report_severity(found: Facts) -> Severity | None:
     """Of the message about a clean start; None: it is not worth one, or an incident tells of it."""
-    if found.unclean_end or found.starts > CROWD:
+    if found.unclean_end or found.starts > RESTART_LOOP:
         return None
     if found.off_for is None:
         return Severity.INFO
     broken = bool(found.stopped_tasks or found.lost_tasks)
-    if found.starts == CROWD or found.off_for >= SHORT_GAP or broken:
+    if found.starts == RESTART_LOOP or found.off_for >= SHORT_GAP or broken:
         return Severity.WARNING
     return Severity.INFO
 
@@ -99,7 +99,7 @@ def decide(
     return decision
 
 
-def as_incident(found: Facts, incident: Incident | None) -> Facts:
+def incident_facts(found: Facts, incident: Incident | None) -> Facts:
     """What the incident's message says."""
     if incident is None or not found.unclean_end:
         return found if incident is None else stored_facts(incident)
@@ -113,7 +113,7 @@ def as_incident(found: Facts, incident: Incident | None) -> Facts:
     )
 
 
-def steady_again(incident: Incident, tasks: Iterable[Supervised], now: float) -> Facts:
+def stable_again(incident: Incident, tasks: Iterable[SupervisedTask], now: float) -> Facts:
     """The runner has stayed up: what is left of what its start found."""
     facts = stored_facts(incident)
     stopped = set(_named(tasks, State.STOPPED))
@@ -127,5 +127,5 @@ def steady_again(incident: Incident, tasks: Iterable[Supervised], now: float) ->
     )
 
 
-def _named(tasks: Iterable[Supervised], state: State) -> tuple[str, ...]:
+def _named(tasks: Iterable[SupervisedTask], state: State) -> tuple[str, ...]:
     return tuple(task.spec.name for task in tasks if task.state.state is state)

@@ -13,7 +13,7 @@ from dozor.storage.tables.incidents import IncidentRow
 Key = tuple[str, str, str]
 
 
-class Book:
+class IncidentStore:
     """In memory; what is written down is the journal's. One incident a cause."""
 
     def __init__(self, rows: Iterable[IncidentRow], last_id: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dozor.alerting.model.notification import Facts, NotificationKind
-from dozor.alerting.model.safe_text import clean, shorten, units
+from dozor.alerting.model.safe_text import clean, shorten, utf16_length
 
 KEPT = 2_000
 """Characters that an incident keeps, and that a message is made of."""
@@ -15,7 +15,7 @@ ERROR_UNITS = 700
 """UTF-16 units of an error's text that a message shows."""
 
 
-WITH_A_FILE = frozenset(
+ATTACHABLE = frozenset(
     {
         NotificationKind.REPEATED_ERRORS,
         NotificationKind.CRITICAL_STOP,
@@ -28,7 +28,7 @@ WITH_A_FILE = frozenset(
 """Kinds that say something for the first time. What repeats it, or tells its end, brings no second file."""
 
 
-def with_text(facts: Facts, whole: str, shown: str | None = None) -> Facts:
+def set_text(facts: Facts, whole: str, shown: str | None = None) -> Facts:
     """`whole` as the words of a message, or `shown` as those and `whole` in a file."""
     shown = whole if shown is None else shown
     if len(shown) > KEPT:
@@ -41,13 +41,13 @@ def error_line(error_type: str | None, error_text: str | None) -> str:
     return ": ".join(part for part in (error_type, error_text) if part)
 
 
-def for_file(facts: Facts, traceback: str) -> str | None:
+def attachment_text(facts: Facts, traceback: str) -> str | None:
     """The traceback, if a message has no room for the error's text; it ends with the whole of that."""
     line = error_line(facts.error_type, facts.error_text)
-    fits = 2 * len(line) <= ERROR_UNITS or units(clean(line)) <= ERROR_UNITS
+    fits = 2 * len(line) <= ERROR_UNITS or utf16_length(clean(line)) <= ERROR_UNITS
     return None if fits else traceback[: WHOLE + 1] or None
 
 
-def for_incident(facts: Facts) -> Facts:
+def without_attachment(facts: Facts) -> Facts:
     """Without the file: an incident is written often, and shown by messages that are edited."""
     return facts if facts.whole is None else replace(facts, whole=None)

@@ -186,7 +186,7 @@ def priority(kind: NotificationKind, severity: Severity) -> int:
             return 3
 
 
-def worth_until(kind: NotificationKind, now: float) -> float | None:
+def expires_at_for(kind: NotificationKind, now: float) -> float | None:
     """When a message is worth nothing any more; seconds since the epoch."""
     match kind:
         case NotificationKind.REMINDER | NotificationKind.RUNNER_STARTED:

@@ -26,7 +26,7 @@ def clean(text: str) -> str:
     return shown.strip()
 
 
-def legible(text: str) -> str:
+def printable(text: str) -> str:
     """For a file: every line as it is, without NUL, control characters, lone surrogates or overrides."""
     return _UNFIT.sub(REPLACEMENT, text.replace("\r\n", "\n"))
 
@@ -36,16 +36,16 @@ def one_line(text: str) -> str:
     return " ".join(clean(text).split())
 
 
-def units(text: str) -> int:
+def utf16_length(text: str) -> int:
     """Length in UTF-16 code units, as the Bot API counts offsets."""
     return len(text) + sum(character > "\uffff" for character in text)
 
 
 def shorten(text: str, limit: int) -> str:
     """At most `limit` UTF-16 units, an ellipsis in place of the rest; no character is cut in two."""
-    if units(text) <= limit:
+    if utf16_length(text) <= limit:
         return text
-    left, end = limit - units(ELLIPSIS), 0
+    left, end = limit - utf16_length(ELLIPSIS), 0
     for character in text:
         left -= 2 if character > "\uffff" else 1
         if left < 0:

@@ -11,7 +11,7 @@ from dozor.alerting.model.notification import Severity
 from dozor.alerting.policy.oncall import OnCall, Override, Person
 
 
-class Whom(StrEnum):
+class EscalationTarget(StrEnum):
     """Whom a level calls."""
 
     ONCALL = "oncall"
@@ -24,7 +24,7 @@ class Level:
     """`after`: seconds since the incident was told, or since its acknowledgement ran out."""
 
     after: float
-    whom: Whom | str
+    whom: EscalationTarget | str
     """One of `Whom`, or the name of a person."""
 
 
@@ -36,31 +36,31 @@ class Call:
     people: tuple[Person, ...]
 
 
-def due(
+def due_level(
     levels: tuple[Level, ...], incident: Incident, now: float, loud_from: Severity = Severity.CRITICAL
 ) -> Level | None:
     """The next level whose time has come; None: not yet, or somebody has reacted."""
     if incident.state is not IncidentState.OPEN or incident.quiet or incident.level >= len(levels):
         return None
-    if _LOUDNESS[incident.severity] < _LOUDNESS[loud_from]:
+    if _SEVERITY_RANK[incident.severity] < _SEVERITY_RANK[loud_from]:
         return None
     level = levels[incident.level]
     since = incident.opened_at if incident.level_since is None else incident.level_since
     return level if now >= since + level.after else None
 
 
-def calls(level: Level, oncall: OnCall, overrides: Iterable[Override], now: float) -> tuple[Call, ...]:
+def calls_for(level: Level, oncall: OnCall, overrides: Iterable[Override], now: float) -> tuple[Call, ...]:
     """Whom to call, by destination. Nobody to be found there: everybody; nobody at all: the chat itself."""
     overrides = tuple(overrides)
     names: list[str] = []
     match level.whom:
-        case Whom.ONCALL:
+        case EscalationTarget.ONCALL:
             shift = oncall.now(now, overrides)
             names = [] if shift is None else [shift.person]
-        case Whom.SECOND:
+        case EscalationTarget.SECOND:
             second = oncall.second(now, overrides)
             names = [] if second is None else [second]
-        case Whom.EVERYBODY:
+        case EscalationTarget.EVERYBODY:
             names = list(oncall.people)
         case name:
             names = [name]
@@ -69,9 +69,9 @@ def calls(level: Level, oncall: OnCall, overrides: Iterable[Override], now: floa
     by_destination: dict[str, list[Person]] = {}
     for person in people:
         by_destination.setdefault(person.destination, []).append(person)
-    if level.whom == Whom.EVERYBODY or not by_destination:
+    if level.whom == EscalationTarget.EVERYBODY or not by_destination:
         by_destination.setdefault("", people)
     return tuple(Call(where, tuple(who)) for where, who in by_destination.items())
 
 
-_LOUDNESS = {Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 2}
+_SEVERITY_RANK = {Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 2}

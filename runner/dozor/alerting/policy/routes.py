@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from dozor.alerting.model.notification import Severity
 
 _KEY = re.compile(r"(-?[0-9]{1,16})(?::([0-9]{1,10}))?", re.ASCII)
-_LOUDNESS = {Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 2}
+_SEVERITY_RANK = {Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 2}
 
 
 def destination_key(chat_id: int, thread_id: int | None = None) -> str:
@@ -31,10 +31,10 @@ class Route:
 
     destination: str
     tasks: frozenset[str] | None = None
-    loud_from: Severity = Severity.INFO
+    min_severity: Severity = Severity.INFO
 
     def takes(self, task: str | None, severity: Severity) -> bool:
-        if _LOUDNESS[severity] < _LOUDNESS[self.loud_from]:
+        if _SEVERITY_RANK[severity] < _SEVERITY_RANK[self.min_severity]:
             return False
         return self.tasks is None or task in self.tasks
 

@@ -8,7 +8,7 @@ from datetime import datetime, tzinfo
 from dozor.alerting.model.full_text import KEPT, WHOLE
 from dozor.alerting.model.message import Document
 from dozor.alerting.model.notification import Notification
-from dozor.alerting.model.safe_text import legible, shorten
+from dozor.alerting.model.safe_text import printable, shorten
 from dozor.language.translator import Translator
 
 NOTE_UNITS = 120
@@ -19,7 +19,7 @@ _UNFIT_FOR_A_NAME = re.compile(r"[^\w.-]+")
 
 def as_document(note: Notification, whole: str, translator: Translator, timezone: tzinfo) -> Document:
     """`whole` as a file under the message about `note`, fit to be read; it says where it is cut."""
-    text, facts = legible(whole), note.facts
+    text, facts = printable(whole), note.facts
     if len(whole) > WHOLE:
         text = f"{text[:WHOLE]}\n\n{translator.format('file-cut', count=WHOLE)}"
     elif facts.whole is None and len(facts.error_text or "") >= KEPT:

@@ -19,7 +19,7 @@ class Origin(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Press:
+class CallbackData:
     """`action` is a command's name; `task` may name none that exists."""
 
     origin: Origin
@@ -32,10 +32,10 @@ def encode(origin: Origin, action: str, task: str) -> str:
     return f"{origin}:{action}:{task}"
 
 
-def decode(data: str) -> Press | None:
+def decode(data: str) -> CallbackData | None:
     """None: not a button of ours."""
     origin, _, rest = data.partition(":")
     action, _, task = rest.partition(":")
     if origin not in tuple(Origin) or not action or not task:
         return None
-    return Press(Origin(origin), action, task)
+    return CallbackData(Origin(origin), action, task)

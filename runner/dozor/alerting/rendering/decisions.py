@@ -9,7 +9,7 @@ from dozor.alerting.model.decisions import Because, NotifyDecision, NotifyReason
 from dozor.alerting.model.incident import IncidentKind
 from dozor.alerting.model.notification import NotificationKind
 from dozor.alerting.model.safe_text import one_line, shorten
-from dozor.alerting.rendering.phrases import NAME_UNITS, Tongue
+from dozor.alerting.rendering.phrases import NAME_UNITS, Phrasebook
 
 TEXT_UNITS = 200
 """Characters shown of what the other side said."""
@@ -70,19 +70,19 @@ def nowhere(destination: str) -> str | None:
     return None
 
 
-def why_title(say: Tongue, number: int, task: str | None, kind: str) -> str:
+def why_title(say: Phrasebook, number: int, task: str | None, kind: str) -> str:
     """ "Incident 12 · presale_checker · stopped"."""
     subject = say("incident-of-runner") if task is None else shorten(one_line(task), NAME_UNITS)
     return say("why-title", id=str(number), task=subject, kind=incident_kind(say, kind))
 
 
-def incident_kind(say: Tongue, kind: str) -> str:
+def incident_kind(say: Phrasebook, kind: str) -> str:
     """In words; as it is for a kind of a newer version."""
     return say(KINDS[kind]) if kind in KINDS else one_line(kind)
 
 
 def why_lines(
-    say: Tongue, decisions: Iterable[NotifyDecision], place_of: PlaceOf = nowhere
+    say: Phrasebook, decisions: Iterable[NotifyDecision], place_of: PlaceOf = nowhere
 ) -> tuple[str, ...]:
     """A line for each decision, "12:04:03 stopped: muted by silence 7 (all tasks, by ann, until 14:00)"."""
     lines = []
@@ -93,7 +93,7 @@ def why_lines(
     return tuple(lines)
 
 
-def decision_words(say: Tongue, decision: NotifyDecision, place_of: PlaceOf = nowhere) -> str:
+def decision_words(say: Phrasebook, decision: NotifyDecision, place_of: PlaceOf = nowhere) -> str:
     """Without the time."""
     text = _reason(say, decision, place_of)
     if decision.because in _BECAUSE:
@@ -115,7 +115,7 @@ def decision_words(say: Tongue, decision: NotifyDecision, place_of: PlaceOf = no
     return text
 
 
-def _reason(say: Tongue, decision: NotifyDecision, place_of: PlaceOf) -> str:
+def _reason(say: Phrasebook, decision: NotifyDecision, place_of: PlaceOf) -> str:
     where = ", ".join(_place(say, key, place_of) for key in decision.to)
     ref = "?" if decision.ref is None else str(decision.ref)
     match decision.reason:
@@ -163,7 +163,7 @@ def _reason(say: Tongue, decision: NotifyDecision, place_of: PlaceOf) -> str:
             assert_never(decision.reason)
 
 
-def _details(say: Tongue, decision: NotifyDecision, *, scope: bool) -> str:
+def _details(say: Phrasebook, decision: NotifyDecision, *, scope: bool) -> str:
     """ " (all tasks, by ann, until 14:00)"; of what is not known nothing."""
     parts = []
     if scope and decision.what:
@@ -177,7 +177,7 @@ def _details(say: Tongue, decision: NotifyDecision, *, scope: bool) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
-def _scope(say: Tongue, target: str) -> str:
+def _scope(say: Phrasebook, target: str) -> str:
     """Of a silence, as `AlertCommand` names it."""
     if target == "all":
         return say("scope-all")
@@ -188,7 +188,7 @@ def _scope(say: Tongue, target: str) -> str:
     return shorten(one_line(target), NAME_UNITS)
 
 
-def _place(say: Tongue, destination: str, place_of: PlaceOf) -> str:
+def _place(say: Phrasebook, destination: str, place_of: PlaceOf) -> str:
     if (name := place_of(destination)) is not None:
         return shorten(one_line(name), NAME_UNITS)
     return say("why-chat", chat=one_line(destination)) if destination else say("why-main-chat")

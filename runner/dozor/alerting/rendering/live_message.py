@@ -22,13 +22,13 @@ STORM_CAUSES = 12
 Rows = tuple[tuple[Button, ...], ...]
 
 
-def as_notification(
+def live_notification(
     incident: Incident, silence: Silence | None = None, storm: Sequence[StormGroup] = ()
 ) -> Notification:
     """What its living message says now."""
     facts = stored_facts(incident)
     if incident.kind is IncidentKind.STORM:
-        facts = storm_facts(storm, incident)
+        facts = digest_facts(storm, incident)
     facts = replace(
         facts,
         trouble=facts.trouble or (None if incident.task else incident.kind.value),
@@ -59,11 +59,11 @@ def as_notification(
 
 def with_digest(facts: Facts, groups: Sequence[StormGroup], incident: Incident) -> Facts:
     """What is said of a storm beside its digest, with the causes as they are now."""
-    now = storm_facts(groups, incident)
+    now = digest_facts(groups, incident)
     return replace(facts, trouble=now.trouble, count=now.count, failures=now.failures, lines=now.lines)
 
 
-def storm_facts(groups: Sequence[StormGroup], incident: Incident) -> Facts:
+def digest_facts(groups: Sequence[StormGroup], incident: Incident) -> Facts:
     """A digest: what is critical first, then what is open, by cause, with counts."""
     total = sum(group.count for group in groups)
     lines = [_group_line(group) for group in groups[:STORM_CAUSES]]
@@ -110,7 +110,7 @@ def _group_line(group: StormGroup) -> str:
     return " · ".join(parts)
 
 
-def buttons(incident: Incident, say: phrases.Tongue) -> Rows:
+def buttons(incident: Incident, say: phrases.Phrasebook) -> Rows:
     """What can be done about it now."""
     restarts: Rows = ()
     if incident.kind is IncidentKind.UNCLEAN_END:

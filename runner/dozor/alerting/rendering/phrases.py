@@ -15,7 +15,7 @@ from dozor.language.times import clock, duration
 from dozor.language.translator import Translator
 from dozor.supervision.telemetry.observer import UNKNOWN_BLOCKER
 
-Said = tuple[str, list[Span]]
+HeaderAndLines = tuple[str, list[Span]]
 """The header and the lines under it."""
 
 NAME_UNITS = 80
@@ -30,13 +30,13 @@ _HERE = "\0"
 NameOf = Callable[[str], "str | None"]
 
 
-def nameless(by: str) -> str | None:
+def no_names(by: str) -> str | None:
     """Nobody is known by name."""
     return None
 
 
 @dataclass(frozen=True, slots=True)
-class Tongue:
+class Phrasebook:
     """How things are said: language, zone, and the moment (seconds since the epoch).
 
     `name_of`: what somebody is called ("telegram:111" as "Ann"), None where that is not known.
@@ -45,7 +45,7 @@ class Tongue:
     translator: Translator
     timezone: tzinfo
     now: float
-    name_of: NameOf = nameless
+    name_of: NameOf = no_names
 
     def __call__(self, key: str, **args: str | int | float) -> str:
         return self.translator.format(key, **args)
@@ -73,7 +73,7 @@ class Tongue:
                 return shorten(one_line(by), NAME_UNITS)
 
 
-def trouble(say: Tongue, task: str, facts: Facts) -> Said:
+def trouble(say: Phrasebook, task: str, facts: Facts) -> HeaderAndLines:
     """Something that is not a failed run."""
     lines = reason(facts) + [Span(shorten(one_line(frame), LINE_UNITS), Style.CODE) for frame in facts.chain]
     lines += _holders(say, facts)
@@ -86,7 +86,7 @@ def trouble(say: Tongue, task: str, facts: Facts) -> Said:
     return _trouble_header(say, task, facts), lines
 
 
-def _holders(say: Tongue, facts: Facts) -> list[Span]:
+def _holders(say: Phrasebook, facts: Facts) -> list[Span]:
     """Who holds the connections of an exhausted pool: a line each."""
     lines = []
     for task, run, since, over in facts.holders[:HOLDERS_SHOWN]:
@@ -99,7 +99,7 @@ def _holders(say: Tongue, facts: Facts) -> list[Span]:
     return lines
 
 
-def _trouble_header(say: Tongue, task: str, facts: Facts) -> str:
+def _trouble_header(say: Phrasebook, task: str, facts: Facts) -> str:
     subject = shorten(one_line(facts.subject or ""), NAME_UNITS)
     lasted = None if facts.lasted is None else say.duration(facts.lasted)
     kind = _kind(facts.trouble)
@@ -134,7 +134,7 @@ def _trouble_header(say: Tongue, task: str, facts: Facts) -> str:
             return say("alert-other", task=task or subject)
 
 
-def _blocked_loop(say: Tongue, subject: str, lasted: str | None) -> str:
+def _blocked_loop(say: Phrasebook, subject: str, lasted: str | None) -> str:
     if subject == UNKNOWN_BLOCKER:
         if lasted is None:
             return say("alert-blocked-loop-unknown-plain")
@@ -144,7 +144,7 @@ def _blocked_loop(say: Tongue, subject: str, lasted: str | None) -> str:
     return say("alert-blocked-loop", subject=subject, duration=lasted)
 
 
-def trouble_over(say: Tongue, task: str, facts: Facts) -> str:
+def trouble_over(say: Phrasebook, task: str, facts: Facts) -> str:
     """The header of its end."""
     subject = shorten(one_line(facts.subject or ""), NAME_UNITS)
     match _kind(facts.trouble):
@@ -162,7 +162,7 @@ def trouble_over(say: Tongue, task: str, facts: Facts) -> str:
             return say("alert-over-subject", subject=subject)
 
 
-def reloaded(say: Tongue, facts: Facts) -> Said:
+def reloaded(say: Phrasebook, facts: Facts) -> HeaderAndLines:
     """`facts.lines`: "+ task", "~ task", "− task"; `facts.subject`: sections that need a new start."""
     lines = [Span(shorten(one_line(line), LINE_UNITS)) for line in facts.lines[:20]]
     more = (facts.count or 0) - len(lines)
@@ -173,7 +173,7 @@ def reloaded(say: Tongue, facts: Facts) -> Said:
     return say("alert-reloaded"), lines
 
 
-def storm(say: Tongue, severity: Severity, facts: Facts) -> Said:
+def storm(say: Phrasebook, severity: Severity, facts: Facts) -> HeaderAndLines:
     """The digest: `facts.lines` are its causes, worst first; `facts.count` all tasks, `failures` the open."""
     count = facts.count or 0
     if severity is Severity.CRITICAL:
@@ -183,7 +183,7 @@ def storm(say: Tongue, severity: Severity, facts: Facts) -> Said:
     return header, _lines(facts)
 
 
-def storm_lasts(say: Tongue, severity: Severity, facts: Facts, seconds: float) -> Said:
+def storm_lasts(say: Phrasebook, severity: Severity, facts: Facts, seconds: float) -> HeaderAndLines:
     """It is not over after `seconds`."""
     header = say(
         "alert-storm-lasts",
@@ -195,7 +195,7 @@ def storm_lasts(say: Tongue, severity: Severity, facts: Facts, seconds: float) -
     return header, _lines(facts)
 
 
-def escalation(say: Tongue, what: str, facts: Facts, since: float) -> tuple[tuple[Span, ...], list[Span]]:
+def escalation(say: Phrasebook, what: str, facts: Facts, since: float) -> tuple[tuple[Span, ...], list[Span]]:
     """People are called by name. `what`: the header of the incident, without its mark."""
     header = say("alert-escalation", mention=_HERE, what=what, duration=say.duration(say.now - since))
     before, _, after = header.partition(_HERE)
@@ -203,7 +203,7 @@ def escalation(say: Tongue, what: str, facts: Facts, since: float) -> tuple[tupl
     return spans, [Span(say("alert-escalation-level", level=facts.level or 1))]
 
 
-def _called(say: Tongue, facts: Facts) -> list[Span]:
+def _called(say: Phrasebook, facts: Facts) -> list[Span]:
     people = facts.called or ((facts.mention or "Dozor", None),)
     spans: list[Span] = []
     for name, user_id in people[:CALLED_SHOWN]:
@@ -215,28 +215,28 @@ def _called(say: Tongue, facts: Facts) -> list[Span]:
     return spans
 
 
-def silence_over(say: Tongue, facts: Facts) -> Said:
+def silence_over(say: Phrasebook, facts: Facts) -> HeaderAndLines:
     lines = reason(facts) + _lines(facts)
     if facts.by:
         lines.insert(0, Span(say("alert-silence-lifted", by=say.who(facts.by))))
     return say("alert-silence-over", count=facts.count or 0), lines
 
 
-def morning(say: Tongue, facts: Facts) -> Said:
+def morning(say: Phrasebook, facts: Facts) -> HeaderAndLines:
     return say("alert-morning", count=facts.count or 0), _lines(facts)
 
 
-def all_clear(say: Tongue, severity: Severity, facts: Facts) -> Said:
+def all_clear(say: Phrasebook, severity: Severity, facts: Facts) -> HeaderAndLines:
     if severity is Severity.INFO:
         return say("alert-all-clear", tasks=facts.count or 0), _lines(facts)
     return say("alert-not-clear", count=facts.count or 0), _lines(facts)
 
 
-def summary(say: Tongue, facts: Facts) -> Said:
+def summary(say: Phrasebook, facts: Facts) -> HeaderAndLines:
     return say("alert-summary", count=facts.count or 0), _lines(facts)
 
 
-def status_lines(say: Tongue, facts: Facts) -> list[Span]:
+def status_lines(say: Phrasebook, facts: Facts) -> list[Span]:
     """Under a living message: who has it, whether it is silenced, how often it has come."""
     lines: list[Span] = []
     if facts.occurrences > 1:

@@ -7,16 +7,23 @@ from dataclasses import replace
 from datetime import UTC, tzinfo
 from typing import assert_never
 
-from dozor.alerting.model.full_text import ERROR_UNITS, WITH_A_FILE, error_line
+from dozor.alerting.model.full_text import ATTACHABLE, ERROR_UNITS, error_line
 from dozor.alerting.model.incident import IncidentKind
 from dozor.alerting.model.message import Button, Document, Message, Span, Style
 from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
-from dozor.alerting.model.safe_text import LONG, clean, one_line, shorten, units
+from dozor.alerting.model.safe_text import LONG, clean, one_line, shorten, utf16_length
 from dozor.alerting.rendering import phrases
 from dozor.alerting.rendering import startup_phrases as start_phrases
 from dozor.alerting.rendering.attachment import NOTE_UNITS, as_document
 from dozor.alerting.rendering.callback_data import Origin, encode
-from dozor.alerting.rendering.phrases import NAME_UNITS, REASON_UNITS, NameOf, Tongue, nameless, status_lines
+from dozor.alerting.rendering.phrases import (
+    NAME_UNITS,
+    REASON_UNITS,
+    NameOf,
+    Phrasebook,
+    no_names,
+    status_lines,
+)
 from dozor.language.times import ahead, clock, duration
 from dozor.language.translator import Translator
 
@@ -32,10 +39,10 @@ def render(
     translator: Translator,
     timezone: tzinfo,
     now: float,
-    name_of: NameOf = nameless,
+    name_of: NameOf = no_names,
 ) -> Message:
     """`now`: seconds since the epoch, for "in 60 s". Never raises for what `notification` holds."""
-    words = _Words(notification, Tongue(translator, timezone, now, name_of))
+    words = _NotificationView(notification, Phrasebook(translator, timezone, now, name_of))
     header, lines = words.say()
     if isinstance(header, str):
         header = (Span(shorten(header, HEADLINE_UNITS + NAME_UNITS), Style.BOLD),)
@@ -57,7 +64,7 @@ def bounded(spans: Sequence[Span], limit: int) -> tuple[Span, ...]:
     """The spans as far as `limit` UTF-16 units reach, the last of them shortened; empty ones left out."""
     kept: list[Span] = []
     for span in spans:
-        size = units(span.text)
+        size = utf16_length(span.text)
         if size > limit:
             if limit > 0:
                 kept.append(replace(span, text=shorten(span.text, limit)))
@@ -68,9 +75,9 @@ def bounded(spans: Sequence[Span], limit: int) -> tuple[Span, ...]:
     return tuple(kept)
 
 
-def who(translator: Translator, by: str, name_of: NameOf = nameless) -> str:
+def who(translator: Translator, by: str, name_of: NameOf = no_names) -> str:
     """ "telegram:111" by name, else in words."""
-    return Tongue(translator, UTC, 0.0, name_of).who(by)
+    return Phrasebook(translator, UTC, 0.0, name_of).who(by)
 
 
 def error_span(error_type: str | None, error_text: str | None, limit: int = ERROR_UNITS) -> Span | None:
@@ -79,10 +86,10 @@ def error_span(error_type: str | None, error_text: str | None, limit: int = ERRO
     return Span(cleaned, Style.CODE) if cleaned else None
 
 
-class _Words:
+class _NotificationView:
     """One notification being put into words."""
 
-    def __init__(self, note: Notification, tongue: Tongue) -> None:
+    def __init__(self, note: Notification, tongue: Phrasebook) -> None:
         self._note, self._facts = note, note.facts
         self.tongue = tongue
         self._translator, self._timezone, self._now = tongue.translator, tongue.timezone, tongue.now
@@ -172,9 +179,9 @@ class _Words:
     def document(self, spans: Sequence[Span]) -> Document | None:
         """The whole of what is cut in the message; None if it has room for everything."""
         whole = self._facts.whole or self._cut
-        if whole is None or self._note.kind not in WITH_A_FILE:
+        if whole is None or self._note.kind not in ATTACHABLE:
             whole = "".join(span.text for span in spans)
-            if units(whole) <= MESSAGE_UNITS:
+            if utf16_length(whole) <= MESSAGE_UNITS:
                 return None
         return as_document(self._note, whole, self._translator, self._timezone)
 
@@ -288,14 +295,14 @@ class _Words:
                 header = text("alert-checker-critical", task=self._task, text=headline)
             case _:
                 assert_never(self._note.severity)
-        if units(rest) > TEXT_UNITS:
+        if utf16_length(rest) > TEXT_UNITS:
             self._cut = self._facts.text
         return header, [Span(shorten(rest.strip(), TEXT_UNITS))] if rest.strip() else []
 
     def _shorten(self, text: str, limit: int) -> str:
         """Cleaned and cut; then the whole is remembered for the file."""
         cleaned = clean(text)
-        if units(cleaned) > limit or len(text) > LONG:
+        if utf16_length(cleaned) > limit or len(text) > LONG:
             self._cut = text
         return shorten(cleaned, limit)
 

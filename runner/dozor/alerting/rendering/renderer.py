@@ -12,11 +12,11 @@ from loguru import logger
 from dozor.alerting.model.incident import Incident
 from dozor.alerting.model.message import Message, Span, Style
 from dozor.alerting.model.notification import Notification
-from dozor.alerting.model.safe_text import clean, shorten, units
+from dozor.alerting.model.safe_text import clean, shorten, utf16_length
 from dozor.alerting.policy.silences import Silence
 from dozor.alerting.rendering.attachment import NOTE_UNITS
-from dozor.alerting.rendering.live_message import as_notification, buttons
-from dozor.alerting.rendering.phrases import NameOf, Tongue, nameless
+from dozor.alerting.rendering.live_message import buttons, live_notification
+from dozor.alerting.rendering.phrases import NameOf, Phrasebook, no_names
 from dozor.alerting.rendering.render import MESSAGE_UNITS, bounded, render
 from dozor.clock import Clock
 from dozor.language import msg
@@ -24,7 +24,7 @@ from dozor.language.translator import Translator
 from dozor.storage.tables.incidents import StormGroup
 
 
-class Wording:
+class MessageRenderer:
     """`silence`: the active silence with an id. `name_of`: what somebody who acted is called.
 
     `public_url`: where the status page is reached, without a slash at its end; None: messages hold no links.
@@ -36,7 +36,7 @@ class Wording:
         timezone: tzinfo,
         clock: Clock,
         silence: Callable[[int], Silence | None] = lambda number: None,
-        name_of: NameOf = nameless,
+        name_of: NameOf = no_names,
         public_url: str | None = None,
     ) -> None:
         self._public_url = public_url
@@ -46,7 +46,7 @@ class Wording:
         self._silence = silence
         self._name_of = name_of
 
-    def note(self, notification: Notification, incident: Incident | None = None) -> Message:
+    def notification(self, notification: Notification, incident: Incident | None = None) -> Message:
         """A message as it is owed; with the buttons of `incident` as it is now."""
         try:
             now = self._clock.now()
@@ -57,29 +57,29 @@ class Wording:
                 message = replace(message, buttons=buttons(incident, self._tongue()))
         except Exception as error:  # noqa: BLE001 -- the border around the words, recorded
             logger.opt(exception=error).error(msg("log-no-words", key=notification.key))
-            return unrendered(notification)
+            return fallback_message(notification)
         return message
 
-    def living(self, incident: Incident, storm: Sequence[StormGroup] = ()) -> Message:
+    def live(self, incident: Incident, storm: Sequence[StormGroup] = ()) -> Message:
         """What its living message is to show now."""
         silence = None if incident.silenced_by is None else self._silence(incident.silenced_by)
-        return self.note(as_notification(incident, silence, storm), incident)
+        return self.notification(live_notification(incident, silence, storm), incident)
 
-    def _tongue(self) -> Tongue:
-        return Tongue(self._translator, self._timezone, self._clock.now())
+    def _tongue(self) -> Phrasebook:
+        return Phrasebook(self._translator, self._timezone, self._clock.now())
 
 
 def _with_link(message: Message, url: str) -> Message:
     """The URL as the last line; what has no room above it is cut."""
     line = Span(f"\n{url}")
-    room = MESSAGE_UNITS - units(line.text) - (0 if message.document is None else NOTE_UNITS)
+    room = MESSAGE_UNITS - utf16_length(line.text) - (0 if message.document is None else NOTE_UNITS)
     return replace(message, spans=(*bounded(message.spans, room), line))
 
 
 UNITS = 1000
 
 
-def unrendered(notification: Notification) -> Message:
+def fallback_message(notification: Notification) -> Message:
     """Needs no translator and no timezone."""
     facts = notification.facts
     header = f"{notification.severity}: {notification.task or 'dozor'}: {notification.kind}"

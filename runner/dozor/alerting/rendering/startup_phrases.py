@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dozor.alerting.incidents.startup import CROWD, LONG_GAP
+from dozor.alerting.incidents.startup import LONG_GAP, RESTART_LOOP
 from dozor.alerting.model.incident import IncidentKind
 from dozor.alerting.model.message import Button, Span
 from dozor.alerting.model.notification import Facts, Notification, NotificationKind
 from dozor.alerting.model.safe_text import one_line, shorten
 from dozor.alerting.rendering.callback_data import Origin, encode
-from dozor.alerting.rendering.phrases import NAME_UNITS, Said, Tongue
+from dozor.alerting.rendering.phrases import NAME_UNITS, HeaderAndLines, Phrasebook
 
 BUTTONS_SHOWN = 8
 NAMES_SHOWN = 5
@@ -23,7 +23,7 @@ def tells_of_a_start(note: Notification) -> bool:
     return note.facts.trouble == IncidentKind.UNCLEAN_END and note.kind is not NotificationKind.ESCALATION
 
 
-def report(say: Tongue, note: Notification) -> Said:
+def report(say: Phrasebook, note: Notification) -> HeaderAndLines:
     """The header and the lines under it."""
     facts = note.facts
     lines = [*_end(say, facts), *_found(say, facts)]
@@ -38,17 +38,17 @@ def report(say: Tongue, note: Notification) -> Said:
             return _header(say, facts), lines
 
 
-def restarts(say: Tongue, stopped: Sequence[str]) -> tuple[tuple[Button, ...], ...]:
+def restarts(say: Phrasebook, stopped: Sequence[str]) -> tuple[tuple[Button, ...], ...]:
     """A button for each stopped task."""
     return tuple((_restart(say, task),) for task in stopped[:BUTTONS_SHOWN])
 
 
-def _restart(say: Tongue, task: str) -> Button:
+def _restart(say: Phrasebook, task: str) -> Button:
     label = say("button-restart-task", task=shorten(one_line(task), NAME_UNITS))
     return Button(label, encode(Origin.ALERT, "restart", task))
 
 
-def _header(say: Tongue, facts: Facts) -> str:
+def _header(say: Phrasebook, facts: Facts) -> str:
     if facts.unclean_end:
         if (facts.failures or 0) > 1 and facts.failing_since is not None:
             return say("start-again", count=facts.failures or 0, since=say.clock(facts.failing_since))
@@ -57,13 +57,13 @@ def _header(say: Tongue, facts: Facts) -> str:
         return say("start-unclean", duration=say.duration(facts.off_for))
     if facts.off_for is None:
         return say("start-plain") if facts.count is None else say("start-first", count=facts.count)
-    if facts.starts >= CROWD:
+    if facts.starts >= RESTART_LOOP:
         return say("start-crowd", count=facts.starts)
     broken = facts.stopped_tasks or facts.lost_tasks or facts.off_for >= LONG_GAP
     return say("start-back", mark="⚠️" if broken else "🟢", duration=say.duration(facts.off_for))
 
 
-def _end(say: Tongue, facts: Facts) -> list[Span]:
+def _end(say: Phrasebook, facts: Facts) -> list[Span]:
     """How and when the watch before it ended."""
     if facts.unclean_end:
         lines = [Span(say("start-cut-off"))]
@@ -75,12 +75,12 @@ def _end(say: Tongue, facts: Facts) -> list[Span]:
     if facts.off_since is None:
         return []
     lines = [Span(say("start-stopped-at", at=say.clock(facts.off_since)))]
-    if facts.starts >= CROWD:
+    if facts.starts >= RESTART_LOOP:
         lines.append(Span(say("start-crowd-why")))
     return lines
 
 
-def _found(say: Tongue, facts: Facts) -> list[Span]:
+def _found(say: Phrasebook, facts: Facts) -> list[Span]:
     lines: list[Span] = []
     if facts.lost_tasks:
         lines.append(Span(say("start-lost", tasks=_names(say, facts.lost_tasks))))
@@ -102,7 +102,7 @@ def _found(say: Tongue, facts: Facts) -> list[Span]:
     return lines
 
 
-def _names(say: Tongue, tasks: Sequence[str]) -> str:
+def _names(say: Phrasebook, tasks: Sequence[str]) -> str:
     names = ", ".join(shorten(one_line(task), NAME_UNITS) for task in tasks[:NAMES_SHOWN])
     more = len(tasks) - NAMES_SHOWN
     return f"{names} {say('alert-and-more', count=more)}" if more > 0 else names

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, time
 from zoneinfo import ZoneInfo
 
-from dozor.alerting.incidents.manager import Watch
+from dozor.alerting.incidents.manager import IncidentManager
 from dozor.alerting.model.incident import IncidentState
 from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
 from dozor.alerting.policy.quiet_hours import QuietHours, moment
@@ -15,7 +15,7 @@ from dozor.alerting.rendering import phrases
 from dozor.clock import Clock
 from dozor.language.times import clock as clock_time
 from dozor.storage.postgres.pool import Pool
-from dozor.storage.retry import rounds
+from dozor.storage.retry import every
 from dozor.storage.tables import incidents
 from dozor.storage.tables.incidents import IncidentRow
 
@@ -25,13 +25,13 @@ LATE = 2 * 3600.0
 LINES = 20
 
 
-class Daily:
+class DailyReports:
     """`tasks`: how many are under supervision. Times of day in `timezone`."""
 
     def __init__(
         self,
         pool: Pool,
-        watch: Watch,
+        watch: IncidentManager,
         clock: Clock,
         timezone: ZoneInfo,
         tasks: Callable[[], int],
@@ -50,7 +50,7 @@ class Daily:
 
     async def run(self) -> None:
         """Look for ever."""
-        await rounds(self.look, LOOK_EVERY)
+        await every(self.look, LOOK_EVERY)
 
     async def look(self) -> None:
         """Owe what is due. A key is a day's: what has been owed before a restart is not owed again."""
@@ -62,7 +62,13 @@ class Daily:
                 rows = await incidents.read_opened(self._pool, begin, end)
                 self._said.add(key)
                 if rows:
-                    self._owe(key, NotificationKind.MORNING, Severity.WARNING, self._night(rows, now), now)
+                    self._enqueue(
+                        key,
+                        NotificationKind.MORNING,
+                        Severity.WARNING,
+                        self._quiet_hours_report(rows, now),
+                        now,
+                    )
         if self._all_clear_at is not None:
             today = datetime.fromtimestamp(now, self._timezone).date()
             at = moment(today, self._all_clear_at, self._timezone)
@@ -76,9 +82,9 @@ class Daily:
                     for one in broken[:LINES]
                 )
                 count = len(broken) if broken else self._tasks()
-                self._owe(key, NotificationKind.ALL_CLEAR, loud, Facts(lines=lines, count=count), now)
+                self._enqueue(key, NotificationKind.ALL_CLEAR, loud, Facts(lines=lines, count=count), now)
 
-    def _night(self, rows: list[IncidentRow], now: float) -> Facts:
+    def _quiet_hours_report(self, rows: list[IncidentRow], now: float) -> Facts:
         """Still open first, then the worst."""
         rows = sorted(rows, key=lambda r: (r.state == IncidentState.RESOLVED, r.severity != "critical", r.id))
         return Facts(lines=tuple(self._line(row, now) for row in rows[:LINES]), count=len(rows))
@@ -90,9 +96,11 @@ class Daily:
         sign = phrases.mark(Severity(row.severity), over=over)
         return f"{sign} {row.task or row.kind}: {row.summary} ({began} – {ended or '…'})"
 
-    def _owe(self, key: str, kind: NotificationKind, severity: Severity, facts: Facts, now: float) -> None:
-        notes: list[Notification] = self._watch.teller.plain(kind, severity, facts, now, to=("",))
-        self._watch.owe(replace(note, key=key) for note in notes)
+    def _enqueue(
+        self, key: str, kind: NotificationKind, severity: Severity, facts: Facts, now: float
+    ) -> None:
+        notes: list[Notification] = self._watch.teller.broadcast(kind, severity, facts, now, to=("",))
+        self._watch.enqueue(replace(note, key=key) for note in notes)
 
     def _day(self, at: float) -> str:
         return datetime.fromtimestamp(at, self._timezone).date().isoformat()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dozor.alerting.fallback.apprise import Channels
+from dozor.alerting.fallback.apprise import AppriseChannels
 from dozor.cli.doctoring.finding import Finding, failed, ok, warning
 from dozor.config import Config
 from dozor.config.channels import check_channels
@@ -39,6 +39,6 @@ async def check_second_channel(config: Config, *, send: bool) -> list[Finding]:
 
 
 async def _try(url: str, name: str) -> Finding:
-    if await Channels([url]).send(msg("doctor-test-title"), "dozor doctor --send"):
+    if await AppriseChannels([url]).send(msg("doctor-test-title"), "dozor doctor --send"):
         return ok(ABOUT, msg("doctor-channel-took", name=name))
     return failed(ABOUT, msg("doctor-channel-refused", name=name), msg("doctor-channel-remedy"))

@@ -31,7 +31,7 @@ async def send_through_runner(pool: Pool, *, within: float = WAIT_SECONDS) -> Fi
     """Owe a message and watch it leave: the way every alert goes. `within` in seconds."""
     notification = _notification()
     async with pool.acquire() as connection:
-        await notifications.owe(connection, [to_row(notification)])
+        await notifications.enqueue(connection, [to_row(notification)])
     deadline = time.monotonic() + within
     began = time.monotonic()
     while True:

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any, assert_never
 
 from dozor.alerting.incidents import rules
-from dozor.alerting.incidents.manager import Watch
-from dozor.alerting.incidents.notifier import Told
+from dozor.alerting.incidents.manager import IncidentManager
+from dozor.alerting.incidents.notifier import IncidentChanges
 from dozor.alerting.incidents.rules import Decision
 from dozor.alerting.model.incident import Incident, IncidentKind, IncidentState
 from dozor.alerting.policy.oncall import Override
@@ -23,18 +23,18 @@ LONGEST_ACK = 7 * 86_400.0
 REASON_LENGTH = 300
 
 
-class AlertDesk:
+class AlertCommandHandler:
     """`last_silence_id`, `last_override_id`: given so far. Its changes are in the same turn of the loop."""
 
     def __init__(
-        self, watch: Watch, clock: Clock, *, last_silence_id: int = 0, last_override_id: int = 0
+        self, watch: IncidentManager, clock: Clock, *, last_silence_id: int = 0, last_override_id: int = 0
     ) -> None:
         self._watch = watch
         self._clock = clock
         self._silence_id = last_silence_id
         self._override_id = last_override_id
 
-    def carry_out(
+    def execute(
         self, name: AlertCommand, target: str, args: dict[str, Any], actor: str, known_task: bool
     ) -> CommandReason:
         """`known_task`: whether `target` is a task under supervision."""
@@ -43,13 +43,13 @@ class AlertDesk:
             case AlertCommand.ACK:
                 return self._acknowledge(target, _seconds(args, LONGEST_ACK) or rules.ACK_FOR, actor, now)
             case AlertCommand.UNACK:
-                return self._give_back(target, now)
+                return self._unacknowledge(target, now)
             case AlertCommand.SILENCE:
                 return self._silence(target, args, actor, now, known_task=known_task)
             case AlertCommand.UNSILENCE:
                 return self._unsilence(target, actor, now)
             case AlertCommand.ONCALL:
-                return self._take_over(target, _seconds(args, LONGEST_SILENCE), actor, now)
+                return self._override_oncall(target, _seconds(args, LONGEST_SILENCE), actor, now)
             case _:
                 assert_never(name)
 
@@ -68,7 +68,7 @@ class AlertDesk:
                     self._decide(rules.acknowledge(member, actor, now, seconds))
         return CommandReason.DONE
 
-    def _give_back(self, target: str, now: float) -> CommandReason:
+    def _unacknowledge(self, target: str, now: float) -> CommandReason:
         incident = self._incident(target)
         if incident is None:
             return CommandReason.UNKNOWN_INCIDENT
@@ -98,7 +98,7 @@ class AlertDesk:
             ends_at=None if seconds is None else now + seconds,
         )
         self._watch.teller.silences[silence.id] = silence
-        self._watch.commit(Told(), Commit(silences=(silence_row(silence),)))
+        self._watch.commit(IncidentChanges(), Commit(silences=(silence_row(silence),)))
         for incident in self._watch.open_incidents:
             if silence.covers(incident=incident.id, task=incident.task, kind=incident.kind):
                 self._decide(Decision(replace(incident, silenced_by=silence.id, updated_at=now)))
@@ -137,7 +137,7 @@ class AlertDesk:
             return SilenceScope.INCIDENT, str(incident.id)
         return (SilenceScope.TASK, target) if known_task else CommandReason.UNKNOWN_TASK
 
-    def _take_over(self, person: str, seconds: float | None, actor: str, now: float) -> CommandReason:
+    def _override_oncall(self, person: str, seconds: float | None, actor: str, now: float) -> CommandReason:
         oncall = self._watch.oncall
         if person not in oncall.people:
             return CommandReason.UNKNOWN_PERSON
@@ -165,7 +165,7 @@ class AlertDesk:
             created_by=actor,
             created_at=now,
         )
-        self._watch.commit(Told(), Commit(overrides=(row,)))
+        self._watch.commit(IncidentChanges(), Commit(overrides=(row,)))
         return CommandReason.DONE
 
     def _incident(self, target: str) -> Incident | None:
@@ -173,7 +173,7 @@ class AlertDesk:
         return self._watch.find_incident(int(number)) if number.isdecimal() and len(number) < 18 else None
 
     def _decide(self, decision: Decision) -> None:
-        self._watch.commit(self._watch.decided(decision), Commit())
+        self._watch.commit(self._watch.apply(decision), Commit())
 
 
 def _seconds(args: dict[str, Any], longest: float) -> float | None:

@@ -9,7 +9,7 @@ from typing import assert_never
 from loguru import logger
 
 from dozor.clock import Clock
-from dozor.control.commands.alert_handler import AlertDesk
+from dozor.control.commands.alert_handler import AlertCommandHandler
 from dozor.control.commands.commands import (
     AlertCommand,
     CommandName,
@@ -18,11 +18,11 @@ from dozor.control.commands.commands import (
     RunnerCommand,
     read_pending,
 )
-from dozor.control.commands.run_tracker import FollowedRuns
+from dozor.control.commands.run_tracker import RunTracker
 from dozor.language import msg
 from dozor.storage.journal import Commit, Journal
 from dozor.storage.postgres.pool import Pool, unavailable
-from dozor.storage.tables.command_results import Answer
+from dozor.storage.tables.command_results import CommandResultRow
 from dozor.supervision.core.events import Pause, PersonEvent, Restart, Resume, RunNow
 from dozor.supervision.supervisor import Supervisor
 
@@ -40,7 +40,7 @@ class CommandExecutor:
         supervisor: Supervisor,
         clock: Clock,
         disabled: frozenset[str],
-        alerts: AlertDesk | None = None,
+        alerts: AlertCommandHandler | None = None,
     ) -> None:
         self._alerts = alerts
         self._pool = pool
@@ -54,7 +54,7 @@ class CommandExecutor:
         self.reload: Callable[[str], Awaitable[CommandReason]] = _cannot_reload
         """Applies the configuration file, for whom."""
         self._reloading: set[asyncio.Task[None]] = set()
-        self._followed = FollowedRuns(pool)
+        self._followed = RunTracker(pool)
         self.last_progress_at = clock.now()
         """When the table was last read; seconds since the epoch."""
 
@@ -101,7 +101,9 @@ class CommandExecutor:
         number = self._follow(command) if reason is CommandReason.DONE else None
         state = {CommandReason.EXPIRED: "expired", CommandReason.DONE: "done", CommandReason.ALREADY: "done"}
         self._journal.append(
-            Commit(answers=(Answer(command.id, state.get(reason, "refused"), reason.value, number),))
+            Commit(
+                answers=(CommandResultRow(command.id, state.get(reason, "refused"), reason.value, number),)
+            )
         )
         logger.info(
             msg(
@@ -138,7 +140,7 @@ class CommandExecutor:
         if self._alerts is None:
             return CommandReason.INVALID
         known = self._supervisor.find(command.task) is not None
-        return self._alerts.carry_out(name, command.task, command.args, command.actor, known)
+        return self._alerts.execute(name, command.task, command.args, command.actor, known)
 
 
 async def _cannot_reload(by: str) -> CommandReason:

@@ -12,41 +12,41 @@ from dozor.language import msg
 from dozor.storage.postgres.pool import Pool, unavailable
 from dozor.supervision.core.state import RunOutcome
 from dozor.supervision.runs.run import Run
-from dozor.supervision.tasks.task import Supervised
+from dozor.supervision.tasks.task import SupervisedTask
 
 ERROR_LENGTH = 500
 
 
-class FollowedRuns:
+class RunTracker:
     """News for whoever gave the command: not owed to anybody, so lost while the database is away."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._writing: set[asyncio.Task[None]] = set()
 
-    def follow(self, command_id: int, task: Supervised) -> int | None:
+    def follow(self, command_id: int, task: SupervisedTask) -> int | None:
         """Called in the turn of the loop that carried the command out. The started run's number."""
         run = task.run
         if run is None or run.task is None:
             return None
-        if not task.state.again:
+        if not task.state.restart_pending:
             _after(run.task, lambda: self._ended(command_id, task, run))
             return task.state.runs_total
         # The present run is asked to go first; the one that is meant starts when it has gone.
         _after(run.task, lambda: self._follow_next(command_id, task, run))
         return task.state.runs_total + 1
 
-    def _follow_next(self, command_id: int, task: Supervised, before: Run) -> None:
+    def _follow_next(self, command_id: int, task: SupervisedTask, before: Run) -> None:
         run = task.run
         if run is not None and run is not before and run.task is not None:
             _after(run.task, lambda: self._ended(command_id, task, run))
 
-    def _ended(self, command_id: int, task: Supervised, run: Run) -> None:
-        state, failure = task.state, task.state.past.failure
+    def _ended(self, command_id: int, task: SupervisedTask, run: Run) -> None:
+        state, failure = task.state, task.state.failure_record.failure
         outcome, error = RunOutcome.CANCELLED, None
         if state.succeeded_at is not None and state.succeeded_at >= run.started_at:
             outcome = RunOutcome.SUCCEEDED
-        elif failure is not None and (state.past.failed_at or 0.0) >= run.started_at:
+        elif failure is not None and (state.failure_record.failed_at or 0.0) >= run.started_at:
             outcome = RunOutcome.TIMED_OUT if failure.timed_out else RunOutcome.FAILED
             error = f"{failure.error_type}: {failure.error_text}"[:ERROR_LENGTH]
         writing = asyncio.get_running_loop().create_task(

@@ -39,7 +39,7 @@ class StartedRun:
 
 
 @dataclass(frozen=True, slots=True)
-class Earlier:
+class DuplicateCommand:
     """The same command, given `age` seconds ago by `actor` ("telegram:222")."""
 
     actor: str
@@ -67,9 +67,9 @@ async def read_started(pool: Pool, command_ids: Sequence[int]) -> dict[int, Star
     }
 
 
-async def read_earlier(connection: Connection, name: CommandName, task: str) -> Earlier | None:
+async def read_earlier(connection: Connection, name: CommandName, task: str) -> DuplicateCommand | None:
     """Whether the last command for `task` is the same one, a moment ago, and was not refused."""
     row = await connection.fetchrow(LATEST_SQL, task)
     if row is None or row["name"] != name.value or row["age"] > SAME_WITHIN:
         return None
-    return Earlier(row["actor"], row["age"]) if row["state"] in ("pending", "done") else None
+    return DuplicateCommand(row["actor"], row["age"]) if row["state"] in ("pending", "done") else None

@@ -11,7 +11,7 @@ from enum import StrEnum
 from dozor.storage.postgres.pool import Connection, Row
 
 # Each branch is bounded by itself, so that a long history costs no more than the page that is shown.
-PAST_SQL = """
+HISTORY_SQL = """
 SELECT kind, at, name, runs, seconds, longest, text, number, ended_at FROM (
     (SELECT 'run' AS kind, finished_at AS at, outcome AS name, runs, seconds, seconds_max AS longest,
             coalesce(error_type || ': ' || coalesce(error_text, ''), '') AS text,
@@ -70,21 +70,21 @@ SELECT at, actor, place, action, target, result FROM dozor.audit ORDER BY id DES
 """
 
 
-class PastKind(StrEnum):
+class HistoryKind(StrEnum):
     RUN = "run"
     INCIDENT = "incident"
     ACTION = "action"
 
 
 @dataclass(frozen=True, slots=True)
-class PastEvent:
+class HistoryEvent:
     """One line of a task's history.
 
     `name`: a run's outcome, an incident's kind, a command. `text`: an error, a summary, who it was.
     `runs`: how many runs the line stands for; `seconds` is their sum, `longest` the longest of them.
     """
 
-    kind: PastKind
+    kind: HistoryKind
     at: float
     name: str
     runs: int
@@ -148,12 +148,12 @@ class AuditLine:
     result: str
 
 
-async def read_past(connection: Connection, task: str, limit: int, skip: int = 0) -> list[PastEvent]:
+async def read_history(connection: Connection, task: str, limit: int, skip: int = 0) -> list[HistoryEvent]:
     """The newest first."""
-    rows = await connection.fetch(PAST_SQL, task, limit, skip)
+    rows = await connection.fetch(HISTORY_SQL, task, limit, skip)
     return [
-        PastEvent(
-            PastKind(row["kind"]),
+        HistoryEvent(
+            HistoryKind(row["kind"]),
             row["at"].timestamp(),
             row["name"],
             row["runs"],

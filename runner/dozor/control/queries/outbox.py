@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from dozor.storage.postgres.pool import Connection
 
-OWED_SQL = """
+PENDING_MESSAGES_SQL = """
 SELECT id, kind, severity, task, attempts, last_error, extract(epoch FROM created_at)::float8 AS created_at
 FROM dozor.notifications WHERE state IN ('pending', 'sending') ORDER BY id LIMIT $1
 """
 
 
 @dataclass(frozen=True, slots=True)
-class OwedMessage:
+class PendingMessage:
     """`created_at`: seconds since the epoch."""
 
     id: int
@@ -25,6 +25,6 @@ class OwedMessage:
     created_at: float
 
 
-async def read_owed(connection: Connection, limit: int = 20) -> tuple[OwedMessage, ...]:
+async def read_pending_messages(connection: Connection, limit: int = 20) -> tuple[PendingMessage, ...]:
     """The oldest first."""
-    return tuple(OwedMessage(**dict(row)) for row in await connection.fetch(OWED_SQL, limit))
+    return tuple(PendingMessage(**dict(row)) for row in await connection.fetch(PENDING_MESSAGES_SQL, limit))

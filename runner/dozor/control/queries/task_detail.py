@@ -12,12 +12,12 @@ from datetime import datetime
 
 from dozor.control.queries.history import (
     ErrorGroup,
+    HistoryEvent,
     IncidentLine,
-    PastEvent,
     Traceback,
     incident_line,
     read_errors,
-    read_past,
+    read_history,
 )
 from dozor.control.queries.statistics import Statistics, read_statistics_of
 from dozor.storage.postgres.pool import Connection, Row
@@ -52,7 +52,7 @@ class TaskDetail:
     chart: Statistics
     errors: tuple[ErrorGroup, ...]
     traceback: Traceback | None
-    timeline: tuple[PastEvent, ...]
+    timeline: tuple[HistoryEvent, ...]
     incidents: tuple[IncidentLine, ...]
 
 
@@ -77,7 +77,7 @@ async def read_detail(connection: Connection, task: str, days: int) -> TaskDetai
             else Traceback(
                 row["task"], row["finished_at"].timestamp(), row["error_type"] or "", row["traceback"]
             ),
-            timeline=tuple(await read_past(connection, task, TIMELINE)),
+            timeline=tuple(await read_history(connection, task, TIMELINE)),
             incidents=tuple(
                 incident_line(row) for row in await connection.fetch(TASK_INCIDENTS_SQL, task, INCIDENTS)
             ),

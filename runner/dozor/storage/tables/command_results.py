@@ -9,7 +9,7 @@ from dozor.storage.postgres.pool import Connection
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CommandResultRow:
     """`state`: done, refused or expired; `result`: a reason code.
 
     `run_number`: the task's how-manieth run the command has started, None if it started none.
@@ -33,7 +33,7 @@ SELECT actor, split_part(actor, ':', 1), place, name, task, result FROM answered
 """
 
 
-async def answer(connection: Connection, answers: Sequence[Answer]) -> None:
+async def answer(connection: Connection, answers: Sequence[CommandResultRow]) -> None:
     """Settle these commands; one that is settled already is left alone."""
     await connection.execute(
         ANSWER_SQL,

@@ -14,7 +14,7 @@ SUMMARY = "summary"
 
 
 @dataclass(frozen=True, slots=True)
-class OwedSummary:
+class PendingSummary:
     """`free`: nobody is sending it at this moment."""
 
     id: int
@@ -63,7 +63,7 @@ WHERE n.state = 'delivered' AND n.transport = $1 AND n.delivered_at > to_timesta
 ORDER BY n.id LIMIT 2000
 """
 
-OWED_SUMMARIES_SQL = """
+PENDING_SUMMARIES_SQL = """
 SELECT id, destination, state = 'pending' AS free, payload FROM dozor.notifications
 WHERE kind = $1 AND state IN ('pending', 'sending')
 """
@@ -91,10 +91,10 @@ async def read_unsummed(pool: Pool, transport: str, since: float) -> list[Claime
     return [from_row(row) for row in await pool.fetch(UNSUMMED_SQL, transport, SUMMARY, since)]
 
 
-async def read_owed_summaries(pool: Pool) -> list[OwedSummary]:
+async def read_pending_summaries(pool: Pool) -> list[PendingSummary]:
     """Those that have not left."""
-    rows = await pool.fetch(OWED_SUMMARIES_SQL, SUMMARY)
-    return [OwedSummary(row["id"], row["destination"], row["free"], row["payload"]) for row in rows]
+    rows = await pool.fetch(PENDING_SUMMARIES_SQL, SUMMARY)
+    return [PendingSummary(row["id"], row["destination"], row["free"], row["payload"]) for row in rows]
 
 
 async def rewrite_summary(pool: Pool, summary_id: int, payload: dict[str, Any]) -> None:

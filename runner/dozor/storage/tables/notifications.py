@@ -53,7 +53,7 @@ class ClaimedNotification:
     """The newest one, to be edited."""
 
 
-OWE_SQL = """
+ENQUEUE_SQL = """
 INSERT INTO dozor.notifications AS o (key, incident_id, task, kind, severity, payload, created_at,
     next_attempt_at, destination, priority, expires_at, unknown_outcomes)
 SELECT n.key, n.incident_id, n.task, n.kind, n.severity, n.payload, to_timestamp(n.created_at),
@@ -146,7 +146,7 @@ UPDATE dozor.notifications SET transport = $2, decisions = dozor.with_decision(d
 WHERE id = $1 AND state IN ('pending', 'sending')
 """
 
-OWED_SINCE_SQL = """
+PENDING_BY_DESTINATION_SQL = """
 SELECT destination, extract(epoch FROM min(created_at))::float8 AS since, count(*) AS count
 FROM dozor.notifications WHERE state IN ('pending', 'sending') GROUP BY destination
 """
@@ -159,12 +159,12 @@ DELETE FROM dozor.notifications WHERE id IN (
 """
 
 
-async def owe(
+async def enqueue(
     connection: Connection, rows: Sequence[NotificationRow], tried: Container[str] = frozenset()
 ) -> None:
     """Add to the outbox, in order; a key that is there already learns only that it has been `tried`."""
     await connection.execute(
-        OWE_SQL,
+        ENQUEUE_SQL,
         [r.key for r in rows],
         [r.incident_id for r in rows],
         [r.task for r in rows],
@@ -258,9 +258,12 @@ async def mark_shown(
     await pool.execute(SHOWN_SQL, notification_id, transport, decision)
 
 
-async def owed_since(pool: Pool) -> dict[str, tuple[float, int]]:
+async def pending_by_destination(pool: Pool) -> dict[str, tuple[float, int]]:
     """By destination: since when the oldest message is owed (seconds since the epoch), and how many are."""
-    return {row["destination"]: (row["since"], row["count"]) for row in await pool.fetch(OWED_SINCE_SQL)}
+    return {
+        row["destination"]: (row["since"], row["count"])
+        for row in await pool.fetch(PENDING_BY_DESTINATION_SQL)
+    }
 
 
 async def prune(connection: Connection, days: int) -> None:

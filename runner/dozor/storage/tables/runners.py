@@ -10,7 +10,7 @@ from dozor.language import msg
 from dozor.storage.postgres.pool import Connection
 
 LOCK_KEY = 0x646F7A6F72  # "dozor"
-LATELY = 600.0
+START_WINDOW = 600.0
 """Seconds within which starts are counted: a runner that starts again and again."""
 
 TRY_LOCK_SQL = "SELECT pg_try_advisory_lock($1)"
@@ -77,7 +77,7 @@ TERMINATE_SQL = "SELECT pg_terminate_backend($1)"
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class LockHolder:
     """Who holds the lock. `runner_id` None: it never registered. `backend`: its server process."""
 
     backend: int
@@ -123,10 +123,10 @@ async def try_lock(connection: Connection) -> bool:
     return bool(await connection.fetchval(TRY_LOCK_SQL, LOCK_KEY))
 
 
-async def read_holder(connection: Connection) -> Holder | None:
+async def read_holder(connection: Connection) -> LockHolder | None:
     """Who has the lock, None if nobody."""
     row = await connection.fetchrow(HOLDER_SQL, LOCK_KEY)
-    return None if row is None else Holder(row["backend"], row["id"], row["host"], row["pid"])
+    return None if row is None else LockHolder(row["backend"], row["id"], row["host"], row["pid"])
 
 
 async def register(connection: Connection, version: str) -> Registration:
@@ -135,7 +135,7 @@ async def register(connection: Connection, version: str) -> Registration:
         await connection.execute(END_STALE_SQL)
         last = await connection.fetchrow(LAST_END_SQL)
         runner_id: int = await connection.fetchval(REGISTER_SQL, socket.gethostname(), os.getpid(), version)
-        starts: int = await connection.fetchval(STARTS_SQL, LATELY)
+        starts: int = await connection.fetchval(STARTS_SQL, START_WINDOW)
     await adopt_session(connection, runner_id)
     before = None if last is None else LastEnd(last["at"], max(0.0, last["ago"]), last["clean"])
     return Registration(runner_id, before, starts)

@@ -22,7 +22,7 @@ class Failed:
     """The run raised. `luck` in [0, 1) decides the jitter of the delay."""
 
     failure: Failure
-    luck: float = 0.0
+    jitter: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,7 @@ def restore(policy: Policy, stored: TaskState | None, now: float, *, spread: flo
     if stored is None:
         at = now + spread if policy.run_at_start else _first_due(policy, now, spread)
         return TaskState(State.WAITING, at, at)
-    task = stored._replace(running_since=None, again=False)
+    task = stored._replace(running_since=None, restart_pending=False)
     match stored.state:
         case State.PAUSED:
             return task._replace(next_at=None)
@@ -159,7 +159,7 @@ def _started(policy: Policy, task: TaskState, state: State, now: float) -> Step:
         now,
         task.succeeded_at,
         task.duration,
-        task.past,
+        task.failure_record,
     )
     return started, START_RUN
 
@@ -196,16 +196,16 @@ def _proven(policy: Policy, task: TaskState) -> Step:
         state=State.RUNNING if task.state is State.STOPPED else task.state,
         failures=0,
         next_at=None if policy.timeout is None else task.running_since + policy.timeout,
-        past=replace(task.past, failing_since=None),
+        failure_record=replace(task.failure_record, failing_since=None),
     )
     return healthy, NOTHING
 
 
 def _succeeded(policy: Policy, task: TaskState, now: float) -> Step:
-    past = task.past
+    past = task.failure_record
     if past.failing_since is not None:
         past = replace(past, failing_since=None)
-    if task.again:
+    if task.restart_pending:
         return _started(policy, _ended(task, now, succeeded_at=now, failures=0), State.RUNNING, now)
     if task.state is State.PAUSED:
         return _ended(task, now, succeeded_at=now, failures=0), NOTHING
@@ -236,22 +236,27 @@ def _succeeded(policy: Policy, task: TaskState, now: float) -> Step:
 
 def _failed(policy: Policy, task: TaskState, event: Failed, now: float) -> Step:
     failure = event.failure
-    if task.again:
+    if task.restart_pending:
         # The run was already told to go; its last words do not count against the new one.
-        past = replace(task.past, failures_total=task.past.failures_total + 1, failed_at=now, failure=failure)
-        return _started(policy, _ended(task, now)._replace(past=past), State.RUNNING, now)
+        past = replace(
+            task.failure_record,
+            failures_total=task.failure_record.failures_total + 1,
+            failed_at=now,
+            failure=failure,
+        )
+        return _started(policy, _ended(task, now)._replace(failure_record=past), State.RUNNING, now)
     failures = task.failures + 1
     limit, window = policy.max_consecutive_failures, policy.max_failures
-    recent = task.past.recent if window is None else window.recent(task.past.recent, now)
+    recent = task.failure_record.recent if window is None else window.recent(task.failure_record.recent, now)
     past = replace(
-        task.past,
-        failures_total=task.past.failures_total + 1,
-        failing_since=now if task.past.failing_since is None else task.past.failing_since,
+        task.failure_record,
+        failures_total=task.failure_record.failures_total + 1,
+        failing_since=now if task.failure_record.failing_since is None else task.failure_record.failing_since,
         failed_at=now,
         failure=failure,
         recent=recent,
     )
-    ended = _ended(task, now)._replace(failures=failures, past=past)
+    ended = _ended(task, now)._replace(failures=failures, failure_record=past)
     match task.state:
         case State.PAUSED:
             return ended, NOTHING
@@ -264,7 +269,7 @@ def _failed(policy: Policy, task: TaskState, event: Failed, now: float) -> Step:
         case _ if window is not None and window.exceeded(recent):
             return _stopped(policy, ended, StopCause.INTENSITY, now), NOTHING
         case _:
-            at = now + policy.restart_delay.after(failures, event.luck)
+            at = now + policy.restart_delay.after(failures, event.jitter)
             return ended._replace(state=State.BACKOFF, next_at=at, due_at=at), NOTHING
 
 
@@ -275,17 +280,19 @@ def _ended(
     return task._replace(
         next_at=None,
         running_since=None,
-        again=False,
+        restart_pending=False,
         failures=task.failures if failures is None else failures,
         succeeded_at=task.succeeded_at if succeeded_at is None else succeeded_at,
         duration=None if task.running_since is None else now - task.running_since,
-        past=task.past if succeeded_at is None else replace(task.past, failing_since=None),
+        failure_record=task.failure_record
+        if succeeded_at is None
+        else replace(task.failure_record, failing_since=None),
     )
 
 
 def _stopped(policy: Policy, task: TaskState, cause: StopCause, now: float) -> TaskState:
-    past = replace(task.past, stopped_by=cause)
-    return _to_retry(policy, task._replace(state=State.STOPPED, past=past), now)
+    past = replace(task.failure_record, stopped_by=cause)
+    return _to_retry(policy, task._replace(state=State.STOPPED, failure_record=past), now)
 
 
 def _to_retry(policy: Policy, task: TaskState, now: float) -> TaskState:
@@ -296,7 +303,7 @@ def _to_retry(policy: Policy, task: TaskState, now: float) -> TaskState:
 
 def _cancelled(policy: Policy, task: TaskState, now: float) -> Step:
     ended = _ended(task, now)
-    if task.again:
+    if task.restart_pending:
         return _started(policy, ended, State.RUNNING, now)
     if task.state is State.RUNNING:
         return ended._replace(state=State.WAITING, next_at=now, due_at=now), NOTHING
@@ -304,7 +311,9 @@ def _cancelled(policy: Policy, task: TaskState, now: float) -> Step:
 
 
 def _interrupted(policy: Policy, task: TaskState, event: Interrupted, now: float) -> Step:
-    ended = _ended(task, now)._replace(past=replace(task.past, failed_at=now, failure=event.failure))
+    ended = _ended(task, now)._replace(
+        failure_record=replace(task.failure_record, failed_at=now, failure=event.failure)
+    )
     match task.state:
         case State.PAUSED:
             return ended, NOTHING
@@ -325,16 +334,20 @@ def _dependency_down(policy: Policy, task: TaskState) -> Step:
 
 
 def _restart(policy: Policy, task: TaskState, by: str, now: float) -> Step:
-    fresh = task._replace(state=State.RUNNING, failures=0, past=replace(task.past, by=by, recent=()))
+    fresh = task._replace(
+        state=State.RUNNING, failures=0, failure_record=replace(task.failure_record, last_actor=by, recent=())
+    )
     if task.running_since is not None:
-        return fresh._replace(again=True, next_at=None), STOP_RUN
+        return fresh._replace(restart_pending=True, next_at=None), STOP_RUN
     return _started(policy, fresh._replace(next_at=now), State.RUNNING, now)
 
 
 def _pause(policy: Policy, task: TaskState, by: str) -> Step:
     if task.state is State.PAUSED:
         return task, NOTHING
-    paused = task._replace(state=State.PAUSED, again=False, past=replace(task.past, by=by))
+    paused = task._replace(
+        state=State.PAUSED, restart_pending=False, failure_record=replace(task.failure_record, last_actor=by)
+    )
     if task.running_since is None:
         return paused._replace(next_at=None), NOTHING
     return paused, STOP_RUN if policy.continuous else ASK_TO_STOP
@@ -343,16 +356,16 @@ def _pause(policy: Policy, task: TaskState, by: str) -> Step:
 def _resume(policy: Policy, task: TaskState, by: str, now: float) -> Step:
     if task.state is not State.PAUSED:
         return task, NOTHING
-    resumed = task._replace(past=replace(task.past, by=by))
+    resumed = task._replace(failure_record=replace(task.failure_record, last_actor=by))
     if task.running_since is not None:
         # Its run was asked to stop: start the next one when it has.
-        return resumed._replace(state=State.RUNNING, again=True), NOTHING
+        return resumed._replace(state=State.RUNNING, restart_pending=True), NOTHING
     return resumed._replace(state=State.WAITING, next_at=now, due_at=now), NOTHING
 
 
 def _run_now(policy: Policy, task: TaskState, by: str, now: float) -> Step:
     if task.running_since is not None:
         return task, NOTHING
-    asked = task._replace(next_at=now, past=replace(task.past, by=by))
+    asked = task._replace(next_at=now, failure_record=replace(task.failure_record, last_actor=by))
     state = task.state if task.state in (State.PAUSED, State.STOPPED) else State.RUNNING
     return _started(policy, asked, state, now)

@@ -18,7 +18,7 @@ CRON_TICKS = 3000
 
 
 @dataclass(frozen=True, slots=True)
-class Missed:
+class Misfires:
     """How many tasks missed how many runs; `more`: at least so many, it was not counted to the end."""
 
     tasks: int = 0
@@ -26,7 +26,7 @@ class Missed:
     more: bool = False
 
 
-def missed(tasks: Iterable[tuple[Policy, TaskRow]], since: float, now: float) -> Missed:
+def missed(tasks: Iterable[tuple[Policy, TaskRow]], since: float, now: float) -> Misfires:
     """Runs due in (`since`, `now`], seconds since the epoch. The rows are those that the last runner left.
 
     Stopped, paused and held tasks have missed nothing, and continuous ones have no schedule.
@@ -38,7 +38,7 @@ def missed(tasks: Iterable[tuple[Policy, TaskRow]], since: float, now: float) ->
         left -= walked
         count += due > 0
         runs += due
-    return Missed(count, runs, more=left <= 0)
+    return Misfires(count, runs, more=left <= 0)
 
 
 def _due(policy: Policy, row: TaskRow, since: float, now: float, left: int) -> tuple[int, int]:

@@ -111,7 +111,7 @@ def _end_of_gap(before: float, after: float, timezone: ZoneInfo) -> float:
 STARTS_A_SECOND = 1_000
 
 
-def spread_of(policy: Policy, index: int, count: int) -> float:
+def stagger(policy: Policy, index: int, count: int) -> float:
     """Seconds by which to put off the start of the task `index` of `count` that start together."""
     window = count / STARTS_A_SECOND
     if isinstance(policy.schedule, Every):

@@ -63,7 +63,7 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class FailureRecord:
     """The part of a task's state that healthy runs never touch."""
 
     failures_total: int = 0
@@ -72,7 +72,7 @@ class Past:
     failed_at: float | None = None
     failure: Failure | None = None
     """The last one, kept after recovery for people to read."""
-    by: str | None = None
+    last_actor: str | None = None
     """Who acted on the task last."""
     recent: tuple[float, ...] = ()
     """When it failed lately; kept only where a policy limits failures within a time."""
@@ -80,7 +80,7 @@ class Past:
     """Of the last critical stop."""
 
 
-NO_PAST = Past()
+NO_FAILURES = FailureRecord()
 
 
 class TaskState(NamedTuple):
@@ -97,7 +97,7 @@ class TaskState(NamedTuple):
     """The scheduled time of the present or next run: the base of a fixed rate."""
     running_since: float | None = None
     """A run is in progress (in `paused` and `stopped` too, while it finishes or probes)."""
-    again: bool = False
+    restart_pending: bool = False
     """Start anew as soon as the present run has ended: a restart was asked for meanwhile."""
     failures: int = 0
     """Failure streak."""
@@ -106,4 +106,4 @@ class TaskState(NamedTuple):
     succeeded_at: float | None = None
     duration: float | None = None
     """Seconds, of the last finished run."""
-    past: Past = NO_PAST
+    failure_record: FailureRecord = NO_FAILURES

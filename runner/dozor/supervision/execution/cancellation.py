@@ -15,37 +15,37 @@ from loguru import logger
 from dozor.config.tasks import OnHang
 from dozor.language import msg
 from dozor.supervision.runs.run import Run, StopReason
-from dozor.supervision.runs.stacks import chain_of, chain_of_thread
-from dozor.supervision.tasks.task import Supervised
-from dozor.supervision.telemetry.observer import NobodyListens, Trouble, TroubleKind, TroubleWatch
+from dozor.supervision.runs.stacks import await_chain, chain_of_thread
+from dozor.supervision.tasks.task import SupervisedTask
+from dozor.supervision.telemetry.observer import NullTroubleListener, Trouble, TroubleKind, TroubleListener
 
 PATIENCE = 5.0
 """Seconds a cancelled run has, twice, before it counts as hung."""
 
-GiveUp = Callable[[Supervised], None]
+GiveUp = Callable[[SupervisedTask], None]
 
 
 class Canceller:
     """`patience` in seconds. `troubles` hears of runs that are abandoned."""
 
-    def __init__(self, troubles: TroubleWatch | None = None, *, patience: float = PATIENCE) -> None:
-        self.troubles: TroubleWatch = troubles or NobodyListens()
+    def __init__(self, troubles: TroubleListener | None = None, *, patience: float = PATIENCE) -> None:
+        self.troubles: TroubleListener = troubles or NullTroubleListener()
         self._patience = patience
         self.give_up: GiveUp = _nobody_ends_it
         """Ends the process (`on_hang: exit`)."""
         self.abandoned = 0
         """Runs given up since the process began."""
 
-    def cancel(self, task: Supervised, run: Run, reason: StopReason, *, escalate: bool = True) -> None:
+    def cancel(self, task: SupervisedTask, run: Run, reason: StopReason, *, escalate: bool = True) -> None:
         """Cancel `run`; unless it has ended after a while, again, and so on."""
         if reason is not StopReason.ASKED:
             self._look(run)
         run.cancel(reason)
         if escalate and run.escalation is None:
             loop = asyncio.get_running_loop()
-            run.escalation = loop.call_later(self._patience, self._once_more, loop, task, run)
+            run.escalation = loop.call_later(self._patience, self._retry, loop, task, run)
 
-    def ended(self, task: Supervised, run: Run) -> None:
+    def ended(self, task: SupervisedTask, run: Run) -> None:
         """A run that was told to end has ended."""
         for timer in (run.cancelling, run.escalation):
             if timer is not None:
@@ -60,7 +60,7 @@ class Canceller:
         if not run.in_process:
             run.hung_at = tuple(where(run))
 
-    def _once_more(self, loop: asyncio.AbstractEventLoop, task: Supervised, run: Run) -> None:
+    def _retry(self, loop: asyncio.AbstractEventLoop, task: SupervisedTask, run: Run) -> None:
         if run.ended or run.task is None:
             return
         name = task.spec.name
@@ -68,7 +68,7 @@ class Canceller:
         run.task.cancel()
         run.escalation = loop.call_later(self._patience, self._abandon, loop, task, run)
 
-    def _abandon(self, loop: asyncio.AbstractEventLoop, task: Supervised, run: Run) -> None:
+    def _abandon(self, loop: asyncio.AbstractEventLoop, task: SupervisedTask, run: Run) -> None:
         if run.ended:
             return
         self.abandoned += 1
@@ -99,8 +99,8 @@ def where(run: Run) -> list[str]:
     """Where a run of this process is at this moment."""
     if run.thread is not None:
         return chain_of_thread(run.thread)
-    return [] if run.task is None else chain_of(run.task)
+    return [] if run.task is None else await_chain(run.task)
 
 
-def _nobody_ends_it(task: Supervised) -> None:
+def _nobody_ends_it(task: SupervisedTask) -> None:
     logger.critical(msg("log-exit-no-effect", name=task.spec.name))

@@ -16,24 +16,24 @@ from dozor.language import msg
 from dozor.supervision.runs.context import Context
 from dozor.supervision.runs.results import awaited
 from dozor.supervision.runs.run import Run, StopReason, call_in_thread
-from dozor.supervision.tasks.task import Supervised
+from dozor.supervision.tasks.task import SupervisedTask
 
 IsOutage = Callable[[BaseException, float, bool], Awaitable[bool]]
 """(error, run started at, the run used ctx.db) -> whether the run failed because our database was away."""
 
 
-class Host(Protocol):
+class RunHost(Protocol):
     """Whose run it is."""
 
     @property
     def contexts(self) -> CleanContext: ...
-    def context(self, task: Supervised, run: Run) -> Context: ...
-    async def explained(self, task: Supervised, run: Run, error: BaseException) -> bool:
+    def context(self, task: SupervisedTask, run: Run) -> Context: ...
+    async def explained(self, task: SupervisedTask, run: Run, error: BaseException) -> bool:
         """Whether an outage of something the task stands on explains its failure."""
         ...
 
     def run_ended(
-        self, task: Supervised, run: Run, error: BaseException | None, *, outage: bool = False
+        self, task: SupervisedTask, run: Run, error: BaseException | None, *, outage: bool = False
     ) -> None: ...
 
 
@@ -42,7 +42,7 @@ async def never_an_outage(error: BaseException, started_at: float, used_database
     return False
 
 
-async def carry_out(host: Host, task: Supervised, run: Run) -> None:
+async def execute(host: RunHost, task: SupervisedTask, run: Run) -> None:
     """Run the checker and tell `host` how it ended. Raises nothing, whatever the checker raises.
 
     Called in a context of its own, which the checker may change: `host` is told outside it.
@@ -88,7 +88,7 @@ async def carry_out(host: Host, task: Supervised, run: Run) -> None:
         host.contexts.timers.run(host.run_ended, task, run, error)
 
 
-async def _explained(host: Host, task: Supervised, run: Run, error: BaseException) -> bool:
+async def _explained(host: RunHost, task: SupervisedTask, run: Run, error: BaseException) -> bool:
     try:
         return await host.explained(task, run, error)
     except asyncio.CancelledError:

@@ -12,7 +12,7 @@ from dozor import forking
 from dozor.clean_context import CleanContext
 from dozor.supervision.execution.process.ipc import OF_ANOTHER_PROCESS
 from dozor.supervision.runs.run import Run
-from dozor.supervision.tasks.task import Supervised
+from dozor.supervision.tasks.task import SupervisedTask
 
 SEVERITIES = ("info", "warning", "critical")
 
@@ -22,14 +22,14 @@ class ReportListener(Protocol):
 
     contexts: CleanContext
 
-    def heard(self, task: Supervised, run: Run) -> None: ...
+    def on_heartbeat(self, task: SupervisedTask, run: Run) -> None: ...
 
-    def mark_dirty(self, task: Supervised) -> None: ...
+    def mark_dirty(self, task: SupervisedTask) -> None: ...
 
-    def checker_alert(self, task: Supervised, text: str, severity: str) -> None: ...
+    def checker_alert(self, task: SupervisedTask, text: str, severity: str) -> None: ...
 
 
-class RunReports:
+class RunReporter:
     """`dozor.supervision.runs.context.Reports` for one run. What an ended run says is not heard.
 
 
@@ -39,7 +39,7 @@ class RunReports:
     __slots__ = ("_forks", "_listener", "_loop", "_run", "_task", "_thread")
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, listener: ReportListener, task: Supervised, run: Run
+        self, loop: asyncio.AbstractEventLoop, listener: ReportListener, task: SupervisedTask, run: Run
     ) -> None:
         self._loop = loop
         self._listener = listener
@@ -49,7 +49,7 @@ class RunReports:
         self._forks = forking.generation
 
     def heartbeat(self) -> None:
-        self._on_loop(lambda: self._listener.heard(self._task, self._run))
+        self._on_loop(lambda: self._listener.on_heartbeat(self._task, self._run))
 
     def progress(self, done: float, total: float) -> None:
         def note() -> None:

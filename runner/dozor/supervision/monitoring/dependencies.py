@@ -16,8 +16,8 @@ from dozor.language import msg
 from dozor.storage.postgres.pool import Pool
 from dozor.supervision.runs.run import Run
 from dozor.supervision.supervisor import Supervisor
-from dozor.supervision.tasks.task import Supervised
-from dozor.supervision.telemetry.observer import Trouble, TroubleKind, TroubleWatch
+from dozor.supervision.tasks.task import SupervisedTask
+from dozor.supervision.telemetry.observer import Trouble, TroubleKind, TroubleListener
 
 TOLD_AFTER = 2
 """Answers in a row that must be missing before people are told; tasks are held at the first."""
@@ -48,7 +48,7 @@ class Dependencies:
         self,
         configured: Mapping[str, DependencyConfig],
         supervisor: Supervisor,
-        troubles: TroubleWatch,
+        troubles: TroubleListener,
         clock: Clock,
         pool: Pool | None,
         redact: Callable[[str], str] = str,
@@ -61,7 +61,7 @@ class Dependencies:
         self._redact = redact
         supervisor.outage_of_others = self.explains
 
-    def inherit(self, name: str) -> bool:
+    def restore(self, name: str) -> bool:
         """People were told that it is down, by the runner before this one. Whether it is still watched."""
         dependency = self._all.get(name)
         if dependency is None:
@@ -78,7 +78,7 @@ class Dependencies:
             for watch in watches:
                 watch.cancel()
 
-    async def explains(self, task: Supervised, run: Run) -> bool:
+    async def explains(self, task: SupervisedTask, run: Run) -> bool:
         """Whether something that `task` requires was down during its run, or is down now."""
         for name in task.spec.policy.requires:
             dependency = self._all.get(name)
@@ -150,7 +150,7 @@ class Dependencies:
             kind=TroubleKind.DEPENDENCY,
             subject=dependency.name,
             seconds=now - (dependency.down_since or now),
-            waiting=self._supervisor.holding.waiting_for(dependency.name),
+            waiting=self._supervisor.gate.waiting_for(dependency.name),
             reason=dependency.reason,
         )
 

@@ -14,7 +14,7 @@ from loguru import logger
 from dozor.config.supervision import LimitsConfig
 from dozor.language import msg
 from dozor.storage.postgres.pool import Pool, unavailable
-from dozor.supervision.telemetry.observer import Trouble, TroubleKind, TroubleWatch
+from dozor.supervision.telemetry.observer import Trouble, TroubleKind, TroubleListener
 
 LOOK_EVERY = 15.0
 """Seconds."""
@@ -43,7 +43,11 @@ class Limits:
     """`lag`: the least lateness of the loop since the last look, in seconds; None: not measured."""
 
     def __init__(
-        self, config: LimitsConfig, troubles: TroubleWatch, pool: Pool | None, lag: Callable[[], float | None]
+        self,
+        config: LimitsConfig,
+        troubles: TroubleListener,
+        pool: Pool | None,
+        lag: Callable[[], float | None],
     ) -> None:
         self._config = config
         self._troubles = troubles
@@ -51,7 +55,7 @@ class Limits:
         self._lag = lag
         self._exceeded: set[str] = set()
 
-    def inherit(self, what: str) -> None:
+    def restore(self, what: str) -> None:
         """It was exceeded when the runner before this one ended."""
         self._exceeded.add(what)
 

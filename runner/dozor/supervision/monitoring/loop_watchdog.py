@@ -19,14 +19,14 @@ from types import FrameType
 from loguru import logger
 
 from dozor.language import msg
-from dozor.supervision.execution.executor import carry_out
+from dozor.supervision.execution.executor import execute
 from dozor.supervision.runs.stacks import stack_of
 from dozor.supervision.telemetry.observer import UNKNOWN_BLOCKER, Trouble, TroubleKind
 
 SAMPLE_EVERY = 0.05
 SIGNS_A_LIMIT = 4
 """Signs of life within the limit."""
-_CARRY_OUT = carry_out.__code__
+_CARRY_OUT = execute.__code__
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Watchdog:
         self._loop = asyncio.get_running_loop()
         self._ident = threading.get_ident()
         self._expected = self._sign = time.monotonic()
-        self._live()
+        self._beat()
         threading.Thread(target=self._watch, name="dozor watchdog", daemon=True).start()
 
     def stop(self) -> None:
@@ -74,12 +74,12 @@ class Watchdog:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _live(self) -> None:
+    def _beat(self) -> None:
         self._sign = now = time.monotonic()
         self.lags.append(now - self._expected)
         del self.lags[:-1000]
         self._expected = now + self._interval
-        self._timer = self._loop.call_later(self._interval, self._live)
+        self._timer = self._loop.call_later(self._interval, self._beat)
 
     # -- in the thread
 
@@ -91,10 +91,10 @@ class Watchdog:
             stood_still = now - looked > self._interval + self._limit / 2
             looked = now
             if not stood_still and now - self._sign > self._limit:
-                self._silence()
+                self._on_stall()
                 looked = time.monotonic()
 
-    def _silence(self) -> None:
+    def _on_stall(self) -> None:
         """From when it is noticed to its end."""
         began = self._sign
         seen: Counter[Seen] = Counter()

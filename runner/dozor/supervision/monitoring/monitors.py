@@ -15,15 +15,15 @@ from dozor.supervision.monitoring.dependencies import Dependencies
 from dozor.supervision.monitoring.limits import Limits
 from dozor.supervision.monitoring.loop_watchdog import Watchdog
 from dozor.supervision.monitoring.pool_monitor import PoolMonitor
-from dozor.supervision.monitoring.task_monitor import Patrol
+from dozor.supervision.monitoring.task_monitor import TaskMonitor
 from dozor.supervision.supervisor import Supervisor
-from dozor.supervision.telemetry.observer import Trouble, TroubleKind, TroubleWatch
+from dozor.supervision.telemetry.observer import Trouble, TroubleKind, TroubleListener
 
 CALM_SECONDS = 60.0
 """Without another one, a blocked loop is over."""
 
 
-class Vigil:
+class Monitors:
     """`alarm` tells of a blocked loop from a thread, while it is blocked.
 
     `pool`: Dozor's own; `probes`: for the `query` of dependencies; `checkers`: behind `ctx.db`, with
@@ -33,7 +33,7 @@ class Vigil:
     def __init__(
         self,
         supervisor: Supervisor,
-        troubles: TroubleWatch,
+        troubles: TroubleListener,
         clock: SteadyClock,
         pool: Pool | None,
         *,
@@ -63,7 +63,7 @@ class Vigil:
     def parts(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """To be supervised with the runner's other parts."""
         parts: dict[str, Callable[[], Awaitable[None]]] = {
-            "patrol": lambda: Patrol(self._supervisor, self._troubles, self._clock, self.others).run(),
+            "patrol": lambda: TaskMonitor(self._supervisor, self._troubles, self._clock, self.others).run(),
             "limits": self._limits.run,
         }
         if self._has_dependencies:
@@ -81,7 +81,7 @@ class Vigil:
         for timer in self._calm.values():
             timer.cancel()
 
-    def inherit(self, kind: TroubleKind, subject: str, task: str | None) -> None:
+    def restore(self, kind: TroubleKind, subject: str, task: str | None) -> None:
         """A trouble that the runner before this one has told of, and not taken back."""
         match kind:
             case TroubleKind.HUNG | TroubleKind.BLOCKED_LOOP | TroubleKind.POOL_EXHAUSTED:
@@ -98,10 +98,10 @@ class Vigil:
                     if not found.behind:
                         self._troubles.cleared(Trouble(kind=kind, subject=subject, task=task))
             case TroubleKind.DEPENDENCY:
-                if not self._dependencies.inherit(subject):
+                if not self._dependencies.restore(subject):
                     self._troubles.cleared(Trouble(kind=kind, subject=subject))
             case TroubleKind.LIMIT:
-                self._limits.inherit(subject)
+                self._limits.restore(subject)
             case _:
                 assert_never(kind)
 

@@ -9,7 +9,7 @@ from loguru import logger
 from dozor.clock import Clock
 from dozor.language import msg
 from dozor.storage.postgres.checker_pool import CheckerPool
-from dozor.supervision.telemetry.observer import Trouble, TroubleKind, TroubleWatch
+from dozor.supervision.telemetry.observer import Trouble, TroubleKind, TroubleListener
 
 CHECK_EVERY = 1.0
 """Seconds."""
@@ -20,7 +20,7 @@ class PoolMonitor:
     """`starved_after`: seconds that a run may wait while other runs hold every connection."""
 
     def __init__(
-        self, checkers: CheckerPool, troubles: TroubleWatch, clock: Clock, starved_after: float
+        self, checkers: CheckerPool, troubles: TroubleListener, clock: Clock, starved_after: float
     ) -> None:
         self._checkers = checkers
         self._troubles = troubles

@@ -14,21 +14,21 @@ from dozor.supervision.core.policy import Policy
 from dozor.supervision.core.state import State, TaskState
 from dozor.supervision.runs.run import Run
 from dozor.supervision.supervisor import Supervisor
-from dozor.supervision.tasks.task import Supervised
-from dozor.supervision.telemetry.observer import Trouble, TroubleKind, TroubleWatch
+from dozor.supervision.tasks.task import SupervisedTask
+from dozor.supervision.telemetry.observer import Trouble, TroubleKind, TroubleListener
 
 ROUND_EVERY = 1.0
 TOLERANCE = 0.1
 """Seconds by which the wall clock may be off before we follow it."""
 
 
-class Patrol:
+class TaskMonitor:
     """`others`: supervisors on the same clock, of the runner's own parts."""
 
     def __init__(
         self,
         supervisor: Supervisor,
-        troubles: TroubleWatch,
+        troubles: TroubleListener,
         clock: SteadyClock,
         others: Sequence[Supervisor] = (),
     ) -> None:
@@ -40,23 +40,23 @@ class Patrol:
     async def run(self) -> None:
         """Go round for ever."""
         while True:
-            self.look()
+            self.check()
             await asyncio.sleep(ROUND_EVERY)
 
-    def look(self) -> None:
+    def check(self) -> None:
         """One round."""
-        self.look_at_clock()
+        self.check_clock()
         now = self._clock.now()
         for task in self._supervisor.tasks:
             policy = task.spec.policy
             if policy.overdue_after is not None:
-                self._look_at_success(task, policy.overdue_after, now)
+                self._check_overdue(task, policy.overdue_after, now)
             if task.backlog_limit is not None or task.behind:
-                self._look_at_backlog(task, now)
+                self._check_backlog(task, now)
             if policy.heartbeat_timeout is not None and task.run is not None:
-                self._look_at_heartbeat(task, task.run, policy.heartbeat_timeout, now)
+                self._check_heartbeat(task, task.run, policy.heartbeat_timeout, now)
 
-    def look_at_clock(self) -> None:
+    def check_clock(self) -> None:
         """Follow a wall clock that was set, and time that was slept through."""
         change = self._clock.look()
         if abs(change.total) < TOLERANCE and change.slept < TOLERANCE:
@@ -68,7 +68,7 @@ class Patrol:
         for supervisor in (self._supervisor, *self._others):
             change_clock(supervisor, change, self._clock.now())
 
-    def _look_at_success(self, task: Supervised, limit: float, now: float) -> None:
+    def _check_overdue(self, task: SupervisedTask, limit: float, now: float) -> None:
         since = expected_since(task, task.spec.policy)
         late = since is not None and now - since > limit
         if late and not task.overdue and since is not None:
@@ -78,7 +78,7 @@ class Patrol:
             task.overdue = False
             self._troubles.cleared(_overdue(task, 0.0))
 
-    def _look_at_backlog(self, task: Supervised, now: float) -> None:
+    def _check_backlog(self, task: SupervisedTask, now: float) -> None:
         """It may succeed and yet fall behind."""
         size, oldest_at = task.backlog or (0, None)
         age = 0.0 if oldest_at is None else now - oldest_at.timestamp()
@@ -93,12 +93,12 @@ class Patrol:
         else:
             self._troubles.cleared(trouble)
 
-    def _look_at_heartbeat(self, task: Supervised, run: Run, limit: float, now: float) -> None:
+    def _check_heartbeat(self, task: SupervisedTask, run: Run, limit: float, now: float) -> None:
         if run.reason is None and now - run.heartbeat_at > limit:
             self._supervisor.silent(task, run)
 
 
-def expected_since(task: Supervised, policy: Policy) -> float | None:
+def expected_since(task: SupervisedTask, policy: Policy) -> float | None:
     """Since when we wait for a success; None while none is to be expected.
 
     A critical stop, a pause and an outage have been told in words of their own.
@@ -126,10 +126,10 @@ def change_clock(supervisor: Supervisor, change: ClockChange, now: float) -> Non
     supervisor.plan_anew()
 
 
-def _changed(task: Supervised, change: ClockChange, now: float) -> TaskState:
+def _changed(task: SupervisedTask, change: ClockChange, now: float) -> TaskState:
     return after_change(task.spec.policy, task.state, change, now)
 
 
-def _overdue(task: Supervised, seconds: float) -> Trouble:
+def _overdue(task: SupervisedTask, seconds: float) -> Trouble:
     name = task.spec.name
     return Trouble(kind=TroubleKind.OVERDUE, subject=name, task=name, seconds=seconds)

@@ -22,7 +22,7 @@ LONGEST_ALERT = 262_144
 """Characters of `ctx.alert` that are looked at, four times what is kept: redacting a megabyte takes 0.3 s."""
 
 
-class Reports(Protocol):
+class Reporter(Protocol):
     """Where a run's own words go. Safe to call from a thread."""
 
     def heartbeat(self) -> None: ...
@@ -37,7 +37,7 @@ class Context:
     __slots__ = ("_checkers", "_db", "_reports", "_run", "run_id", "task")
 
     def __init__(
-        self, task: str, run_id: str, run: Run, reports: Reports, checkers: CheckerPool | None
+        self, task: str, run_id: str, run: Run, reports: Reporter, checkers: CheckerPool | None
     ) -> None:
         self.task = task
         self.run_id = run_id

@@ -48,7 +48,7 @@ def from_frame(values: dict[str, Any]) -> Failure:
     return Failure(**values)
 
 
-def died(returncode: int, output: Sequence[str], *, starting: bool) -> ProcessDiedError:
+def process_died_error(returncode: int, output: Sequence[str], *, starting: bool) -> ProcessDiedError:
     """`returncode` as of `subprocess`: negative for a signal. `output`: the last lines it wrote."""
     when = msg("log-while-starting") if starting else msg("log-while-running")
     text = msg("log-process-died", how=how_it_ended(returncode), when=when)
@@ -57,7 +57,7 @@ def died(returncode: int, output: Sequence[str], *, starting: bool) -> ProcessDi
     return ProcessDiedError(Failure("ProcessDiedError", text, where, f"{text}\n{tail}\n"))
 
 
-def over_limit(used: int, limit: int) -> MemoryLimitError:
+def memory_limit_error(used: int, limit: int) -> MemoryLimitError:
     """Bytes."""
     text = msg("log-process-memory", used=megabytes(used), most=megabytes(limit))
     return MemoryLimitError(Failure("MemoryLimitError", text, "", text))

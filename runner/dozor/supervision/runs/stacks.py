@@ -24,7 +24,7 @@ _LIBRARIES = tuple(sysconfig.get_path(name) for name in ("purelib", "platlib", "
 _WAITING_FRAMES = ("asyncio/tasks.py", "asyncio/taskgroups.py")
 
 
-def chain_of(task: asyncio.Task[Any]) -> list[str]:
+def await_chain(task: asyncio.Task[Any]) -> list[str]:
     """From the task's coroutine through everything it awaits; other tasks it waits for are followed."""
     seen: set[int] = set()
     lines = list(_links(task, seen))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dozor.storage.tables.runs import RunRow
 from dozor.storage.tables.tasks import TaskRow
-from dozor.supervision.core.state import Failure, Past, RunOutcome, State, TaskState
+from dozor.supervision.core.state import Failure, FailureRecord, RunOutcome, State, TaskState
 
 
 def from_row(row: TaskRow, recent: tuple[float, ...] = ()) -> TaskState:
@@ -27,12 +27,12 @@ def from_row(row: TaskRow, recent: tuple[float, ...] = ()) -> TaskState:
         started_at=row.last_started_at,
         succeeded_at=row.last_success_at,
         duration=row.last_duration,
-        past=Past(
+        failure_record=FailureRecord(
             failures_total=row.failures_total,
             failing_since=row.failing_since,
             failed_at=row.last_failed_at,
             failure=failure,
-            by=row.state_by,
+            last_actor=row.state_by,
             recent=recent,
         ),
     )

@@ -7,22 +7,22 @@ from itertools import islice
 
 from dozor.storage.journal import Checkpoint
 from dozor.supervision.tasks.checkpoint import collect
-from dozor.supervision.tasks.task import Supervised
+from dozor.supervision.tasks.task import SupervisedTask
 
 
-class Roster:
+class TaskRegistry:
     """A task keeps its number for good; the number of a removed one is not given again."""
 
     __slots__ = ("_by_name", "_slots", "dirty")
 
     def __init__(self) -> None:
-        self._slots: list[Supervised | None] = []
-        self._by_name: dict[str, Supervised] = {}
-        self.dirty: dict[Supervised, None] = {}
+        self._slots: list[SupervisedTask | None] = []
+        self._by_name: dict[str, SupervisedTask] = {}
+        self.dirty: dict[SupervisedTask, None] = {}
         """What the database does not know yet, the longest waiting first."""
 
     @property
-    def tasks(self) -> tuple[Supervised, ...]:
+    def tasks(self) -> tuple[SupervisedTask, ...]:
         """In the order in which they came."""
         return tuple(self._by_name.values())
 
@@ -31,33 +31,33 @@ class Roster:
         """How many numbers have been given."""
         return len(self._slots)
 
-    def find(self, name: str) -> Supervised | None:
+    def find(self, name: str) -> SupervisedTask | None:
         return self._by_name.get(name)
 
-    def at(self, index: int) -> Supervised | None:
+    def at(self, index: int) -> SupervisedTask | None:
         """None if it has been removed."""
         return self._slots[index]
 
-    def add(self, task: Supervised) -> None:
+    def add(self, task: SupervisedTask) -> None:
         """`task.index` must be `numbers`."""
         assert task.index == len(self._slots)
         self._slots.append(task)
         self._by_name[task.spec.name] = task
         self.dirty[task] = None
 
-    def remove(self, task: Supervised) -> None:
+    def remove(self, task: SupervisedTask) -> None:
         """What is left of its run is nobody's business any more."""
         self._slots[task.index] = None
         self._by_name.pop(task.spec.name, None)
         self.dirty.pop(task, None)
 
-    def mark_dirty(self, *tasks: Supervised) -> None:
+    def mark_dirty(self, *tasks: SupervisedTask) -> None:
         for task in tasks:
             self.dirty[task] = None
 
     def take_checkpoint(self, generation: int, now: float, *, last: bool, limit: int) -> Checkpoint:
         """What has changed since the last one, of `limit` tasks; it counts as written from now on."""
-        taken: Iterable[Supervised] = list(islice(self.dirty, limit))
+        taken: Iterable[SupervisedTask] = list(islice(self.dirty, limit))
         for task in taken:
             del self.dirty[task]
         return collect(taken, generation, now, last=last, more=bool(self.dirty))

@@ -8,11 +8,11 @@ from typing import Protocol
 from dozor.storage.tables.runs import RunRow
 from dozor.storage.tables.tasks import CheckpointRow, TaskRow
 from dozor.supervision.core.spec import TaskSpec
-from dozor.supervision.core.state import Past, RunOutcome, TaskState
+from dozor.supervision.core.state import FailureRecord, RunOutcome, TaskState
 from dozor.supervision.runs.run import Run
 
 _NOTHING: frozenset[str] = frozenset()
-STRETCH_SECONDS = 60.0
+BATCH_SECONDS = 60.0
 """Successes within one such span become one row of history, so that 1 Hz costs no more than a minute's."""
 
 
@@ -31,7 +31,7 @@ class CheckerProcess(Protocol):
     async def perform(self, run: Run, run_id: str) -> None: ...
 
 
-class Stretch:
+class SuccessBatch:
     """Successes not yet written to the history. Durations in seconds."""
 
     __slots__ = ("began_at", "last_number", "longest", "runs", "seconds", "urgent")
@@ -46,7 +46,7 @@ class Stretch:
         self.longest = 0.0
 
 
-class Supervised:
+class SupervisedTask:
     """One task under supervision. Mutable; owned by the supervisor alone."""
 
     __slots__ = (
@@ -75,8 +75,8 @@ class Supervised:
         self.run: Run | None = None
         self.last_ended: tuple[int, int] | None = None
         """Number and attempt of the last run that ended otherwise than well, for the log."""
-        self.stretch: Stretch | None = None
-        self.written_past: Past | None = None
+        self.stretch: SuccessBatch | None = None
+        self.written_past: FailureRecord | None = None
         """The past that the database has: while it is the present one, the hot part is enough."""
         self.progress: tuple[float, float] | None = None
         self.backlog: tuple[int, datetime | None] | None = None
@@ -97,7 +97,7 @@ class Supervised:
     def add_success(self, number: int, started_at: float, finished_at: float, *, urgent: bool) -> None:
         stretch = self.stretch
         if stretch is None:
-            stretch = self.stretch = Stretch(started_at)
+            stretch = self.stretch = SuccessBatch(started_at)
         stretch.last_number = number
         stretch.urgent = stretch.urgent or urgent
         stretch.runs += 1
@@ -142,7 +142,7 @@ class Supervised:
     def row(self) -> TaskRow:
         """The whole state, as the database keeps it."""
         state = self.state
-        past = state.past
+        past = state.failure_record
         failure = past.failure
         backlog = self.backlog
         oldest = backlog[1] if backlog is not None else None
@@ -162,7 +162,7 @@ class Supervised:
             last_error_where=failure.where if failure else None,
             next_run_at=state.due_at if state.next_at is not None and state.running_since is None else None,
             running_since=state.running_since,
-            state_by=past.by,
+            state_by=past.last_actor,
             progress_done=self.progress[0] if self.progress else None,
             progress_total=self.progress[1] if self.progress else None,
             backlog_size=backlog[0] if backlog else None,

@@ -88,15 +88,18 @@ class SupervisionLog:
 
     def critical_stop(self, name: str, task: TaskState, window: Intensity | None) -> None:
         """The line that says why."""
-        match task.past.stopped_by:
+        match task.failure_record.stopped_by:
             case StopCause.FATAL:
-                self.stopped_at_once(name, "" if task.past.failure is None else task.past.failure.error_text)
+                self.stopped_at_once(
+                    name,
+                    "" if task.failure_record.failure is None else task.failure_record.failure.error_text,
+                )
             case StopCause.INTENSITY if window is not None:
                 self.stopped_by_window(name, window.count, window.within)
             case StopCause.INTENSITY | StopCause.CONSECUTIVE | None:
                 self.stopped(name, task.failures)
             case _:
-                assert_never(task.past.stopped_by)
+                assert_never(task.failure_record.stopped_by)
 
     def cancelled(self, name: str) -> None:
         _for(name).info(self._lines.cancelled, name=name)

@@ -23,7 +23,7 @@ from dozor.supervision.core.events import (
     Succeeded,
 )
 from dozor.supervision.core.state import RunOutcome, State
-from dozor.supervision.tasks.task import Supervised
+from dozor.supervision.tasks.task import SupervisedTask
 from dozor.supervision.telemetry.observer import Transition
 
 RUN_BOUNDS = (0.005, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0, 30.0, 60.0, 300.0)
@@ -53,7 +53,7 @@ class Histogram:
         return list(accumulate(self.counts))
 
 
-class Measures:
+class RunMetrics:
     """Of the runs since the process began; by `Supervised.index`. `tasks`: how many there are at first."""
 
     def __init__(self, tasks: int) -> None:
@@ -68,7 +68,7 @@ class Measures:
         self.lateness = Histogram(LATENESS_BOUNDS)
         """Seconds from when a run was due to when it began."""
 
-    def succeeded(self, task: Supervised, seconds: float, lateness: float) -> None:
+    def succeeded(self, task: SupervisedTask, seconds: float, lateness: float) -> None:
         """A healthy run has ended."""
         index = task.index
         try:
@@ -108,9 +108,9 @@ class Measures:
                 pass
             case _:
                 assert_never(transition.event)
-        if before.past.failing_since is not None and after.past.failing_since is None:
+        if before.failure_record.failing_since is not None and after.failure_record.failing_since is None:
             recovery = self.recoveries.setdefault(index, Histogram(RECOVERY_BOUNDS))
-            recovery.observe(max(0.0, transition.now - before.past.failing_since))
+            recovery.observe(max(0.0, transition.now - before.failure_record.failing_since))
 
     def _grow(self, tasks: int) -> None:
         """Room for tasks that came after the beginning."""
@@ -138,7 +138,7 @@ class Measures:
         self._grow(index + 1)
         return list(accumulate(self._of(index))), self._seconds[index]
 
-    def stops(self, index: int) -> int:
+    def critical_stops(self, index: int) -> int:
         """Critical stops of a task."""
         self._grow(index + 1)
         return self._stops[index]

@@ -9,7 +9,7 @@ from typing import Protocol
 from dozor.storage.postgres.checker_pool import Holder
 from dozor.supervision.core.events import Event
 from dozor.supervision.core.state import TaskState
-from dozor.supervision.tasks.task import Supervised
+from dozor.supervision.tasks.task import SupervisedTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class EndedRun:
 class Transition:
     """A change that somebody may have to hear of. Healthy runs of healthy tasks make none."""
 
-    task: Supervised
+    task: SupervisedTask
     before: TaskState
     event: Event
     now: float
@@ -40,8 +40,8 @@ class Observer(Protocol):
     """Hears of what happens, in the same turn of the loop. Must not block, and must not raise."""
 
     def transition(self, transition: Transition) -> None: ...
-    def succeeded(self, task: Supervised, seconds: float, lateness: float) -> None: ...
-    def checker_alert(self, task: Supervised, text: str, severity: str) -> None: ...
+    def succeeded(self, task: SupervisedTask, seconds: float, lateness: float) -> None: ...
+    def checker_alert(self, task: SupervisedTask, text: str, severity: str) -> None: ...
 
 
 UNKNOWN_BLOCKER = "event loop"
@@ -88,14 +88,14 @@ class Trouble:
     """In the words of whoever noticed it: an error, "512 MB of at most 400 MB"."""
 
 
-class TroubleWatch(Protocol):
+class TroubleListener(Protocol):
     """Hears of troubles, in the same turn of the loop. Must not block, and must not raise."""
 
     def raised(self, trouble: Trouble) -> None: ...
     def cleared(self, trouble: Trouble) -> None: ...
 
 
-class NobodyListens:
+class NullTroubleListener:
     """For supervision without alerts."""
 
     def raised(self, trouble: Trouble) -> None:

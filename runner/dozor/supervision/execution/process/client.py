@@ -25,10 +25,16 @@ from dozor.clock import to_datetime
 from dozor.language import msg
 from dozor.language.process import language_in_use
 from dozor.supervision.core.spec import TaskSpec
-from dozor.supervision.execution.process.handle import ChildProcess
+from dozor.supervision.execution.process.handle import ProcessHandle
 from dozor.supervision.execution.process.ipc import Frame
-from dozor.supervision.runs.context import Reports
-from dozor.supervision.runs.remote_failure import RemoteError, died, from_frame, megabytes, over_limit
+from dozor.supervision.runs.context import Reporter
+from dozor.supervision.runs.remote_failure import (
+    RemoteError,
+    from_frame,
+    megabytes,
+    memory_limit_error,
+    process_died_error,
+)
 from dozor.supervision.runs.run import Run
 
 ANSWER_SECONDS = 1.0
@@ -57,17 +63,17 @@ class Launch:
     acquire_timeout: float = 30.0
 
 
-class Child:
+class ProcessClient:
     """The process of one task. `words` gives the reports of a run; `starting` bounds starts at once."""
 
     def __init__(
-        self, spec: TaskSpec, launch: Launch, words: Callable[[Run], Reports], starting: asyncio.Semaphore
+        self, spec: TaskSpec, launch: Launch, words: Callable[[Run], Reporter], starting: asyncio.Semaphore
     ) -> None:
         self._spec = spec
         self._launch = launch
         self._words = words
         self._starting = starting
-        self._process: ChildProcess | None = None
+        self._process: ProcessHandle | None = None
         self._ready: asyncio.Future[None] | None = None
         self._ended: asyncio.Future[Frame] | None = None
         self._where: asyncio.Future[list[str]] | None = None
@@ -98,7 +104,7 @@ class Child:
         if self._warming is not None:
             self._warming.cancel()
             await asyncio.gather(self._warming, return_exceptions=True)
-        await self._let_go()
+        await self._close_process()
         if self._leaving:
             await asyncio.wait(self._leaving)
 
@@ -109,13 +115,13 @@ class Child:
         CancelledError when the run is really over.
         """
         try:
-            process = await self._at_hand()
+            process = await self._acquire()
             await self._carry_out(process, run, run_id)
         finally:
             self._run = None
             self._replace_if_worn()
 
-    async def _carry_out(self, process: ChildProcess, run: Run, run_id: str) -> None:
+    async def _carry_out(self, process: ProcessHandle, run: Run, run_id: str) -> None:
         loop = asyncio.get_running_loop()
         self._run = run
         self._ended = ended = loop.create_future()
@@ -135,14 +141,14 @@ class Child:
             )
             await self._until_ended(process, run, ended)
         except asyncio.CancelledError:
-            await self._undisturbed(self._end_the_run(process, run, ended))
+            await self._uncancellable(self._end_the_run(process, run, ended))
             raise
         finally:
             telling.cancel()
             self._ended = None
-        self._judge(run, ended.result() if ended.done() else None, process)
+        self._raise_for(run, ended.result() if ended.done() else None, process)
 
-    async def _until_ended(self, process: ChildProcess, run: Run, ended: asyncio.Future[Frame]) -> None:
+    async def _until_ended(self, process: ProcessHandle, run: Run, ended: asyncio.Future[Frame]) -> None:
         """Until the run is over or the process is; within its memory."""
         limit = self._spec.max_memory
         while True:
@@ -160,7 +166,7 @@ class Child:
                 run.hung_at = tuple(await self._ask_where(process))
                 process.kill()
                 await asyncio.wait({process.gone})
-                raise over_limit(used, limit)
+                raise memory_limit_error(used, limit)
             if used > limit and not run.stopping.is_set():
                 self._log.warning(
                     msg(
@@ -172,16 +178,16 @@ class Child:
                 )
                 run.stopping.set()
 
-    def _judge(self, run: Run, frame: Frame | None, process: ChildProcess) -> None:
+    def _raise_for(self, run: Run, frame: Frame | None, process: ProcessHandle) -> None:
         if frame is None:
-            raise died(process.gone.result(), process.output, starting=False)
+            raise process_died_error(process.gone.result(), process.output, starting=False)
         run.used_database = run.used_database or frame["used_database"]
         if frame["failure"] is not None:
             raise RemoteError(from_frame(frame["failure"]))
         if frame["cancelled"]:
             raise asyncio.CancelledError
 
-    async def _end_the_run(self, process: ChildProcess, run: Run, ended: asyncio.Future[Frame]) -> None:
+    async def _end_the_run(self, process: ProcessHandle, run: Run, ended: asyncio.Future[Frame]) -> None:
         """By asking, then by force. When it returns, nothing of the run goes on."""
         if not run.hung_at:
             run.hung_at = tuple(await self._ask_where(process))
@@ -193,7 +199,7 @@ class Child:
             process.kill()
             await asyncio.wait({process.gone})
 
-    async def _undisturbed(self, work: Any) -> None:
+    async def _uncancellable(self, work: Any) -> None:
         """To its end, however often we are cancelled meanwhile: it takes a few seconds at most."""
         task = asyncio.create_task(work)
         while not task.done():
@@ -203,11 +209,11 @@ class Child:
                 continue
         task.result()
 
-    async def _tell_when_stopping(self, process: ChildProcess, run: Run) -> None:
+    async def _tell_when_stopping(self, process: ProcessHandle, run: Run) -> None:
         await run.stopping.wait()
         await process.send({"type": "stop"})
 
-    async def _ask_where(self, process: ChildProcess) -> list[str]:
+    async def _ask_where(self, process: ProcessHandle) -> list[str]:
         self._where = asyncio.get_running_loop().create_future()
         await process.send({"type": "where"})
         try:
@@ -220,29 +226,31 @@ class Child:
 
     # -- the process
 
-    async def _at_hand(self) -> ChildProcess:
+    async def _acquire(self) -> ProcessHandle:
         """A process that is ready. Raises RemoteError if the checker cannot be imported in it."""
         if self._warming is not None and not self._warming.done():
             await asyncio.shield(self._warming)
         if self._retired:
-            await self._let_go()
+            await self._close_process()
         process = self._process
         if process is None or process.gone.done():
             process = await self._start()
         return process
 
-    async def _start(self) -> ChildProcess:
+    async def _start(self) -> ProcessHandle:
         self._retired = False
         async with self._starting:
             self._ready = ready = asyncio.get_running_loop().create_future()
-            self._process = process = await ChildProcess.start(self._spec.name, self._hello(), self._hear)
+            self._process = process = await ProcessHandle.start(
+                self._spec.name, self._handshake(), self._on_frame
+            )
             try:
                 await asyncio.wait({ready, process.gone}, return_when=asyncio.FIRST_COMPLETED)
             except asyncio.CancelledError:
                 process.kill()
                 raise
         if not ready.done():
-            raise died(process.gone.result(), process.output, starting=True)
+            raise process_died_error(process.gone.result(), process.output, starting=True)
         ready.result()
         self._log.debug(msg("log-child-ready", name=self._spec.name, pid=process.pid))
         return process
@@ -250,13 +258,13 @@ class Child:
     async def _warm(self) -> None:
         try:
             if self._retired:
-                await self._let_go()
+                await self._close_process()
             if self._process is None or self._process.gone.done():
                 await self._start()
         except (RemoteError, OSError) as error:
             # The next run tries again, and fails with it if it is still so.
             self._log.warning(msg("log-child-not-ready", name=self._spec.name, error=error))
-            await self._let_go()
+            await self._close_process()
 
     def _replace_if_worn(self) -> None:
         process, spec = self._process, self._spec
@@ -280,7 +288,7 @@ class Child:
         if self._retired:
             self.warm()
 
-    async def _let_go(self) -> None:
+    async def _close_process(self) -> None:
         process, self._process = self._process, None
         if process is not None:
             leaving = asyncio.create_task(process.close(LET_GO_SECONDS))
@@ -288,7 +296,7 @@ class Child:
             leaving.add_done_callback(self._leaving.discard)
             await asyncio.shield(leaving)
 
-    def _hello(self) -> Frame:
+    def _handshake(self) -> Frame:
         spec = self._spec
         return {
             "type": "hello",
@@ -304,7 +312,7 @@ class Child:
             "args": yaml.safe_dump(dict(spec.args)),
         }
 
-    def _hear(self, frame: Frame) -> None:
+    def _on_frame(self, frame: Frame) -> None:
         run = self._run
         match frame["type"]:
             case "ready":
@@ -335,7 +343,7 @@ def _level(name: str) -> str:
         return "INFO"
 
 
-def _say(words: Reports, frame: Frame) -> None:
+def _say(words: Reporter, frame: Frame) -> None:
     match frame["type"]:
         case "heartbeat":
             words.heartbeat()

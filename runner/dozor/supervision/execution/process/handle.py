@@ -34,7 +34,7 @@ DRAIN_SECONDS = 1.0
 """How long to go on reading what a dead process has left in its pipes (a grandchild may hold them open)."""
 
 
-class ChildProcess:
+class ProcessHandle:
     """`on_frame` hears everything the process says; `gone` is set to its return code when it has ended."""
 
     def __init__(
@@ -56,7 +56,7 @@ class ChildProcess:
         self._watching = asyncio.create_task(self._watch())
 
     @classmethod
-    async def start(cls, task: str, hello: Frame, on_frame: Callable[[Frame], None]) -> ChildProcess:
+    async def start(cls, task: str, hello: Frame, on_frame: Callable[[Frame], None]) -> ProcessHandle:
         """Raises OSError if no process can be started. Secrets go over the socket, never as arguments."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)

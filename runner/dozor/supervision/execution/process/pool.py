@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable
 
 from dozor.config.tasks import Isolation
 from dozor.supervision.core.state import State
-from dozor.supervision.execution.process.client import STARTS_AT_ONCE, Child, Launch
-from dozor.supervision.runs.context import Reports
+from dozor.supervision.execution.process.client import STARTS_AT_ONCE, Launch, ProcessClient
+from dozor.supervision.runs.context import Reporter
 from dozor.supervision.runs.run import Run
-from dozor.supervision.tasks.task import CheckerProcess, Supervised
+from dozor.supervision.tasks.task import CheckerProcess, SupervisedTask
 
 
-class Children:
+class ProcessPool:
     """Made, and let go, in the background."""
 
     def __init__(self, launch: Launch) -> None:
@@ -21,37 +21,37 @@ class Children:
         self._starting = asyncio.Semaphore(STARTS_AT_ONCE)
         self._leaving: set[asyncio.Task[None]] = set()
 
-    def give(self, task: Supervised, words: Callable[[Run], Reports]) -> None:
+    def give(self, task: SupervisedTask, words: Callable[[Run], Reporter]) -> None:
         """A process for `task`, if it is to have one, in place of the one it has."""
         self.take(task)
         if task.spec.isolation is Isolation.PROCESS:
-            task.child = Child(task.spec, self._launch, words, self._starting)
+            task.child = ProcessClient(task.spec, self._launch, words, self._starting)
 
-    def take(self, task: Supervised) -> None:
+    def take(self, task: SupervisedTask) -> None:
         """Let its process go, when its run is over."""
         child, task.child = task.child, None
         if child is None:
             return
         run = task.run
         if run is not None and run.task is not None:
-            run.task.add_done_callback(lambda _: self._let_go(child))
+            run.task.add_done_callback(lambda _: self._close_process(child))
         else:
-            self._let_go(child)
+            self._close_process(child)
 
-    def warm(self, task: Supervised) -> None:
+    def warm(self, task: SupervisedTask) -> None:
         """Have its process ready, if it is going to run."""
         if task.child is not None and task.state.state not in (State.STOPPED, State.PAUSED):
             task.child.warm()
 
-    async def close(self, tasks: Iterable[Supervised]) -> None:
+    async def close(self, tasks: Iterable[SupervisedTask]) -> None:
         """All of them, at the end."""
         for task in tasks:
             if task.child is not None:
-                self._let_go(task.child)
+                self._close_process(task.child)
         if self._leaving:
             await asyncio.gather(*self._leaving, return_exceptions=True)
 
-    def _let_go(self, child: CheckerProcess) -> None:
+    def _close_process(self, child: CheckerProcess) -> None:
         leaving = asyncio.get_running_loop().create_task(child.close())
         self._leaving.add(leaving)
         leaving.add_done_callback(self._leaving.discard)

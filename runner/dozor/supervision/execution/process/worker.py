@@ -42,7 +42,7 @@ from dozor.supervision.runs.failure import describe
 from dozor.supervision.runs.remote_failure import to_frame
 from dozor.supervision.runs.results import awaited
 from dozor.supervision.runs.run import Run, StopReason, call_in_thread
-from dozor.supervision.runs.stacks import chain_of, chain_of_thread
+from dozor.supervision.runs.stacks import await_chain, chain_of_thread
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 PR_SET_NAME = 15
@@ -107,7 +107,7 @@ def _log_to(channel: Channel) -> None:
     logger.add(send, format="{message}", level="DEBUG", diagnose=False, backtrace=False, catch=True)
 
 
-class _Words:
+class _Reporter:
     """`dozor.supervision.runs.context.Reports` over the pipe. Raises RuntimeError in a forked child."""
 
     def __init__(self, channel: Channel) -> None:
@@ -135,7 +135,7 @@ class _Worker:
         self._hello = hello
         self._args: dict[str, Any] = yaml.safe_load(hello["args"])
         self._task: str = hello["task"]
-        self._words = _Words(channel)
+        self._words = _Reporter(channel)
         self._run: Run | None = None
         self._checkers: CheckerPool | None = None
         self._main = threading.get_ident()
@@ -202,7 +202,7 @@ class _Worker:
             return chain_of_thread(run.thread)
         busy = chain_of_thread(self._main)
         waits = bool(busy) and busy[-1].startswith("python/selectors.py:")
-        return chain_of(run.task) if waits and run.task is not None else busy
+        return await_chain(run.task) if waits and run.task is not None else busy
 
     def _start(self, frame: Frame) -> None:
         run = Run(frame["number"], frame["due_at"], frame["started_at"], frame["attempt"])
