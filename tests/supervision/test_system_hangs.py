@@ -124,4 +124,4 @@ async def test_a_continuous_checker_that_falls_silent_is_told(
     print(texts(telegram)[0])
     assert "silent" in texts(telegram)[0]
     if key == "heartbeat_timeout":
-        assert "no heartbeat for longer than its limit of 1 s" in texts(telegram)[0]
+        assert "нет heartbeat дольше своего предела, 1 с" in texts(telegram)[0]

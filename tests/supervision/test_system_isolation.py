@@ -27,8 +27,8 @@ ISOLATED: dict[str, Any] = {
 @pytest.mark.parametrize(
     ("function", "said"),
     [
-        ("segfault", "its process was killed by SIGSEGV in the middle of a run"),
-        ("leave", "its process was ended with exit code 3"),
+        ("segfault", "процесс задачи убит SIGSEGV во время выполнения"),
+        ("leave", "процесс задачи закончился с кодом 3"),
     ],
 )
 async def test_a_process_that_dies_is_told_and_the_others_go_on(

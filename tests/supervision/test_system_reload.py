@@ -80,7 +80,7 @@ async def test_nothing_has_changed(stage: Stage, database: str) -> None:
     stage.write({"stays": TICK}, url=database)
     await stage.watch()
     answer = await stage.cli("reload")
-    assert (answer.code, answer.text.strip()) == (0, "Nothing has changed")
+    assert (answer.code, answer.text.strip()) == (0, "Ничего не изменилось")
 
 
 async def test_a_new_role_counts_at_once_and_has_its_menu(
