@@ -52,7 +52,7 @@ async def test_nothing_of_a_batch_is_written_if_a_part_of_it_cannot_be_for_now(
             assert await pool.fetchval("SELECT count(*) FROM dozor.runs") == 0
             raise ConnectionResetError("the network")
 
-    monkeypatch.setattr(notifications, "owe", sometimes)
+    monkeypatch.setattr(notifications, "enqueue", sometimes)
     monkeypatch.setattr(waiting, "FEW", 0)
     journal.append(Commit(runs=(run(1),), notifications=(note("k"),)))
     await journal.write()

@@ -104,7 +104,8 @@ class TaskMetrics:
         return "" if late is None else f"dozor_task_overdue_seconds{{{label}}} {late!r}\n"
 
     def _stops(self, task: SupervisedTask, label: str, now: float) -> str:
-        return f"dozor_task_critical_stops_total{{{label}}} {self._sources.measures.critical_stops(task.index)}\n"
+        stops = self._sources.measures.critical_stops(task.index)
+        return f"dozor_task_critical_stops_total{{{label}}} {stops}\n"
 
 
 def histogram(name: str, label: str, values: Histogram) -> str:
