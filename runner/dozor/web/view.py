@@ -213,6 +213,7 @@ def _owed_view(message: PendingMessage) -> dict[str, Any]:
 
 
 _KIND_TEXTS = {
+    IncidentKind.POOL_EXHAUSTED: "kind-pool-exhausted",
     IncidentKind.REPEATED_ERRORS: "kind-repeated-errors",
     IncidentKind.CRITICAL_STOP: "kind-critical-stop",
     IncidentKind.HUNG: "kind-hung",
