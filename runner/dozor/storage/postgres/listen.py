@@ -90,7 +90,12 @@ class Listener:
                     await connection.fetchval(PING_SQL)
                 self._answered()
             self._lost(None)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (
+            OSError,
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+            asyncpg.InternalClientError,  # the protocol's state after a server that ended in mid-answer
+        ) as error:
             self._lost(error)
         finally:
             self.connected = False
