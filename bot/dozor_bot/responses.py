@@ -37,10 +37,10 @@ class Reply(Response):
     replies: Replies
     message: Message
 
-    def hears(self) -> Sender:
+    def recipient(self) -> Sender:
         return self.sender
 
-    async def finish(self) -> None:
+    async def send(self) -> None:
         await self.replies.send(self.sender, self.message)
 
 
@@ -53,10 +53,10 @@ class Edit(Response):
     message_id: int
     message: Message
 
-    def hears(self) -> Sender:
+    def recipient(self) -> Sender:
         return self.sender
 
-    async def finish(self) -> None:
+    async def send(self) -> None:
         await self.replies.edit(self.sender, self.message_id, self.message)
 
 
@@ -74,9 +74,9 @@ class Denial(Response):
         result = attempt.result if self.count == 1 else f"{attempt.result}, {self.count} attempts"
         await audit.record(connection, actor, attempt.action, "", result)
 
-    async def finish(self) -> None:
+    async def send(self) -> None:
         if self.answer is not None:
-            await self.answer.finish()
+            await self.answer.send()
 
 
 @dataclass(kw_only=True)

@@ -40,7 +40,7 @@ class Action(Response):
     ids: dict[str, int] = field(default_factory=dict)
     earlier: dict[str, DuplicateCommand] = field(default_factory=dict)
 
-    def hears(self) -> Sender:
+    def recipient(self) -> Sender:
         return self.sender
 
     async def write(self, connection: Connection) -> None:
@@ -52,7 +52,7 @@ class Action(Response):
             else:
                 self.ids[task] = await submit(connection, self.action, task, actor_of(self.sender))
 
-    async def finish(self) -> None:
+    async def send(self) -> None:
         replies, at_work = self.desk.replies, self.in_place
         waiting = asyncio.create_task(self._results())
         try:

@@ -131,10 +131,10 @@ class Question(Response):
     origin: Origin | None
     why: str
 
-    def hears(self) -> Sender:
+    def recipient(self) -> Sender:
         return self.sender
 
-    async def finish(self) -> None:
+    async def send(self) -> None:
         desk, text = self.desk, self.desk.translator.format
         until = desk.clock.now() + WITHIN
         asked = Asked(self.sender, self.action, self.tasks, self.origin, until)

@@ -31,7 +31,7 @@ class AlertAction(Response):
     in_place: int | None = None
     command_id: int = 0
 
-    def hears(self) -> Sender:
+    def recipient(self) -> Sender:
         return self.sender
 
     async def write(self, connection: Connection) -> None:
@@ -40,7 +40,7 @@ class AlertAction(Response):
             args["reason"] = self.reason
         self.command_id = await submit(connection, self.name, self.target, actor_of(self.sender), args=args)
 
-    async def finish(self) -> None:
+    async def send(self) -> None:
         desk, to = self.desk, self.sender
         result = await wait(desk.pool, self.command_id, timeout=acting.RESULT_TIMEOUT)
         if self.under_alert and result.reason is CommandReason.DONE:

@@ -29,10 +29,10 @@ class ShowChart(Response):
     period: Period
     in_place: int | None = None
 
-    def hears(self) -> Sender:
+    def recipient(self) -> Sender:
         return self.sender
 
-    async def finish(self) -> None:
+    async def send(self) -> None:
         desk, to, period = self.desk, self.sender, self.period
         async with desk.pool.acquire() as connection:
             report = await read_status(connection, self.task)

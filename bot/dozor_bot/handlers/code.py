@@ -30,10 +30,10 @@ class AskCode(Response):
     tasks: tuple[str, ...]
     in_place: int | None
 
-    def hears(self) -> Sender:
+    def recipient(self) -> Sender:
         return self.sender
 
-    async def finish(self) -> None:
+    async def send(self) -> None:
         until = self.desk.clock.now() + WITHIN
         self.desk.codes.expect(self.sender, Pending(self.action, self.tasks, until))
         await self.desk.replies.show(self.sender, self.in_place, self.desk.say("code-needed"))
@@ -43,9 +43,9 @@ class AskCode(Response):
 class CodedAction(Action):
     """Once it is written, its code is used up."""
 
-    async def finish(self) -> None:
+    async def send(self) -> None:
         self.desk.codes.done(self.sender.user_id)
-        await super().finish()
+        await super().send()
 
 
 def act(

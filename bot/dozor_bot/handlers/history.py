@@ -49,10 +49,10 @@ class ShowPage(Response):
     page: int = 0
     in_place: int | None = None
 
-    def hears(self) -> Sender:
+    def recipient(self) -> Sender:
         return self.sender
 
-    async def finish(self) -> None:
+    async def send(self) -> None:
         message = await self.build(self.desk, self.target, self.page)
         if self.in_place is not None:
             self.desk.live.close(self.sender.chat_id, self.in_place)
@@ -69,10 +69,10 @@ class SendTraceback(Response):
     incident_id: int | None = None
     """Of its last failure, instead of a run."""
 
-    def hears(self) -> Sender:
+    def recipient(self) -> Sender:
         return self.sender
 
-    async def finish(self) -> None:
+    async def send(self) -> None:
         desk, to = self.desk, self.sender
         async with desk.pool.acquire() as connection:
             if self.incident_id is None:

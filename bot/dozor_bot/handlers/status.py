@@ -35,10 +35,10 @@ class ShowList(Response):
     view: View
     in_place: int | None = None
 
-    def hears(self) -> Sender:
+    def recipient(self) -> Sender:
         return self.sender
 
-    async def finish(self) -> None:
+    async def send(self) -> None:
         desk = self.desk
         words = words_of(desk)
         quiet = [silence_line(words, row) for row in (await silences.read_active(desk.pool))[:SILENCES]]
@@ -60,10 +60,10 @@ class ShowCard(Response):
     role: Role
     in_place: int | None = None
 
-    def hears(self) -> Sender:
+    def recipient(self) -> Sender:
         return self.sender
 
-    async def finish(self) -> None:
+    async def send(self) -> None:
         desk, to = self.desk, self.sender
         card, task = await read_card(desk, self.task, self.role)
         shown = await desk.replies.show(to, self.in_place, card)
