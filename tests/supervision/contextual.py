@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextvars import ContextVar
 from pathlib import Path
@@ -178,6 +179,10 @@ def terminated(path: str) -> None:
         process.start()
         process.terminate()
         process.join(20)
+        # multiprocessing of another thread may have reaped it, and is about to say so.
+        deadline = time.monotonic() + 5
+        while process.exitcode is None and time.monotonic() < deadline:
+            time.sleep(0.01)  # noqa: TID251 -- a thread of its own
         _note(path, f"exit {process.exitcode}")
 
 
