@@ -30,7 +30,7 @@ from tests import version_0_1
 BOTH = (CORE, MARKET)
 OLD = tuple(f"market/{name}" for name in FORMERLY_CORE)
 LATER_CORE = Migration(99, "0099_later.sql", "ALTER TABLE dozor.people ADD COLUMN later integer;")
-LATER_MARKET = Migration(17, "0017_later.sql", "ALTER TABLE market.users ADD COLUMN later integer;")
+LATER_MARKET = Migration(98, "0098_later.sql", "ALTER TABLE market.users ADD COLUMN later integer;")
 LATER = (
     replace(CORE, files=(*CORE.load(), LATER_CORE)),
     replace(MARKET, files=(*MARKET.load(), LATER_MARKET)),
@@ -202,7 +202,7 @@ async def test_later_files_of_both_sets_are_applied_and_version_0_1_still_accept
 ) -> None:
     await version_0_1.build(empty_database)
     done = await migrate(empty_database, LATER)
-    assert {"0099_later.sql", "market/0017_later.sql"} <= set(done.applied)
+    assert {"0099_later.sql", "market/0098_later.sql"} <= set(done.applied)
     assert (await check(empty_database, LATER)).up_to_date
     assert await migrate(empty_database, LATER) == Migrated()
     assert await version_0_1.judged(connection) == SchemaReport()
@@ -221,7 +221,7 @@ async def test_five_upgraders_at_once_take_over_once(empty_database: str, connec
     assert sorted(name for each in done for name in each.taken_over) == sorted(OLD[:2])
     names = [name for each in done for name in each.applied]
     assert len(names) == len(set(names))
-    assert {"0099_later.sql", "market/0017_later.sql", *OLD[2:]} <= set(names)
+    assert {"0099_later.sql", "market/0098_later.sql", *OLD[2:]} <= set(names)
     assert await version_0_1.judged(connection) == SchemaReport()
 
 
