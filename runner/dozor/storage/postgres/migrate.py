@@ -206,7 +206,7 @@ async def _apply_next(
         try:
             await connection.execute(migration.sql)
         except asyncpg.PostgresError as error:
-            if unavailable(error):
+            if unavailable(error) or isinstance(error, asyncpg.InsufficientPrivilegeError):
                 raise
             raise SchemaError(_failure_text(migration, error)) from error
         if not connection.is_in_transaction():
