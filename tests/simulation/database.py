@@ -160,7 +160,13 @@ class Database:
         return owed
 
     def _delivered(
-        self, number: int, transport: str, message_id: int | None, shows: float | None, at: float
+        self,
+        number: int,
+        transport: str,
+        message_id: int | None,
+        shows: float | None,
+        at: float,
+        decision: object,
     ) -> None:
         owed = self._settle(number, "delivered")
         owed.message_id = message_id
@@ -170,16 +176,20 @@ class Database:
             first = message_id if known is None else known.first_id
             self.living[owed.row.destination, about] = Living(first, message_id, shows)
 
-    def _put_back(self, number: int, unknown: int, error: str, shown: str | None, retry_in: float) -> None:
+    def _put_back(
+        self, number: int, unknown: int, error: str, shown: str | None, retry_in: float, decision: object
+    ) -> None:
         owed = self.outbox[number]
         owed.state = "pending"
         owed.unknown += unknown
         owed.shown_on = shown or owed.shown_on
 
-    def _drop(self, number: int, state: str, why: str) -> None:
+    def _drop(self, number: int, state: str, why: str, decision: object) -> None:
         self._settle(number, state)
 
-    def _supersede(self, destination: str, incident: int, but: int, why: str, known: float) -> None:
+    def _supersede(
+        self, destination: str, incident: int, but: int, why: str, known: float, decision: object
+    ) -> None:
         for owed in list(self.pending.values()):
             others = owed.row.incident_id == incident and owed.id != but and owed.state == "pending"
             if others and owed.row.created_at <= known + 0.001:
@@ -189,7 +199,7 @@ class Database:
         waiting = [owed for owed in self.pending.values() if owed.shown_on is None and owed.id != but]
         return [{**self._row(owed), "incident": None} for owed in waiting[:50]]
 
-    def _shown(self, number: int, transport: str) -> None:
+    def _shown(self, number: int, transport: str, decision: object) -> None:
         self.outbox[number].shown_on = transport
 
     def _owed_since(self) -> list[dict[str, Any]]:

@@ -222,8 +222,8 @@ async def test_a_process_of_its_own_has_its_own_bounded_connections(
     await chat_has(telegram, "🛑 greedy остановлена", within=90)
     text = next(text for text in texts(telegram) if text.startswith("🛑 greedy"))
     assert re.search(
-        r"PoolExhaustedError: no connection of ctx\.db became free within 1 s; "
-        r"held by greedy \(run 1-\d+\) since \d\d:\d\d:\d\d UTC, by greedy \(run 1-\d+\)",
+        r"PoolExhaustedError: ни одно соединение ctx\.db не освободилось за 1 с; "
+        r"держит: greedy \(запуск 1-\d+\) с \d\d:\d\d:\d\d UTC, greedy \(запуск 1-\d+\)",
         text,
     )
     used = len(stage.runs("user"))

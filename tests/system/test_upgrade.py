@@ -95,7 +95,10 @@ async def test_streak_incident_message_and_money_go_on_after_the_upgrade(
     await until_true(pool, told, within=30)
     ran = "SELECT runs_total > 20 AND state <> 'stopped' FROM dozor.tasks WHERE name = 'auctions'"
     await until_true(pool, ran, within=30)
-    assert await market_rows(pool) == before
+    after = await market_rows(pool)
+    assert set(before) <= set(after)
+    added = {(kind, state) for kind, _, state in set(after) - set(before)}
+    assert added <= {("account", "0")}, "new kinds of account, nothing in them"
 
     # The marketplace goes on with its rows: the auction that was open is settled with the bid that was held.
     await pool.execute("UPDATE market.auctions SET ends_at = now() WHERE id = 1")
@@ -133,7 +136,7 @@ async def test_the_way_back_version_0_1_accepts_the_database_and_the_upgrade_may
 async def test_a_migration_that_is_killed_in_the_middle_of_the_take_over_is_repeated(
     stage: Stage, old_database: str
 ) -> None:
-    stage.write(TASKS, url=old_database)
+    stage.write(TASKS, url=old_database, language="en")
     observer = await connect(old_database, statement_cache=False)
     blocker = await connect(old_database, statement_cache=False)
     transaction = blocker.transaction()

@@ -12,6 +12,7 @@ import click
 from dozor.cli.options import config_option
 from dozor.cli.session import database, run_async
 from dozor.errors import CommandRefusedError
+from dozor.language import msg
 from dozor.language.translator import Translator
 
 if TYPE_CHECKING:
@@ -22,9 +23,9 @@ DIGITS = 18
 """Of the longest id: more are none."""
 
 
-@click.command()
+@click.command(help=msg("cli-help-why"))
 @config_option
-@click.argument("incident", metavar="ID")
+@click.argument("incident", metavar=msg("cli-metavar-id"))
 @click.option("--json", "as_json", is_flag=True)
 def why(config_path: Path, incident: str, *, as_json: bool) -> None:
     """Why messages about incident ID were sent or not, step by step."""

@@ -195,3 +195,4 @@ cli-pending-operating = pending transfer { $id }: { $money } booked
 cli-pending-known = pending transfer { $id }: { $money } booked already, or excluded from booking
 cli-pending-units = { $amount } units of { $currency }
 cli-pending-attached = { $amount } units of TON for the account operating
+cli-help-why = Why messages about incident ID were sent or not, step by step.

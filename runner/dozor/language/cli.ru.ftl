@@ -196,3 +196,4 @@ cli-pending-operating = ожидающий перевод { $id }: { $money }, �
 cli-pending-known = ожидающий перевод { $id }: { $money }, уже проведено или исключено
 cli-pending-units = { $amount } единиц { $currency }
 cli-pending-attached = { $amount } единиц TON на счёт operating
+cli-help-why = Почему сообщения об инциденте отправлены или нет, шаг за шагом.
