@@ -98,6 +98,7 @@ KNOWN = frozenset(
         "incidents",
         "inline",
         "market",
+        "why",
         "isolation",
         "json",
         "loop",
