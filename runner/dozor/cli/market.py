@@ -28,7 +28,7 @@ def market() -> None:
 
 @click.command(help=msg("cli-help-rescan"))
 @config_option
-@click.argument("wallet")
+@click.argument("wallet", metavar=msg("cli-metavar-wallet"))
 @click.option(
     "--from",
     "from_lt",
@@ -41,7 +41,7 @@ def market() -> None:
     "--exclude",
     "excluded",
     multiple=True,
-    metavar="HASH",
+    metavar=msg("cli-metavar-hash"),
     help=msg("cli-help-rescan-exclude"),
 )
 @click.option("--task", help=msg("cli-help-rescan-task"))

@@ -196,3 +196,5 @@ cli-pending-known = pending transfer { $id }: { $money } booked already, or excl
 cli-pending-units = { $amount } units of { $currency }
 cli-pending-attached = { $amount } units of TON for the account operating
 cli-help-why = Why messages about incident ID were sent or not, step by step.
+cli-metavar-wallet = WALLET
+cli-metavar-hash = HASH
