@@ -14,6 +14,9 @@ class Severity(StrEnum):
     CRITICAL = "critical"
 
 
+SEVERITY_RANK = {Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 2}
+
+
 class NotificationKind(StrEnum):
     """Why somebody is told."""
 

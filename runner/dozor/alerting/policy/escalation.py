@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from dozor.alerting.model.incident import Incident, IncidentState
-from dozor.alerting.model.notification import Severity
+from dozor.alerting.model.notification import SEVERITY_RANK, Severity
 from dozor.alerting.policy.oncall import OnCall, Override, Person
 
 
@@ -42,7 +42,7 @@ def due_level(
     """The next level whose time has come; None: not yet, or somebody has reacted."""
     if incident.state is not IncidentState.OPEN or incident.quiet or incident.level >= len(levels):
         return None
-    if _SEVERITY_RANK[incident.severity] < _SEVERITY_RANK[loud_from]:
+    if SEVERITY_RANK[incident.severity] < SEVERITY_RANK[loud_from]:
         return None
     level = levels[incident.level]
     since = incident.opened_at if incident.level_since is None else incident.level_since
@@ -72,6 +72,3 @@ def calls_for(level: Level, oncall: OnCall, overrides: Iterable[Override], now: 
     if level.whom == EscalationTarget.EVERYBODY or not by_destination:
         by_destination.setdefault("", people)
     return tuple(Call(where, tuple(who)) for where, who in by_destination.items())
-
-
-_SEVERITY_RANK = {Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 2}

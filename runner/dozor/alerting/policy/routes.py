@@ -6,15 +6,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dozor.alerting.model.notification import Severity
+from dozor.alerting.model.notification import SEVERITY_RANK, Severity
 
 _KEY = re.compile(r"(-?[0-9]{1,16})(?::([0-9]{1,10}))?", re.ASCII)
-_SEVERITY_RANK = {Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 2}
-
-
-def destination_key(chat_id: int, thread_id: int | None = None) -> str:
-    """ "-1001234567890:17"."""
-    return str(chat_id) if thread_id is None else f"{chat_id}:{thread_id}"
 
 
 def parse_destination(key: str) -> tuple[int, int | None] | None:
@@ -34,7 +28,7 @@ class Route:
     min_severity: Severity = Severity.INFO
 
     def takes(self, task: str | None, severity: Severity) -> bool:
-        if _SEVERITY_RANK[severity] < _SEVERITY_RANK[self.min_severity]:
+        if SEVERITY_RANK[severity] < SEVERITY_RANK[self.min_severity]:
             return False
         return self.tasks is None or task in self.tasks
 

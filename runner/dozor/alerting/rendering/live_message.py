@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from dozor.alerting.model.codec import stored_facts
 from dozor.alerting.model.incident import Incident, IncidentKind, IncidentState, firing
-from dozor.alerting.model.message import Button, Message
+from dozor.alerting.model.message import Button
 from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
 from dozor.alerting.model.safe_text import one_line, shorten
 from dozor.alerting.policy.silences import Silence
@@ -140,7 +140,3 @@ def buttons(incident: Incident, say: phrases.Phrasebook) -> Rows:
     if incident.kind in (IncidentKind.REPEATED_ERRORS, IncidentKind.CRITICAL_STOP):
         rows.append((button(say("button-traceback"), "traceback"),))
     return tuple(rows)
-
-
-def with_buttons(message: Message, rows: Rows) -> Message:
-    return replace(message, buttons=rows)

@@ -61,9 +61,6 @@ SELECT id, task, started_at, finished_at, outcome, runs, seconds, seconds_max, a
 FROM dozor.runs WHERE task = $1 ORDER BY finished_at DESC LIMIT $2
 """
 
-TRACEBACK_SQL = """
-SELECT traceback FROM dozor.runs WHERE task = $1 AND traceback IS NOT NULL ORDER BY finished_at DESC LIMIT 1
-"""
 
 PRUNE_RUNS_SQL = """
 DELETE FROM dozor.runs WHERE id IN (
@@ -115,12 +112,6 @@ async def add(connection: Connection, rows: Sequence[RunRow]) -> None:
 async def read_history(connection: Connection, task: str, limit: int = 50) -> list[RunRecord]:
     """The newest first."""
     return [_record(row) for row in await connection.fetch(HISTORY_SQL, task, limit)]
-
-
-async def read_traceback(connection: Connection, task: str) -> str | None:
-    """The traceback of the newest failure."""
-    found: str | None = await connection.fetchval(TRACEBACK_SQL, task)
-    return found
 
 
 async def prune(connection: Connection, days: int) -> None:
