@@ -57,11 +57,6 @@ class IncidentStore:
         """What stands in a storm's digest, oldest first; what was resolved long ago is forgotten."""
         return [incident for incident in self._by_id.values() if incident.storm == storm]
 
-    def of_task(self, task: str) -> list[Incident]:
-        """All open ones of a task."""
-        keys = self._by_task.get(task, {})
-        return [self._by_key[key] for key in keys if self._by_key[key].is_open]
-
     def put(self, incident: Incident) -> None:
         """As it is now."""
         self._last_id = max(self._last_id, incident.id)
