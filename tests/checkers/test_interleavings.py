@@ -69,10 +69,9 @@ class Marketplace(RuleBasedStateMachine):
 
     async def open(self) -> None:
         self.admin = await create_pool(self.database, min_size=1, max_size=1, application_name="admin")
-        self.pool = await create_pool(self.database, min_size=1, max_size=6)
+        await self.connect()
         self.serving = serve(self.toncenter)
         self.url = await self.serving.__aenter__()
-        self.context = StageContext(self.pool)
         async with self.admin.acquire() as connection:
             self.people = [await rich_user(connection, f"person {n}", WEALTH) for n in range(4)]
             self.code = f"INV-{self.people[0]}"
@@ -80,6 +79,10 @@ class Marketplace(RuleBasedStateMachine):
             await connection.execute(
                 "INSERT INTO market.ton_wallets (address) VALUES ($1)", raw(self.chain.address)
             )
+
+    async def connect(self) -> None:
+        self.pool = await create_pool(self.database, min_size=1, max_size=6)
+        self.context = StageContext(self.pool)
 
     def checks(self) -> list[Coroutine[Any, Any, None]]:
         """A run of each checker, in batches small enough to be interrupted between."""
@@ -229,8 +232,9 @@ class Marketplace(RuleBasedStateMachine):
                 task.cancel()
             result = (await asyncio.gather(task, return_exceptions=True))[0]
             assert result is None or isinstance(result, DIED), result
-            # A killed connection that idles in the pool may not look dead yet: the next rule gets new ones.
-            await self.pool.expire_connections()
+            if kill:  # a killed connection that idles in the pool may not look dead yet
+                self.pool.terminate()
+                await self.connect()
 
         self.run(act())
 
