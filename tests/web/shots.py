@@ -110,6 +110,7 @@ async def shoot(folder: Path, temporary: Path, dsn: str, language: str) -> None:
                 await tab.until(
                     "document.querySelector('.plot svg') && document.querySelector('#timeline li')"
                 )
+                await tab.run("document.querySelector('.why summary')?.click()")
             await tab.until("document.getElementById('live').textContent.includes('●')")
             await picture(tab, folder / f"{name}.{language}.png")
         await tab.size(1280, 700)

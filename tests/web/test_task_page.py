@@ -72,6 +72,10 @@ async def test_a_stopped_task_shows_since_when_why_and_what_has_happened(site: S
     assert "raise self.error" in await inner(tab, "#traceback pre")
     assert "#1" in await inner(tab, "#incidents")
     assert "3 times" in await inner(tab, "#errors")
+    await tab.run("document.querySelector('#incidents .why summary').click()")
+    await tab.until("document.querySelector('#incidents .why li')")
+    why = await inner(tab, "#incidents .why ol")
+    assert "stopped: queued for the main chat" in why
     timeline = await inner(tab, "#timeline")
     assert "still open" in timeline
     assert timeline.count("ValueError: no") == 3
@@ -124,6 +128,8 @@ async def test_a_healthy_task_is_run_or_paused_but_not_restarted(site: Site, tab
 async def test_an_unknown_task_is_not_found(site: Site, tab: Tab) -> None:
     assert (await site.get("/task/nobody"))[0] == 404
     assert (await site.get("/api/task/nobody"))[0] == 404
+    assert (await site.get("/api/why/1000000"))[0] == 404
+    assert (await site.get(f"/api/why/{10**19 - 1}"))[0] == 404
     await tab.open(f"{site.url}/task/nobody?lang=ru")
     await tab.until("document.body.innerText.includes('В конфигурации нет задачи nobody')")
 
@@ -136,8 +142,10 @@ async def test_without_the_database_the_history_is_missing_and_said_so(
 
     monkeypatch.setattr(detail, "read_detail", away)
     monkeypatch.setattr(detail, "read_bars", away)
+    monkeypatch.setattr(detail, "read_why", away)
     assert (await site.get("/api/task/bad"))[0] == 503
     assert (await site.get("/api/bars?task=bad"))[0] == 503
+    assert (await site.get("/api/why/1"))[0] == 503
     await tab.open(f"{site.url}/task/bad")
     await tab.until("document.body.innerText.includes('The database does not answer')")
     assert "3/3 · 3 failures in a row" in await inner(tab, ".task"), "what the runner knows is shown"

@@ -28,6 +28,7 @@ from dozor.clock import SteadyClock
 from dozor.config import Config, load
 from dozor.config.imports import Checker, import_checkers
 from dozor.config.secrets import register_config_secrets
+from dozor.control.alert_settings import oncall
 from dozor.control.commands.commands import COMMANDS_CHANNEL
 from dozor.control.commands.executor import CommandExecutor
 from dozor.control.readiness import HealthSnapshot, Readiness, evaluate
@@ -329,6 +330,7 @@ class Runner:
             on_call=lambda: self.watch.oncall.now(self._clock.now(), self.watch.overrides),
             silence=self.watch.teller.silences.get,
             name_of=self._telegram.name_of,
+            place_of=oncall(self.config.oncall).places.get,
             webhook=self._telegram.webhook,
         )
 

@@ -1,4 +1,4 @@
-"""The history of tasks as JSON: the last periods of several, and everything about one."""
+"""The history of tasks and incidents as JSON, read from the database when a page asks for it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,17 @@ import asyncio
 import json
 from collections.abc import Sequence
 from typing import Any
+from zoneinfo import ZoneInfo
 
+from dozor.alerting.rendering.decisions import why_lines
+from dozor.alerting.rendering.phrases import Phrasebook
 from dozor.control.queries.history import HistoryEvent, HistoryKind
 from dozor.control.queries.statistics import Portion, Statistics
 from dozor.control.queries.task_detail import PORTIONS, TaskDetail, read_detail
 from dozor.control.queries.uptime_bars import NONE, OK, PERIODS, SHORTEST, Bars, period_of, read_bars
+from dozor.control.queries.why import read_why
+from dozor.language.names import Language
+from dozor.language.translator import Translator
 from dozor.storage.postgres.pool import unavailable
 from dozor.supervision.tasks.task import SupervisedTask
 from dozor.web.sources import Sources
@@ -78,6 +84,29 @@ class Details:
                 raise
             return None
         return json.dumps(self._view(task, found, days), ensure_ascii=False)
+
+    async def why(self, number: int, language: Language) -> str | None:
+        """Why messages about an incident were sent or not, a line for each decision; "" if there is none."""
+        now = self._sources.clock.now()
+        try:
+            async with (
+                self._turns,
+                asyncio.timeout(ASK_SECONDS),
+                self._sources.pool.acquire() as connection,
+            ):
+                found = await read_why(connection, number, now)
+        except Exception as error:
+            if not unavailable(error):
+                raise
+            return None
+        if found is None:
+            return ""
+        zone = ZoneInfo(self._sources.timezone)
+        say = Phrasebook(Translator(language), zone, now, found.names.get)
+        lines = list(why_lines(say, found.decisions, self._sources.place_of)) or [say("why-nothing")]
+        if found.left_out:
+            lines.insert(0, say("why-left-out", count=found.left_out))
+        return json.dumps({"incident": found.id, "lines": lines}, ensure_ascii=False)
 
     def _view(self, task: SupervisedTask, found: TaskDetail, days: int) -> dict[str, Any]:
         return {

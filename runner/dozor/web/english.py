@@ -137,6 +137,7 @@ ENGLISH = Texts(
     still_open="still open",
     resolved="resolved",
     no_past_incidents="No incidents",
+    why="Why sent or not",
     removed="This task is no longer in the configuration.",
     unknown_task="There is no task {name} in the configuration",
     unavailable="The database does not answer: no history for now.",

@@ -68,6 +68,13 @@ class LivePage:
         text = await self._details.of_task(task, days_of(request.query.get("days", "")))
         return await answer(request, [text or "{}"], JSON, status=200 if text else 503)
 
+    async def why(self, request: web.Request) -> web.Response:
+        """Why messages about an incident were sent or not. 404: no such incident, 503: no database now."""
+        number = request.match_info["number"]
+        text = await self._details.why(int(number), _language(request, self._sources.language))
+        status = 503 if text is None else 200 if text else 404
+        return await answer(request, [text or "{}"], JSON, status=status)
+
     async def bars(self, request: web.Request) -> web.Response:
         """The last periods of the named tasks; 503 while the database is away."""
         found = (self._sources.supervisor.find(name) for name in request.query.getall("task", []))
@@ -146,6 +153,7 @@ def routes(sources: Sources, app: web.Application) -> list[web.RouteDef]:
         web.get("/task/{name}", live.task_page),
         web.get("/api/page", live.poll),
         web.get("/api/task/{name}", live.detail),
+        web.get(r"/api/why/{number:[0-9]{1,19}}", live.why),
         web.get("/api/bars", live.bars),
         web.get("/api/events", live.events),
     ]

@@ -14,6 +14,7 @@ from dozor.alerting.delivery.metrics import DeliveryMetrics
 from dozor.alerting.model.incident import Incident
 from dozor.alerting.policy.oncall import Shift
 from dozor.alerting.policy.silences import Silence
+from dozor.alerting.rendering.decisions import PlaceOf, nowhere
 from dozor.clock import Clock
 from dozor.control.queries.status import RunnerInfo
 from dozor.control.readiness import HealthSnapshot
@@ -48,6 +49,8 @@ class Sources:
     """A silence by its id."""
     name_of: Callable[[str], str | None] = lambda actor: None
     """The name of whoever acted ("telegram:111"); None: not known."""
+    place_of: PlaceOf = nowhere
+    """What a destination is called; None: nobody has named it."""
     webhook: Callable[[bytes, str], Awaitable[int]] | None = None
     """Takes a body and Telegram's secret, gives the status of the answer; None: Telegram is polled."""
 

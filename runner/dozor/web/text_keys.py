@@ -132,6 +132,7 @@ class Texts:
     still_open: str
     resolved: str
     no_past_incidents: str
+    why: str
     removed: str
     unknown_task: str
     unavailable: str

@@ -53,7 +53,7 @@ function startTask() {
   function pastIncident(one) {
     return make("li", {}, time(one.opened, "at"), ` · #${one.id} ${settings.kinds[one.kind] ?? one.kind} · `,
       fill(texts.lasted, { time: lasting(one.resolved - one.opened) }),
-      one.taken ? ` · ${fill(texts.acknowledged, { by: one.taken })}` : "", make("div", { class: "quiet" }, one.summary));
+      one.taken ? ` · ${fill(texts.acknowledged, { by: one.taken })}` : "", make("div", { class: "quiet" }, one.summary), whyOf(one.id));
   }
   async function ask() {
     askedAt = Date.now();

@@ -286,7 +286,24 @@ function incidentOf(one) {
       make("span", {}, settings.kinds[one.kind] ?? one.kind)),
     make("p", { class: "error" }, one.summary),
     make("div", { class: "facts" }, ...facts),
-    incidentActs(one));
+    incidentActs(one),
+    whyOf(one.id));
+}
+// Decisions about an incident's messages; asked for each time it is opened.
+function whyOf(number) {
+  const lines = make("ol", { class: "lines" });
+  const part = make("details", { class: "why" }, make("summary", {}, texts.why), lines);
+  part.addEventListener("toggle", async () => {
+    if (!part.open) return;
+    try {
+      const answer = await fetch(`${base}/api/why/${number}?lang=${document.documentElement.lang}`, { signal: AbortSignal.timeout(15000) });
+      if (!answer.ok) throw new Error(answer.status);
+      lines.replaceChildren(...(await answer.json()).lines.map((line) => make("li", {}, line)));
+    } catch {
+      lines.replaceChildren(make("li", { class: "error" }, texts.unavailable));
+    }
+  });
+  return part;
 }
 const owedOf = (one) =>
   make("li", {}, make("b", {}, texts.messages[one.kind] ?? one.kind), ` ${one.task ?? ""} · `, time(one.since, "for"),
