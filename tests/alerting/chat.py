@@ -82,7 +82,7 @@ class Post:
             Translator(language),
             ZoneInfo("UTC"),
             room.clock,
-            lambda number: room.watch.teller.silences.get(number),
+            lambda number: room.watch.silences.get(number),
             name_of,
         )
         self.dispatcher = Dispatcher(room.pool, self.console, self.console, words, room.clock)

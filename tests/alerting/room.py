@@ -8,6 +8,7 @@ from typing import Any, cast
 from dozor.alerting.incidents.manager import IncidentManager
 from dozor.alerting.incidents.startup import startup_report
 from dozor.alerting.model.notification import Facts
+from dozor.alerting.reports.runner import RunnerReports
 from dozor.control.commands.alert_handler import AlertCommandHandler
 from dozor.control.commands.commands import AlertCommand, CommandReason
 from dozor.storage.journal import Journal
@@ -76,7 +77,7 @@ class Room:
         registration, now = self.journal.registration, self.clock.now()
         found = startup_report(registration, self.supervisor.tasks, {}, lost=(), owed=0, now=now)
         found = replace(found, **more)
-        self.watch.started(self.supervisor, found)
+        RunnerReports(self.watch, self.clock).started(self.supervisor, found)
         return found
 
     @property

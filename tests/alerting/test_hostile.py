@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from dozor.alerting.delivery.transport import Delivered
 from dozor.alerting.incidents.facts import failure_facts
-from dozor.alerting.incidents.notifier import NotificationPlanner
+from dozor.alerting.incidents.notifications import NotificationFactory
+from dozor.alerting.incidents.planner import NotificationPlanner
 from dozor.alerting.incidents.rules import on_failure
 from dozor.alerting.incidents.store import IncidentStore
 from dozor.alerting.model.codec import facts_to_json, from_row, to_row
@@ -62,8 +63,8 @@ def alerts(text: str, kind: NotificationKind) -> list[tuple[str, list[dict[str, 
     task = SupervisedTask(TaskSpec(name="presale_checker", function=alerts, policy=Policy()), 0, state)
     decision = on_failure(AlertSettings(), None, before, state, NOW, 1, "presale_checker")
     assert decision.incident is not None
-    teller = NotificationPlanner(IncidentStore([], 0), lambda: "1-1")
-    told = teller.plan_notifications(decision, failure_facts(task, decision.incident), NOW)
+    planner = NotificationPlanner(IncidentStore([], 0), NotificationFactory(lambda: "1-1"), {})
+    told = planner.plan_notifications(decision, failure_facts(task, decision.incident), NOW)
     [note] = told.notifications
     row = to_row(note)
     for name, value in row.payload.items():
@@ -107,9 +108,8 @@ async def test_hostile_texts_over_http_arrive_at_the_first_attempt(text: str) ->
         decision = on_failure(AlertSettings(), None, TaskState(), state, NOW, 1, "t")
         assert decision.incident is not None
         facts = failure_facts(task, decision.incident)
-        told = NotificationPlanner(IncidentStore([], 0), lambda: "1-1").plan_notifications(
-            decision, facts, NOW
-        )
+        planner = NotificationPlanner(IncidentStore([], 0), NotificationFactory(lambda: "1-1"), {})
+        told = planner.plan_notifications(decision, facts, NOW)
         outcome = await transport.send(words.notification(told.notifications[0], told.incidents[1]))
         await session.close()
     assert isinstance(outcome, Delivered)

@@ -209,7 +209,7 @@ async def test_its_buttons_restart_what_is_stopped_and_stay_when_it_is_over(room
     say = Phrasebook(Translator("ru"), to_datetime(0).tzinfo, room.clock.now())  # type: ignore[arg-type]
 
     def presses() -> list[CallbackData | None]:
-        [incident] = [one for one in room.watch.book._by_id.values() if one.kind is IncidentKind.UNCLEAN_END]
+        [incident] = [one for one in room.watch.store._by_id.values() if one.kind is IncidentKind.UNCLEAN_END]
         return [decode(button.data) for row in buttons(incident, say) for button in row]
 
     restart = CallbackData(Origin.ALERT, "restart", NAME)

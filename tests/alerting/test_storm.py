@@ -151,9 +151,9 @@ async def test_a_digest_from_memory_is_that_of_the_database(room: Room, post: Po
         story.succeed(after=0)
     await room.journal.write()
     [storm] = [one for one in room.watch.open_incidents if one.kind is IncidentKind.STORM]
-    groups = storm_groups(room.watch.book.members(storm.id))
+    groups = storm_groups(room.watch.store.members(storm.id))
     assert groups == await incidents.read_storm(room.pool, storm.id)
-    assert digest_facts(groups, storm).count == len(room.watch.book.members(storm.id))
+    assert digest_facts(groups, storm).count == len(room.watch.store.members(storm.id))
 
 
 def test_a_cause_of_no_task_names_none() -> None:
@@ -218,8 +218,8 @@ async def test_the_end_of_an_older_storm_is_not_that_of_the_present_one(room: Ro
         story.succeed(after=0)
     await post.deliver(5)
     fail_together(stories[40:], 3)
-    [late] = room.watch.book.failures_of(stories[40].name)
-    assert late.storm == room.watch.book.failures_of(stories[39].name)[0].storm
+    [late] = room.watch.store.failures_of(stories[40].name)
+    assert late.storm == room.watch.store.failures_of(stories[39].name)[0].storm
     assert not late.told
 
 

@@ -185,7 +185,7 @@ async def test_silences_that_make_no_sense_are_refused(
     room: Room, target: str, args: dict[str, object], reason: CommandReason
 ) -> None:
     assert room.ask(AlertCommand.SILENCE, target, **args) is reason
-    assert len(room.watch.teller.silences) == (reason is CommandReason.DONE)
+    assert len(room.watch.silences) == (reason is CommandReason.DONE)
 
 
 async def test_a_dependencys_incident_swallows_those_it_explains(room: Room) -> None:

@@ -6,6 +6,7 @@ from typing import cast
 
 import pytest
 
+from dozor.alerting.reports.runner import RunnerReports
 from dozor.storage.journal import Dropped
 from dozor.supervision.core.events import Pause
 from dozor.supervision.supervisor import Supervisor
@@ -97,7 +98,7 @@ async def test_a_checkers_own_words_are_owed_with_its_severity(room: Room) -> No
 
 
 async def test_an_overflow_is_told_with_its_figures(room: Room) -> None:
-    room.journal.append(room.watch.dropped(Dropped(runs=7, notifications=2)))
+    room.journal.append(RunnerReports(room.watch, room.clock).dropped(Dropped(runs=7, notifications=2)))
     assert [kind for kind, *_ in await room.told()] == ["dropped"]
     text = await room.pool.fetchval("SELECT payload ->> 'text' FROM dozor.notifications")
     assert "7" in text

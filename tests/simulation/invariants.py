@@ -61,7 +61,7 @@ class Referee:
         self._expect(name, expected, after, type(transition.event).__name__)
         self._watch.transition(transition)
         stops = after.state is State.STOPPED and before.state is not State.STOPPED
-        if stops and not self._watch.book.failures_of(name):
+        if stops and not self._watch.store.failures_of(name):
             self.broken.append(f"{self._say}: {name} was stopped and no incident is open")
         self.lines.append(f"{transition.now:.3f} {name} {type(transition.event).__name__} {after.state}")
 
@@ -108,7 +108,7 @@ def _problem(task: SupervisedTask, watch: IncidentManager, database: Database, n
         case State.STOPPED:
             if late:
                 return "is late for its next try"
-            told = watch.book.failures_of(task.spec.name)
+            told = watch.store.failures_of(task.spec.name)
             return None if told else "is stopped, and no incident says so"
         case State.PAUSED:
             return None if state.failure_record.last_actor is not None else "is paused by nobody"

@@ -19,6 +19,7 @@ from dozor.alerting.model.incident import AlertSettings, Incident
 from dozor.alerting.model.message import Message, Span
 from dozor.alerting.model.notification import Facts, Notification
 from dozor.alerting.rendering.renderer import fallback_message
+from dozor.alerting.reports.runner import RunnerReports
 from dozor.clock import SteadyClock
 from dozor.config.tasks import Continuous, Cron, Every, Schedule
 from dozor.storage.journal import Commit
@@ -233,7 +234,7 @@ class World:
         journal.on_notifications = dispatcher.wake
         process = _Process(supervisor, watch, referee, journal)
         supervisor.start()
-        watch.started(supervisor, self._found(supervisor))
+        RunnerReports(watch, self._clock).started(supervisor, self._found(supervisor))
         process.tasks = [
             asyncio.create_task(dispatcher.run()),
             asyncio.create_task(self._rounds(process)),

@@ -32,7 +32,7 @@ async def build_incident_manager(
 ) -> IncidentManager:
     """With everything that was open, silenced or swapped when the last runner ended."""
     quiet = quiet_hours(config)
-    watch = IncidentManager(
+    return IncidentManager(
         journal,
         clock,
         all_settings(config, tasks),
@@ -44,9 +44,8 @@ async def build_incident_manager(
         silences=[silence(row) for row in await silences.read_active(connection)],
         levels=tuple(Level(level.after, level.to) for level in config.alerts.escalate),
         oncall=oncall(config.oncall),
+        overrides=[override(row) for row in await silences.read_overrides(connection)],
     )
-    watch.overrides = [override(row) for row in await silences.read_overrides(connection)]
-    return watch
 
 
 async def build_alert_handler(

@@ -17,6 +17,7 @@ from dozor.alerting.delivery.dispatcher import Dispatcher
 from dozor.alerting.delivery.metrics import DeliveryMetrics
 from dozor.alerting.incidents.manager import IncidentManager
 from dozor.alerting.rendering.renderer import MessageRenderer
+from dozor.alerting.reports.runner import RunnerReports
 from dozor.alerting.tracing import open_tracing
 from dozor.app import recovery as start
 from dozor.app.alert_services import AlertServices
@@ -181,7 +182,7 @@ class Runner:
         supervisor.canceller.give_up = self._give_up
         vigil = build_monitors(config, supervisor, self.watch, clock, pools, self.redactor.redact)
         self._console = ConsoleTransport()
-        silences = self.watch.teller.silences
+        silences = self.watch.silences
         self._wording = MessageRenderer(
             self._translator,
             config.timezone,
@@ -220,14 +221,15 @@ class Runner:
         dispatcher.behind = lambda: journal.behind
         dispatcher.directly.take_up(sent_before)
         journal.tried = lambda: dispatcher.directly.tried
-        journal.on_dropped = self.watch.dropped
+        reports = RunnerReports(self.watch, clock)
+        journal.on_dropped = reports.dropped
         journal.health.changed = lambda up: self._database_changed(database, up=up)
         found = await start.startup_report(journal, pool, supervisor.tasks, left, clock.now())
         start.say_in_the_log(found, supervisor.tasks)
 
         self._watching = (supervisor, self.watch)
         supervisor.start()
-        self.watch.started(supervisor, found)
+        reports.started(supervisor, found)
         self.reloader = reloader = Reloader(
             config, supervisor, self.watch, pool, clock, self.redactor, self._use, database
         )
@@ -328,7 +330,7 @@ class Runner:
             token=self.config.web.token,
             timezone=self.config.timezone.key,
             on_call=lambda: self.watch.oncall.now(self._clock.now(), self.watch.overrides),
-            silence=self.watch.teller.silences.get,
+            silence=self.watch.silences.get,
             name_of=self._telegram.name_of,
             place_of=oncall(self.config.oncall).places.get,
             webhook=self._telegram.webhook,
@@ -358,7 +360,7 @@ class Runner:
         if self._watching is None:
             return {}
         supervisor, watch = self._watching
-        known: dict[str, object] = {"incident": next((i.id for i in watch.book.failures_of(task)), None)}
+        known: dict[str, object] = {"incident": next((i.id for i in watch.store.failures_of(task)), None)}
         supervised = supervisor.find(task)
         if supervised is not None:
             run = supervised.run

@@ -11,6 +11,7 @@ from loguru import logger
 from dozor.alerting.incidents.manager import IncidentManager
 from dozor.alerting.model.full_text import set_text
 from dozor.alerting.model.notification import Facts
+from dozor.alerting.reports.runner import RunnerReports
 from dozor.clock import Clock
 from dozor.config import Config, load
 from dozor.config.changes import Changes, compare, with_people
@@ -53,6 +54,7 @@ class Reloader:
         self._config = config
         self._supervisor = supervisor
         self._watch = watch
+        self._reports = RunnerReports(watch, clock)
         self._pool = pool
         self._clock = clock
         self._redactor = redactor
@@ -159,13 +161,13 @@ class Reloader:
         if changes.kept_back:
             logger.warning(msg("log-reload-kept-back", sections=", ".join(changes.kept_back)))
         kept_back = ", ".join(changes.kept_back) or None
-        self._watch.reloaded(Facts(lines=lines, count=len(lines), subject=kept_back, by=by))
+        self._reports.reloaded(Facts(lines=lines, count=len(lines), subject=kept_back, by=by))
 
     def _refused(self, problems: list[str]) -> None:
         shown = problems[:PROBLEMS_SHOWN]
         logger.error("\n".join((msg("log-reload-refused"), *problems)))
         facts = set_text(Facts(count=len(problems)), "\n".join(problems), "\n".join(shown))
-        self._watch.reloaded(facts, refused=True)
+        self._reports.reloaded(facts, refused=True)
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

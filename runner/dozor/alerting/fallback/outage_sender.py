@@ -167,7 +167,7 @@ class OutageSender:
         note = from_row(row)
         incident = None if row.incident_id is None else self._watch.find_incident(row.incident_id)
         if note.kind is NotificationKind.STORM and incident is not None:
-            return self._words.live(incident, storm_groups(self._watch.book.members(incident.id)))
+            return self._words.live(incident, storm_groups(self._watch.store.members(incident.id)))
         return self._words.notification(note)
 
     def _said_by(self, row: NotificationRow) -> list[str]:
@@ -193,7 +193,7 @@ class OutageSender:
     def _is_so(self, row: NotificationRow, begun: set[int | None], untold: set[int | None]) -> bool:
         """Still; the past can wait for the database. `begun`: has been told past it; `untold`: not yet."""
         number = row.incident_id
-        incident = None if number is None else self._watch.book.by_id(number)
+        incident = None if number is None else self._watch.store.by_id(number)
         if incident is None:
             return True
         if row.kind in FIRING:

@@ -34,15 +34,26 @@ _REMINDED = FAILURES | {IncidentKind.UNCLEAN_END}
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
-    """The incident as it is now (None: still none), and what to tell (None: nothing).
+class Due:
+    """A message that is due by the clock since `at` (seconds since the epoch)."""
 
-    `because`: why there is no message where people might expect one.
+    at: float
+    unsent: Incident
+    """The incident if the message is held: the clock has changed nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The incident after an event (None: still none), and the message to consider (None: none).
+
+    `because`: why there is no message where people might expect one. `due`: of a message that no change of
+    the incident asks for. Whether the message is sent, the notification pipeline decides.
     """
 
     incident: Incident | None
     tell: NotificationKind | None = None
     because: Because | None = None
+    due: Due | None = None
 
 
 def on_failure(
@@ -167,11 +178,8 @@ def unacknowledge(incident: Incident, now: float) -> Decision:
     return Decision(replace(_unacknowledged(incident, now), notified_at=now))
 
 
-def on_tick(settings: AlertSettings, incident: Incident, task: State | None, now: float) -> Decision:
-    """What time alone brings: an expired acknowledgement, a calm that has held, a reminder.
-
-    `task`: the state of its task; a person who paused it needs no reminder.
-    """
+def on_tick(settings: AlertSettings, incident: Incident, now: float) -> Decision:
+    """By the clock alone: an expired acknowledgement, the end of flapping, a reminder that is due."""
     if not incident.is_open:
         return Decision(incident)
     if incident.calm_since is not None and now >= incident.calm_since + settings.reopen_within:
@@ -182,16 +190,16 @@ def on_tick(settings: AlertSettings, incident: Incident, task: State | None, now
         if now >= incident.updated_at + STEADY:
             return on_recovery(settings, incident, now)
         if incident.failures < 2:
-            return Decision(incident)  # it was told, and nothing has happened since
-    if incident.state is IncidentState.ACKNOWLEDGED:
-        if incident.ack_expires_at is None or now < incident.ack_expires_at:
-            return Decision(incident)
+            return Decision(incident)  # its message has left, and nothing has happened since
+    acknowledged_until = incident.ack_expires_at if incident.state is IncidentState.ACKNOWLEDGED else None
+    if acknowledged_until is not None and now >= acknowledged_until:
         return Decision(replace(_unacknowledged(incident, now), notified_at=now), NotificationKind.REMINDER)
-    if incident.quiet or task is State.PAUSED or now < next_reminder(settings, incident):
-        return Decision(incident)  # why, if one is due, see `decisions.withheld`
-    # Not `updated_at`: what its living message shows has not changed.
+    due_at = next_reminder(settings, incident)
+    if incident.calm_since is not None or now < due_at:
+        return Decision(incident)
+    # `updated_at` stays: what the live message shows has not changed.
     reminded = replace(incident, notified_at=now, reminders=incident.reminders + 1)
-    return Decision(reminded, NotificationKind.REMINDER)
+    return Decision(reminded, NotificationKind.REMINDER, due=Due(due_at, incident))
 
 
 def next_reminder(settings: AlertSettings, incident: Incident) -> float:

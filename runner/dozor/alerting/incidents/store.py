@@ -1,4 +1,4 @@
-"""The incidents that are open, and those resolved so recently that they may come back."""
+"""The open incidents in memory, and those resolved so recently that they may reopen."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from loguru import logger
 
+from dozor.alerting.incidents.changes import IncidentChanges
 from dozor.alerting.model.incident import FAILURES, Incident, IncidentKind, from_row
 from dozor.language import msg
 from dozor.storage.tables.incidents import IncidentRow
@@ -14,7 +15,7 @@ Key = tuple[str, str, str]
 
 
 class IncidentStore:
-    """In memory; what is written down is the journal's. One incident a cause."""
+    """By cause, by id and by task; one incident for each cause. The journal writes them to the database."""
 
     def __init__(self, rows: Iterable[IncidentRow], last_id: int) -> None:
         self._last_id = last_id
@@ -38,11 +39,15 @@ class IncidentStore:
         return tuple(self._by_id[number] for number in self._open)
 
     def find(self, key: Key) -> Incident | None:
-        """Of this cause, open or resolved a while ago."""
+        """The incident of this cause, open or recently resolved; None: there is none."""
         return self._by_key.get(key)
 
     def by_id(self, incident_id: int) -> Incident | None:
         return self._by_id.get(incident_id)
+
+    def is_open(self, incident_id: int | None) -> bool:
+        """False as well for None and for an unknown id."""
+        return incident_id in self._open
 
     def failures_of(self, task: str) -> list[Incident]:
         """Open incidents of the task's own failures, the worst first."""
@@ -54,11 +59,11 @@ class IncidentStore:
         return sorted(mine, key=lambda one: (one.kind is not IncidentKind.CRITICAL_STOP, one.id))
 
     def members(self, storm: int) -> list[Incident]:
-        """What stands in a storm's digest, oldest first; what was resolved long ago is forgotten."""
+        """Members of a storm, oldest first; without those resolved so long ago that they were forgotten."""
         return [incident for incident in self._by_id.values() if incident.storm == storm]
 
     def put(self, incident: Incident) -> None:
-        """As it is now."""
+        """Add the incident, or replace it by its present state."""
         self._last_id = max(self._last_id, incident.id)
         key = incident.key
         self._by_key[key] = incident
@@ -70,8 +75,13 @@ class IncidentStore:
         else:
             self._open.pop(incident.id, None)
 
+    def keep(self, changes: IncidentChanges, incident: Incident) -> None:
+        """Put it, and have it written with `changes`."""
+        self.put(incident)
+        changes.incidents[incident.id] = incident
+
     def forget(self, before: float) -> None:
-        """Those resolved before `before` (seconds since the epoch) cannot come back."""
+        """Remove those resolved before `before` (seconds since the epoch): they do not reopen."""
         for incident in list(self._stale(before)):
             del self._by_id[incident.id]
             if self._by_key.get(incident.key) is incident:

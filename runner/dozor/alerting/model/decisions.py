@@ -189,12 +189,11 @@ def record(log: Sequence[Entry] | None, decision: NotifyDecision) -> list[Entry]
     return [*entries, entry]
 
 
-def was_decided(
-    log: Iterable[Entry] | None, reason: NotifyReason, kind: str, ref: int | None, since: float
-) -> bool:
-    """Whether the log has such a decision about a message of this kind made at `since` or later."""
+def was_decided(log: Iterable[Entry] | None, decision: NotifyDecision, since: float) -> bool:
+    """Whether the log has the same decision about a message of this kind, made at `since` or later."""
+    wanted = decision.reason, decision.kind, decision.ref
     return any(
-        (one.get("reason"), one.get("kind"), one.get("ref")) == (reason, kind, ref)
+        (one.get("reason"), one.get("kind"), one.get("ref")) == wanted
         and (one.get("last_at") or one["at"]) >= since
         for one in log or ()
     )

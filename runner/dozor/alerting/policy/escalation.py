@@ -1,4 +1,4 @@
-"""Nobody reacts: who is called next, and when. Pure."""
+"""Escalation: whom to call next when nobody acknowledges an incident, and when. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from dozor.alerting.model.incident import Incident, IncidentState
+from dozor.alerting.model.incident import Incident
 from dozor.alerting.model.notification import SEVERITY_RANK, Severity
 from dozor.alerting.policy.oncall import OnCall, Override, Person
 
@@ -21,11 +21,11 @@ class EscalationTarget(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """`after`: seconds since the incident was told, or since its acknowledgement ran out."""
+    """`after`: seconds since the incident was notified, or since its acknowledgement expired."""
 
     after: float
     whom: EscalationTarget | str
-    """One of `Whom`, or the name of a person."""
+    """An `EscalationTarget`, or the name of a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +36,33 @@ class Call:
     people: tuple[Person, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class DueLevel:
+    """A level that is due since `at` (seconds since the epoch)."""
+
+    level: Level
+    at: float
+
+
 def due_level(
-    levels: tuple[Level, ...], incident: Incident, now: float, loud_from: Severity = Severity.CRITICAL
-) -> Level | None:
-    """The next level whose time has come; None: not yet, or somebody has reacted."""
-    if incident.state is not IncidentState.OPEN or incident.quiet or incident.level >= len(levels):
+    levels: tuple[Level, ...], incident: Incident, now: float, min_severity: Severity = Severity.CRITICAL
+) -> DueLevel | None:
+    """The next level whose time has come; None: not yet, or the incident is over or not severe enough.
+
+    Whether it is called, the notification pipeline decides: a silence or an acknowledgement holds it.
+    """
+    if not incident.is_open or incident.calm_since is not None or incident.level >= len(levels):
         return None
-    if SEVERITY_RANK[incident.severity] < SEVERITY_RANK[loud_from]:
+    if SEVERITY_RANK[incident.severity] < SEVERITY_RANK[min_severity]:
         return None
     level = levels[incident.level]
     since = incident.opened_at if incident.level_since is None else incident.level_since
-    return level if now >= since + level.after else None
+    at = since + level.after
+    return DueLevel(level, at) if now >= at else None
 
 
 def calls_for(level: Level, oncall: OnCall, overrides: Iterable[Override], now: float) -> tuple[Call, ...]:
-    """Whom to call, by destination. Nobody to be found there: everybody; nobody at all: the chat itself."""
+    """Whom to call, by destination; if the level names nobody known: everybody, or else only the chat."""
     overrides = tuple(overrides)
     names: list[str] = []
     match level.whom:

@@ -99,7 +99,7 @@ class DailyReports:
     def _enqueue(
         self, key: str, kind: NotificationKind, severity: Severity, facts: Facts, now: float
     ) -> None:
-        notes: list[Notification] = self._watch.teller.broadcast(kind, severity, facts, now, to=("",))
+        notes: list[Notification] = self._watch.notifications.broadcast(kind, severity, facts, now, to=("",))
         self._watch.enqueue(replace(note, key=key) for note in notes)
 
     def _day(self, at: float) -> str:

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any, assert_never
 
 from dozor.alerting.incidents import rules
+from dozor.alerting.incidents.changes import IncidentChanges
 from dozor.alerting.incidents.manager import IncidentManager
-from dozor.alerting.incidents.notifier import IncidentChanges
 from dozor.alerting.incidents.rules import Decision
 from dozor.alerting.model.incident import Incident, IncidentKind, IncidentState
 from dozor.alerting.policy.oncall import Override
@@ -97,7 +97,7 @@ class AlertCommandHandler:
             created_at=now,
             ends_at=None if seconds is None else now + seconds,
         )
-        self._watch.teller.silences[silence.id] = silence
+        self._watch.silences[silence.id] = silence
         self._watch.commit(IncidentChanges(), Commit(silences=(silence_row(silence),)))
         for incident in self._watch.open_incidents:
             if silence.covers(incident=incident.id, task=incident.task, kind=incident.kind):
@@ -112,7 +112,7 @@ class AlertCommandHandler:
         incident = self._incident(target.removeprefix("#")) if scope is SilenceScope.INCIDENT else None
         lifted = [
             silence
-            for silence in self._watch.teller.silences.values()
+            for silence in self._watch.silences.values()
             if (silence.scope, silence.target) == (scope, what)
             or (incident is not None and incident.silenced_by == silence.id)
         ]
