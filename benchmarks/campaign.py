@@ -18,11 +18,12 @@ from pathlib import Path
 
 from loguru import logger
 
+from dozor.alerting.delivery.direct_sends import DirectSends
 from dozor.storage.journal import Journal
 from dozor.storage.postgres.migrate import migrate
 from dozor.storage.postgres.pool import create_pool
 from tests.alerting.campaign import Campaign, Report
-from tests.alerting.room import Room
+from tests.alerting.room import Room, hooks
 from tests.alerting.story import ManualClock
 from tests.server import PostgresControl
 
@@ -30,12 +31,13 @@ from tests.server import PostgresControl
 async def _run(control: PostgresControl, incidents: int, seed: int, crashes: int) -> Report:
     await migrate(control.dsn)
     clock = ManualClock()
-    journal = await Journal.open(control.dsn, "campaign", clock)
+    direct_sends = DirectSends()
+    journal = await Journal.open(control.dsn, "campaign", clock, hooks=hooks(direct_sends))
     pool = await create_pool(control.dsn, max_size=4)
     # A killed server loses nothing by this, a machine without power would.
     await pool.execute("ALTER SYSTEM SET fsync = off")
     await pool.execute("SELECT pg_reload_conf()")
-    room = Room(control.dsn, journal, clock, pool)
+    room = Room(control.dsn, journal, clock, pool, direct_sends)
 
     def crash() -> None:
         control.kill()

@@ -36,7 +36,7 @@ from dozor.alerting.rendering.renderer import MessageRenderer
 from dozor.clock import SteadyClock
 from dozor.config.tasks import Cron
 from dozor.language import Translator
-from dozor.storage.journal import Journal
+from dozor.storage.journal import Journal, StateSource
 from dozor.storage.postgres.embedded import start_embedded
 from dozor.storage.postgres.migrate import migrate
 from dozor.storage.postgres.pool import create_pool
@@ -140,14 +140,20 @@ async def _furnished(names: list[str], function: Checker, *, chat_id: int | None
             session = Session(stand_in.url)
             bot = Bot(TOKEN, session=session)
             words = MessageRenderer(Translator("ru"), ZoneInfo("UTC"), clock)
-            dispatcher = Dispatcher(pool, ConsoleTransport(), ConsoleTransport(), words, clock)
-            dispatcher.set_transport(TelegramTransport(bot, CHAT, None, Translator("ru")), chat_id=chat_id)
-            journal.checkpoint = supervisor.take_checkpoint
-            journal.on_notifications = dispatcher.wake
-            supervisor.start()
-            parts = [asyncio.create_task(journal.run()), asyncio.create_task(dispatcher.run())]
             delivered = asyncio.Event()
-            dispatcher.on_sent = lambda sent: delivered.set()
+            dispatcher = Dispatcher(
+                pool,
+                ConsoleTransport(),
+                ConsoleTransport(),
+                words,
+                clock,
+                on_attempt=[lambda attempt: delivered.set()],
+            )
+            dispatcher.set_transport(TelegramTransport(bot, CHAT, None, Translator("ru")), chat_id=chat_id)
+            states = StateSource(take_checkpoint=supervisor.take_checkpoint)
+            journal.subscribe(dispatcher.wake)
+            supervisor.start()
+            parts = [asyncio.create_task(journal.run(states)), asyncio.create_task(dispatcher.run())]
             yield Furnished(supervisor, watch, stand_in, bot, delivered)
             for part in parts:
                 part.cancel()

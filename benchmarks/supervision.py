@@ -60,7 +60,7 @@ async def _dozor(count: int, seconds: float) -> dict[str, float]:
     from dozor.alerting.model.incident import AlertSettings
     from dozor.clock import SteadyClock
     from dozor.config.tasks import Every
-    from dozor.storage.journal import Journal
+    from dozor.storage.journal import Journal, StateSource
     from dozor.storage.postgres.embedded import start_embedded
     from dozor.storage.postgres.migrate import migrate
     from dozor.storage.tables import tasks
@@ -104,15 +104,15 @@ async def _dozor(count: int, seconds: float) -> dict[str, float]:
         )
         gc.freeze()  # as `dozor run` does, and the next line
         gc.set_threshold(20_000, 20, 20)
-        journal.checkpoint = supervisor.take_checkpoint
+        states = StateSource(take_checkpoint=supervisor.take_checkpoint)
         supervisor.start()
-        writer = asyncio.create_task(journal.run())
+        writer = asyncio.create_task(journal.run(states))
         await asyncio.sleep(3.0)
         figures = await _measure(count, seconds, lateness, before)
         await supervisor.stop()
         writer.cancel()
         await asyncio.gather(writer, return_exceptions=True)
-        await journal.close()
+        await journal.close(states)
     return figures
 
 

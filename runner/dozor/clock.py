@@ -35,7 +35,7 @@ class ClockChange:
 class SteadyClock:
     """Seconds since the epoch, counted by the monotonic clock from a base read once."""
 
-    __slots__ = ("_awake", "_awake_and_asleep", "_offset", "_slept", "_wall")
+    __slots__ = ("_awake", "_awake_and_asleep", "_offset", "_slept", "_subscribers", "_wall")
 
     def __init__(
         self,
@@ -50,6 +50,7 @@ class SteadyClock:
         self._awake_and_asleep = awake_and_asleep or _boot_time
         self._offset = wall() - awake()
         self._slept = self._awake_and_asleep() - awake()
+        self._subscribers: list[Callable[[ClockChange], None]] = []
 
     def now(self) -> float:
         return self._offset + self._awake()
@@ -59,10 +60,16 @@ class SteadyClock:
         slept = max(0.0, self._awake_and_asleep() - self._awake() - self._slept)
         return ClockChange(slept=slept, step=self._wall() - self.now() - slept)
 
+    def subscribe(self, changed: Callable[[ClockChange], None]) -> None:
+        """Call `changed` after each change that this clock has followed."""
+        self._subscribers.append(changed)
+
     def follow(self, change: ClockChange) -> None:
         """Show what the wall clock shows again."""
         self._offset += change.total
         self._slept += change.slept
+        for changed in self._subscribers:
+            changed(change)
 
     def to_loop(self, at: float) -> float:
         """`at` (seconds since the epoch) on the time line of asyncio's `loop.time()`."""

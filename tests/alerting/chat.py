@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from dozor.alerting.delivery.dispatcher import Dispatcher
@@ -70,10 +71,15 @@ class Chat(Scripted):
 
 
 class Post:
-    """The room's messages on their way to one group."""
+    """The room's messages on their way to one group. `options`: of the dispatcher."""
 
     def __init__(
-        self, room: Room, chat_id: int = -100, language: str = "ru", name_of: NameOf = no_names
+        self,
+        room: Room,
+        chat_id: int = -100,
+        language: str = "ru",
+        name_of: NameOf = no_names,
+        **options: Any,
     ) -> None:
         self.room = room
         self.chat = Chat(room)
@@ -85,7 +91,7 @@ class Post:
             lambda number: room.watch.silences.get(number),
             name_of,
         )
-        self.dispatcher = Dispatcher(room.pool, self.console, self.console, words, room.clock)
+        self.dispatcher = Dispatcher(room.pool, self.console, self.console, words, room.clock, **options)
         self.dispatcher.set_transport(self.chat, chat_id=chat_id)
 
     async def deliver(self, seconds: float = 0.0) -> None:

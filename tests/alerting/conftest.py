@@ -7,18 +7,20 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from dozor.alerting.delivery.direct_sends import DirectSends
 from dozor.storage.journal import Journal
 from dozor.storage.postgres.pool import Pool
 from dozor.storage.tables import tasks
 from dozor.storage.tables.tasks import TaskDeclaration
-from tests.alerting.room import NAME, Room
+from tests.alerting.room import NAME, Room, hooks
 from tests.alerting.story import ManualClock
 
 
 @pytest.fixture
 async def room(database: str, pool: Pool) -> AsyncIterator[Room]:
     clock = ManualClock()
-    journal = await Journal.open(database, "test", clock)
+    direct_sends = DirectSends()
+    journal = await Journal.open(database, "test", clock, hooks=hooks(direct_sends))
     await tasks.declare(
         journal.connection,
         [
@@ -26,7 +28,7 @@ async def room(database: str, pool: Pool) -> AsyncIterator[Room]:
             for n in (NAME, "b")
         ],
     )
-    room = Room(database, journal, clock, pool)
+    room = Room(database, journal, clock, pool, direct_sends)
     yield room
     room.journal.abandon()
     await asyncio.sleep(0)

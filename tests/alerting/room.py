@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, cast
 
+from dozor.alerting.delivery.direct_sends import DirectSends
 from dozor.alerting.incidents.manager import IncidentManager
 from dozor.alerting.incidents.startup import startup_report
 from dozor.alerting.model.notification import Facts
 from dozor.alerting.reports.runner import RunnerReports
 from dozor.control.commands.alert_handler import AlertCommandHandler
 from dozor.control.commands.commands import AlertCommand, CommandReason
-from dozor.storage.journal import Journal
+from dozor.storage.journal import Journal, JournalHooks
 from dozor.storage.postgres.pool import Pool
 from dozor.storage.tables import incidents
 from dozor.supervision.core.policy import Policy
@@ -22,11 +23,19 @@ from tests.alerting.story import ManualClock, Story, Tasks
 NAME = "presale_checker"
 
 
+def hooks(direct_sends: DirectSends) -> JournalHooks:
+    """As in the runner."""
+    return JournalHooks(tried=lambda: direct_sends.tried)
+
+
 class Room:
     """A watch with its journal on a real database."""
 
-    def __init__(self, dsn: str, journal: Journal, clock: ManualClock, pool: Pool) -> None:
+    def __init__(
+        self, dsn: str, journal: Journal, clock: ManualClock, pool: Pool, direct_sends: DirectSends
+    ) -> None:
         self.dsn, self.journal, self.clock, self.pool = dsn, journal, clock, pool
+        self.direct_sends = direct_sends
         self.options: dict[str, Any] = {}
         self.began = clock.at
         self._desk: AlertCommandHandler | None = None
@@ -67,7 +76,9 @@ class Room:
             self.journal.abandon()
         else:
             await self.journal.close()
-        self.journal = await Journal.open(self.dsn, "test", self.clock, wait=killed)
+        self.journal = await Journal.open(
+            self.dsn, "test", self.clock, wait=killed, hooks=hooks(self.direct_sends)
+        )
         connection = self.journal.connection
         opened = await incidents.read_open(connection)
         self.watch = self.story.watch = self.new_watch(opened, await incidents.last_id(connection))

@@ -66,9 +66,14 @@ class Bench:
 
     def another(self) -> Dispatcher:
         """As after a restart of the process."""
-        dispatcher = Dispatcher(self.pool, self.telegram, self.console, Plainly(), self.clock)
-        dispatcher.on_sent = self.sent.append
-        return dispatcher
+        return Dispatcher(
+            self.pool,
+            self.telegram,
+            self.console,
+            Plainly(),
+            self.clock,
+            on_attempt=[lambda attempt: self.sent.append(attempt)],
+        )
 
     async def step(self) -> float | None:
         """One step; then as much time passes as it asks for."""

@@ -227,11 +227,10 @@ async def test_a_defect_in_an_edit_stops_no_lane(room: Room, post: Post) -> None
 
 async def post_with_a_message_owed(room: Room) -> Post:
     """Its dispatcher knows when the journal is behind."""
-    post = Post(room)
+    post = Post(room, lagging=lambda: room.journal.behind)
     for _ in range(3):
         room.story.fail(after=0)
     await room.journal.write()
-    post.dispatcher.behind = lambda: room.journal.behind
     return post
 
 
@@ -263,8 +262,7 @@ async def test_the_next_process_says_of_a_chat_that_takes_messages_again_what_th
     await destinations.write(
         room.pool, DestinationRow(key="111", chat_id=111, dead_since=room.clock.at, dead_reason="blocked")
     )
-    post = Post(room)
     said: list[tuple[str, str | None]] = []
-    post.dispatcher.on_dead = lambda key, reason: said.append((key, reason))
+    post = Post(room, on_dead=lambda key, reason: said.append((key, reason)))
     await post.dispatcher.deliver_next()
     assert said == [("", None)]

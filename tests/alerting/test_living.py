@@ -229,9 +229,9 @@ async def test_a_moved_chat_is_remembered_and_its_old_messages_left_alone(room: 
     assert moved == [-100500]
 
 
-async def test_a_dead_chat_is_told_of_once_and_its_return_as_well(room: Room, post: Post) -> None:
+async def test_a_dead_chat_is_told_of_once_and_its_return_as_well(room: Room) -> None:
     said: list[tuple[str, str | None]] = []
-    post.dispatcher.on_dead = lambda key, reason: said.append((key, reason))
+    post = Post(room, on_dead=lambda key, reason: said.append((key, reason)))
     post.chat.script = [Rejected("bot was kicked from the group chat")] * 3
     fail(room, 3)
     await post.deliver(3600)

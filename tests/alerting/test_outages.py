@@ -34,9 +34,8 @@ class Gasp:
         self.takes = True
         translator = Translator("ru")
         self.second = FallbackChannel(self._say, translator, AFTER)
-        self.post = Post(room)
+        self.post = Post(room, direct_sends=room.direct_sends)
         self.health = DatabaseHealth(room.clock, self._probe)
-        room.journal.tried = lambda: self.post.dispatcher.directly.tried
         words = MessageRenderer(Translator("ru"), ZoneInfo("UTC"), room.clock)
         self.last_gasp = OutageSender(
             room.watch,

@@ -16,7 +16,7 @@ from tests.waiting import until
 async def delivering(room: Room) -> AsyncIterator[Post]:
     """A dispatcher that runs and is woken by the journal's commits, as in the runner."""
     post = Post(room)
-    room.journal.on_notifications = post.dispatcher.wake
+    room.journal.subscribe(post.dispatcher.wake)
     running = asyncio.create_task(post.dispatcher.run())
     await asyncio.wait_for(post.dispatcher.idle(), 10)
     try:

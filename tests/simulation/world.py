@@ -231,7 +231,7 @@ class World:
         )
         supervisor.random = random.Random(self._luck.random())
         dispatcher = Dispatcher(cast(Any, database), self._chat, Silent(), _Words(), clock)
-        journal.on_notifications = dispatcher.wake
+        journal.subscribe(dispatcher.wake)
         process = _Process(supervisor, watch, referee, journal)
         supervisor.start()
         RunnerReports(watch, self._clock).started(supervisor, self._found(supervisor))
@@ -344,7 +344,10 @@ class _Journal:
         self._waiting: list[Commit] = []
         self.registration = SimpleNamespace(runner_id=generation)
         self.dead = False
-        self.on_notifications: Callable[[], None] = lambda: None
+        self._subscribers: list[Callable[[], None]] = []
+
+    def subscribe(self, enqueued: Callable[[], None]) -> None:
+        self._subscribers.append(enqueued)
 
     def append(self, commit: Commit) -> None:
         if self.dead:
@@ -362,4 +365,5 @@ class _Journal:
             self._database.write(commit)
             owed = owed or bool(commit.notifications)
         if owed:
-            self.on_notifications()
+            for enqueued in self._subscribers:
+                enqueued()

@@ -11,7 +11,7 @@ import pytest
 from dozor.clock import SteadyClock
 from dozor.errors import DatabaseUnavailableError, RunnerBusyError
 from dozor.storage import write_buffer as waiting
-from dozor.storage.journal import Checkpoint, Commit, Dropped, Journal
+from dozor.storage.journal import Checkpoint, Commit, Dropped, Journal, StateSource
 from dozor.storage.postgres.pool import Pool, connect
 from dozor.storage.tables import notifications, runners
 from dozor.storage.tables.command_results import CommandResultRow
@@ -120,7 +120,7 @@ async def test_an_outage_loses_nothing_and_merges_states(postgres_control: Postg
     journal = await Journal.open(postgres_control.dsn, "test", SteadyClock(), checkpoint_every=0.05)
     await declare(journal, "a")
     changes: list[bool] = []
-    journal.health.changed = changes.append
+    journal.health.subscribe(changes.append)
     attempts, report_down = list[str](), journal.health.report_down
 
     def report(reason: str) -> None:
@@ -170,7 +170,6 @@ async def test_an_overflow_drops_the_oldest_counts_it_and_says_it_once(
         said.append(dropped)
         return Commit(notifications=(note(f"dropped {len(said)}"),))
 
-    journal.on_dropped = on_dropped
     real, attempts = journal._transact, 0
 
     async def away(*batch: Any) -> None:
@@ -184,7 +183,7 @@ async def test_an_overflow_drops_the_oldest_counts_it_and_says_it_once(
     monkeypatch.setattr(journal, "_transact", away)
     for number in range(30):
         journal.append(Commit(runs=(run(number),), notifications=(note(f"k{number}"),)))
-    await journal.write()
+    await journal.write(StateSource(dropped=on_dropped))
     written = await keys(pool)
     about_loss = [key for key in written if key.startswith("dropped")]
     assert len(about_loss) == 1
@@ -204,11 +203,10 @@ async def test_open_incidents_are_never_dropped_and_resolved_ones_only_when_memo
         said.append(dropped)
         return Commit()
 
-    journal.on_dropped = on_dropped
     for number in range(1, 41):
         over = {"state": "resolved", "resolved_at": NOW} if number % 2 else {}
         journal.append(Commit(incidents=(incident(number, **over),)))
-    await journal.write()
+    await journal.write(StateSource(dropped=on_dropped))
     assert await pool.fetchval("SELECT count(*) FROM dozor.incidents WHERE state = 'open'") == 20
     assert said[-1].incidents == 40 - await pool.fetchval("SELECT count(*) FROM dozor.incidents")
 
@@ -300,7 +298,7 @@ async def test_a_checkpoint_never_overwrites_a_newer_transition(
 ) -> None:
     """The states in hand when the database went away are older than the transition appended since."""
     states = [Checkpoint(full=[task("a", 1), task("b", 1)])]
-    journal.checkpoint = lambda: states.pop() if states else Checkpoint()
+    source = StateSource(take_checkpoint=lambda: states.pop() if states else Checkpoint())
     real, away = journal._transact, 1
 
     async def once(*batch: Any) -> None:
@@ -312,7 +310,7 @@ async def test_a_checkpoint_never_overwrites_a_newer_transition(
         await real(*batch)
 
     monkeypatch.setattr(journal, "_transact", once)
-    await journal.write()
+    await journal.write(source)
     rows = await pool.fetch("SELECT name, consecutive_failures AS n FROM dozor.tasks ORDER BY name")
     assert [(row["name"], row["n"]) for row in rows] == [("a", 2), ("b", 1)]
 
@@ -320,7 +318,7 @@ async def test_a_checkpoint_never_overwrites_a_newer_transition(
 async def test_flush_returns_when_the_database_has_it(journal: Journal, pool: Pool) -> None:
     writing = asyncio.create_task(journal.run())
     told = asyncio.Event()
-    journal.on_notifications = told.set
+    journal.subscribe(told.set)
     journal.append(Commit(notifications=(note("k"),)))
     async with asyncio.timeout(5):
         await journal.flush()

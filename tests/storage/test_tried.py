@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dozor.storage import write_buffer as waiting
-from dozor.storage.journal import Commit, Journal
+from dozor.storage.journal import Commit, Journal, JournalHooks
 from dozor.storage.postgres.pool import Pool
 from tests.storage.rows import note
 
@@ -22,7 +22,7 @@ async def test_what_may_have_arrived_already_is_written_so(
     journal: Journal, pool: Pool, monkeypatch: pytest.MonkeyPatch, few: int
 ) -> None:
     monkeypatch.setattr(waiting, "FEW", few)
-    journal.tried = lambda: frozenset({"b"})
+    journal._hooks = JournalHooks(tried=lambda: frozenset({"b"}))
     journal.append(Commit(notifications=(note("a"), note("b"))))
     await journal.write()
     assert await unknown_outcomes(pool) == {"a": 0, "b": 1}
@@ -33,7 +33,7 @@ async def test_what_left_while_the_database_made_us_wait_is_written_so_after_all
 ) -> None:
     """The transaction that writes it was on its way when it was told from memory."""
     tried: set[str] = set()
-    journal.tried = lambda: frozenset(tried)
+    journal._hooks = JournalHooks(tried=lambda: frozenset(tried))
     real = journal._transact
 
     async def leave(*batch: Any) -> None:

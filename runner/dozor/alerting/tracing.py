@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from dozor.alerting.delivery.dispatcher import DeliveryAttempt, Dispatcher
+from dozor.alerting.delivery.context import DeliveryAttempt
 from dozor.alerting.model.incident import IncidentState
 from dozor.clock import Clock
 from dozor.extras import Extra, install_command
 from dozor.language import msg
-from dozor.storage.journal import Commit, Journal
+from dozor.storage.journal import Commit
 from dozor.storage.tables.incidents import IncidentRow
 from dozor.supervision.core.events import Cancelled, Failed, Interrupted
 from dozor.supervision.tasks.task import SupervisedTask
@@ -56,28 +56,14 @@ class Tracing:
         """Counts as `RunMetrics` does, and makes a span of each run."""
         return _TracedMeasures(tasks, self)
 
-    def follow(self, dispatcher: Dispatcher, journal: Journal) -> None:
-        """Spans of deliveries and incidents, beside whoever listens already."""
-        counted, heard = dispatcher.on_sent, journal.on_append
-
-        def sent(one: DeliveryAttempt) -> None:
-            counted(one)
-            self._delivery(one)
-
-        def appended(commit: Commit) -> None:
-            heard(commit)
-            self._incidents(commit)
-
-        dispatcher.on_sent, journal.on_append = sent, appended
-
-    def _delivery(self, sent: DeliveryAttempt) -> None:
+    def delivery(self, sent: DeliveryAttempt) -> None:
         """From when the message became owed to the end of this attempt."""
         now = self._clock.now()
         attributes: Attributes = {"dozor.alert.kind": sent.kind, "dozor.alert.outcome": sent.outcome}
         self.span("alert", now - sent.latency, now, attributes, failed=sent.outcome != "delivered")
 
-    def _incidents(self, commit: Commit) -> None:
-        """Those that are over."""
+    def incidents(self, commit: Commit) -> None:
+        """A span for each that is over."""
         for incident in commit.incidents:
             if incident.state == IncidentState.RESOLVED.value and incident.resolved_at is not None:
                 self._incident(incident, incident.resolved_at)

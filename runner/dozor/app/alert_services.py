@@ -17,7 +17,7 @@ from dozor.alerting.rendering.renderer import MessageRenderer
 from dozor.alerting.reports.daily import DailyReports
 from dozor.alerting.reports.heartbeat import Heartbeat
 from dozor.clock import Clock
-from dozor.config import Config
+from dozor.config import Config, TelegramConfig
 from dozor.control.alert_settings import quiet_hours
 from dozor.language.translator import Translator
 from dozor.storage.journal import Journal
@@ -105,18 +105,25 @@ class AlertServices:
         channels = AppriseChannels([url.get_secret_value() for url in channel.urls])
         return FallbackChannel(channels.send, Translator(self.config.language), channel.after)
 
-    def destination_died(self, key: str, reason: str | None) -> None:
-        """Tell the admins through what is left; None: it takes messages again."""
-        admins = tuple(str(admin) for admin in self.config.telegram.admins)
-        chat = self.config.telegram.chat
-        name = key or (str(chat.chat_id) if chat is not None else "")
-        if key in admins or not admins:
-            return  # nobody is left but the console
-        if reason is None:
-            self.watch.resolve_incident(IncidentKind.TELEGRAM, name, to=admins)
-        else:
-            self.watch.open_incident(IncidentKind.TELEGRAM, name, Facts(text=reason), to=admins)
-
     def _held(self) -> tuple[str, ...]:
         tasks = self.supervisor.tasks
         return tuple(task.spec.name for task in tasks if task.state.state is State.HELD)
+
+
+class DestinationMonitor:
+    """Opens an incident while a destination refuses messages; the admins get it in private."""
+
+    def __init__(self, config: TelegramConfig, watch: IncidentManager) -> None:
+        self._admins = tuple(str(admin) for admin in config.admins)
+        self._chat = "" if config.chat is None else str(config.chat.chat_id)
+        self._watch = watch
+
+    def changed(self, key: str, reason: str | None) -> None:
+        """`reason` None: it takes messages again."""
+        if key in self._admins or not self._admins:
+            return  # nobody is left but the console
+        name = key or self._chat
+        if reason is None:
+            self._watch.resolve_incident(IncidentKind.TELEGRAM, name, to=self._admins)
+        else:
+            self._watch.open_incident(IncidentKind.TELEGRAM, name, Facts(text=reason), to=self._admins)

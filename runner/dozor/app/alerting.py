@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
+from dozor.alerting.delivery.console import ConsoleTransport
+from dozor.alerting.delivery.context import DeliveryAttempt
+from dozor.alerting.delivery.direct_sends import DirectSends
+from dozor.alerting.delivery.dispatcher import Dispatcher
 from dozor.alerting.incidents.manager import IncidentManager
 from dozor.alerting.policy.escalation import Level
 from dozor.alerting.policy.oncall import override
 from dozor.alerting.policy.silences import silence
+from dozor.alerting.rendering.renderer import MessageRenderer
 from dozor.clock import Clock
 from dozor.config import Config
 from dozor.config.tasks import TaskConfig
 from dozor.control.alert_settings import all_settings, oncall, quiet_hours, routing
 from dozor.control.commands.alert_handler import AlertCommandHandler
+from dozor.language.translator import Translator
 from dozor.storage.journal import Journal
-from dozor.storage.postgres.pool import Connection
+from dozor.storage.postgres.pool import Connection, Pool
 from dozor.storage.tables import incidents, silences
 from dozor.supervision.telemetry.metrics import RunMetrics
 
@@ -58,3 +64,44 @@ async def build_alert_handler(
         last_silence_id=await silences.last_silence_id(connection),
         last_override_id=await silences.last_override_id(connection),
     )
+
+
+def build_renderer(
+    config: Config, clock: Clock, watch: IncidentManager, name_of: Callable[[str], str | None]
+) -> MessageRenderer:
+    """In the language of the configuration."""
+    return MessageRenderer(
+        Translator(config.language),
+        config.timezone,
+        clock,
+        watch.silences.get,
+        name_of=name_of,
+        public_url=config.web.public_url,
+    )
+
+
+def build_dispatcher(
+    pool: Pool,
+    renderer: MessageRenderer,
+    journal: Journal,
+    clock: Clock,
+    *,
+    direct_sends: DirectSends,
+    on_attempt: Iterable[Callable[[DeliveryAttempt], None]],
+    on_dead: Callable[[str, str | None], None],
+) -> Dispatcher:
+    """It delivers to the console until it is given the bot's transport."""
+    console = ConsoleTransport()
+    dispatcher = Dispatcher(
+        pool,
+        console,
+        console,
+        renderer,
+        clock,
+        direct_sends=direct_sends,
+        lagging=lambda: journal.behind,
+        on_attempt=on_attempt,
+        on_dead=on_dead,
+    )
+    journal.subscribe(dispatcher.wake)
+    return dispatcher

@@ -60,20 +60,19 @@ async def read_recovered(
     )
 
 
-async def replay_spool(journal: Journal, spool: Spool) -> DirectSends:
-    """Write what the runner before this one could not, and what it had sent all the same; often nothing.
+async def replay_spool(journal: Journal, spool: Spool, direct_sends: DirectSends) -> None:
+    """Write what the runner before this one could not; to be called before anything is read.
 
-    Before anything is read.
+    What it had sent all the same is added to `direct_sends`.
     """
     kept = spool.read()
     if kept is None:
-        return DirectSends()
+        return
     me = journal.registration.runner_id
     if not await runners.follows(journal.connection, kept.runner_id, me):
         spool.quarantine(msg("log-spool-of-another", runner_id=kept.runner_id))
-        return DirectSends()
-    sent = DirectSends(dict(kept.delivered), set(kept.elsewhere), set(kept.unknown))
-    journal.tried = lambda: sent.tried
+        return
+    direct_sends.take_up(DirectSends(dict(kept.delivered), set(kept.elsewhere), set(kept.unknown)))
     journal.append(Commit(tasks=kept.tasks, incidents=kept.incidents, notifications=kept.notifications))
     await journal.write()
     logger.warning(
@@ -85,7 +84,6 @@ async def replay_spool(journal: Journal, spool: Spool) -> DirectSends:
             messages=len(kept.notifications),
         ),
     )
-    return sent
 
 
 async def startup_report(

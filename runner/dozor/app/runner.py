@@ -12,18 +12,23 @@ from typing import TYPE_CHECKING, Self
 
 from loguru import logger
 
-from dozor.alerting.delivery.console import ConsoleTransport
+from dozor.alerting.delivery.direct_sends import DirectSends
 from dozor.alerting.delivery.dispatcher import Dispatcher
 from dozor.alerting.delivery.metrics import DeliveryMetrics
 from dozor.alerting.incidents.manager import IncidentManager
-from dozor.alerting.rendering.renderer import MessageRenderer
 from dozor.alerting.reports.runner import RunnerReports
-from dozor.alerting.tracing import open_tracing
+from dozor.alerting.tracing import Tracing, open_tracing
 from dozor.app import recovery as start
-from dozor.app.alert_services import AlertServices
-from dozor.app.alerting import build_alert_handler, build_incident_manager
+from dozor.app.alert_services import AlertServices, DestinationMonitor
+from dozor.app.alerting import (
+    build_alert_handler,
+    build_dispatcher,
+    build_incident_manager,
+    build_renderer,
+)
 from dozor.app.monitoring import build_monitors
 from dozor.app.services import Services
+from dozor.app.supervision import build_supervisor
 from dozor.app.telegram import TelegramSide
 from dozor.clock import SteadyClock
 from dozor.config import Config, load
@@ -37,23 +42,22 @@ from dozor.control.reload import Reloader
 from dozor.errors import DatabaseUnavailableError, DozorError, RunHungError
 from dozor.language import Language, msg
 from dozor.language.process import use_language
-from dozor.language.translator import Translator, warm
+from dozor.language.translator import warm
 from dozor.lifecycle import Cleanups
 from dozor.redaction import Redactor
-from dozor.storage.journal import Commit, Journal
+from dozor.storage.journal import NO_HOOKS, NO_STATES, Commit, Journal, JournalHooks, StateSource
 from dozor.storage.postgres.database import Database
 from dozor.storage.postgres.listen import Listener
 from dozor.storage.postgres.migration_sets import sets_for
+from dozor.storage.postgres.pool import Pool
 from dozor.storage.postgres.pools import Pools
 from dozor.storage.retention import run_pruner
 from dozor.storage.spool import NAME as SPOOL
 from dozor.storage.spool import Spool
 from dozor.supervision.core.spec import TaskSpec, from_config
-from dozor.supervision.execution.cancellation import Canceller
-from dozor.supervision.execution.process.client import Launch
+from dozor.supervision.monitoring.monitors import Monitors
 from dozor.supervision.supervisor import Supervisor
 from dozor.supervision.tasks.task import SupervisedTask, run_id
-from dozor.supervision.telemetry.log import SupervisionLog
 from dozor.supervision.telemetry.metrics import RunMetrics
 
 if TYPE_CHECKING:
@@ -88,12 +92,12 @@ class Runner:
         self._deliveries = DeliveryMetrics()
         self._enabled = [task for task in config.tasks if task.enabled]
         self._specs: list[TaskSpec] = [from_config(task, checkers[task.name]) for task in self._enabled]
-        self._translator = Translator(config.language)
         self.unstopped: tuple[str, ...] = ()
         """Tasks whose run would not end when the runner did: what they hold is not let go."""
         self.failed: asyncio.Future[DozorError] = asyncio.Future()
         """Set when the runner cannot go on: another one has taken over."""
         self._watching: tuple[Supervisor, IncidentManager] | None = None
+        self._states = NO_STATES
         self.web_port: int | None = None
         """Where the web server listens, once it does."""
         self.supervisor: Supervisor
@@ -130,111 +134,180 @@ class Runner:
         await self._cleanups.run()
 
     async def _start(self) -> None:
-        config, clock = self.config, self._clock
-        languages = self._languages()
-        warming = asyncio.get_running_loop().run_in_executor(None, warm, languages)
-        database = await Database.open(config.database, wait=self._wait)
-        self._cleanups.add(msg("log-part-server"), database.close)
-        await database.prepare(await asyncio.to_thread(sets_for, config))
-        self.journal = journal = await Journal.open(database.dsn, VERSION, clock, wait=self._wait)
-        self._cleanups.add("journal", self._close_journal)
-        sizes = config.database.pools
-        self.pools = pools = await Pools.open(database.dsn, sizes, config.queried_dependencies, clock.now)
-        self._cleanups.add(msg("log-part-pool"), pools.close)
-        pool = pools.core
-        self._telegram = telegram = TelegramSide(config, pool, clock)
-        tracing = open_tracing(VERSION, clock)
-        if tracing is not None:
-            self._cleanups.add("traces", tracing.close)
-        self._cleanups.add("telegram", telegram.close)
-
-        connection = journal.connection
-        generation = journal.registration.runner_id
-        spool = Spool(config.path.parent / config.database.data_dir.parent / SPOOL)
-        journal.on_written = spool.remove
-        sent_before = await start.replay_spool(journal, spool)
-        left = await start.read_recovered(connection, self._enabled, self._specs, generation, clock.now())
-        journal.append(Commit(runs=left.lost))
-        count = len(self._specs)
-        self._measures = RunMetrics(count) if tracing is None else tracing.measures(count)
-        self.watch = await build_incident_manager(
-            connection, config, self._enabled, journal, clock, self._measures
-        )
-        self.supervisor = supervisor = Supervisor(
+        warming = asyncio.get_running_loop().run_in_executor(None, warm, self._languages())
+        database = await self._open_database()
+        tracing = self._open_tracing()
+        spool, direct_sends = self._spool(), DirectSends()
+        journal = await self._open_journal(database, tracing, spool, direct_sends)
+        pools = await self._open_pools(database)
+        telegram = self._open_telegram(pools.core)
+        recovered = await self._recover(journal, spool, direct_sends)
+        watch = await self._build_incident_manager(journal, tracing)
+        self.supervisor = supervisor = build_supervisor(
             self._specs,
-            observer=self.watch,
-            clock=clock,
-            log=SupervisionLog(config.language, self.redactor.redact),
-            generation=generation,
-            stored=left.states,
-            checkers=pools.checkers,
-            is_outage=journal.health.explains,
+            self.config,
+            watch,
+            recovered,
+            journal=journal,
+            pools=pools,
+            dsn=database.dsn,
+            clock=self._clock,
             redact=self.redactor.redact,
             grace=self._grace,
-            launch=Launch(
-                dsn=database.dsn,
-                folder=config.path.parent,
-                pool_size=sizes.process,
-                acquire_timeout=sizes.acquire_timeout,
-            ),
-            canceller=Canceller(self.watch, patience=config.supervision.cancel_patience),
+            give_up=self._give_up,
         )
-        supervisor.canceller.give_up = self._give_up
-        vigil = build_monitors(config, supervisor, self.watch, clock, pools, self.redactor.redact)
-        self._console = ConsoleTransport()
-        silences = self.watch.silences
-        self._wording = MessageRenderer(
-            self._translator,
-            config.timezone,
-            clock,
-            silences.get,
-            name_of=telegram.name_of,
-            public_url=config.web.public_url,
+        reports = RunnerReports(watch, self._clock)
+        self._states = StateSource(take_checkpoint=supervisor.take_checkpoint, dropped=reports.dropped)
+        self._watching = (supervisor, watch)
+        monitors = build_monitors(self.config, supervisor, watch, self._clock, pools, self.redactor.redact)
+        renderer = build_renderer(self.config, self._clock, watch, telegram.name_of)
+        self.dispatcher = dispatcher = build_dispatcher(
+            pools.core,
+            renderer,
+            journal,
+            self._clock,
+            direct_sends=direct_sends,
+            on_attempt=[self._deliveries.sent, *([] if tracing is None else [tracing.delivery])],
+            on_dead=DestinationMonitor(self.config.telegram, watch).changed,
         )
-        self.dispatcher = dispatcher = Dispatcher(pool, self._console, self._console, self._wording, clock)
+        reloader = self._build_reloader(supervisor, watch, pools.core, database)
+        await self._build_executor(pools.core, journal, supervisor, watch, reloader)
+        alert_services = AlertServices(
+            config=self.config,
+            pool=pools.core,
+            watch=watch,
+            journal=journal,
+            supervisor=supervisor,
+            dispatcher=dispatcher,
+            words=renderer,
+            clock=self._clock,
+            spool=spool,
+            well=lambda: self.readiness().ready,
+        )
+        services = self._build_services(database, pools.core, telegram, alert_services, monitors, reloader)
+        journal.health.subscribe(lambda up: self._database_changed(database, up=up))
+        now = self._clock.now()
+        report = await start.startup_report(journal, pools.core, supervisor.tasks, recovered, now)
+        start.say_in_the_log(report, supervisor.tasks)
+        await warming  # the services put alerts into words on the loop
+        monitors.start()
+        self._cleanups.add("watchdog", monitors.stop)
+        services.start()
+        self._cleanups.add("services", services.stop)
+        self._cleanups.add(msg("log-part-messages"), self._tell_the_last)
+        supervisor.start()
+        self._cleanups.add(msg("log-part-runs"), self._stop_supervising)
+        reports.started(supervisor, report)
+        self._say_started(journal, telegram)
+
+    # -- the steps of the start; what a step opens is closed in the reverse order
+
+    def _languages(self) -> tuple[Language, ...]:
+        """In which texts may be needed: with a bot, that of each person."""
+        own = self.config.language
+        return (own, *Language) if self.config.telegram.token is not None else (own,)
+
+    async def _open_database(self) -> Database:
+        """The server, with its schema up to date."""
+        database = await Database.open(self.config.database, wait=self._wait)
+        self._cleanups.add(msg("log-part-server"), database.close)
+        await database.prepare(await asyncio.to_thread(sets_for, self.config))
+        return database
+
+    def _open_tracing(self) -> Tracing | None:
+        tracing = open_tracing(VERSION, self._clock)
+        if tracing is not None:
+            self._cleanups.add("traces", tracing.close)
+        return tracing
+
+    def _spool(self) -> Spool:
+        return Spool(self.config.path.parent / self.config.database.data_dir.parent / SPOOL)
+
+    async def _open_journal(
+        self, database: Database, tracing: Tracing | None, spool: Spool, direct_sends: DirectSends
+    ) -> Journal:
+        """Take the lock: from here on no other runner works on this database."""
+        hooks = JournalHooks(
+            tried=lambda: direct_sends.tried,
+            written=spool.remove,
+            appended=NO_HOOKS.appended if tracing is None else tracing.incidents,
+        )
+        self.journal = await Journal.open(database.dsn, VERSION, self._clock, wait=self._wait, hooks=hooks)
+        self._cleanups.add("journal", self._close_journal)
+        return self.journal
+
+    async def _open_pools(self, database: Database) -> Pools:
+        config = self.config
+        self.pools = await Pools.open(
+            database.dsn, config.database.pools, config.queried_dependencies, self._clock.now
+        )
+        self._cleanups.add(msg("log-part-pool"), self.pools.close)
+        return self.pools
+
+    def _open_telegram(self, pool: Pool) -> TelegramSide:
+        self._telegram = TelegramSide(self.config, pool, self._clock)
+        self._cleanups.add("telegram", self._telegram.close)
+        return self._telegram
+
+    async def _recover(
+        self, journal: Journal, spool: Spool, direct_sends: DirectSends
+    ) -> start.RecoveredState:
+        """What the runner before this one has left."""
+        await start.replay_spool(journal, spool, direct_sends)
+        recovered = await start.read_recovered(
+            journal.connection,
+            self._enabled,
+            self._specs,
+            journal.registration.runner_id,
+            self._clock.now(),
+        )
+        journal.append(Commit(runs=recovered.lost))
+        return recovered
+
+    async def _build_incident_manager(self, journal: Journal, tracing: Tracing | None) -> IncidentManager:
+        count = len(self._specs)
+        self._run_metrics = RunMetrics(count) if tracing is None else tracing.measures(count)
+        self.watch = await build_incident_manager(
+            journal.connection, self.config, self._enabled, journal, self._clock, self._run_metrics
+        )
+        return self.watch
+
+    def _build_reloader(
+        self, supervisor: Supervisor, watch: IncidentManager, pool: Pool, database: Database
+    ) -> Reloader:
+        self.reloader = Reloader(
+            self.config, supervisor, watch, pool, self._clock, self.redactor, self._use, database
+        )
+        return self.reloader
+
+    async def _build_executor(
+        self,
+        pool: Pool,
+        journal: Journal,
+        supervisor: Supervisor,
+        watch: IncidentManager,
+        reloader: Reloader,
+    ) -> None:
         self.executor = CommandExecutor(
             pool,
             journal,
             supervisor,
-            clock,
-            frozenset(t.name for t in config.tasks if not t.enabled),
-            await build_alert_handler(connection, self.watch, clock),
+            self._clock,
+            frozenset(task.name for task in self.config.tasks if not task.enabled),
+            await build_alert_handler(journal.connection, watch, self._clock),
+            reloader.reload,
         )
-        dispatcher.on_sent = self._deliveries.sent
-        if tracing is not None:
-            tracing.follow(dispatcher, journal)
-        alert_parts = AlertServices(
-            config=config,
-            pool=pool,
-            watch=self.watch,
-            journal=journal,
-            supervisor=supervisor,
-            dispatcher=dispatcher,
-            words=self._wording,
-            clock=clock,
-            spool=spool,
-            well=lambda: self.readiness().ready,
-        )
-        dispatcher.on_dead = alert_parts.destination_died
-        journal.checkpoint = supervisor.take_checkpoint
-        journal.on_notifications = dispatcher.wake
-        dispatcher.behind = lambda: journal.behind
-        dispatcher.directly.take_up(sent_before)
-        journal.tried = lambda: dispatcher.directly.tried
-        reports = RunnerReports(self.watch, clock)
-        journal.on_dropped = reports.dropped
-        journal.health.changed = lambda up: self._database_changed(database, up=up)
-        found = await start.startup_report(journal, pool, supervisor.tasks, left, clock.now())
-        start.say_in_the_log(found, supervisor.tasks)
 
-        self._watching = (supervisor, self.watch)
-        supervisor.start()
-        reports.started(supervisor, found)
-        self.reloader = reloader = Reloader(
-            config, supervisor, self.watch, pool, clock, self.redactor, self._use, database
-        )
-        self.executor.reload = reloader.reload
-        listener = Listener(database.dsn, {COMMANDS_CHANNEL: self.executor.wake}, clock)
+    def _build_services(
+        self,
+        database: Database,
+        pool: Pool,
+        telegram: TelegramSide,
+        alert_services: AlertServices,
+        monitors: Monitors,
+        reloader: Reloader,
+    ) -> Services:
+        listener = Listener(database.dsn, {COMMANDS_CHANNEL: self.executor.wake}, self._clock)
         parts: dict[str, Callable[[], Awaitable[None]]] = {
             "journal": self._write,
             "commands": self.executor.run,
@@ -242,39 +315,23 @@ class Runner:
             "reminders": self._remind,
             "housekeeping": lambda: run_pruner(pool),
             "dispatcher": self._dispatch,
-            **alert_parts.build(),
-            **vigil.parts(),
+            **alert_services.build(),
+            **monitors.parts(),
         }
-        if config.supervision.watch_config:
+        if self.config.supervision.watch_config:
             parts["config file"] = reloader.watch_file
-        if config.web.listen is not None:
+        if self.config.web.listen is not None:
             parts["web"] = self._serve
         parts |= telegram.parts(self.watch)
-        self.services = Services(parts, clock, self.redactor.redact)
-        vigil.others = (self.services.supervisor,)
-        await warming  # the parts put alerts into words on the loop
-        vigil.start()
-        self._cleanups.add("watchdog", vigil.stop)
-        self._cleanups.add("services", self.services.stop)
-        self._cleanups.add(msg("log-part-messages"), self._tell_the_last)
-        self._cleanups.add(msg("log-part-runs"), self._stop_supervising)
-        self.services.start()
-        logger.info(
-            msg(
-                "log-on-duty",
-                version=VERSION,
-                tasks=len(self._specs),
-                runner=self.journal.registration.runner_id,
-            ),
-        )
+        self.services = Services(parts, self._clock, self.redactor.redact)
+        return self.services
+
+    def _say_started(self, journal: Journal, telegram: TelegramSide) -> None:
+        number = journal.registration.runner_id
+        logger.info(msg("log-on-duty", version=VERSION, tasks=len(self._specs), runner=number))
         telegram.say_if_absent()
 
     # -- parts
-
-    def _languages(self) -> tuple[Language, ...]:
-        """In which texts may be needed: with a bot, that of each person."""
-        own = self.config.language
-        return (own, *Language) if self.config.telegram.token is not None else (own,)
 
     def _use(self, config: Config) -> None:
         """After a reload."""
@@ -289,7 +346,7 @@ class Runner:
 
     async def _write(self) -> None:
         try:
-            await self.journal.run()
+            await self.journal.run(self._states)
         except DozorError as error:
             if isinstance(error, DatabaseUnavailableError):
                 raise
@@ -322,7 +379,7 @@ class Runner:
             supervisor=self.supervisor,
             journal=self.journal,
             vitals=self.vitals,
-            measures=self._measures,
+            measures=self._run_metrics,
             deliveries=self._deliveries,
             open_incidents=lambda: self.watch.open_incidents,
             runner=this_runner(self.journal.registration.runner_id, VERSION, self._started_at),
@@ -401,7 +458,7 @@ class Runner:
     async def _close_journal(self) -> None:
         try:
             async with asyncio.timeout(FLUSH_SECONDS):
-                await self.journal.close(clean=not self.failed.done())
+                await self.journal.close(self._states, clean=not self.failed.done())
         except (TimeoutError, DozorError) as error:
             self.journal.abandon()
             logger.error(msg("log-changes-lost", error=str(error) or msg("log-no-answer-in-time")))

@@ -25,6 +25,7 @@ from dozor.supervision.core.events import (
 )
 from dozor.supervision.core.policy import Policy, RestartDelay
 from dozor.supervision.core.spec import TaskSpec
+from dozor.supervision.monitoring.task_monitor import change_clock
 from dozor.supervision.supervisor import Supervisor, Transition
 from dozor.supervision.tasks.task import SupervisedTask
 from dozor.supervision.telemetry.log import SupervisionLog
@@ -55,11 +56,7 @@ class Services:
             redact=redact,
             grace=0.0,
         )
-
-    @property
-    def supervisor(self) -> Supervisor:
-        """Of the parts."""
-        return self._supervisor
+        clock.subscribe(lambda change: change_clock(self._supervisor, change, clock.now()))
 
     def start(self) -> None:
         self._supervisor.start()

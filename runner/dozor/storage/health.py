@@ -17,7 +17,7 @@ PROBE_TIMEOUT = 3.0
 
 
 class DatabaseHealth:
-    """Reported up and down by whoever talks to the database; `changed` is called on each change."""
+    """Reported up and down by whoever talks to the database."""
 
     def __init__(self, clock: Clock, probe: Callable[[], Awaitable[object]]) -> None:
         self._clock = clock
@@ -30,7 +30,11 @@ class DatabaseHealth:
         self.last_down_at = float("-inf")
         """When it was last known to be down."""
         self.outages = 0
-        self.changed: Callable[[bool], None] | None = None
+        self._subscribers: list[Callable[[bool], None]] = []
+
+    def subscribe(self, changed: Callable[[bool], None]) -> None:
+        """Call `changed` on each change, with whether the database is up."""
+        self._subscribers.append(changed)
 
     def report_down(self, reason: str) -> None:
         """Somebody could not reach it."""
@@ -41,8 +45,8 @@ class DatabaseHealth:
         self.down_since = self.last_down_at
         self.outages += 1
         logger.error(msg("log-database-away", reason=reason))
-        if self.changed is not None:
-            self.changed(False)
+        for changed in self._subscribers:
+            changed(False)
 
     def report_cut(self) -> None:
         """Sessions of ours were ended, whether or not the database is there again by now."""
@@ -59,8 +63,8 @@ class DatabaseHealth:
         logger.info(
             msg("log-database-back", seconds=f"{self.last_down_at - (since or self.last_down_at):.1f}")
         )
-        if self.changed is not None:
-            self.changed(True)
+        for changed in self._subscribers:
+            changed(True)
 
     async def explains(self, error: BaseException, started_at: float, used_database: bool) -> bool:
         """Did a run that began at `started_at` (seconds since the epoch) fail because the database was away?

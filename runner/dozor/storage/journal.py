@@ -1,4 +1,4 @@
-"""The one transactional door: every state change, incident, message owed and answer goes through here.
+"""The write-behind queue: changes of tasks, incidents, notifications and answers, committed in order.
 
 What belongs together is appended together and committed together, in one transaction of one session that
 holds the runner's lock: a runner that has lost the lock cannot write. `append` never waits; while the
@@ -12,6 +12,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Set
+from dataclasses import dataclass
+from typing import Final
 
 from loguru import logger
 
@@ -27,7 +29,7 @@ from dozor.storage.tables.notifications import NotificationRow
 from dozor.storage.tables.runners import Registration
 from dozor.storage.write_buffer import Checkpoint, Commit, Dropped, WriteBuffer, newer, without
 
-__all__ = ["Checkpoint", "Commit", "Dropped", "Journal"]
+__all__ = ["Checkpoint", "Commit", "Dropped", "Journal", "JournalHooks", "StateSource"]
 
 CHECKPOINT_GAP = 0.5
 """Seconds between two checkpoints while there is more: 2,000 states a second at most."""
@@ -37,6 +39,32 @@ BEHIND = (1.0, 600.0)
 """Seconds: who reads the tables waits for what has waited between these; longer is a defect."""
 TAKE_OVER_SECONDS = 30.0
 """How long to wait for our own lost session to be gone before concluding that another runner has the lock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateSource:
+    """Where the journal gets what nobody appends. The functions must not raise."""
+
+    take_checkpoint: Callable[[], Checkpoint] = Checkpoint
+    """States that have changed since the last call. Called in the turn in which the batch is taken."""
+    dropped: Callable[[Dropped], Commit] = lambda dropped: Commit()
+    """What to write when the queue has overflowed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalHooks:
+    """Whom the journal asks and informs. The functions must not raise."""
+
+    tried: Callable[[], Set[str]] = frozenset
+    """Keys of notifications that may have arrived without being written."""
+    appended: Callable[[Commit], None] = lambda commit: None
+    """Called with what is to be written."""
+    written: Callable[[], None] = lambda: None
+    """Called when all that was in hand is in the database."""
+
+
+NO_STATES: Final = StateSource()
+NO_HOOKS: Final = JournalHooks()
 
 
 class Journal:
@@ -50,6 +78,7 @@ class Journal:
         clock: Clock,
         *,
         checkpoint_every: float = 1.0,
+        hooks: JournalHooks = NO_HOOKS,
     ) -> None:
         self._dsn = dsn
         self._connection: Connection | None = connection
@@ -67,23 +96,20 @@ class Journal:
         self._appended = 0
         self._committed = 0
         self._unwritten_since: float | None = None
-        self.checkpoint: Callable[[], Checkpoint] = Checkpoint
-        """Where the dirty states come from; called in the turn in which the batch is taken."""
-        self.on_notifications: Callable[[], None] = lambda: None
-        """Called when messages have become owed."""
-        self.on_written: Callable[[], None] = lambda: None
-        """Called when all that was in hand is in the database."""
-        self.on_append: Callable[[Commit], None] = lambda commit: None
-        """Called with what is to be written; must not raise."""
-        self.tried: Callable[[], Set[str]] = frozenset
-        """Keys of messages that may have arrived without being written."""
-        self.on_dropped: Callable[[Dropped], Commit] = lambda dropped: Commit()
-        """What to say of an overflow."""
+        self._hooks = hooks
+        self._subscribers: list[Callable[[], None]] = []
         self.last_written_at = clock.now()
 
     @classmethod
     async def open(
-        cls, dsn: str, version: str, clock: Clock, *, wait: bool = False, checkpoint_every: float = 1.0
+        cls,
+        dsn: str,
+        version: str,
+        clock: Clock,
+        *,
+        wait: bool = False,
+        checkpoint_every: float = 1.0,
+        hooks: JournalHooks = NO_HOOKS,
     ) -> Journal:
         """Take the lock and register. Raises RunnerBusyError if another runner works on this database.
 
@@ -111,7 +137,7 @@ class Journal:
         except BaseException:
             connection.terminate()
             raise
-        return cls(dsn, connection, registration, clock, checkpoint_every=checkpoint_every)
+        return cls(dsn, connection, registration, clock, checkpoint_every=checkpoint_every, hooks=hooks)
 
     @property
     def connection(self) -> Connection:
@@ -146,10 +172,14 @@ class Journal:
             notifications=self.unwritten_notifications,
         )
 
+    def subscribe(self, enqueued: Callable[[], None]) -> None:
+        """Call `enqueued` whenever notifications have been committed to the outbox."""
+        self._subscribers.append(enqueued)
+
     def append(self, commit: Commit) -> None:
         """Have `commit` written soon, in order. Never waits, never raises."""
         self._appended += 1
-        self.on_append(commit)
+        self._hooks.appended(commit)
         self._waiting.add(commit)
         if self._unwritten_since is None:
             self._unwritten_since = self._clock.now()
@@ -162,8 +192,11 @@ class Journal:
         async with self._written:
             await self._written.wait_for(lambda: self._committed >= target)
 
-    async def run(self) -> None:
-        """Write for ever. Raises RunnerBusyError when another runner has taken over."""
+    async def run(self, source: StateSource = NO_STATES) -> None:
+        """Write for ever, with the states of `source`.
+
+        Raises RunnerBusyError when another runner has taken over.
+        """
         more = False
         while True:
             try:
@@ -172,10 +205,10 @@ class Journal:
             except TimeoutError:
                 pass
             # A write cut in the middle could leave its session inside a transaction: it is let finish.
-            self._writing = asyncio.create_task(self.write())
+            self._writing = asyncio.create_task(self.write(source))
             more = await asyncio.shield(self._writing)
 
-    async def write(self) -> bool:
+    async def write(self, source: StateSource = NO_STATES) -> bool:
         """Write what waits; while the database is away, try until it is back. Whether more is left.
 
         What is in hand stays in hand when this is cancelled: the next call goes on with it.
@@ -183,13 +216,13 @@ class Journal:
         async with self._writer:
             pause = 0.1
             while True:
-                upto = self._take()
+                upto = self._take(source)
                 try:
                     await self._restore_session()
-                    tried = self.tried()
+                    tried = self._hooks.tried()
                     await self._transact(self.connection, self._batch, self._checkpoint)
-                    if self.tried() != tried:  # one has left while the database made us wait
-                        await notifications.enqueue(self.connection, self._batch.owed, self.tried())
+                    if self._hooks.tried() != tried:  # one has left while the database made us wait
+                        await notifications.enqueue(self.connection, self._batch.owed, self._hooks.tried())
                     break
                 except RunnerBusyError:
                     raise
@@ -210,30 +243,31 @@ class Journal:
             self.last_written_at = self._clock.now()
             self._unwritten_since = self.last_written_at if len(self._waiting) else None
             self.health.report_up()
-            self.on_written()
+            self._hooks.written()
             if owed:
-                self.on_notifications()
+                for enqueued in self._subscribers:
+                    enqueued()
         async with self._written:
             self._committed = upto
             self._written.notify_all()
         return more
 
-    def _take(self) -> int:
+    def _take(self, source: StateSource) -> int:
         """Take into hand all that was appended so far, and the dirty states of the same moment."""
         self._wanted.clear()
         older = without(self._checkpoint, self._waiting.tasks)
         self._batch.merge(self._waiting)
         self._waiting = WriteBuffer()
-        self._batch.report_overflow(self.on_dropped)
-        self._checkpoint = newer(older, self.checkpoint())
+        self._batch.report_overflow(source.dropped)
+        self._checkpoint = newer(older, source.take_checkpoint())
         return self._appended
 
-    async def close(self, *, clean: bool = True) -> None:
+    async def close(self, source: StateSource = NO_STATES, *, clean: bool = True) -> None:
         """Write what waits (the caller bounds the time), mark the runner ended, give up the lock.
 
         `clean`: it was asked to end. Otherwise the next start tells of an unclean end.
         """
-        while await self.write():
+        while await self.write(source):
             pass
         await runners.end(self.connection, self.registration.runner_id, clean=clean)
         await self.connection.close()
@@ -262,7 +296,7 @@ class Journal:
             if batch.incidents:
                 await incidents.write(connection, list(batch.incidents.values()))
             if batch.owed:
-                await notifications.enqueue(connection, batch.owed, self.tried())
+                await notifications.enqueue(connection, batch.owed, self._hooks.tried())
             if batch.silences:
                 await silences.write(connection, list(batch.silences.values()))
             if batch.overrides:
@@ -283,7 +317,7 @@ class Journal:
             await runs.add(statement, [*batch.runs, *checkpoint.runs])
         if batch.incidents:
             await incidents.write(statement, list(batch.incidents.values()))
-        await notifications.enqueue(statement, batch.owed, self.tried())
+        await notifications.enqueue(statement, batch.owed, self._hooks.tried())
         await statement.run(connection)
 
     async def _write_one_by_one(self) -> bool:

@@ -57,7 +57,7 @@ class DeliveryContext:
     renderer: Renderer
     clock: Clock
     rate_limiters: RateLimiters
-    on_sent: Callable[[DeliveryAttempt], None]
+    on_attempt: tuple[Callable[[DeliveryAttempt], None], ...]
     on_dead: Callable[[str, str | None], None]
     """A destination refuses us, and why; None: it takes messages again."""
     direct_sends: DirectSends

@@ -6,7 +6,7 @@ A chat that hangs, refuses or has to wait holds up nobody else's messages.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from dozor.alerting.delivery.context import DeliveryAttempt, DeliveryContext, Renderer
 from dozor.alerting.delivery.direct_sends import DirectSends
@@ -34,10 +34,25 @@ Open = Callable[[str], "tuple[Transport, int] | None"]
 
 
 class Dispatcher:
-    """`console` is where messages go that the transport refuses, or to which nobody knows the way."""
+    """`console` is where messages go that the transport refuses, or to which nobody knows the way.
+
+    `direct_sends`: what went past the database. `lagging`: whether more is known than the tables show; no
+    message leaves then. `on_attempt` is called with the end of each attempt, `on_dead` with a destination
+    that refuses messages and the reason, or None when it takes them again.
+    """
 
     def __init__(
-        self, pool: Pool, transport: Transport, console: Transport, words: Renderer, clock: Clock
+        self,
+        pool: Pool,
+        transport: Transport,
+        console: Transport,
+        words: Renderer,
+        clock: Clock,
+        *,
+        direct_sends: DirectSends | None = None,
+        lagging: Callable[[], bool] = lambda: False,
+        on_attempt: Iterable[Callable[[DeliveryAttempt], None]] = (),
+        on_dead: Callable[[str, str | None], None] = lambda key, reason: None,
     ) -> None:
         self._pool = pool
         self._transport = transport
@@ -57,22 +72,18 @@ class Dispatcher:
         self._resting = asyncio.Event()
         self._busy: set[str] = set()
         # Lanes that have something to do.
-        self.on_sent: Callable[[DeliveryAttempt], None] = lambda sent: None
-        self.on_dead: Callable[[str, str | None], None] = lambda key, reason: None
-        """A destination refuses us, and why; None: it takes messages again."""
-        self.directly = DirectSends()
-        self.behind: Callable[[], bool] = lambda: False
-        """Whether more is known than the tables show: no message leaves then."""
+        self._on_dead = on_dead
+        self.directly = DirectSends() if direct_sends is None else direct_sends
         self._room = DeliveryContext(
             pool=pool,
             console=console,
             renderer=words,
             clock=clock,
             rate_limiters=self.paces,
-            on_sent=lambda sent: self.on_sent(sent),
-            on_dead=lambda key, reason: self.on_dead(key, reason),
+            on_attempt=tuple(on_attempt),
+            on_dead=on_dead,
             direct_sends=self.directly,
-            journal_lagging=lambda: self.behind(),
+            journal_lagging=lagging,
             alive=self._alive,
         )
         self.last_progress_at = clock.now()
@@ -177,7 +188,7 @@ class Dispatcher:
             self._known = known = await self._room.until_available(lambda: destinations.read_all(self._pool))
             for key, row in known.items():
                 if row.dead_since is None:  # perhaps the process before this one could not say so any more
-                    self.on_dead(key, None)
+                    self._on_dead(key, None)
 
     def _lane(self, key: str) -> DestinationWorker:
         lane = self._lanes.get(key)

@@ -20,7 +20,7 @@ class DeliveryMetrics:
         """Seconds from when a message became owed to its delivery."""
 
     def sent(self, sent: DeliveryAttempt) -> None:
-        """Give it to `Dispatcher.on_sent`."""
+        """For `on_attempt` of the dispatcher."""
         self.attempts[sent.kind, sent.outcome] += 1
         if sent.outcome == DELIVERED:
             self.latency.observe(max(0.0, sent.latency))

@@ -344,7 +344,9 @@ class DestinationWorker:
 
     def _count(self, claimed: ClaimedNotification, outcome: Outcome) -> None:
         latency = self._room.clock.now() - claimed.row.created_at
-        self._room.on_sent(DeliveryAttempt(claimed.row.kind, outcome_name(outcome), latency))
+        attempt = DeliveryAttempt(claimed.row.kind, outcome_name(outcome), latency)
+        for observe in self._room.on_attempt:
+            observe(attempt)
         if not isinstance(outcome, Delivered):
             logger.warning(msg("log-not-delivered", id=claimed.id, kind=claimed.row.kind, outcome=outcome))
 

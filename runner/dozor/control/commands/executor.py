@@ -30,6 +30,14 @@ POLL_EVERY = 1.0
 """Seconds between looks at the table when nobody wakes the executor."""
 
 
+Reload = Callable[[str], Awaitable[CommandReason]]
+"""Applies the configuration file, for whom."""
+
+
+async def _cannot_reload(by: str) -> CommandReason:
+    return CommandReason.INVALID
+
+
 class CommandExecutor:
     """`wake` is called by LISTEN; the table is the truth."""
 
@@ -41,6 +49,7 @@ class CommandExecutor:
         clock: Clock,
         disabled: frozenset[str],
         alerts: AlertCommandHandler | None = None,
+        reload: Reload = _cannot_reload,
     ) -> None:
         self._alerts = alerts
         self._pool = pool
@@ -51,8 +60,7 @@ class CommandExecutor:
         self._carried_out: set[int] = set()
         self.disabled = disabled
         """Tasks that are configured and not enabled."""
-        self.reload: Callable[[str], Awaitable[CommandReason]] = _cannot_reload
-        """Applies the configuration file, for whom."""
+        self._apply_configuration = reload
         self._reloading: set[asyncio.Task[None]] = set()
         self._followed = RunTracker(pool)
         self.last_progress_at = clock.now()
@@ -95,7 +103,7 @@ class CommandExecutor:
         self._answer(command, reason)
 
     async def _reload(self, command: PendingCommand) -> None:
-        self._answer(command, await self.reload(command.actor))
+        self._answer(command, await self._apply_configuration(command.actor))
 
     def _answer(self, command: PendingCommand, reason: CommandReason) -> None:
         number = self._follow(command) if reason is CommandReason.DONE else None
@@ -141,10 +149,6 @@ class CommandExecutor:
             return CommandReason.INVALID
         known = self._supervisor.find(command.task) is not None
         return self._alerts.execute(name, command.task, command.args, command.actor, known)
-
-
-async def _cannot_reload(by: str) -> CommandReason:
-    return CommandReason.INVALID
 
 
 def _event(name: CommandName, by: str) -> PersonEvent:

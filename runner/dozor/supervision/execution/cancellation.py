@@ -25,14 +25,26 @@ PATIENCE = 5.0
 GiveUp = Callable[[SupervisedTask], None]
 
 
-class Canceller:
-    """`patience` in seconds. `troubles` hears of runs that are abandoned."""
+def _nobody_ends_it(task: SupervisedTask) -> None:
+    logger.critical(msg("log-exit-no-effect", name=task.spec.name))
 
-    def __init__(self, troubles: TroubleListener | None = None, *, patience: float = PATIENCE) -> None:
+
+class Canceller:
+    """`patience` in seconds. `troubles` hears of runs that are abandoned.
+
+    `give_up` ends the process (`on_hang: exit`).
+    """
+
+    def __init__(
+        self,
+        troubles: TroubleListener | None = None,
+        *,
+        patience: float = PATIENCE,
+        give_up: GiveUp = _nobody_ends_it,
+    ) -> None:
         self.troubles: TroubleListener = troubles or NullTroubleListener()
         self._patience = patience
-        self.give_up: GiveUp = _nobody_ends_it
-        """Ends the process (`on_hang: exit`)."""
+        self._give_up = give_up
         self.abandoned = 0
         """Runs given up since the process began."""
 
@@ -90,7 +102,7 @@ class Canceller:
             case OnHang.ABANDON:
                 return
             case OnHang.EXIT:
-                self.give_up(task)
+                self._give_up(task)
             case _:
                 assert_never(task.spec.on_hang)
 
@@ -100,7 +112,3 @@ def where(run: Run) -> list[str]:
     if run.thread is not None:
         return chain_of_thread(run.thread)
     return [] if run.task is None else await_chain(run.task)
-
-
-def _nobody_ends_it(task: SupervisedTask) -> None:
-    logger.critical(msg("log-exit-no-effect", name=task.spec.name))

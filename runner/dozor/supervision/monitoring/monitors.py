@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import assert_never
 
@@ -49,12 +49,11 @@ class Monitors:
         self._supervisor = supervisor
         self._troubles = troubles
         self._clock = clock
-        self.others: Sequence[Supervisor] = ()
-        """Supervisors of the runner's own parts, on the same clock."""
         self._alarm = alarm
         self._calm: dict[str, asyncio.TimerHandle] = {}
         # When a loop that was blocked by somebody counts as free again.
         self.watchdog = Watchdog(rules.blocked_loop_after, self._blocks, self._blocked, self._owner)
+        self._tasks = TaskMonitor(supervisor, troubles, clock)
         self._limits = Limits(limits, troubles, pool, self._lag)
         self._dependencies = Dependencies(dependencies, supervisor, troubles, clock, probes, redact)
         self._has_dependencies = bool(dependencies)
@@ -63,7 +62,7 @@ class Monitors:
     def parts(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """To be supervised with the runner's other parts."""
         parts: dict[str, Callable[[], Awaitable[None]]] = {
-            "patrol": lambda: TaskMonitor(self._supervisor, self._troubles, self._clock, self.others).run(),
+            "task monitor": self._tasks.run,
             "limits": self._limits.run,
         }
         if self._has_dependencies:

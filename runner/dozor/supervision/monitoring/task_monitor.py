@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
 from loguru import logger
 
@@ -23,19 +22,13 @@ TOLERANCE = 0.1
 
 
 class TaskMonitor:
-    """`others`: supervisors on the same clock, of the runner's own parts."""
+    """Checks each task once a second, and follows a wall clock that was changed."""
 
-    def __init__(
-        self,
-        supervisor: Supervisor,
-        troubles: TroubleListener,
-        clock: SteadyClock,
-        others: Sequence[Supervisor] = (),
-    ) -> None:
+    def __init__(self, supervisor: Supervisor, troubles: TroubleListener, clock: SteadyClock) -> None:
         self._supervisor = supervisor
         self._troubles = troubles
         self._clock = clock
-        self._others = others
+        clock.subscribe(lambda change: change_clock(supervisor, change, clock.now()))
 
     async def run(self) -> None:
         """Go round for ever."""
@@ -65,8 +58,6 @@ class TaskMonitor:
         logger.warning(
             msg("log-clock-moved", step=f"{change.step:+.1f}", slept=f"{change.slept:.1f}"),
         )
-        for supervisor in (self._supervisor, *self._others):
-            change_clock(supervisor, change, self._clock.now())
 
     def _check_overdue(self, task: SupervisedTask, limit: float, now: float) -> None:
         since = expected_since(task, task.spec.policy)

@@ -1,0 +1,54 @@
+"""The supervisor built from the configuration and from what the runner before has left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dozor.alerting.incidents.manager import IncidentManager
+from dozor.app.recovery import RecoveredState
+from dozor.clock import SteadyClock
+from dozor.config import Config
+from dozor.storage.journal import Journal
+from dozor.storage.postgres.pools import Pools
+from dozor.supervision.core.spec import TaskSpec
+from dozor.supervision.execution.cancellation import Canceller, GiveUp
+from dozor.supervision.execution.process.client import Launch
+from dozor.supervision.supervisor import Supervisor
+from dozor.supervision.telemetry.log import SupervisionLog
+
+
+def build_supervisor(
+    specs: list[TaskSpec],
+    config: Config,
+    watch: IncidentManager,
+    recovered: RecoveredState,
+    *,
+    journal: Journal,
+    pools: Pools,
+    dsn: str,
+    clock: SteadyClock,
+    redact: Callable[[str], str],
+    grace: float,
+    give_up: GiveUp,
+) -> Supervisor:
+    """Not started. `grace`: seconds that runs in progress get at the end."""
+    sizes = config.database.pools
+    return Supervisor(
+        specs,
+        observer=watch,
+        clock=clock,
+        log=SupervisionLog(config.language, redact),
+        generation=journal.registration.runner_id,
+        stored=recovered.states,
+        checkers=pools.checkers,
+        is_outage=journal.health.explains,
+        redact=redact,
+        grace=grace,
+        launch=Launch(
+            dsn=dsn,
+            folder=config.path.parent,
+            pool_size=sizes.process,
+            acquire_timeout=sizes.acquire_timeout,
+        ),
+        canceller=Canceller(watch, patience=config.supervision.cancel_patience, give_up=give_up),
+    )
