@@ -12,8 +12,9 @@ from dozor.alerting.delivery.transport import ChatMoved, Delivered, Rejected, Re
 from dozor.alerting.model.codec import to_row
 from dozor.alerting.model.incident import Incident
 from dozor.alerting.model.message import Message, Span
-from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
+from dozor.alerting.model.notification import Facts, Notification, NotificationKind
 from dozor.clock import SteadyClock
+from dozor.config.incident_kinds import Severity
 from dozor.storage.postgres.pool import Pool, connect, create_pool
 from dozor.storage.tables import notifications
 from tests.alerting.scripted import Scripted

@@ -9,8 +9,9 @@ from dozor.alerting.incidents.notifications import NotificationFactory
 from dozor.alerting.incidents.planner import NotificationPlanner
 from dozor.alerting.incidents.rules import Decision
 from dozor.alerting.incidents.store import IncidentStore
-from dozor.alerting.model.incident import SEVERITIES, AlertSettings, Incident, IncidentKind, IncidentState
-from dozor.alerting.model.notification import NotificationKind, Severity
+from dozor.alerting.model.incident import AlertSettings, Incident, IncidentState
+from dozor.alerting.model.notification import NotificationKind
+from dozor.config.incident_kinds import KINDS, IncidentKind, Severity
 from dozor.supervision.core.state import Failure, FailureRecord, State, TaskState
 from tests.alerting.story import NOW, failure
 
@@ -219,7 +220,7 @@ def test_severity_is_the_kinds_unless_the_task_says_otherwise() -> None:
     decision = rules.on_failure(louder, None, failed(2), failed(3), NOW, 1, "task")
     assert decision.incident is not None
     assert decision.incident.severity is Severity.CRITICAL
-    assert set(SEVERITIES) == set(IncidentKind)
+    assert set(KINDS) == set(IncidentKind)
 
 
 def test_a_trouble_is_told_once_and_counted_while_it_lasts() -> None:

@@ -8,12 +8,12 @@ import pytest
 
 from dozor.alerting.delivery.transport import Outcome
 from dozor.alerting.incidents.storm_gate import AT_ONCE, FEW
-from dozor.alerting.model.incident import IncidentKind
 from dozor.alerting.model.message import Message
 from dozor.alerting.model.notification import Facts
 from dozor.alerting.policy.escalation import Level
 from dozor.alerting.policy.oncall import OnCall, Person
 from dozor.alerting.policy.routes import Route, Routing
+from dozor.config.incident_kinds import IncidentKind
 from dozor.control.commands.commands import AlertCommand
 from dozor.supervision.telemetry.observer import Trouble, TroubleKind
 from tests.alerting.chat import Chat, Post

@@ -17,7 +17,8 @@ from dozor.alerting.delivery.transport import (
 from dozor.alerting.delivery.worker import BEHIND_PAUSE
 from dozor.alerting.model.codec import to_row
 from dozor.alerting.model.message import Message
-from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
+from dozor.alerting.model.notification import Facts, Notification, NotificationKind
+from dozor.config.incident_kinds import Severity
 from dozor.control.commands.commands import AlertCommand
 from dozor.storage.postgres.pool import Pool
 from dozor.storage.tables import destinations, notifications

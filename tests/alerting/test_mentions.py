@@ -12,11 +12,12 @@ from aiogram import Bot
 from dozor.alerting.delivery.dispatcher import Dispatcher
 from dozor.alerting.model.codec import facts_from_json
 from dozor.alerting.model.message import Message, Span, Style
-from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
+from dozor.alerting.model.notification import Facts, Notification, NotificationKind
 from dozor.alerting.policy.escalation import Level
 from dozor.alerting.policy.oncall import OnCall, Person
 from dozor.alerting.rendering.render import bounded, render
 from dozor.alerting.rendering.renderer import MessageRenderer
+from dozor.config.incident_kinds import Severity
 from dozor.language import Translator
 from dozor_bot.telegram.session import Session
 from dozor_bot.telegram.transport import TelegramTransport

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dozor.alerting.model.codec import from_claimed, to_row
-from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
+from dozor.alerting.model.notification import Facts, Notification, NotificationKind
+from dozor.config.incident_kinds import Severity
 from dozor.storage.postgres.pool import Pool, connect
 from dozor.storage.tables import notifications
 from dozor.storage.tables.notifications import ClaimedNotification, NotificationRow

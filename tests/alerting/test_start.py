@@ -9,12 +9,13 @@ import pytest
 from dozor.alerting.incidents.rules import STEADY
 from dozor.alerting.incidents.startup import LONG_GAP, RESTART_LOOP, SHORT_GAP, report_severity
 from dozor.alerting.incidents.storm_gate import FEW
-from dozor.alerting.model.incident import AlertSettings, IncidentKind, from_row
-from dozor.alerting.model.notification import Facts, Severity
+from dozor.alerting.model.incident import AlertSettings, from_row
+from dozor.alerting.model.notification import Facts
 from dozor.alerting.rendering.callback_data import CallbackData, Origin, decode
 from dozor.alerting.rendering.live_message import buttons, live_notification
 from dozor.alerting.rendering.phrases import Phrasebook
 from dozor.clock import to_datetime
+from dozor.config.incident_kinds import IncidentKind, Severity
 from dozor.language import Translator
 from dozor.storage.tables import incidents
 from dozor.storage.tables.incidents import IncidentRow

@@ -7,12 +7,13 @@ from dataclasses import replace
 import pytest
 
 from dozor.alerting.incidents.storm_gate import AT_ONCE, FEW, LONGEST, QUIET, Admission, StormGate
-from dozor.alerting.model.incident import Incident, IncidentKind, IncidentState
-from dozor.alerting.model.notification import Facts, Severity
+from dozor.alerting.model.incident import Incident, IncidentState
+from dozor.alerting.model.notification import Facts
 from dozor.alerting.policy.escalation import Level
 from dozor.alerting.policy.oncall import OnCall, Person
 from dozor.alerting.policy.routes import Route, Routing
 from dozor.alerting.rendering.live_message import digest_facts, storm_groups
+from dozor.config.incident_kinds import IncidentKind, Severity
 from dozor.control.commands.commands import AlertCommand
 from dozor.storage.tables import incidents
 from dozor.storage.tables.incidents import StormGroup

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
+from dozor.alerting.model.notification import Facts, Notification, NotificationKind
 from dozor.alerting.rendering.renderer import MessageRenderer
+from dozor.config.incident_kinds import Severity
 from dozor.language import Translator
 from dozor.storage.postgres.pool import Pool
 from dozor_bot.people import People

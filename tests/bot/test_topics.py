@@ -10,8 +10,9 @@ from dozor.alerting.delivery.dispatcher import Dispatcher
 from dozor.alerting.delivery.transport import Rejected
 from dozor.alerting.model.codec import to_row
 from dozor.alerting.model.message import Message, Span
-from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
+from dozor.alerting.model.notification import Facts, Notification, NotificationKind
 from dozor.alerting.rendering.renderer import MessageRenderer
+from dozor.config.incident_kinds import Severity
 from dozor.language import Translator
 from dozor.storage.postgres.pool import Pool
 from dozor.storage.tables import notifications

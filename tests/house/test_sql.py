@@ -11,8 +11,8 @@ from enum import StrEnum
 import asyncpg
 
 from dozor.alerting.model.incident import IncidentState
-from dozor.alerting.model.notification import Severity
 from dozor.alerting.policy.silences import SilenceScope
+from dozor.config.incident_kinds import Severity
 from dozor.control.commands.actor import Source
 from dozor.storage.postgres.migrate import migrate
 from dozor.storage.postgres.migration_sets import CORE

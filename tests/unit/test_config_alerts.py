@@ -10,10 +10,9 @@ from zoneinfo import ZoneInfo
 import pytest
 import yaml
 
-from dozor.alerting.model.incident import IncidentKind
-from dozor.alerting.model.notification import Severity
 from dozor.config import Config, load
 from dozor.config.alerts import ALERT_KINDS, SEVERITIES
+from dozor.config.incident_kinds import IncidentKind, Severity
 from dozor.control.alert_settings import oncall, quiet_hours, routing, settings
 from dozor.errors import ConfigError
 from dozor.language import Language

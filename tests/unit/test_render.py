@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dozor.alerting.model.message import Message
-from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
+from dozor.alerting.model.notification import Facts, Notification, NotificationKind
 from dozor.alerting.model.safe_text import clean, shorten, utf16_length
 from dozor.alerting.rendering.callback_data import CallbackData, Origin, decode, encode
 from dozor.alerting.rendering.render import MESSAGE_UNITS, render
+from dozor.config.incident_kinds import Severity
 from dozor.language import Translator
 
 NOW = 1764000060.0

@@ -8,9 +8,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from dozor.alerting.model.message import Message
-from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
+from dozor.alerting.model.notification import Facts, Notification, NotificationKind
 from dozor.alerting.rendering.callback_data import CallbackData, Origin, decode
 from dozor.alerting.rendering.render import render
+from dozor.config.incident_kinds import Severity
 from dozor.language import Translator
 
 NOW = 1764000060.0

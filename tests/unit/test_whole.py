@@ -17,10 +17,11 @@ from dozor.alerting.model.full_text import (
     without_attachment,
 )
 from dozor.alerting.model.message import Message
-from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
+from dozor.alerting.model.notification import Facts, Notification, NotificationKind
 from dozor.alerting.model.safe_text import printable, utf16_length
 from dozor.alerting.rendering.attachment import NOTE_UNITS
 from dozor.alerting.rendering.render import MESSAGE_UNITS, render
+from dozor.config.incident_kinds import Severity
 from dozor.language import Translator
 
 NOW = 1764000060.0

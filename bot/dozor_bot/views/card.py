@@ -13,7 +13,8 @@ from dozor.alerting.rendering.render import MESSAGE_UNITS, WHERE_UNITS, bounded,
 from dozor.config.durations import parse_duration
 from dozor.control.commands.commands import CommandName
 from dozor.control.queries.status import StatusReport, TaskStatus
-from dozor.control.queries.status_page import Health, health
+from dozor.control.queries.status_page import health
+from dozor.control.task_states import Health
 from dozor.language.times import ago, ahead, clock, duration
 from dozor.language.translator import Translator
 from dozor.storage.tables.runs import RunRecord

@@ -12,7 +12,8 @@ from dozor.alerting.rendering.callback_data import Origin, encode
 from dozor.alerting.rendering.render import bounded, error_span
 from dozor.control.queries.statistics import Statistics
 from dozor.control.queries.status import TaskStatus
-from dozor.control.queries.status_page import Health, health
+from dozor.control.queries.status_page import health
+from dozor.control.task_states import Health
 from dozor.language.names import Language
 from dozor.language.times import ago, duration
 from dozor.language.translator import Translator

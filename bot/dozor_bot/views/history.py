@@ -10,7 +10,7 @@ from typing import assert_never
 from dozor.alerting.model.message import Button, Message, Span, Style
 from dozor.alerting.model.safe_text import one_line, shorten
 from dozor.alerting.rendering.callback_data import Origin, encode
-from dozor.alerting.rendering.decisions import KINDS
+from dozor.alerting.rendering.decisions import kind_text
 from dozor.alerting.rendering.render import MESSAGE_UNITS, bounded, error_span
 from dozor.control.queries.history import AuditLine, ErrorGroup, HistoryEvent, HistoryKind, IncidentLine
 from dozor.language.times import ago, clock, duration
@@ -65,7 +65,7 @@ class ViewContext:
         return self.translator.format(key, **args)
 
     def kind(self, kind: str) -> str:
-        return self.text(KINDS[kind]) if kind in KINDS else one_line(kind)
+        return one_line(kind) if (key := kind_text(kind)) is None else self.text(key)
 
     def did(self, action: str) -> str:
         return self.text(DONE[action]) if action in DONE else one_line(action)

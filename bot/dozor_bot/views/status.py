@@ -11,7 +11,8 @@ from dozor.alerting.model.safe_text import one_line, shorten
 from dozor.alerting.rendering.callback_data import Origin, encode
 from dozor.alerting.rendering.render import MESSAGE_UNITS, bounded, error_span
 from dozor.control.queries.status import StatusReport, TaskStatus
-from dozor.control.queries.status_page import BROKEN, Health, StatusPage, health
+from dozor.control.queries.status_page import BROKEN, StatusPage, health
+from dozor.control.task_states import STATES, Health
 from dozor.language.times import ago, ahead, clock, duration, rough
 from dozor.language.translator import Translator
 from dozor.supervision.core.state import State
@@ -35,14 +36,6 @@ _COUNTS = {
     Health.PAUSED: "status-count-paused",
     Health.WELL: "status-count-well",
 }
-_STATES = {
-    State.WAITING: "state-waiting",
-    State.RUNNING: "state-running",
-    State.BACKOFF: "state-backoff",
-    State.STOPPED: "state-stopped",
-    State.PAUSED: "state-paused",
-    State.HELD: "state-held",
-}
 
 
 def worst_first(tasks: Iterable[TaskStatus]) -> list[TaskStatus]:
@@ -51,7 +44,7 @@ def worst_first(tasks: Iterable[TaskStatus]) -> list[TaskStatus]:
 
 
 def state_words(translator: Translator, state: State) -> str:
-    return translator.format(_STATES[state])
+    return translator.format(STATES[state].text)
 
 
 def streak(task: TaskStatus) -> str:

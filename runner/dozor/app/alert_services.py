@@ -11,13 +11,13 @@ from dozor.alerting.fallback.channel import FallbackChannel
 from dozor.alerting.fallback.failover import ChannelFailover
 from dozor.alerting.fallback.outage_sender import OutageSender
 from dozor.alerting.incidents.manager import IncidentManager
-from dozor.alerting.model.incident import IncidentKind
 from dozor.alerting.model.notification import Facts
 from dozor.alerting.rendering.renderer import MessageRenderer
 from dozor.alerting.reports.daily import DailyReports
 from dozor.alerting.reports.heartbeat import Heartbeat
 from dozor.clock import Clock
 from dozor.config import Config, TelegramConfig
+from dozor.config.incident_kinds import IncidentKind
 from dozor.control.alert_settings import quiet_hours
 from dozor.language.translator import Translator
 from dozor.storage.journal import Journal

@@ -16,6 +16,7 @@ from dozor.cli.options import EXIT_FAILED, config_option
 from dozor.cli.session import database, run_async
 from dozor.cli.words import ago, incident_words, outcome_word, schedule_words, span, state_word
 from dozor.control.queries.status import StatusReport, TaskStatus, read_status
+from dozor.control.task_states import STATES
 from dozor.errors import CommandRefusedError
 from dozor.language import msg
 from dozor.storage.postgres.pool import unavailable
@@ -26,10 +27,6 @@ from dozor.storage.tables.runs import RunRecord
 
 WIDTH = 80
 """Columns of the table, at most."""
-_SIGNS = {
-    "waiting": ("·", None), "running": ("▶", "green"), "backoff": ("!", "yellow"),
-    "stopped": ("✖", "red"), "paused": ("‖", "cyan"), "held": ("…", "magenta"),
-}  # fmt: skip
 
 
 @click.command(help=msg("cli-help-status"))
@@ -162,9 +159,11 @@ def _table(report: StatusReport) -> str:
     room = WIDTH - max((len(state) + len(rest) for state, rest in cells), default=0) - 4
     width = min(max((len(task.name) for task in report.tasks), default=4), max(room, 8))
     for task, (state, rest) in zip(report.tasks, cells, strict=True):
-        sign, colour = _SIGNS[task.state.value]
+        traits = STATES[task.state]
         shown = task.name if len(task.name) <= width else f"{task.name[: width - 1]}…"
-        lines.append(f"{click.style(f'{sign} {shown:<{width}} {state}', fg=colour)} {rest}".rstrip())
+        lines.append(
+            f"{click.style(f'{traits.sign} {shown:<{width}} {state}', fg=traits.colour)} {rest}".rstrip()
+        )
     if not report.tasks:
         lines.append(msg("cli-no-tasks"))
     if report.alerts.pending:

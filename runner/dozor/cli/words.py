@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import assert_never
-
+from dozor.control.task_states import STATES
 from dozor.language import msg
 from dozor.supervision.core.state import RunOutcome, State
 
@@ -27,21 +26,7 @@ _SEVERITIES = {
 
 
 def state_word(state: State) -> str:
-    match state:
-        case State.WAITING:
-            return msg("cli-state-waiting")
-        case State.RUNNING:
-            return msg("cli-state-running")
-        case State.BACKOFF:
-            return msg("cli-state-backoff")
-        case State.STOPPED:
-            return msg("cli-state-stopped")
-        case State.PAUSED:
-            return msg("cli-state-paused")
-        case State.HELD:
-            return msg("cli-state-held")
-        case _:
-            assert_never(state)
+    return msg(STATES[state].cell)
 
 
 def outcome_word(outcome: str) -> str:

@@ -12,26 +12,11 @@ from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from dozor.config import fields
 from dozor.config.base import Count, Duration, Kind, Section, Text, Timezone, UserId
+from dozor.config.incident_kinds import IncidentKind, Severity
 from dozor.language import msg
 
-ALERT_KINDS = (
-    "repeated_errors",
-    "critical_stop",
-    "hung",
-    "overdue",
-    "blocked_loop",
-    "dependency",
-    "limit",
-    "pool_exhausted",
-    "backlog",
-    "unclean_end",
-    "bot",
-    "telegram",
-    "checker",
-    "storm",
-)
-"""What an incident can be about."""
-SEVERITIES = ("info", "warning", "critical")
+ALERT_KINDS = tuple(kind.value for kind in IncidentKind)
+SEVERITIES = tuple(severity.value for severity in Severity)
 _CLOCK = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import timedelta
 
-from dozor.alerting.model.incident import AlertSettings, IncidentKind
-from dozor.alerting.model.notification import Severity
+from dozor.alerting.model.incident import AlertSettings
 from dozor.alerting.policy.oncall import OnCall, Person, Rotation
 from dozor.alerting.policy.quiet_hours import QuietHours
 from dozor.alerting.policy.routes import Route, Routing
 from dozor.config import Config
 from dozor.config.alerts import OnCallConfig
+from dozor.config.incident_kinds import IncidentKind, Severity
 from dozor.config.tasks import TaskAlerts, TaskConfig
 
 

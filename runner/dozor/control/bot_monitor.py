@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable
 
 from dozor.alerting.incidents.manager import IncidentManager
-from dozor.alerting.model.incident import IncidentKind
 from dozor.alerting.model.notification import Facts
 from dozor.clock import Clock
+from dozor.config.incident_kinds import IncidentKind
 from dozor.control.readiness import DEAF_AFTER
 from dozor.language import msg
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dozor.clock import Clock
-from dozor.control.queries.status_page import Health, health_of
+from dozor.control.task_states import Health, health_of
 from dozor.supervision.supervisor import Supervisor
 from dozor.supervision.tasks.task import SupervisedTask
 

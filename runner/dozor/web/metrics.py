@@ -12,7 +12,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from dozor.alerting.delivery.transport import OUTCOME_NAMES
-from dozor.alerting.model.notification import NotificationKind, Severity
+from dozor.alerting.model.notification import NotificationKind
+from dozor.config.incident_kinds import Severity
 from dozor.control.queries.status import AlertsBacklog
 from dozor.control.readiness import evaluate
 from dozor.supervision.telemetry.metrics import Histogram

@@ -11,13 +11,13 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from dozor.control.task_states import STATES
 from dozor.language.names import Language
 from dozor.web.markup import Html, join, raw, tag
 from dozor.web.sources import Sources
 from dozor.web.texts import texts_of
 from dozor.web.view import Wanted
 
-SIGNS = {"waiting": "·", "running": "▶", "backoff": "↻", "stopped": "✖", "paused": "‖", "held": "…"}
 SCRIPTS = ("base.js", "bars.js", "live.js", "tasks.js", "task.js", "acts.js", "start.js")
 
 
@@ -160,7 +160,7 @@ class Page:
             "texts": asdict(self._texts),
             "kinds": kinds,
             "actions": actions,
-            "signs": SIGNS,
+            "signs": {state.value: traits.sign for state, traits in STATES.items()},
             "task": wanted.task,
             "about": about,
             "search": wanted.search,

@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from dozor.alerting.model.incident import Incident, IncidentKind
-from dozor.alerting.model.notification import Severity
+from dozor.alerting.model.incident import Incident
 from dozor.alerting.policy.silences import Silence
+from dozor.config.incident_kinds import KINDS, IncidentKind, Severity
 from dozor.control.queries.outbox import PendingMessage
-from dozor.control.queries.status_page import Health, health_of
 from dozor.control.readiness import evaluate
+from dozor.control.task_states import Health, health_of
 from dozor.language.translator import Translator
 from dozor.supervision.core.state import State
 from dozor.supervision.tasks.task import SupervisedTask
@@ -156,7 +156,7 @@ class PageViews:
 
     def kinds(self) -> dict[str, str]:
         """The names of the kinds of incidents."""
-        return {kind.value: self._translator.format(_KIND_TEXTS[kind]) for kind in IncidentKind}
+        return {kind.value: self._translator.format(KINDS[kind].text) for kind in IncidentKind}
 
     def actions(self) -> dict[str, str]:
         """The names of what people do, as the audit has it."""
@@ -212,22 +212,6 @@ def _owed_view(message: PendingMessage) -> dict[str, Any]:
     }
 
 
-_KIND_TEXTS = {
-    IncidentKind.POOL_EXHAUSTED: "kind-pool-exhausted",
-    IncidentKind.REPEATED_ERRORS: "kind-repeated-errors",
-    IncidentKind.CRITICAL_STOP: "kind-critical-stop",
-    IncidentKind.HUNG: "kind-hung",
-    IncidentKind.OVERDUE: "kind-overdue",
-    IncidentKind.BLOCKED_LOOP: "kind-blocked-loop",
-    IncidentKind.DEPENDENCY: "kind-dependency",
-    IncidentKind.LIMIT: "kind-limit",
-    IncidentKind.BACKLOG: "kind-backlog",
-    IncidentKind.UNCLEAN_END: "kind-unclean-end",
-    IncidentKind.BOT: "kind-bot",
-    IncidentKind.TELEGRAM: "kind-telegram",
-    IncidentKind.CHECKER: "kind-checker",
-    IncidentKind.STORM: "kind-storm",
-}
 _ACTION_TEXTS = {
     "restart": "did-restart",
     "pause": "did-pause",

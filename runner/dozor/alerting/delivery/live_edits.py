@@ -18,8 +18,9 @@ from dozor.alerting.delivery.transport import (
     Unknown,
 )
 from dozor.alerting.model.decisions import NotifyReason, delivery_entry
-from dozor.alerting.model.incident import Incident, IncidentKind, read
+from dozor.alerting.model.incident import Incident, read
 from dozor.alerting.model.message import Message
+from dozor.config.incident_kinds import IncidentKind
 from dozor.storage.tables import incidents
 from dozor.storage.tables import live_messages as living
 from dozor.storage.tables.incidents import StormGroup

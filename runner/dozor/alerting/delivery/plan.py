@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from dozor.alerting.model.decisions import Because, NotifyReason
 from dozor.alerting.model.incident import Incident, IncidentState, read
-from dozor.alerting.model.notification import FIRING, Notification, NotificationKind, Severity
+from dozor.alerting.model.notification import FIRING, Notification, NotificationKind
+from dozor.config.incident_kinds import Severity
 from dozor.storage.tables.notifications import ClaimedNotification
 
 

@@ -43,10 +43,11 @@ from dozor.alerting.delivery.transport import (
 )
 from dozor.alerting.model.codec import from_claimed
 from dozor.alerting.model.decisions import Because, Entry, NotifyReason, delivery_entry
-from dozor.alerting.model.incident import Incident, IncidentKind, read
+from dozor.alerting.model.incident import Incident, read
 from dozor.alerting.model.message import Message
 from dozor.alerting.model.notification import FIRING, Notification, NotificationKind
 from dozor.alerting.rendering.live_message import with_digest
+from dozor.config.incident_kinds import IncidentKind
 from dozor.language import msg
 from dozor.storage.tables import destinations, notifications
 from dozor.storage.tables import fallback_deliveries as unsent

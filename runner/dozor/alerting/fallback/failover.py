@@ -17,9 +17,10 @@ from dozor.alerting.delivery.transport import NAME
 from dozor.alerting.fallback.channel import FallbackChannel, Wait
 from dozor.alerting.model.codec import from_claimed
 from dozor.alerting.model.decisions import Because, NotifyReason, delivery_entry
-from dozor.alerting.model.incident import Incident, IncidentKind, read
-from dozor.alerting.model.notification import NotificationKind, Severity
+from dozor.alerting.model.incident import Incident, read
+from dozor.alerting.model.notification import NotificationKind
 from dozor.clock import Clock
+from dozor.config.incident_kinds import IncidentKind, Severity
 from dozor.language.translator import Translator
 from dozor.storage.postgres.pool import Pool
 from dozor.storage.retry import every, until_available

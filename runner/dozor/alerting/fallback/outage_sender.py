@@ -22,11 +22,12 @@ from dozor.alerting.fallback.channel import URGENT, FallbackChannel, Wait
 from dozor.alerting.fallback.failover import base_key
 from dozor.alerting.incidents.manager import IncidentManager
 from dozor.alerting.model.codec import from_row
-from dozor.alerting.model.incident import IncidentKind, IncidentState
+from dozor.alerting.model.incident import IncidentState
 from dozor.alerting.model.message import Message
 from dozor.alerting.model.notification import FIRING, Facts, NotificationKind
 from dozor.alerting.rendering.live_message import storm_groups
 from dozor.clock import Clock
+from dozor.config.incident_kinds import IncidentKind
 from dozor.language import msg
 from dozor.storage.health import DatabaseHealth
 from dozor.storage.tables.notifications import NotificationRow

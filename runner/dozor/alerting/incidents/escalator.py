@@ -12,10 +12,11 @@ from dozor.alerting.incidents.notifications import NotificationFactory
 from dozor.alerting.incidents.planner import NotificationPlanner
 from dozor.alerting.incidents.rules import Decision, Due
 from dozor.alerting.model.codec import stored_facts
-from dozor.alerting.model.incident import Incident, IncidentKind
+from dozor.alerting.model.incident import Incident
 from dozor.alerting.model.notification import Notification, NotificationKind
 from dozor.alerting.policy.escalation import Level, calls_for, due_level
 from dozor.alerting.policy.oncall import OnCall, Override
+from dozor.config.incident_kinds import IncidentKind
 from dozor.supervision.core.state import State
 
 

@@ -25,18 +25,13 @@ from dozor.alerting.model.codec import stored_facts
 from dozor.alerting.model.codec import to_row as notification_row
 from dozor.alerting.model.decisions import Because
 from dozor.alerting.model.full_text import set_text
-from dozor.alerting.model.incident import (
-    DEFAULT_SETTINGS,
-    AlertSettings,
-    Incident,
-    IncidentKind,
-    to_row,
-)
-from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
+from dozor.alerting.model.incident import DEFAULT_SETTINGS, AlertSettings, Incident, to_row
+from dozor.alerting.model.notification import Facts, Notification, NotificationKind
 from dozor.alerting.policy.escalation import Level
 from dozor.alerting.policy.oncall import OnCall, Override
 from dozor.alerting.policy.silences import Silence, silence_row
 from dozor.clock import Clock
+from dozor.config.incident_kinds import IncidentKind, Severity
 from dozor.storage.journal import Commit, Journal
 from dozor.storage.tables.incidents import IncidentRow
 from dozor.storage.tables.runs import RunRow

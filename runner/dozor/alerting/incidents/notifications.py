@@ -7,14 +7,8 @@ from dataclasses import replace
 
 from dozor.alerting.model.full_text import ATTACHABLE, without_attachment
 from dozor.alerting.model.incident import Incident
-from dozor.alerting.model.notification import (
-    Facts,
-    Notification,
-    NotificationKind,
-    Severity,
-    expires_at_for,
-    priority,
-)
+from dozor.alerting.model.notification import Facts, Notification, NotificationKind, expires_at_for, priority
+from dozor.config.incident_kinds import Severity
 
 Routes = Callable[[str | None, Severity], tuple[str, ...]]
 """Destinations of a message about a task, by its severity."""

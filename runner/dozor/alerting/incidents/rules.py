@@ -15,8 +15,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from dozor.alerting.model.decisions import Because
-from dozor.alerting.model.incident import FAILURES, AlertSettings, Incident, IncidentKind, IncidentState
-from dozor.alerting.model.notification import NotificationKind, Severity
+from dozor.alerting.model.incident import AlertSettings, Incident, IncidentState
+from dozor.alerting.model.notification import NotificationKind
+from dozor.config.incident_kinds import KINDS, IncidentKind, Severity
 from dozor.supervision.core.state import Failure, State, TaskState
 
 ACK_FOR = 8 * 3600.0
@@ -27,10 +28,6 @@ CHECKER_QUIET = 3600.0
 """Seconds after which a checker's own alert that it does not repeat counts as over."""
 STEADY = 600.0
 """Seconds that a runner has to stay up until the unclean end before it counts as over."""
-
-
-_REMINDED = FAILURES | {IncidentKind.UNCLEAN_END}
-"""What flaps and is not told is still reminded of: coming back does not put that off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +249,7 @@ def _again(settings: AlertSettings, incident: Incident, now: float) -> Incident:
         calm_since=None,
         storm=None,
     )
-    flapping = incident.kind in _REMINDED and back.occurrences > settings.flapping_after
+    flapping = KINDS[incident.kind].reminded_while_flapping and back.occurrences > settings.flapping_after
     return back if flapping else replace(back, notified_at=now)
 
 

@@ -14,9 +14,10 @@ from dataclasses import replace
 from dozor.alerting.incidents import rules
 from dozor.alerting.incidents.rules import Decision
 from dozor.alerting.model.codec import stored_facts
-from dozor.alerting.model.incident import AlertSettings, Incident, IncidentKind
-from dozor.alerting.model.notification import Facts, NotificationKind, Severity
+from dozor.alerting.model.incident import AlertSettings, Incident
+from dozor.alerting.model.notification import Facts, NotificationKind
 from dozor.config.durations import format_duration
+from dozor.config.incident_kinds import IncidentKind, Severity
 from dozor.language import msg
 from dozor.storage.tables.runners import Registration
 from dozor.storage.tables.tasks import TaskRow

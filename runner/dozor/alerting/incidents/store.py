@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from loguru import logger
 
 from dozor.alerting.incidents.changes import IncidentChanges
-from dozor.alerting.model.incident import FAILURES, Incident, IncidentKind, from_row
+from dozor.alerting.model.incident import Incident, from_row
+from dozor.config.incident_kinds import KINDS, IncidentKind
 from dozor.language import msg
 from dozor.storage.tables.incidents import IncidentRow
 
@@ -55,7 +56,7 @@ class IncidentStore:
         if keys is None:
             return []
         found = [self._by_key[key] for key in keys]
-        mine = [incident for incident in found if incident.is_open and incident.kind in FAILURES]
+        mine = [incident for incident in found if incident.is_open and KINDS[incident.kind].streak]
         return sorted(mine, key=lambda one: (one.kind is not IncidentKind.CRITICAL_STOP, one.id))
 
     def members(self, storm: int) -> list[Incident]:

@@ -10,8 +10,9 @@ from dozor.alerting.incidents.notifications import NotificationFactory
 from dozor.alerting.incidents.pipeline.group import Group
 from dozor.alerting.incidents.store import IncidentStore
 from dozor.alerting.model.decisions import NotifyDecision, NotifyReason
-from dozor.alerting.model.incident import Incident, IncidentKind, IncidentState
-from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
+from dozor.alerting.model.incident import Incident, IncidentState
+from dozor.alerting.model.notification import Facts, Notification, NotificationKind
+from dozor.config.incident_kinds import IncidentKind, Severity
 
 
 class StormDigest:

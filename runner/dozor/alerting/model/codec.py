@@ -6,7 +6,8 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from dozor.alerting.model.incident import Incident
-from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
+from dozor.alerting.model.notification import Facts, Notification, NotificationKind
+from dozor.config.incident_kinds import Severity
 from dozor.storage.tables.notifications import ClaimedNotification, NotificationRow
 
 _KINDS = set(NotificationKind)

@@ -8,39 +8,9 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-from dozor.alerting.model.notification import NotificationKind, Severity
+from dozor.alerting.model.notification import NotificationKind
+from dozor.config.incident_kinds import KINDS, IncidentKind, Severity
 from dozor.storage.tables.incidents import IncidentRow
-
-
-class IncidentKind(StrEnum):
-    """What is wrong."""
-
-    REPEATED_ERRORS = "repeated_errors"
-    CRITICAL_STOP = "critical_stop"
-    HUNG = "hung"
-    """A run ignores its cancellation."""
-    OVERDUE = "overdue"
-    """No success for longer than the task's `overdue_after`."""
-    BLOCKED_LOOP = "blocked_loop"
-    """Somebody keeps the event loop from everybody else."""
-    DEPENDENCY = "dependency"
-    """Something that tasks require is down."""
-    LIMIT = "limit"
-    """The runner uses more than it should."""
-    POOL_EXHAUSTED = "pool_exhausted"
-    """Runs wait for a connection of `ctx.db` while other runs hold all of them."""
-    BACKLOG = "backlog"
-    """More waits to be processed than should."""
-    UNCLEAN_END = "unclean_end"
-    """The runner before this one did not end by itself."""
-    BOT = "bot"
-    """The bot does not hear commands, or fails at them."""
-    TELEGRAM = "telegram"
-    """A chat refuses us, or the bot is deaf."""
-    CHECKER = "checker"
-    """A checker's own `ctx.alert`."""
-    STORM = "storm"
-    """Many at once: they are told as one."""
 
 
 class IncidentState(StrEnum):
@@ -48,29 +18,6 @@ class IncidentState(StrEnum):
     ACKNOWLEDGED = "acknowledged"
     RESOLVED = "resolved"
 
-
-FAILURES = frozenset({IncidentKind.REPEATED_ERRORS, IncidentKind.CRITICAL_STOP})
-"""Kinds that a task's own streak of failures opens, and its next success ends."""
-
-SEVERITIES: Mapping[IncidentKind, Severity] = MappingProxyType(
-    {
-        IncidentKind.REPEATED_ERRORS: Severity.WARNING,
-        IncidentKind.CRITICAL_STOP: Severity.CRITICAL,
-        IncidentKind.HUNG: Severity.CRITICAL,
-        IncidentKind.OVERDUE: Severity.WARNING,
-        IncidentKind.BLOCKED_LOOP: Severity.WARNING,
-        IncidentKind.DEPENDENCY: Severity.CRITICAL,
-        IncidentKind.LIMIT: Severity.WARNING,
-        IncidentKind.POOL_EXHAUSTED: Severity.CRITICAL,
-        IncidentKind.BACKLOG: Severity.CRITICAL,
-        IncidentKind.UNCLEAN_END: Severity.WARNING,
-        IncidentKind.BOT: Severity.WARNING,
-        IncidentKind.TELEGRAM: Severity.CRITICAL,
-        IncidentKind.CHECKER: Severity.WARNING,
-        IncidentKind.STORM: Severity.WARNING,
-    }
-)
-"""How loud a kind is, unless the task says otherwise."""
 
 NO_OVERRIDES: Mapping[IncidentKind, Severity] = MappingProxyType({})
 
@@ -90,7 +37,7 @@ class AlertSettings:
     """How often it may come before it is told as flapping, once, and then only counted."""
 
     def severity(self, kind: IncidentKind) -> Severity:
-        return self.severities.get(kind, SEVERITIES[kind])
+        return self.severities.get(kind, KINDS[kind].severity)
 
 
 DEFAULT_SETTINGS = AlertSettings()
@@ -155,7 +102,7 @@ class Incident:
     @property
     def key(self) -> tuple[str, str, str]:
         """The same cause has the same key."""
-        family = "failure" if self.kind in FAILURES else self.kind.value
+        family = "failure" if KINDS[self.kind].streak else self.kind.value
         return self.task or "", family, self.fingerprint
 
 
@@ -190,14 +137,4 @@ def read(row: IncidentRow | None) -> Incident | None:
 
 def firing(incident: Incident) -> NotificationKind:
     """How an incident is told for the first time."""
-    match incident.kind:
-        case IncidentKind.CRITICAL_STOP:
-            return NotificationKind.CRITICAL_STOP
-        case IncidentKind.REPEATED_ERRORS:
-            return NotificationKind.REPEATED_ERRORS
-        case IncidentKind.CHECKER:
-            return NotificationKind.CHECKER
-        case IncidentKind.STORM:
-            return NotificationKind.STORM
-        case _:
-            return NotificationKind.TROUBLE
+    return NotificationKind(KINDS[incident.kind].announced_as)

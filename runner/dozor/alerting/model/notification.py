@@ -5,14 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-
-class Severity(StrEnum):
-    """How loudly to speak."""
-
-    INFO = "info"
-    WARNING = "warning"
-    CRITICAL = "critical"
-
+from dozor.config.incident_kinds import Severity
 
 SEVERITY_RANK = {Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 2}
 

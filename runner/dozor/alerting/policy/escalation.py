@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from dozor.alerting.model.incident import Incident
-from dozor.alerting.model.notification import SEVERITY_RANK, Severity
+from dozor.alerting.model.notification import SEVERITY_RANK
 from dozor.alerting.policy.oncall import OnCall, Override, Person
+from dozor.config.incident_kinds import Severity
 
 
 class EscalationTarget(StrEnum):

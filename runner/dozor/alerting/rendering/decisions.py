@@ -6,31 +6,13 @@ from collections.abc import Callable, Iterable
 from typing import assert_never
 
 from dozor.alerting.model.decisions import Because, NotifyDecision, NotifyReason
-from dozor.alerting.model.incident import IncidentKind
 from dozor.alerting.model.notification import NotificationKind
 from dozor.alerting.model.safe_text import one_line, shorten
 from dozor.alerting.rendering.phrases import NAME_UNITS, Phrasebook
+from dozor.config.incident_kinds import KINDS, IncidentKind
 
 TEXT_UNITS = 200
 """Characters shown of what the other side said."""
-
-KINDS: dict[str, str] = {
-    IncidentKind.REPEATED_ERRORS: "kind-repeated-errors",
-    IncidentKind.CRITICAL_STOP: "kind-critical-stop",
-    IncidentKind.HUNG: "kind-hung",
-    IncidentKind.OVERDUE: "kind-overdue",
-    IncidentKind.BLOCKED_LOOP: "kind-blocked-loop",
-    IncidentKind.DEPENDENCY: "kind-dependency",
-    IncidentKind.LIMIT: "kind-limit",
-    IncidentKind.POOL_EXHAUSTED: "kind-pool-exhausted",
-    IncidentKind.BACKLOG: "kind-backlog",
-    IncidentKind.UNCLEAN_END: "kind-unclean-end",
-    IncidentKind.BOT: "kind-bot",
-    IncidentKind.TELEGRAM: "kind-telegram",
-    IncidentKind.CHECKER: "kind-checker",
-    IncidentKind.STORM: "kind-storm",
-}
-"""Texts for the kinds of incidents."""
 
 _MESSAGES: dict[str, str] = {
     NotificationKind.REPEATED_ERRORS: "kind-repeated-errors",
@@ -76,9 +58,17 @@ def why_title(say: Phrasebook, number: int, task: str | None, kind: str) -> str:
     return say("why-title", id=str(number), task=subject, kind=incident_kind(say, kind))
 
 
+def kind_text(kind: str) -> str | None:
+    """The key of a kind's name; None for a kind of a newer version."""
+    try:
+        return KINDS[IncidentKind(kind)].text
+    except ValueError:
+        return None
+
+
 def incident_kind(say: Phrasebook, kind: str) -> str:
     """In words; as it is for a kind of a newer version."""
-    return say(KINDS[kind]) if kind in KINDS else one_line(kind)
+    return one_line(kind) if (key := kind_text(kind)) is None else say(key)
 
 
 def why_lines(

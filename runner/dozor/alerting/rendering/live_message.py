@@ -6,14 +6,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from dozor.alerting.model.codec import stored_facts
-from dozor.alerting.model.incident import Incident, IncidentKind, IncidentState, firing
+from dozor.alerting.model.incident import Incident, IncidentState, firing
 from dozor.alerting.model.message import Button
-from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
+from dozor.alerting.model.notification import Facts, Notification, NotificationKind
 from dozor.alerting.model.safe_text import one_line, shorten
 from dozor.alerting.policy.silences import Silence
 from dozor.alerting.rendering import phrases
 from dozor.alerting.rendering import startup_phrases as start_phrases
 from dozor.alerting.rendering.callback_data import Origin, encode
+from dozor.config.incident_kinds import IncidentKind, Severity
 from dozor.storage.tables.incidents import StormGroup
 
 STORM_CAUSES = 12

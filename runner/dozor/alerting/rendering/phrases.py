@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from typing import assert_never
 
-from dozor.alerting.model.incident import IncidentKind
 from dozor.alerting.model.message import Span, Style
-from dozor.alerting.model.notification import Facts, Severity
+from dozor.alerting.model.notification import Facts
 from dozor.alerting.model.safe_text import clean, one_line, shorten
+from dozor.config.incident_kinds import IncidentKind, Severity
 from dozor.language.times import clock, duration
 from dozor.language.translator import Translator
 from dozor.supervision.telemetry.observer import UNKNOWN_BLOCKER
@@ -130,8 +130,16 @@ def _trouble_header(say: Phrasebook, task: str, facts: Facts) -> str:
             return say("alert-bot-deaf") if subject == "commands" else say("alert-bot-defect")
         case IncidentKind.TELEGRAM:
             return say("alert-telegram", subject=subject)
-        case _:
+        case (
+            IncidentKind.REPEATED_ERRORS
+            | IncidentKind.CRITICAL_STOP
+            | IncidentKind.CHECKER
+            | IncidentKind.STORM
+            | None
+        ):
             return say("alert-other", task=task or subject)
+        case _:
+            assert_never(kind)
 
 
 def _blocked_loop(say: Phrasebook, subject: str, lasted: str | None) -> str:

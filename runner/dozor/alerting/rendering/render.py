@@ -8,9 +8,8 @@ from datetime import UTC, tzinfo
 from typing import assert_never
 
 from dozor.alerting.model.full_text import ATTACHABLE, ERROR_UNITS, error_line
-from dozor.alerting.model.incident import IncidentKind
 from dozor.alerting.model.message import Button, Document, Message, Span, Style
-from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
+from dozor.alerting.model.notification import Facts, Notification, NotificationKind
 from dozor.alerting.model.safe_text import LONG, clean, one_line, shorten, utf16_length
 from dozor.alerting.rendering import phrases
 from dozor.alerting.rendering import startup_phrases as start_phrases
@@ -24,6 +23,7 @@ from dozor.alerting.rendering.phrases import (
     no_names,
     status_lines,
 )
+from dozor.config.incident_kinds import IncidentKind, Severity
 from dozor.language.times import ahead, clock, duration
 from dozor.language.translator import Translator
 

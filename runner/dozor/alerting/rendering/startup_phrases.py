@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dozor.alerting.incidents.startup import LONG_GAP, RESTART_LOOP
-from dozor.alerting.model.incident import IncidentKind
 from dozor.alerting.model.message import Button, Span
 from dozor.alerting.model.notification import Facts, Notification, NotificationKind
 from dozor.alerting.model.safe_text import one_line, shorten
 from dozor.alerting.rendering.callback_data import Origin, encode
 from dozor.alerting.rendering.phrases import NAME_UNITS, HeaderAndLines, Phrasebook
+from dozor.config.incident_kinds import IncidentKind
 
 BUTTONS_SHOWN = 8
 NAMES_SHOWN = 5

@@ -9,10 +9,11 @@ from zoneinfo import ZoneInfo
 
 from dozor.alerting.incidents.manager import IncidentManager
 from dozor.alerting.model.incident import IncidentState
-from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
+from dozor.alerting.model.notification import Facts, Notification, NotificationKind
 from dozor.alerting.policy.quiet_hours import QuietHours, moment
 from dozor.alerting.rendering import phrases
 from dozor.clock import Clock
+from dozor.config.incident_kinds import Severity
 from dozor.language.times import clock as clock_time
 from dozor.storage.postgres.pool import Pool
 from dozor.storage.retry import every

@@ -7,8 +7,9 @@ from dataclasses import replace
 from dozor.alerting.incidents import startup as start
 from dozor.alerting.incidents.manager import IncidentManager
 from dozor.alerting.model.codec import to_row
-from dozor.alerting.model.notification import Facts, NotificationKind, Severity
+from dozor.alerting.model.notification import Facts, NotificationKind
 from dozor.clock import Clock
+from dozor.config.incident_kinds import Severity
 from dozor.language import msg
 from dozor.storage.journal import Commit, Dropped
 from dozor.supervision.supervisor import Supervisor

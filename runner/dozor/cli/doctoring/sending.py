@@ -9,11 +9,12 @@ import uuid
 
 from dozor.alerting.delivery.console import ConsoleTransport
 from dozor.alerting.model.codec import to_row
-from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
+from dozor.alerting.model.notification import Facts, Notification, NotificationKind
 from dozor.alerting.rendering.render import render
 from dozor.cli.doctoring.api import BotApi
 from dozor.cli.doctoring.finding import Finding, failed, ok
 from dozor.config import Config
+from dozor.config.incident_kinds import Severity
 from dozor.language import msg
 from dozor.language.translator import Translator
 from dozor.storage.postgres.pool import Pool

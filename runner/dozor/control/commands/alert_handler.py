@@ -9,10 +9,11 @@ from dozor.alerting.incidents import rules
 from dozor.alerting.incidents.changes import IncidentChanges
 from dozor.alerting.incidents.manager import IncidentManager
 from dozor.alerting.incidents.rules import Decision
-from dozor.alerting.model.incident import Incident, IncidentKind, IncidentState
+from dozor.alerting.model.incident import Incident, IncidentState
 from dozor.alerting.policy.oncall import Override
 from dozor.alerting.policy.silences import Silence, SilenceScope, silence_row
 from dozor.clock import Clock
+from dozor.config.incident_kinds import IncidentKind
 from dozor.control.commands.commands import AlertCommand, CommandReason
 from dozor.storage.journal import Commit
 from dozor.storage.tables.silences import OverrideRow

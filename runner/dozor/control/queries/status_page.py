@@ -1,33 +1,27 @@
 """One page of `/status`, counted, sorted and cut by the database: thousands of tasks cost no more than ten.
 
-The health of a task is decided twice, here in SQL and in Python; a test holds them together.
+The health of a task is decided twice, in SQL and by `health_of`, from one table; a test compares them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import IntEnum
 
 from dozor.control.queries.status import COLUMNS, StatusReport, TaskStatus, read_status_of
+from dozor.control.task_states import STATES, Health, health_of
 from dozor.storage.postgres.pool import Connection
-from dozor.supervision.core.state import State
-
-
-class Health(IntEnum):
-    """The worst first."""
-
-    STOPPED = 0
-    FAILING = 1
-    HELD = 2
-    PAUSED = 3
-    WELL = 4
-
 
 BROKEN = (Health.STOPPED, Health.FAILING)
 
-HEALTH = """CASE state WHEN 'stopped' THEN 0 WHEN 'held' THEN 2 WHEN 'paused' THEN 3
-    WHEN 'backoff' THEN 1 ELSE CASE WHEN consecutive_failures > 0 THEN 1 ELSE 4 END END"""
+_UNWELL = " ".join(
+    f"WHEN state = '{state.value}' THEN {traits.health.value}"
+    for state, traits in STATES.items()
+    if traits.health is not Health.WELL
+)
+HEALTH = (
+    f"CASE {_UNWELL} WHEN consecutive_failures > 0 THEN {Health.FAILING.value} ELSE {Health.WELL.value} END"
+)
 
 COUNTS_SQL = f"SELECT {HEALTH} AS health, count(*) AS count FROM dozor.tasks WHERE configured GROUP BY 1"  # noqa: S608 -- constants alone
 
@@ -54,21 +48,6 @@ class StatusPage:
 
 def health(task: TaskStatus) -> Health:
     return health_of(task.state, task.consecutive_failures)
-
-
-def health_of(state: State, failures: int) -> Health:
-    """`failures`: the present streak."""
-    match state:
-        case State.STOPPED:
-            return Health.STOPPED
-        case State.PAUSED:
-            return Health.PAUSED
-        case State.HELD:
-            return Health.HELD
-        case State.BACKOFF:
-            return Health.FAILING
-        case State.WAITING | State.RUNNING:
-            return Health.FAILING if failures else Health.WELL
 
 
 async def read_page(connection: Connection, number: int, size: int, *, failing: bool) -> StatusPage:

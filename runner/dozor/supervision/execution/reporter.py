@@ -10,11 +10,12 @@ from typing import Protocol
 
 from dozor import forking
 from dozor.clean_context import CleanContext
+from dozor.config.incident_kinds import Severity
 from dozor.supervision.execution.process.ipc import OF_ANOTHER_PROCESS
 from dozor.supervision.runs.run import Run
 from dozor.supervision.tasks.task import SupervisedTask
 
-SEVERITIES = ("info", "warning", "critical")
+SEVERITIES = tuple(severity.value for severity in Severity)
 
 
 class ReportListener(Protocol):

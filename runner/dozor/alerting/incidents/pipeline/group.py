@@ -8,11 +8,8 @@ from dozor.alerting.incidents.pipeline.stage import REPEATED, Candidate, Held
 from dozor.alerting.incidents.store import IncidentStore
 from dozor.alerting.incidents.storm_gate import Admission, StormGate
 from dozor.alerting.model.decisions import NotifyReason
-from dozor.alerting.model.incident import IncidentKind
 from dozor.alerting.model.notification import FIRING
-
-NEVER_GROUPED = frozenset({IncidentKind.UNCLEAN_END, IncidentKind.DEPENDENCY, IncidentKind.TELEGRAM})
-"""Kinds that are never grouped: they explain others, or say that a chat may not get the digest."""
+from dozor.config.incident_kinds import KINDS, IncidentKind
 
 
 class Group:
@@ -34,7 +31,7 @@ class Group:
         if kind not in FIRING:
             return candidate
         alone = replace(incident, told=True, storm=None, explained_by=None, silenced_by=None)
-        if incident.kind in NEVER_GROUPED:
+        if not KINDS[incident.kind].groupable:
             return replace(candidate, incident=alone)
         admission = self.gate.admit(incident.id, candidate.now)
         if admission is Admission.ALONE:
