@@ -47,7 +47,7 @@ def names(pages: list[Path]) -> list[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
 def test_code_on_the_page_works(page: Path, short_dir: Path) -> None:
-    folder = short_dir / f"page-{page.stem}"
+    folder = short_dir / f"page-{page.relative_to(ROOT).with_suffix('').as_posix().replace('/', '-')}"
     folder.mkdir()
     blocks = blocks_of(page)
     refused = "".join(block.text for block in blocks if block.language == "console")
