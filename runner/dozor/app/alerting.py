@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from dozor.alerting.incidents.manager import IncidentManager
 from dozor.alerting.policy.escalation import Level
-from dozor.alerting.policy.oncall import override
 from dozor.alerting.policy.silences import silence
 from dozor.clock import Clock
 from dozor.config import Config
@@ -44,7 +43,7 @@ async def build_incident_manager(
         silences=[silence(row) for row in await silences.read_active(connection)],
         levels=tuple(Level(level.after, level.to) for level in config.alerts.escalate),
         oncall=oncall(config.oncall),
-        overrides=[override(row) for row in await silences.read_overrides(connection)],
+        overrides=await silences.read_overrides(connection),
     )
 
 

@@ -15,7 +15,8 @@ from dozor.alerting.model.codec import stored_facts
 from dozor.alerting.model.incident import Incident, IncidentKind
 from dozor.alerting.model.notification import Notification, NotificationKind
 from dozor.alerting.policy.escalation import Level, calls_for, due_level
-from dozor.alerting.policy.oncall import OnCall, Override
+from dozor.alerting.policy.oncall import OnCall
+from dozor.storage.tables.silences import OverrideRow
 from dozor.supervision.core.state import State
 
 
@@ -28,7 +29,7 @@ class Escalator:
         notifications: NotificationFactory,
         levels: tuple[Level, ...],
         oncall: OnCall,
-        overrides: Sequence[Override],
+        overrides: Sequence[OverrideRow],
     ) -> None:
         self._planner = planner
         self._notifications = notifications

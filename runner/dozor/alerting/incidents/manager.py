@@ -21,25 +21,19 @@ from dozor.alerting.incidents.planner import NotificationPlanner
 from dozor.alerting.incidents.rules import Decision
 from dozor.alerting.incidents.run_history import finished_runs
 from dozor.alerting.incidents.store import IncidentStore
-from dozor.alerting.model.codec import stored_facts
-from dozor.alerting.model.codec import to_row as notification_row
+from dozor.alerting.model.codec import stored_facts, to_row
 from dozor.alerting.model.decisions import Because
 from dozor.alerting.model.full_text import set_text
-from dozor.alerting.model.incident import (
-    DEFAULT_SETTINGS,
-    AlertSettings,
-    Incident,
-    IncidentKind,
-    to_row,
-)
+from dozor.alerting.model.incident import DEFAULT_SETTINGS, AlertSettings, Incident, IncidentKind
 from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
 from dozor.alerting.policy.escalation import Level
-from dozor.alerting.policy.oncall import OnCall, Override
-from dozor.alerting.policy.silences import Silence, silence_row
+from dozor.alerting.policy.oncall import OnCall
+from dozor.alerting.policy.silences import Silence
 from dozor.clock import Clock
 from dozor.storage.journal import Commit, Journal
 from dozor.storage.tables.incidents import IncidentRow
 from dozor.storage.tables.runs import RunRow
+from dozor.storage.tables.silences import OverrideRow
 from dozor.supervision.core.events import Cancelled, Failed, Interrupted, Restart
 from dozor.supervision.core.state import State
 from dozor.supervision.supervisor import Supervisor
@@ -68,7 +62,7 @@ class IncidentManager:
         silences: Iterable[Silence] = (),
         levels: tuple[Level, ...] = (),
         oncall: OnCall | None = None,
-        overrides: Iterable[Override] = (),
+        overrides: Iterable[OverrideRow] = (),
     ) -> None:
         self._measures = measures
         self.succeeded = measures.succeeded
@@ -293,7 +287,7 @@ class IncidentManager:
         for incident in broken:
             changes.add(self.planner.notify_after_unmute(incident, now))
         ended = replace(silence, ended_at=now, ended_by=by)
-        self._journal.append(Commit(silences=(silence_row(ended),)))
+        self._journal.append(Commit(silences=(ended,)))
         return changes
 
     # -- writing
@@ -307,8 +301,8 @@ class IncidentManager:
         self._journal.append(
             replace(
                 more,
-                incidents=tuple(to_row(incident) for incident in changes.incidents.values()),
-                notifications=tuple(notification_row(note) for note in changes.notifications),
+                incidents=tuple(changes.incidents.values()),
+                notifications=tuple(to_row(note) for note in changes.notifications),
             )
         )
 

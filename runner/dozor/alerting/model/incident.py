@@ -97,46 +97,13 @@ DEFAULT_SETTINGS = AlertSettings()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Incident:
-    """Something is wrong with `task`, or (None) with the runner. Times are seconds since the epoch (UTC)."""
+class Incident(IncidentRow):
+    """Something is wrong with `task`, or (None) with the runner: its row, with values that are checked."""
 
-    id: int
-    task: str | None
     kind: IncidentKind
     severity: Severity
     state: IncidentState
-    fingerprint: str
-    summary: str
-    failures: int
-    opened_at: float
-    updated_at: float
     notified_at: float
-    acknowledged_at: float | None = None
-    acknowledged_by: str | None = None
-    resolved_at: float | None = None
-    resolved_by: str | None = None
-    """Who restarted the task, if a person did; None: it recovered by itself."""
-    occurrences: int = 1
-    """How often it has come: more than 1 if it was resolved and came back within a while."""
-    calm_since: float | None = None
-    """Flapping, and quiet since: it is resolved when it stays so."""
-    ack_expires_at: float | None = None
-    level_since: float | None = None
-    """What escalation counts from; None: from when it was opened."""
-    reminders: int = 0
-    level: int = 0
-    """Escalation levels told since `level_since`."""
-    explained_by: int | None = None
-    """The dependency's incident that swallows this one."""
-    silenced_by: int | None = None
-    storm: int | None = None
-    """The storm's incident in whose digest this one stands."""
-    told: bool = True
-    """False: nobody has been told of it by itself."""
-    facts: dict[str, Any] = field(default_factory=dict)
-    """What its living message says, as `Facts` in the outbox."""
-    decisions: list[dict[str, Any]] | None = None
-    """Why messages about it were queued or not, oldest first: entries of `alerting.model.decisions`."""
 
     @property
     def is_open(self) -> bool:
@@ -159,16 +126,12 @@ class Incident:
         return self.task or "", family, self.fingerprint
 
 
-_SHARED = tuple(field.name for field in fields(IncidentRow))
-
-
-def to_row(incident: Incident) -> IncidentRow:
-    return IncidentRow(**{name: getattr(incident, name) for name in _SHARED})
+_COLUMNS = tuple(field.name for field in fields(IncidentRow))
 
 
 def from_row(row: IncidentRow) -> Incident:
     """Raises ValueError for a kind that this version does not know."""
-    values = {name: getattr(row, name) for name in _SHARED}
+    values: dict[str, Any] = {name: getattr(row, name) for name in _COLUMNS}
     values.update(
         kind=IncidentKind(row.kind),
         severity=Severity(row.severity),
