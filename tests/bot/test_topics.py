@@ -10,7 +10,7 @@ from dozor.alerting.delivery.dispatcher import Dispatcher
 from dozor.alerting.delivery.transport import Rejected
 from dozor.alerting.model.codec import to_row
 from dozor.alerting.model.message import Message, Span
-from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
+from dozor.alerting.model.notification import AlertData, Notification, NotificationKind, Severity
 from dozor.alerting.rendering.renderer import MessageRenderer
 from dozor.language import Translator
 from dozor.storage.postgres.pool import Pool
@@ -50,7 +50,7 @@ class Post:
                     severity=Severity.WARNING,
                     created_at=self.clock.now(),
                     task="a",
-                    facts=Facts(text=text),
+                    facts=AlertData(text=text),
                     destination=to,
                 )
             )

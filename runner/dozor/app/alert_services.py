@@ -13,7 +13,7 @@ from dozor.alerting.fallback.outage_sender import OutageSender
 from dozor.alerting.fallback.outbox_failover import OutboxFailover
 from dozor.alerting.incidents.manager import IncidentManager
 from dozor.alerting.model.incident import IncidentKind
-from dozor.alerting.model.notification import Facts
+from dozor.alerting.model.notification import AlertData
 from dozor.alerting.rendering.renderer import MessageRenderer
 from dozor.alerting.reports.daily import DailyReports
 from dozor.alerting.reports.heartbeat import Heartbeat
@@ -90,7 +90,7 @@ class AlertServices:
         if reason is None:
             self.watch.resolve_incident(IncidentKind.TELEGRAM, name, to=admins)
         else:
-            self.watch.open_incident(IncidentKind.TELEGRAM, name, Facts(text=reason), to=admins)
+            self.watch.open_incident(IncidentKind.TELEGRAM, name, AlertData(text=reason), to=admins)
 
     def _held(self) -> tuple[str, ...]:
         tasks = self.supervisor.tasks

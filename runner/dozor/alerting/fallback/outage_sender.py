@@ -17,7 +17,7 @@ from dozor.alerting.fallback.failover import ChannelFailover
 from dozor.alerting.fallback.outage_queue import OutageQueue
 from dozor.alerting.incidents.manager import IncidentManager
 from dozor.alerting.model.incident import IncidentKind
-from dozor.alerting.model.notification import Facts
+from dozor.alerting.model.notification import AlertData
 from dozor.clock import Clock
 from dozor.language import msg
 from dozor.storage.health import DatabaseHealth
@@ -77,7 +77,7 @@ class OutageSender:
         if not self._raised:
             self._raised = True
             held = self._held()
-            facts = Facts(lines=held[:HELD_SHOWN], count=len(held) or None)
+            facts = AlertData(lines=held[:HELD_SHOWN], count=len(held) or None)
             self._manager.open_incident(IncidentKind.DEPENDENCY, NAME, facts)
         await self._send_one(now)
         if self._failover is not None:

@@ -25,7 +25,7 @@ from dozor.alerting.model.codec import stored_facts, to_row
 from dozor.alerting.model.decisions import Because
 from dozor.alerting.model.full_text import set_text
 from dozor.alerting.model.incident import DEFAULT_SETTINGS, AlertSettings, Incident, IncidentKind
-from dozor.alerting.model.notification import Facts, Notification, NotificationKind, Severity
+from dozor.alerting.model.notification import AlertData, Notification, NotificationKind, Severity
 from dozor.alerting.policy.escalation import Level
 from dozor.alerting.policy.oncall import OnCall
 from dozor.alerting.policy.silences import Silence
@@ -119,7 +119,7 @@ class IncidentManager:
         """`ctx.alert` of a checker: one incident for each fingerprint; repetitions are counted in it."""
         now, name = self._clock.now(), task.spec.name
         level = Severity(severity)
-        facts = set_text(Facts(), text)
+        facts = set_text(AlertData(), text)
         if level is Severity.INFO:
             self.enqueue(self.notifications.broadcast(NotificationKind.CHECKER, level, facts, now, task=name))
             return
@@ -149,7 +149,7 @@ class IncidentManager:
         self,
         kind: IncidentKind,
         subject: str,
-        facts: Facts,
+        facts: AlertData,
         *,
         task: str | None = None,
         to: tuple[str, ...] | None = None,
@@ -279,7 +279,7 @@ class IncidentManager:
         broken = [one for one in self.store.open() if one.silenced_by == silence.id]
         if broken:
             names = tuple(dict.fromkeys(one.task or one.kind.value for one in broken))
-            facts = Facts(lines=names[:20], count=len(names), by=by, text=silence.reason or None)
+            facts = AlertData(lines=names[:20], count=len(names), by=by, text=silence.reason or None)
             worst = max((one.severity for one in broken), key=list(Severity).index)
             changes.notifications += self.notifications.broadcast(
                 NotificationKind.SILENCE_OVER, worst, facts, now
@@ -320,7 +320,7 @@ class IncidentManager:
                 found = others[0]
         settings = self.settings(name)
         decision = rules.on_failure(settings, found, transition.before, after, now, self.store.next_id, name)
-        if decision.incident is None or (decision.incident is found and decision.tell is None):
+        if decision.incident is None or (decision.incident is found and decision.notify is None):
             return IncidentChanges()
         facts = failure_facts(transition.task, decision.incident)
         if not self.store.failures_of(name) and decision.incident.is_open:
@@ -336,7 +336,7 @@ class IncidentManager:
             decision = rules.on_recovery(self.settings(name), incident, now)
             if announced:
                 decision = Decision(decision.incident, because=Because.SAME_END)
-            announced = announced or decision.tell is not None
+            announced = announced or decision.notify is not None
             facts = recovery_facts(incident, now, since=transition.before.failure_record.failing_since)
             changes.add(self.planner.plan_notifications(decision, facts, now))
         return changes

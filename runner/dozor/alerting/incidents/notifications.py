@@ -8,7 +8,7 @@ from dataclasses import replace
 from dozor.alerting.model.full_text import ATTACHABLE, without_attachment
 from dozor.alerting.model.incident import Incident
 from dozor.alerting.model.notification import (
-    Facts,
+    AlertData,
     Notification,
     NotificationKind,
     Severity,
@@ -45,7 +45,7 @@ class NotificationFactory:
         self,
         incident: Incident,
         kind: NotificationKind,
-        facts: Facts,
+        facts: AlertData,
         now: float,
         *,
         to: Iterable[str] | None = None,
@@ -62,7 +62,7 @@ class NotificationFactory:
         self,
         kind: NotificationKind,
         severity: Severity,
-        facts: Facts,
+        facts: AlertData,
         now: float,
         *,
         task: str | None = None,

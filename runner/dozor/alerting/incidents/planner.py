@@ -20,7 +20,7 @@ from dozor.alerting.model.codec import facts_to_json, stored_facts
 from dozor.alerting.model.decisions import was_decided
 from dozor.alerting.model.full_text import without_attachment
 from dozor.alerting.model.incident import Incident, firing
-from dozor.alerting.model.notification import Facts, Notification, NotificationKind
+from dozor.alerting.model.notification import AlertData, Notification, NotificationKind
 from dozor.alerting.policy.silences import Silence
 from dozor.supervision.core.state import State
 
@@ -37,7 +37,7 @@ class NotificationPlanner:
         self._storm = StormDigest(store, self.pipeline.group, notifications)
 
     def plan_notifications(
-        self, decision: Decision, facts: Facts, now: float, *, to: Iterable[str] | None = None
+        self, decision: Decision, facts: AlertData, now: float, *, to: Iterable[str] | None = None
     ) -> IncidentChanges:
         """Store the incident, and plan its messages.
 
@@ -51,7 +51,7 @@ class NotificationPlanner:
             Candidate(
                 incident=replace(incident, facts=facts_to_json(without_attachment(facts))),
                 previous=previous,
-                kind=decision.tell,
+                kind=decision.notify,
                 because=decision.because,
                 now=now,
             )
@@ -81,7 +81,7 @@ class NotificationPlanner:
         candidate = Candidate(
             incident=due.unsent,
             previous=due.unsent,
-            kind=decision.tell,
+            kind=decision.notify,
             now=now,
             due=True,
             task=task,

@@ -1,4 +1,4 @@
-"""An incident: something is wrong, from the moment it is told to the moment it is over."""
+"""Incidents: something is wrong, from its opening to its resolution."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class IncidentKind(StrEnum):
     OVERDUE = "overdue"
     """No success for longer than the task's `overdue_after`."""
     BLOCKED_LOOP = "blocked_loop"
-    """Somebody keeps the event loop from everybody else."""
+    """A task blocks the event loop."""
     DEPENDENCY = "dependency"
     """Something that tasks require is down."""
     LIMIT = "limit"
@@ -32,15 +32,15 @@ class IncidentKind(StrEnum):
     BACKLOG = "backlog"
     """More waits to be processed than should."""
     UNCLEAN_END = "unclean_end"
-    """The runner before this one did not end by itself."""
+    """The previous runner was killed or crashed."""
     BOT = "bot"
-    """The bot does not hear commands, or fails at them."""
+    """The bot does not receive commands, or fails at them."""
     TELEGRAM = "telegram"
-    """A chat refuses us, or the bot is deaf."""
+    """A chat refuses messages."""
     CHECKER = "checker"
     """A checker's own `ctx.alert`."""
     STORM = "storm"
-    """Many at once: they are told as one."""
+    """Many incidents at once, sent as one digest."""
 
 
 class IncidentState(StrEnum):
@@ -70,14 +70,14 @@ SEVERITIES: Mapping[IncidentKind, Severity] = MappingProxyType(
         IncidentKind.STORM: Severity.WARNING,
     }
 )
-"""How loud a kind is, unless the task says otherwise."""
+"""The severity of a kind, unless the task says otherwise."""
 
 NO_OVERRIDES: Mapping[IncidentKind, Severity] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertSettings:
-    """When and how loudly people are told of one task. Durations in seconds."""
+    """Thresholds and severities of one task's incidents. Durations in seconds."""
 
     repeated_errors: int = 3
     """Failures in a row that raise the first alert."""
@@ -85,9 +85,9 @@ class AlertSettings:
     """To the first reminder; each next one takes twice as long, up to eight times."""
     severities: Mapping[IncidentKind, Severity] = field(default_factory=lambda: NO_OVERRIDES)
     reopen_within: float = 600.0
-    """What comes back this soon after it was resolved is the same incident."""
+    """A failure this soon after the incident was resolved reopens it."""
     flapping_after: int = 3
-    """How often it may come before it is told as flapping, once, and then only counted."""
+    """How often it may open before one message says that it flaps; then it is only counted."""
 
     def severity(self, kind: IncidentKind) -> Severity:
         return self.severities.get(kind, SEVERITIES[kind])
@@ -111,7 +111,7 @@ class Incident(IncidentRow):
 
     @property
     def quiet(self) -> bool:
-        """Nobody is to be reminded of it: it is silenced, explained, part of a storm, or calm for now."""
+        """No reminders: it is muted, inhibited, in a storm, or flapping without a failure for now."""
         return (
             self.silenced_by is not None
             or self.explained_by is not None
@@ -142,7 +142,7 @@ def from_row(row: IncidentRow) -> Incident:
 
 
 def read(row: IncidentRow | None) -> Incident | None:
-    """None as well for a row of a newer version: what is sent need not know its incident."""
+    """None as well for a row of a newer version: its messages are sent without it."""
     if row is None:
         return None
     try:
@@ -152,7 +152,7 @@ def read(row: IncidentRow | None) -> Incident | None:
 
 
 def firing(incident: Incident) -> NotificationKind:
-    """How an incident is told for the first time."""
+    """The kind of an incident's first message."""
     match incident.kind:
         case IncidentKind.CRITICAL_STOP:
             return NotificationKind.CRITICAL_STOP

@@ -1,4 +1,4 @@
-"""Who is on call: a rotation by the wall clock of a place, and people who stand in. Pure."""
+"""Who is on call: a rotation by the wall clock of a timezone, and overrides. Pure."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class OnCall:
 
     @property
     def places(self) -> dict[str, str]:
-        """Whose a destination is, by destination; without the chat of the configuration."""
+        """The names of the people of each destination; without the chat of the configuration."""
         found: dict[str, str] = {}
         for person in self.people.values():
             if (place := person.destination) != "":
