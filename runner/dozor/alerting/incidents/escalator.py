@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dozor.alerting.incidents import decisions
-from dozor.alerting.incidents.changes import IncidentChanges
 from dozor.alerting.incidents.facts import storm_facts
 from dozor.alerting.incidents.notifications import NotificationFactory
 from dozor.alerting.incidents.planner import NotificationPlanner
 from dozor.alerting.incidents.rules import Decision, Due
+from dozor.alerting.incidents.store import IncidentChanges
 from dozor.alerting.model.codec import stored_facts
 from dozor.alerting.model.incident import Incident, IncidentKind
 from dozor.alerting.model.notification import Notification, NotificationKind

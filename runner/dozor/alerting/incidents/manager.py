@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from dozor.alerting.incidents import decisions, rules
 from dozor.alerting.incidents import startup as start
-from dozor.alerting.incidents.changes import IncidentChanges
 from dozor.alerting.incidents.escalator import Escalator
 from dozor.alerting.incidents.facts import (
     failure_facts,
@@ -20,7 +19,7 @@ from dozor.alerting.incidents.notifications import NotificationFactory, Routes, 
 from dozor.alerting.incidents.planner import NotificationPlanner
 from dozor.alerting.incidents.rules import Decision
 from dozor.alerting.incidents.run_history import finished_runs
-from dozor.alerting.incidents.store import IncidentStore
+from dozor.alerting.incidents.store import IncidentChanges, IncidentStore
 from dozor.alerting.model.codec import stored_facts, to_row
 from dozor.alerting.model.decisions import Because
 from dozor.alerting.model.full_text import set_text
@@ -79,7 +78,7 @@ class IncidentManager:
         self.overrides = list(overrides)
         self.notifications = NotificationFactory(self._new_key, routes=routes, quiet_at=quiet_at)
         self.planner = NotificationPlanner(self.store, self.notifications, self.silences)
-        self._inhibit = self.planner.pipeline.inhibit
+        self._inhibit = self.planner.inhibit
         self._escalator = Escalator(self.planner, self.notifications, levels, self.oncall, self.overrides)
 
     @property

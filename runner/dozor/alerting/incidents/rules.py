@@ -131,7 +131,7 @@ def resolve(incident: Incident, now: float) -> Decision:
 
 
 def on_restart(incident: Incident | None, by: str, now: float) -> Decision:
-    """A person restarted the task: the incident stays open until a run succeeds, and that names the person."""
+    """A person restarted the task: it stays open until a run succeeds, and the recovery names that person."""
     if incident is None or not incident.is_open:
         return Decision(incident)
     return Decision(replace(incident, resolved_by=by, updated_at=now))

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dozor.alerting.incidents import decisions, rules
-from dozor.alerting.incidents.changes import IncidentChanges
 from dozor.alerting.incidents.notifications import NotificationFactory
 from dozor.alerting.incidents.pipeline.group import Group
-from dozor.alerting.incidents.store import IncidentStore
+from dozor.alerting.incidents.store import IncidentChanges, IncidentStore
 from dozor.alerting.model.decisions import NotifyDecision, NotifyReason
 from dozor.alerting.model.incident import Incident, IncidentKind, IncidentState
 from dozor.alerting.model.notification import AlertData, Notification, NotificationKind, Severity

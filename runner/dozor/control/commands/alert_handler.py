@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any, assert_never
 
 from dozor.alerting.incidents import rules
-from dozor.alerting.incidents.changes import IncidentChanges
 from dozor.alerting.incidents.manager import IncidentManager
 from dozor.alerting.incidents.rules import Decision
+from dozor.alerting.incidents.store import IncidentChanges
 from dozor.alerting.model.incident import Incident, IncidentKind, IncidentState
 from dozor.alerting.policy.silences import Silence, SilenceScope
 from dozor.clock import Clock
