@@ -178,7 +178,7 @@ async def _measure(alerts: int) -> tuple[list[float], list[float]]:
     bare: list[float] = []
     ours: list[float] = []
     async with _furnished(names, fail, chat_id=None) as room:
-        room.watch.planner.pipeline.group.gate.admit = lambda incident_id, now: Admission.ALONE  # type: ignore[method-assign]
+        room.watch.planner.group.gate.admit = lambda incident_id, now: Admission.ALONE  # type: ignore[method-assign]
         for name in names:
             await asyncio.sleep(0.05)
             begun = time.time()

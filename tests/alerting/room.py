@@ -8,7 +8,7 @@ from typing import Any, cast
 from dozor.alerting.delivery.direct_sends import DirectSends
 from dozor.alerting.incidents.manager import IncidentManager
 from dozor.alerting.incidents.startup import startup_report
-from dozor.alerting.model.notification import Facts
+from dozor.alerting.model.notification import AlertData
 from dozor.alerting.reports.runner import RunnerReports
 from dozor.control.commands.alert_handler import AlertCommandHandler
 from dozor.control.commands.commands import AlertCommand, CommandReason
@@ -83,10 +83,10 @@ class Room:
         opened = await incidents.read_open(connection)
         self.watch = self.story.watch = self.new_watch(opened, await incidents.last_id(connection))
 
-    def start(self, **more: Any) -> Facts:
+    def start(self, **more: Any) -> AlertData:
         """Say what the start has found (`more`: facts to find instead); what that was."""
         registration, now = self.journal.registration, self.clock.now()
-        found = startup_report(registration, self.supervisor.tasks, {}, lost=(), owed=0, now=now)
+        found = startup_report(registration, self.supervisor.tasks, {}, lost=(), pending=0, now=now)
         found = replace(found, **more)
         RunnerReports(self.watch, self.clock).started(self.supervisor, found)
         return found

@@ -10,7 +10,7 @@ from loguru import logger
 
 from dozor.alerting.fallback import apprise as channels_module
 from dozor.alerting.fallback.apprise import AppriseChannels
-from dozor.alerting.fallback.channel import LINES_UNITS, TEXT_UNITS, compose
+from dozor.alerting.fallback.failover import LINES_UNITS, TEXT_UNITS, compose
 from tests.alerting.receiver import Receiver
 from tests.bot.socks import closed_port
 from tests.waiting import until

@@ -12,7 +12,7 @@ from dozor.alerting.delivery.transport import ChatMoved, Delivered, Rejected, Re
 from dozor.alerting.model.codec import to_row
 from dozor.alerting.model.incident import Incident
 from dozor.alerting.model.message import Message, Span
-from dozor.alerting.model.notification import Facts, Notification, NotificationKind
+from dozor.alerting.model.notification import AlertData, Notification, NotificationKind
 from dozor.clock import SteadyClock
 from dozor.config.incident_kinds import Severity
 from dozor.storage.postgres.pool import Pool, connect, create_pool
@@ -44,7 +44,7 @@ async def owe(dsn: str, *texts: str) -> None:
                 severity=Severity.WARNING,
                 created_at=NOW,
                 task="a",
-                facts=Facts(text=text),
+                facts=AlertData(text=text),
             )
         )
         for text in texts
@@ -237,7 +237,7 @@ async def test_a_database_that_goes_away_while_settling_is_waited_for(
 
     bench.telegram.script = [stop_then_deliver]
     asked: list[None] = []
-    bench.dispatcher._room.alive = lambda: asked.append(None)
+    bench.dispatcher._context.alive = lambda: asked.append(None)
     delivering = asyncio.create_task(bench.step())
     await until(lambda: bool(bench.telegram.delivered), within=20)
     await until(lambda: len(asked) >= 3, within=20)  # in vain

@@ -9,7 +9,7 @@ import pytest
 from dozor.alerting.delivery.transport import Outcome
 from dozor.alerting.incidents.storm_gate import AT_ONCE, FEW
 from dozor.alerting.model.message import Message
-from dozor.alerting.model.notification import Facts
+from dozor.alerting.model.notification import AlertData
 from dozor.alerting.policy.escalation import Level
 from dozor.alerting.policy.oncall import OnCall, Person
 from dozor.alerting.policy.routes import Route, Routing
@@ -95,8 +95,8 @@ async def test_no_storm_swallows_that_a_chat_refuses_us_or_what_explains_others(
     room: Room, post: Post
 ) -> None:
     together(room, FEW + 2)
-    room.watch.open_incident(IncidentKind.TELEGRAM, "-100", Facts(text="kicked"), to=("111",))
-    room.watch.open_incident(IncidentKind.DEPENDENCY, "PostgreSQL", Facts(text="refused"))
+    room.watch.open_incident(IncidentKind.TELEGRAM, "-100", AlertData(text="kicked"), to=("111",))
+    room.watch.open_incident(IncidentKind.DEPENDENCY, "PostgreSQL", AlertData(text="refused"))
     await room.journal.write()
     rows = await room.pool.fetch(
         "SELECT destination, payload ->> 'subject' AS subject FROM dozor.notifications WHERE kind = 'trouble'"
@@ -132,11 +132,11 @@ async def test_a_silence_that_is_over_hides_nothing_that_comes_back(room: Room, 
     """Critical, for the fourth time, and the three times before nobody was told."""
     room.ask(AlertCommand.SILENCE, NAME, seconds=600)
     for _ in range(3):
-        room.watch.open_incident(IncidentKind.HUNG, NAME, Facts(), task=NAME)
+        room.watch.open_incident(IncidentKind.HUNG, NAME, AlertData(), task=NAME)
         room.clock.at += 100
         room.watch.resolve_incident(IncidentKind.HUNG, NAME, task=NAME)
     room.pass_time(400)
-    room.watch.open_incident(IncidentKind.HUNG, NAME, Facts(), task=NAME)
+    room.watch.open_incident(IncidentKind.HUNG, NAME, AlertData(), task=NAME)
     await post.deliver(60)
     assert len(post.messages) == 1
     [incident] = room.watch.open_incidents

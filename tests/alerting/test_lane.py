@@ -17,7 +17,7 @@ from dozor.alerting.delivery.transport import (
 from dozor.alerting.delivery.worker import BEHIND_PAUSE
 from dozor.alerting.model.codec import to_row
 from dozor.alerting.model.message import Message
-from dozor.alerting.model.notification import Facts, Notification, NotificationKind
+from dozor.alerting.model.notification import AlertData, Notification, NotificationKind
 from dozor.config.incident_kinds import Severity
 from dozor.control.commands.commands import AlertCommand
 from dozor.storage.postgres.pool import Pool
@@ -112,7 +112,7 @@ async def test_what_is_not_worth_sending_proves_nothing_about_a_chat_that_refuse
         kind=NotificationKind.REMINDER,
         severity=Severity.WARNING,
         created_at=room.clock.at,
-        facts=Facts(text="old"),
+        facts=AlertData(text="old"),
         expires_at=room.clock.at + 1,
     )
     async with pool.acquire() as connection:

@@ -12,7 +12,7 @@ from aiogram import Bot
 from dozor.alerting.delivery.dispatcher import Dispatcher
 from dozor.alerting.model.codec import facts_from_json
 from dozor.alerting.model.message import Message, Span, Style
-from dozor.alerting.model.notification import Facts, Notification, NotificationKind
+from dozor.alerting.model.notification import AlertData, Notification, NotificationKind
 from dozor.alerting.policy.escalation import Level
 from dozor.alerting.policy.oncall import OnCall, Person
 from dozor.alerting.rendering.render import bounded, render
@@ -43,7 +43,7 @@ PEOPLE = OnCall(
 LINE = "🔴 @ann, Олег 🦊, Ева, mob: нужна реакция. presale_checker уже 17 мин"
 
 
-def call(facts: Facts) -> Message:
+def call(facts: AlertData) -> Message:
     note = Notification(
         key="1",
         kind=NotificationKind.ESCALATION,
@@ -119,7 +119,7 @@ async def test_refused_mentions_leave_the_text(room: Room, api: BotApi) -> None:
 
 def test_the_header_stays_bold_from_end_to_end_with_the_names_inside() -> None:
     called = tuple((person.called, person.mention_id) for person in PEOPLE.people.values())
-    message = call(Facts(called=called))
+    message = call(AlertData(called=called))
     text, entities = to_text(message)
     assert text.partition("\n")[0] == LINE
     assert check_text(text, entities, TEXT_LIMIT) == text
@@ -130,12 +130,12 @@ def test_the_header_stays_bold_from_end_to_end_with_the_names_inside() -> None:
 def test_a_call_owed_by_an_older_version_still_names_its_people() -> None:
     old = facts_from_json({"mention": "@ann, bob", "mention_id": 222})
     assert call(old).plain.startswith("🔴 @ann, bob: нужна реакция")
-    assert call(Facts()).plain.startswith("🔴 Dozor: нужна реакция")
+    assert call(AlertData()).plain.startswith("🔴 Dozor: нужна реакция")
 
 
 def test_a_call_of_a_hundred_people_is_one_message() -> None:
     called = tuple((f"человек {number} " + "😀" * 60, number + 1) for number in range(100))
-    text, entities = to_text(call(Facts(called=called)))
+    text, entities = to_text(call(AlertData(called=called)))
     check_text(text, entities, TEXT_LIMIT)
     assert len([entity for entity in entities if entity["type"] == "text_mention"]) == 20
     assert "80" in text.partition(": нужна")[0]

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dozor.alerting.policy.escalation import Level, calls_for
-from dozor.alerting.policy.oncall import OnCall, Override, Person, Rotation
+from dozor.alerting.policy.oncall import OnCall, Person, Rotation
 from dozor.alerting.policy.quiet_hours import QuietHours
+from dozor.storage.tables.silences import OverrideRow
 
 BERLIN = ZoneInfo("Europe/Berlin")  # 29.03.2026 02:00 → 03:00, 25.10.2026 03:00 → 02:00
 PEOPLE = {
@@ -89,9 +90,9 @@ def test_shifts_cover_all_time_without_gap_or_overlap(moment: float, hours: int)
 def test_somebody_stands_in_and_the_rotation_goes_on_after() -> None:
     oncall = OnCall(PEOPLE, rotation())
     overrides = [
-        Override(id=1, person="bob", starts_at=at("2026-03-24 18:00"), ends_at=at("2026-03-25 08:00")),
-        Override(id=2, person="eve", starts_at=at("2026-03-24 20:00"), ends_at=at("2026-03-24 22:00")),
-        Override(id=3, person="gone", starts_at=0.0, ends_at=4e9),
+        OverrideRow(id=1, person="bob", starts_at=at("2026-03-24 18:00"), ends_at=at("2026-03-25 08:00")),
+        OverrideRow(id=2, person="eve", starts_at=at("2026-03-24 20:00"), ends_at=at("2026-03-24 22:00")),
+        OverrideRow(id=3, person="gone", starts_at=0.0, ends_at=4e9),
     ]
 
     def who(moment: str) -> str:
@@ -118,7 +119,7 @@ def test_somebody_stands_in_and_the_rotation_goes_on_after() -> None:
 def test_the_second_is_the_next_in_turn_who_is_somebody_else() -> None:
     oncall = OnCall(PEOPLE, rotation())
     assert oncall.second(at("2026-03-24 12:00")) == "bob"
-    stand_in = [Override(id=1, person="bob", starts_at=0.0, ends_at=4e9)]
+    stand_in = [OverrideRow(id=1, person="bob", starts_at=0.0, ends_at=4e9)]
     assert oncall.second(at("2026-03-24 12:00"), stand_in) == "eve"
     assert OnCall(PEOPLE).second(0.0) is None
     assert OnCall(PEOPLE).next(0.0) is None

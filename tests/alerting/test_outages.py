@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -10,9 +11,10 @@ from aiohttp import web
 
 from dozor.alerting.delivery.direct_sends import DirectSends
 from dozor.alerting.delivery.transport import Rejected, Unavailable, Unknown
-from dozor.alerting.fallback.channel import SOON, FallbackChannel
-from dozor.alerting.fallback.failover import ChannelFailover
+from dozor.alerting.fallback.failover import SOON, ChannelFailover
+from dozor.alerting.fallback.outage_queue import OutageQueue
 from dozor.alerting.fallback.outage_sender import DOWN_FOR, PER_MINUTE, OutageSender
+from dozor.alerting.fallback.outbox_failover import OutboxFailover
 from dozor.alerting.policy.escalation import Level
 from dozor.alerting.policy.oncall import OnCall, Person
 from dozor.alerting.policy.routes import Route, Routing
@@ -20,42 +22,45 @@ from dozor.alerting.rendering.renderer import MessageRenderer
 from dozor.alerting.reports.heartbeat import Heartbeat
 from dozor.language import Translator
 from dozor.storage.health import DatabaseHealth
+from dozor.storage.spool import Spool, SpoolState
 from tests.alerting.chat import Post
 from tests.alerting.room import NAME, Room
 from tests.waiting import until
 
 
+class NoFile:
+    """In place of the file that the next process reads: see `tests.system.test_killed_meanwhile`."""
+
+    async def keep(self, state: SpoolState) -> None:
+        """Nowhere."""
+
+
 class Gasp:
-    """A last gasp in a room whose journal is not written meanwhile: as when the database is away."""
+    """An outage sender in a room whose journal is not written meanwhile: as when the database is away."""
 
     def __init__(self, room: Room) -> None:
         self.room = room
         self.said: list[tuple[str, str]] = []
         self.takes = True
         translator = Translator("ru")
-        self.second = FallbackChannel(self._say, translator, AFTER)
+        self.second = ChannelFailover(self._say, translator, AFTER)
         self.post = Post(room, direct_sends=room.direct_sends)
         self.health = DatabaseHealth(room.clock, self._probe)
         words = MessageRenderer(Translator("ru"), ZoneInfo("UTC"), room.clock)
-        self.last_gasp = OutageSender(
-            room.watch,
-            self.health,
-            lambda: room.journal.unwritten_notifications,
-            lambda: (NAME, "other"),
-            lambda: self.post.chat,
-            lambda: self.post.dispatcher.pace,
-            self._keep,
-            words,
-            room.clock,
-            self.post.dispatcher.directly,
-            self.second,
-        )
-        self.unsent = ChannelFailover(
+        self._words = words
+        self.wire()
+        self.unsent = OutboxFailover(
             room.pool, self.second, words, translator, room.clock, self.post.dispatcher.directly
         )
 
-    async def _keep(self) -> None:
-        """Where the next process would find it: `tests.system.test_killed_meanwhile`."""
+    def wire(self) -> None:
+        """Around the room's present incident manager."""
+        room, dispatcher = self.room, self.post.dispatcher
+        spool = cast(Spool, NoFile())
+        self.queue = OutageQueue(room.journal, spool, dispatcher.directly, room.watch.store, self._words)
+        self.sender = OutageSender(
+            room.watch, self.health, self.queue, dispatcher, lambda: (NAME, "other"), room.clock, self.second
+        )
 
     async def _say(self, title: str, text: str) -> bool:
         if self.takes:
@@ -69,7 +74,7 @@ class Gasp:
         until = self.room.clock.at + seconds
         while self.room.clock.at < until:
             self.room.clock.at += 1
-            await self.last_gasp.look()
+            await self.sender.check()
 
 
 AFTER = 120.0
@@ -181,10 +186,10 @@ async def test_with_telegram_away_as_well_the_second_channel_speaks_from_memory(
     gasp.post.chat.script = []
     gasp.health.report_up()
     await gasp.look(1)
-    await gasp.unsent.look()
+    await gasp.unsent.check()
     await gasp.post.deliver(10)
     await gasp.look(1)
-    await gasp.unsent.look()
+    await gasp.unsent.check()
     await gasp.post.deliver(120)
     await gasp.look(1)
     assert gasp.post.dispatcher.directly == DirectSends()
@@ -213,7 +218,7 @@ async def test_from_memory_a_person_is_called_and_no_other_chat_told_what_the_ch
     people = OnCall({"ann": Person(name="ann", destination="222", user_id=222)})
     routes = Routing((Route(destination="333"),))
     gasp.room.furnish(levels=(Level(60.0, "ann"),), oncall=people, routes=routes)
-    gasp.last_gasp._watch = gasp.room.watch
+    gasp.wire()
     gasp.health.report_down("refused")
     await gasp.look(DOWN_FOR + 2)
     for _ in range(5):

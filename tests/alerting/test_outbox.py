@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dozor.alerting.model.codec import from_claimed, to_row
-from dozor.alerting.model.notification import Facts, Notification, NotificationKind
+from dozor.alerting.model.notification import AlertData, Notification, NotificationKind
 from dozor.config.incident_kinds import Severity
 from dozor.storage.postgres.pool import Pool, connect
 from dozor.storage.tables import notifications
@@ -27,7 +27,8 @@ _VALUES = {
     ).map(tuple),
 }
 FACTS = st.builds(
-    Facts, **{field.name: _VALUES[str(field.type)] for field in fields(Facts) if str(field.type) in _VALUES}
+    AlertData,
+    **{field.name: _VALUES[str(field.type)] for field in fields(AlertData) if str(field.type) in _VALUES},
 )
 
 
@@ -48,7 +49,7 @@ def claimed(row: NotificationRow, unknown: int = 0) -> ClaimedNotification:
 
 
 @given(FACTS, st.sampled_from(NotificationKind), st.sampled_from(Severity))
-def test_what_goes_in_comes_out(facts: Facts, kind: NotificationKind, severity: Severity) -> None:
+def test_what_goes_in_comes_out(facts: AlertData, kind: NotificationKind, severity: Severity) -> None:
     owed = note(facts=facts, kind=kind, severity=severity, incident_id=3)
     row = to_row(owed)
     stored = replace(row, payload=json.loads(json.dumps(row.payload)))
@@ -63,7 +64,7 @@ def test_an_unknown_outcome_makes_the_next_attempt_a_possible_duplicate() -> Non
 
 def test_a_row_of_another_version_is_still_readable() -> None:
     """A kind or a fact that this version does not know must not hold up all that is owed behind it."""
-    row = replace(to_row(note(facts=Facts(text="said"))), kind="from_the_future")
+    row = replace(to_row(note(facts=AlertData(text="said"))), kind="from_the_future")
     row.payload["colour"] = "red"
     read = from_claimed(claimed(row))
     assert read.facts.text == "said"
@@ -73,7 +74,7 @@ def test_a_row_of_another_version_is_still_readable() -> None:
 async def test_hostile_text_is_stored_and_comes_back_readable(pool: Pool, database: str) -> None:
     connection = await connect(database)
     for number, text in enumerate(["NUL \x00", "lone \ud800", "\u202egnp.exe", "😀" * 10, "x" * 1_000_000]):
-        await notifications.enqueue(connection, [to_row(note(key=str(number), facts=Facts(text=text)))])
+        await notifications.enqueue(connection, [to_row(note(key=str(number), facts=AlertData(text=text)))])
     stored = await pool.fetch("SELECT payload ->> 'text' AS text FROM dozor.notifications ORDER BY id")
     assert [row["text"][:6] for row in stored] == [
         "NUL \ufffd",

@@ -67,7 +67,7 @@ async def test_the_database_is_back_while_a_message_goes_past_it(gasp: Gasp) -> 
     for _ in range(3):
         room.story.fail(after=0)
     room.clock.at += DOWN_FOR
-    gasp.last_gasp._raised = True
+    gasp.sender._raised = True
 
     sent: list[str] = []
 
@@ -80,7 +80,7 @@ async def test_the_database_is_back_while_a_message_goes_past_it(gasp: Gasp) -> 
         return Delivered(71)
 
     gasp.post.chat.send = send  # type: ignore[method-assign]
-    await gasp.last_gasp.look()
+    await gasp.sender.check()
     assert len(sent) == 2
     assert "Возможно, повтор" not in sent[0]
     assert "Возможно, повтор" in sent[1]
@@ -111,7 +111,7 @@ async def test_it_is_put_down_before_it_leaves_and_when_the_answer_is_there(gasp
         directly = gasp.post.dispatcher.directly
         kept.append((len(gasp.post.chat.calls), bool(directly.unknown)))
 
-    gasp.last_gasp._keep = keep
+    gasp.queue.keep = keep  # type: ignore[method-assign]
     gasp.health.report_down("refused")
     await gasp.look(DOWN_FOR + 2)
     assert kept == [(0, True), (1, False)]

@@ -9,8 +9,8 @@ import pytest
 
 from dozor.alerting.delivery.transport import NAME as TRANSPORT
 from dozor.alerting.delivery.transport import Delivered, Rejected, Unavailable, Unknown
-from dozor.alerting.fallback.channel import SOON, FallbackChannel
-from dozor.alerting.fallback.failover import ChannelFailover
+from dozor.alerting.fallback.failover import SOON, ChannelFailover
+from dozor.alerting.fallback.outbox_failover import OutboxFailover
 from dozor.alerting.policy.escalation import Level
 from dozor.alerting.policy.oncall import OnCall, Person
 from dozor.alerting.policy.routes import Route, Routing
@@ -37,9 +37,9 @@ class Away:
         self.said: list[tuple[str, str]] = []
         self.takes = True
         self.directly = self.post.dispatcher.directly
-        self.channel = FallbackChannel(self._send, Translator("ru"), AFTER)
+        self.channel = ChannelFailover(self._send, Translator("ru"), AFTER)
         words = MessageRenderer(Translator("ru"), ZoneInfo("UTC"), room.clock)
-        self.unsent = ChannelFailover(
+        self.unsent = OutboxFailover(
             room.pool, self.channel, words, Translator("ru"), room.clock, self.directly
         )
         self.telegram_is(DOWN)
@@ -65,7 +65,7 @@ class Away:
             for key in self.chats:
                 while await self.post.dispatcher.deliver_next(key) == 0.0:
                     pass
-            await self.unsent.look()
+            await self.unsent.check()
             self.room.clock.at += step
 
     async def states(self) -> list[tuple[str, str, str | None]]:
@@ -226,7 +226,7 @@ async def test_an_attempt_under_way_is_settled_by_whatever_ends_first(away: Away
     held = await claim(away.room.pool)
     assert held is not None
     away.room.clock.at += AFTER
-    await away.unsent.look()
+    await away.unsent.check()
     assert len(away.said) == 1
     await put_back(away.room.pool, held.id, "timed out", unknown=True, retry_in=1.0)
     away.telegram_is(None)
@@ -258,8 +258,8 @@ async def test_killed_between_telling_and_the_summary_it_is_owed_by_the_next_pro
         TRANSPORT,
         away.room.clock.at,
     )
-    await away.unsent.look()
-    await away.unsent.look()
+    await away.unsent.check()
+    await away.unsent.check()
     assert [kind for kind, state, _ in await away.states() if state == "pending"] == ["summary"]
 
 
@@ -308,7 +308,7 @@ async def test_a_person_who_cannot_be_written_to_takes_nothing_from_a_chat_that_
         late.fail(after=0)
     await room.journal.write()
     room.clock.at += 20
-    await away.unsent.look()
+    await away.unsent.check()
     [(_, text)] = away.said
     assert "нужна реакция" in text
     assert "late" not in text

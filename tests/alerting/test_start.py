@@ -10,7 +10,7 @@ from dozor.alerting.incidents.rules import STEADY
 from dozor.alerting.incidents.startup import LONG_GAP, RESTART_LOOP, SHORT_GAP, report_severity
 from dozor.alerting.incidents.storm_gate import FEW
 from dozor.alerting.model.incident import AlertSettings, from_row
-from dozor.alerting.model.notification import Facts
+from dozor.alerting.model.notification import AlertData
 from dozor.alerting.rendering.callback_data import CallbackData, Origin, decode
 from dozor.alerting.rendering.live_message import buttons, live_notification
 from dozor.alerting.rendering.phrases import Phrasebook
@@ -224,16 +224,16 @@ async def test_its_buttons_restart_what_is_stopped_and_stay_when_it_is_over(room
 @pytest.mark.parametrize(
     ("found", "expected"),
     [
-        (Facts(count=3), Severity.INFO),
-        (Facts(off_for=SHORT_GAP - 1), Severity.INFO),
-        (Facts(off_for=SHORT_GAP), Severity.WARNING),
-        (Facts(off_for=1.0, lost_tasks=("a",)), Severity.WARNING),
-        (Facts(off_for=1.0, stopped_tasks=("a",)), Severity.WARNING),
-        (Facts(off_for=1.0, paused_tasks=("a",), missed_runs=7, missed_tasks=7), Severity.INFO),
-        (Facts(off_for=1.0, starts=RESTART_LOOP), Severity.WARNING),
-        (Facts(off_for=1.0, starts=RESTART_LOOP + 1), None),
-        (Facts(off_for=1.0, unclean_end=True), None),
+        (AlertData(count=3), Severity.INFO),
+        (AlertData(off_for=SHORT_GAP - 1), Severity.INFO),
+        (AlertData(off_for=SHORT_GAP), Severity.WARNING),
+        (AlertData(off_for=1.0, lost_tasks=("a",)), Severity.WARNING),
+        (AlertData(off_for=1.0, stopped_tasks=("a",)), Severity.WARNING),
+        (AlertData(off_for=1.0, paused_tasks=("a",), missed_runs=7, missed_tasks=7), Severity.INFO),
+        (AlertData(off_for=1.0, starts=RESTART_LOOP), Severity.WARNING),
+        (AlertData(off_for=1.0, starts=RESTART_LOOP + 1), None),
+        (AlertData(off_for=1.0, unclean_end=True), None),
     ],
 )
-def test_how_loudly_a_clean_start_is_told(found: Facts, expected: Severity | None) -> None:
+def test_how_loudly_a_clean_start_is_told(found: AlertData, expected: Severity | None) -> None:
     assert report_severity(found) is expected

@@ -8,7 +8,7 @@ import pytest
 
 from dozor.alerting.incidents.storm_gate import AT_ONCE, FEW, LONGEST, QUIET, Admission, StormGate
 from dozor.alerting.model.incident import Incident, IncidentState
-from dozor.alerting.model.notification import Facts
+from dozor.alerting.model.notification import AlertData
 from dozor.alerting.policy.escalation import Level
 from dozor.alerting.policy.oncall import OnCall, Person
 from dozor.alerting.policy.routes import Route, Routing
@@ -70,7 +70,7 @@ def test_who_comes_after_the_end_of_a_storm_is_no_part_of_it() -> None:
     gate = StormGate()
     for number in range(FEW + 1):
         gate.admit(number, NOW)
-    gate.calm()
+    gate.end()
     assert gate.admit(50, NOW + 11) is Admission.ALONE
 
 
@@ -146,7 +146,7 @@ async def test_a_digest_from_memory_is_that_of_the_database(room: Room, post: Po
     fail_together(stories[:12], 3)
     fail_together(stories[12:20], 5, where="ledger.py:3 in post")
     fail_together(stories[20:], 3, where="deposits.py:9 in read")
-    room.watch.open_incident(IncidentKind.LIMIT, "memory", Facts())
+    room.watch.open_incident(IncidentKind.LIMIT, "memory", AlertData())
     for story in stories[8:16]:
         story.restart()
         story.succeed(after=0)

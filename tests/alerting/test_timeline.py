@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from dozor.alerting.model.notification import Facts
+from dozor.alerting.model.notification import AlertData
 from dozor.alerting.policy.escalation import Level
 from dozor.alerting.policy.oncall import OnCall, Person, Rotation
 from dozor.alerting.policy.quiet_hours import QuietHours
@@ -294,8 +294,8 @@ async def test_a_checker_that_repeats_itself_is_counted_not_told_again(room: Roo
 
 
 async def test_a_trouble_of_the_runner_itself_is_an_incident(room: Room) -> None:
-    room.watch.open_incident(IncidentKind.TELEGRAM, "-100", Facts(text="bot was kicked"), to=("111",))
-    room.watch.open_incident(IncidentKind.TELEGRAM, "-100", Facts(text="bot was kicked"), to=("111",))
+    room.watch.open_incident(IncidentKind.TELEGRAM, "-100", AlertData(text="bot was kicked"), to=("111",))
+    room.watch.open_incident(IncidentKind.TELEGRAM, "-100", AlertData(text="bot was kicked"), to=("111",))
     room.watch.resolve_incident(IncidentKind.TELEGRAM, "-100", to=("111",))
     await room.journal.write()
     rows = await room.pool.fetch("SELECT kind, destination FROM dozor.notifications ORDER BY id")

@@ -23,6 +23,8 @@ from tests.alerting.room import NAME, Room
 from tests.alerting.test_second_channel import AFTER, Away
 from tests.alerting.why import check_lines, reasons
 
+PEOPLE = OnCall({"bob": Person(name="bob", destination="222")})
+
 
 def fail(room: Room, times: int = 3) -> None:
     for _ in range(times):
@@ -266,6 +268,107 @@ async def test_a_reminder_of_what_is_acknowledged_or_paused(room: Room) -> None:
         "waiting repeated_errors",
     ]
     await check_lines(room, "acknowledged_and_paused", 1, 2)
+
+
+async def test_an_escalation_that_a_silence_holds_back_and_one_that_leaves(room: Room) -> None:
+    room.furnish(levels=(Level(900.0, "bob"),), oncall=PEOPLE)
+    room.ask(AlertCommand.SILENCE, "all", seconds=3600)
+    fail(room, 5)
+    room.pass_time(1500)
+    held = ["counted threshold", "muted repeated_errors", "counted open", "muted critical_stop"]
+    assert await reasons(room) == [*held, "muted escalation"]
+    room.ask(AlertCommand.UNSILENCE, "all")
+    room.pass_time(1000)
+    assert await reasons(room) == [
+        *held,
+        "muted escalation",
+        "queued critical_stop",
+        "queued escalation",
+        "waiting critical_stop",
+        "waiting escalation",
+    ]
+    await check_lines(room, "muted_escalation")
+
+
+async def test_each_level_that_is_held_back_is_recorded_once(room: Room) -> None:
+    room.furnish(levels=(Level(900.0, "bob"), Level(1800.0, "bob")), oncall=PEOPLE)
+    fail(room, 5)
+    room.ask(AlertCommand.ACK, "1")
+    room.pass_time(5000)
+    held = ["acknowledged escalation", "acknowledged reminder"]
+    assert await reasons(room) == [
+        "counted threshold",
+        "queued repeated_errors",
+        "counted open",
+        "queued critical_stop",
+        *held,
+        "waiting repeated_errors",
+        "waiting critical_stop",
+    ]
+    room.ask(AlertCommand.UNACK, "1")
+    room.pass_time(1000)
+    room.ask(AlertCommand.SILENCE, "#1", seconds=3600)
+    room.pass_time(2000)
+    decided = [one for one in await reasons(room) if not one.startswith("waiting")]
+    assert decided[6:] == ["queued escalation", "muted", "muted reminder", "muted escalation"]
+
+
+async def test_an_escalation_of_what_a_dependency_explains(room: Room) -> None:
+    room.furnish(levels=(Level(900.0, "bob"),), oncall=PEOPLE)
+    trouble = Trouble(kind=TroubleKind.DEPENDENCY, subject="wallet node", waiting=(NAME,), reason="refused")
+    room.watch.raised(trouble)
+    fail(room, 5)
+    room.pass_time(1000)
+    stop = ["inhibited repeated_errors", "counted open", "inhibited critical_stop"]
+    assert await reasons(room, 2) == ["counted threshold", *stop, "inhibited escalation"]
+
+
+async def storm(room: Room, failures: int) -> None:
+    """Nine tasks fail at once: incidents 1 to 6 get messages of their own, 8 is the storm of 7, 9 and 10."""
+    stories = [room.new_task(f"task_{number}") for number in range(9)]
+    for _ in range(failures):
+        for story in stories:
+            story.fail(after=0)
+    assert (await reasons(room, 9))[-1].startswith("grouped")
+
+
+async def test_reminders_and_escalations_of_a_storms_members_are_grouped_into_it(room: Room) -> None:
+    room.furnish(levels=(Level(900.0, "bob"),), oncall=PEOPLE)
+    await storm(room, 5)
+    room.pass_time(1000)
+    assert (await reasons(room, 9))[-1] == "grouped escalation"
+    room.pass_time(9000)
+    assert (await reasons(room, 9))[-2:] == ["grouped escalation", "grouped reminder"], "once each"
+    members = [room.watch.find_incident(number) for number in (7, 9)]
+    assert [one.reminders for one in members if one is not None] == [0, 0]
+    escalated = [kind for kind, *_ in await room.told() if kind == "escalation"]
+    assert len(escalated) < 9, "those with messages of their own, and the storm for its members"
+
+
+async def test_an_acknowledgement_that_expires_reminds_of_the_storm_not_of_its_members(
+    room: Room,
+) -> None:
+    await storm(room, 3)
+    number = next(one.id for one in room.watch.open_incidents if one.kind == "storm")
+    room.ask(AlertCommand.ACK, str(number), seconds=600)
+    before = await room.told()
+    room.pass_time(700)
+    reminded = [row[3] for row in (await room.told())[len(before) :] if row[0] == "reminder"]
+    assert reminded == [number]
+    assert (await reasons(room, 9))[-1] == "grouped reminder"
+
+
+async def test_an_acknowledgement_that_expires_under_a_silence_reminds_when_the_silence_ends(
+    room: Room,
+) -> None:
+    fail(room)
+    room.ask(AlertCommand.ACK, "1", seconds=600)
+    room.ask(AlertCommand.SILENCE, "#1", seconds=1200)
+    room.pass_time(900)
+    assert "queued reminder" not in await reasons(room)
+    assert "muted reminder" in await reasons(room)
+    room.pass_time(600)
+    assert "queued reminder" in await reasons(room)
 
 
 async def test_flapping_is_only_counted(room: Room) -> None:

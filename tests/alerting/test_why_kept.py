@@ -20,7 +20,6 @@ from dozor.alerting.model.decisions import (
     record,
     to_json,
 )
-from dozor.alerting.model.incident import to_row
 from dozor.storage.postgres.pool import Pool
 from dozor.storage.tables import incidents
 from tests.alerting.chat import Post
@@ -122,7 +121,7 @@ async def test_a_version_that_knows_no_decisions_does_not_wipe_them(room: Room) 
     before = await reasons(room)
     incident = room.watch.find_incident(1)
     assert incident is not None
-    await incidents.write(room.journal.connection, [replace(to_row(incident), decisions=None)])
+    await incidents.write(room.journal.connection, [replace(incident, decisions=None)])
     assert await reasons(room) == before
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from dozor.alerting.model.notification import Facts, Notification, NotificationKind
+from dozor.alerting.model.notification import AlertData, Notification, NotificationKind
 from dozor.alerting.rendering.renderer import MessageRenderer
 from dozor.config.incident_kinds import Severity
 from dozor.language import Translator
@@ -68,7 +68,7 @@ def test_a_message_says_the_name_of_whoever_has_taken_it_on() -> None:
         severity=Severity.INFO,
         created_at=NOW,
         task="a",
-        facts=Facts(lasted=5.0, by=ACTOR),
+        facts=AlertData(lasted=5.0, by=ACTOR),
     )
     assert words.notification(note).plain.endswith("Перезапуск: ann")
 

@@ -214,7 +214,7 @@ async def test_the_alarm_goes_through_it(api: BotApi, proxy: SocksProxy) -> None
     alarm = EmergencySender(
         _config(api, proxy.url(WRITTEN), api_url="http://telegram.invalid"), Translator("en"), str
     )
-    assert await asyncio.to_thread(alarm.tell, TROUBLE)
+    assert await asyncio.to_thread(alarm.send, TROUBLE)
     [message] = api.world.sent(GROUP)
     assert "blocked for 1 s" in message.text
     assert proxy.asked == [(NAME, "telegram.invalid", 80)]
@@ -236,7 +236,7 @@ async def test_an_alarm_that_does_not_get_through_is_on_the_console(
     url = proxy.url("on-call:S3cret-but-wrong" if fault == "wrong password" else WRITTEN)
     scheme = "https" if fault == "encrypted" else "http"
     alarm = EmergencySender(_config(api, url, api_url=f"{scheme}://telegram.invalid"), Translator("en"), str)
-    assert await asyncio.to_thread(alarm.tell, TROUBLE)
+    assert await asyncio.to_thread(alarm.send, TROUBLE)
     said = capsys.readouterr().err
     assert "blocked for 1 s: guilty" in said
     assert alarm.sent == 0

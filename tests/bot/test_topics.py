@@ -10,7 +10,7 @@ from dozor.alerting.delivery.dispatcher import Dispatcher
 from dozor.alerting.delivery.transport import Rejected
 from dozor.alerting.model.codec import to_row
 from dozor.alerting.model.message import Message, Span
-from dozor.alerting.model.notification import Facts, Notification, NotificationKind
+from dozor.alerting.model.notification import AlertData, Notification, NotificationKind
 from dozor.alerting.rendering.renderer import MessageRenderer
 from dozor.config.incident_kinds import Severity
 from dozor.language import Translator
@@ -51,7 +51,7 @@ class Post:
                     severity=Severity.WARNING,
                     created_at=self.clock.now(),
                     task="a",
-                    facts=Facts(text=text),
+                    facts=AlertData(text=text),
                     destination=to,
                 )
             )

@@ -17,7 +17,7 @@ from dozor.alerting.incidents.manager import IncidentManager
 from dozor.alerting.incidents.startup import startup_report
 from dozor.alerting.model.incident import AlertSettings, Incident
 from dozor.alerting.model.message import Message, Span
-from dozor.alerting.model.notification import Facts, Notification
+from dozor.alerting.model.notification import AlertData, Notification
 from dozor.alerting.rendering.renderer import fallback_message
 from dozor.alerting.reports.runner import RunnerReports
 from dozor.clock import SteadyClock
@@ -241,14 +241,14 @@ class World:
         ]
         return process
 
-    def _found(self, supervisor: Supervisor) -> Facts:
+    def _found(self, supervisor: Supervisor) -> AlertData:
         now, killed_at = self._clock.now(), self._killed_at
         before = None if killed_at is None else LastEnd(killed_at, max(0.0, now - killed_at), clean=False)
         owed = len(self._database.pending)
         lost = [name for name, row in self._database.tasks.items() if row.running_since is not None]
         registration = Registration(self._generation, before)
         return startup_report(
-            registration, supervisor.tasks, self._database.tasks, lost=lost, owed=owed, now=now
+            registration, supervisor.tasks, self._database.tasks, lost=lost, pending=owed, now=now
         )
 
     async def _rounds(self, process: _Process) -> None:

@@ -92,9 +92,9 @@ async def test_the_alarm_goes_out_from_a_thread(telegram: BotApi) -> None:
         {"token": TOKEN, "api_url": telegram.url, "chat": ChatTarget(CHAT)}
     )
     alarm = EmergencySender(config, Translator(Language.EN), str)
-    assert await asyncio.to_thread(alarm.tell, trouble())
+    assert await asyncio.to_thread(alarm.send, trouble())
     assert texts(telegram) == ["🔴 The event loop has been blocked for 1 s: guilty\nguilty.py:3 in check"]
-    assert not await asyncio.to_thread(alarm.tell, trouble()), "one at a time"
+    assert not await asyncio.to_thread(alarm.send, trouble()), "one at a time"
 
 
 async def test_the_alarm_falls_back_to_the_console_without_a_token(
@@ -103,7 +103,7 @@ async def test_the_alarm_falls_back_to_the_console_without_a_token(
     alarm = EmergencySender(
         TelegramConfig(), Translator(Language.EN), lambda text: text.replace("guilty", "***")
     )
-    assert await asyncio.to_thread(alarm.tell, trouble())
+    assert await asyncio.to_thread(alarm.send, trouble())
     assert "blocked for 1 s: ***" in capsys.readouterr().err
 
 
@@ -130,7 +130,7 @@ def test_a_loop_blocked_by_no_task_names_no_culprit(
 
 async def test_neither_does_the_alarm(capsys: pytest.CaptureFixture[str]) -> None:
     alarm = EmergencySender(TelegramConfig(), Translator(Language.EN), str)
-    assert await asyncio.to_thread(alarm.tell, UNKNOWN)
+    assert await asyncio.to_thread(alarm.send, UNKNOWN)
     said = capsys.readouterr().err
     assert said.startswith("🔴 The event loop has been blocked for 1 s\n")
 

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from dozor.alerting.model.notification import Facts, Notification, NotificationKind
+from dozor.alerting.model.notification import AlertData, Notification, NotificationKind
 from dozor.alerting.model.safe_text import utf16_length
 from dozor.alerting.rendering.render import MESSAGE_UNITS
 from dozor.alerting.rendering.renderer import MessageRenderer
@@ -25,7 +25,7 @@ def note(task: str | None, text: str = "no") -> Notification:
         severity=Severity.WARNING,
         created_at=0.0,
         task=task,
-        facts=Facts(text=text),
+        facts=AlertData(text=text),
     )
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dozor.alerting.model.message import Message
-from dozor.alerting.model.notification import Facts, Notification, NotificationKind
+from dozor.alerting.model.notification import AlertData, Notification, NotificationKind
 from dozor.alerting.model.safe_text import clean, shorten, utf16_length
 from dozor.alerting.rendering.callback_data import CallbackData, Origin, decode, encode
 from dozor.alerting.rendering.render import MESSAGE_UNITS, render
@@ -19,7 +19,7 @@ from dozor.language import Translator
 
 NOW = 1764000060.0
 ZONE = ZoneInfo("Europe/Moscow")
-FACTS = Facts(
+FACTS = AlertData(
     failures=3,
     max_failures=5,
     error_type="ConnectionError",
@@ -30,7 +30,7 @@ FACTS = Facts(
 )
 
 
-def _note(kind: NotificationKind, severity: Severity, facts: Facts, **more: object) -> Notification:
+def _note(kind: NotificationKind, severity: Severity, facts: AlertData, **more: object) -> Notification:
     fields: dict[str, object] = {"key": "k", "created_at": NOW, "task": "presale_checker", **more}
     return Notification(kind=kind, severity=severity, facts=facts, **fields)  # type: ignore[arg-type]
 
@@ -118,7 +118,7 @@ def test_a_possible_duplicate_says_so() -> None:
 
 
 def test_a_checkers_own_words_come_first() -> None:
-    facts = Facts(text="На горячем кошельке 3 TON\nНужно пополнить")
+    facts = AlertData(text="На горячем кошельке 3 TON\nНужно пополнить")
     assert _lines(_note(NotificationKind.CHECKER, Severity.CRITICAL, facts)) == [
         "🔴 presale_checker: На горячем кошельке 3 TON",
         "Нужно пополнить",
@@ -127,13 +127,13 @@ def test_a_checkers_own_words_come_first() -> None:
 
 def test_a_long_first_line_of_a_checker_is_told_whole_below() -> None:
     long = "слово " * 100
-    message = _say(_note(NotificationKind.CHECKER, Severity.INFO, Facts(text=long)))
+    message = _say(_note(NotificationKind.CHECKER, Severity.INFO, AlertData(text=long)))
     assert message.plain.splitlines()[1] == long.strip()
 
 
 def test_only_what_is_no_alarm_is_silent() -> None:
     stop = _note(NotificationKind.CRITICAL_STOP, Severity.CRITICAL, FACTS)
-    info = _note(NotificationKind.CHECKER, Severity.INFO, Facts(text="x"))
+    info = _note(NotificationKind.CHECKER, Severity.INFO, AlertData(text="x"))
     assert not _say(stop).silent
     assert _say(info).silent
 
@@ -170,7 +170,7 @@ HOSTILE = [
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 @pytest.mark.parametrize("kind", list(NotificationKind))
 def test_hostile_texts_never_break_an_alert(kind: NotificationKind, text: str) -> None:
-    facts = Facts(
+    facts = AlertData(
         failures=10**9,
         error_type=text,
         error_text=text,
@@ -221,7 +221,7 @@ def test_a_cut_does_not_split_what_is_drawn_as_one() -> None:
 
 
 def test_an_exhausted_pool_names_who_holds_its_connections_and_since_when() -> None:
-    facts = Facts(
+    facts = AlertData(
         trouble="pool_exhausted",
         subject="ctx.db",
         lasted=6.0,
@@ -247,7 +247,7 @@ def test_an_exhausted_pool_names_who_holds_its_connections_and_since_when() -> N
         "Held by presale_checker, run 17-1, since 18:58:56",
     ]
     assert said[-2:] == ["… and 2 more", "Waiting: auctions_checker"]
-    over = Facts(trouble="pool_exhausted", subject="ctx.db", lasted=60.0)
+    over = AlertData(trouble="pool_exhausted", subject="ctx.db", lasted=60.0)
     ended = _note(NotificationKind.RECOVERED, Severity.CRITICAL, over, task=None)
     assert _lines(ended)[0] == "✅ ctx.db: соединения снова свободны"
     assert _lines(ended, "en")[0] == "✅ ctx.db: connections are free again"

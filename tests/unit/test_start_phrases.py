@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from dozor.alerting.model.message import Message
-from dozor.alerting.model.notification import Facts, Notification, NotificationKind
+from dozor.alerting.model.notification import AlertData, Notification, NotificationKind
 from dozor.alerting.rendering.callback_data import CallbackData, Origin, decode
 from dozor.alerting.rendering.render import render
 from dozor.config.incident_kinds import Severity
@@ -16,7 +16,7 @@ from dozor.language import Translator
 
 NOW = 1764000060.0
 ZONE = ZoneInfo("Europe/Moscow")
-CLEAN = Facts(count=12, starts=2, off_since=NOW - 190, off_for=190.0)
+CLEAN = AlertData(count=12, starts=2, off_since=NOW - 190, off_for=190.0)
 CUT_OFF = replace(
     CLEAN,
     unclean_end=True,
@@ -34,21 +34,21 @@ CUT_OFF = replace(
 )
 
 
-def _say(facts: Facts, kind: NotificationKind, language: str) -> Message:
+def _say(facts: AlertData, kind: NotificationKind, language: str) -> Message:
     severity = Severity.INFO if kind is NotificationKind.RECOVERED else Severity.WARNING
     note = Notification(key="k", kind=kind, severity=severity, created_at=NOW, facts=facts)
     return render(note, Translator(language), ZONE, NOW)
 
 
 def _lines(
-    facts: Facts, kind: NotificationKind = NotificationKind.RUNNER_STARTED, language: str = "ru"
+    facts: AlertData, kind: NotificationKind = NotificationKind.RUNNER_STARTED, language: str = "ru"
 ) -> list[str]:
     return _say(facts, kind, language).plain.splitlines()
 
 
 def test_the_first_start_says_hello() -> None:
-    assert _lines(Facts(count=3, starts=1)) == ["🟢 Дозор на посту: 3 задачи под наблюдением"]
-    assert _lines(Facts(count=1, starts=1), language="en") == ["🟢 Dozor is on watch: 1 task"]
+    assert _lines(AlertData(count=3, starts=1)) == ["🟢 Дозор на посту: 3 задачи под наблюдением"]
+    assert _lines(AlertData(count=1, starts=1), language="en") == ["🟢 Dozor is on watch: 1 task"]
 
 
 def test_a_clean_restart_says_for_how_long_and_since_when() -> None:
@@ -143,9 +143,9 @@ def test_many_names_stay_readable() -> None:
 
 
 def test_a_row_of_an_older_version_is_still_said() -> None:
-    old = Facts(unclean_end=True, stopped_tasks=("a",))
+    old = AlertData(unclean_end=True, stopped_tasks=("a",))
     assert _lines(old)[0] == "⚠️ Дозор запущен после аварийного завершения"
-    assert _lines(Facts(stopped_tasks=("a",)))[0] == "⚠️ Дозор запущен"
+    assert _lines(AlertData(stopped_tasks=("a",)))[0] == "⚠️ Дозор запущен"
 
 
 def test_somebody_called_by_name_hears_what_goes_on() -> None:

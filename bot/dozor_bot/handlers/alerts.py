@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dozor.alerting.model.message import Message
-from dozor.alerting.policy.oncall import override
 from dozor.alerting.rendering.callback_data import CallbackData, Origin
 from dozor.config.durations import parse_duration
 from dozor.control.commands.commands import AlertCommand
@@ -110,7 +109,7 @@ async def on_oncall(desk: HandlerContext, command: Command, role: Role) -> Respo
 
 
 async def _oncall(desk: HandlerContext, to: Sender, role: Role) -> Response:
-    overrides = [override(row) for row in await silences.read_overrides(desk.pool)]
+    overrides = await silences.read_overrides(desk.pool)
     may_swap = role >= Role.OPERATOR
     message = oncall_message(words_of(desk), desk.oncall, overrides, to.user_id, may_swap=may_swap)
     return _show(desk, to, message)

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 
 from dozor.alerting.model.message import Button, Message, Span, Style
 from dozor.alerting.model.safe_text import one_line, shorten
-from dozor.alerting.policy.oncall import OnCall, Override
+from dozor.alerting.policy.oncall import OnCall
 from dozor.alerting.rendering.callback_data import Origin, encode
 from dozor.control.commands.commands import AlertCommand, CommandReason
 from dozor.control.queries.history import IncidentLine
 from dozor.language.times import ahead, duration
-from dozor.storage.tables.silences import SilenceRow
+from dozor.storage.tables.silences import OverrideRow, SilenceRow
 from dozor_bot.views.history import SIGNS, ViewContext
 from dozor_bot.views.status import NAME_UNITS
 
@@ -152,7 +152,12 @@ def silence_line(words: ViewContext, row: SilenceRow) -> str:
 
 
 def oncall_message(
-    words: ViewContext, oncall: OnCall, overrides: Iterable[Override], user_id: int | None, *, may_swap: bool
+    words: ViewContext,
+    oncall: OnCall,
+    overrides: Iterable[OverrideRow],
+    user_id: int | None,
+    *,
+    may_swap: bool,
 ) -> Message:
     """Who is on call now, until when, and who comes next."""
     overrides = list(overrides)

@@ -1,4 +1,4 @@
-"""OpenTelemetry, where it is wanted: a span for each run, incident and delivery, made when it is over.
+"""OpenTelemetry tracing, if configured: a span for each run, incident and delivery, made when it is over.
 
 Wanted means: the extra `tracing` is installed and OTEL_EXPORTER_OTLP_ENDPOINT is set. All else is set by
 OpenTelemetry's own variables (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/),
@@ -39,7 +39,7 @@ Attributes = Mapping[str, str | int | float]
 
 
 class Tracing:
-    """`provider` makes the spans and sends them, from a thread of its own."""
+    """`provider` makes the spans and sends them, in a thread of its own."""
 
     def __init__(self, provider: TracerProvider, clock: Clock) -> None:
         from opentelemetry.trace import StatusCode
@@ -125,7 +125,7 @@ class _TracedMeasures(RunMetrics):
 
 
 def open_tracing(version: str, clock: Clock) -> Tracing | None:
-    """None where it is not wanted; where it is and the extra is missing, a warning says so."""
+    """None if it is not configured, or if the extra is missing, which a warning says."""
     if not any(os.environ.get(name) for name in ENDPOINTS):
         return None
     try:

@@ -1,4 +1,4 @@
-"""The alerting room's long-lived parts, as the configuration asks for them."""
+"""The long-lived services of alerting, as the configuration asks for them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from dozor.alerting.delivery.dispatcher import Dispatcher
 from dozor.alerting.fallback.apprise import AppriseChannels
-from dozor.alerting.fallback.channel import FallbackChannel
 from dozor.alerting.fallback.failover import ChannelFailover
+from dozor.alerting.fallback.outage_queue import OutageQueue
 from dozor.alerting.fallback.outage_sender import OutageSender
+from dozor.alerting.fallback.outbox_failover import OutboxFailover
 from dozor.alerting.incidents.manager import IncidentManager
-from dozor.alerting.model.notification import Facts
+from dozor.alerting.model.notification import AlertData
 from dozor.alerting.rendering.renderer import MessageRenderer
 from dozor.alerting.reports.daily import DailyReports
 from dozor.alerting.reports.heartbeat import Heartbeat
@@ -22,7 +23,7 @@ from dozor.control.alert_settings import quiet_hours
 from dozor.language.translator import Translator
 from dozor.storage.journal import Journal
 from dozor.storage.postgres.pool import Pool
-from dozor.storage.spool import Spool, SpoolState
+from dozor.storage.spool import Spool
 from dozor.supervision.core.state import State
 from dozor.supervision.supervisor import Supervisor
 
@@ -47,19 +48,10 @@ class AlertServices:
     def build(self) -> Parts:
         """By name."""
         config, alerts = self.config, self.config.alerts
-        second = self._second_channel()
-        last_gasp = OutageSender(
-            self.watch,
-            self.journal.health,
-            lambda: self.journal.unwritten_notifications,
-            self._held,
-            lambda: self.dispatcher.transport,
-            lambda: self.dispatcher.pace,
-            self._keep,
-            self.words,
-            self.clock,
-            self.dispatcher.directly,
-            second,
+        directly, failover = self.dispatcher.directly, self._failover()
+        queue = OutageQueue(self.journal, self.spool, directly, self.watch.store, self.words)
+        outage_sender = OutageSender(
+            self.watch, self.journal.health, queue, self.dispatcher, self._held, self.clock, failover
         )
         daily = DailyReports(
             self.pool,
@@ -70,40 +62,23 @@ class AlertServices:
             quiet=quiet_hours(config),
             all_clear_at=alerts.all_clear_at,
         )
-        parts: Parts = {"last gasp": last_gasp.run, "daily": daily.run}
-        if second is not None:
-            translator, directly = Translator(config.language), self.dispatcher.directly
-            parts["second channel"] = ChannelFailover(
-                self.pool, second, self.words, translator, self.clock, directly
+        parts: Parts = {"outage sender": outage_sender.run, "daily": daily.run}
+        if failover is not None:
+            translator = Translator(config.language)
+            parts["failover"] = OutboxFailover(
+                self.pool, failover, self.words, translator, self.clock, directly
             ).run
         if alerts.heartbeat is not None and alerts.heartbeat.url is not None:
             url = alerts.heartbeat.url.get_secret_value()
             parts["heartbeat"] = Heartbeat(url, alerts.heartbeat.every, self.well).run
         return parts
 
-    async def _keep(self) -> None:
-        """For the next process, should this one be killed before the database is back."""
-        unwritten, directly = self.journal.unwritten, self.dispatcher.directly
-        if not unwritten.notifications:
-            return
-        await self.spool.keep(
-            SpoolState(
-                runner_id=self.journal.registration.runner_id,
-                tasks=unwritten.tasks,
-                incidents=unwritten.incidents,
-                notifications=unwritten.notifications,
-                delivered=dict(directly.delivered),
-                elsewhere=frozenset(directly.via_fallback),
-                unknown=frozenset(directly.unknown),
-            )
-        )
-
-    def _second_channel(self) -> FallbackChannel | None:
+    def _failover(self) -> ChannelFailover | None:
         channel = self.config.alerts.second_channel
         if channel is None or not channel.urls:
             return None
         channels = AppriseChannels([url.get_secret_value() for url in channel.urls])
-        return FallbackChannel(channels.send, Translator(self.config.language), channel.after)
+        return ChannelFailover(channels.send, Translator(self.config.language), channel.after)
 
     def _held(self) -> tuple[str, ...]:
         tasks = self.supervisor.tasks
@@ -126,4 +101,4 @@ class DestinationMonitor:
         if reason is None:
             self._watch.resolve_incident(IncidentKind.TELEGRAM, name, to=self._admins)
         else:
-            self._watch.open_incident(IncidentKind.TELEGRAM, name, Facts(text=reason), to=self._admins)
+            self._watch.open_incident(IncidentKind.TELEGRAM, name, AlertData(text=reason), to=self._admins)

@@ -10,7 +10,6 @@ from dozor.alerting.delivery.direct_sends import DirectSends
 from dozor.alerting.delivery.dispatcher import Dispatcher
 from dozor.alerting.incidents.manager import IncidentManager
 from dozor.alerting.policy.escalation import Level
-from dozor.alerting.policy.oncall import override
 from dozor.alerting.policy.silences import silence
 from dozor.alerting.rendering.renderer import MessageRenderer
 from dozor.clock import Clock
@@ -50,7 +49,7 @@ async def build_incident_manager(
         silences=[silence(row) for row in await silences.read_active(connection)],
         levels=tuple(Level(level.after, level.to) for level in config.alerts.escalate),
         oncall=oncall(config.oncall),
-        overrides=[override(row) for row in await silences.read_overrides(connection)],
+        overrides=await silences.read_overrides(connection),
     )
 
 

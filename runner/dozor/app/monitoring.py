@@ -37,7 +37,7 @@ def build_monitors(
         rules=config.supervision,
         limits=config.limits,
         dependencies=config.dependencies,
-        alarm=alarm.tell,
+        alarm=alarm.send,
         redact=redact,
     )
     kinds = {kind.value: kind for kind in TroubleKind}

@@ -9,7 +9,7 @@ from loguru import logger
 
 from dozor.alerting.delivery.direct_sends import DirectSends
 from dozor.alerting.incidents import startup as start
-from dozor.alerting.model.notification import Facts
+from dozor.alerting.model.notification import AlertData
 from dozor.config.tasks import TaskConfig
 from dozor.language import msg
 from dozor.storage.journal import Commit, Journal
@@ -88,7 +88,7 @@ async def replay_spool(journal: Journal, spool: Spool, direct_sends: DirectSends
 
 async def startup_report(
     journal: Journal, pool: Pool, supervised: Sequence[SupervisedTask], left: RecoveredState, now: float
-) -> Facts:
+) -> AlertData:
     """For the people on call; before anything of this start is written."""
     owed = await notifications.pending_by_destination(pool)
     return start.startup_report(
@@ -96,12 +96,12 @@ async def startup_report(
         supervised,
         left.rows,
         lost=(run.task for run in left.lost),
-        owed=sum(count for _, count in owed.values()),
+        pending=sum(count for _, count in owed.values()),
         now=now,
     )
 
 
-def say_in_the_log(found: Facts, supervised: Iterable[SupervisedTask]) -> None:
+def say_in_the_log(found: AlertData, supervised: Iterable[SupervisedTask]) -> None:
     """An unclean end, and what waits for a person."""
     if found.unclean_end:
         logger.warning(msg("log-cut-off", seconds=f"{found.off_for or 0.0:.0f}"))

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from dozor.alerting.incidents.manager import IncidentManager
-from dozor.alerting.model.notification import Facts
+from dozor.alerting.model.notification import AlertData
 from dozor.clock import Clock
 from dozor.config.incident_kinds import IncidentKind
 from dozor.control.readiness import DEAF_AFTER
@@ -44,7 +44,7 @@ class BotMonitor:
         heard_at = self._heard_at() or self._since
         if now - heard_at > DEAF_AFTER:
             text = self._problem() or msg("log-no-poll", seconds=f"{now - heard_at:.0f}")
-            self._watch.open_incident(IncidentKind.BOT, DEAF, Facts(text=text))
+            self._watch.open_incident(IncidentKind.BOT, DEAF, AlertData(text=text))
         else:
             self._watch.resolve_incident(IncidentKind.BOT, DEAF)
         if self._failed_at is not None and now - self._failed_at > CALM_AFTER:
@@ -55,5 +55,5 @@ class BotMonitor:
         """The bot could not handle what somebody asked: a defect of ours."""
         self._failed_at = self._clock.now()
         self._watch.open_incident(
-            IncidentKind.BOT, DEFECT, Facts(text=f"{type(error).__name__}: {error}"[:500])
+            IncidentKind.BOT, DEFECT, AlertData(text=f"{type(error).__name__}: {error}"[:500])
         )

@@ -10,7 +10,7 @@ from loguru import logger
 
 from dozor.alerting.incidents.manager import IncidentManager
 from dozor.alerting.model.full_text import set_text
-from dozor.alerting.model.notification import Facts
+from dozor.alerting.model.notification import AlertData
 from dozor.alerting.reports.runner import RunnerReports
 from dozor.clock import Clock
 from dozor.config import Config, load
@@ -161,12 +161,12 @@ class Reloader:
         if changes.kept_back:
             logger.warning(msg("log-reload-kept-back", sections=", ".join(changes.kept_back)))
         kept_back = ", ".join(changes.kept_back) or None
-        self._reports.reloaded(Facts(lines=lines, count=len(lines), subject=kept_back, by=by))
+        self._reports.reloaded(AlertData(lines=lines, count=len(lines), subject=kept_back, by=by))
 
     def _refused(self, problems: list[str]) -> None:
         shown = problems[:PROBLEMS_SHOWN]
         logger.error("\n".join((msg("log-reload-refused"), *problems)))
-        facts = set_text(Facts(count=len(problems)), "\n".join(problems), "\n".join(shown))
+        facts = set_text(AlertData(count=len(problems)), "\n".join(problems), "\n".join(shown))
         self._reports.reloaded(facts, refused=True)
 
 

@@ -1,12 +1,12 @@
-"""Files under messages that have arrived: best effort, never at the cost of a message, and honest.
+"""Attachments: files sent under messages that have arrived, as far as that delays no message.
 
-    owed ──attach──▶ Delivered ──────────────▶ done
-                     RetryAfter, Unavailable ▶ owed, later, longer each time
-                     Unknown ────────────────▶ likewise, marked as a possible duplicate
-                     Rejected, too often ────▶ given up: logged, and the whole text goes to the console
+    pending ──attach──▶ Delivered ──────────────▶ done
+                        RetryAfter, Unavailable ▶ pending, after a pause that is doubled each time
+                        Unknown ────────────────▶ likewise, marked as a possible duplicate
+                        Rejected, too often ────▶ given up: logged, and the text written to the console
 
-The message is settled by then, so nothing here can have it sent again. What is owed is in memory: a process
-that ends says which files it still owed.
+The message is settled by then, so a failure here does not have it sent again. Pending files are in memory
+only: a process that ends logs those it has not sent.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ LONGEST_PAUSE = 600.0
 """Seconds between attempts, doubled from the first to the longest: about an hour of them in all."""
 ATTEMPTS = 12
 MOST = 20
-"""Files owed at once to one chat; the oldest of more is given up."""
+"""Pending files of one chat; when there are more, the oldest is given up."""
 
 
 @dataclass(slots=True)
@@ -50,91 +50,91 @@ class _Pending:
 
 
 class AttachmentQueue:
-    """Those of one destination. `contact`: shared with the lane; `moved`: the chat has become another."""
+    """Of one destination. `state`: shared with its worker; `moved`: called when the chat becomes another."""
 
     def __init__(
         self,
-        room: DeliveryContext,
+        context: DeliveryContext,
         transport: Transport,
-        contact: DestinationState,
+        state: DestinationState,
         moved: Callable[[int], Awaitable[None]],
     ) -> None:
-        self._room = room
+        self._context = context
         self._transport = transport
-        self._contact = contact
+        self._state = state
         self._moved = moved
-        self._owed: list[_Pending] = []
+        self._pending: list[_Pending] = []
 
     async def enqueue(self, message: Message, message_id: int | None) -> None:
-        """`message` has arrived; its file, if it has one, is to follow it."""
+        """`message` has arrived; its file, if it has one, is sent after it."""
         if message.document is None or not isinstance(self._transport, AttachingTransport):
             return
-        self._owed.append(_Pending(message.document, message_id))
-        if len(self._owed) > MOST:
-            await self._give_up(self._owed[0], msg("log-too-many-files"))
+        self._pending.append(_Pending(message.document, message_id))
+        if len(self._pending) > MOST:
+            await self._give_up(self._pending[0], msg("log-too-many-files"))
 
     async def next(self) -> float | None:
-        """Send the file whose turn it is; seconds to wait before another, None: none is owed.
+        """Send the next file; seconds to wait before another, None: none is pending.
 
-        Files leave room for messages, as edits do.
+        Files wait for messages, as edits do.
         """
-        if not self._owed:
+        if not self._pending:
             return None
-        owed = min(self._owed, key=lambda one: one.not_before)
-        wait = max(owed.not_before - self._room.clock.now(), self._contact.wait_to_edit())
+        pending = min(self._pending, key=lambda one: one.not_before)
+        wait = max(pending.not_before - self._context.clock.now(), self._state.wait_to_edit())
         if wait > 0:
             return wait
-        await self._attach(owed)
+        await self._attach(pending)
         return 0.0
 
     def abandon(self) -> None:
-        """Nothing is sent here any more: say which files have not been."""
-        for owed in self._owed:
-            logger.warning(msg("log-file-dropped", name=owed.document.name))
-        self._owed.clear()
+        """Nothing is sent here any more: log the files that were not."""
+        for pending in self._pending:
+            logger.warning(msg("log-file-dropped", name=pending.document.name))
+        self._pending.clear()
 
-    async def _attach(self, owed: _Pending) -> None:
+    async def _attach(self, pending: _Pending) -> None:
         transport = self._transport
         assert isinstance(transport, AttachingTransport)
-        owed.attempts += 1
-        self._contact.consume()
+        pending.attempts += 1
+        self._state.consume()
         outcome = await outcome_of(
-            transport.attach(owed.document, owed.reply_to, possible_duplicate=owed.may_have_arrived)
+            transport.attach(pending.document, pending.reply_to, possible_duplicate=pending.may_have_arrived)
         )
         match outcome:
             case Delivered():
-                self._owed.remove(owed)
+                self._pending.remove(pending)
             case Rejected(reason):
-                await self._give_up(owed, reason)
+                await self._give_up(pending, reason)
             case RetryAfter(seconds):
-                await self._contact.throttle(seconds)  # everything to this chat waits
-                await self._put_off(owed, msg("log-told-to-wait", seconds=f"{seconds:g}"), 0.0)
+                await self._state.throttle(seconds)  # everything to this chat waits
+                await self._put_off(pending, msg("log-told-to-wait", seconds=f"{seconds:g}"), 0.0)
             case ChatMoved(chat_id):
                 await self._moved(chat_id)
-                owed.reply_to = None  # messages have other ids there
-                await self._put_off(owed, msg("log-chat-became", chat_id=chat_id), 0.0)
+                pending.reply_to = None  # messages have other ids there
+                await self._put_off(pending, msg("log-chat-became", chat_id=chat_id), 0.0)
             case Unavailable(reason):
-                await self._put_off(owed, reason)
+                await self._put_off(pending, reason)
             case Unknown(reason):
-                owed.may_have_arrived = True
-                await self._put_off(owed, reason)
+                pending.may_have_arrived = True
+                await self._put_off(pending, reason)
             case _:
                 assert_never(outcome)
 
-    async def _put_off(self, owed: _Pending, reason: str, pause: float | None = None) -> None:
-        """Messages go on meanwhile: the file alone may be the trouble."""
-        if owed.attempts >= ATTEMPTS:
-            await self._give_up(owed, reason)
+    async def _put_off(self, pending: _Pending, reason: str, pause: float | None = None) -> None:
+        """Messages do not wait meanwhile: the cause may be the file alone."""
+        if pending.attempts >= ATTEMPTS:
+            await self._give_up(pending, reason)
             return
-        logger.info(msg("log-file-again", name=owed.document.name, reason=reason))
+        logger.info(msg("log-file-again", name=pending.document.name, reason=reason))
         if pause is None:
-            pause = min(FIRST_PAUSE * 2 ** (owed.attempts - 1), LONGEST_PAUSE)
+            pause = min(FIRST_PAUSE * 2 ** (pending.attempts - 1), LONGEST_PAUSE)
         if pause > 0:  # else it keeps its place before the others
-            owed.not_before = self._room.clock.now() + pause
+            pending.not_before = self._context.clock.now() + pause
 
-    async def _give_up(self, owed: _Pending, reason: str) -> None:
-        self._owed.remove(owed)
-        name = owed.document.name
+    async def _give_up(self, pending: _Pending, reason: str) -> None:
+        self._pending.remove(pending)
+        name = pending.document.name
         logger.error(msg("log-file-undeliverable", name=name, reason=reason))
-        spans = (Span(name, Style.BOLD), Span("\n" + owed.document.text))
-        await self._room.console.send(Message(spans=spans))
+        spans = (Span(name, Style.BOLD), Span("\n" + pending.document.text))
+        await self._context.console.send(Message(spans=spans))

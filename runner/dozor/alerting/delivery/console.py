@@ -1,4 +1,4 @@
-"""The console as a transport: the same messages, where there is no Telegram or it refuses them."""
+"""The console as a transport: shows messages where there is no Telegram, or it refuses them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from dozor.language import msg
 
 
 class ConsoleTransport:
-    """Writes to `stream` (standard error unless told), between two rules: it stands out of the log.
+    """Writes to `stream` (by default standard error), in a frame that sets it apart from the log.
 
-    It has room for a text of any length: what another transport sends as a file stands under the message.
+    The text of an attachment is written under the message, whatever its length.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:

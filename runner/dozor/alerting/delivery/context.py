@@ -1,4 +1,4 @@
-"""What all lanes share: the database, the words, and who hears of what becomes of messages."""
+"""What all delivery workers share: the database, the renderer, rate limits and callbacks for outcomes."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ T = TypeVar("T")
 
 
 class Renderer(Protocol):
-    """Puts things into words; never raises."""
+    """Makes the texts of messages; never raises."""
 
     def notification(self, notification: Notification, incident: Incident | None = None) -> Message: ...
     def live(self, incident: Incident, storm: list[StormGroup]) -> Message: ...
 
 
 async def outcome_of(call: Awaitable[T]) -> T | Rejected:
-    """Of a transport's call; a defect in it is the message's own trouble, and stops no lane."""
+    """Of a transport's call; an exception in it rejects this message, and does not stop the worker."""
     try:
         return await call
     except Exception as error:  # noqa: BLE001 -- the border around transports, recorded
@@ -41,7 +41,7 @@ async def outcome_of(call: Awaitable[T]) -> T | Rejected:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryAttempt:
-    """For metrics: how a delivery ended. `latency` in seconds since the message became owed."""
+    """For metrics: how a delivery ended. `latency` in seconds since the message was queued."""
 
     kind: str
     outcome: str
@@ -50,7 +50,7 @@ class DeliveryAttempt:
 
 @dataclass(slots=True)
 class DeliveryContext:
-    """What all lanes share."""
+    """One for all delivery workers."""
 
     pool: Pool
     console: Transport
@@ -61,12 +61,12 @@ class DeliveryContext:
     on_dead: Callable[[str, str | None], None]
     """A destination refuses us, and why; None: it takes messages again."""
     direct_sends: DirectSends
-    """What went straight from memory while the database was away."""
+    """Messages sent from memory while the database was away."""
     journal_lagging: Callable[[], bool]
-    """Whether the tables show less than is known: what is read from them may be over."""
+    """Whether the journal holds changes that the tables do not show yet."""
     alive: Callable[[], None]
-    """Something is being done."""
+    """Called at each attempt: the dispatcher makes progress."""
 
     async def until_available(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """The database's answer, for as long as it takes."""
+        """The answer of the database; waits while it is away."""
         return await until_available(ask, self.alive)

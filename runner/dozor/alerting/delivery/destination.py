@@ -1,6 +1,6 @@
-"""One chat as a lane knows it: may a call leave now, does it refuse us, has it moved, is its topic there.
+"""The state of a destination: its backoff, whether it refuses messages, has moved, or lost its topic.
 
-What the next process is to know as well is written down as it is learnt.
+What the next process needs is stored as soon as it is known.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ LONGEST_PAUSE = 60.0
 """Seconds between attempts while the other side is away: doubled from the first to the longest."""
 FIRST_REST = 30.0
 LONGEST_REST = 3600.0
-"""Seconds a chat that refuses us is left alone."""
+"""Seconds between attempts while a chat refuses messages, doubled likewise."""
 TOPIC_AGAIN = 3600.0
-"""Seconds after which a lost topic is tried again: it may have been opened. A fresh process tries at once."""
+"""Seconds after which a lost topic is tried again: it may have been reopened. A new process tries at once."""
 
 Write = Callable[[DestinationRow], Awaitable[None]]
 
@@ -45,9 +45,7 @@ class Backoff:
 
 
 class DestinationState:
-    """`known`: what was learnt before, `calls`: when the last minute's left; `write` remembers, however long
-    it takes.
-    """
+    """`known`: as stored. `calls`: when those of the last minute left. `write` stores a row."""
 
     def __init__(
         self,
@@ -69,14 +67,14 @@ class DestinationState:
         self._not_before = float("-inf")
         self._topic_again: float | None = None
         if known.held_until is not None:
-            # At most: the clock that it was written by may have been ahead, and Telegram says it again.
+            # Cap the stored hold: the clock of its writer may have been ahead, and Telegram repeats it.
             self.pace.hold(min(known.held_until, clock.now() + LONGEST_REST))
         if known.moved_to is not None and isinstance(transport, MovingTransport):
             transport.move(known.moved_to)
 
     @property
     def refused(self) -> str | None:
-        """Why the chat refuses us, None while it does not."""
+        """Why the chat refuses messages, None while it does not."""
         return self._known.dead_reason
 
     def wait_to_send(self) -> float:
@@ -85,7 +83,7 @@ class DestinationState:
         return max(self._not_before - now, self.pace.delay_for_send(now))
 
     def wait_to_edit(self) -> float:
-        """Seconds until an edit may."""
+        """Seconds until an edit may leave."""
         now = self._clock.now()
         return max(self._not_before - now, self.pace.delay_for_edit(now))
 
@@ -106,20 +104,20 @@ class DestinationState:
             transport.topic_lost = False
 
     def backoff_unavailable(self) -> float:
-        """It is away: seconds to leave it alone."""
+        """It is unavailable: seconds until the next attempt."""
         return self._leave_alone(self._pauses.next())
 
     def backoff_rejected(self) -> float:
-        """It refuses us: seconds to leave it alone."""
+        """It refuses messages: seconds until the next attempt."""
         return self._leave_alone(self._rests.next())
 
     @property
     def next_rest(self) -> float:
-        """Seconds of the rest that would come now."""
+        """Seconds that `backoff_rejected` would give now."""
         return self._rests.upcoming
 
     async def throttle(self, seconds: float) -> float:
-        """Told to wait so long, in all topics of the chat."""
+        """Wait so long, in all topics of the chat."""
         until = self._clock.now() + seconds
         self.pace.hold(until)
         await self._remember(replace(self._known, held_until=until))
@@ -131,12 +129,12 @@ class DestinationState:
         await self._remember(replace(self._known, moved_to=chat_id))
 
     async def mark_rejected(self, reason: str) -> None:
-        """It refuses us."""
+        """It refuses messages."""
         now = self._clock.now()
         await self._remember(replace(self._known, dead_since=now, dead_reason=reason[:500]))
 
     async def mark_ok(self) -> bool:
-        """It took a message; whether it had refused them before."""
+        """It took a message; whether it had refused messages before."""
         self._pauses.reset()
         self._rests.reset()
         refused = self._known.dead_since is not None or self._known.dead_reason is not None

@@ -1,4 +1,4 @@
-"""What went straight from memory to people: the lanes must not send it again unmarked."""
+"""Messages sent from memory while the database was away: delivery does not send them again unmarked."""
 
 from __future__ import annotations
 
@@ -7,36 +7,36 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class DirectSends:
-    """By the keys of notifications."""
+    """By the key of the notification."""
 
     delivered: dict[str, int | None] = field(default_factory=dict)
     """With the transport's ids of the messages."""
     via_fallback: set[str] = field(default_factory=set)
-    """Told through the second channel."""
+    """Sent through the fallback channel."""
     unknown: set[str] = field(default_factory=set)
     """They may have arrived."""
     _settled: set[str] = field(default_factory=set)
 
     @property
     def tried(self) -> frozenset[str]:
-        """What the outbox must not take for new: should this process die, the next one marks it."""
+        """Keys that the outbox stores as possible duplicates, for the case that this process is killed."""
         return frozenset((*self.delivered, *self.via_fallback, *self.unknown))
 
     def take_up(self, before: DirectSends) -> None:
-        """What the process before this one had sent so."""
+        """Add what the previous process had sent so."""
         self.delivered |= before.delivered
         self.via_fallback |= before.via_fallback
         self.unknown |= before.unknown
 
     def settle(self, key: str) -> None:
-        """The outbox knows of it."""
+        """The outcome is in the outbox."""
         if key in self.delivered or key in self.via_fallback or key in self.unknown:
             self._settled.add(key)
 
     def forget_settled(self) -> None:
-        """To be called while nothing waits in memory that may be in the outbox already.
+        """Call it while nothing waits in memory that may be in the outbox already.
 
-        What was told elsewhere is kept until it has been summed up.
+        What the fallback channel sent is kept until a summary names it.
         """
         for key in self._settled - self.via_fallback:
             self.delivered.pop(key, None)
@@ -45,9 +45,9 @@ class DirectSends:
 
     @property
     def to_be_summed(self) -> frozenset[str]:
-        """Told elsewhere, and in the outbox by now."""
+        """Sent through the fallback channel, and in the outbox by now."""
         return frozenset(self._settled & self.via_fallback)
 
     def summarised(self, keys: frozenset[str]) -> None:
-        """A summary is owed that names these."""
+        """A summary that names these is queued."""
         self.via_fallback -= keys

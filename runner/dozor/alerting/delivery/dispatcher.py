@@ -1,6 +1,6 @@
-"""Delivers what is owed: a lane for each destination, all of them within one pace.
+"""The dispatcher: one delivery worker for each destination with pending messages, under shared rate limits.
 
-A chat that hangs, refuses or has to wait holds up nobody else's messages.
+A chat that hangs, refuses or has to wait does not delay the messages of other chats.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from dozor.storage.tables.destinations import DestinationRow
 __all__ = ["DeliveryAttempt", "Dispatcher"]
 
 POLL_EVERY = 5.0
-"""Seconds between looks at the outbox when nobody wakes a lane."""
+"""Seconds between two polls of the outbox when no worker is woken."""
 CALM = 0.05
-"""Seconds before looking for new destinations: what has just become owed to a known one leaves first."""
+"""Seconds before reading new destinations: messages for known ones are sent first."""
 DEFAULT = ""
 """The destination that is the chat of the configuration."""
 
 Open = Callable[[str], "tuple[Transport, int] | None"]
-"""The transport to a destination and its chat's id; None: nobody knows the way."""
+"""The transport to a destination and its chat's id; None: there is none."""
 
 
 class Dispatcher:
@@ -61,10 +61,10 @@ class Dispatcher:
         self._clock = clock
         self.paces = RateLimiters(clock)
         self._calls: list[tuple[str, float]] = []
-        # The last minute's, of the process before this one.
+        # Of the last minute, by the previous process.
         self._showing: set[str] = set()
-        # Destinations with messages of the process before this one, to be kept up to date.
-        self._lanes: dict[str, DestinationWorker] = {}
+        # Destinations with live messages of the previous process.
+        self._workers: dict[str, DestinationWorker] = {}
         self._wakes: dict[str, asyncio.Event] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._known: dict[str, DestinationRow] | None = None
@@ -74,7 +74,7 @@ class Dispatcher:
         # Lanes that have something to do.
         self._on_dead = on_dead
         self.directly = DirectSends() if direct_sends is None else direct_sends
-        self._room = DeliveryContext(
+        self._context = DeliveryContext(
             pool=pool,
             console=console,
             renderer=words,
@@ -87,48 +87,48 @@ class Dispatcher:
             alive=self._alive,
         )
         self.last_progress_at = clock.now()
-        """When a lane last did something or found nothing to do; seconds since the epoch."""
+        """When a worker last did something or found nothing to do; seconds since the epoch."""
 
     @property
     def refused(self) -> str | None:
-        """Why the configured chat refuses us, None while it does not."""
-        lane = self._lanes.get(DEFAULT)
-        return None if lane is None else lane.refused
+        """Why the chat of the configuration refuses messages, None while it does not."""
+        worker = self._workers.get(DEFAULT)
+        return None if worker is None else worker.refused
 
     @property
     def pace(self) -> RateLimiter:
-        """Of the chat of the configuration, for what goes past its lane."""
-        lane = self._lanes.get(DEFAULT)
-        return RateLimiter() if lane is None else lane.pace
+        """Of the chat of the configuration, for what is sent there without its worker."""
+        worker = self._workers.get(DEFAULT)
+        return RateLimiter() if worker is None else worker.pace
 
     @property
     def transport(self) -> Transport:
-        """The way to the chat of the configuration at present."""
+        """To the chat of the configuration, at present."""
         return self._transport
 
     def wake(self) -> None:
-        """Something new is owed."""
+        """A message was queued."""
         for event in self._wakes.values():
             event.set()
         self._changed.set()
         self._resting.clear()
 
     async def idle(self) -> None:
-        """Returns when nothing is owed, or the other side makes us wait."""
+        """Returns when nothing is pending, or Telegram makes all workers wait."""
         await self._resting.wait()
 
     def set_transport(
         self, transport: Transport, open_: Open | None = None, *, chat_id: int | None = None
     ) -> None:
-        """Deliver through `transport` from now on; `open_` finds the way to other destinations.
+        """Deliver through `transport` from now on; `open_` makes those of other destinations.
 
-        `chat_id`: of the chat that `transport` goes to; a negative one is a group, with a pace of its own.
+        `chat_id`: of the chat that `transport` goes to; negative for a group, which has a lower rate limit.
         """
         self._transport, self._chat_id = transport, chat_id
         if open_ is not None:
             self._open = open_
-        self._end_lanes()
-        self._lanes.clear()
+        self._end_workers()
+        self._workers.clear()
         self._known = None
         self.wake()
 
@@ -138,32 +138,34 @@ class Dispatcher:
             try:
                 while True:
                     self._changed.clear()
-                    await self._find_lanes(group)
+                    await self._start_workers(group)
                     await _wait(self._changed, POLL_EVERY)
                     await asyncio.sleep(CALM)
             finally:
                 for task in self._tasks.values():
                     task.cancel()
-                self._end_lanes()
+                self._end_workers()
                 self._tasks.clear()
 
     async def deliver_next(self, key: str = DEFAULT) -> float | None:
-        """One step of one lane; the seconds to wait before the next, None if there is nothing to do."""
+        """One step of one worker; the seconds to wait before the next, None if there is nothing to do."""
         await self._learn()
-        return await self._lane(key).step()
+        return await self._worker(key).step()
 
-    def _end_lanes(self) -> None:
-        for lane in self._lanes.values():
-            lane.abandon()
+    def _end_workers(self) -> None:
+        for worker in self._workers.values():
+            worker.abandon()
 
-    async def _find_lanes(self, group: asyncio.TaskGroup) -> None:
-        """One lane for each destination to which something is owed, or has been, or that shows something."""
+    async def _start_workers(self, group: asyncio.TaskGroup) -> None:
+        """One for each destination that has pending messages, has had some, or shows live messages."""
         await self._learn()
-        owed = await self._room.until_available(lambda: notifications.pending_by_destination(self._pool))
-        for key in {DEFAULT, *owed, *self._showing}:
+        pending = await self._context.until_available(
+            lambda: notifications.pending_by_destination(self._pool)
+        )
+        for key in {DEFAULT, *pending, *self._showing}:
             task = self._tasks.get(key)
             if task is None or task.done():
-                self._tasks[key] = group.create_task(self._serve(key), name=f"lane {key or 'chat'}")
+                self._tasks[key] = group.create_task(self._serve(key), name=f"delivery {key or 'chat'}")
 
     async def _serve(self, key: str) -> None:
         wake = self._wakes.setdefault(key, asyncio.Event())
@@ -172,7 +174,7 @@ class Dispatcher:
             wake.clear()
             self._busy.add(key)
             self._resting.clear()
-            pause = await self._lane(key).step()
+            pause = await self._worker(key).step()
             if pause != 0.0:
                 if not wake.is_set():
                     self._busy.discard(key)
@@ -183,29 +185,33 @@ class Dispatcher:
     async def _learn(self) -> None:
         if self._known is None:
             since = self._clock.now() - REMEMBERED
-            self._calls = await self._room.until_available(lambda: destinations.read_calls(self._pool, since))
-            self._showing = await self._room.until_available(lambda: living.read_places(self._pool))
-            self._known = known = await self._room.until_available(lambda: destinations.read_all(self._pool))
+            self._calls = await self._context.until_available(
+                lambda: destinations.read_calls(self._pool, since)
+            )
+            self._showing = await self._context.until_available(lambda: living.read_places(self._pool))
+            self._known = known = await self._context.until_available(
+                lambda: destinations.read_all(self._pool)
+            )
             for key, row in known.items():
                 if row.dead_since is None:  # perhaps the process before this one could not say so any more
                     self._on_dead(key, None)
 
-    def _lane(self, key: str) -> DestinationWorker:
-        lane = self._lanes.get(key)
-        if lane is None:
+    def _worker(self, key: str) -> DestinationWorker:
+        worker = self._workers.get(key)
+        if worker is None:
             known = (self._known or {}).get(key)
             transport, chat_id = self._way(key)
             if known is None or known.chat_id != chat_id:
                 known = DestinationRow(key=key, chat_id=chat_id)
             calls = [at for called, at in self._calls if self._chat_of(called) == chat_id]
-            lane = self._lanes[key] = DestinationWorker(self._room, key, transport, known, calls)
-        return lane
+            worker = self._workers[key] = DestinationWorker(self._context, key, transport, known, calls)
+        return worker
 
     def _way(self, key: str) -> tuple[Transport, int]:
         if key == DEFAULT:
             return self._transport, self._chat_id or 0
         found = self._open(key)
-        return (self._room.console, 0) if found is None else found
+        return (self._context.console, 0) if found is None else found
 
     def _chat_of(self, key: str) -> int | None:
         place = parse_destination(key)

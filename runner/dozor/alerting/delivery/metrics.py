@@ -1,4 +1,4 @@
-"""What is counted of deliveries."""
+"""Metrics of deliveries: attempts by outcome, and latency."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ DELIVERED = "delivered"
 
 
 class DeliveryMetrics:
-    """Attempts since the process began, by kind and outcome; how long the delivered ones took."""
+    """Attempts since the process began, by kind and outcome; the latency of those delivered."""
 
     def __init__(self) -> None:
         self.attempts: Counter[tuple[str, str]] = Counter()
         self.latency = Histogram(LATENCY_BOUNDS)
-        """Seconds from when a message became owed to its delivery."""
+        """Seconds from when a message was queued to its delivery."""
 
     def sent(self, sent: DeliveryAttempt) -> None:
         """For `on_attempt` of the dispatcher."""

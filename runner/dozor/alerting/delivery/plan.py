@@ -1,4 +1,4 @@
-"""What to do with a message that is owed, when its turn comes: much may have changed since. Pure."""
+"""What to do with a claimed message, given its incident as it is now: send, edit or drop it. Pure."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from dozor.storage.tables.notifications import ClaimedNotification
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """As a new message. `becomes_living`: it is the one that is edited from now on."""
+    """As a new message. `is_live`: it is the one that is edited from now on."""
 
     note: Notification
     is_live: bool = False
     supersedes_all: bool = False
-    """Whatever else is owed there about the incident is said by this."""
+    """Other pending messages there about the incident are settled by this one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """Say it by changing the living message."""
+    """Edit the live message instead of sending a new one."""
 
     message_id: int
     otherwise: Send

@@ -1,4 +1,6 @@
-"""Telegram's pace, kept by ourselves: about 1 message/s a chat, 20/min a group, 30/s overall; edits count.
+"""Rate limits of Telegram, kept on our side: about 1 message/s a chat, 20/min a group, 30/s overall.
+
+Edits count.
 
 https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this
 """
@@ -11,9 +13,9 @@ from dataclasses import dataclass
 from dozor.clock import Clock
 
 CLOCK_GRAIN = 1e-5
-"""Less than this of a token is the rounding of clocks."""
+"""Tokens; a smaller difference is the rounding of clocks."""
 REMEMBERED = 60.0
-"""Seconds of calls from which a fresh process knows its pace: a group's bucket is full again after them."""
+"""Seconds of calls that a new process reads: after them a group's bucket is full again."""
 
 
 @dataclass(slots=True)
@@ -41,7 +43,7 @@ class TokenBucket:
         self.tokens -= 1.0
 
     def consume_spare(self, now: float) -> None:
-        """The last token is left."""
+        """Takes a token unless it is the last."""
         self.wait(now)
         self.tokens = max(self.tokens - 1.0, min(self.tokens, 1.0))
 
@@ -64,12 +66,12 @@ class RateLimiter:
         return max([self.throttled_for(now), *waits])
 
     def delay_for_edit(self, now: float) -> float:
-        """Seconds until an edit may: it leaves room for messages."""
+        """Seconds until an edit may leave: some tokens are kept for messages."""
         waits = (bucket.wait(now, 1.0 + bucket.kept) for bucket in self._buckets)
         return max([self.throttled_for(now), *waits])
 
     def throttled_for(self, now: float) -> float:
-        """Seconds until anything at all may leave: Telegram has told us to wait."""
+        """Seconds until anything may leave, as the last `RetryAfter` asked."""
         return max(0.0, self._held_until - now)
 
     def take(self, now: float) -> None:
@@ -78,22 +80,22 @@ class RateLimiter:
             bucket.take(now)
 
     def consume_for_reply(self, now: float) -> None:
-        """An answer to a person leaves: it waits for nobody, and holds up no message, only edits."""
+        """A reply to a person leaves: it does not wait, and delays only edits."""
         for bucket in self._buckets:
             bucket.consume_spare(now)
 
     def hold(self, until: float) -> None:
-        """Told to wait: nothing leaves before `until`."""
+        """Nothing leaves before `until`."""
         self._held_until = max(self._held_until, until)
 
 
 def chat_pace(overall: TokenBucket, *, group: bool, calls: Iterable[float], now: float) -> RateLimiter:
-    """`calls`: when the last minute's calls to the chat left; the process before this one made them."""
+    """`calls`: when the last minute's calls to the chat left; the previous process made them."""
     begin = now - REMEMBERED  # when the buckets may have been empty
     own = [TokenBucket(rate=1.0, burst=3.0, kept=1.0, tokens=0.0, at=begin)]
     if group:
         own.append(TokenBucket(rate=20 / 60, burst=15.0, kept=5.0, tokens=0.0, at=begin))
-    # Of a clock that was ahead: as now, or nobody knows when.
+    # A time in the future is of a clock that was ahead: it counts as now.
     for at in sorted(at for at in calls if begin <= at < now + REMEMBERED):
         for bucket in own:
             bucket.take(min(at, now))
@@ -101,7 +103,7 @@ def chat_pace(overall: TokenBucket, *, group: bool, calls: Iterable[float], now:
 
 
 class RateLimiters:
-    """Of every chat, shared by all that writes there: alerts, answers, cards."""
+    """One for each chat, shared by everything that is sent there: alerts, replies, cards."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -109,9 +111,9 @@ class RateLimiters:
         self._by_chat: dict[int, RateLimiter] = {}
 
     def of(self, chat_id: int, calls: Iterable[float] = ()) -> RateLimiter:
-        """Of a chat, a group if its id is negative; 0: of no chat, whose pace nobody counts.
+        """Of a chat, a group if its id is negative; 0: unlimited, for what is no chat.
 
-        `calls`: when the last ones left, as far as others made them; used where the pace is not known yet.
+        `calls`: when the previous process made the last ones; used when the limiter is created.
         """
         if chat_id == 0:
             return RateLimiter()

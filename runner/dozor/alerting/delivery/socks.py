@@ -1,7 +1,7 @@
-"""A SOCKS5 proxy (RFC 1928, 1929) on the way to Telegram: for aiohttp, and for the thread that cannot wait.
+"""SOCKS5 proxies (RFC 1928, 1929) for aiohttp, and for the thread of emergency messages.
 
-Names are resolved by the proxy, with `socks5://` as with `socks5h://`: where Telegram is blocked, what the
-network itself answers is not to be believed. No error here holds the password.
+Names are resolved by the proxy, with `socks5://` as with `socks5h://`: where Telegram is blocked, DNS answers
+of the local network may be forged. No error here holds the password.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class NoTunnelError(ClientConnectionError):
 
 
 class SocksConnector(ProxyConnector):
-    """aiohttp's way out. Whatever goes wrong before there is a connection is a NoTunnelError."""
+    """For aiohttp. Any failure before there is a connection is a NoTunnelError."""
 
     def __init__(self, socks: Socks, context: ssl.SSLContext | None = None) -> None:
         super().__init__(
@@ -63,7 +63,7 @@ class SocksConnector(ProxyConnector):
 
 
 class SocksHandler(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
-    """urllib's way out."""
+    """For urllib."""
 
     def __init__(self, socks: Socks) -> None:
         super().__init__()
@@ -109,7 +109,7 @@ def _tunnel(socks: Socks, host: str, port: int, timeout: float) -> socket.socket
 
 
 def _reason(error: BaseException) -> str:
-    """Of the proxy's own words only the library's: a garbled answer is not repeated."""
+    """Only the library's text: what the proxy sent is not repeated."""
     if isinstance(error, TimeoutError):
         return msg("log-socks-timeout")
     if isinstance(error, ProxyError | PlainProxyError | ProxyConnectionError):

@@ -1,4 +1,4 @@
-"""The port through which messages leave, and the closed set of answers to a delivery."""
+"""The transport interface, and the closed set of outcomes of a delivery."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class RetryAfter:
-    """Told to wait `seconds` before anything else to this chat. Certainly not delivered."""
+    """To wait `seconds` before any other call to this chat. Certainly not delivered."""
 
     seconds: float
 
@@ -35,7 +35,7 @@ class Rejected:
 
     reason: str
     of_message: bool = False
-    """It may be the message and not the chat: it was refused in every form, and nothing says of the chat."""
+    """The message may be the cause and not the chat: it was refused in every form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ OUTCOME_NAMES = ("delivered", "retry_after", "chat_moved", "rejected", "unavaila
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """The message to be edited is not there any more, or may not be edited."""
+    """The message to be edited does not exist any more, or may not be edited."""
 
     reason: str
 
@@ -89,7 +89,7 @@ EditOutcome = Outcome | Gone
 
 
 class Transport(Protocol):
-    """Delivers one message. Never raises for what the other side does: every answer is an `Outcome`."""
+    """Delivers one message. No answer or failure of the other side raises: each is an `Outcome`."""
 
     @property
     def name(self) -> str: ...

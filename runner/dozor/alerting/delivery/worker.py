@@ -1,15 +1,15 @@
-"""One destination's deliveries, one at a time: claim, send, settle; then files, and edits of what it shows.
+"""The delivery worker of one destination: claims, sends and settles messages one by one; then files, edits.
 
     claimed ──send──▶ Delivered ─────────▶ settled
-                      RetryAfter ────────▶ put back, this chat waits as told
-                      ChatMoved ─────────▶ put back, at once again to the new chat, which is remembered
-                      Unavailable ───────▶ put back, wait, longer each time
-                      Unknown ───────────▶ put back marked as a possible duplicate, wait likewise
-                      Rejected ──────────▶ shown on the console, put back, the chat rests for a while
+                      RetryAfter ────────▶ put back, this chat waits as long as asked
+                      ChatMoved ─────────▶ put back, sent at once to the new chat, which is stored
+                      Unavailable ───────▶ put back, after a pause that is doubled each time
+                      Unknown ───────────▶ put back marked as a possible duplicate, paused likewise
+                      Rejected ──────────▶ shown on the console, put back, a long pause for this chat
 
 A message is marked as being sent before it leaves and settled after, so a process that dies in between
-leaves a message that is sent again, marked. Nothing is given up while somebody can still be told: only when
-a later message gets through where an earlier one was refused is the earlier one itself at fault.
+leaves a message that is sent again, marked. A refused message is given up only when a later one gets through
+to the same chat: then the message is the cause, and not the chat.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ from dozor.storage.tables.notifications import ClaimedNotification
 
 BEHIND_PAUSE = 0.3
 EDIT_ATTEMPTS = 3
-"""After these what an edit could tell is told by a message."""
+"""After these a message is sent instead of the edit."""
 REJECTIONS_BEFORE_PROBE = 3
-"""Refusals of one message after which the next one is tried, to learn whose fault it is."""
+"""Refusals of one message after which the next one is tried, to find out which is the cause."""
 
 
 class DestinationWorker:
@@ -66,25 +66,25 @@ class DestinationWorker:
 
     def __init__(
         self,
-        room: DeliveryContext,
+        context: DeliveryContext,
         key: str,
         transport: Transport,
         known: DestinationRow,
         calls: Sequence[float],
     ) -> None:
-        self._room = room
+        self._context = context
         self.key = key
         self.transport = transport
-        self._contact = DestinationState(
+        self._state = DestinationState(
             known,
             transport,
-            room.rate_limiters,
+            context.rate_limiters,
             calls,
-            room.clock,
-            lambda row: room.until_available(lambda: destinations.write(room.pool, row)),
+            context.clock,
+            lambda row: context.until_available(lambda: destinations.write(context.pool, row)),
         )
-        self._edits = LiveMessageEditor(room, key, transport, self._contact)
-        self._files = AttachmentQueue(room, transport, self._contact, self._edits.moved)
+        self._edits = LiveMessageEditor(context, key, transport, self._state)
+        self._files = AttachmentQueue(context, transport, self._state, self._edits.moved)
         self._suspect: int | None = None
         # A message that was refused where the next one got through.
         self._arrived = 0
@@ -92,24 +92,26 @@ class DestinationWorker:
 
     @property
     def refused(self) -> str | None:
-        """Why the chat refuses us, None while it does not."""
-        return self._contact.refused
+        """Why the chat refuses messages, None while it does not."""
+        return self._state.refused
 
     @property
     def pace(self) -> RateLimiter:
         """Of its chat."""
-        return self._contact.pace
+        return self._state.pace
 
     async def step(self) -> float | None:
         """Do the next thing; the seconds to wait before another, None if there is nothing to do."""
-        if (wait := self._contact.wait_to_send()) > 0:
+        if (wait := self._state.wait_to_send()) > 0:
             return wait
-        if self._room.journal_lagging():
+        if self._context.journal_lagging():
             return BEHIND_PAUSE
-        claimed = await self._room.until_available(lambda: notifications.claim(self._room.pool, self.key))
+        claimed = await self._context.until_available(
+            lambda: notifications.claim(self._context.pool, self.key)
+        )
         if claimed is None:
             return await self._background_work()
-        if self._room.journal_lagging():
+        if self._context.journal_lagging():
             await self._put_back(claimed, "more is known than is written", None, retry_in=BEHIND_PAUSE)
             return BEHIND_PAUSE
         outcome = await self._attempt(claimed)
@@ -120,14 +122,14 @@ class DestinationWorker:
                 await self._rejected(claimed, reason)
                 probe = of_message and claimed.attempts >= REJECTIONS_BEFORE_PROBE
                 if not probe or not await self._next_gets_through(claimed):
-                    return self._contact.backoff_rejected()
-                # Perhaps the chat has just begun to take messages again: this one has another chance, now.
+                    return self._state.backoff_rejected()
+                # The chat may just have begun to take messages again: try this one once more.
                 self._suspect = claimed.id
                 return 0.0
             case Rejected(reason):
-                await self._room.until_available(
+                await self._context.until_available(
                     lambda: notifications.mark_undeliverable(
-                        self._room.pool,
+                        self._context.pool,
                         claimed.id,
                         reason,
                         decision=self._decision(NotifyReason.GIVEN_UP, text=reason),
@@ -139,11 +141,11 @@ class DestinationWorker:
                 return await self._put_off(claimed, outcome)
 
     def abandon(self) -> None:
-        """The lane ends: say what is not going to be sent."""
+        """The worker ends: log what is not going to be sent."""
         self._files.abandon()
 
     async def _background_work(self) -> float | None:
-        """No message is owed: a file, or else an edit."""
+        """No message is pending: send a file, or else an edit."""
         files = await self._files.next()
         edits = await self._edits.next() if files != 0.0 else None
         return min((wait for wait in (files, edits) if wait is not None), default=None)
@@ -152,38 +154,38 @@ class DestinationWorker:
 
     async def _attempt(self, claimed: ClaimedNotification) -> Outcome | None:
         """Send it if it is still worth it; None: it is settled, one way or the other."""
-        room = self._room
-        if claimed.row.key in room.direct_sends.delivered:
-            note, message_id = from_claimed(claimed), room.direct_sends.delivered[claimed.row.key]
-            await self._files.enqueue(room.renderer.notification(note), message_id)
+        context = self._context
+        if claimed.row.key in context.direct_sends.delivered:
+            note, message_id = from_claimed(claimed), context.direct_sends.delivered[claimed.row.key]
+            await self._files.enqueue(context.renderer.notification(note), message_id)
             sent = Send(note, is_live=note.kind in FIRING)
             await self._settle(claimed, sent, message_id, because=Because.DIRECT)
             return None
-        if claimed.row.key in room.direct_sends.via_fallback:
-            at, told = room.clock.now(), self._decision(NotifyReason.FALLBACK, Because.DIRECT)
-            await room.until_available(
-                lambda: unsent.mark_told(room.pool, [claimed.id], SECOND_CHANNEL, at, decision=told)
+        if claimed.row.key in context.direct_sends.via_fallback:
+            at, decision = context.clock.now(), self._decision(NotifyReason.FALLBACK, Because.DIRECT)
+            await context.until_available(
+                lambda: unsent.mark_told(context.pool, [claimed.id], SECOND_CHANNEL, at, decision=decision)
             )
-            room.direct_sends.settle(claimed.row.key)
+            context.direct_sends.settle(claimed.row.key)
             return None
         step = self._plan(claimed)
         if isinstance(step, Drop):
             storm = None if claimed.incident is None else claimed.incident.storm
             ref = storm if step.reason is NotifyReason.GROUPED else None
             why = self._decision(step.reason, step.because, ref=ref)
-            await room.until_available(
-                lambda: notifications.drop(room.pool, claimed.id, step.state, step.why, decision=why)
+            await context.until_available(
+                lambda: notifications.drop(context.pool, claimed.id, step.state, step.why, decision=why)
             )
-            room.direct_sends.settle(claimed.row.key)
+            context.direct_sends.settle(claimed.row.key)
             return None
         return await self._carry_out(claimed, step)
 
     def _plan(self, claimed: ClaimedNotification) -> Step:
         note = from_claimed(claimed)
-        if claimed.row.key in self._room.direct_sends.unknown:
+        if claimed.row.key in self._context.direct_sends.unknown:
             note = replace(note, possible_duplicate=True)
         can_edit = isinstance(self.transport, EditingTransport) and claimed.attempts <= EDIT_ATTEMPTS
-        return plan(claimed, note, self._room.clock.now(), can_edit=can_edit)
+        return plan(claimed, note, self._context.clock.now(), can_edit=can_edit)
 
     async def _carry_out(self, claimed: ClaimedNotification, step: Send | Edit) -> Outcome | None:
         incident = read(claimed.incident)
@@ -192,7 +194,7 @@ class DestinationWorker:
             assert isinstance(self.transport, EditingTransport)
             assert incident is not None
             message = await self._edits.message(incident)
-            self._contact.consume()
+            self._state.consume()
             outcome = await outcome_of(self.transport.edit(message, step.message_id))
             if isinstance(outcome, Gone):
                 return await self._carry_out(claimed, step.otherwise)
@@ -202,7 +204,7 @@ class DestinationWorker:
                 return None
             return outcome
         message = await self._message(claimed, step, incident)
-        self._contact.sending()
+        self._state.sending()
         outcome = await outcome_of(self.transport.send(message))
         self._count(claimed, outcome)
         if isinstance(outcome, Delivered):
@@ -224,7 +226,7 @@ class DestinationWorker:
 
     def _worded(self, note: Notification, incident: Incident | None) -> Message:
         shown = incident if incident is not None and (incident.is_open or note.kind in FIRING) else None
-        return self._room.renderer.notification(note, shown)
+        return self._context.renderer.notification(note, shown)
 
     async def _settle(
         self,
@@ -236,61 +238,61 @@ class DestinationWorker:
         because: Because | None = None,
     ) -> None:
         """`shown`: the message was changed to show it, and no new one sent."""
-        room = self._room
+        context = self._context
         shows: float | None = None
         reason = NotifyReason.SENT if shown is None else NotifyReason.EDITED
         decision = self._decision(reason, because, transport=self.transport.name)
         if shown is not None:
             shows = shown.updated_at
         elif step.is_live and claimed.incident is not None:
-            # The words are those of when it became owed; a digest, or the past, is told as it is now.
+            # The text is of when it was queued; that of a digest, or of a missed incident, is made now.
             made_now = claimed.incident.kind == IncidentKind.STORM or step.note.kind is NotificationKind.PAST
             shows = claimed.incident.updated_at if made_now else claimed.row.created_at
-        await self._room.until_available(
+        await self._context.until_available(
             lambda: notifications.mark_delivered(
-                room.pool,
+                context.pool,
                 claimed.id,
                 self.transport.name,
                 message_id,
-                room.clock.now(),
+                context.clock.now(),
                 shows,
                 decision=decision,
             )
         )
-        room.direct_sends.settle(claimed.row.key)
+        context.direct_sends.settle(claimed.row.key)
         if step.supersedes_all:
             said = self._decision(NotifyReason.SUPERSEDED, Because.SAID)
-            await room.until_available(
-                lambda: notifications.supersede_others(room.pool, claimed, decision=said)
+            await context.until_available(
+                lambda: notifications.supersede_others(context.pool, claimed, decision=said)
             )
-        if await self._contact.mark_ok():
-            room.on_dead(self.key, None)
+        if await self._state.mark_ok():
+            context.on_dead(self.key, None)
 
     async def _put_off(
         self,
         claimed: ClaimedNotification,
         outcome: Outcome,
     ) -> float:
-        """Owe it still; the seconds to wait before the next attempt."""
+        """Put it back; the seconds to wait before the next attempt."""
         match outcome:
             case RetryAfter(seconds):
-                pause = await self._contact.throttle(seconds)
+                pause = await self._state.throttle(seconds)
                 why = self._decision(NotifyReason.PUT_OFF, Because.TOLD_TO_WAIT, text=f"{seconds:g}")
                 text = msg("log-told-to-wait", seconds=f"{seconds:g}")
                 await self._put_back(claimed, text, why, retry_in=seconds)
             case ChatMoved(chat_id):
                 await self._edits.moved(chat_id)
-                # At once to the new chat; a chat that moves again and again is not believed at once.
-                pause = 0.0 if claimed.attempts == 1 else self._contact.backoff_unavailable()
+                # At once to the new chat, unless it moves again and again.
+                pause = 0.0 if claimed.attempts == 1 else self._state.backoff_unavailable()
                 why = self._decision(NotifyReason.PUT_OFF, Because.MOVED, text=str(chat_id))
                 text = msg("log-chat-became", chat_id=chat_id)
                 await self._put_back(claimed, text, why, retry_in=pause)
             case Unavailable(reason) | Rejected(reason):
-                pause = self._contact.backoff_unavailable()
+                pause = self._state.backoff_unavailable()
                 why = self._decision(NotifyReason.PUT_OFF, text=reason)
                 await self._put_back(claimed, reason, why, retry_in=pause)
             case Unknown(reason):
-                pause = self._contact.backoff_unavailable()
+                pause = self._state.backoff_unavailable()
                 why = self._decision(NotifyReason.UNKNOWN, text=reason)
                 await self._put_back(claimed, reason, why, retry_in=pause, unknown=True)
             case Delivered():
@@ -302,30 +304,30 @@ class DestinationWorker:
     # -- refusals
 
     async def _rejected(self, claimed: ClaimedNotification, reason: str) -> None:
-        """Show it on the console, once, and owe it still."""
-        room = self._room
+        """Show it on the console, once, and put it back."""
+        context = self._context
         if self.refused is None:
             logger.error(
                 msg("log-destination-refuses", name=self.transport.name, key=self.key, reason=reason),
             )
-            await self._contact.mark_rejected(reason)
-            room.on_dead(self.key, reason)
+            await self._state.mark_rejected(reason)
+            context.on_dead(self.key, reason)
         if claimed.shown_on is None:
-            await room.console.send(room.renderer.notification(from_claimed(claimed)))
-        why, rest = self._decision(NotifyReason.REFUSED, text=reason), self._contact.next_rest
-        await self._put_back(claimed, reason, why, retry_in=rest, shown_on=room.console.name)
-        for waiting in await self._room.until_available(
-            lambda: notifications.read_unshown(room.pool, self.key, claimed.id)
+            await context.console.send(context.renderer.notification(from_claimed(claimed)))
+        why, rest = self._decision(NotifyReason.REFUSED, text=reason), self._state.next_rest
+        await self._put_back(claimed, reason, why, retry_in=rest, shown_on=context.console.name)
+        for waiting in await self._context.until_available(
+            lambda: notifications.read_unshown(context.pool, self.key, claimed.id)
         ):
-            await room.console.send(room.renderer.notification(from_claimed(waiting)))
-            await self._room.until_available(_shown(room, waiting.id, why))
+            await context.console.send(context.renderer.notification(from_claimed(waiting)))
+            await self._context.until_available(_shown(context, waiting.id, why))
 
     async def _next_gets_through(self, refused: ClaimedNotification) -> bool:
-        """Is it the message and not the chat? Try the next one."""
+        """Whether the next message is delivered: then this message is the cause, and not the chat."""
         arrived = self._arrived
         while self._arrived == arrived:  # what is not worth sending proves nothing
-            following = await self._room.until_available(
-                lambda: notifications.claim(self._room.pool, self.key, leave=[refused.id])
+            following = await self._context.until_available(
+                lambda: notifications.claim(self._context.pool, self.key, leave=[refused.id])
             )
             if following is None:
                 return False
@@ -335,7 +337,7 @@ class DestinationWorker:
                     continue
                 case Rejected(reason):
                     why = self._decision(NotifyReason.REFUSED, text=reason)
-                    await self._put_back(following, reason, why, retry_in=self._contact.next_rest)
+                    await self._put_back(following, reason, why, retry_in=self._state.next_rest)
                 case _:
                     await self._put_off(following, outcome)
             return False
@@ -344,9 +346,9 @@ class DestinationWorker:
     # -- inside
 
     def _count(self, claimed: ClaimedNotification, outcome: Outcome) -> None:
-        latency = self._room.clock.now() - claimed.row.created_at
+        latency = self._context.clock.now() - claimed.row.created_at
         attempt = DeliveryAttempt(claimed.row.kind, outcome_name(outcome), latency)
-        for observe in self._room.on_attempt:
+        for observe in self._context.on_attempt:
             observe(attempt)
         if not isinstance(outcome, Delivered):
             logger.warning(msg("log-not-delivered", id=claimed.id, kind=claimed.row.kind, outcome=outcome))
@@ -361,9 +363,9 @@ class DestinationWorker:
         unknown: bool = False,
         shown_on: str | None = None,
     ) -> None:
-        await self._room.until_available(
+        await self._context.until_available(
             lambda: notifications.put_back(
-                self._room.pool,
+                self._context.pool,
                 claimed.id,
                 reason[:500],
                 unknown=unknown,
@@ -383,9 +385,9 @@ class DestinationWorker:
         text: str | None = None,
     ) -> Entry:
         return delivery_entry(
-            self._room.clock.now(), reason, because, ref=ref, transport=transport, text=text
+            self._context.clock.now(), reason, because, ref=ref, transport=transport, text=text
         )
 
 
-def _shown(room: DeliveryContext, number: int, why: Entry) -> Callable[[], Awaitable[None]]:
-    return lambda: notifications.mark_shown(room.pool, number, room.console.name, decision=why)
+def _shown(context: DeliveryContext, number: int, why: Entry) -> Callable[[], Awaitable[None]]:
+    return lambda: notifications.mark_shown(context.pool, number, context.console.name, decision=why)

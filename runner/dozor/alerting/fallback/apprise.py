@@ -1,7 +1,7 @@
-"""Apprise (https://github.com/caronc/apprise): e-mail, ntfy, Slack, webhooks and a hundred more, by URL.
+"""The fallback channel over Apprise (https://github.com/caronc/apprise): e-mail, ntfy, Slack and others.
 
-It blocks, so each URL has a thread, and at most one: a channel that hangs holds up neither the others nor the
-next message. The URLs are secrets: of each only what stands before :// is ever shown.
+Its calls block, so each URL has a thread, and at most one: a channel that hangs delays neither the others nor
+the next message. The URLs are secrets: of each only what precedes :// is shown.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class AppriseChannels:
         self._channels = [_Channel(url) for url in urls]
 
     async def send(self, title: str, text: str) -> bool:
-        """To all of them at once; whether at least one took it. Logs what each has done; raises nothing."""
+        """To all of them at once; whether at least one took it. Logs the result of each; raises nothing."""
         sending = {channel.start(title, text): channel for channel in self._channels if not channel.busy}
         for channel in self._channels:
             if channel not in sending.values():
@@ -54,7 +54,7 @@ class _Channel:
         return self._answer is not None and not self._answer.done()
 
     def start(self, title: str, text: str) -> asyncio.Future[bool]:
-        """In a thread that keeps nothing from ending: an executor's would be waited for at exit."""
+        """In a daemon thread: one of an executor would be waited for at exit."""
         loop = asyncio.get_running_loop()
         answer = self._answer = loop.create_future()
 
@@ -69,23 +69,23 @@ class _Channel:
             except RuntimeError:
                 return  # the runner has ended meanwhile
 
-        Thread(target=work, name=f"second channel {self.name}", daemon=True).start()
+        Thread(target=work, name=f"fallback channel {self.name}", daemon=True).start()
         return answer
 
     def _notify(self, title: str, text: str) -> bool:
         try:
-            import apprise  # 0.4 s: only when it is needed, in a thread
+            import apprise  # takes 0.4 s: only when needed, in a thread
 
             services = apprise.Apprise()
             services.add(self._url)
             took = False
             for service in services:
                 if "overflow=" not in self._url:
-                    # Longer than the service takes: in parts, not refused as a whole.
+                    # A text longer than the service takes is sent in parts.
                     service.overflow_mode = apprise.OverflowMode.SPLIT
                 one = apprise.Apprise()
                 one.add(service)
-                # As text: a mail would take it for HTML.
+                # As text: e-mail would take it for HTML.
                 took |= bool(one.notify(text, title=title, body_format=apprise.NotifyFormat.TEXT))
         except Exception as error:  # noqa: BLE001 -- the border of a thread, and of a hundred plug-ins
             logger.error(msg("log-channel-failed", name=self.name, error=type(error).__name__))

@@ -1,6 +1,6 @@
-"""A message that cannot wait for the event loop: sent from a thread, by the standard library.
+"""Emergency messages about a blocked event loop: sent from a thread, with the standard library.
 
-Only what a SOCKS proxy needs is not in it.
+Only a SOCKS proxy needs other libraries.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ TIMEOUT = 5.0
 ATTEMPTS = 3
 PAUSE = 1.0
 FRAMES_SHOWN = 8
-REST = 30.0
-"""Seconds between two alarms: what happens meanwhile is told by the incidents that follow."""
+PAUSE_BETWEEN = 30.0
+"""Seconds between two messages; incidents report what happens meanwhile."""
 
 
 class EmergencySender:
-    """Without a token the alarm goes to standard error. `translator`: its own, used in a thread."""
+    """Without a token it writes to standard error. `translator`: used by this only, in a thread."""
 
     def __init__(
         self, telegram: TelegramConfig, translator: Translator, redact: Callable[[str], str]
@@ -41,30 +41,30 @@ class EmergencySender:
         self._redact = redact
         self._opener = _opener(None if telegram.proxy is None else telegram.proxy.get_secret_value())
         self._lock = Lock()
-        self._told_at = float("-inf")
+        self._sent_at = float("-inf")
         self.sent = 0
         """Messages that have left."""
 
-    def tell(self, trouble: Trouble) -> bool:
+    def send(self, trouble: Trouble) -> bool:
         """Send it now; in the caller's thread. Whether it has left. Raises nothing."""
         now = time.time()
         with self._lock:
-            if now - self._told_at < REST:
+            if now - self._sent_at < PAUSE_BETWEEN:
                 return False
-            self._told_at = now
+            self._sent_at = now
         try:
-            text = self._redact(self._words(trouble))
+            text = self._redact(self._text(trouble))
             if self._telegram.token is not None and self._telegram.chat is not None and self._post(text):
                 self.sent += 1
                 return True
             sys.stderr.write(f"{text}\n")
             sys.stderr.flush()
-        except Exception as error:  # noqa: BLE001 -- the border of a thread: nobody above could hear of it
+        except Exception as error:  # noqa: BLE001 -- the border of a thread: no caller above it
             logger.error(msg("log-alarm-not-sent", name=type(error).__name__, error=self._redact(str(error))))
             return False
         return True
 
-    def _words(self, trouble: Trouble) -> str:
+    def _text(self, trouble: Trouble) -> str:
         lasts = duration(self._translator, trouble.seconds or 0.0)
         if trouble.subject == UNKNOWN_BLOCKER:
             header = self._translator.format("alarm-blocked-loop-unknown", duration=lasts)
@@ -99,7 +99,9 @@ class EmergencySender:
 
 def _opener(proxy: str | None) -> urllib.request.OpenerDirector:
     if (socks := socks_of(proxy)) is not None:
-        from dozor.alerting.delivery.socks import SocksHandler  # brings libraries: only who needs them
+        from dozor.alerting.delivery.socks import (
+            SocksHandler,  # imports libraries that are not needed otherwise
+        )
 
         return urllib.request.build_opener(urllib.request.ProxyHandler({}), SocksHandler(socks))
     handler = urllib.request.ProxyHandler({} if proxy is None else {"http": proxy, "https": proxy})

@@ -1,215 +1,148 @@
-"""What Telegram takes too long to get goes through the second channel, and one summary comes when it is back.
+"""Failover: what Telegram takes too long to deliver is sent through the fallback channel (`second_channel`).
 
-Every destination counts, a person's private chat as well. What was told that way is settled and never
-replayed; a summary is owed to each chat that missed something, kept up to date until it leaves.
+The messages come from the outbox (`outbox_failover`) or, while the database is away, from the outage queue.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import NamedTuple, Protocol, TypeVar
 
-from dozor.alerting.delivery.context import Renderer
-from dozor.alerting.delivery.direct_sends import DirectSends
-from dozor.alerting.delivery.plan import Drop, Edit, Send, plan
-from dozor.alerting.delivery.transport import NAME
-from dozor.alerting.fallback.channel import FallbackChannel, Wait
-from dozor.alerting.model.codec import from_claimed
-from dozor.alerting.model.decisions import Because, NotifyReason, delivery_entry
-from dozor.alerting.model.incident import Incident, read
-from dozor.alerting.model.notification import NotificationKind
-from dozor.clock import Clock
-from dozor.config.incident_kinds import IncidentKind, Severity
+from dozor.alerting.model.safe_text import shorten
+from dozor.language.times import duration
 from dozor.language.translator import Translator
-from dozor.storage.postgres.pool import Pool
-from dozor.storage.retry import every, until_available
-from dozor.storage.tables import fallback_deliveries as unsent
-from dozor.storage.tables import incidents, notifications
-from dozor.storage.tables.notifications import ClaimedNotification, NotificationRow
+from dozor.storage.tables.notifications import NotificationRow
 
-LOOK_EVERY = 5.0
-AT_ONCE = 200
-"""Messages considered for one of the second channel."""
-TRIED_IN_VAIN = 2
-"""Attempts, the one under way included."""
-LINES = 19
-"""Of a summary."""
-SUMMED_WITHIN = 86_400.0
-"""Seconds: a chat that is gone for longer has missed more than a summary could tell."""
-SUMMARY_PRIORITY = 1
-"""Before the recoveries of what it names."""
+TEXT_UNITS = 4000
+LINES_UNITS = 1200
+"""Of them, for messages of which only the first line is shown."""
+SOON = 30.0
+"""Seconds a message waits at most while the channel is in use; also the pause between two of its messages."""
+URGENT = 1
+"""The lowest priority (highest number) of messages to which `SOON` applies."""
+FIRST_PAUSE, LONGEST_PAUSE = 5.0, 60.0
+"""Seconds until the next attempt when nobody took a message; doubled each time."""
+
+Message = TypeVar("Message")
+"""What a source calls one message, which may be for several destinations."""
+
+Send = Callable[[str, str], Awaitable[bool]]
+"""Title and text; whether somebody took it."""
 
 
-@dataclass(slots=True)
-class FailoverMessage:
-    """One thing to say, and every row that it settles."""
+class Wait(NamedTuple):
+    """Of a message. `in_use`: the fallback channel serves its destination at present."""
 
-    step: Send
-    rows: list[ClaimedNotification] = field(default_factory=list)
+    destination: str
+    seconds: float
+    priority: int
+    in_use: bool
+
+
+class FailoverSource(Protocol[Message]):
+    """Where undelivered messages come from. Times are seconds since the epoch."""
+
+    async def undelivered(self, now: float) -> Sequence[Message]:
+        """What is worth saying, the most urgent first."""
+        ...
+
+    def waits(self, messages: Sequence[Message], now: float) -> Sequence[Wait]:
+        """One for each destination of each message."""
+        ...
+
+    def select(self, messages: Sequence[Message], due: frozenset[str]) -> Sequence[Message]:
+        """Those to send when it is time for the destinations `due`."""
+        ...
+
+    async def text(self, message: Message) -> str:
+        """As it is now."""
+        ...
+
+    async def begin(self, messages: Sequence[Message]) -> None:
+        """They are about to be sent."""
+        ...
+
+    async def settle(self, messages: Sequence[Message], sent: int, now: float) -> None:
+        """The first `sent` of them were sent, the others were not."""
+        ...
 
 
 class ChannelFailover:
-    """`directly`: what went past the database."""
+    """`after`: seconds for which a message may stay undelivered before `send` is used."""
 
-    def __init__(
-        self,
-        pool: Pool,
-        channel: FallbackChannel,
-        words: Renderer,
-        translator: Translator,
-        clock: Clock,
-        directly: DirectSends,
-    ) -> None:
-        self._pool = pool
-        self._channel = channel
-        self._words = words
+    def __init__(self, send: Send, translator: Translator, after: float) -> None:
+        self._send = send
         self._translator = translator
-        self._clock = clock
-        self._directly = directly
-        self._missing: frozenset[str] | None = None
-        # Chats that have missed something and have not had their summary; None: not looked yet.
+        self.after = after
+        self._soon = min(after, SOON)
+        self._not_before = float("-inf")
+        self._pause = FIRST_PAUSE
 
-    async def run(self) -> None:
-        """Look for ever."""
-        await every(self.look, LOOK_EVERY)
-
-    async def look(self) -> None:
-        """Tell what has waited too long, as much of it as one message holds; see to the summaries."""
-        if self._missing is None or self._missing or self._directly.via_fallback:
-            summing = self._directly.to_be_summed
-            self._missing = await self._summarise()
-            self._directly.summarised(summing)
-        now = self._clock.now()
-        waiting = await unsent.read_unsent(self._pool, NotificationKind.ESCALATION.value, NAME, AT_ONCE)
-        waiting = [one for one in waiting if one.row.key not in self._directly.via_fallback]
-        telling = to_tell(waiting, now)
-        rows = [claimed.row for one in telling for claimed in one.rows]
-        waits = [
-            Wait(row.destination, now - row.created_at, row.priority, row.destination in self._missing)
-            for row in rows
-        ]
-        if not (due := self._channel.due(waits, now)):
+    async def relay(self, source: FailoverSource[Message], now: float) -> None:
+        """Send what is due, as much of it as one message holds."""
+        messages = await source.undelivered(now)
+        waits = source.waits(messages, now)
+        if not (due := self.due(waits, now)):
             return
-        telling = select_due(telling, due)
-        texts = [await self._text(one) for one in telling]
+        chosen = source.select(messages, due)
+        texts = [await source.text(message) for message in chosen]
         longest = max(one.seconds for one in waits if one.destination in due)
-        told = await self._channel.tell(texts, longest, now)
-        if told == 0:
-            return
-        # Told is told: a database that goes away now must hear of it, or it would be told again.
-        await until_available(lambda: self._settle(telling[:told], now), lambda: None)
-        self._missing = await self._summarise()
+        await source.begin(chosen)
+        sent = await self.send(texts, longest, now)
+        await source.settle(chosen, sent, now)
 
-    # -- inside
-
-    async def _text(self, one: FailoverMessage) -> str:
-        incident = read(one.rows[0].incident)
-        if incident is not None and incident.kind is IncidentKind.STORM and one.step.is_live:
-            return await self._as_it_is(incident)  # a digest is made when it leaves
-        return self._words.notification(one.step.note).plain
-
-    async def _as_it_is(self, incident: Incident) -> str:
-        storm = incident.kind is IncidentKind.STORM
-        groups = await incidents.read_storm(self._pool, incident.id) if storm else []
-        return self._words.live(incident, groups).plain
-
-    async def _settle(self, telling: Sequence[FailoverMessage], now: float) -> None:
-        told = delivery_entry(now, NotifyReason.FALLBACK)
-        ids = [row.id for one in telling for row in one.rows]
-        await unsent.mark_told(self._pool, ids, NAME, now, decision=told)
-        said = delivery_entry(now, NotifyReason.SUPERSEDED, Because.SAID)
-        for claimed in (row for one in telling if one.step.supersedes_all for row in one.rows):
-            await notifications.supersede_others(self._pool, claimed, decision=said)
-
-    async def _summarise(self) -> frozenset[str]:
-        """One summary owed to each chat that missed something, true as of now; which chats these are."""
-        untold = await unsent.read_unsummed(self._pool, NAME, self._clock.now() - SUMMED_WITHIN)
-        owed = {one.destination: one for one in await unsent.read_pending_summaries(self._pool)}
-        by_destination: dict[str, list[ClaimedNotification]] = {}
-        for claimed in untold:
-            by_destination.setdefault(claimed.row.destination, []).append(claimed)
-        for destination, missed in by_destination.items():
-            payload = await self._summary(missed)
-            found = owed.get(destination)
-            if found is None:
-                await self._owe(destination, missed[0].id, payload)
-            elif found.free and found.payload != payload:
-                await unsent.rewrite_summary(self._pool, found.id, payload)
-        return frozenset(by_destination)
-
-    async def _summary(self, missed: Sequence[ClaimedNotification]) -> dict[str, Any]:
-        """Of each incident how it stands now; of the rest, what was said. The loudest first."""
-        lines: dict[int, tuple[int, str]] = {}
-        stopped: list[str] = []
-        for claimed in missed:
-            incident = read(claimed.incident)
-            if incident is None:
-                text, rank = self._words.notification(from_claimed(claimed)).plain, 2
-            elif incident.id in lines:
-                continue
-            else:
-                text, rank = await self._as_it_is(incident), 2
-                if incident.is_open:
-                    rank = 0 if incident.severity is Severity.CRITICAL else 1
-                    if incident.kind is IncidentKind.CRITICAL_STOP and incident.task:
-                        stopped.append(incident.task)
-            key = -claimed.id if incident is None else incident.id
-            lines[key] = (rank, text.partition("\n")[0])
-        shown = [line for _, line in sorted(lines.values(), key=lambda one: one[0])]
-        if (more := len(shown) - LINES) > 0:
-            shown = [*shown[:LINES], self._translator.format("alert-and-more", count=more)]
-        ids = [claimed.id for claimed in missed]
-        return {"lines": shown, "count": len(missed), "told": ids, "stopped_tasks": stopped}
-
-    async def _owe(self, destination: str, first: int, payload: dict[str, Any]) -> None:
-        """The key makes it one, however often this is tried."""
-        row = NotificationRow(
-            key=f"{unsent.SUMMARY}-{first}@{destination}",
-            kind=NotificationKind.SUMMARY.value,
-            severity=Severity.INFO.value,
-            created_at=self._clock.now(),
-            payload=payload,
-            destination=destination,
-            priority=SUMMARY_PRIORITY,
+    def due(self, waits: Iterable[Wait], now: float) -> frozenset[str]:
+        """Destinations for which it is time: whatever waits for them is to be sent."""
+        if now < self._not_before:
+            return frozenset()
+        return frozenset(
+            one.destination
+            for one in waits
+            if one.seconds >= self.after
+            or (one.in_use and one.priority <= URGENT and one.seconds >= self._soon)
         )
-        async with self._pool.acquire() as connection:
-            await notifications.enqueue(connection, [row])
+
+    async def send(self, texts: Sequence[str], waited: float, now: float) -> int:
+        """One labelled message. How many of `texts`, from the first on, it contained; 0: nobody took it.
+
+        `waited`: the longest of them, in seconds.
+        """
+        label = self._translator.format("alert-second-channel", duration=duration(self._translator, waited))
+        text, count = compose(texts, lambda left: self._translator.format("alert-and-more", count=left))
+        if not await self._send(label, text):
+            self._not_before = now + self._pause
+            self._pause = min(self._pause * 2, LONGEST_PAUSE)
+            return 0
+        self._not_before, self._pause = now + self._soon, FIRST_PAUSE
+        return count
 
 
-def to_tell(waiting: Iterable[ClaimedNotification], now: float) -> list[FailoverMessage]:
-    """What of it is worth saying now, the most urgent first; the same for several chats is said once. Pure.
+def compose(texts: Sequence[str], more: Callable[[int], str]) -> tuple[str, int]:
+    """The first texts whole, then first lines while they fit; and how many of them are in it.
 
-    Of one incident the older is said before the newer. What is not worth saying is left to the lanes.
+    `more`: words for those that are not.
     """
-    groups: dict[object, list[ClaimedNotification]] = {}
-    for claimed in waiting:
-        number = claimed.row.incident_id
-        groups.setdefault(f"row {claimed.id}" if number is None else number, []).append(claimed)
-    said: dict[str, FailoverMessage] = {}
-    closed: set[tuple[str, int | None]] = set()
-    for group in groups.values():  # in the order of their most urgent
-        for claimed in sorted(group, key=lambda one: one.id):
-            place = (claimed.row.destination, claimed.row.incident_id)
-            step = plan(claimed, from_claimed(claimed), now, can_edit=False)
-            if isinstance(step, Drop) or place in closed:
-                continue
-            step = step.otherwise if isinstance(step, Edit) else step
-            said.setdefault(base_key(claimed.row), FailoverMessage(step)).rows.append(claimed)
-            if step.supersedes_all:
-                closed.add(place)
-    return list(said.values())
-
-
-def select_due(telling: Iterable[FailoverMessage], due: frozenset[str]) -> list[FailoverMessage]:
-    """What is for the destinations in `due`, or was tried in vain: a chat that works keeps its own. Pure."""
-    kept = [
-        FailoverMessage(
-            one.step, [row for row in one.rows if row.row.destination in due or row.attempts >= TRIED_IN_VAIN]
-        )
-        for one in telling
-    ]
-    return [one for one in kept if one.rows]
+    parts: list[str] = []
+    left = TEXT_UNITS - LINES_UNITS
+    for text in texts:
+        if parts and len(text) > left:
+            break
+        parts.append(shorten(text, TEXT_UNITS - LINES_UNITS))
+        left -= len(parts[-1]) + 2
+    whole, left = len(parts), left + LINES_UNITS - 100
+    lines: list[str] = []
+    for text in texts[whole:]:
+        line = shorten(text.partition("\n")[0], 200)
+        if len(line) > left:
+            break
+        lines.append(line)
+        left -= len(line) + 1
+    count = whole + len(lines)
+    if omitted := len(texts) - count:
+        lines.append(more(omitted))
+    if lines:
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts), count
 
 
 def base_key(row: NotificationRow) -> str:

@@ -6,17 +6,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dozor.alerting.incidents import decisions
-from dozor.alerting.incidents.changes import IncidentChanges
 from dozor.alerting.incidents.facts import storm_facts
 from dozor.alerting.incidents.notifications import NotificationFactory
 from dozor.alerting.incidents.planner import NotificationPlanner
 from dozor.alerting.incidents.rules import Decision, Due
+from dozor.alerting.incidents.store import IncidentChanges
 from dozor.alerting.model.codec import stored_facts
 from dozor.alerting.model.incident import Incident
 from dozor.alerting.model.notification import Notification, NotificationKind
 from dozor.alerting.policy.escalation import Level, calls_for, due_level
-from dozor.alerting.policy.oncall import OnCall, Override
+from dozor.alerting.policy.oncall import OnCall
 from dozor.config.incident_kinds import IncidentKind
+from dozor.storage.tables.silences import OverrideRow
 from dozor.supervision.core.state import State
 
 
@@ -29,7 +30,7 @@ class Escalator:
         notifications: NotificationFactory,
         levels: tuple[Level, ...],
         oncall: OnCall,
-        overrides: Sequence[Override],
+        overrides: Sequence[OverrideRow],
     ) -> None:
         self._planner = planner
         self._notifications = notifications

@@ -1,4 +1,4 @@
-"""What a message may say, taken from where it is known."""
+"""Collects the data of messages from tasks, incidents and troubles."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 from dozor.alerting.model.codec import stored_facts
 from dozor.alerting.model.full_text import KEPT, attachment_text, set_text
 from dozor.alerting.model.incident import Incident
-from dozor.alerting.model.notification import Facts
+from dozor.alerting.model.notification import AlertData
 from dozor.config.durations import format_duration
 from dozor.config.incident_kinds import IncidentKind
 from dozor.supervision.core.state import State, StopCause
@@ -18,11 +18,11 @@ from dozor.supervision.telemetry.observer import Trouble
 _VARYING = re.compile(r"0x[0-9a-f]+|[0-9a-f]{8}-[0-9a-f-]{27}|\d+", re.IGNORECASE)
 
 
-def failure_facts(task: SupervisedTask, incident: Incident) -> Facts:
-    """Of a task that fails, as it is now."""
+def failure_facts(task: SupervisedTask, incident: Incident) -> AlertData:
+    """Of a failing task, as it is now."""
     state, policy = task.state, task.spec.policy
     failure = state.failure_record.failure
-    facts = Facts(
+    facts = AlertData(
         failures=incident.failures,
         max_failures=policy.max_consecutive_failures,
         error_type=failure.error_type if failure else None,
@@ -39,7 +39,7 @@ def failure_facts(task: SupervisedTask, incident: Incident) -> Facts:
 
 
 def window_of(task: SupervisedTask) -> str | None:
-    """What the task was stopped by, if it was a limit of failures within a time."""
+    """The limit of failures within a time that stopped the task; None: another reason."""
     limit = task.spec.policy.max_failures
     stopped = (
         task.state.state is State.STOPPED and task.state.failure_record.stopped_by is StopCause.INTENSITY
@@ -47,10 +47,10 @@ def window_of(task: SupervisedTask) -> str | None:
     return f"{limit.count} / {format_duration(limit.within)}" if stopped and limit is not None else None
 
 
-def recovery_facts(incident: Incident, now: float, *, since: float | None = None) -> Facts:
+def recovery_facts(incident: Incident, now: float, *, since: float | None = None) -> AlertData:
     """`since`: the first failure (seconds since the epoch), if it is known better than by the incident."""
     began = incident.opened_at if since is None else since
-    return Facts(
+    return AlertData(
         failing_since=began,
         lasted=now - began,
         by=incident.resolved_by,
@@ -60,8 +60,8 @@ def recovery_facts(incident: Incident, now: float, *, since: float | None = None
     )
 
 
-def trouble_facts(trouble: Trouble) -> Facts:
-    facts = Facts(
+def trouble_facts(trouble: Trouble) -> AlertData:
+    facts = AlertData(
         lasted=trouble.seconds,
         chain=trouble.chain[-8:],
         lines=trouble.waiting[:20],
@@ -71,10 +71,12 @@ def trouble_facts(trouble: Trouble) -> Facts:
     return set_text(facts, trouble.reason) if trouble.reason else facts
 
 
-def storm_facts(incident: Incident) -> Facts:
-    return Facts(trouble=IncidentKind.STORM.value, failing_since=incident.opened_at, count=incident.failures)
+def storm_facts(incident: Incident) -> AlertData:
+    return AlertData(
+        trouble=IncidentKind.STORM.value, failing_since=incident.opened_at, count=incident.failures
+    )
 
 
 def fingerprint_of(text: str) -> str:
-    """A checker's words as a cause: numbers and ids in them make no new incident."""
+    """The fingerprint of a text: numbers and ids in it make no new incident."""
     return _VARYING.sub("#", text[:KEPT].partition("\n")[0])[:200]

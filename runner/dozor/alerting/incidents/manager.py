@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from dozor.alerting.incidents import decisions, rules
 from dozor.alerting.incidents import startup as start
-from dozor.alerting.incidents.changes import IncidentChanges
 from dozor.alerting.incidents.escalator import Escalator
 from dozor.alerting.incidents.facts import (
     failure_facts,
@@ -20,21 +19,21 @@ from dozor.alerting.incidents.notifications import NotificationFactory, Routes, 
 from dozor.alerting.incidents.planner import NotificationPlanner
 from dozor.alerting.incidents.rules import Decision
 from dozor.alerting.incidents.run_history import finished_runs
-from dozor.alerting.incidents.store import IncidentStore
-from dozor.alerting.model.codec import stored_facts
-from dozor.alerting.model.codec import to_row as notification_row
+from dozor.alerting.incidents.store import IncidentChanges, IncidentStore
+from dozor.alerting.model.codec import stored_facts, to_row
 from dozor.alerting.model.decisions import Because
 from dozor.alerting.model.full_text import set_text
-from dozor.alerting.model.incident import DEFAULT_SETTINGS, AlertSettings, Incident, to_row
-from dozor.alerting.model.notification import Facts, Notification, NotificationKind
+from dozor.alerting.model.incident import DEFAULT_SETTINGS, AlertSettings, Incident
+from dozor.alerting.model.notification import AlertData, Notification, NotificationKind
 from dozor.alerting.policy.escalation import Level
-from dozor.alerting.policy.oncall import OnCall, Override
-from dozor.alerting.policy.silences import Silence, silence_row
+from dozor.alerting.policy.oncall import OnCall
+from dozor.alerting.policy.silences import Silence
 from dozor.clock import Clock
 from dozor.config.incident_kinds import IncidentKind, Severity
 from dozor.storage.journal import Commit, Journal
 from dozor.storage.tables.incidents import IncidentRow
 from dozor.storage.tables.runs import RunRow
+from dozor.storage.tables.silences import OverrideRow
 from dozor.supervision.core.events import Cancelled, Failed, Interrupted, Restart
 from dozor.supervision.core.state import State
 from dozor.supervision.supervisor import Supervisor
@@ -63,7 +62,7 @@ class IncidentManager:
         silences: Iterable[Silence] = (),
         levels: tuple[Level, ...] = (),
         oncall: OnCall | None = None,
-        overrides: Iterable[Override] = (),
+        overrides: Iterable[OverrideRow] = (),
     ) -> None:
         self._measures = measures
         self.succeeded = measures.succeeded
@@ -80,7 +79,7 @@ class IncidentManager:
         self.overrides = list(overrides)
         self.notifications = NotificationFactory(self._new_key, routes=routes, quiet_at=quiet_at)
         self.planner = NotificationPlanner(self.store, self.notifications, self.silences)
-        self._inhibit = self.planner.pipeline.inhibit
+        self._inhibit = self.planner.inhibit
         self._escalator = Escalator(self.planner, self.notifications, levels, self.oncall, self.overrides)
 
     @property
@@ -120,7 +119,7 @@ class IncidentManager:
         """`ctx.alert` of a checker: one incident for each fingerprint; repetitions are counted in it."""
         now, name = self._clock.now(), task.spec.name
         level = Severity(severity)
-        facts = set_text(Facts(), text)
+        facts = set_text(AlertData(), text)
         if level is Severity.INFO:
             self.enqueue(self.notifications.broadcast(NotificationKind.CHECKER, level, facts, now, task=name))
             return
@@ -150,7 +149,7 @@ class IncidentManager:
         self,
         kind: IncidentKind,
         subject: str,
-        facts: Facts,
+        facts: AlertData,
         *,
         task: str | None = None,
         to: tuple[str, ...] | None = None,
@@ -280,7 +279,7 @@ class IncidentManager:
         broken = [one for one in self.store.open() if one.silenced_by == silence.id]
         if broken:
             names = tuple(dict.fromkeys(one.task or one.kind.value for one in broken))
-            facts = Facts(lines=names[:20], count=len(names), by=by, text=silence.reason or None)
+            facts = AlertData(lines=names[:20], count=len(names), by=by, text=silence.reason or None)
             worst = max((one.severity for one in broken), key=list(Severity).index)
             changes.notifications += self.notifications.broadcast(
                 NotificationKind.SILENCE_OVER, worst, facts, now
@@ -288,7 +287,7 @@ class IncidentManager:
         for incident in broken:
             changes.add(self.planner.notify_after_unmute(incident, now))
         ended = replace(silence, ended_at=now, ended_by=by)
-        self._journal.append(Commit(silences=(silence_row(ended),)))
+        self._journal.append(Commit(silences=(ended,)))
         return changes
 
     # -- writing
@@ -302,8 +301,8 @@ class IncidentManager:
         self._journal.append(
             replace(
                 more,
-                incidents=tuple(to_row(incident) for incident in changes.incidents.values()),
-                notifications=tuple(notification_row(note) for note in changes.notifications),
+                incidents=tuple(changes.incidents.values()),
+                notifications=tuple(to_row(note) for note in changes.notifications),
             )
         )
 
@@ -321,7 +320,7 @@ class IncidentManager:
                 found = others[0]
         settings = self.settings(name)
         decision = rules.on_failure(settings, found, transition.before, after, now, self.store.next_id, name)
-        if decision.incident is None or (decision.incident is found and decision.tell is None):
+        if decision.incident is None or (decision.incident is found and decision.notify is None):
             return IncidentChanges()
         facts = failure_facts(transition.task, decision.incident)
         if not self.store.failures_of(name) and decision.incident.is_open:
@@ -337,7 +336,7 @@ class IncidentManager:
             decision = rules.on_recovery(self.settings(name), incident, now)
             if announced:
                 decision = Decision(decision.incident, because=Because.SAME_END)
-            announced = announced or decision.tell is not None
+            announced = announced or decision.notify is not None
             facts = recovery_facts(incident, now, since=transition.before.failure_record.failing_since)
             changes.add(self.planner.plan_notifications(decision, facts, now))
         return changes

@@ -7,7 +7,13 @@ from dataclasses import replace
 
 from dozor.alerting.model.full_text import ATTACHABLE, without_attachment
 from dozor.alerting.model.incident import Incident
-from dozor.alerting.model.notification import Facts, Notification, NotificationKind, expires_at_for, priority
+from dozor.alerting.model.notification import (
+    AlertData,
+    Notification,
+    NotificationKind,
+    expires_at_for,
+    priority,
+)
 from dozor.config.incident_kinds import Severity
 
 Routes = Callable[[str | None, Severity], tuple[str, ...]]
@@ -39,7 +45,7 @@ class NotificationFactory:
         self,
         incident: Incident,
         kind: NotificationKind,
-        facts: Facts,
+        facts: AlertData,
         now: float,
         *,
         to: Iterable[str] | None = None,
@@ -56,7 +62,7 @@ class NotificationFactory:
         self,
         kind: NotificationKind,
         severity: Severity,
-        facts: Facts,
+        facts: AlertData,
         now: float,
         *,
         task: str | None = None,

@@ -6,21 +6,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from dozor.alerting.incidents import decisions
-from dozor.alerting.incidents.changes import IncidentChanges
 from dozor.alerting.incidents.notifications import NotificationFactory
+from dozor.alerting.incidents.pipeline.acknowledge import acknowledge
+from dozor.alerting.incidents.pipeline.dedup import dedup
 from dozor.alerting.incidents.pipeline.group import Group
 from dozor.alerting.incidents.pipeline.inhibit import Inhibit
 from dozor.alerting.incidents.pipeline.mute import Mute
-from dozor.alerting.incidents.pipeline.pipeline import Pipeline
-from dozor.alerting.incidents.pipeline.stage import Candidate, Held
+from dozor.alerting.incidents.pipeline.stage import Candidate, Held, Stage
 from dozor.alerting.incidents.rules import Decision
-from dozor.alerting.incidents.store import IncidentStore
+from dozor.alerting.incidents.store import IncidentChanges, IncidentStore
 from dozor.alerting.incidents.storm_digest import StormDigest
 from dozor.alerting.model.codec import facts_to_json, stored_facts
 from dozor.alerting.model.decisions import was_decided
 from dozor.alerting.model.full_text import without_attachment
 from dozor.alerting.model.incident import Incident, firing
-from dozor.alerting.model.notification import Facts, Notification, NotificationKind
+from dozor.alerting.model.notification import AlertData, Notification, NotificationKind
 from dozor.alerting.policy.silences import Silence
 from dozor.supervision.core.state import State
 
@@ -33,11 +33,13 @@ class NotificationPlanner:
     ) -> None:
         self._store = store
         self._notifications = notifications
-        self.pipeline = Pipeline(Inhibit(store), Mute(silences), Group(store))
-        self._storm = StormDigest(store, self.pipeline.group, notifications)
+        self.inhibit, self._mute, self.group = Inhibit(store), Mute(silences), Group(store)
+        # A message is muted only if it is news, and counts for a storm only if it is not muted.
+        self._stages: tuple[Stage, ...] = (dedup, self.inhibit, self._mute, self.group, acknowledge)
+        self._storm = StormDigest(store, self.group, notifications)
 
     def plan_notifications(
-        self, decision: Decision, facts: Facts, now: float, *, to: Iterable[str] | None = None
+        self, decision: Decision, facts: AlertData, now: float, *, to: Iterable[str] | None = None
     ) -> IncidentChanges:
         """Store the incident, and plan its messages.
 
@@ -47,11 +49,11 @@ class NotificationPlanner:
         if incident is None:
             return changes
         previous = self._store.by_id(incident.id)
-        verdict = self.pipeline.decide(
+        verdict = self._decide(
             Candidate(
                 incident=replace(incident, facts=facts_to_json(without_attachment(facts))),
                 previous=previous,
-                kind=decision.tell,
+                kind=decision.notify,
                 because=decision.because,
                 now=now,
             )
@@ -81,12 +83,12 @@ class NotificationPlanner:
         candidate = Candidate(
             incident=due.unsent,
             previous=due.unsent,
-            kind=decision.tell,
+            kind=decision.notify,
             now=now,
             due=True,
             task=task,
         )
-        verdict = self.pipeline.decide(candidate)
+        verdict = self._decide(candidate)
         if not isinstance(verdict, Held):
             return None
         changes, reason = IncidentChanges(), verdict.decision
@@ -109,9 +111,18 @@ class NotificationPlanner:
             Decision(marked or freed, None if held else NotificationKind.REMINDER), facts, now
         )
 
+    def _decide(self, candidate: Candidate) -> Candidate | Held:
+        """The message as it is to be sent (`kind` None: there is none), or what holds it."""
+        for stage in self._stages:
+            answer = stage(candidate)
+            if isinstance(answer, Held):
+                return answer
+            candidate = answer
+        return candidate
+
     def _marked(self, incident: Incident, now: float) -> Incident | None:
         """With the mark of what inhibits or mutes it; None: neither does."""
-        if (cause := self.pipeline.inhibit.inhibitor_of(incident)) is not None:
+        if (cause := self.inhibit.inhibitor_of(incident)) is not None:
             return replace(incident, explained_by=cause)
-        silence = self.pipeline.mute.silence_of(incident, now)
+        silence = self._mute.silence_of(incident, now)
         return None if silence is None else replace(incident, silenced_by=silence.id)

@@ -1,13 +1,15 @@
-"""What becomes of an incident, and what people are told. Pure: `(settings, incident, event) -> decision`.
+"""Rules of incidents: how an event changes one, and which message it asks for. Pure.
+
+`(settings, incident, event) -> decision`; whether the message is sent, the notification pipeline decides.
 
          raised                    acknowledged              recovered
     ──────────────▶ open ───────────────────▶ acknowledged ─────────────▶ resolved
                      ▲ ▲                          │                          │
                      │ └──────── 8 h have passed ─┘                          │
-                     └──────────────── again, within a while ────────────────┘
+                     └──────────────── again, soon after ────────────────┘
 
-What comes back for the third time flaps: it is told once, then only counted, and it is resolved when it has
-stayed calm for a while.
+An incident that reopens for the third time flaps: one message says so, then it is only counted, and it is
+resolved when it has not failed for `reopen_within`.
 """
 
 from __future__ import annotations
@@ -25,9 +27,9 @@ ACK_FOR = 8 * 3600.0
 LONGEST_REMINDER = 8
 """Times `remind_every`."""
 CHECKER_QUIET = 3600.0
-"""Seconds after which a checker's own alert that it does not repeat counts as over."""
+"""Seconds after which the incident of `ctx.alert` is resolved if the checker does not repeat it."""
 STEADY = 600.0
-"""Seconds that a runner has to stay up until the unclean end before it counts as over."""
+"""Seconds that a runner has to stay up before the incident of an unclean end is resolved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Decision:
     """
 
     incident: Incident | None
-    tell: NotificationKind | None = None
+    notify: NotificationKind | None = None
     because: Because | None = None
     due: Due | None = None
 
@@ -72,7 +74,7 @@ def on_failure(
     if not stopped and not reached:
         return Decision(incident)
     kind = IncidentKind.CRITICAL_STOP if stopped else IncidentKind.REPEATED_ERRORS
-    tell = NotificationKind.CRITICAL_STOP if stopped else NotificationKind.REPEATED_ERRORS
+    notify = NotificationKind.CRITICAL_STOP if stopped else NotificationKind.REPEATED_ERRORS
     if incident is not None:
         again = _again(settings, incident, now)
         changed = replace(
@@ -82,9 +84,9 @@ def on_failure(
             summary=summary(failure),
             failures=after.failures,
         )
-        return Decision(changed, tell) if stopped else _told_again(settings, changed, tell)
+        return Decision(changed, notify) if stopped else _notified_again(settings, changed, notify)
     opened = _open(settings, new_id, task, kind, fingerprint(failure), summary(failure), now)
-    return Decision(replace(opened, failures=after.failures), tell)
+    return Decision(replace(opened, failures=after.failures), notify)
 
 
 def _worse(
@@ -105,7 +107,7 @@ def _worse(
 
 
 def on_recovery(settings: AlertSettings, incident: Incident | None, now: float) -> Decision:
-    """It is over, or so it seems."""
+    """It has recovered; a flapping incident stays open for a time."""
     if incident is None or not incident.is_open:
         return Decision(incident)
     if incident.occurrences >= settings.flapping_after and incident.severity is not Severity.CRITICAL:
@@ -116,7 +118,7 @@ def on_recovery(settings: AlertSettings, incident: Incident | None, now: float) 
 
 
 def resolve(incident: Incident, now: float) -> Decision:
-    """It is over."""
+    """Resolve it."""
     resolved = replace(
         incident, state=IncidentState.RESOLVED, resolved_at=now, updated_at=now, failures=0, calm_since=None
     )
@@ -126,7 +128,7 @@ def resolve(incident: Incident, now: float) -> Decision:
 
 
 def on_restart(incident: Incident | None, by: str, now: float) -> Decision:
-    """A person restarted the task: the incident stays open until a run succeeds, and will say who it was."""
+    """A person restarted the task: it stays open until a run succeeds, and the recovery names that person."""
     if incident is None or not incident.is_open:
         return Decision(incident)
     return Decision(replace(incident, resolved_by=by, updated_at=now))
@@ -138,27 +140,27 @@ def on_trouble(
     kind: IncidentKind,
     task: str | None,
     cause: str,
-    said: str,
+    summary: str,
     now: float,
     new_id: int,
     severity: Severity | None = None,
 ) -> Decision:
-    """Something that is not a failed run. `incident`: of this cause, open or just resolved."""
-    loud = settings.severity(kind) if severity is None else severity
-    tell = NotificationKind.CHECKER if kind is IncidentKind.CHECKER else NotificationKind.TROUBLE
+    """A problem that is not a failed run. `incident`: of this cause, open or just resolved."""
+    level = settings.severity(kind) if severity is None else severity
+    notify = NotificationKind.CHECKER if kind is IncidentKind.CHECKER else NotificationKind.TROUBLE
     if incident is None:
-        opened = _open(settings, new_id, task, kind, cause, said, now)
-        return Decision(replace(opened, severity=loud, failures=1), tell)
+        opened = _open(settings, new_id, task, kind, cause, summary, now)
+        return Decision(replace(opened, severity=level, failures=1), notify)
     if incident.is_open and incident.calm_since is None:
         count = incident.failures + 1
-        counted = replace(incident, summary=said[:500], failures=count, updated_at=now)
+        counted = replace(incident, summary=summary[:500], failures=count, updated_at=now)
         return Decision(counted, because=Because.OPEN)
-    again = replace(_again(settings, incident, now), summary=said[:500], severity=loud, failures=1)
-    return _told_again(settings, again, tell)
+    again = replace(_again(settings, incident, now), summary=summary[:500], severity=level, failures=1)
+    return _notified_again(settings, again, notify)
 
 
 def acknowledge(incident: Incident, by: str, now: float, seconds: float = ACK_FOR) -> Decision:
-    """Somebody takes it on: reminders and escalation stop for `seconds`."""
+    """A person acknowledges it: reminders and escalation stop for `seconds`."""
     taken = replace(
         incident,
         state=IncidentState.ACKNOWLEDGED,
@@ -171,7 +173,7 @@ def acknowledge(incident: Incident, by: str, now: float, seconds: float = ACK_FO
 
 
 def unacknowledge(incident: Incident, now: float) -> Decision:
-    """Nobody has it any more: reminders and escalation begin anew."""
+    """The acknowledgement is taken back: reminders and escalation begin anew."""
     return Decision(replace(_unacknowledged(incident, now), notified_at=now))
 
 
@@ -220,7 +222,7 @@ def _open(
     task: str | None,
     kind: IncidentKind,
     cause: str,
-    said: str,
+    summary: str,
     now: float,
 ) -> Incident:
     return Incident(
@@ -230,7 +232,7 @@ def _open(
         severity=settings.severity(kind),
         state=IncidentState.OPEN,
         fingerprint=cause,
-        summary=said[:500],
+        summary=summary[:500],
         failures=0,
         opened_at=now,
         updated_at=now,
@@ -240,7 +242,7 @@ def _open(
 
 
 def _again(settings: AlertSettings, incident: Incident, now: float) -> Incident:
-    """It has come back."""
+    """It reopens."""
     back = replace(
         _unacknowledged(incident, now),
         occurrences=incident.occurrences + 1,
@@ -253,10 +255,10 @@ def _again(settings: AlertSettings, incident: Incident, now: float) -> Incident:
     return back if flapping else replace(back, notified_at=now)
 
 
-def _told_again(settings: AlertSettings, incident: Incident, tell: NotificationKind) -> Decision:
-    """The third time as flapping, later times not at all."""
+def _notified_again(settings: AlertSettings, incident: Incident, notify: NotificationKind) -> Decision:
+    """The third time as flapping, later times without a message."""
     if incident.occurrences < settings.flapping_after:
-        return Decision(incident, tell)
+        return Decision(incident, notify)
     if incident.occurrences == settings.flapping_after:
         return Decision(incident, NotificationKind.FLAPPING)
     return Decision(incident, because=Because.FLAPPING)

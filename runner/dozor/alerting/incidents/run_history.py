@@ -1,4 +1,4 @@
-"""A transition's part of the history."""
+"""The rows of history that a transition of a task adds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dozor.supervision.telemetry.observer import Transition
 
 
 def finished_runs(transition: Transition, generation: int) -> tuple[RunRow, ...]:
-    """The ended run, after the successes before it."""
+    """The ended run, after the batch of successes before it."""
     task, run, now = transition.task, transition.run, transition.now
     stretch = task.take_stretch(generation)
     earlier = () if stretch is None else (stretch,)

@@ -1,9 +1,9 @@
-"""A start: what it has found of the time before, and how people hear of it. Pure.
+"""The report of a start: what it has found of the previous runner, and how severe that is. Pure.
 
-clean end ─────▶ a message of its own: without a sound, unless the gap was long or something is broken;
-                 one that starts again and again says so once, then nothing
-unclean end ───▶ an incident, and this is its message; the next ones are counted in it,
-                 and it is over when the runner has stayed up for a while (`rules.STEADY`)
+clean end ─────▶ a message: without a sound, unless the gap was long or a task is broken;
+                 in a restart loop one message, then none
+unclean end ───▶ an incident, and this is its message; further unclean ends are counted in it,
+                 and it is resolved when the runner has stayed up for `rules.STEADY`
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dozor.alerting.incidents import rules
 from dozor.alerting.incidents.rules import Decision
 from dozor.alerting.model.codec import stored_facts
 from dozor.alerting.model.incident import AlertSettings, Incident
-from dozor.alerting.model.notification import Facts, NotificationKind
+from dozor.alerting.model.notification import AlertData, NotificationKind
 from dozor.config.durations import format_duration
 from dozor.config.incident_kinds import IncidentKind, Severity
 from dozor.language import msg
@@ -26,14 +26,14 @@ from dozor.supervision.core.state import State
 from dozor.supervision.tasks.task import SupervisedTask
 
 RUNNER = "runner"
-"""The cause: there is one runner, and each unclean end of it is the same thing again."""
+"""The fingerprint: all unclean ends of the runner are one incident."""
 KEY = ("", IncidentKind.UNCLEAN_END.value, RUNNER)
 SHORT_GAP = 60.0
-"""Seconds without a watch that are worth no sound after a clean end: a new version, a changed setting."""
+"""Seconds without a runner after a clean end that make no sound: an upgrade, a changed setting."""
 LONG_GAP = 600.0
-"""Seconds after which an unclean end is told anew, however many there were: this one was no quick restart."""
+"""Seconds without a runner after which an unclean end is sent again, however many were counted."""
 RESTART_LOOP = 5
-"""Clean starts within `runners.LATELY`: this one is told loudly, later ones not at all."""
+"""Clean starts within `runners.LATELY`: this one is a warning, later ones send nothing."""
 
 
 def startup_report(
@@ -42,20 +42,20 @@ def startup_report(
     stored: Mapping[str, TaskRow],
     *,
     lost: Iterable[str],
-    owed: int,
+    pending: int,
     now: float,
-) -> Facts:
+) -> AlertData:
     """What a start has found.
 
     `tasks`: as they begin. `stored`: as the last runner left them. `lost`: whose runs were cut off in the
-    middle. `owed`: messages that are still to be sent. `now`: seconds since the epoch.
+    middle. `pending`: messages not sent yet. `now`: seconds since the epoch.
     """
     before = registration.before
     if before is None:
-        return Facts(count=len(tasks), starts=registration.starts, owed_before=owed)
+        return AlertData(count=len(tasks), starts=registration.starts, owed_before=pending)
     policies = ((task.spec.policy, stored.get(task.spec.name)) for task in tasks)
     due = missed(((policy, row) for policy, row in policies if row is not None), now - before.ago, now)
-    return Facts(
+    return AlertData(
         count=len(tasks),
         starts=registration.starts,
         unclean_end=not before.clean,
@@ -67,12 +67,12 @@ def startup_report(
         missed_runs=due.runs,
         missed_tasks=due.tasks,
         missed_more=due.more,
-        owed_before=owed,
+        owed_before=pending,
     )
 
 
-def report_severity(found: Facts) -> Severity | None:
-    """Of the message about a clean start; None: it is not worth one, or an incident tells of it."""
+def report_severity(found: AlertData) -> Severity | None:
+    """Of the message about a clean start; None: there is none, or an incident reports it."""
     if found.unclean_end or found.starts > RESTART_LOOP:
         return None
     if found.off_for is None:
@@ -84,23 +84,23 @@ def report_severity(found: Facts) -> Severity | None:
 
 
 def decide(
-    settings: AlertSettings, incident: Incident | None, found: Facts, now: float, new_id: int
+    settings: AlertSettings, incident: Incident | None, found: AlertData, now: float, new_id: int
 ) -> Decision:
     """What becomes of the incident of unclean ends. `incident`: open or just resolved."""
     if not found.unclean_end:
         if incident is None or not incident.is_open:
             return Decision(None)
-        return Decision(replace(incident, updated_at=now))  # it has to prove itself from here on
+        return Decision(replace(incident, updated_at=now))  # STEADY counts from this start
     gap = found.off_for or 0.0
-    said = msg("log-nobody-on-watch", time=format_duration(round(gap)))
+    text = msg("log-nobody-on-watch", time=format_duration(round(gap)))
     kind = IncidentKind.UNCLEAN_END
-    decision = rules.on_trouble(settings, incident, kind, None, RUNNER, said, now, new_id)
-    if decision.incident is not None and decision.tell is None and gap >= LONG_GAP:
+    decision = rules.on_trouble(settings, incident, kind, None, RUNNER, text, now, new_id)
+    if decision.incident is not None and decision.notify is None and gap >= LONG_GAP:
         return Decision(replace(decision.incident, notified_at=now), NotificationKind.TROUBLE)
     return decision
 
 
-def incident_facts(found: Facts, incident: Incident | None) -> Facts:
+def incident_facts(found: AlertData, incident: Incident | None) -> AlertData:
     """What the incident's message says."""
     if incident is None or not found.unclean_end:
         return found if incident is None else stored_facts(incident)
@@ -114,8 +114,8 @@ def incident_facts(found: Facts, incident: Incident | None) -> Facts:
     )
 
 
-def stable_again(incident: Incident, tasks: Iterable[SupervisedTask], now: float) -> Facts:
-    """The runner has stayed up: what is left of what its start found."""
+def stable_again(incident: Incident, tasks: Iterable[SupervisedTask], now: float) -> AlertData:
+    """The runner has stayed up: what is still true of the report of its start."""
     facts = stored_facts(incident)
     stopped = set(_named(tasks, State.STOPPED))
     return replace(

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
 from loguru import logger
 
-from dozor.alerting.incidents.changes import IncidentChanges
 from dozor.alerting.model.incident import Incident, from_row
+from dozor.alerting.model.notification import Notification
 from dozor.config.incident_kinds import KINDS, IncidentKind
 from dozor.language import msg
 from dozor.storage.tables.incidents import IncidentRow
 
 Key = tuple[str, str, str]
+
+
+@dataclass(slots=True)
+class IncidentChanges:
+    """Incidents to be written and messages to be queued, in one transaction; the caller commits it."""
+
+    incidents: dict[int, Incident] = field(default_factory=dict)
+    notifications: list[Notification] = field(default_factory=list)
+
+    def add(self, other: IncidentChanges) -> None:
+        """Together with `other`, which is newer."""
+        self.incidents.update(other.incidents)
+        self.notifications.extend(other.notifications)
 
 
 class IncidentStore:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dozor.alerting.incidents import decisions, rules
-from dozor.alerting.incidents.changes import IncidentChanges
 from dozor.alerting.incidents.notifications import NotificationFactory
 from dozor.alerting.incidents.pipeline.group import Group
-from dozor.alerting.incidents.store import IncidentStore
+from dozor.alerting.incidents.store import IncidentChanges, IncidentStore
 from dozor.alerting.model.decisions import NotifyDecision, NotifyReason
 from dozor.alerting.model.incident import Incident, IncidentState
-from dozor.alerting.model.notification import Facts, Notification, NotificationKind
+from dozor.alerting.model.notification import AlertData, Notification, NotificationKind
 from dozor.config.incident_kinds import IncidentKind, Severity
 
 
@@ -45,7 +44,7 @@ class StormDigest:
             notified_at=now,
             level_since=now,
         )
-        self._queue(changes, storm, self._notifications.for_incident(storm, _DIGEST, Facts(), now), now)
+        self._queue(changes, storm, self._notifications.for_incident(storm, _DIGEST, AlertData(), now), now)
         for member in absorbs:
             self._take_in(changes, member, number, now)
 
@@ -76,7 +75,7 @@ class StormDigest:
                 reopened = rules.unacknowledge(storm, now).incident or storm
                 storm = replace(reopened, severity=Severity.CRITICAL)
             to = None if worse else [place for place in where if place not in known]
-            notes = self._notifications.for_incident(storm, _DIGEST, Facts(), now, to=to)
+            notes = self._notifications.for_incident(storm, _DIGEST, AlertData(), now, to=to)
             self._queue(changes, storm, notes, now)
         counted = previous is not None and previous.storm == number and previous.is_open
         self._count(changes, number, int(member.is_open) - int(counted), now)
@@ -100,7 +99,7 @@ class StormDigest:
         if storm.failures <= 0:
             storm = replace(storm, state=IncidentState.RESOLVED, resolved_at=now)
             self._group.storm_over(number)
-            facts = Facts(trouble=IncidentKind.STORM.value, failing_since=storm.opened_at)
+            facts = AlertData(trouble=IncidentKind.STORM.value, failing_since=storm.opened_at)
             notes = self._notifications.for_incident(storm, NotificationKind.RECOVERED, facts, now)
             self._notifications.forget_storm(number)
         self._queue(changes, storm, notes, now)

@@ -1,4 +1,4 @@
-"""Between a notification and its row in the outbox."""
+"""Converts notifications to rows of the outbox and back."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from dozor.alerting.model.incident import Incident
-from dozor.alerting.model.notification import Facts, Notification, NotificationKind
+from dozor.alerting.model.notification import AlertData, Notification, NotificationKind
 from dozor.config.incident_kinds import Severity
 from dozor.storage.tables.notifications import ClaimedNotification, NotificationRow
 
 _KINDS = set(NotificationKind)
-_FACTS = {field.name for field in fields(Facts)}
-_DEFAULTS = asdict(Facts())
+_FACTS = {field.name for field in fields(AlertData)}
+_DEFAULTS = asdict(AlertData())
 
 
 def to_row(notification: Notification) -> NotificationRow:
-    """Facts that do not apply are left out."""
+    """Fields that do not apply are left out."""
     return NotificationRow(
         key=notification.key,
         kind=notification.kind.value,
@@ -31,30 +31,30 @@ def to_row(notification: Notification) -> NotificationRow:
     )
 
 
-def facts_to_json(facts: Facts) -> dict[str, Any]:
+def facts_to_json(facts: AlertData) -> dict[str, Any]:
     """Only what applies."""
     values = ((name, getattr(facts, name)) for name in _DEFAULTS)
     return {name: value for name, value in values if value is not None and value != _DEFAULTS[name]}
 
 
-def facts_from_json(values: dict[str, Any]) -> Facts:
-    """Facts that this version does not know are left out."""
+def facts_from_json(values: dict[str, Any]) -> AlertData:
+    """Fields that this version does not know are left out."""
     known: dict[str, Any] = {name: value for name, value in values.items() if name in _FACTS}
     for name, value in known.items():
         if isinstance(value, list):
             known[name] = tuple(tuple(item) if isinstance(item, list) else item for item in value)
-    return Facts(**known)
+    return AlertData(**known)
 
 
 def from_row(row: NotificationRow) -> Notification:
-    """As it was owed, before anybody tried to send it."""
+    """As it was queued, before any attempt to send it."""
     return from_claimed(ClaimedNotification(id=0, row=row, attempts=1, unknown_outcomes=0, shown_on=None))
 
 
 def from_claimed(claimed: ClaimedNotification) -> Notification:
-    """As it was owed; facts that this version does not know are left out.
+    """As it was queued; fields that this version does not know are left out.
 
-    A kind that it does not know becomes OTHER: a row of a newer version must not hold up what is behind it.
+    A kind that it does not know becomes OTHER: a row of a newer version must not block those behind it.
     """
     row = claimed.row
     return Notification(
@@ -72,6 +72,6 @@ def from_claimed(claimed: ClaimedNotification) -> Notification:
     )
 
 
-def stored_facts(incident: Incident) -> Facts:
+def stored_facts(incident: Incident) -> AlertData:
     """As they were when the incident last changed."""
     return facts_from_json(incident.facts)

@@ -1,14 +1,14 @@
-"""A text longer than a message: what the message may show of it, and the whole of it for a file."""
+"""Texts longer than a message: the part that the message shows, and the full text for an attachment."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from dozor.alerting.model.notification import Facts, NotificationKind
+from dozor.alerting.model.notification import AlertData, NotificationKind
 from dozor.alerting.model.safe_text import clean, shorten, utf16_length
 
 KEPT = 2_000
-"""Characters that an incident keeps, and that a message is made of."""
+"""Characters that an incident stores, and from which a message is made."""
 WHOLE = 65_536
 """Characters kept for the file; one more is kept to know that there were more."""
 ERROR_UNITS = 700
@@ -25,11 +25,11 @@ ATTACHABLE = frozenset(
         NotificationKind.OTHER,
     }
 )
-"""Kinds that say something for the first time. What repeats it, or tells its end, brings no second file."""
+"""Kinds of messages that may have an attachment; reminders and recoveries have none."""
 
 
-def set_text(facts: Facts, whole: str, shown: str | None = None) -> Facts:
-    """`whole` as the words of a message, or `shown` as those and `whole` in a file."""
+def set_text(facts: AlertData, whole: str, shown: str | None = None) -> AlertData:
+    """`whole` as the text of a message, or `shown` as the text and `whole` as its attachment."""
     shown = whole if shown is None else shown
     if len(shown) > KEPT:
         shown = shorten(shown[: KEPT + 1], KEPT)
@@ -41,13 +41,13 @@ def error_line(error_type: str | None, error_text: str | None) -> str:
     return ": ".join(part for part in (error_type, error_text) if part)
 
 
-def attachment_text(facts: Facts, traceback: str) -> str | None:
-    """The traceback, if a message has no room for the error's text; it ends with the whole of that."""
+def attachment_text(facts: AlertData, traceback: str) -> str | None:
+    """The traceback, which ends with the full error text, if that does not fit into a message."""
     line = error_line(facts.error_type, facts.error_text)
     fits = 2 * len(line) <= ERROR_UNITS or utf16_length(clean(line)) <= ERROR_UNITS
     return None if fits else traceback[: WHOLE + 1] or None
 
 
-def without_attachment(facts: Facts) -> Facts:
-    """Without the file: an incident is written often, and shown by messages that are edited."""
+def without_attachment(facts: AlertData) -> AlertData:
+    """Without the attachment, which incidents do not store."""
     return facts if facts.whole is None else replace(facts, whole=None)

@@ -1,4 +1,4 @@
-"""An incident: something is wrong, from the moment it is told to the moment it is over."""
+"""Incidents: something is wrong, from its opening to its resolution."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NO_OVERRIDES: Mapping[IncidentKind, Severity] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertSettings:
-    """When and how loudly people are told of one task. Durations in seconds."""
+    """Thresholds and severities of one task's incidents. Durations in seconds."""
 
     repeated_errors: int = 3
     """Failures in a row that raise the first alert."""
@@ -32,9 +32,9 @@ class AlertSettings:
     """To the first reminder; each next one takes twice as long, up to eight times."""
     severities: Mapping[IncidentKind, Severity] = field(default_factory=lambda: NO_OVERRIDES)
     reopen_within: float = 600.0
-    """What comes back this soon after it was resolved is the same incident."""
+    """A failure this soon after the incident was resolved reopens it."""
     flapping_after: int = 3
-    """How often it may come before it is told as flapping, once, and then only counted."""
+    """How often it may open before one message says that it flaps; then it is only counted."""
 
     def severity(self, kind: IncidentKind) -> Severity:
         return self.severities.get(kind, KINDS[kind].severity)
@@ -44,46 +44,13 @@ DEFAULT_SETTINGS = AlertSettings()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Incident:
-    """Something is wrong with `task`, or (None) with the runner. Times are seconds since the epoch (UTC)."""
+class Incident(IncidentRow):
+    """Something is wrong with `task`, or (None) with the runner: its row, with values that are checked."""
 
-    id: int
-    task: str | None
     kind: IncidentKind
     severity: Severity
     state: IncidentState
-    fingerprint: str
-    summary: str
-    failures: int
-    opened_at: float
-    updated_at: float
     notified_at: float
-    acknowledged_at: float | None = None
-    acknowledged_by: str | None = None
-    resolved_at: float | None = None
-    resolved_by: str | None = None
-    """Who restarted the task, if a person did; None: it recovered by itself."""
-    occurrences: int = 1
-    """How often it has come: more than 1 if it was resolved and came back within a while."""
-    calm_since: float | None = None
-    """Flapping, and quiet since: it is resolved when it stays so."""
-    ack_expires_at: float | None = None
-    level_since: float | None = None
-    """What escalation counts from; None: from when it was opened."""
-    reminders: int = 0
-    level: int = 0
-    """Escalation levels told since `level_since`."""
-    explained_by: int | None = None
-    """The dependency's incident that swallows this one."""
-    silenced_by: int | None = None
-    storm: int | None = None
-    """The storm's incident in whose digest this one stands."""
-    told: bool = True
-    """False: nobody has been told of it by itself."""
-    facts: dict[str, Any] = field(default_factory=dict)
-    """What its living message says, as `Facts` in the outbox."""
-    decisions: list[dict[str, Any]] | None = None
-    """Why messages about it were queued or not, oldest first: entries of `alerting.model.decisions`."""
 
     @property
     def is_open(self) -> bool:
@@ -91,7 +58,7 @@ class Incident:
 
     @property
     def quiet(self) -> bool:
-        """Nobody is to be reminded of it: it is silenced, explained, part of a storm, or calm for now."""
+        """No reminders: it is muted, inhibited, in a storm, or flapping without a failure for now."""
         return (
             self.silenced_by is not None
             or self.explained_by is not None
@@ -106,16 +73,12 @@ class Incident:
         return self.task or "", family, self.fingerprint
 
 
-_SHARED = tuple(field.name for field in fields(IncidentRow))
-
-
-def to_row(incident: Incident) -> IncidentRow:
-    return IncidentRow(**{name: getattr(incident, name) for name in _SHARED})
+_COLUMNS = tuple(field.name for field in fields(IncidentRow))
 
 
 def from_row(row: IncidentRow) -> Incident:
     """Raises ValueError for a kind that this version does not know."""
-    values = {name: getattr(row, name) for name in _SHARED}
+    values: dict[str, Any] = {name: getattr(row, name) for name in _COLUMNS}
     values.update(
         kind=IncidentKind(row.kind),
         severity=Severity(row.severity),
@@ -126,7 +89,7 @@ def from_row(row: IncidentRow) -> Incident:
 
 
 def read(row: IncidentRow | None) -> Incident | None:
-    """None as well for a row of a newer version: what is sent need not know its incident."""
+    """None as well for a row of a newer version: its messages are sent without it."""
     if row is None:
         return None
     try:

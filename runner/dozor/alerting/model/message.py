@@ -1,4 +1,4 @@
-"""A message in words, for any transport: styled spans instead of markup, so nothing can fail to parse."""
+"""Rendered messages for any transport: styled spans instead of markup, which cannot fail to parse."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Button:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A text as a file, for which a message has no room. `note`: the line under the message that says so."""
+    """A text too long for its message, as a file. `note`: the line under the message that says so."""
 
     name: str
     text: str
@@ -50,9 +50,9 @@ class Message:
     buttons: tuple[tuple[Button, ...], ...] = ()
     silent: bool = False
     reply_to: int | None = None
-    """The transport's id of an earlier message that this one goes on from."""
+    """The transport's id of the earlier message that this one replies to."""
     document: Document | None = None
-    """The whole of what is cut here. Sent after the message, and never again with an edit."""
+    """The full text of what is cut here. Sent after the message, and not with an edit."""
 
     @property
     def plain(self) -> str:

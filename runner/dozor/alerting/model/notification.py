@@ -1,4 +1,4 @@
-"""What is owed to somebody: the data of a message, before it is put into words."""
+"""Notifications: the data of messages to destinations, before they are rendered."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ SEVERITY_RANK = {Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 2}
 
 
 class NotificationKind(StrEnum):
-    """Why somebody is told."""
+    """What a message is about."""
 
     REPEATED_ERRORS = "repeated_errors"
     CRITICAL_STOP = "critical_stop"
     RECOVERED = "recovered"
     FLAPPING = "flapping"
-    """It has come back for the third time: from now on it is only counted."""
+    """It has reopened for the third time: from now on it is only counted."""
     TROUBLE = "trouble"
-    """Something that is not a failed run, see `Facts.trouble`."""
+    """Something that is not a failed run, see `AlertData.trouble`."""
     STORM = "storm"
     """Many incidents as one digest."""
     PAST = "past"
-    """It was broken and is well again: what could not be told while it lasted."""
+    """It was broken and works again: its first message could not be sent meanwhile."""
     REMINDER = "reminder"
     ESCALATION = "escalation"
-    """Nobody has reacted: the next people are told, by name."""
+    """Nobody has acknowledged: people are called by name."""
     SILENCE_OVER = "silence_over"
     """A silence has ended, and something under it is still broken."""
     MORNING = "morning"
     """What happened in the quiet hours."""
     ALL_CLEAR = "all_clear"
-    """Once a day: everything is well, and so is the watch."""
+    """Once a day: no incident is open, and the runner works."""
     SUMMARY = "summary"
-    """Telegram is back: what went through the second channel meanwhile."""
+    """Telegram is back: what went through the fallback channel meanwhile."""
     CHECKER = "checker"
     """A checker's own `ctx.alert`."""
     RUNNER_STARTED = "runner_started"
@@ -42,7 +42,7 @@ class NotificationKind(StrEnum):
     RELOADED = "reloaded"
     """A changed configuration was applied."""
     RELOAD_REFUSED = "reload_refused"
-    """A changed configuration has errors: the old one goes on."""
+    """A changed configuration has errors: the old one stays in use."""
     DROPPED = "dropped"
     """The runner's memory overflowed while the database was away: what was dropped."""
     OTHER = "other"
@@ -52,7 +52,7 @@ class NotificationKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class AlertData:
     """What a message may say. Times are seconds since the epoch (UTC); None where it does not apply."""
 
     failures: int | None = None
@@ -72,34 +72,34 @@ class Facts:
     by: str | None = None
     """Who restarted it, if a person did."""
     text: str | None = None
-    """A checker's own words, or a count of what was dropped."""
+    """Text of `ctx.alert`, reason of a trouble, or a count of what was dropped."""
     whole: str | None = None
-    """All of it, for a file, where a message has no room for it. Only in messages owed, in no incident."""
+    """The full text, for an attachment. Only in messages of the outbox, in no incident."""
     trouble: str | None = None
     """The kind of an incident that is not a failed run."""
     subject: str | None = None
-    """Of what the trouble is: a dependency, a chat."""
+    """What the trouble is about: a dependency, a chat."""
     chain: tuple[str, ...] = ()
     """Where it hangs, or the stack that was seen most; the deepest frame last."""
     holders: tuple[tuple[str, str, float, bool], ...] = ()
     """Who holds the connections of a pool: the task, the run's id, since when, whether the run is over."""
     occurrences: int = 1
-    """How often it has come."""
+    """How often the incident was opened."""
     acknowledged_by: str | None = None
     acknowledged_until: float | None = None
     """None in a reminder: the acknowledgement has run out."""
     calm_since: float | None = None
-    """It flaps, and is quiet since."""
+    """It flaps, and has not failed since."""
     silenced_until: float | None = None
     silenced: bool = False
     level: int | None = None
     """Of an escalation, from 1."""
     mention: str | None = None
-    """Whom to call by name, in one line: "@ann, bob"."""
+    """People to call by name, in one line: "@ann, bob"."""
     called: tuple[tuple[str, int | None], ...] = ()
     """Each of them, with the Telegram id to mention them by where no "@name" does it."""
     in_storm: bool = False
-    """Of an end: the end of its storm is what makes a sound."""
+    """Of a recovery: the recovery of its storm makes the sound."""
     quiet: bool = False
     """Deliver without a sound: quiet hours."""
     lines: tuple[str, ...] = ()
@@ -111,26 +111,26 @@ class Facts:
     off_since: float | None = None
     """Of a start, as all below: the end or last sign of life of the runner before. None: there was none."""
     off_for: float | None = None
-    """Seconds for which nobody was on watch."""
+    """Seconds without a runner."""
     starts: int = 0
     """How many there were lately, this one too."""
     paused_tasks: tuple[str, ...] = ()
     lost_tasks: tuple[str, ...] = ()
     """Their runs were cut off in the middle."""
     missed_runs: int = 0
-    """Due while nobody was on watch."""
+    """Due while there was no runner."""
     missed_tasks: int = 0
     missed_more: bool = False
-    """There were too many to be counted: at least so many."""
+    """There were too many to count: at least so many."""
     open_before: int = 0
     """Incidents that were open already."""
     owed_before: int = 0
-    """Messages that the runner before has left."""
+    """Messages that the previous runner has not sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notification:
-    """A message owed. `key` is unique for ever: writing it twice leaves one."""
+    """A message for one destination. `key` is never used twice: writing it again changes nothing."""
 
     key: str
     kind: NotificationKind
@@ -138,13 +138,13 @@ class Notification:
     created_at: float
     task: str | None = None
     incident_id: int | None = None
-    facts: Facts = field(default_factory=Facts)
+    facts: AlertData = field(default_factory=AlertData)
     destination: str = ""
-    """Where to: "" is the chat of the configuration."""
+    """Its key; "" is the chat of the configuration."""
     priority: int = 1
     """0 leaves first."""
     expires_at: float | None = None
-    """Worth nothing after this."""
+    """Not sent after this time."""
     possible_duplicate: bool = False
     """An earlier attempt ended in an unknown outcome: the text must say so."""
 
@@ -159,12 +159,12 @@ FIRING = frozenset(
         NotificationKind.STORM,
     }
 )
-"""Kinds that say that something is wrong now; when it is over they are worth a line at most."""
+"""Kinds that say that something is wrong now; when it is over, a summary in one line replaces them."""
 
 REMINDER_WORTH = 3600.0
 
 DAILY_WORTH = 6 * 3600.0
-"""Seconds after which nobody needs such a message any more."""
+"""Seconds after which such a message is not sent any more."""
 
 
 def priority(kind: NotificationKind, severity: Severity) -> int:
@@ -183,7 +183,7 @@ def priority(kind: NotificationKind, severity: Severity) -> int:
 
 
 def expires_at_for(kind: NotificationKind, now: float) -> float | None:
-    """When a message is worth nothing any more; seconds since the epoch."""
+    """When a message of this kind expires; seconds since the epoch. None: never."""
     match kind:
         case NotificationKind.REMINDER | NotificationKind.RUNNER_STARTED:
             return now + REMINDER_WORTH

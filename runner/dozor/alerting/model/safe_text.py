@@ -1,4 +1,4 @@
-"""Foreign text made fit to be shown: an exception may say anything, and must never cost an alert."""
+"""Makes text of exceptions and checkers safe to show: whatever it contains, it must not lose an alert."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import unicodedata
 ELLIPSIS = "…"
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 LONG = 20_000
-"""Characters looked at, of a text that is going to be cut anyway."""
+"""Characters processed of a text that is cut anyway."""
 
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _UNFIT = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff" + "".join(sorted(_BIDI)) + "]")

@@ -8,8 +8,9 @@ from enum import StrEnum
 
 from dozor.alerting.model.incident import Incident
 from dozor.alerting.model.notification import SEVERITY_RANK
-from dozor.alerting.policy.oncall import OnCall, Override, Person
+from dozor.alerting.policy.oncall import OnCall, Person
 from dozor.config.incident_kinds import Severity
+from dozor.storage.tables.silences import OverrideRow
 
 
 class EscalationTarget(StrEnum):
@@ -62,7 +63,7 @@ def due_level(
     return DueLevel(level, at) if now >= at else None
 
 
-def calls_for(level: Level, oncall: OnCall, overrides: Iterable[Override], now: float) -> tuple[Call, ...]:
+def calls_for(level: Level, oncall: OnCall, overrides: Iterable[OverrideRow], now: float) -> tuple[Call, ...]:
     """Whom to call, by destination; if the level names nobody known: everybody, or else only the chat."""
     overrides = tuple(overrides)
     names: list[str] = []

@@ -1,4 +1,4 @@
-"""Who is on call: a rotation by the wall clock of a place, and people who stand in. Pure."""
+"""Who is on call: a rotation by the wall clock of a timezone, and overrides. Pure."""
 
 from __future__ import annotations
 
@@ -28,18 +28,6 @@ class Person:
     def mention_id(self) -> int | None:
         """The Telegram id to mention them by; an "@name" needs none."""
         return None if self.called.startswith("@") else self.user_id
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Override:
-    """`person` stands in. Times are seconds since the epoch (UTC)."""
-
-    id: int
-    person: str
-    starts_at: float
-    ends_at: float
-    created_by: str = ""
-    created_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,14 +84,14 @@ class OnCall:
 
     @property
     def places(self) -> dict[str, str]:
-        """Whose a destination is, by destination; without the chat of the configuration."""
+        """The names of the people of each destination; without the chat of the configuration."""
         found: dict[str, str] = {}
         for person in self.people.values():
             if (place := person.destination) != "":
                 found[place] = f"{found[place]}, {person.name}" if place in found else person.name
         return found
 
-    def now(self, at: float, overrides: Iterable[Override] = ()) -> Shift | None:
+    def now(self, at: float, overrides: Iterable[OverrideRow] = ()) -> Shift | None:
         """Who is on call at `at` (seconds since the epoch); None without a rotation."""
         if self.rotation is None:
             return None
@@ -129,7 +117,7 @@ class OnCall:
             instead_of=planned.person if planned.person != newest.person else None,
         )
 
-    def next(self, at: float, overrides: Iterable[Override] = ()) -> Shift | None:
+    def next(self, at: float, overrides: Iterable[OverrideRow] = ()) -> Shift | None:
         """Who takes over, and when; None if nobody else ever does."""
         current = self.now(at, overrides)
         if current is None or self.rotation is None:
@@ -145,7 +133,7 @@ class OnCall:
             shift, moment = following, following.ends_at
         return None if shift.person == current.person else shift
 
-    def second(self, at: float, overrides: Iterable[Override] = ()) -> str | None:
+    def second(self, at: float, overrides: Iterable[OverrideRow] = ()) -> str | None:
         """Whom to call when the person on call does not react: the next in turn who is somebody else."""
         current = self.now(at, overrides)
         if current is None or self.rotation is None:
@@ -156,14 +144,3 @@ class OnCall:
             if person != current.person:
                 return person
         return current.instead_of
-
-
-def override(row: OverrideRow) -> Override:
-    return Override(
-        id=row.id,
-        person=row.person,
-        starts_at=row.starts_at,
-        ends_at=row.ends_at,
-        created_by=row.created_by,
-        created_at=row.created_at,
-    )

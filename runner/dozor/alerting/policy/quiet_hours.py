@@ -1,4 +1,4 @@
-"""Quiet hours, by the wall clock of a place. Pure."""
+"""Quiet hours: a daily time, by the wall clock of a timezone, without sounds for most messages. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a message goes, by task and loudness. "" is the chat of the configuration."""
+"""Routes: the destinations of a message, by task and severity. "" is the chat of the configuration."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _KEY = re.compile(r"(-?[0-9]{1,16})(?::([0-9]{1,10}))?", re.ASCII)
 
 
 def parse_destination(key: str) -> tuple[int, int | None] | None:
-    """Chat and topic; None for what is no such key."""
+    """Chat id and topic id; None if `key` is no such destination."""
     match = _KEY.fullmatch(key)
     if match is None:
         return None
@@ -22,7 +22,7 @@ def parse_destination(key: str) -> tuple[int, int | None] | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One destination and what it hears. `tasks` None: of all, and of the runner itself."""
+    """A destination and the messages it gets. `tasks` None: of all tasks, and of the runner itself."""
 
     destination: str
     tasks: frozenset[str] | None = None
@@ -35,7 +35,7 @@ class Route:
 
 
 class Routing:
-    """The chat of the configuration hears everything, the others what they ask for."""
+    """Everything goes to the chat of the configuration, to the others what their routes say."""
 
     def __init__(self, routes: Iterable[Route] = ()) -> None:
         self._routes = tuple(routes)

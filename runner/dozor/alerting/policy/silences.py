@@ -1,10 +1,11 @@
-"""Silences: what people have asked not to be told of, until when, and why. Pure."""
+"""Silences: which incidents send no messages, until when, and at whose request. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
+from typing import Any
 
 from dozor.storage.tables.silences import SilenceRow
 
@@ -19,18 +20,10 @@ class SilenceScope(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Silence:
-    """Times are seconds since the epoch (UTC). `ends_at` None: until its incident is resolved."""
+class Silence(SilenceRow):
+    """Its row, with a scope that is checked."""
 
-    id: int
     scope: SilenceScope
-    target: str
-    reason: str
-    created_by: str
-    created_at: float
-    ends_at: float | None
-    ended_at: float | None = None
-    ended_by: str | None = None
 
     def active(self, now: float) -> bool:
         return self.ended_at is None and (self.ends_at is None or now < self.ends_at)
@@ -55,29 +48,7 @@ def covering(
     return max(found, key=lambda s: float("inf") if s.ends_at is None else s.ends_at, default=None)
 
 
-def silence_row(silence: Silence) -> SilenceRow:
-    return SilenceRow(
-        id=silence.id,
-        scope=silence.scope.value,
-        target=silence.target,
-        reason=silence.reason,
-        created_by=silence.created_by,
-        created_at=silence.created_at,
-        ends_at=silence.ends_at,
-        ended_at=silence.ended_at,
-        ended_by=silence.ended_by,
-    )
-
-
 def silence(row: SilenceRow) -> Silence:
-    return Silence(
-        id=row.id,
-        scope=SilenceScope(row.scope),
-        target=row.target,
-        reason=row.reason,
-        created_by=row.created_by,
-        created_at=row.created_at,
-        ends_at=row.ends_at,
-        ended_at=row.ended_at,
-        ended_by=row.ended_by,
-    )
+    """Raises ValueError for a scope that this version does not know."""
+    values: dict[str, Any] = {field.name: getattr(row, field.name) for field in fields(SilenceRow)}
+    return Silence(**values | {"scope": SilenceScope(row.scope)})

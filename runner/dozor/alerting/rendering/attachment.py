@@ -1,4 +1,4 @@
-"""A long text as a file under its message."""
+"""Attachments: a text too long for its message, as a file."""
 
 from __future__ import annotations
 

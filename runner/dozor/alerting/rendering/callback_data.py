@@ -1,6 +1,6 @@
-"""What a button carries: where it stands, an action and a task, in the 64 bytes the Bot API gives.
+"""Callback data of buttons: the kind of message, an action and a task, in the 64 bytes of the Bot API.
 
-A press proves nothing: a changed client can send any data, so whoever reads it checks again.
+It proves nothing: a modified client can send any data, so its reader checks the rights again.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ class Origin(StrEnum):
     """The message under which the button stands."""
 
     ALERT = "a"
-    """An alert: its text stays, the answer comes as a reply."""
+    """An alert: its text stays, the response is a reply."""
     MENU = "m"
-    """A menu or a card of the bot: the answer takes its place."""
+    """A menu or a card of the bot: the response replaces it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ def encode(origin: Origin, action: str, task: str) -> str:
 
 
 def decode(data: str) -> CallbackData | None:
-    """None: not a button of ours."""
+    """None: not the callback data of a button of ours."""
     origin, _, rest = data.partition(":")
     action, _, task = rest.partition(":")
     if origin not in tuple(Origin) or not action or not task:

@@ -1,4 +1,4 @@
-"""An incident as its chat shows it: one message that changes with it, and buttons that fit its state."""
+"""Live messages: the present text of an incident, its buttons, and the digest of a storm."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 from dozor.alerting.model.codec import stored_facts
 from dozor.alerting.model.incident import Incident, IncidentState, firing
 from dozor.alerting.model.message import Button
-from dozor.alerting.model.notification import Facts, Notification, NotificationKind
+from dozor.alerting.model.notification import AlertData, Notification, NotificationKind
 from dozor.alerting.model.safe_text import one_line, shorten
 from dozor.alerting.policy.silences import Silence
 from dozor.alerting.rendering import phrases
@@ -26,7 +26,7 @@ Rows = tuple[tuple[Button, ...], ...]
 def live_notification(
     incident: Incident, silence: Silence | None = None, storm: Sequence[StormGroup] = ()
 ) -> Notification:
-    """What its living message says now."""
+    """What its live message says now."""
     facts = stored_facts(incident)
     if incident.kind is IncidentKind.STORM:
         facts = digest_facts(storm, incident)
@@ -58,20 +58,20 @@ def live_notification(
     )
 
 
-def with_digest(facts: Facts, groups: Sequence[StormGroup], incident: Incident) -> Facts:
-    """What is said of a storm beside its digest, with the causes as they are now."""
+def with_digest(facts: AlertData, groups: Sequence[StormGroup], incident: Incident) -> AlertData:
+    """The data of another message about a storm, with its causes as they are now."""
     now = digest_facts(groups, incident)
     return replace(facts, trouble=now.trouble, count=now.count, failures=now.failures, lines=now.lines)
 
 
-def digest_facts(groups: Sequence[StormGroup], incident: Incident) -> Facts:
+def digest_facts(groups: Sequence[StormGroup], incident: Incident) -> AlertData:
     """A digest: what is critical first, then what is open, by cause, with counts."""
     total = sum(group.count for group in groups)
     lines = [_group_line(group) for group in groups[:STORM_CAUSES]]
     if len(groups) > STORM_CAUSES:
         left = groups[STORM_CAUSES:]
         lines.append(f"… +{len(left)}: {sum(group.open for group in left)}/{sum(g.count for g in left)}")
-    return Facts(
+    return AlertData(
         trouble=IncidentKind.STORM.value,
         failing_since=incident.opened_at,
         count=total or incident.failures,
@@ -106,13 +106,13 @@ def _group_line(group: StormGroup) -> str:
     sign = phrases.mark(Severity(group.severity), over=group.open == 0)
     parts = [f"{sign} {group.open}/{group.count}", shorten(one_line(group.summary), 90)]
     names = list(group.tasks[:3])
-    if names:  # what is of no task has none
+    if names:  # an incident without a task has none
         parts.append(", ".join([*names, "…"] if group.count > len(names) else names))
     return " · ".join(parts)
 
 
 def buttons(incident: Incident, say: phrases.Phrasebook) -> Rows:
-    """What can be done about it now."""
+    """For the actions that are possible now."""
     restarts: Rows = ()
     if incident.kind is IncidentKind.UNCLEAN_END:
         restarts = start_phrases.restarts(say, stored_facts(incident).stopped_tasks)

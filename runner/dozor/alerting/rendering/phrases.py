@@ -1,4 +1,4 @@
-"""The words of what is not a streak of failures: troubles, storms, escalation, the night, the outage."""
+"""Texts of messages that are not about a failure streak: troubles, storms, escalation, reports."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import tzinfo
 from typing import assert_never
 
 from dozor.alerting.model.message import Span, Style
-from dozor.alerting.model.notification import Facts
+from dozor.alerting.model.notification import AlertData
 from dozor.alerting.model.safe_text import clean, one_line, shorten
 from dozor.config.incident_kinds import IncidentKind, Severity
 from dozor.language.times import clock, duration
@@ -25,21 +25,21 @@ LINES_SHOWN = 20
 CALLED_SHOWN = 20
 HOLDERS_SHOWN = 10
 _HERE = "\0"
-# Where names belong in a text of the language; a cleaned text holds none.
+# Placeholder of names in a translated text; a cleaned text never contains it.
 
 NameOf = Callable[[str], "str | None"]
 
 
 def no_names(by: str) -> str | None:
-    """Nobody is known by name."""
+    """No name is known."""
     return None
 
 
 @dataclass(frozen=True, slots=True)
 class Phrasebook:
-    """How things are said: language, zone, and the moment (seconds since the epoch).
+    """Language, timezone and the present time (seconds since the epoch) of a text.
 
-    `name_of`: what somebody is called ("telegram:111" as "Ann"), None where that is not known.
+    `name_of`: the name of a person ("telegram:111" as "Ann"), None where it is not known.
     """
 
     translator: Translator
@@ -73,8 +73,8 @@ class Phrasebook:
                 return shorten(one_line(by), NAME_UNITS)
 
 
-def trouble(say: Phrasebook, task: str, facts: Facts) -> HeaderAndLines:
-    """Something that is not a failed run."""
+def trouble(say: Phrasebook, task: str, facts: AlertData) -> HeaderAndLines:
+    """A problem that is not a failed run."""
     lines = reason(facts) + [Span(shorten(one_line(frame), LINE_UNITS), Style.CODE) for frame in facts.chain]
     lines += _holders(say, facts)
     if facts.lines:
@@ -86,8 +86,8 @@ def trouble(say: Phrasebook, task: str, facts: Facts) -> HeaderAndLines:
     return _trouble_header(say, task, facts), lines
 
 
-def _holders(say: Phrasebook, facts: Facts) -> list[Span]:
-    """Who holds the connections of an exhausted pool: a line each."""
+def _holders(say: Phrasebook, facts: AlertData) -> list[Span]:
+    """A line for each holder of a connection of an exhausted pool."""
     lines = []
     for task, run, since, over in facts.holders[:HOLDERS_SHOWN]:
         key = "alert-holder-over" if over else "alert-holder"
@@ -99,7 +99,7 @@ def _holders(say: Phrasebook, facts: Facts) -> list[Span]:
     return lines
 
 
-def _trouble_header(say: Phrasebook, task: str, facts: Facts) -> str:
+def _trouble_header(say: Phrasebook, task: str, facts: AlertData) -> str:
     subject = shorten(one_line(facts.subject or ""), NAME_UNITS)
     lasted = None if facts.lasted is None else say.duration(facts.lasted)
     kind = _kind(facts.trouble)
@@ -152,8 +152,8 @@ def _blocked_loop(say: Phrasebook, subject: str, lasted: str | None) -> str:
     return say("alert-blocked-loop", subject=subject, duration=lasted)
 
 
-def trouble_over(say: Phrasebook, task: str, facts: Facts) -> str:
-    """The header of its end."""
+def trouble_over(say: Phrasebook, task: str, facts: AlertData) -> str:
+    """The header of a trouble's recovery."""
     subject = shorten(one_line(facts.subject or ""), NAME_UNITS)
     match _kind(facts.trouble):
         case IncidentKind.STORM:
@@ -170,7 +170,7 @@ def trouble_over(say: Phrasebook, task: str, facts: Facts) -> str:
             return say("alert-over-subject", subject=subject)
 
 
-def reloaded(say: Phrasebook, facts: Facts) -> HeaderAndLines:
+def reloaded(say: Phrasebook, facts: AlertData) -> HeaderAndLines:
     """`facts.lines`: "+ task", "~ task", "− task"; `facts.subject`: sections that need a new start."""
     lines = [Span(shorten(one_line(line), LINE_UNITS)) for line in facts.lines[:20]]
     more = (facts.count or 0) - len(lines)
@@ -181,7 +181,7 @@ def reloaded(say: Phrasebook, facts: Facts) -> HeaderAndLines:
     return say("alert-reloaded"), lines
 
 
-def storm(say: Phrasebook, severity: Severity, facts: Facts) -> HeaderAndLines:
+def storm(say: Phrasebook, severity: Severity, facts: AlertData) -> HeaderAndLines:
     """The digest: `facts.lines` are its causes, worst first; `facts.count` all tasks, `failures` the open."""
     count = facts.count or 0
     if severity is Severity.CRITICAL:
@@ -191,8 +191,8 @@ def storm(say: Phrasebook, severity: Severity, facts: Facts) -> HeaderAndLines:
     return header, _lines(facts)
 
 
-def storm_lasts(say: Phrasebook, severity: Severity, facts: Facts, seconds: float) -> HeaderAndLines:
-    """It is not over after `seconds`."""
+def storm_lasts(say: Phrasebook, severity: Severity, facts: AlertData, seconds: float) -> HeaderAndLines:
+    """Header and lines of a reminder after `seconds`."""
     header = say(
         "alert-storm-lasts",
         sign=mark(severity),
@@ -203,7 +203,9 @@ def storm_lasts(say: Phrasebook, severity: Severity, facts: Facts, seconds: floa
     return header, _lines(facts)
 
 
-def escalation(say: Phrasebook, what: str, facts: Facts, since: float) -> tuple[tuple[Span, ...], list[Span]]:
+def escalation(
+    say: Phrasebook, what: str, facts: AlertData, since: float
+) -> tuple[tuple[Span, ...], list[Span]]:
     """People are called by name. `what`: the header of the incident, without its mark."""
     header = say("alert-escalation", mention=_HERE, what=what, duration=say.duration(say.now - since))
     before, _, after = header.partition(_HERE)
@@ -211,7 +213,7 @@ def escalation(say: Phrasebook, what: str, facts: Facts, since: float) -> tuple[
     return spans, [Span(say("alert-escalation-level", level=facts.level or 1))]
 
 
-def _called(say: Phrasebook, facts: Facts) -> list[Span]:
+def _called(say: Phrasebook, facts: AlertData) -> list[Span]:
     people = facts.called or ((facts.mention or "Dozor", None),)
     spans: list[Span] = []
     for name, user_id in people[:CALLED_SHOWN]:
@@ -223,29 +225,29 @@ def _called(say: Phrasebook, facts: Facts) -> list[Span]:
     return spans
 
 
-def silence_over(say: Phrasebook, facts: Facts) -> HeaderAndLines:
+def silence_over(say: Phrasebook, facts: AlertData) -> HeaderAndLines:
     lines = reason(facts) + _lines(facts)
     if facts.by:
         lines.insert(0, Span(say("alert-silence-lifted", by=say.who(facts.by))))
     return say("alert-silence-over", count=facts.count or 0), lines
 
 
-def morning(say: Phrasebook, facts: Facts) -> HeaderAndLines:
+def morning(say: Phrasebook, facts: AlertData) -> HeaderAndLines:
     return say("alert-morning", count=facts.count or 0), _lines(facts)
 
 
-def all_clear(say: Phrasebook, severity: Severity, facts: Facts) -> HeaderAndLines:
+def all_clear(say: Phrasebook, severity: Severity, facts: AlertData) -> HeaderAndLines:
     if severity is Severity.INFO:
         return say("alert-all-clear", tasks=facts.count or 0), _lines(facts)
     return say("alert-not-clear", count=facts.count or 0), _lines(facts)
 
 
-def summary(say: Phrasebook, facts: Facts) -> HeaderAndLines:
+def summary(say: Phrasebook, facts: AlertData) -> HeaderAndLines:
     return say("alert-summary", count=facts.count or 0), _lines(facts)
 
 
-def status_lines(say: Phrasebook, facts: Facts) -> list[Span]:
-    """Under a living message: who has it, whether it is silenced, how often it has come."""
+def status_lines(say: Phrasebook, facts: AlertData) -> list[Span]:
+    """Under a live message: who has acknowledged it, whether it is muted, how often it was opened."""
     lines: list[Span] = []
     if facts.occurrences > 1:
         lines.append(Span(say("living-occurrences", count=facts.occurrences)))
@@ -261,13 +263,13 @@ def status_lines(say: Phrasebook, facts: Facts) -> list[Span]:
     return lines
 
 
-def reason(facts: Facts) -> list[Span]:
-    """Somebody's own words, or the cause of a trouble."""
+def reason(facts: AlertData) -> list[Span]:
+    """The text of a person or a checker, or the cause of a trouble."""
     text = shorten(clean(facts.text or ""), REASON_UNITS)
     return [Span(text, Style.CODE)] if text else []
 
 
-def _lines(facts: Facts) -> list[Span]:
+def _lines(facts: AlertData) -> list[Span]:
     return [Span(shorten(one_line(line), LINE_UNITS)) for line in facts.lines[:LINES_SHOWN]]
 
 
@@ -276,7 +278,7 @@ def _kind(name: str | None) -> IncidentKind | None:
 
 
 def mark(severity: Severity, *, over: bool = False) -> str:
-    """One sign for how it stands."""
+    """The sign of a severity."""
     if over:
         return "✅"
     match severity:

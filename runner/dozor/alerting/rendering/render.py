@@ -1,4 +1,4 @@
-"""A notification in words: the important first, readable from a lock screen, safe for any error text."""
+"""Renders a notification: the important first, readable on a lock screen, safe for any error text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import assert_never
 
 from dozor.alerting.model.full_text import ATTACHABLE, ERROR_UNITS, error_line
 from dozor.alerting.model.message import Button, Document, Message, Span, Style
-from dozor.alerting.model.notification import Facts, Notification, NotificationKind
+from dozor.alerting.model.notification import AlertData, Notification, NotificationKind
 from dozor.alerting.model.safe_text import LONG, clean, one_line, shorten, utf16_length
 from dozor.alerting.rendering import phrases
 from dozor.alerting.rendering import startup_phrases as start_phrases
@@ -42,19 +42,19 @@ def render(
     name_of: NameOf = no_names,
 ) -> Message:
     """`now`: seconds since the epoch, for "in 60 s". Never raises for what `notification` holds."""
-    words = _NotificationView(notification, Phrasebook(translator, timezone, now, name_of))
-    header, lines = words.say()
+    view = _NotificationView(notification, Phrasebook(translator, timezone, now, name_of))
+    header, lines = view.say()
     if isinstance(header, str):
         header = (Span(shorten(header, HEADLINE_UNITS + NAME_UNITS), Style.BOLD),)
     spans = list(header)
-    for line in [*lines, *status_lines(words.tongue, notification.facts)]:
+    for line in [*lines, *status_lines(view.phrasebook, notification.facts)]:
         spans += [Span("\n"), line]
     if notification.possible_duplicate:
         spans += [Span("\n"), Span(translator.format("alert-duplicate"), Style.ITALIC)]
-    document = words.document(spans)
+    document = view.document(spans)
     return Message(
         spans=bounded(spans, MESSAGE_UNITS if document is None else MESSAGE_UNITS - NOTE_UNITS),
-        buttons=words.buttons(),
+        buttons=view.buttons(),
         silent=notification.facts.quiet or _silent(notification),
         document=document,
     )
@@ -87,23 +87,27 @@ def error_span(error_type: str | None, error_text: str | None, limit: int = ERRO
 
 
 class _NotificationView:
-    """One notification being put into words."""
+    """One notification while it is rendered."""
 
-    def __init__(self, note: Notification, tongue: Phrasebook) -> None:
+    def __init__(self, note: Notification, phrasebook: Phrasebook) -> None:
         self._note, self._facts = note, note.facts
-        self.tongue = tongue
-        self._translator, self._timezone, self._now = tongue.translator, tongue.timezone, tongue.now
+        self.phrasebook = phrasebook
+        self._translator, self._timezone, self._now = (
+            phrasebook.translator,
+            phrasebook.timezone,
+            phrasebook.now,
+        )
         self._task = shorten(one_line(note.task or ""), NAME_UNITS)
         self._cut: str | None = None
-        # The whole of the foreign text that has been shown in part.
+        # The full text of which the message shows a part.
 
     def say(self) -> tuple[str | tuple[Span, ...], list[Span]]:
         """The header and the lines under it."""
         text = self._translator.format
         facts = self._facts
         failures = facts.failures or 0
-        if start_phrases.tells_of_a_start(self._note):
-            return start_phrases.report(self.tongue, self._note)
+        if start_phrases.is_about_a_start(self._note):
+            return start_phrases.report(self.phrasebook, self._note)
         match self._note.kind:
             case NotificationKind.REPEATED_ERRORS:
                 header = text("alert-repeated", task=self._task, failures=failures, since=self._since())
@@ -118,29 +122,29 @@ class _NotificationView:
                 return header, [*self._failure(), Span(text("alert-flapping-why"))]
             case NotificationKind.TROUBLE:
                 self._shorten(facts.text or "", REASON_UNITS)
-                return phrases.trouble(self.tongue, self._task, facts)
+                return phrases.trouble(self.phrasebook, self._task, facts)
             case NotificationKind.STORM:
-                return phrases.storm(self.tongue, self._note.severity, facts)
+                return phrases.storm(self.phrasebook, self._note.severity, facts)
             case NotificationKind.PAST:
                 header = text("alert-past", task=self._task or facts.subject or "Dozor")
                 return header, [*self._recovery(), *self._error(), Span(text("alert-past-why"))]
             case NotificationKind.ESCALATION:
-                called, lines = phrases.escalation(self.tongue, self._what(), facts, self._began())
+                called, lines = phrases.escalation(self.phrasebook, self._what(), facts, self._began())
                 return called, [*self._why(), *lines]
             case NotificationKind.SILENCE_OVER:
-                return phrases.silence_over(self.tongue, facts)
+                return phrases.silence_over(self.phrasebook, facts)
             case NotificationKind.MORNING:
-                return phrases.morning(self.tongue, facts)
+                return phrases.morning(self.phrasebook, facts)
             case NotificationKind.ALL_CLEAR:
-                return phrases.all_clear(self.tongue, self._note.severity, facts)
+                return phrases.all_clear(self.phrasebook, self._note.severity, facts)
             case NotificationKind.SUMMARY:
-                return phrases.summary(self.tongue, facts)
+                return phrases.summary(self.phrasebook, facts)
             case NotificationKind.REMINDER:
                 if facts.trouble == IncidentKind.STORM.value:
                     lasts = self._now - self._began()
-                    return phrases.storm_lasts(self.tongue, self._note.severity, facts, lasts)
+                    return phrases.storm_lasts(self.phrasebook, self._note.severity, facts, lasts)
                 if facts.trouble is not None:
-                    return phrases.trouble(self.tongue, self._task, self._lasting())
+                    return phrases.trouble(self.phrasebook, self._task, self._lasting())
                 lasting = self._duration(self._now - self._began())
                 since = self._since()
                 if self._stopped:
@@ -151,9 +155,9 @@ class _NotificationView:
             case NotificationKind.CHECKER:
                 return self._checker()
             case NotificationKind.RUNNER_STARTED:
-                return start_phrases.report(self.tongue, self._note)
+                return start_phrases.report(self.phrasebook, self._note)
             case NotificationKind.RELOADED:
-                return phrases.reloaded(self.tongue, facts)
+                return phrases.reloaded(self.phrasebook, facts)
             case NotificationKind.RELOAD_REFUSED:
                 return text("alert-reload-refused"), [*self._own_text(), Span(text("alert-reload-old"))]
             case NotificationKind.DROPPED:
@@ -169,15 +173,15 @@ class _NotificationView:
 
     def buttons(self) -> tuple[tuple[Button, ...], ...]:
         """Restart under what is stopped."""
-        if start_phrases.tells_of_a_start(self._note) or self._note.kind is NotificationKind.SUMMARY:
-            return start_phrases.restarts(self.tongue, self._facts.stopped_tasks)
+        if start_phrases.is_about_a_start(self._note) or self._note.kind is NotificationKind.SUMMARY:
+            return start_phrases.restarts(self.phrasebook, self._facts.stopped_tasks)
         if self._stopped and self._note.task:
             label = self._translator.format("button-restart")
             return ((Button(label, encode(Origin.ALERT, "restart", self._note.task)),),)
         return ()
 
     def document(self, spans: Sequence[Span]) -> Document | None:
-        """The whole of what is cut in the message; None if it has room for everything."""
+        """The full text, if the message shows a part of it; None: everything fits."""
         whole = self._facts.whole or self._cut
         if whole is None or self._note.kind not in ATTACHABLE:
             whole = "".join(span.text for span in spans)
@@ -195,7 +199,7 @@ class _NotificationView:
         text, facts = self._translator.format, self._facts
         lines: list[Span] = []
         if facts.acknowledged_by and facts.acknowledged_until is None:
-            lines.append(Span(text("alert-ack-expired", by=self.tongue.who(facts.acknowledged_by))))
+            lines.append(Span(text("alert-ack-expired", by=self.phrasebook.who(facts.acknowledged_by))))
         if facts.window is not None:
             lines.append(Span(text("alert-window", window=facts.window)))
         elif facts.failures is not None and facts.max_failures is not None:
@@ -229,32 +233,32 @@ class _NotificationView:
 
     def _recovered(self) -> str:
         if self._facts.trouble is not None:
-            return phrases.trouble_over(self.tongue, self._task, self._facts)
+            return phrases.trouble_over(self.phrasebook, self._task, self._facts)
         return self._translator.format("alert-recovered", task=self._task)
 
     def _began(self) -> float:
         since = self._facts.failing_since
         return self._note.created_at if since is None else since
 
-    def _lasting(self) -> Facts:
+    def _lasting(self) -> AlertData:
         return replace(self._facts, lasted=self._now - self._began())
 
     def _why(self) -> list[Span]:
-        """What somebody is called for: they may not have seen what came before."""
+        """What people are called for: they may not have seen the earlier messages."""
         facts = self._facts
         if facts.trouble == IncidentKind.STORM.value:
-            return phrases.storm(self.tongue, self._note.severity, facts)[1]
+            return phrases.storm(self.phrasebook, self._note.severity, facts)[1]
         if facts.trouble is not None:
-            return phrases.trouble(self.tongue, self._task, replace(facts, lasted=None))[1]
+            return phrases.trouble(self.phrasebook, self._task, replace(facts, lasted=None))[1]
         return [*self._failure(), *phrases.reason(facts)]
 
     def _what(self) -> str:
         """The same in a few words."""
         if self._facts.trouble == IncidentKind.STORM.value:
-            header, _ = phrases.storm(self.tongue, self._note.severity, self._facts)
+            header, _ = phrases.storm(self.phrasebook, self._note.severity, self._facts)
             return header.partition(" ")[2]
         if self._facts.trouble is not None:
-            header, _ = phrases.trouble(self.tongue, self._task, replace(self._facts, lasted=None))
+            header, _ = phrases.trouble(self.phrasebook, self._task, replace(self._facts, lasted=None))
             return header.partition(" ")[2]
         return self._task or "Dozor"
 
@@ -272,7 +276,7 @@ class _NotificationView:
         if facts.trouble is not None and not self._task:
             pass  # what is no task restarts nothing
         elif facts.by:
-            lines.append(Span(text("alert-by-person", by=self.tongue.who(facts.by))))
+            lines.append(Span(text("alert-by-person", by=self.phrasebook.who(facts.by))))
         else:
             lines.append(Span(text("alert-by-itself")))
         error = error_span(facts.error_type, facts.error_text, ERROR_UNITS // 2)
@@ -320,7 +324,7 @@ class _NotificationView:
         return duration(self._translator, seconds)
 
 
-def _gave_up_early(facts: Facts) -> bool:
+def _gave_up_early(facts: AlertData) -> bool:
     """Stopped before the limit: the checker said that trying again cannot help."""
     failures, limit = facts.failures, facts.max_failures
     early = failures is not None and limit is not None and failures < limit

@@ -1,4 +1,7 @@
-"""Puts what is owed into words, in one language and zone. A defect in it never costs an alert."""
+"""The message renderer: makes texts of notifications, in one language and timezone.
+
+A defect in it never loses an alert: a plain text is sent then.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ from dozor.storage.tables.incidents import StormGroup
 
 
 class MessageRenderer:
-    """`silence`: the active silence with an id. `name_of`: what somebody who acted is called.
+    """`silence`: the active silence with an id. `name_of`: the name of a person who acted.
 
     `public_url`: where the status page is reached, without a slash at its end; None: messages hold no links.
     """
@@ -47,33 +50,33 @@ class MessageRenderer:
         self._name_of = name_of
 
     def notification(self, notification: Notification, incident: Incident | None = None) -> Message:
-        """A message as it is owed; with the buttons of `incident` as it is now."""
+        """The message as it was queued; with the buttons of `incident` as it is now."""
         try:
             now = self._clock.now()
             message = render(notification, self._translator, self._timezone, now, self._name_of)
             if self._public_url is not None and notification.task:
                 message = _with_link(message, f"{self._public_url}/task/{quote(notification.task, safe='')}")
             if incident is not None:
-                message = replace(message, buttons=buttons(incident, self._tongue()))
-        except Exception as error:  # noqa: BLE001 -- the border around the words, recorded
+                message = replace(message, buttons=buttons(incident, self._phrasebook()))
+        except Exception as error:  # noqa: BLE001 -- the border around rendering, recorded
             logger.opt(exception=error).error(msg("log-no-words", key=notification.key))
             return fallback_message(notification)
         return message
 
     def live(self, incident: Incident, storm: Sequence[StormGroup] = ()) -> Message:
-        """What its living message is to show now."""
+        """What its live message is to show now."""
         silence = None if incident.silenced_by is None else self._silence(incident.silenced_by)
         return self.notification(live_notification(incident, silence, storm), incident)
 
-    def _tongue(self) -> Phrasebook:
+    def _phrasebook(self) -> Phrasebook:
         return Phrasebook(self._translator, self._timezone, self._clock.now())
 
 
 def _with_link(message: Message, url: str) -> Message:
-    """The URL as the last line; what has no room above it is cut."""
+    """The URL as the last line; the text above it is cut if both do not fit."""
     line = Span(f"\n{url}")
-    room = MESSAGE_UNITS - utf16_length(line.text) - (0 if message.document is None else NOTE_UNITS)
-    return replace(message, spans=(*bounded(message.spans, room), line))
+    left = MESSAGE_UNITS - utf16_length(line.text) - (0 if message.document is None else NOTE_UNITS)
+    return replace(message, spans=(*bounded(message.spans, left), line))
 
 
 UNITS = 1000

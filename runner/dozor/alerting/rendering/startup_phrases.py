@@ -1,4 +1,4 @@
-"""The words of a start: since when nobody was on watch, why, and what it has found; nothing for a zero."""
+"""Texts of a start: how long there was no runner, why, and what the start has found."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from dozor.alerting.incidents.startup import LONG_GAP, RESTART_LOOP
 from dozor.alerting.model.message import Button, Span
-from dozor.alerting.model.notification import Facts, Notification, NotificationKind
+from dozor.alerting.model.notification import AlertData, Notification, NotificationKind
 from dozor.alerting.model.safe_text import one_line, shorten
 from dozor.alerting.rendering.callback_data import Origin, encode
 from dozor.alerting.rendering.phrases import NAME_UNITS, HeaderAndLines, Phrasebook
@@ -16,8 +16,8 @@ BUTTONS_SHOWN = 8
 NAMES_SHOWN = 5
 
 
-def tells_of_a_start(note: Notification) -> bool:
-    """A clean one's own message, or any about the incident of an unclean end but a call for somebody."""
+def is_about_a_start(note: Notification) -> bool:
+    """A clean one's own message, or any about the incident of an unclean end except an escalation."""
     if note.kind is NotificationKind.RUNNER_STARTED:
         return True
     return note.facts.trouble == IncidentKind.UNCLEAN_END and note.kind is not NotificationKind.ESCALATION
@@ -48,7 +48,7 @@ def _restart(say: Phrasebook, task: str) -> Button:
     return Button(label, encode(Origin.ALERT, "restart", task))
 
 
-def _header(say: Phrasebook, facts: Facts) -> str:
+def _header(say: Phrasebook, facts: AlertData) -> str:
     if facts.unclean_end:
         if (facts.failures or 0) > 1 and facts.failing_since is not None:
             return say("start-again", count=facts.failures or 0, since=say.clock(facts.failing_since))
@@ -63,8 +63,8 @@ def _header(say: Phrasebook, facts: Facts) -> str:
     return say("start-back", mark="⚠️" if broken else "🟢", duration=say.duration(facts.off_for))
 
 
-def _end(say: Phrasebook, facts: Facts) -> list[Span]:
-    """How and when the watch before it ended."""
+def _end(say: Phrasebook, facts: AlertData) -> list[Span]:
+    """How and when the previous runner ended."""
     if facts.unclean_end:
         lines = [Span(say("start-cut-off"))]
         if facts.off_since is not None:
@@ -80,7 +80,7 @@ def _end(say: Phrasebook, facts: Facts) -> list[Span]:
     return lines
 
 
-def _found(say: Phrasebook, facts: Facts) -> list[Span]:
+def _found(say: Phrasebook, facts: AlertData) -> list[Span]:
     lines: list[Span] = []
     if facts.lost_tasks:
         lines.append(Span(say("start-lost", tasks=_names(say, facts.lost_tasks))))

@@ -1,4 +1,4 @@
-"""What happened in the quiet hours, and that all is well: once a day each, whoever restarts meanwhile."""
+"""Daily reports: what happened in the quiet hours, and that no incident is open; once a day each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from dozor.alerting.incidents.manager import IncidentManager
 from dozor.alerting.model.incident import IncidentState
-from dozor.alerting.model.notification import Facts, Notification, NotificationKind
+from dozor.alerting.model.notification import AlertData, Notification, NotificationKind
 from dozor.alerting.policy.quiet_hours import QuietHours, moment
 from dozor.alerting.rendering import phrases
 from dozor.clock import Clock
@@ -32,7 +32,7 @@ class DailyReports:
     def __init__(
         self,
         pool: Pool,
-        watch: IncidentManager,
+        manager: IncidentManager,
         clock: Clock,
         timezone: ZoneInfo,
         tasks: Callable[[], int],
@@ -41,27 +41,27 @@ class DailyReports:
         all_clear_at: time | None = None,
     ) -> None:
         self._pool = pool
-        self._watch = watch
+        self._manager = manager
         self._clock = clock
         self._timezone = timezone
         self._tasks = tasks
         self._quiet = quiet
         self._all_clear_at = all_clear_at
-        self._said: set[str] = set()
+        self._queued: set[str] = set()
 
     async def run(self) -> None:
-        """Look for ever."""
+        """Check for ever."""
         await every(self.look, LOOK_EVERY)
 
     async def look(self) -> None:
-        """Owe what is due. A key is a day's: what has been owed before a restart is not owed again."""
+        """Queue what is due. The key holds the day, so a restart does not queue it again."""
         now = self._clock.now()
         if self._quiet is not None:
             begin, end = self._quiet.last(now)
             key = f"morning-{self._day(end)}"
-            if now - end < LATE and key not in self._said:
+            if now - end < LATE and key not in self._queued:
                 rows = await incidents.read_opened(self._pool, begin, end)
-                self._said.add(key)
+                self._queued.add(key)
                 if rows:
                     self._enqueue(
                         key,
@@ -74,21 +74,23 @@ class DailyReports:
             today = datetime.fromtimestamp(now, self._timezone).date()
             at = moment(today, self._all_clear_at, self._timezone)
             key = f"all-clear-{today}"
-            if 0 <= now - at < LATE and key not in self._said:
-                self._said.add(key)
-                broken = self._watch.open_incidents
-                loud = Severity.WARNING if broken else Severity.INFO
+            if 0 <= now - at < LATE and key not in self._queued:
+                self._queued.add(key)
+                broken = self._manager.open_incidents
+                severity = Severity.WARNING if broken else Severity.INFO
                 lines = tuple(
                     f"{phrases.mark(one.severity)} {one.task or one.kind}: {one.summary}"
                     for one in broken[:LINES]
                 )
                 count = len(broken) if broken else self._tasks()
-                self._enqueue(key, NotificationKind.ALL_CLEAR, loud, Facts(lines=lines, count=count), now)
+                self._enqueue(
+                    key, NotificationKind.ALL_CLEAR, severity, AlertData(lines=lines, count=count), now
+                )
 
-    def _quiet_hours_report(self, rows: list[IncidentRow], now: float) -> Facts:
+    def _quiet_hours_report(self, rows: list[IncidentRow], now: float) -> AlertData:
         """Still open first, then the worst."""
         rows = sorted(rows, key=lambda r: (r.state == IncidentState.RESOLVED, r.severity != "critical", r.id))
-        return Facts(lines=tuple(self._line(row, now) for row in rows[:LINES]), count=len(rows))
+        return AlertData(lines=tuple(self._line(row, now) for row in rows[:LINES]), count=len(rows))
 
     def _line(self, row: IncidentRow, now: float) -> str:
         over = row.state == IncidentState.RESOLVED
@@ -98,10 +100,12 @@ class DailyReports:
         return f"{sign} {row.task or row.kind}: {row.summary} ({began} – {ended or '…'})"
 
     def _enqueue(
-        self, key: str, kind: NotificationKind, severity: Severity, facts: Facts, now: float
+        self, key: str, kind: NotificationKind, severity: Severity, facts: AlertData, now: float
     ) -> None:
-        notes: list[Notification] = self._watch.notifications.broadcast(kind, severity, facts, now, to=("",))
-        self._watch.enqueue(replace(note, key=key) for note in notes)
+        notes: list[Notification] = self._manager.notifications.broadcast(
+            kind, severity, facts, now, to=("",)
+        )
+        self._manager.enqueue(replace(note, key=key) for note in notes)
 
     def _day(self, at: float) -> str:
         return datetime.fromtimestamp(at, self._timezone).date().isoformat()

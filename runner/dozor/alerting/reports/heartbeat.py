@@ -1,4 +1,4 @@
-"""A sign of life to somebody outside: who watches the watcher. Sent only while everything is well."""
+"""Heartbeat: requests a URL of an outside monitor regularly, only while the runner is healthy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TIMEOUT = 10.0
 
 
 class Heartbeat:
-    """Asks for `url` every `every` seconds while `well()`. The address is a secret: it is never logged."""
+    """Requests `url` every `every` seconds while `well()`. The URL is a secret: it is never logged."""
 
     def __init__(self, url: str, every: float, well: Callable[[], bool]) -> None:
         self._url = url
@@ -21,11 +21,11 @@ class Heartbeat:
         self._well = well
         self._failing = False
         self.sent = 0
-        """Signs that somebody took."""
+        """Requests that were answered without an error."""
 
     async def run(self) -> None:
-        """Beat for ever."""
-        # Here and not above: the library without a heartbeat does not need it.
+        """Request for ever."""
+        # Imported here: without a heartbeat it is not needed.
         from aiohttp import ClientError, ClientSession, ClientTimeout
 
         async with ClientSession(timeout=ClientTimeout(total=TIMEOUT)) as session:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from dozor.alerting.incidents import startup as start
 from dozor.alerting.incidents.manager import IncidentManager
 from dozor.alerting.model.codec import to_row
-from dozor.alerting.model.notification import Facts, NotificationKind
+from dozor.alerting.model.notification import AlertData, NotificationKind
 from dozor.clock import Clock
 from dozor.config.incident_kinds import Severity
 from dozor.language import msg
@@ -22,7 +22,7 @@ class RunnerReports:
         self._manager = manager
         self._clock = clock
 
-    def started(self, supervisor: Supervisor, found: Facts) -> None:
+    def started(self, supervisor: Supervisor, found: AlertData) -> None:
         """Report what a start has found: after an unclean end as an incident, else as a message.
 
         Incidents of tasks that are not supervised any more are resolved first.
@@ -39,7 +39,7 @@ class RunnerReports:
             changes.notifications += manager.notifications.broadcast(kind, severity, found, now)
         manager.commit(changes)
 
-    def reloaded(self, facts: Facts, *, refused: bool = False) -> None:
+    def reloaded(self, facts: AlertData, *, refused: bool = False) -> None:
         """Report what has become of a changed configuration."""
         kind = NotificationKind.RELOAD_REFUSED if refused else NotificationKind.RELOADED
         severity = Severity.WARNING if refused else Severity.INFO
@@ -52,6 +52,6 @@ class RunnerReports:
         if dropped.incidents:
             text += msg("log-dropped-incidents", incidents=dropped.incidents)
         notes = self._manager.notifications.broadcast(
-            NotificationKind.DROPPED, Severity.CRITICAL, Facts(text=text), self._clock.now()
+            NotificationKind.DROPPED, Severity.CRITICAL, AlertData(text=text), self._clock.now()
         )
         return Commit(notifications=tuple(to_row(note) for note in notes))

@@ -9,7 +9,7 @@ import uuid
 
 from dozor.alerting.delivery.console import ConsoleTransport
 from dozor.alerting.model.codec import to_row
-from dozor.alerting.model.notification import Facts, Notification, NotificationKind
+from dozor.alerting.model.notification import AlertData, Notification, NotificationKind
 from dozor.alerting.rendering.render import render
 from dozor.cli.doctoring.api import BotApi
 from dozor.cli.doctoring.finding import Finding, failed, ok
@@ -77,5 +77,5 @@ def _notification() -> Notification:
         kind=NotificationKind.TEST,
         severity=Severity.INFO,
         created_at=time.time(),
-        facts=Facts(text=f"dozor doctor --send, {socket.gethostname()}"),
+        facts=AlertData(text=f"dozor doctor --send, {socket.gethostname()}"),
     )

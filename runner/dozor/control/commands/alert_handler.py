@@ -6,12 +6,11 @@ from dataclasses import replace
 from typing import Any, assert_never
 
 from dozor.alerting.incidents import rules
-from dozor.alerting.incidents.changes import IncidentChanges
 from dozor.alerting.incidents.manager import IncidentManager
 from dozor.alerting.incidents.rules import Decision
+from dozor.alerting.incidents.store import IncidentChanges
 from dozor.alerting.model.incident import Incident, IncidentState
-from dozor.alerting.policy.oncall import Override
-from dozor.alerting.policy.silences import Silence, SilenceScope, silence_row
+from dozor.alerting.policy.silences import Silence, SilenceScope
 from dozor.clock import Clock
 from dozor.config.incident_kinds import IncidentKind
 from dozor.control.commands.commands import AlertCommand, CommandReason
@@ -99,7 +98,7 @@ class AlertCommandHandler:
             ends_at=None if seconds is None else now + seconds,
         )
         self._watch.silences[silence.id] = silence
-        self._watch.commit(IncidentChanges(), Commit(silences=(silence_row(silence),)))
+        self._watch.commit(IncidentChanges(), Commit(silences=(silence,)))
         for incident in self._watch.open_incidents:
             if silence.covers(incident=incident.id, task=incident.task, kind=incident.kind):
                 self._decide(Decision(replace(incident, silenced_by=silence.id, updated_at=now)))
@@ -149,7 +148,7 @@ class AlertCommandHandler:
         if shift.person == person and shift.ends_at >= ends_at:
             return CommandReason.ALREADY
         self._override_id += 1
-        override = Override(
+        override = OverrideRow(
             id=self._override_id,
             person=person,
             starts_at=now,
@@ -158,15 +157,7 @@ class AlertCommandHandler:
             created_at=now,
         )
         self._watch.overrides.append(override)
-        row = OverrideRow(
-            id=override.id,
-            person=person,
-            starts_at=now,
-            ends_at=ends_at,
-            created_by=actor,
-            created_at=now,
-        )
-        self._watch.commit(IncidentChanges(), Commit(overrides=(row,)))
+        self._watch.commit(IncidentChanges(), Commit(overrides=(override,)))
         return CommandReason.DONE
 
     def _incident(self, target: str) -> Incident | None:

@@ -12,7 +12,7 @@ from dozor.storage.postgres.pool import Connection, Pool, Row, encode_json
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentRow:
-    """A snapshot of one incident. Times are seconds since the epoch (UTC)."""
+    """One incident: a row as written and read. Times are seconds since the epoch (UTC)."""
 
     id: int
     task: str | None
@@ -28,18 +28,29 @@ class IncidentRow:
     acknowledged_by: str | None = None
     resolved_at: float | None = None
     resolved_by: str | None = None
+    """Who restarted the task, if a person did; None: it recovered by itself."""
     notified_at: float | None = None
+    """Of the last message that reminders count from."""
     occurrences: int = 1
+    """How often it was opened: more than 1 if it was resolved and reopened soon after."""
     calm_since: float | None = None
+    """Of a flapping incident: when it last recovered. It is resolved when it does not fail again."""
     ack_expires_at: float | None = None
     level_since: float | None = None
+    """What escalation counts from; None: from `opened_at`."""
     reminders: int = 0
     level: int = 0
+    """Escalation levels called since `level_since`."""
     explained_by: int | None = None
+    """The dependency's incident that inhibits messages about this one."""
     silenced_by: int | None = None
+    """The silence that mutes it."""
     storm: int | None = None
+    """The storm's incident in whose digest this one is grouped."""
     told: bool = True
+    """False: no message about it alone has been planned."""
     facts: dict[str, Any] = field(default_factory=dict)
+    """What its live message says, as JSON."""
     decisions: list[dict[str, Any]] | None = None
     """Why messages were queued or not, oldest first, as JSON; None: nothing is known."""
 

@@ -25,14 +25,14 @@ class SilenceRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OverrideRow:
-    """`person` stands in from `starts_at` to `ends_at` (seconds since the epoch)."""
+    """`person` is on call instead of whose shift it is. Times are seconds since the epoch (UTC)."""
 
     id: int
     person: str
     starts_at: float
     ends_at: float
-    created_by: str
-    created_at: float
+    created_by: str = ""
+    created_at: float = 0.0
 
 
 WRITE_SILENCE_SQL = """

@@ -47,4 +47,4 @@ class Group:
     def storm_over(self, storm: int) -> None:
         """The next incident is not part of it."""
         if storm == self._storm:
-            self.gate.calm()
+            self.gate.end()
