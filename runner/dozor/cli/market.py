@@ -91,7 +91,7 @@ async def _attribute(config_path: Path, deposit: int, user: int) -> str:
     async with (
         database(config_path, "market") as (config, pool),
         pool.acquire() as connection,
-        connection.transaction(),
+        connection.transaction(isolation="read_committed"),
     ):
         done = await attribution.attribute(connection, deposit, user)
         await record(connection, cli_actor(), "attribute", f"deposit {deposit}", str(done))
