@@ -21,7 +21,7 @@ from dozor_market.ledger import LedgerError, transaction
 MAX_KEY: Final = 200
 """Characters."""
 SHOWN: Final = 200
-"""Characters of the earlier call's arguments that an error quotes."""
+"""Characters of a wrong key that an error quotes."""
 
 CLAIM_KEY_SQL: Final = """
 INSERT INTO market.calls (key, call, arguments) VALUES ($1, $2, $3)
@@ -67,10 +67,9 @@ async def once(
         if await connection.fetchval(CLAIM_KEY_SQL, key, call, text) is None:
             earlier = await connection.fetchrow(EARLIER_CALL_SQL, key)
             if earlier is None or (earlier["call"], earlier["arguments"]) != (call, text):
-                said = ("", "") if earlier is None else (earlier["call"], earlier["arguments"][:SHOWN])
-                raise KeyReusedError(
-                    msg("error-market-key-reused", key=repr(key), call=said[0], arguments=said[1])
-                )
+                # Without the earlier arguments: they may be another user's sealed bid.
+                name = "" if earlier is None else earlier["call"]
+                raise KeyReusedError(msg("error-market-key-reused", key=repr(key), call=name))
             yield Call(repeated=True, result=earlier["result"])
             return
         made = Call()

@@ -25,6 +25,7 @@ from dozor_market.ledger import (
     read_balance,
     transfer,
 )
+from dozor_market.schema import MIGRATIONS
 from dozor_market.selling import deliver, pay_presale
 from tests.checkers.stage import StageContext, purse, rich_user
 
@@ -290,6 +291,42 @@ async def test_the_audit_names_an_account_that_is_missing(pool: Pool) -> None:
         found = await audit(connection)
         assert len(found) == 6
         assert f"user {user} has no account held in TON" in found
+
+
+async def test_the_migration_opens_accounts_that_an_earlier_version_left_missing(pool: Pool) -> None:
+    migration = next(one for one in MIGRATIONS.load() if one.number == 25)
+    async with pool.acquire() as connection:
+        await connection.execute("ALTER TABLE market.users DISABLE TRIGGER open_accounts")
+        await connection.execute("ALTER TABLE market.currencies DISABLE TRIGGER open_accounts")
+        await create_user(connection, "ann")
+        await connection.execute(NEW_CURRENCY, "NOT")
+        assert len(await audit(connection)) == 9 + 4
+        async with connection.transaction():
+            await connection.execute(migration.sql[migration.sql.index("LOCK TABLE") :])
+        assert await audit(connection) == []
+
+
+async def test_a_role_without_rights_on_the_new_tables_still_creates_users_and_edits_auctions(
+    pool: Pool,
+) -> None:
+    async with pool.acquire() as connection:
+        seller = await rich_user(connection, "seller", 0)
+        await create_auction(connection, seller, "TON", LATER)
+        await connection.execute("CREATE ROLE shop_of_before")
+        try:
+            await connection.execute(
+                "GRANT USAGE ON SCHEMA market TO shop_of_before;"
+                "GRANT INSERT, SELECT ON market.users, market.currencies TO shop_of_before;"
+                "GRANT UPDATE, SELECT ON market.auctions TO shop_of_before"
+            )
+            async with connection.transaction():
+                await connection.execute("SET LOCAL ROLE shop_of_before")
+                await connection.execute("INSERT INTO market.users (name) VALUES ('ann')")
+                await connection.execute(NEW_CURRENCY, "NOT")
+                await connection.execute("UPDATE market.auctions SET fee_bps = 7")
+            assert await audit(connection) == []
+        finally:
+            await connection.execute("DROP OWNED BY shop_of_before; DROP ROLE shop_of_before")
 
 
 async def test_statements_of_the_previous_version_work_on_this_schema(pool: Pool) -> None:

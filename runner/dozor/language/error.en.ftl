@@ -139,7 +139,7 @@ error-market-deadline-type = { $name } is a datetime with a time zone, such as d
 error-market-deadline-zone = { $name } has no time zone: { $value }. Give it one, such as tzinfo=UTC
 error-market-deadline-past = { $name } is { $value }, which is not in the future: the database's clock says { $now }
 error-market-key-shape = an idempotency key is text of 1 to { $most } characters without NUL, not { $value }
-error-market-key-reused = the idempotency key { $key } was used for another call: { $call } { $arguments }. A new operation needs a new key
+error-market-key-reused = the idempotency key { $key } was used for another call or with other arguments ({ $call }). A new operation needs a new key
 error-market-code-shape = a code is 1 to 120 printable ASCII characters without spaces around them, not { $value }
 error-market-code-taken = the code { $code } looks like { $other }, which was issued before: choose another one
 error-market-code-length = a code is 6 to 40 characters long, not { $length }

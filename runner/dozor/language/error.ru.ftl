@@ -139,7 +139,7 @@ error-market-deadline-type = { $name }: это datetime с часовым поя
 error-market-deadline-zone = { $name } без часового пояса: { $value }. Задайте его, например tzinfo=UTC
 error-market-deadline-past = { $name }: { $value } не в будущем, часы базы данных показывают { $now }
 error-market-key-shape = ключ идемпотентности: это текст от 1 до { $most } символов без NUL, а не { $value }
-error-market-key-reused = ключ идемпотентности { $key } уже использован для другого вызова: { $call } { $arguments }. Новой операции нужен новый ключ
+error-market-key-reused = ключ идемпотентности { $key } уже использован для другого вызова или с другими аргументами ({ $call }). Новой операции нужен новый ключ
 error-market-code-shape = код: это от 1 до 120 печатных символов ASCII без пробелов по краям, а не { $value }
 error-market-code-taken = код { $code } похож на { $other }, выданный раньше: выберите другой
 error-market-code-length = длина кода от 6 до 40 символов, а не { $length }

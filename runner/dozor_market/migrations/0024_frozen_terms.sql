@@ -1,7 +1,8 @@
 -- Terms of an auction are frozen by its first bid, those of a presale by its payment, which comes with the row.
 -- Safe while the previous version runs: no statement of it changes these columns.
 
-CREATE FUNCTION market.refuse_new_terms() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION market.refuse_new_terms() RETURNS trigger LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF EXISTS (SELECT FROM market.bids WHERE auction_id = OLD.id) THEN
         RAISE EXCEPTION 'auction %: seller, fee, reserve, start price and increment are frozen by the first bid', OLD.id

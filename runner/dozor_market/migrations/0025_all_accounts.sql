@@ -13,9 +13,11 @@ COMMENT ON COLUMN market.account_opening.currencies IS
     'Counts additions of currencies. The change makes a transaction with an older snapshot fail with a serialization error.';
 INSERT INTO market.account_opening DEFAULT VALUES;
 
+-- SECURITY DEFINER: a role that may insert users need not have rights on the new table.
 -- Each statement of a function sees what was committed before it began (READ COMMITTED): lock first, then read.
 -- With an older snapshot (REPEATABLE READ, SERIALIZABLE) the lock fails if a currency was added since.
-CREATE OR REPLACE FUNCTION market.open_accounts() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION market.open_accounts() RETURNS trigger LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM FROM market.account_opening FOR SHARE;
     INSERT INTO market.accounts (user_id, kind, currency)
@@ -24,7 +26,8 @@ BEGIN
     RETURN NULL;
 END $$;
 
-CREATE OR REPLACE FUNCTION market.open_accounts_in_currency() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION market.open_accounts_in_currency() RETURNS trigger LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
         RAISE EXCEPTION 'a currency is added in a transaction of isolation level READ COMMITTED'
