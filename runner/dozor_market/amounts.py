@@ -26,6 +26,7 @@ _DECIMAL: Final = re.compile(r"([0-9]{1,30}(?:\.[0-9]{1,30})?) +(\S+)")
 _WITH_COMMA: Final = re.compile(r"([0-9]{1,30}),([0-9]{1,30}) *(\S*)")
 _NEGATIVE: Final = re.compile(r"[-\u2212] *[0-9].*")
 _BARE: Final = re.compile(r"[0-9]{1,30}(?:\.[0-9]{1,30})?")
+_EXPONENT: Final = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?[eE]\+?[0-9]{1,2}")
 _GLUED: Final = re.compile(r"([0-9]{1,30}(?:\.[0-9]{1,30})?)([A-Z][A-Z0-9]{1,11})")
 
 
@@ -90,6 +91,10 @@ def _read_text(currency: str, text: str) -> int:
         if stripped.isdigit():
             right = msg("config-amount-or", one=str(int(stripped)), other=right)
         raise ValueError(msg("config-amount-no-unit", value=shown, right=right))
+    if _EXPONENT.fullmatch(stripped):  # YAML takes 1e9 as text
+        whole = float(stripped)
+        right = _in_units(currency, int(whole)) if _whole(whole) else _right(currency)
+        raise ValueError(msg("config-amount-text", value=shown, right=right))
     if matched := _GLUED.fullmatch(stripped):
         right = f'"{matched[1]} {currency}"'
         raise ValueError(msg("config-amount-text", value=shown, right=right))

@@ -49,6 +49,12 @@ class NoOffset(tzinfo):
     def utcoffset(self, moment: datetime | None) -> timedelta | None:
         return None
 
+    def dst(self, moment: datetime | None) -> timedelta | None:
+        return None
+
+    def tzname(self, moment: datetime | None) -> str | None:
+        return None
+
 
 NO_DEADLINES: list[Any] = [
     datetime(2100, 1, 1),  # noqa: DTZ001 -- without a zone is what is tested
@@ -248,7 +254,7 @@ async def test_a_user_and_a_currency_created_at_once_leave_no_account_missing(po
                 second = asyncio.create_task(two.execute(NEW_CURRENCY, "NOT"))
             else:
                 await one.execute(NEW_CURRENCY, "NOT")
-                second = asyncio.create_task(create_user(two, "ann"))  # type: ignore[arg-type]
+                second = asyncio.create_task(create_user(two, "ann"))
             await somebody_waits(third)
         await second
         user = await one.fetchval("SELECT id FROM market.users")
