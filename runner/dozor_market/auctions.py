@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from dozor.arguments import checks_args
 from dozor.language import msg
-from dozor.storage.postgres.pool import Connection
+from dozor.storage.postgres.pool import Connection, Row
 from dozor.toolkit import Queue, drain
 from dozor.toolkit.context import CheckerContext
+from dozor_market.counts import check_queue_args
 
 CLAIM: Final = """
 SELECT id FROM market.auctions WHERE state = 'open' AND ends_at <= now()
@@ -91,27 +93,23 @@ BY_INDEX: Final = (
     "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off"
 )
 
+# One row a bid that does not agree, or one without a bid when only the seller's account is missing.
 DIAGNOSE: Final = """
-SELECT a.id,
-       concat_ws('; ',
-          CASE WHEN seller.id IS NULL THEN 'the seller has no account in ' || a.currency END,
-          string_agg(CASE
-             WHEN b.state NOT IN ('held', 'outbid')
-             THEN format('bid %s is %s although the auction is open', b.id, b.state)
-             WHEN b.state = 'held' AND hold.amount IS NULL
-             THEN format('nothing was set aside for bid %s by user %s in %s', b.id, b.bidder_id, a.currency)
-             WHEN b.state = 'held' AND hold.amount <> b.amount
-             THEN format('bid %s says %s but %s was set aside', b.id, b.amount, hold.amount)
-          END, '; ')) AS reason
+SELECT a.id, a.currency, seller.id IS NULL AS no_seller, b.id AS bid_id, b.bidder_id, b.amount,
+       b.state AS bid_state, hold.amount AS held
   FROM market.auctions a
   LEFT JOIN market.accounts seller
     ON seller.user_id = a.seller_id AND seller.kind = 'available' AND seller.currency = a.currency
-  LEFT JOIN market.bids b ON b.auction_id = a.id
-  LEFT JOIN market.accounts held
-    ON held.user_id = b.bidder_id AND held.kind = 'held' AND held.currency = a.currency
-  LEFT JOIN market.postings hold ON hold.movement_id = b.hold_movement_id AND hold.account_id = held.id
- WHERE a.id = ANY($1) GROUP BY a.id, seller.id"""
-LEADERLESS: Final = "the best bid is not held"
+  LEFT JOIN (market.bids b
+             JOIN market.auctions own ON own.id = b.auction_id
+             LEFT JOIN market.accounts held
+               ON held.user_id = b.bidder_id AND held.kind = 'held' AND held.currency = own.currency
+             LEFT JOIN market.postings hold
+               ON hold.movement_id = b.hold_movement_id AND hold.account_id = held.id)
+    ON b.auction_id = a.id
+       AND (b.state NOT IN ('held', 'outbid') OR b.state = 'held' AND hold.amount IS DISTINCT FROM b.amount)
+ WHERE a.id = ANY($1) AND (seller.id IS NULL OR b.id IS NOT NULL)
+ ORDER BY a.id, b.id"""
 
 
 async def settle(connection: Connection, ids: Sequence[int]) -> dict[int, str]:
@@ -121,7 +119,24 @@ async def settle(connection: Connection, ids: Sequence[int]) -> dict[int, str]:
     impossible = [auction for auction in ids if auction not in settled]
     if not impossible:
         return {}
-    return {row["id"]: row["reason"] or LEADERLESS for row in await connection.fetch(DIAGNOSE, impossible)}
+    reasons: dict[int, list[str]] = {auction: [] for auction in impossible}
+    for row in await connection.fetch(DIAGNOSE, impossible):
+        found = reasons[row["id"]]
+        if row["no_seller"] and not found:
+            found.append(msg("error-market-seller-account", currency=row["currency"]))
+        if row["bid_id"] is not None:
+            found.append(_fault_of_bid(row))
+    return {auction: "; ".join(found) or msg("error-market-leaderless") for auction, found in reasons.items()}
+
+
+def _fault_of_bid(row: Row) -> str:
+    """Why a bid's row does not agree with the ledger, in words."""
+    bid = str(row["bid_id"])
+    if row["bid_state"] != "held":
+        return msg("error-market-bid-state", bid=bid, state=row["bid_state"])
+    if row["held"] is None:
+        return msg("error-market-bid-no-hold", bid=bid, user=str(row["bidder_id"]), currency=row["currency"])
+    return msg("error-market-bid-hold", bid=bid, amount=str(row["amount"]), held=str(row["held"]))
 
 
 AUCTIONS: Final = Queue(
@@ -129,6 +144,7 @@ AUCTIONS: Final = Queue(
 )
 
 
+@checks_args(check_queue_args)
 async def check_auctions(
     ctx: CheckerContext, *, batch: int = 5000, workers: int = 2, behind_after: float | None = 900.0
 ) -> None:

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from dozor.arguments import checks_args
 from dozor.language import msg
-from dozor.storage.postgres.pool import Connection
+from dozor.storage.postgres.pool import Connection, Row
 from dozor.toolkit import Queue, drain
 from dozor.toolkit.context import CheckerContext
 from dozor_market.auctions import BY_INDEX
+from dozor_market.counts import check_queue_args
 
 CLAIM: Final = """
 SELECT id FROM market.presales WHERE state = 'paid' AND deliver_by <= now()
@@ -94,11 +96,7 @@ UPDATE market.presales p SET state = 'overdue', closed_at = now(), penalty_taken
   FROM late WHERE p.id = late.id RETURNING p.id"""  # noqa: S608 -- put together from the constant above
 
 DIAGNOSE: Final = """
-SELECT p.id, CASE WHEN hold.amount IS NULL
-                  THEN format('nothing was set aside by user %s in %s', p.buyer_id, p.currency)
-                  WHEN hold.amount <> p.price
-                  THEN format('the price says %s but %s was set aside', p.price, hold.amount)
-                  ELSE 'buyer or seller lacks an account in ' || p.currency END AS reason
+SELECT p.id, p.buyer_id, p.currency, p.price, hold.amount AS held
   FROM market.presales p
   LEFT JOIN market.accounts held
     ON held.user_id = p.buyer_id AND held.kind = 'held' AND held.currency = p.currency
@@ -114,7 +112,16 @@ async def refund(connection: Connection, ids: Sequence[int]) -> dict[int, str]:
     impossible = [presale for presale in ids if presale not in refunded]
     if not impossible:
         return {}
-    return {row["id"]: row["reason"] for row in await connection.fetch(DIAGNOSE, impossible)}
+    return {row["id"]: _fault(row) for row in await connection.fetch(DIAGNOSE, impossible)}
+
+
+def _fault(row: Row) -> str:
+    """Why a presale's row does not agree with the ledger, in words."""
+    if row["held"] is None:
+        return msg("error-market-presale-no-hold", user=str(row["buyer_id"]), currency=row["currency"])
+    if row["held"] != row["price"]:
+        return msg("error-market-presale-hold", amount=str(row["price"]), held=str(row["held"]))
+    return msg("error-market-presale-account", currency=row["currency"])
 
 
 async def remind(connection: Connection, ids: Sequence[int]) -> dict[int, str]:
@@ -136,6 +143,7 @@ REMINDERS: Final = Queue(
 )
 
 
+@checks_args(check_queue_args)
 async def check_presales(
     ctx: CheckerContext, *, batch: int = 5000, workers: int = 2, behind_after: float | None = 900.0
 ) -> None:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Final, assert_never
 
+from dozor.language import msg
 from dozor.storage.postgres.pool import Connection
+from dozor_market.calls import once
+from dozor_market.deadlines import CLOCK_SQL, check_future, check_zone
 from dozor_market.ledger import AccountKind, LedgerError, check_amount, transfer, worded
 
 
@@ -26,8 +29,23 @@ class DeliveryRefusedError(LedgerError):
     """Nothing was moved; `refusal` says why."""
 
     def __init__(self, presale_id: int, refusal: DeliveryRefusal) -> None:
-        super().__init__(f"presale {presale_id}: {refusal}")
+        super().__init__(
+            msg("error-market-delivery-refused", presale=str(presale_id), reason=in_words(refusal))
+        )
         self.refusal = refusal
+
+
+def in_words(refusal: DeliveryRefusal) -> str:
+    """The reason in the language of the process."""
+    match refusal:
+        case DeliveryRefusal.UNKNOWN:
+            return msg("error-market-no-presale")
+        case DeliveryRefusal.CLOSED:
+            return msg("error-market-presale-closed")
+        case DeliveryRefusal.LATE:
+            return msg("error-market-deadline-passed")
+        case _:
+            assert_never(refusal)
 
 
 PAY: Final = """
@@ -42,12 +60,11 @@ WITH presale AS MATERIALIZED (
           FROM presale CROSS JOIN (VALUES ('available', -1), ('held', 1)) AS side (kind, sign)
           LEFT JOIN market.accounts a ON a.user_id = $2 AND a.kind = side.kind AND a.currency = $3)
 INSERT INTO market.presales
-       (id, seller_id, buyer_id, currency, price, penalty, fee_bps, deliver_by, remind_at, title,
+       (id, seller_id, buyer_id, currency, price, penalty, fee_bps, deliver_by, remind_at, title, paid_at,
         payment_movement_id)
-SELECT id, $1, $2, $3, $4, $5, $6, $7, $7::timestamptz - $8::interval, $9, movement_id FROM presale
+SELECT id, $1, $2, $3, $4, $5, $6, $7, $7::timestamptz - $8::interval, $9, $10, movement_id FROM presale
 RETURNING id"""
 LOCK: Final = "SELECT state, deliver_by FROM market.presales WHERE id = $1 FOR UPDATE"
-CLOCK: Final = "SELECT clock_timestamp()"
 DELIVER: Final = """
 WITH presale AS MATERIALIZED (
         SELECT p.id, p.buyer_id, p.seller_id, p.currency, p.payment_movement_id, hold.amount,
@@ -77,7 +94,7 @@ WITH presale AS MATERIALIZED (
           FROM presale p JOIN market.accounts a
             ON a.user_id IS NULL AND a.kind = 'house' AND a.currency = p.currency
          WHERE p.fee > 0)
-UPDATE market.presales p SET state = 'delivered', closed_at = clock_timestamp()
+UPDATE market.presales p SET state = 'delivered', closed_at = $2
   FROM presale WHERE p.id = presale.id RETURNING p.id"""
 
 
@@ -93,34 +110,57 @@ async def pay_presale(
     fee_bps: int = 0,
     remind_before: timedelta | None = None,
     title: str = "",
+    key: str | None = None,
 ) -> int:
     """Set the price aside until delivery. Amounts in smallest units. Returns the presale's id.
 
-    Raises InsufficientFundsError, AmountError, and LedgerError for terms that the database refuses.
+    `deliver_by` has a zone and is in the future by the database's clock. `key`: idempotency key (calls.py).
+    Raises InsufficientFundsError, AmountError, DeadlineError, KeyReusedError, and LedgerError for terms that
+    the database refuses.
     """
     check_amount(price)
-    if penalty != 0:
+    if type(penalty) is not int or penalty != 0:
         check_amount(penalty)
-    async with worded(f"presale of {price} for user {buyer_id}"), connection.transaction():
-        presale: int = await connection.fetchval(
-            PAY, seller_id, buyer_id, currency, price, penalty, fee_bps, deliver_by, remind_before, title
-        )
-    return presale
+    check_zone("deliver_by", deliver_by)
+    terms = {
+        "seller_id": seller_id,
+        "buyer_id": buyer_id,
+        "currency": currency,
+        "price": price,
+        "penalty": penalty,
+        "fee_bps": fee_bps,
+        "deliver_by": deliver_by,
+        "remind_before": remind_before,
+        "title": title,
+    }
+    what = msg("error-market-presale", amount=str(price), user=str(buyer_id))
+    async with worded(what), once(connection, key, "presale", **terms) as call:
+        if not call.repeated:
+            now: datetime = await connection.fetchval(CLOCK_SQL)
+            check_future("deliver_by", deliver_by, now)
+            call.result = await connection.fetchval(PAY, *terms.values(), now)
+    assert call.result is not None
+    return call.result
 
 
-async def deliver(connection: Connection, presale_id: int) -> None:
-    """The thing has come: pay the seller less the fee.
+async def deliver(connection: Connection, presale_id: int, *, key: str | None = None) -> None:
+    """The thing has come: pay the seller less the fee. `key`: idempotency key (calls.py).
 
-    Raises DeliveryRefusedError, and LedgerError when the row does not agree with what was set aside.
+    Raises DeliveryRefusedError, KeyReusedError, and LedgerError when the row does not agree with what was
+    set aside.
     """
-    async with worded(f"delivery of presale {presale_id}"), connection.transaction():
+    what = msg("error-market-delivery", presale=str(presale_id))
+    async with worded(what), once(connection, key, "delivery", presale_id=presale_id) as call:
+        if call.repeated:
+            return
         row = await connection.fetchrow(LOCK, presale_id)
-        now: datetime = await connection.fetchval(CLOCK)
+        now: datetime = await connection.fetchval(CLOCK_SQL)
         refusal = judge_delivery(row and row["state"], row and row["deliver_by"], now)
         if refusal is not None:
             raise DeliveryRefusedError(presale_id, refusal)
-        if await connection.fetchval(DELIVER, presale_id) is None:
-            raise LedgerError(f"presale {presale_id}: the row does not agree with what was set aside")
+        call.result = await connection.fetchval(DELIVER, presale_id, now)
+        if call.result is None:
+            raise LedgerError(msg("error-market-presale-disagrees", presale=str(presale_id)))
 
 
 def judge_delivery(state: str | None, deliver_by: datetime | None, now: datetime) -> DeliveryRefusal | None:

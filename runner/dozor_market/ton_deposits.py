@@ -9,15 +9,18 @@ Needs the extra `ton`, imported at the first run and not before.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from dozor.arguments import ArgumentProblem, checks_args
 from dozor.errors import DozorError, Fatal
 from dozor.extras import Extra, install_command, needs_extra
 from dozor.language import msg
 from dozor.storage.postgres.pool import Connection
 from dozor.toolkit import announce, report_backlog
 from dozor.toolkit.context import CheckerContext
+from dozor_market.amounts import amount_problems, read_amounts
+from dozor_market.counts import seconds_problems
 
 if TYPE_CHECKING:
     from dozor_market.ton.limits import SingleSourceLimits
@@ -49,18 +52,27 @@ class DepositsError(DozorError):
     """Some wallets could not be read; the message says which and why. The others were credited."""
 
 
+def check_deposit_args(args: Mapping[str, Any]) -> Iterator[ArgumentProblem]:
+    """What is wrong with the amounts and times in the checker's arguments."""
+    yield from amount_problems(args, "dust", "single_source_limit", "single_source_window_limit")
+    yield from seconds_problems(args, "single_source_window")
+    yield from seconds_problems(args, "unconfirmed_after", zero=True)
+    yield from seconds_problems(args, "behind_after", optional=True, zero=True)
+
+
 @needs_extra(Extra.TON)
+@checks_args(check_deposit_args)
 async def check_transactions(
     ctx: CheckerContext,
     *,
     providers: Sequence[Mapping[str, Any]] = ({"kind": "toncenter"},),
     wallet: str | None = None,
     jettons: Mapping[str, str] | None = None,
-    dust: Mapping[str, int] | None = None,
+    dust: Mapping[str, int | str] | None = None,
     testnet: bool = False,
     behind_after: float | None = 900.0,
-    single_source_limit: Mapping[str, int] | None = None,
-    single_source_window_limit: Mapping[str, int] | None = None,
+    single_source_limit: Mapping[str, int | str] | None = None,
+    single_source_window_limit: Mapping[str, int | str] | None = None,
     single_source_window: float = DEFAULT_WINDOW,
     unconfirmed_after: float = DEFAULT_UNCONFIRMED_AFTER,
 ) -> None:
@@ -68,12 +80,13 @@ async def check_transactions(
 
     providers: mappings of kind (toncenter, tonapi, lite), url, api_key, rps and timeout. Two of different
     hosts must return a transaction before it is credited; a single one is trusted up to a limit.
-    single_source_limit: by currency, smallest units of one transfer that is credited on the word of a single
+    single_source_limit: by currency, the amount of one transfer that is credited on the word of a single
     provider; single_source_window_limit: of all such transfers within single_source_window seconds. Above,
     the transfer waits for a person.
     unconfirmed_after: seconds that a transfer may wait for a second provider before people are alerted.
     wallet: a shared wallet, registered at the first run; jettons: its jetton wallets, by currency.
-    dust: by currency, smallest units below which a transfer is recorded but not credited.
+    Amounts are integers of the smallest unit, or text such as "1.5 TON" (amounts.py).
+    dust: by currency, the amount below which a transfer is recorded but not credited.
     behind_after: seconds a transaction may wait before people are alerted.
 
     Raises DepositsError, and Fatal when the extra `ton` is not installed or an argument makes no sense.
@@ -85,7 +98,7 @@ async def check_transactions(
     from dozor_market.ton.pending import waiting
 
     rules = rounds.Rules(
-        {**DEFAULT_DUST, **(dust or {})},
+        dust_limits(dust),
         single_source_limits(single_source_limit, single_source_window_limit, single_source_window),
         behind_after,
     )
@@ -150,9 +163,17 @@ def provider_options(providers: Sequence[Mapping[str, Any]]) -> list[ProviderOpt
         raise Fatal(msg("error-deposit-providers", error=error)) from error
 
 
+def dust_limits(given: Mapping[str, int | str] | None) -> dict[str, int]:
+    """The argument `dust` with its defaults, in smallest units. Raises Fatal when it makes no sense."""
+    try:
+        return {**DEFAULT_DUST, **read_amounts("dust", given)}
+    except ValueError as error:
+        raise Fatal(msg("error-deposit-args", error=error)) from error
+
+
 def single_source_limits(
-    transaction: Mapping[str, int] | None = None,
-    in_window: Mapping[str, int] | None = None,
+    transaction: Mapping[str, int | str] | None = None,
+    in_window: Mapping[str, int | str] | None = None,
     window: float = DEFAULT_WINDOW,
 ) -> SingleSourceLimits:
     """The arguments `single_source_...` with their defaults. Raises Fatal when one makes no sense."""

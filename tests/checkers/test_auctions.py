@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import asyncpg
 import pytest
@@ -269,7 +269,7 @@ async def test_an_auction_cannot_be_unsealed(pool: Pool) -> None:
 
 
 async def test_money_released_once_is_not_released_again_when_the_rows_are_turned_back(pool: Pool) -> None:
-    """Paid, then turned back by hand, with a reserve: another reference, the same hold, refused."""
+    """Paid, then turned back by hand, below the reserve: another reference, the same hold, refused."""
     async with pool.acquire() as connection:
         seller, ann = [await rich_user(connection, name, 10_000) for name in ("seller", "ann")]
         paid, other = [await create_auction(connection, seller, "TON", LATER) for _ in range(2)]
@@ -278,6 +278,7 @@ async def test_money_released_once_is_not_released_again_when_the_rows_are_turne
         await connection.execute(END, paid)
         context = StageContext(pool)
         await check_auctions(context)
+        await connection.execute("ALTER TABLE market.auctions DISABLE TRIGGER refuse_new_terms")
         await connection.execute(
             "UPDATE market.auctions SET state = 'open', closed_at = NULL, winning_bid_id = NULL,"
             " reserve_price = 999 WHERE id = $1",
@@ -309,7 +310,7 @@ async def test_a_stopping_runner_finishes_its_batch_and_leaves_the_rest(pool: Po
     async with pool.acquire() as connection:
         seller = await rich_user(connection, "seller", 0)
         for _ in range(10):
-            await create_auction(connection, seller, "TON", datetime.now(UTC) - timedelta(hours=1))
+            await connection.execute(END, await create_auction(connection, seller, "TON", LATER))
     context = StageContext(pool)
     context.progress = lambda done, total: context.stopping.set()  # type: ignore[method-assign]
     await check_auctions(context, batch=4, workers=1)
@@ -319,7 +320,7 @@ async def test_a_stopping_runner_finishes_its_batch_and_leaves_the_rest(pool: Po
 async def test_an_error_that_is_no_fault_of_a_row_fails_the_run_and_quarantines_nothing(pool: Pool) -> None:
     async with pool.acquire() as connection:
         seller = await rich_user(connection, "seller", 0)
-        await create_auction(connection, seller, "TON", datetime.now(UTC) - timedelta(hours=1))
+        await connection.execute(END, await create_auction(connection, seller, "TON", LATER))
         await connection.execute("ALTER TABLE market.bids RENAME TO bids_gone")
     context = StageContext(pool)
     with pytest.raises(asyncpg.UndefinedTableError):

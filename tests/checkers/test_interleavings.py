@@ -14,10 +14,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from ton_core import Address
 
+from dozor.cli.rescan import CliAudit
+from dozor.control.commands.actor import Actor, Source
 from dozor.storage.postgres.pool import create_pool
-from dozor_market.attribution import issue_invoice
+from dozor_market.attribution import issue_invoice, reassign
 from dozor_market.auctions import check_auctions
 from dozor_market.bidding import create_auction, place_bid
+from dozor_market.cancelling import cancel_auction
 from dozor_market.demo.toncenter import Chain, Toncenter, raw, serve
 from dozor_market.ledger import LedgerError, audit
 from dozor_market.presales import check_presales
@@ -41,6 +44,7 @@ DIED = (
     asyncpg.InternalClientError,  # a connection that dies at the very moment it is asked
     OSError,
 )
+AUDIT = CliAudit(Actor(Source.CLI, "somebody", "here"))
 TERMINATE = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
  WHERE datname = current_database() AND application_name = 'dozor' AND pid <> pg_backend_pid()"""
@@ -133,6 +137,47 @@ class Marketplace(RuleBasedStateMachine):
 
         async def act() -> None:
             await asyncio.gather(*(one(who, amount) for who, amount in bids))
+
+        self.run(act())
+
+    @rule(auction=auctions, who=WHO, amount=AMOUNTS)
+    def bid_with_a_key(self, auction: int, who: int, amount: int) -> None:
+        """Twice at once and once more: one bid, or the same refusal."""
+        key = os.urandom(8).hex()
+
+        async def one() -> int | None:
+            async with self.pool.acquire() as connection:
+                bid: int | None = await self.attempt(
+                    place_bid(connection, auction, self.people[who], amount, key=key)
+                )
+                return bid
+
+        async def act() -> None:
+            assert len({*await asyncio.gather(one(), one()), await one()}) == 1
+
+        self.run(act())
+
+    @rule(auction=auctions)
+    def cancel(self, auction: int) -> None:
+        async def act() -> None:
+            async with self.admin.acquire() as connection:
+                await self.attempt(cancel_auction(connection, auction, audit=AUDIT))
+
+        self.run(act())
+
+    @rule(who=WHO, deposit=st.integers(0, 5))
+    def reassign_a_deposit(self, who: int, deposit: int) -> None:
+        """One that has an owner, to somebody else, while the money is there."""
+
+        async def act() -> None:
+            async with self.admin.acquire() as connection:
+                found = await connection.fetchval(
+                    "SELECT id FROM market.deposits WHERE account = $1 AND user_id IS NOT NULL"
+                    " ORDER BY lt OFFSET $2 LIMIT 1",
+                    raw(self.chain.address),
+                    deposit,
+                )
+                await self.attempt(reassign(connection, found or 0, self.people[who], audit=AUDIT))
 
         self.run(act())
 
@@ -285,7 +330,7 @@ class Marketplace(RuleBasedStateMachine):
             raw(self.chain.address),
         )
         totals = {row["state"]: row["total"] for row in deposited}
-        assert totals.get("credited", 0) == self.credits
+        assert totals.get("credited", 0) + totals.get("attributed", 0) == self.credits
         assert totals.get("unmatched", 0) == self.kept
         posted = await self.admin.fetchval(
             "SELECT coalesce(sum(p.amount), 0)::bigint FROM market.movements m"

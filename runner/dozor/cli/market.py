@@ -1,4 +1,4 @@
-"""`dozor market`: deposits that were missed, that have no owner, or that wait for a person."""
+"""`dozor market`: what the marketplace's checkers leave to a person; deposits that were missed."""
 
 from __future__ import annotations
 
@@ -19,11 +19,15 @@ from dozor.language import msg
         "pending": "dozor.cli.pending:pending",
         "approve": "dozor.cli.pending:approve",
         "reject": "dozor.cli.pending:reject",
+        "quarantined": "dozor.cli.market_decisions:quarantined",
+        "release": "dozor.cli.market_decisions:release",
+        "cancel": "dozor.cli.market_decisions:cancel",
+        "reassign": "dozor.cli.market_decisions:reassign",
     },
     help=msg("cli-help-market"),
 )
 def market() -> None:
-    """The marketplace's deposits that need a person."""
+    """What the marketplace's checkers leave to a person."""
 
 
 @click.command(help=msg("cli-help-rescan"))
@@ -87,7 +91,7 @@ async def _attribute(config_path: Path, deposit: int, user: int) -> str:
     async with (
         database(config_path, "market") as (config, pool),
         pool.acquire() as connection,
-        connection.transaction(),
+        connection.transaction(isolation="read_committed"),
     ):
         done = await attribution.attribute(connection, deposit, user)
         await record(connection, cli_actor(), "attribute", f"deposit {deposit}", str(done))

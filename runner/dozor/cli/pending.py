@@ -85,7 +85,7 @@ async def _decide(
     async with (
         database(config_path, "market") as (_, pool),
         pool.acquire() as connection,
-        connection.transaction(),
+        connection.transaction(isolation="read_committed"),
     ):
         done = await act(connection, pending_id)
         actor = Actor(Source.CLI, f"{user_name()}@{host}", host)

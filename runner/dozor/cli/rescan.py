@@ -17,7 +17,7 @@ from dozor.control.commands.actor import Actor
 from dozor.errors import CommandRefusedError
 from dozor.language.translator import Translator
 from dozor.storage.postgres.pool import Connection, Pool
-from dozor_market.ton_deposits import DEFAULT_DUST, provider_options, single_source_limits, watch
+from dozor_market.ton_deposits import dust_limits, provider_options, single_source_limits, watch
 
 if TYPE_CHECKING:
     from dozor_market.ton.reader import Wallet
@@ -67,7 +67,7 @@ async def run_rescan(
 
         hashes = [parse_hash(one) for one in excluded]
         watched = await _read_wallet(pool, chosen, wallet, texts, register=applied)
-        dust = {**DEFAULT_DUST, **(chosen.args.get("dust") or {})}
+        dust = dust_limits(chosen.args.get("dust"))
         limits = single_source_limits(
             **{name: chosen.args[given] for name, given in LIMIT_ARGS.items() if given in chosen.args}
         )

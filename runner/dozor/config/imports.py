@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from dozor.arguments import argument_problems
 from dozor.config.channels import check_channels
 from dozor.config.extras import check_extras
 from dozor.config.fields import nearest
 from dozor.config.models import Config
-from dozor.config.problems import Problem, as_error
+from dozor.config.problems import Place, Problem, as_error
 from dozor.config.renamed import explain_import, last_line, new_name
 from dozor.config.secrets import register_config_secrets
 from dozor.config.signatures import check_call, check_kind, is_async, may_be_async
@@ -86,6 +87,9 @@ def import_checkers(config: Config) -> dict[str, Checker]:
         checkers[task.name] = function
         for key, text in check_task(function, task):
             problems.append(Problem(text, _place(config, task, key)))
+        for found in argument_problems(function, task.args):
+            text = redactor.redact(found.text)
+            problems.append(Problem(text, (*_place(config, task, "args"), *found.place)))
     problems += check_channels(config)
     problems += check_extras(config)
     if problems:
@@ -115,7 +119,7 @@ def isolation_of(function: Checker, configured: Isolation | None) -> Isolation:
     return Isolation.INLINE if is_async(function) else Isolation.THREAD
 
 
-def _place(config: Config, task: TaskConfig, key: str) -> tuple[str, ...]:
+def _place(config: Config, task: TaskConfig, key: str) -> Place:
     """The key in the task itself, or in `defaults` if it comes from there."""
     own = ("tasks", task.name, key)
     return ("defaults", key) if own not in config.lines and ("defaults", key) in config.lines else own

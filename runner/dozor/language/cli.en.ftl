@@ -178,7 +178,23 @@ cli-to-take-over = to be taken over from version 0.1: { $name }
 cli-taken-over = taken over from version 0.1: { $name }
 cli-help-migrate-schema = Also a schema that no task of the configuration uses, such as market. May be given several times.
 cli-metavar-id = ID
-cli-help-market = Decide about deposits that the checkers leave to a person.
+cli-help-market = Decide about money that the checkers leave to a person.
+cli-help-quarantined = List what the marketplace's checkers set aside, with the reasons.
+cli-help-release = Return an auction, a presale or a transaction that was set aside to its checker, once it is repaired. What is due is processed at once. NUMBER is that of `dozor market quarantined`.
+cli-help-cancel = Cancel AUCTION, open or quarantined: every bid's money goes back to its bidder.
+cli-help-reassign = Move DEPOSIT from the user who got it to USER.
+cli-help-reason = Why; kept in the audit.
+cli-metavar-auction = AUCTION
+cli-quarantined-none = nothing is quarantined
+cli-quarantined-no-reason = no reason is recorded
+cli-quarantined-line = { $item }  { $reason }  since { $since }
+cli-released = { $item } is released and is { $state } now
+cli-released-transaction = released: { $item }. `dozor market rescan WALLET --apply` books it
+cli-cancelled = auction { $auction } is cancelled; { $count ->
+    [one] { $count } bid
+   *[other] { $count } bids
+} got their money back
+cli-reassigned = { $amount } units of { $currency } from deposit { $deposit } went from user { $old } to user { $user }
 cli-help-pending = List TON transfers that wait for a second provider or for a person.
 cli-help-approve = Credit pending transfer ID, as an alert named it. Find it in a block explorer first.
 cli-help-reject = Never credit pending transfer ID, whatever providers say later.

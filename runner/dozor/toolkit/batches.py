@@ -25,7 +25,8 @@ Item = TypeVar("Item")
 Process: TypeAlias = Callable[[Connection, Sequence[int]], Awaitable[Mapping[int, str]]]
 
 POISON: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.RaiseError)
-"""What a bad row raises, SQLSTATE classes 22, 23 and P0001. Everything else is no fault of a row."""
+"""What a bad row raises, SQLSTATE classes 22, 23 and P0001. Everything else is no fault of a row.
+asyncpg raises DataError as well when it cannot encode an argument: see `of_a_row`."""
 
 CONTENTION: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 CONTENTION_RETRIES: Final = 10
@@ -165,7 +166,11 @@ async def take_batch(ctx: CheckerContext, queue: Queue, limit: int) -> Sequence[
     """Claim and process one batch in one transaction. Returns the ids that left the queue."""
     for attempt in range(1, CONTENTION_RETRIES + 1):
         try:
-            async with ctx.db.acquire() as connection, connection.transaction():
+            # SKIP LOCKED and the reads after it need fresh snapshots, whatever the database's default is.
+            async with (
+                ctx.db.acquire() as connection,
+                connection.transaction(isolation="read_committed"),
+            ):
                 ids = [row[0] for row in await connection.fetch(queue.claim, limit)]
                 if ids:
                     for item, reason in (await process_or_split(connection, queue.process, ids)).items():
@@ -183,13 +188,27 @@ async def process_or_split(
     process: Callable[[Connection, Sequence[Item]], Awaitable[Mapping[Item, str]]],
     items: Sequence[Item],
 ) -> dict[Item, str]:
-    """Process the items; when one spoils it, halve until it stands alone. Returns the impossible ones."""
+    """Process the items; when one spoils it, halve until it stands alone. Returns the impossible ones.
+
+    Raises what is no fault of a row, such as an argument that asyncpg cannot encode.
+    """
     try:
         async with connection.transaction():
             return dict(await process(connection, items))
     except POISON as error:
+        if not of_a_row(error):
+            raise
         if len(items) == 1:
             return {items[0]: f"{type(error).__name__}: {error}"}
     middle = len(items) // 2
     impossible = await process_or_split(connection, process, items[:middle])
     return impossible | await process_or_split(connection, process, items[middle:])
+
+
+def of_a_row(error: BaseException) -> bool:
+    """Whether PostgreSQL refused a row with `error`.
+
+    False for errors of the program: a DataError that asyncpg raised while it encoded an argument (it carries
+    no severity, because no server sent it) would come for every row alike.
+    """
+    return isinstance(error, POISON) and error.severity is not None

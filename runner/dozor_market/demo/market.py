@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from dozor.storage.postgres.pool import Pool
-from dozor_market.attribution import issue_invoice
 from dozor_market.bidding import create_auction, place_bid
+from dozor_market.codes import issue_code
 from dozor_market.demo.toncenter import Chain, Toncenter, half
 from dozor_market.ledger import AccountKind, audit, create_user, transfer
 from dozor_market.selling import pay_presale, pledge
@@ -98,11 +98,12 @@ class Money:
 class Market:
     """A seller, buyers with money, auctions that really end; `toncenter` serves the wallet they pay into."""
 
-    def __init__(self, pool: Pool, users: dict[str, int], seller: str) -> None:
+    def __init__(self, pool: Pool, users: dict[str, int], codes: dict[str, str], seller: str) -> None:
         self._wallet = Chain(state=AccountState.UNINIT)  # receives without being deployed
         self.toncenter = Toncenter(self._wallet)
         self._pool = pool
         self._users = users
+        self._codes = codes
         self._names = {number: name for name, number in users.items()}
         self._seller = users[seller]
         self._titles: dict[int, str] = {}
@@ -114,6 +115,7 @@ class Market:
     ) -> Market:
         """A marketplace on an empty schema. Each buyer has `deposit` whole TON, the seller a collateral."""
         users: dict[str, int] = {}
+        codes: dict[str, str] = {}
         async with pool.acquire() as connection, connection.transaction():
             for name in (seller, *buyers):
                 users[name] = await create_user(connection, name)
@@ -126,9 +128,9 @@ class Market:
                     source=(None, AccountKind.EXTERNAL),
                     target=(users[name], AccountKind.AVAILABLE),
                 )
-                await issue_invoice(connection, invoice(users[name]), users[name])
+                codes[name] = await issue_code(connection, users[name])
             await pledge(connection, "demo:collateral", users[seller], CURRENCY, collateral * TON)
-        return cls(pool, users, seller)
+        return cls(pool, users, codes, seller)
 
     async def sell(self, lots: Sequence[Lot], lasts: float) -> list[int]:
         """Put `lots` up for `lasts` seconds and place their bids. Returns the auctions' ids."""
@@ -166,9 +168,9 @@ class Market:
             )
 
     def pay_in(self, name: str, amount: int) -> None:
-        """A transfer of `amount` whole TON on the chain, the invoice in its comment."""
+        """A transfer of `amount` whole TON on the chain, the user's code in its comment."""
         self._wallet.utime = int(time.time())
-        self._wallet.transfer(amount * TON, invoice(self._users[name]))
+        self._wallet.transfer(amount * TON, self._codes[name])
 
     def cut_an_answer(self) -> None:
         """The next answer of the TON provider ends in the middle."""
@@ -239,11 +241,6 @@ class Market:
         if self._broken:
             await self._pool.execute(MEND_SQL)
             self._broken = False
-
-
-def invoice(user: int) -> str:
-    """What this user writes as the comment of a transfer."""
-    return f"INV-{user}"
 
 
 def in_ton(nanotons: int) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from dozor.language import msg
+from dozor_market.amounts import read_amounts
 from dozor_market.ledger import MAX_AMOUNT
 from dozor_market.ton.transactions import Receipt
 
@@ -26,27 +27,16 @@ class SingleSourceLimits:
 
 
 def read_limits(
-    transaction: Mapping[str, int] | None, in_window: Mapping[str, int] | None, window: Any
+    transaction: Mapping[str, int | str] | None, in_window: Mapping[str, int | str] | None, window: Any
 ) -> SingleSourceLimits:
     """The defaults with what the arguments change. Raises ValueError."""
     if isinstance(window, bool) or not isinstance(window, int | float) or not window > 0:
         raise ValueError(msg("error-deposit-window", value=repr(window)))
     return SingleSourceLimits(
-        {**DEFAULT_LIMIT, **_amounts("single_source_limit", transaction)},
-        {**DEFAULT_WINDOW_LIMIT, **_amounts("single_source_window_limit", in_window)},
+        {**DEFAULT_LIMIT, **read_amounts("single_source_limit", transaction)},
+        {**DEFAULT_WINDOW_LIMIT, **read_amounts("single_source_window_limit", in_window)},
         float(window),
     )
-
-
-def _amounts(name: str, given: Any) -> dict[str, int]:
-    if given is None:
-        return {}
-    if not isinstance(given, Mapping):
-        raise ValueError(msg("error-deposit-limits", name=name, value=repr(given)))
-    for currency, amount in given.items():
-        if isinstance(amount, bool) or not isinstance(amount, int) or amount < 0:
-            raise ValueError(msg("error-deposit-limit", name=f"{name}.{currency}", value=repr(amount)))
-    return dict(given)
 
 
 def over_limit(

@@ -258,7 +258,7 @@ async def approve(connection: Connection, pending_id: int) -> str:
 
     Raises PendingError.
     """
-    async with connection.transaction():
+    async with connection.transaction(isolation="read_committed"):
         row = await connection.fetchrow(FIND_SQL, pending_id)
         if row is None:
             raise PendingError(msg("error-no-pending", id=str(pending_id)))
@@ -299,7 +299,7 @@ def money_in_words(amount: int, currency: str, attached: int) -> str:
 
 async def reject(connection: Connection, pending_id: int) -> str:
     """Never credit this transfer, whatever providers say later. Raises PendingError."""
-    async with connection.transaction():
+    async with connection.transaction(isolation="read_committed"):
         await _require(connection, pending_id, PendingState.OVER_LIMIT, PendingState.UNCONFIRMED)
         await connection.execute(END_SQL, pending_id, PendingState.REJECTED.value)
     return msg("cli-pending-rejected", id=str(pending_id))

@@ -208,7 +208,7 @@ class Rescan:
                 assert_never(outcome)
 
     async def _preview_limits(self, missed: Sequence[Missed]) -> list[Missed]:
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with self._pool.acquire() as connection, connection.transaction(isolation="read_committed"):
             held, _ = await self._hold_back(connection, missed)
         over = {receipt.at: receipt for receipt in held}
         return [Missed(over[at], held=True) if (at := one.receipt.at) in over else one for one in missed]
@@ -227,7 +227,7 @@ class Rescan:
         with its entry in the audit.
         """
         address = self._wallet.address
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with self._pool.acquire() as connection, connection.transaction(isolation="read_committed"):
             await start_cursor(connection, cursor_name(address), to_json(START))
             for one in exclude:
                 if await connection.fetchval(EXCLUDE_SQL, address, one, self._audit.actor):
@@ -240,7 +240,7 @@ class Rescan:
 
     async def _cursor(self) -> Position | None:
         """How far the checker has read; None: it has not read anything."""
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with self._pool.acquire() as connection, connection.transaction(isolation="read_committed"):
             position = await read_cursor(connection, cursor_name(self._wallet.address))
         cursor = None if position is None else from_json(position)
         return cursor if cursor is not None and cursor.lt else None
@@ -252,7 +252,7 @@ class Rescan:
 
     async def _preview(self, receipts: Sequence[Receipt]) -> list[Missed]:
         async with self._pool.acquire() as connection:
-            transaction = connection.transaction()
+            transaction = connection.transaction(isolation="read_committed")
             await transaction.start()
             try:
                 # A wallet that the checker has yet to register, so that the foreign keys hold.
@@ -264,7 +264,7 @@ class Rescan:
 
     async def _try(self, connection: Connection, wanted: Sequence[Receipt]) -> list[Missed]:
         """What `_book` would do, undone."""
-        transaction = connection.transaction()
+        transaction = connection.transaction(isolation="read_committed")
         await transaction.start()
         try:
             return await self._book(connection, wanted)
@@ -274,7 +274,7 @@ class Rescan:
     async def _apply_block(self, receipts: Sequence[Receipt], single: str | None) -> list[Missed]:
         """`receipts`: what `find` found missing. `single`: the provider on whose word alone it is booked."""
         address = self._wallet.address
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with self._pool.acquire() as connection, connection.transaction(isolation="read_committed"):
             held: list[Receipt] = []
             if single is not None:
                 await allowance.take_turns(connection)  # before the cursor, as the checker does

@@ -150,7 +150,7 @@ async def credit_block(
     trusted: the only provider that is configured; what is above its limits is kept as pending. None: the
     block is confirmed by two.
     """
-    async with connection.transaction():
+    async with connection.transaction(isolation="read_committed"):
         wanted = await pending.without_rejected(connection, wallet.address, block)
         held: list[Receipt] = []
         added: dict[str, int] = {}
