@@ -9,6 +9,7 @@ from inspect import Parameter
 from typing import Any
 
 from dozor.config.fields import nearest
+from dozor.extras import install_command, is_installed, needed_extra
 from dozor.language import msg
 
 CONTEXT = "ctx"
@@ -81,6 +82,27 @@ def _is_generator(function: Any) -> bool:
     code = getattr(function, "__code__", None)
     awaitable = code is not None and code.co_flags & inspect.CO_ITERABLE_COROUTINE
     return inspect.isgeneratorfunction(function) and not awaitable
+
+
+def check_function(
+    function: Callable[..., Any], args: Mapping[str, Any] | None, *, blocking: bool
+) -> Iterator[tuple[str, str]]:
+    """What keeps `function` from being called as a checker: keys of the task, and sentences.
+
+    `args`: None if they are not known. `blocking`: whether it may be a plain function, which may block.
+    """
+    unusable = check_kind(function)
+    if unusable is not None:
+        yield "run", unusable
+        return
+    extra = needed_extra(function)
+    if extra is not None and not is_installed(extra):
+        yield "run", msg("config-needs-extra", command=install_command(extra))
+    if args is not None:
+        for text in check_call(function, args):
+            yield "args", text
+    if not blocking and not may_be_async(function):
+        yield "isolation", msg("config-blocking-def")
 
 
 def _accepted(known: list[str]) -> str:
