@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import gc
 import os
 import signal
@@ -61,13 +62,9 @@ def run(config_path: Path, *, wait: bool, grace: float, log_level: str, log_form
 
     form = LogFormat(log_format)
     writer = queue_standard_streams(form)
-    try:
-        with asyncio.Runner() as loop:
-            code = loop.run(
-                _run(config_path, writer, form, wait=wait, grace=grace, log_level=log_level.upper())
-            )
-    finally:
-        writer.flush(FLUSH_SECONDS)
+    atexit.register(writer.flush, FLUSH_SECONDS)
+    with asyncio.Runner() as loop:
+        code = loop.run(_run(config_path, writer, form, wait=wait, grace=grace, log_level=log_level.upper()))
     sys.exit(code)
 
 
