@@ -71,7 +71,9 @@ def check_process(task: TaskConfig, place: Place, inherited: frozenset[str]) -> 
     size = len(pickle.dumps(task.args))
     if size > LARGEST_ARGUMENTS:
         where: Place = ("defaults",) if "args" in inherited else place
-        text = msg("config-args-too-large", size=format_size(size), most=format_size(LARGEST_ARGUMENTS))
+        text = msg(
+            "config-args-too-large", size=format_size(round(size, -5)), most=format_size(LARGEST_ARGUMENTS)
+        )
         yield Problem(text, (*where, "args"))
 
 

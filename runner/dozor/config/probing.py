@@ -87,7 +87,7 @@ def import_hung(reference: str, seconds: float, where: str = "") -> str:
     """The sentence for a module whose import does not end."""
     module = reference.partition(":")[0]
     place = "" if not where else msg("config-import-hung-where", where=where)
-    return msg("config-import-hung", module=module, seconds=f"{seconds:.0f}", where=place)
+    return msg("config-import-hung", module=module, seconds=f"{seconds:g}", where=place)
 
 
 def examine(question: Question, folder: Path) -> Found:
@@ -106,20 +106,22 @@ def probe(
     folder: Path,
     withheld: frozenset[str] = ALWAYS_WITHHELD,
     *,
-    seconds: float = PROBE_SECONDS,
+    seconds: float | None = None,
 ) -> dict[Question, Answer]:
     """Import each module in a child process, `PROBES_AT_ONCE` at a time.
 
     Modules of `apart` get a child each, without the variables `withheld`; those of `together`, which share
-    the runner's process, share one with its whole environment. Blocks; at most `seconds` a module.
+    the runner's process, share one with its whole environment. Blocks; at most `seconds` a module, by
+    default `PROBE_SECONDS`.
     """
+    limit = PROBE_SECONDS if seconds is None else seconds
     batches = [_Batch([group], withheld - set(group[0].env)) for group in _by_module(apart)]
     shared = _by_module(together)
     if shared:
         batches.append(_Batch(shared, frozenset()))
     answers: dict[Question, Answer] = {}
     with ThreadPoolExecutor(PROBES_AT_ONCE, "dozor probe") as pool:
-        for found in pool.map(lambda batch: _examine_batch(batch, folder, seconds), batches):
+        for found in pool.map(lambda batch: _examine_batch(batch, folder, limit), batches):
             answers.update(found)
     return answers
 

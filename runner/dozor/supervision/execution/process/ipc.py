@@ -102,6 +102,7 @@ class Channel:
             try:
                 data = self._socket.recv(65536)
             except OSError:
+                self._end_if_closed()
                 return None
             if not data:
                 return None
