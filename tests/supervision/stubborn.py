@@ -21,7 +21,7 @@ def tick(ctx: Context) -> None:
 
 async def talk(ctx: Context) -> None:
     """Fills a pipe with every run, by the log and by hand."""
-    for number in range(1_000):
+    for number in range(400):
         ctx.log.info("line {} {}", number, "x" * 200)
     print("y" * 100_000)
 

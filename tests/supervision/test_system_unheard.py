@@ -1,4 +1,4 @@
-"""The real process: an output that nobody reads, and ends that somebody holds up. SIGTERM ends it all the same."""
+"""The real process: an output that nobody reads, and an end that a checker holds up."""
 
 from __future__ import annotations
 
@@ -67,9 +67,7 @@ def stage(stage: Stage) -> Iterator[Stage]:
 async def test_a_runner_whose_output_nobody_takes_supervises_and_ends(
     stage: Stage, database: str, how: str
 ) -> None:
-    stage.write(
-        {"tick": TICK, "talk": {"run": "stubborn:talk", "every": "300ms"}}, url=database, language="en"
-    )
+    stage.write({"tick": TICK, "talk": {"run": "stubborn:talk", "every": "1s"}}, url=database, language="en")
     runner = Unheard(stage, how)
     try:
         await until(lambda: len(stage.runs("tick")) > 15, within=PATIENCE)
