@@ -131,7 +131,7 @@ def test_every_error_of_the_file_is_told_with_those_of_its_imports(tmp_path: Pat
 def test_a_check_imports_nothing_here(tmp_path: Path) -> None:
     write(tmp_path, checked_apart=GOOD)
     path = configuration(tmp_path, "run: 'checked_apart:check'", "run: 'checked_apart:plain'")
-    assert [task.name for task in check_file(path, {}).tasks] == ["t0", "t1"]
+    assert [task.name for task in check_file(path, {}).config.tasks] == ["t0", "t1"]
     assert "checked_apart" not in sys.modules
 
 
@@ -197,3 +197,50 @@ def test_env_and_the_size_of_arguments_are_checked(tmp_path: Path, task: str, sa
     path = configuration(tmp_path, f"run: 'math:floor', {task}")
     with pytest.raises(ConfigError, match=re.escape(said)):
         load(path, {}, language=Language.EN)
+
+
+WRAPPED = """
+import functools
+
+def traced(function):
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        return function(*args, **kwargs)
+    return wrapper
+
+@traced
+async def payouts(ctx): ...
+
+def simple(): ...
+part = functools.partial(payouts, limit=1)
+
+class Account:
+    @classmethod
+    async def all(cls): ...
+    async def __call__(self): ...
+    def one(self): ...
+    @classmethod
+    def stream(cls):
+        yield 1
+
+account = Account()
+method = account.one
+generator = functools.partial(Account.stream)
+"""
+
+
+def test_a_check_says_what_it_found_behind_wrappers(tmp_path: Path) -> None:
+    write(tmp_path, wrapped_mine=WRAPPED)
+    names = ("payouts", "part", "Account.all", "account", "method", "simple")
+    path = configuration(tmp_path, *(f"run: 'wrapped_mine:{name}'" for name in names))
+    assert check_file(path, {}).notes == (
+        "t0: a decorator's function payouts, in the end async def payouts; called in a thread, and awaited",
+        "t1: functools.partial → a decorator's function payouts, in the end async def payouts; "
+        "called in a thread, and awaited",
+        "t2: a class method of Account, in the end async def Account.all",
+        "t3: an object of class Account, in the end async def Account.__call__",
+        "t4: a method of an object of class Account, in the end def Account.one",
+    )
+    path = configuration(tmp_path, "run: 'wrapped_mine:generator'")
+    with pytest.raises(ConfigError, match=r"Account\.stream"):
+        check_file(path, {})

@@ -16,8 +16,11 @@ def check(config_path: Path) -> None:
     """Check the configuration and import every checker; start nothing."""
     from dozor.config.imports import check_file
 
-    config = check_file(config_path)
+    loaded = check_file(config_path)
+    config = loaded.config
     disabled = sum(not task.enabled for task in config.tasks)
     count = len(config.tasks) - disabled
     text = msg("cli-check-fine", file=config.source, count=count)
     click.echo(msg("cli-check-disabled", text=text, count=disabled) if disabled else text)
+    for note in loaded.notes:
+        click.echo(f"  {note}")

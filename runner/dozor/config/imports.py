@@ -16,7 +16,7 @@ from dozor.config.importing import import_checker as import_checker
 from dozor.config.importing import is_imported
 from dozor.config.loading import Candidate, Draft, read_draft
 from dozor.config.models import Config
-from dozor.config.probing import Found, Hung, Question, RemoteChecker, probe
+from dozor.config.probing import NOTE, Found, Hung, Question, RemoteChecker, probe
 from dozor.config.problems import Problem, as_error
 from dozor.config.secrets import register_config_secrets
 from dozor.config.signatures import check_function, is_async
@@ -37,6 +37,8 @@ class Loaded:
     config: Config
     checkers: dict[str, Checker]
     hung: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    """What was found under `run:` where it is not simply a function, by task."""
 
 
 def load_with_checkers(
@@ -59,11 +61,11 @@ def load_with_checkers(
         return _examined(draft, _Imports(draft), allow_hung=allow_hung, probe_new=probe_new)
 
 
-def check_file(path: Path | str, env: Mapping[str, str] = os.environ) -> Config:
+def check_file(path: Path | str, env: Mapping[str, str] = os.environ) -> Loaded:
     """As `load_with_checkers`, with every import in child processes: nothing is imported here."""
     with language_for_now(from_file(Path(path), env)):
         draft = read_draft(path, env)
-        return _examined(draft, _Imports(draft), only_probe=True).config
+        return _examined(draft, _Imports(draft), only_probe=True)
 
 
 def import_checkers(config: Config) -> dict[str, Checker]:
@@ -91,10 +93,14 @@ class _Imports:
     checkers: dict[str, Checker] = field(default_factory=dict)
     hung: dict[str, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     redactor: Redactor = field(default_factory=Redactor)
 
     def note(self, candidate: Candidate, found: Found) -> None:
         for key, text in found:
+            if key == NOTE:
+                self.notes.append(f"{candidate.name}: {self.redactor.redact(text)}")
+                continue
             self.problems.append(Problem(self.redactor.redact(text), self._place(candidate.name, key)))
 
     def _place(self, task: str, key: str) -> tuple[str, ...]:
@@ -133,7 +139,7 @@ def _examined(
         found.problems += check_extras(config)
     if config is None or found.problems:
         raise as_error(draft.source, draft.lines, found.problems)
-    return Loaded(config, found.checkers, found.hung)
+    return Loaded(config, found.checkers, found.hung, tuple(found.notes))
 
 
 def _new(candidates: list[Candidate]) -> list[Candidate]:

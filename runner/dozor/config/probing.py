@@ -25,7 +25,7 @@ from typing import Any
 from dozor import keeper
 from dozor.config.environment import ALWAYS_WITHHELD, child_environment, explain_withheld
 from dozor.config.importing import CheckerImportError, import_checker
-from dozor.config.signatures import check_function
+from dozor.config.signatures import check_function, what_it_is
 from dozor.language import Language, msg
 from dozor.language.process import language_in_use, use_language
 
@@ -59,7 +59,10 @@ class Question:
 
 
 Found = tuple[tuple[str, str], ...]
-"""Keys of the task and sentences: what keeps the function from being used."""
+"""Keys of the task and sentences: what keeps the function from being used. Under `NOTE`: what it is."""
+
+NOTE = "note"
+"""Not a key of a task: a sentence about a function that can be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,9 @@ def examine(question: Question, folder: Path) -> Found:
     except CheckerImportError as error:
         return (("run", str(error)),)
     args = None if question.args is None else dict.fromkeys(question.args)
-    return tuple(check_function(function, args, blocking=question.blocking))
+    problems = tuple(check_function(function, args, blocking=question.blocking))
+    found = what_it_is(function)
+    return problems if problems or not found else ((NOTE, found),)
 
 
 def probe(

@@ -55,6 +55,33 @@ def may_be_async(function: Callable[..., Any]) -> bool:
     return is_async(function) or any(map(inspect.iscoroutinefunction, _layers(function)))
 
 
+def what_it_is(function: Callable[..., Any]) -> str:
+    """In words, what a callable is that is not simply a function, down to the function that does the work."""
+    *outer, innermost = _layers(function)
+    words = [_layer(layer) for layer in outer]
+    if not words:
+        return ""
+    name = getattr(innermost, "__qualname__", None) or repr(type(innermost).__name__)
+    kind = "async def" if inspect.iscoroutinefunction(innermost) else "def"
+    text = msg("config-found", layers=" → ".join(words), function=f"{kind} {name}")
+    if inspect.iscoroutinefunction(innermost) and not is_async(function):
+        text = f"{text}; {msg('config-found-awaited')}"
+    return text
+
+
+def _layer(layer: Any) -> str:
+    if isinstance(layer, functools.partial):
+        return "functools.partial"
+    if inspect.ismethod(layer):
+        owner = layer.__self__
+        if inspect.isclass(owner):
+            return msg("config-found-class-method", owner=owner.__qualname__)
+        return msg("config-found-method", owner=type(owner).__qualname__)
+    if inspect.isroutine(layer):
+        return msg("config-found-wrapper", name=getattr(layer, "__qualname__", "?"))
+    return msg("config-found-object", owner=type(layer).__qualname__)
+
+
 def _layers(function: Any) -> list[Any]:
     """`function` and what it wraps, innermost last: partial, method, `functools.wraps`, `__call__`."""
     layers = [function]
