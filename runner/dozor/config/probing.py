@@ -37,6 +37,13 @@ PROBES_AT_ONCE = 2
 TAIL = 16_384
 """Bytes of its output that are kept."""
 _LINES_SHOWN = 20
+_NOT_THEIRS = (
+    "<frozen importlib",
+    "importlib/__init__.py",
+    '"<string>"',
+    f"{Path(__file__).parents[1]}{os.sep}",
+)
+"""Frames of the import machinery and of ours in what `faulthandler` wrote."""
 _ROOT = str(Path(__file__).parents[2])  # the folder that holds `dozor`
 
 
@@ -271,7 +278,8 @@ class _Child:
             return Hung(import_hung(question.run, self.seconds, innermost_frame(lines)))
         how = _how(self._process.returncode)
         text = msg("config-import-died", module=question.module, how=how)
-        return (("run", "\n".join((text, *lines[-_LINES_SHOWN:]))),)
+        own = [line for line in lines if not any(part in line for part in _NOT_THEIRS)]
+        return (("run", "\n".join((text, *own[-_LINES_SHOWN:]))),)
 
 
 def innermost_frame(lines: Sequence[str]) -> str:
