@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TextIO
 
 from loguru import logger
 
 from dozor.language import msg
+from dozor.log_writer import DescriptorSink, LogWriter, QueuedStream
 from dozor.redaction import Redactor
 
 if TYPE_CHECKING:
@@ -80,6 +83,28 @@ class Repeats:
         return 0
 
 
+class LogGuard:
+    """The handlers that `configure` has installed. A library may remove them, with `logger.remove()` or
+    `logging.basicConfig(force=True)`."""
+
+    def __init__(self, install: Callable[[], int], intercept: logging.Handler) -> None:
+        self._install = install
+        self._intercept = intercept
+        self._handler = install()
+
+    def mend(self) -> bool:
+        """Install again what is gone; whether anything was."""
+        core = getattr(logger, "_core", None)
+        handlers = getattr(core, "handlers", None)
+        gone = handlers is not None and self._handler not in handlers
+        if gone:
+            self._handler = self._install()
+        if self._intercept not in logging.root.handlers:
+            logging.root.addHandler(self._intercept)
+            gone = True
+        return gone
+
+
 def configure(
     redactor: Redactor,
     *,
@@ -87,13 +112,15 @@ def configure(
     stream: TextIO | None = None,
     form: LogFormat = LogFormat.HUMAN,
     details: Details = lambda task: {},
-) -> None:
+    writer: LogWriter | None = None,
+) -> LogGuard:
     """Send everything, the standard library's logging too, through `redactor` to `stream` (standard error).
 
-    Tracebacks never show the values of variables.
+    Tracebacks never show the values of variables. With a `writer`, which writes to `stream`, no line waits
+    for the stream.
     """
     target = stream or sys.stderr
-    human = form is LogFormat.HUMAN or (form is LogFormat.AUTO and target.isatty())
+    human = is_human(form, target)
     repeats = Repeats()
 
     def human_form(record: Record) -> str:
@@ -109,20 +136,64 @@ def configure(
         record["extra"]["_json"] = json.dumps(_redacted(entry, redactor), ensure_ascii=False, default=str)
         return "{extra[_json]}\n"
 
+    def install() -> int:
+        return logger.add(
+            _writer(redactor.redact if human else str, target, writer),
+            level=level,
+            format=human_form if human else json_form,
+            colorize=human and target.isatty(),
+            diagnose=False,
+            backtrace=False,
+            catch=True,
+        )
+
     logger.remove()
-    logger.add(
-        _writer(redactor.redact if human else str, target),
-        level=level,
-        format=human_form if human else json_form,
-        colorize=human and target.isatty(),
-        diagnose=False,
-        backtrace=False,
-        catch=True,
-    )
-    logging.basicConfig(handlers=[_Intercept()], level=logging.WARNING, force=True)
+    intercept = _Intercept()
+    guard = LogGuard(install, intercept)
+    logging.basicConfig(handlers=[intercept], level=logging.WARNING, force=True)
     logging.captureWarnings(capture=True)
     # It tells of every vain attempt to connect; that the database is away is said once, by us.
     logging.getLogger("asyncpg.pool").setLevel(logging.CRITICAL)
+    return guard
+
+
+def is_human(form: LogFormat, stream: TextIO) -> bool:
+    """Whether lines on `stream` are for people."""
+    return form is LogFormat.HUMAN or (form is LogFormat.AUTO and stream.isatty())
+
+
+def dropped_note(form: LogFormat, stream: TextIO) -> Callable[[int], str]:
+    """The line that says how many lines were dropped, in the form of the log on `stream`."""
+
+    def note(count: int) -> str:
+        at = datetime.now().astimezone()
+        text = msg("log-lines-dropped", count=count)
+        if is_human(form, stream):
+            return f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03d} WARNING  {text}\n"
+        entry = {
+            "at": at.isoformat(timespec="milliseconds"),
+            "level": "WARNING",
+            "message": text,
+            "module": __name__,
+        }
+        return json.dumps(entry, ensure_ascii=False) + "\n"
+
+    return note
+
+
+def queue_standard_streams(form: LogFormat) -> LogWriter:
+    """Put threads between this process and its standard streams; the writer of standard error.
+
+    From here on `print` of a checker waits for nobody either.
+    """
+    error, output = sys.stderr, sys.stdout
+    note = dropped_note(form, error)
+    writer = LogWriter(DescriptorSink(error.fileno()), note=note)
+    same = os.path.samestat(os.fstat(error.fileno()), os.fstat(output.fileno()))
+    other = writer if same else LogWriter(DescriptorSink(output.fileno()), note=note, name="dozor output")
+    sys.stderr = QueuedStream(writer, error)
+    sys.stdout = QueuedStream(other, output)
+    return writer
 
 
 def _place(record: Record, details: Details) -> dict[str, object]:
@@ -167,9 +238,14 @@ def _redacted(entry: Mapping[str, Any], redactor: Redactor) -> dict[str, Any]:
     }
 
 
-def _writer(redact: Callable[[str], str], stream: TextIO) -> Callable[[Message], None]:
+def _writer(
+    redact: Callable[[str], str], stream: TextIO, writer: LogWriter | None
+) -> Callable[[Message], None]:
     def write(message: Message) -> None:
         encoding = stream.encoding or "utf-8"
+        if writer is not None:
+            writer.put(redact(str(message)).encode(encoding, "backslashreplace"))
+            return
         stream.write(redact(str(message)).encode(encoding, "backslashreplace").decode(encoding))
         stream.flush()
 

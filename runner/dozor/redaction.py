@@ -13,6 +13,8 @@ from urllib.parse import quote
 MASK = "***"
 SHORTEST = 4
 """Characters. A shorter literal would blot out ordinary words; patterns still hide it in a URL."""
+LONGEST_ENCODED = 4_096
+"""Characters. A longer secret, such as a whole file, stands in no URL; its pattern would take a minute."""
 
 # Every pattern begins with something of bounded length, so that a megabyte is read once.
 # https://core.telegram.org/bots/api#authorizing-your-bot: "123456:ABC-DEF1234ghIkl-zyx57W2v1u123ew11"
@@ -60,12 +62,14 @@ class Redactor:
     def register(self, *secrets: str) -> None:
         """Hide these from now on, in their plain, escaped and URL-encoded forms.
 
-        A text shorter than `SHORTEST` is passed over.
+        A text shorter than `SHORTEST` is passed over; one longer than `LONGEST_ENCODED` is not looked for in
+        its URL-encoded form.
         """
         self._secrets.update(secret for secret in map(clean, secrets) if len(secret) >= SHORTEST)
         literals = {form for secret in self._secrets for form in _written(secret)}
         self._literals = tuple(sorted(literals))
-        encoded = "|".join(_encoded(secret) for secret in sorted(self._secrets, key=len, reverse=True))
+        encodable = (secret for secret in self._secrets if len(secret) <= LONGEST_ENCODED)
+        encoded = "|".join(_encoded(secret) for secret in sorted(encodable, key=len, reverse=True))
         self._encoded = re.compile(encoded) if encoded else None
 
     def redact(self, text: str) -> str:

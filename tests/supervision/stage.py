@@ -62,7 +62,7 @@ def spec(name: str, function: Callable[..., Any], **given: Any) -> TaskSpec:
     """A task that runs and restarts quickly unless `given` says otherwise; keys of a spec or of a policy."""
     own = {
         key: given.pop(key)
-        for key in ("isolation", "args", "max_memory", "max_runs", "on_hang", "reference")
+        for key in ("isolation", "args", "max_memory", "max_runs", "on_hang", "reference", "env", "unusable")
         if key in given
     }
     rules: dict[str, Any] = {
@@ -84,6 +84,7 @@ async def supervising(
     dsn: str | None = None,
     folder: Path = Path(__file__).parent,
     clock: SteadyClock | None = None,
+    withheld: frozenset[str] = frozenset(),
 ) -> AsyncIterator[tuple[Supervisor, Seen]]:
     seen = Seen()
     supervisor = Supervisor(
@@ -93,7 +94,7 @@ async def supervising(
         log=SupervisionLog(),
         generation=7,
         grace=grace,
-        launch=Launch(dsn=dsn, folder=folder),
+        launch=Launch(dsn=dsn, folder=folder, withheld=withheld),
         canceller=Canceller(seen, patience=patience),
     )
     supervisor.start()

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC
 
 import pytest
+from loguru import logger
 
 from dozor.alerting.fallback.emergency import EmergencySender
 from dozor.alerting.incidents.facts import trouble_facts
@@ -252,3 +253,14 @@ def test_sizes(text: object, size: int) -> None:
 def test_what_is_no_size(text: object) -> None:
     with pytest.raises(ValueError):
         parse_size(text)
+
+
+def test_the_alarm_leaves_before_anything_is_logged() -> None:
+    order: list[str] = []
+    number = logger.add(lambda message: order.append("log"), level="CRITICAL")
+    watchdog = Watchdog(0.2, lambda trouble: order.append("alarm"), lambda trouble: None)
+    try:
+        watchdog._tell(Trouble(kind=TroubleKind.BLOCKED_LOOP, subject="slow", seconds=1.0))
+    finally:
+        logger.remove(number)
+    assert order == ["alarm", "log"]

@@ -7,7 +7,6 @@ such as OTEL_TRACES_SAMPLER=traceidratio for many quick tasks.
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -25,6 +24,7 @@ from dozor.supervision.core.events import Cancelled, Failed, Interrupted
 from dozor.supervision.tasks.task import SupervisedTask
 from dozor.supervision.telemetry.metrics import RunMetrics
 from dozor.supervision.telemetry.observer import Transition
+from dozor.threads import in_own_thread
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -79,8 +79,8 @@ class Tracing:
 
     async def close(self) -> None:
         """Send what is left, if it goes quickly."""
-        await asyncio.to_thread(self._provider.force_flush, int(FLUSH_SECONDS * 1000))
-        await asyncio.to_thread(self._provider.shutdown)
+        await in_own_thread(self._provider.force_flush, int(FLUSH_SECONDS * 1000))
+        await in_own_thread(self._provider.shutdown)
 
     def _incident(self, incident: IncidentRow, resolved_at: float) -> None:
         attributes: Attributes = {

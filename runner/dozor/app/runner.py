@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import importlib
 import importlib.metadata
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self
 
 from loguru import logger
@@ -31,8 +31,8 @@ from dozor.app.services import Services
 from dozor.app.supervision import build_supervisor
 from dozor.app.telegram import TelegramSide
 from dozor.clock import SteadyClock
-from dozor.config import Config, load
-from dozor.config.imports import Checker, import_checkers
+from dozor.config import Config
+from dozor.config.imports import Checker, load_with_checkers
 from dozor.config.secrets import register_config_secrets
 from dozor.control.alert_settings import oncall
 from dozor.control.commands.commands import COMMANDS_CHANNEL
@@ -59,10 +59,12 @@ from dozor.supervision.monitoring.monitors import Monitors
 from dozor.supervision.supervisor import Supervisor
 from dozor.supervision.tasks.task import SupervisedTask, run_id
 from dozor.supervision.telemetry.metrics import RunMetrics
+from dozor.threads import in_own_thread
 
 if TYPE_CHECKING:
     from dozor.web.sources import Sources as WebSources
 
+NOTHING_UNUSABLE: Mapping[str, str] = MappingProxyType({})
 VERSION = importlib.metadata.version("dozor")
 FLUSH_SECONDS = 10.0
 """How long the end of the runner waits for the database to take what is still to be written."""
@@ -78,7 +80,13 @@ class Runner:
     """
 
     def __init__(
-        self, config: Config, checkers: dict[str, Checker], *, wait: bool = False, grace: float = 10.0
+        self,
+        config: Config,
+        checkers: dict[str, Checker],
+        *,
+        wait: bool = False,
+        grace: float = 10.0,
+        unusable: Mapping[str, str] = NOTHING_UNUSABLE,
     ) -> None:
         self.config = config
         use_language(config.language)
@@ -91,7 +99,10 @@ class Runner:
         self._cleanups = Cleanups()
         self._deliveries = DeliveryMetrics()
         self._enabled = [task for task in config.tasks if task.enabled]
-        self._specs: list[TaskSpec] = [from_config(task, checkers[task.name]) for task in self._enabled]
+        self._specs: list[TaskSpec] = [
+            from_config(task, checkers[task.name], unusable=unusable.get(task.name, ""))
+            for task in self._enabled
+        ]
         self.unstopped: tuple[str, ...] = ()
         """Tasks whose run would not end when the runner did: what they hold is not let go."""
         self.failed: asyncio.Future[DozorError] = asyncio.Future()
@@ -110,11 +121,14 @@ class Runner:
     def from_config(cls, path: str | Path, *, wait: bool = False, grace: float = 10.0) -> Self:
         """Read the configuration and import the checkers. Raises ConfigError with every problem.
 
+        Checkers with `isolation: process` are imported in child processes only. One whose import does not end
+        stops its own task, with an incident.
+
         Call it where a loop runs. `wait`: stay in line while another runner works on the database.
         `grace`: seconds that runs in progress get at the end.
         """
-        config = load(Path(path))
-        return cls(config, import_checkers(config), wait=wait, grace=grace)
+        loaded = load_with_checkers(Path(path), allow_hung=True)
+        return cls(loaded.config, loaded.checkers, wait=wait, grace=grace, unusable=loaded.hung)
 
     async def __aenter__(self) -> Self:
         try:
@@ -134,7 +148,7 @@ class Runner:
         await self._cleanups.run()
 
     async def _start(self) -> None:
-        warming = asyncio.get_running_loop().run_in_executor(None, warm, self._languages())
+        warming = asyncio.create_task(in_own_thread(warm, self._languages()))
         database = await self._open_database()
         tracing = self._open_tracing()
         spool, direct_sends = self._spool(), DirectSends()
@@ -211,7 +225,7 @@ class Runner:
         """The server, with its schema up to date."""
         database = await Database.open(self.config.database, wait=self._wait)
         self._cleanups.add(msg("log-part-server"), database.close)
-        await database.prepare(await asyncio.to_thread(sets_for, self.config))
+        await database.prepare(await in_own_thread(sets_for, self.config))
         return database
 
     def _open_tracing(self) -> Tracing | None:
@@ -364,7 +378,7 @@ class Runner:
         await self.dispatcher.run()
 
     async def _serve(self) -> None:
-        web = await asyncio.to_thread(importlib.import_module, "dozor.web.server")
+        web = await in_own_thread(importlib.import_module, "dozor.web.server")
         await web.serve(self.config.web.listen, self.web_sources(), ready=self._listening)
 
     def _listening(self, port: int) -> None:

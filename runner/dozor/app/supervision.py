@@ -8,6 +8,7 @@ from dozor.alerting.incidents.manager import IncidentManager
 from dozor.app.recovery import RecoveredState
 from dozor.clock import SteadyClock
 from dozor.config import Config
+from dozor.config.environment import withheld_names
 from dozor.storage.journal import Journal
 from dozor.storage.postgres.pools import Pools
 from dozor.supervision.core.spec import TaskSpec
@@ -49,6 +50,7 @@ def build_supervisor(
             folder=config.path.parent,
             pool_size=sizes.process,
             acquire_timeout=sizes.acquire_timeout,
+            withheld=withheld_names(config.filled),
         ),
         canceller=Canceller(watch, patience=config.supervision.cancel_patience, give_up=give_up),
     )

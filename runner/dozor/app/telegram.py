@@ -20,6 +20,7 @@ from dozor.control.bot_monitor import BotMonitor
 from dozor.errors import DozorError
 from dozor.language import msg
 from dozor.storage.postgres.pool import Pool
+from dozor.threads import in_own_thread
 
 if TYPE_CHECKING:
     from dozor_bot.app import TelegramBot
@@ -67,7 +68,7 @@ class TelegramSide:
         """
         if not self.wanted or self._bot is not None:
             return
-        module = await asyncio.to_thread(importlib.import_module, "dozor_bot.app")
+        module = await in_own_thread(importlib.import_module, "dozor_bot.app")
         config = self._config
         try:
             self._bot = bot = module.build_bot(

@@ -14,11 +14,13 @@ from dozor.language import msg
 @config_option
 def check(config_path: Path) -> None:
     """Check the configuration and import every checker; start nothing."""
-    from dozor.config import load
-    from dozor.config.imports import import_checkers
+    from dozor.config.imports import check_file
 
-    config = load(config_path)
-    checkers = import_checkers(config)
-    disabled = len(config.tasks) - len(checkers)
-    text = msg("cli-check-fine", file=config.source, count=len(checkers))
+    loaded = check_file(config_path)
+    config = loaded.config
+    disabled = sum(not task.enabled for task in config.tasks)
+    count = len(config.tasks) - disabled
+    text = msg("cli-check-fine", file=config.source, count=count)
     click.echo(msg("cli-check-disabled", text=text, count=disabled) if disabled else text)
+    for note in loaded.notes:
+        click.echo(f"  {note}")

@@ -10,8 +10,7 @@ import click
 from dozor.cli.options import EXIT_FAILED, config_option
 from dozor.cli.session import database, run_async
 from dozor.cli.task_commands import user_name
-from dozor.config import load
-from dozor.config.imports import import_checkers
+from dozor.config.imports import check_file
 from dozor.control.commands.actor import Actor, Source
 from dozor.control.commands.commands import CommandReason, CommandResult, RunnerCommand, submit, wait
 from dozor.language import msg
@@ -37,7 +36,7 @@ _SAYS = {
 )
 def reload(config_path: Path, *, timeout: float) -> None:
     """Apply the configuration file as it is now: new, changed and removed tasks only."""
-    import_checkers(load(config_path))  # its mistakes are told here, before anybody is asked
+    check_file(config_path)  # its mistakes are told here, before anybody is asked
     result = run_async(_ask(config_path, timeout))
     said = _SAYS.get(result.reason)
     text = msg("cli-not-done", reason=result.reason.value) if said is None else msg(said)

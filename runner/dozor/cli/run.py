@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import gc
 import os
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+from loguru import logger
 
 from dozor.cli.options import EXIT_FAILED, EXIT_HUNG, config_option
 from dozor.language import msg
+
+if TYPE_CHECKING:
+    from dozor.lifecycle import SignalHandlers
+    from dozor.log_writer import LogWriter
+    from dozor.logs import LogFormat, LogGuard
+    from dozor.threads import CheckerThreads
+
+FLUSH_SECONDS = 1.0
+"""How long the end waits for the last lines of the log to be read."""
+END_SECONDS = 5.0
+"""How long the interpreter may take to end once the runner has stopped."""
+MEND_EVERY = 1.0
 
 
 @click.command(help=msg("cli-help-run"))
@@ -43,26 +58,39 @@ from dozor.language import msg
 )
 def run(config_path: Path, *, wait: bool, grace: float, log_level: str, log_format: str) -> None:
     """Supervise the checkers of the configuration until SIGTERM or SIGINT."""
+    from dozor.logs import LogFormat, queue_standard_streams
+
+    form = LogFormat(log_format)
+    writer = queue_standard_streams(form)
+    atexit.register(writer.flush, FLUSH_SECONDS)
     with asyncio.Runner() as loop:
-        code = loop.run(
-            _run(config_path, wait=wait, grace=grace, log_level=log_level.upper(), log_format=log_format)
-        )
+        code = loop.run(_run(config_path, writer, form, wait=wait, grace=grace, log_level=log_level.upper()))
     sys.exit(code)
 
 
-async def _run(config_path: Path, *, wait: bool, grace: float, log_level: str, log_format: str) -> int:
+async def _run(
+    config_path: Path, writer: LogWriter, form: LogFormat, *, wait: bool, grace: float, log_level: str
+) -> int:
     from dozor.app import Runner
+    from dozor.config.importing import now_importing
     from dozor.errors import RunHungError
     from dozor.forking import own_loop
-    from dozor.lifecycle import on_signal, on_signals
-    from dozor.logs import LogFormat, configure
+    from dozor.lifecycle import ImportWatch, end_within, on_signals
+    from dozor.logs import configure
+    from dozor.threads import CheckerThreads
 
-    own_loop(asyncio.get_running_loop())
+    def flush() -> None:
+        writer.flush(FLUSH_SECONDS)
+
+    loop = asyncio.get_running_loop()
+    own_loop(loop)
+    loop.set_default_executor(threads := CheckerThreads())
+    with ImportWatch(now_importing, flush):
+        runner = Runner.from_config(config_path, wait=wait, grace=grace)
     stop = asyncio.Event()
-    on_signals(stop)
-    runner = Runner.from_config(config_path, wait=wait, grace=grace)
-    configure(
-        runner.redactor, level=log_level, form=LogFormat(log_format), details=runner.details_for_the_log
+    signals = on_signals(stop)
+    log = configure(
+        runner.redactor, level=log_level, form=form, details=runner.details_for_the_log, writer=writer
     )
     starting = asyncio.create_task(runner.__aenter__())
     stopping = asyncio.create_task(stop.wait())
@@ -72,23 +100,47 @@ async def _run(config_path: Path, *, wait: bool, grace: float, log_level: str, l
         await asyncio.gather(starting, return_exceptions=True)
         return 0
     await starting
-    on_signal(signal.SIGHUP, runner.reloader.soon, "SIGHUP")
+    signals.on(signal.SIGHUP, runner.reloader.soon, "SIGHUP")
     # What is there by now stays: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+    mending = asyncio.create_task(_mend(log, signals))
     try:
         await asyncio.wait((stopping, runner.failed), return_when=asyncio.FIRST_COMPLETED)
     finally:
         stopping.cancel()
         await runner.stop()
+        mending.cancel()
     code = 0
     if runner.failed.done():
         click.echo(f"dozor: {runner.failed.result()}", err=True)
         code = EXIT_HUNG if isinstance(runner.failed.result(), RunHungError) else EXIT_FAILED
-    if runner.unstopped:
+    busy = await _busy_threads(threads)
+    for name in busy:
+        logger.error(msg("log-thread-left", name=name))
+    if runner.unstopped or busy:
         # The loop would wait for them, perhaps for ever.
-        sys.stdout.flush()
-        sys.stderr.flush()
+        flush()
         os._exit(code)
+    end_within(END_SECONDS, code, flush)
     return code
+
+
+async def _mend(log: LogGuard, signals: SignalHandlers) -> None:
+    """Take back what a library in this process has taken from the runner."""
+    while True:
+        await asyncio.sleep(MEND_EVERY)
+        if log.mend():
+            logger.warning(msg("log-handler-removed"))
+        for name in signals.mend():
+            logger.warning(msg("log-signal-taken", name=name))
+
+
+async def _busy_threads(threads: CheckerThreads) -> list[str]:
+    """Checkers whose threads run on, although they had a moment to end."""
+    for _ in range(10):
+        if not threads.busy():
+            break
+        await asyncio.sleep(0.05)
+    return threads.busy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,9 +11,13 @@ from dozor.config.fields import nearest
 from dozor.config.problems import Place, Problem
 from dozor.config.requirements import DATABASE
 from dozor.config.schedules import Every
+from dozor.config.sizes import format_size
 from dozor.config.supervision import names_in
 from dozor.config.tasks import Isolation, TaskConfig
 from dozor.language import msg
+
+LARGEST_ARGUMENTS = 4_000_000
+"""Bytes of a task's `args` as they are sent to its process with each start."""
 
 
 def check_sections(values: Mapping[str, Any]) -> Iterator[Problem]:
@@ -53,13 +58,23 @@ def check_requirements(written: object, dependencies: object, place: Place) -> I
             )
 
 
-def check_process(task: TaskConfig, place: Place) -> Iterator[Problem]:
-    """Keys that mean something in a process of its own only."""
-    if task.isolation is Isolation.PROCESS:
+def check_process(task: TaskConfig, place: Place, inherited: frozenset[str]) -> Iterator[Problem]:
+    """Keys that mean something in a process of its own only, and arguments too large to be sent to one.
+
+    `inherited`: keys that come from `defaults`, where they are for the tasks that have a process.
+    """
+    if task.isolation is not Isolation.PROCESS:
+        for key, value in (("max_memory", task.max_memory), ("max_runs", task.max_runs), ("env", task.env)):
+            if value not in (None, ()) and key not in inherited:
+                yield Problem(msg("config-needs-process"), (*place, key))
         return
-    for key, value in (("max_memory", task.max_memory), ("max_runs", task.max_runs)):
-        if value is not None:
-            yield Problem(msg("config-needs-process"), (*place, key))
+    size = len(pickle.dumps(task.args))
+    if size > LARGEST_ARGUMENTS:
+        where: Place = ("defaults",) if "args" in inherited else place
+        text = msg(
+            "config-args-too-large", size=format_size(round(size, -5)), most=format_size(LARGEST_ARGUMENTS)
+        )
+        yield Problem(text, (*where, "args"))
 
 
 def check_timing(task: TaskConfig, place: Place, inherited: frozenset[str]) -> Iterator[Problem]:

@@ -20,6 +20,7 @@ from dozor.language import msg
 _CRON_FIELDS = ("minute", "hour", "day-of-month", "month", "day-of-week")
 _TASK_NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}", re.ASCII)
 _MODULE = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _FUNCTION = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)?")
 
 
@@ -68,6 +69,18 @@ def parse_reference(value: object) -> str:
     if not _MODULE.fullmatch(module) or not _FUNCTION.fullmatch(function):
         raise ValueError(msg("config-not-function-or-method", value="{value}"))
     return text
+
+
+def parse_variable_names(value: object) -> tuple[str, ...]:
+    """A list of names of environment variables."""
+    if value is None:
+        return ()
+    if not isinstance(value, list | tuple):
+        raise ValueError(msg("config-not-variables", value="{value}"))
+    for name in value:
+        if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
+            raise ValueError(msg("config-not-variable", name=repr(name)))
+    return tuple(value)
 
 
 def parse_timezone(value: object) -> ZoneInfo:

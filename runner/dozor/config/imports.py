@@ -1,115 +1,82 @@
-"""From `module:function` to the function itself, checked before anything starts."""
+"""The checkers of a configuration: each function found and checked before anything starts."""
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import linecache
-import sys
-import traceback
-from collections.abc import Callable, Iterator
+import os
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from dozor.arguments import argument_problems
 from dozor.config.channels import check_channels
+from dozor.config.environment import withheld_names
 from dozor.config.extras import check_extras
-from dozor.config.fields import nearest
+from dozor.config.importing import Checker as Checker
+from dozor.config.importing import CheckerImportError as CheckerImportError
+from dozor.config.importing import import_checker as import_checker
+from dozor.config.importing import is_imported
+from dozor.config.loading import Candidate, Draft, read_draft
 from dozor.config.models import Config
+from dozor.config.probing import NOTE, Found, Hung, Question, RemoteChecker, examine_function, probe
 from dozor.config.problems import Place, Problem, as_error
-from dozor.config.renamed import explain_import, last_line, new_name
 from dozor.config.secrets import register_config_secrets
-from dozor.config.signatures import check_call, check_kind, is_async, may_be_async
-from dozor.config.tasks import Isolation, TaskConfig
-from dozor.errors import DozorError
-from dozor.extras import extra_of, install_command, is_installed, needed_extra
-from dozor.language import msg
+from dozor.config.signatures import is_async
+from dozor.config.tasks import Isolation
+from dozor.language import Language
+from dozor.language.process import from_file, language_for_now
 from dozor.redaction import Redactor
 
-Checker = Callable[..., Any]
 
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration whose checkers can be used.
 
-class CheckerImportError(DozorError):
-    """A checker cannot be used. The message says why; it may end in the module's own traceback."""
-
-
-class _MissingModuleError(CheckerImportError):
-    """The module itself, or a package it lies in, is not there."""
-
-
-def make_importable(folder: Path) -> None:
-    """Let modules in `folder` be imported by name.
-
-    At the end of the path: a `queue.py` or a `bot` folder beside the config file must not
-    stand in for modules that this program imports later.
+    A checker with `isolation: process` is not imported in this process: a `RemoteChecker` stands for it.
+    `hung`: tasks whose module was still being imported when its time was up, and the sentence that says so.
     """
-    text = str(folder)
-    if text not in sys.path:
-        sys.path.append(text)
-    importlib.invalidate_caches()
+
+    config: Config
+    checkers: dict[str, Checker]
+    hung: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    """What was found under `run:` where it is not simply a function, by task."""
 
 
-def import_checker(run: str, folder: Path) -> Checker:
-    """The function `run` names ("module:function", "module:Class.method"); `folder` becomes importable.
+def load_with_checkers(
+    path: Path | str,
+    env: Mapping[str, str] = os.environ,
+    *,
+    language: Language | None = None,
+    allow_hung: bool = False,
+    probe_new: bool = False,
+) -> Loaded:
+    """The configuration in the file `path` and its checkers. Raises ConfigError with every problem, by line:
+    of the file, of its imports and calls, of the second channel, and of extras that are not installed.
 
-    Raises CheckerImportError, also for whatever the module raises while it is imported.
+    `allow_hung`: a module of a child process whose import does not end is no problem, see `Loaded.hung`.
+    `probe_new`: modules that are not imported yet are imported in a child process first, so that one that
+    hangs or crashes is a problem and does no harm to this process.
     """
-    make_importable(folder)
-    module_name, _, path = run.partition(":")
-    try:
-        module = _import_module(module_name, folder)
-    except _MissingModuleError as error:
-        new = new_name(module_name)
-        hint = "" if new is None else msg("config-renamed-hint", old=module_name, new=new, path=path)
-        raise CheckerImportError(f"{error}{hint}") from None
-    return _find(module, module_name, path, folder)
+    with language_for_now(language or from_file(Path(path), env)):
+        draft = read_draft(path, env)
+        return _examined(draft, _Imports(draft), allow_hung=allow_hung, probe_new=probe_new)
+
+
+def check_file(path: Path | str, env: Mapping[str, str] = os.environ) -> Loaded:
+    """As `load_with_checkers`, with every import in child processes: nothing is imported here."""
+    with language_for_now(from_file(Path(path), env)):
+        draft = read_draft(path, env)
+        return _examined(draft, _Imports(draft), only_probe=True)
 
 
 def import_checkers(config: Config) -> dict[str, Checker]:
-    """The function of each enabled task by the task's name.
+    """The function of each enabled task of `config` by the task's name.
 
-    Raises ConfigError with every one that cannot be imported or called as configured, by line; with what
-    keeps the second channel from being used; and with each extra that the configuration needs and lacks.
+    Raises ConfigError as `load_with_checkers` does.
     """
-    redactor = Redactor()
-    register_config_secrets(config, redactor)
-    checkers: dict[str, Checker] = {}
-    problems: list[Problem] = []
-    for task in config.tasks:
-        if not task.enabled:
-            continue
-        try:
-            function = import_checker(task.run, config.path.parent)
-        except CheckerImportError as error:
-            text = redactor.redact(str(error))
-            problems.append(Problem(text, _place(config, task, "run")))
-            continue
-        checkers[task.name] = function
-        for key, text in check_task(function, task):
-            problems.append(Problem(text, _place(config, task, key)))
-        for found in argument_problems(function, task.args):
-            text = redactor.redact(found.text)
-            problems.append(Problem(text, (*_place(config, task, "args"), *found.place)))
-    problems += check_channels(config)
-    problems += check_extras(config)
-    if problems:
-        raise as_error(config.source, config.lines, problems)
-    return checkers
-
-
-def check_task(function: Checker, task: TaskConfig) -> Iterator[tuple[str, str]]:
-    """What keeps `function` from being called as `task` asks: keys of the task, and sentences."""
-    unusable = check_kind(function)
-    if unusable is not None:
-        yield "run", unusable
-        return
-    extra = needed_extra(function)
-    if extra is not None and not is_installed(extra):
-        yield "run", msg("config-needs-extra", command=install_command(extra))
-    for text in check_call(function, task.args):
-        yield "args", text
-    if task.isolation is Isolation.INLINE and not may_be_async(function):
-        yield "isolation", msg("config-blocking-def")
+    candidates = tuple(Candidate.of(task) for task in config.tasks if task.enabled)
+    draft = Draft(config.source, config.path, config.lines, config.filled, {}, config, (), candidates)
+    return _examined(draft, _Imports(draft)).checkers
 
 
 def isolation_of(function: Checker, configured: Isolation | None) -> Isolation:
@@ -119,109 +86,103 @@ def isolation_of(function: Checker, configured: Isolation | None) -> Isolation:
     return Isolation.INLINE if is_async(function) else Isolation.THREAD
 
 
-def _place(config: Config, task: TaskConfig, key: str) -> Place:
-    """The key in the task itself, or in `defaults` if it comes from there."""
-    own = ("tasks", task.name, key)
-    return ("defaults", key) if own not in config.lines and ("defaults", key) in config.lines else own
+@dataclass(slots=True)
+class _Imports:
+    """What is found while the candidates of `draft` are examined."""
+
+    draft: Draft
+    checkers: dict[str, Checker] = field(default_factory=dict)
+    hung: dict[str, str] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    redactor: Redactor = field(default_factory=Redactor)
+
+    def note(self, candidate: Candidate, found: Found) -> None:
+        for place, text in found:
+            if place == NOTE:
+                self.notes.append(f"{candidate.name}: {self.redactor.redact(text)}")
+                continue
+            self.problems.append(Problem(self.redactor.redact(text), self._place(candidate.name, place)))
+
+    def _place(self, task: str, place: Place) -> Place:
+        """Of the task itself, or of `defaults` if the key comes from there."""
+        key, lines = place[0], self.draft.lines
+        inherited = ("tasks", task, key) not in lines and ("defaults", key) in lines
+        return ("defaults", *place) if inherited else ("tasks", task, *place)
 
 
-def _import_module(name: str, folder: Path) -> Any:
-    try:
-        return importlib.import_module(name)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # noqa: BLE001 -- a user's module may raise anything, SystemExit included
-        if isinstance(error, ModuleNotFoundError) and error.name and _is_part(error.name, name):
-            hint = _nearest_module(name, folder)
-            text = msg("config-no-module", name=error.name, folder=folder, hint=hint)
-            raise _MissingModuleError(text) from None
-        if isinstance(error, ImportError) and (known := _known_cause(error)) is not None:
-            raise CheckerImportError(msg("config-import-known", name=name, cause=known)) from None
-        kind = msg("config-import-exited") if isinstance(error, SystemExit) else msg("config-import-raised")
-        head = msg("config-import-failed", name=name, kind=kind)
-        text = f"{head}\n{_own_traceback(error)}"
-        raise CheckerImportError(text) from None
+def _examined(
+    draft: Draft,
+    found: _Imports,
+    *,
+    allow_hung: bool = False,
+    probe_new: bool = False,
+    only_probe: bool = False,
+) -> Loaded:
+    """Raises ConfigError with the problems of the draft and of its imports."""
+    config = draft.config
+    if config is not None:
+        register_config_secrets(config, found.redactor)
+    else:
+        found.redactor.register(*draft.filled_values)
+    found.problems += draft.problems
+    apart = [one for one in draft.candidates if one.isolation is Isolation.PROCESS]
+    here = [one for one in draft.candidates if one.isolation is not Isolation.PROCESS]
+    _probe(found, apart, here if only_probe else _new(here) if probe_new else [], allow_hung=allow_hung)
+    # What a child process could not import is not tried here, where it would do harm.
+    refused = {problem.place for problem in found.problems}
+    for one in apart:
+        found.checkers[one.name] = RemoteChecker(one.run)
+    for one in here:
+        if not only_probe and ("tasks", one.name, "run") not in refused:
+            _import_here(found, one, draft.path.parent)
+    if config is not None:
+        found.problems += check_channels(config)
+        found.problems += check_extras(config)
+    if config is None or found.problems:
+        raise as_error(draft.source, draft.lines, found.problems)
+    return Loaded(config, found.checkers, found.hung, tuple(found.notes))
 
 
-def _known_cause(error: ImportError) -> str | None:
-    """One line for an import whose remedy is known: an extra to install, or a name of version 0.1."""
-    file, number = last_line(error.__traceback__)
-    cause = explain_import(error, linecache.getline(file, number))
-    if cause is None and isinstance(error, ModuleNotFoundError) and error.name is not None:
-        extra = extra_of(error.name)
-        if extra is not None:
-            cause = msg("config-not-installed", name=error.name, command=install_command(extra))
-    return None if cause is None else f"{cause} ({file}:{number})"
+def _new(candidates: list[Candidate]) -> list[Candidate]:
+    return [one for one in candidates if not is_imported(one.module)]
 
 
-def _is_part(missing: str, wanted: str) -> bool:
-    return wanted == missing or wanted.startswith(missing + ".")
-
-
-def _nearest_module(name: str, folder: Path) -> str:
-    """A module or package beside the missing one with a name like it."""
-    parent, _, last = name.rpartition(".")
-    base = folder.joinpath(*parent.split(".")) if parent else folder
-    try:
-        names = {entry.stem for entry in base.iterdir() if entry.suffix == ".py" or entry.is_dir()}
-    except OSError:
-        return ""
-    return nearest(last, sorted(found for found in names if found.isidentifier()))
-
-
-def _find(module: Any, module_name: str, path: str, folder: Path) -> Checker:
-    owner: Any = module
-    label = msg("config-the-module", module_name=module_name)
-    *classes, function_name = path.split(".")
-    for class_name in classes:
-        owner = _attribute(owner, class_name, label, module, folder)
-        if not inspect.isclass(owner):
-            raise CheckerImportError(msg("config-not-class", class_name=class_name, label=label))
-        label = msg("config-the-class", class_name=class_name)
-    found = _attribute(owner, function_name, label, module, folder)
-    if classes and inspect.isfunction(inspect.getattr_static(owner, function_name)):
-        raise CheckerImportError(msg("config-needs-instance", path=path, owner=classes[-1]))
-    if not callable(found):
-        raise CheckerImportError(
-            msg("config-not-callable", path=path, module=module_name, kind=type(found).__name__)
-        )
-    function: Checker = found
-    return function
-
-
-def _attribute(owner: Any, name: str, label: str, module: Any, folder: Path) -> Any:
-    try:
-        return getattr(owner, name)
-    except AttributeError:
-        pass
-    known = [known for known in dir(owner) if callable(getattr(owner, known, None)) and known[:2] != "__"]
-    hint = nearest(name, known) or msg("config-correct-name")
-    file = getattr(module, "__file__", None)
-    elsewhere = file is not None and (folder / f"{module.__name__.partition('.')[0]}.py").exists()
-    if elsewhere and not Path(str(file)).is_relative_to(folder):
-        hint = f"{hint} {msg('config-module-hidden', file=file, folder=folder)}"
-    raise CheckerImportError(msg("config-no-attribute", label=label, name=name, hint=hint))
-
-
-def _own_traceback(error: BaseException) -> str:
-    """The traceback from the first frame of the user's code on, without frames of the import machinery."""
-    report = traceback.TracebackException.from_exception(error)
-    _strip(report, set())
-    return "".join(report.format()).rstrip()
-
-
-def _strip(report: traceback.TracebackException | None, seen: set[int]) -> None:
-    if report is None or id(report) in seen:
+def _probe(found: _Imports, apart: list[Candidate], together: list[Candidate], *, allow_hung: bool) -> None:
+    questions = {one.name: _question(one) for one in (*apart, *together)}
+    if not questions:
         return
-    seen.add(id(report))
-    kept = [frame for frame in report.stack if not _is_machinery(frame.filename)]
-    report.stack = traceback.StackSummary.from_list(kept)
-    _strip(report.__cause__, seen)
-    _strip(report.__context__, seen)
+    answers = probe(
+        [questions[one.name] for one in apart],
+        [questions[one.name] for one in together],
+        found.draft.path.parent,
+        withheld_names(found.draft.filled),
+    )
+    for one in (*apart, *together):
+        match answers[questions[one.name]]:
+            case Hung(text):
+                if allow_hung and one.isolation is Isolation.PROCESS:
+                    found.hung[one.name] = found.redactor.redact(text)
+                else:
+                    found.note(one, ((("run",), text),))
+            case problems:
+                found.note(one, problems)
 
 
-def _is_machinery(filename: str) -> bool:
-    return filename in _MACHINERY or filename.startswith("<frozen importlib")
+def _import_here(found: _Imports, one: Candidate, folder: Path) -> None:
+    try:
+        function = import_checker(one.run, folder)
+    except CheckerImportError as error:
+        found.note(one, ((("run",), str(error)),))
+        return
+    found.checkers[one.name] = function
+    found.note(one, examine_function(function, one.args, blocking=_may_block(one)))
 
 
-_MACHINERY = frozenset((__file__, importlib.__file__))
+def _question(one: Candidate) -> Question:
+    args = None if one.args is None else pickle.dumps(dict(one.args))
+    return Question(one.run, args, _may_block(one), one.env)
+
+
+def _may_block(one: Candidate) -> bool:
+    return one.isolation is not Isolation.INLINE

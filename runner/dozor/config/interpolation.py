@@ -53,6 +53,13 @@ def interpolate(text: str, env: Mapping[str, str], folder: Path) -> str:
     return _REFERENCE.sub(fill, text)
 
 
+def names_in_references(text: str) -> set[str]:
+    """Names of the variables that `text` refers to."""
+    inside = (match.group(1) for match in _REFERENCE.finditer(text))
+    names = {found.partition(":-")[0] for found in inside if found and not found.startswith("file:")}
+    return {name for name in names if _NAME.fullmatch(name)}
+
+
 def _read(name: str, folder: Path) -> str:
     if not name or "\0" in name:
         raise ValueError(msg("config-reference-no-file"))

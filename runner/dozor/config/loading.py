@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,11 +22,11 @@ from dozor.config.checks import (
 )
 from dozor.config.document import Document, read_document
 from dozor.config.explain import kind_of, translate, unknown_key
-from dozor.config.fields import parse_timezone
+from dozor.config.fields import parse_reference, parse_timezone
 from dozor.config.models import Config
 from dozor.config.problems import Place, Problem, as_error
 from dozor.config.requirements import DATABASE
-from dozor.config.tasks import TaskConfig
+from dozor.config.tasks import Isolation, TaskConfig
 from dozor.errors import ConfigError
 from dozor.language import Language, msg
 from dozor.language.process import from_file, language_for_now
@@ -38,6 +38,58 @@ _SCHEDULE = ("every", "cron")
 _Model = TypeVar("_Model", bound=Section)
 
 
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A function that an enabled task names, of a task that may have other problems.
+
+    `args` are None where the task cannot be built. `env`: withheld variables given back.
+    """
+
+    name: str
+    run: str
+    isolation: Isolation | None
+    args: Mapping[str, Any] | None = None
+    env: tuple[str, ...] = ()
+
+    @property
+    def module(self) -> str:
+        return self.run.partition(":")[0]
+
+    @classmethod
+    def of(cls, task: TaskConfig) -> Candidate:
+        return cls(task.name, task.run, task.isolation, task.args, task.env)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A file as far as it could be read: without a configuration there are problems that say why.
+
+    `values`: the file as plain values.
+    """
+
+    source: str
+    path: Path
+    lines: Mapping[Place, int]
+    filled: Mapping[Place, str]
+    values: Mapping[str, Any]
+    config: Config | None
+    problems: tuple[Problem, ...]
+    candidates: tuple[Candidate, ...]
+
+    @property
+    def filled_values(self) -> Iterator[str]:
+        """Texts that came from the environment or a file: any of them may be a secret."""
+        for place in self.filled:
+            value: Any = self.values
+            for step in place:
+                try:
+                    value = value[step]
+                except (KeyError, IndexError, TypeError):
+                    break
+            else:
+                yield str(value)
+
+
 def load(
     path: Path | str, env: Mapping[str, str] = os.environ, *, language: Language | None = None
 ) -> Config:
@@ -46,16 +98,32 @@ def load(
     Raises ConfigError with every problem, by line, in `language`: by default the one the file asks for, even
     if the file cannot be used otherwise.
     """
+    with language_for_now(language or from_file(Path(path), env)):
+        draft = read_draft(path, env)
+        if draft.config is None or draft.problems:
+            raise as_error(draft.source, draft.lines, draft.problems)
+        return draft.config
+
+
+def read_draft(path: Path | str, env: Mapping[str, str]) -> Draft:
+    """As much of the file as can be read. Raises ConfigError only if it cannot be opened as text."""
     source = str(path)
     path = Path(path).absolute()
-    with language_for_now(language or from_file(path, env)):
-        document = read_document(_read(path, source), path.parent, env)
-        loading = _Loading(document, path, env)
-        config = loading.config() if document.values else None
-        if config is None or loading.problems:
-            raise as_error(source, document.lines, loading.problems)
-    config._source, config._lines, config._filled = source, document.lines, document.filled
-    return config
+    document = read_document(_read(path, source), path.parent, env)
+    loading = _Loading(document, path, env)
+    config = loading.config() if document.values else None
+    if config is not None:
+        config._source, config._lines, config._filled = source, document.lines, document.filled
+    return Draft(
+        source,
+        path,
+        document.lines,
+        document.filled,
+        document.values,
+        config,
+        tuple(loading.problems),
+        tuple(loading.candidates),
+    )
 
 
 def _read(path: Path, source: str) -> str:
@@ -90,6 +158,7 @@ class _Loading:
     path: Path
     env: Mapping[str, str]
     problems: list[Problem] = field(default_factory=list)
+    candidates: list[Candidate] = field(default_factory=list)
     _broken: frozenset[Place] = frozenset()
 
     def __post_init__(self) -> None:
@@ -170,12 +239,15 @@ class _Loading:
         if "name" in own:
             self._note(_name_is_no_key((*place, "name")))
         self._note(*check_task(own, defaults, place))
-        task = self._build(TaskConfig, {**_inherit(own, defaults, timezone), "name": name}, place, defaults)
+        values = _inherit(own, defaults, timezone)
+        task = self._build(TaskConfig, {**values, "name": name}, place, defaults)
+        candidate = _candidate(name, values) if task is None else Candidate.of(task)
+        if candidate is not None and (task is None or task.enabled):
+            self.candidates.append(candidate)
         if task is not None:
             inherited = frozenset(key for key in defaults if key not in own)
             self._note(*check_timing(task, place, inherited))
-            if not inherited & {"max_memory", "max_runs"}:
-                self._note(*check_process(task, place))
+            self._note(*check_process(task, place, inherited))
         return task
 
     def _build(
@@ -207,6 +279,18 @@ class _Loading:
             place = problem.place
             if not any(place[:length] in self._broken for length in range(1, len(place) + 1)):
                 self.problems.append(problem)
+
+
+def _candidate(name: str, values: Mapping[str, Any]) -> Candidate | None:
+    """Of a task that cannot be built: its function is examined all the same, if it is named at all."""
+    try:
+        run = parse_reference(values.get("run"))
+    except ValueError:
+        return None
+    if values.get("enabled") is False:
+        return None
+    isolation = values.get("isolation")
+    return Candidate(name, run, Isolation(isolation) if isolation in set(Isolation) else None)
 
 
 def _name_is_no_key(place: Place) -> Problem:

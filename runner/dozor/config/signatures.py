@@ -9,6 +9,7 @@ from inspect import Parameter
 from typing import Any
 
 from dozor.config.fields import nearest
+from dozor.extras import install_command, is_installed, needed_extra
 from dozor.language import msg
 
 CONTEXT = "ctx"
@@ -54,6 +55,33 @@ def may_be_async(function: Callable[..., Any]) -> bool:
     return is_async(function) or any(map(inspect.iscoroutinefunction, _layers(function)))
 
 
+def what_it_is(function: Callable[..., Any]) -> str:
+    """In words, what a callable is that is not simply a function, down to the function that does the work."""
+    *outer, innermost = _layers(function)
+    words = [_layer(layer) for layer in outer]
+    if not words:
+        return ""
+    name = getattr(innermost, "__qualname__", None) or repr(type(innermost).__name__)
+    kind = "async def" if inspect.iscoroutinefunction(innermost) else "def"
+    text = msg("config-found", layers=" → ".join(words), function=f"{kind} {name}")
+    if inspect.iscoroutinefunction(innermost) and not is_async(function):
+        text = f"{text}; {msg('config-found-awaited')}"
+    return text
+
+
+def _layer(layer: Any) -> str:
+    if isinstance(layer, functools.partial):
+        return "functools.partial"
+    if inspect.ismethod(layer):
+        owner = layer.__self__
+        if inspect.isclass(owner):
+            return msg("config-found-class-method", owner=owner.__qualname__)
+        return msg("config-found-method", owner=type(owner).__qualname__)
+    if inspect.isroutine(layer):
+        return msg("config-found-wrapper", name=getattr(layer, "__qualname__", "?"))
+    return msg("config-found-object", owner=type(layer).__qualname__)
+
+
 def _layers(function: Any) -> list[Any]:
     """`function` and what it wraps, innermost last: partial, method, `functools.wraps`, `__call__`."""
     layers = [function]
@@ -81,6 +109,27 @@ def _is_generator(function: Any) -> bool:
     code = getattr(function, "__code__", None)
     awaitable = code is not None and code.co_flags & inspect.CO_ITERABLE_COROUTINE
     return inspect.isgeneratorfunction(function) and not awaitable
+
+
+def check_function(
+    function: Callable[..., Any], args: Mapping[str, Any] | None, *, blocking: bool
+) -> Iterator[tuple[str, str]]:
+    """What keeps `function` from being called as a checker: keys of the task, and sentences.
+
+    `args`: None if they are not known. `blocking`: whether it may be a plain function, which may block.
+    """
+    unusable = check_kind(function)
+    if unusable is not None:
+        yield "run", unusable
+        return
+    extra = needed_extra(function)
+    if extra is not None and not is_installed(extra):
+        yield "run", msg("config-needs-extra", command=install_command(extra))
+    if args is not None:
+        for text in check_call(function, args):
+            yield "args", text
+    if not blocking and not may_be_async(function):
+        yield "isolation", msg("config-blocking-def")
 
 
 def _accepted(known: list[str]) -> str:

@@ -227,6 +227,16 @@ class TaskConfig(Section):
     max_runs: Count | None = None
     """With `isolation: process`: replace the process after so many runs."""
 
+    env: Annotated[
+        tuple[str, ...],
+        BeforeValidator(fields.parse_variable_names),
+        Kind("list of names of variables"),
+    ] = ()
+    """With `isolation: process`: variables that its process gets although they are withheld from it.
+
+    Withheld are `BOT_TOKEN`, `DATABASE_URL` and what `telegram`, `database`, `web` and `alerts` refer to.
+    """
+
     requires: Annotated[
         tuple[str, ...],
         BeforeValidator(lambda value: () if value is None else value),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,10 +14,13 @@ from dozor.alerting.model.full_text import set_text
 from dozor.alerting.model.notification import AlertData
 from dozor.alerting.reports.runner import RunnerReports
 from dozor.clock import Clock
-from dozor.config import Config, load
+from dozor.config import Config
 from dozor.config.changes import Changes, compare, with_people
-from dozor.config.imports import import_checkers
+from dozor.config.environment import withheld_names
+from dozor.config.importing import newer_file
+from dozor.config.imports import load_with_checkers
 from dozor.config.secrets import register_config_secrets
+from dozor.config.tasks import Isolation
 from dozor.control.alert_settings import all_settings
 from dozor.control.commands.commands import CommandReason
 from dozor.errors import ConfigError, SchemaError
@@ -31,6 +35,7 @@ from dozor.storage.tables.tasks import declaration
 from dozor.supervision.core.spec import TaskSpec, from_config
 from dozor.supervision.supervisor import Supervisor
 from dozor.supervision.tasks.persistence import from_row
+from dozor.threads import in_own_thread
 
 WATCH_EVERY = 2.0
 """Seconds between looks at the file."""
@@ -84,13 +89,16 @@ class Reloader:
         """DONE, ALREADY if nothing has changed, INVALID if the file is refused: then the old one goes on."""
         async with self._one_at_a_time:
             try:
-                new = await asyncio.to_thread(load, self._config.path, language=language_in_use())
+                loaded = await in_own_thread(
+                    load_with_checkers, self._config.path, language=language_in_use(), probe_new=True
+                )
+                new, checkers = loaded.config, loaded.checkers
                 register_config_secrets(new, self._redactor)
-                checkers = await asyncio.to_thread(import_checkers, new)
             except ConfigError as error:
                 self._refused([self._redactor.redact(problem) for problem in error.problems])
                 return CommandReason.INVALID
             changes = compare(self._config, new)
+            await in_own_thread(_say_newer, new)
             if not changes:
                 logger.info(msg("log-reload-nothing", by=by))
                 return CommandReason.ALREADY
@@ -119,6 +127,7 @@ class Reloader:
             stored = await tasks.load(connection, [task.name for task in changes.added])
         # From here on nothing waits and nothing fails: all of it, or none.
         supervisor, now = self._supervisor, self._clock.now()
+        supervisor.processes.withhold(withheld_names(new.filled))
         self._watch.use_settings(all_settings(new, enabled))
         for name in changes.removed:
             supervisor.task_changes.remove(name)
@@ -145,8 +154,8 @@ class Reloader:
 
         Raises SchemaError, which names the command, for a database that is not an embedded one.
         """
-        needed = await asyncio.to_thread(sets_for, new)
-        present = await asyncio.to_thread(sets_for, self._config)
+        needed = await in_own_thread(sets_for, new)
+        present = await in_own_thread(sets_for, self._config)
         if added := [found for found in needed if found not in present]:
             await self._database.prepare(added)
 
@@ -168,6 +177,18 @@ class Reloader:
         logger.error("\n".join((msg("log-reload-refused"), *problems)))
         facts = set_text(AlertData(count=len(problems)), "\n".join(problems), "\n".join(shown))
         self._reports.reloaded(facts, refused=True)
+
+
+def _say_newer(config: Config) -> None:
+    """Which modules have changed since they were imported: a reload does not import them again."""
+    tasks_of: dict[str, list[str]] = {}
+    for task in config.tasks:
+        if task.enabled and task.isolation is not Isolation.PROCESS:
+            tasks_of.setdefault(task.run.partition(":")[0], []).append(task.name)
+    for module, names in tasks_of.items():
+        file = newer_file(sys.modules.get(module))
+        if file is not None:
+            logger.warning(msg("log-reload-newer", file=file, tasks=", ".join(names)))
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

@@ -71,6 +71,7 @@ error-overtaken-by-holder = This runner lost its database and meanwhile { $holde
 error-overtaken-by-runner = This runner lost its database and runner { $successor } has taken over: it must end
 error-session-ended = the server has ended the runner's own session as well
 error-run-hung = a run of { $name } cannot be ended (on_hang: exit)
+error-variable-withheld = { $name } is withheld from the process of this task; give it back with env: [{ $name }] in the task's configuration
 error-port-taken = another program uses this port: end it, or choose another port in web.listen
 error-port-permission = no permission for this port: choose one above 1023 in web.listen
 error-port-address = this machine does not have this address: correct web.listen

@@ -19,6 +19,7 @@ from dozor.language import msg
 from dozor.storage.tables.incidents import IncidentRow
 from dozor.storage.tables.notifications import NotificationRow
 from dozor.storage.tables.tasks import TaskRow
+from dozor.threads import in_own_thread
 
 NAME = "unwritten.json"
 KEPT_WITHIN = 2.0
@@ -110,7 +111,7 @@ class Spool:
     async def _write(self, kept: SpoolState, removed: int) -> str | None:
         """What is wrong, None: it is kept."""
         try:
-            await asyncio.to_thread(self._replace, kept)
+            await in_own_thread(self._replace, kept)
         except (OSError, ValueError) as error:
             return str(error)
         if removed != self._removed:  # meanwhile

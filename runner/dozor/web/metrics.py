@@ -16,6 +16,7 @@ from dozor.alerting.model.notification import NotificationKind
 from dozor.config.incident_kinds import Severity
 from dozor.control.queries.status import AlertsBacklog
 from dozor.control.readiness import evaluate
+from dozor.log_writer import DROPPED_LINES
 from dozor.supervision.telemetry.metrics import Histogram
 from dozor.web.lag import LoopLag
 from dozor.web.live import AlertsOwed
@@ -92,6 +93,11 @@ class _RunnerSeries(Collector):
             "dozor_task_lateness_seconds",
             "From when a run was due to when it began.",
             sources.measures.lateness,
+        )
+        yield CounterMetricFamily(
+            "dozor_log_dropped",
+            "Lines that did not reach the log: nobody read it, or a child process wrote too many.",
+            value=float(DROPPED_LINES.total),
         )
         yield from self._alerts()
         if vitals.telegram_wanted:

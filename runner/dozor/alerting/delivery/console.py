@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from typing import TextIO
 
 from dozor.alerting.delivery.transport import Delivered, Outcome, Unavailable
 from dozor.alerting.model.message import Message
 from dozor.language import msg
+from dozor.log_writer import LogWriter, QueuedStream, StreamSink
+
+SECONDS = 5.0
+"""How long the console may take to take a message."""
+LOOK_EVERY = 0.005
 
 
 class ConsoleTransport:
@@ -19,6 +25,7 @@ class ConsoleTransport:
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream
+        self._own: tuple[TextIO, LogWriter] | None = None
 
     @property
     def name(self) -> str:
@@ -30,18 +37,27 @@ class ConsoleTransport:
         if message.document is not None:
             text += f"├── {message.document.name}\n{_framed(message.document.text)}"
         text += "╰──\n"
-        try:
-            await asyncio.to_thread(_write, stream, text)
-        except (OSError, ValueError) as error:  # a closed pipe or stream
-            return Unavailable(msg("log-console-unwritable", error=error))
+        encoding = getattr(stream, "encoding", None) or "utf-8"
+        ticket = self._writer(stream).send(text.encode(encoding, "replace"))
+        until = time.monotonic() + SECONDS
+        while not ticket.settled:
+            if time.monotonic() > until:
+                # Not written later either: it is sent again.
+                ticket.cancelled = True
+                return Unavailable(msg("log-console-unread", seconds=f"{SECONDS:.0f}"))
+            await asyncio.sleep(LOOK_EVERY)
+        if ticket.error is not None:  # a closed pipe or stream
+            return Unavailable(msg("log-console-unwritable", error=ticket.error))
         return Delivered(None)
+
+    def _writer(self, stream: TextIO) -> LogWriter:
+        """The one behind the runner's standard error, or our own: its thread may have to wait."""
+        if isinstance(stream, QueuedStream):
+            return stream.writer
+        if self._own is None or self._own[0] is not stream:
+            self._own = (stream, LogWriter(StreamSink(stream), note=lambda count: "", name="dozor console"))
+        return self._own[1]
 
 
 def _framed(text: str) -> str:
     return "".join(f"│ {line}\n" for line in text.splitlines())
-
-
-def _write(stream: TextIO, text: str) -> None:
-    encoding = stream.encoding or "utf-8"
-    stream.write(text.encode(encoding, "replace").decode(encoding))
-    stream.flush()

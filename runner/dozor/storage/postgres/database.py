@@ -15,6 +15,7 @@ from dozor.storage.postgres.embedded import EmbeddedServer, start_embedded
 from dozor.storage.postgres.migrate import check, migrate
 from dozor.storage.postgres.migration_sets import CORE, MigrationSet
 from dozor.storage.postgres.pool import connect
+from dozor.threads import in_own_thread
 
 PATIENCE = 30.0
 """Seconds to wait at the start for a server that is not there yet."""
@@ -86,7 +87,7 @@ class Database:
         pause = 1.0
         while True:
             try:
-                if await asyncio.to_thread(server.ensure_running):
+                if await in_own_thread(server.ensure_running):
                     logger.warning(msg("log-embedded-again"))
                 return
             except StorageError as error:

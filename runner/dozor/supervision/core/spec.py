@@ -38,10 +38,14 @@ class TaskSpec:
     max_runs: int | None = None
     """Runs after which its own process is replaced."""
     on_hang: OnHang = OnHang.ABANDON
+    env: tuple[str, ...] = ()
+    """Withheld variables that its own process gets all the same."""
+    unusable: str = ""
+    """Why its own process cannot be started, found before the start; a restart by a person tries again."""
 
 
-def from_config(task: TaskConfig, function: Checker) -> TaskSpec:
-    """The specification of a configured task."""
+def from_config(task: TaskConfig, function: Checker, *, unusable: str = "") -> TaskSpec:
+    """The specification of a configured task. One that is `unusable` runs, and fails, at the start."""
     delay, window = task.restart_delay, task.max_failures
     return TaskSpec(
         name=task.name,
@@ -54,6 +58,8 @@ def from_config(task: TaskConfig, function: Checker) -> TaskSpec:
         max_memory=task.max_memory,
         max_runs=task.max_runs,
         on_hang=task.on_hang,
+        env=task.env,
+        unusable=unusable,
         policy=Policy(
             schedule=task.schedule,
             restart_delay=RestartDelay(delay.initial, delay.factor, delay.max, delay.jitter),
@@ -68,7 +74,7 @@ def from_config(task: TaskConfig, function: Checker) -> TaskSpec:
             heartbeat_timeout=task.heartbeat_timeout,
             overdue_after=task.overdue_after,
             offset=offset(task.name, task.start_jitter),
-            run_at_start=task.run_at_start,
+            run_at_start=task.run_at_start or bool(unusable),
         ),
     )
 

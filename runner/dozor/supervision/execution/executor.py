@@ -17,6 +17,7 @@ from dozor.supervision.runs.context import Context
 from dozor.supervision.runs.results import awaited
 from dozor.supervision.runs.run import Run, StopReason, call_in_thread
 from dozor.supervision.tasks.task import SupervisedTask
+from dozor.threads import checker_of_call
 
 IsOutage = Callable[[BaseException, float, bool], Awaitable[bool]]
 """(error, run started at, the run used ctx.db) -> whether the run failed because our database was away."""
@@ -51,6 +52,8 @@ async def execute(host: RunHost, task: SupervisedTask, run: Run) -> None:
     forks = forking.generation
     error: BaseException | None = None
     outage = False
+    if spec.reference:  # parts of our own have none
+        checker_of_call.set(spec.name)
     try:
         match spec.isolation:
             case Isolation.INLINE:

@@ -18,6 +18,7 @@ from dozor.supervision.runs.run import Run
 from dozor.supervision.supervisor import Supervisor
 from dozor.supervision.tasks.task import SupervisedTask
 from dozor.supervision.telemetry.observer import Trouble, TroubleKind, TroubleListener
+from dozor.threads import in_own_thread
 
 TOLD_AFTER = 2
 """Answers in a row that must be missing before people are told; tasks are held at the first."""
@@ -162,7 +163,7 @@ async def answer(config: DependencyConfig, pool: Pool | None) -> str | None:
             if config.tcp is not None:
                 return await _tcp(*config.tcp)
             if config.http is not None:
-                return await asyncio.to_thread(_http, config.http, config.timeout)
+                return await in_own_thread(_http, config.http, config.timeout)
             return await _query(config.query or "", pool)
     except TimeoutError:
         return msg("log-no-answer-within", seconds=f"{config.timeout:g}")

@@ -124,8 +124,9 @@ class Watchdog:
             head = msg("log-loop-blocked-unknown", seconds=seconds)
         else:
             head = msg("log-loop-blocked", seconds=seconds, subject=trouble.subject)
-        logger.critical("\n  ".join((head, *trouble.chain)))
+        # The alarm first: a sink of an application may block for as long as the loop does.
         self._alarm(trouble)
+        logger.critical("\n  ".join((head, *trouble.chain)))
 
     def _look(self) -> Seen | None:
         frame = sys._current_frames().get(self._ident)

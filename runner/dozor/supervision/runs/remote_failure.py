@@ -11,6 +11,8 @@ from typing import Any
 from dozor.language import msg
 from dozor.supervision.core.state import Failure
 
+LOST_CONNECTION = 76
+"""EX_PROTOCOL of sysexits.h: exit code of a worker whose checker has closed the socket to the runner."""
 _FAULT_FRAME = re.compile(r'^\s*File "(?P<path>[^"]+)", line (?P<line>[0-9]+) in (?P<name>\S+)')
 
 
@@ -48,13 +50,21 @@ def from_frame(values: dict[str, Any]) -> Failure:
     return Failure(**values)
 
 
-def process_died_error(returncode: int, output: Sequence[str], *, starting: bool) -> ProcessDiedError:
-    """`returncode` as of `subprocess`: negative for a signal. `output`: the last lines it wrote."""
+def process_died_error(
+    returncode: int, output: Sequence[str], *, starting: bool, lost: bool = False
+) -> ProcessDiedError:
+    """`returncode` as of `subprocess`: negative for a signal. `output`: the last lines it wrote. `lost`: it
+    had closed its connection to the runner, which then killed it."""
     when = msg("log-while-starting") if starting else msg("log-while-running")
-    text = msg("log-process-died", how=how_it_ended(returncode), when=when)
+    text = msg("log-process-died", how=msg("log-ended-lost") if lost else how_it_ended(returncode), when=when)
     where = _where(output)
     tail = "\n".join(output[-40:])
     return ProcessDiedError(Failure("ProcessDiedError", text, where, f"{text}\n{tail}\n"))
+
+
+def import_error(text: str, *, fatal: bool) -> RemoteError:
+    """The checker's module cannot be imported."""
+    return RemoteError(Failure("CheckerImportError", text.partition("\n")[0], "", text, fatal=fatal))
 
 
 def memory_limit_error(used: int, limit: int) -> MemoryLimitError:
@@ -65,6 +75,8 @@ def memory_limit_error(used: int, limit: int) -> MemoryLimitError:
 
 def how_it_ended(returncode: int) -> str:
     """ "killed by SIGSEGV", "ended by os._exit or sys.exit with code 3"."""
+    if returncode == LOST_CONNECTION:
+        return msg("log-ended-lost-code", code=returncode)
     if returncode >= 0:
         return msg("log-ended-with-code", code=returncode)
     try:

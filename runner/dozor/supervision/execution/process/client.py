@@ -11,26 +11,33 @@ Whatever the process does, only this checker's run fails, and says how: "killed 
 from __future__ import annotations
 
 import asyncio
+import base64
+import os
+import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
 from loguru import logger
 
 from dozor.clock import to_datetime
+from dozor.config.environment import child_environment
+from dozor.config.probing import import_hung
 from dozor.language import msg
 from dozor.language.process import language_in_use
+from dozor.log_writer import DROPPED_LINES
 from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.execution.process.handle import ProcessHandle
-from dozor.supervision.execution.process.ipc import Frame
+from dozor.supervision.execution.process.ipc import LARGEST, Frame, FrameError
+from dozor.supervision.execution.process.output import LINES_PER_SECOND
 from dozor.supervision.runs.context import Reporter
 from dozor.supervision.runs.remote_failure import (
     RemoteError,
     from_frame,
+    import_error,
     megabytes,
     memory_limit_error,
     process_died_error,
@@ -48,19 +55,26 @@ HARD_LIMIT = 1.25
 """Share of `max_memory` beyond which a run is not waited for."""
 STARTS_AT_ONCE = 2
 """Processes started at the same time: importing takes a whole core."""
+SLOT_SECONDS = 10.0
+"""How long a starting process keeps others from starting. One that still imports then is mostly waiting."""
+START_SECONDS = 60.0
+"""How long a process may take to be ready. Longer than the probe before the start allows, as several start
+beside runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
     """What every process is told. `folder` becomes importable. `dsn` may hold a password.
 
-    `pool_size`, `acquire_timeout`: of `ctx.db` in each process.
+    `pool_size`, `acquire_timeout`: of `ctx.db` in each process. `withheld`: names of variables that are not
+    in its environment, unless the task's `env` names them.
     """
 
     dsn: str | None = None
     folder: Path = Path()
     pool_size: int = 5
     acquire_timeout: float = 30.0
+    withheld: frozenset[str] = frozenset()
 
 
 class ProcessClient:
@@ -83,6 +97,8 @@ class ProcessClient:
         # Processes on their way out, whoever has stopped waiting for them.
         self._retired = False
         self._closed = False
+        self._unusable = spec.unusable
+        """Why no process is started before a person restarts the task."""
         self._log = logger.bind(task=spec.name)
 
     @property
@@ -92,12 +108,13 @@ class ProcessClient:
 
     def warm(self) -> None:
         """Have a process ready before the next run needs it."""
-        if not self._closed and (self._warming is None or self._warming.done()):
+        if not self._closed and not self._unusable and (self._warming is None or self._warming.done()):
             self._warming = asyncio.create_task(self._warm())
 
     def retire(self) -> None:
         """Let the next run have a fresh process: it imports the code that is on disk then."""
         self._retired = True
+        self._unusable = ""
 
     async def close(self) -> None:
         self._closed = True
@@ -180,7 +197,7 @@ class ProcessClient:
 
     def _raise_for(self, run: Run, frame: Frame | None, process: ProcessHandle) -> None:
         if frame is None:
-            raise process_died_error(process.gone.result(), process.output, starting=False)
+            raise process_died_error(process.gone.result(), process.output, starting=False, lost=process.lost)
         run.used_database = run.used_database or frame["used_database"]
         if frame["failure"] is not None:
             raise RemoteError(from_frame(frame["failure"]))
@@ -228,6 +245,8 @@ class ProcessClient:
 
     async def _acquire(self) -> ProcessHandle:
         """A process that is ready. Raises RemoteError if the checker cannot be imported in it."""
+        if self._unusable:
+            raise import_error(self._unusable, fatal=True)
         if self._warming is not None and not self._warming.done():
             await asyncio.shield(self._warming)
         if self._retired:
@@ -239,21 +258,44 @@ class ProcessClient:
 
     async def _start(self) -> ProcessHandle:
         self._retired = False
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         async with self._starting:
-            self._ready = ready = asyncio.get_running_loop().create_future()
+            self._ready = ready = loop.create_future()
+            withheld = self._launch.withheld - set(self._spec.env)
             self._process = process = await ProcessHandle.start(
-                self._spec.name, self._handshake(), self._on_frame
+                self._spec.name,
+                self._handshake(withheld),
+                self._on_frame,
+                self._on_dropped,
+                child_environment(os.environ, withheld),
             )
-            try:
-                await asyncio.wait({ready, process.gone}, return_when=asyncio.FIRST_COMPLETED)
-            except asyncio.CancelledError:
-                process.kill()
-                raise
+            await self._until_ready(process, ready, SLOT_SECONDS)
+        await self._until_ready(process, ready, START_SECONDS - (loop.time() - began))
         if not ready.done():
-            raise process_died_error(process.gone.result(), process.output, starting=True)
+            if process.gone.done():
+                raise process_died_error(process.gone.result(), process.output, starting=True)
+            self._discard(process)
+            raise import_error(import_hung(self._spec.reference, START_SECONDS), fatal=False)
         ready.result()
         self._log.debug(msg("log-child-ready", name=self._spec.name, pid=process.pid))
         return process
+
+    async def _until_ready(self, process: ProcessHandle, ready: asyncio.Future[None], seconds: float) -> None:
+        """For at most so long. A process whose start is cancelled is not used again."""
+        try:
+            over: set[asyncio.Future[Any]] = {ready, process.gone}
+            await asyncio.wait(over, timeout=max(seconds, 0.0), return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            self._discard(process)
+            raise
+
+    def _discard(self, process: ProcessHandle) -> None:
+        """Kill it; the next run starts another one."""
+        process.kill()
+        if self._process is process:
+            self._process = None
+        self._leave(process, 0.0)
 
     async def _warm(self) -> None:
         try:
@@ -261,7 +303,7 @@ class ProcessClient:
                 await self._close_process()
             if self._process is None or self._process.gone.done():
                 await self._start()
-        except (RemoteError, OSError) as error:
+        except (RemoteError, FrameError, OSError) as error:
             # The next run tries again, and fails with it if it is still so.
             self._log.warning(msg("log-child-not-ready", name=self._spec.name, error=error))
             await self._close_process()
@@ -291,12 +333,15 @@ class ProcessClient:
     async def _close_process(self) -> None:
         process, self._process = self._process, None
         if process is not None:
-            leaving = asyncio.create_task(process.close(LET_GO_SECONDS))
-            self._leaving.add(leaving)
-            leaving.add_done_callback(self._leaving.discard)
-            await asyncio.shield(leaving)
+            await asyncio.shield(self._leave(process, LET_GO_SECONDS))
 
-    def _handshake(self) -> Frame:
+    def _leave(self, process: ProcessHandle, patience: float) -> asyncio.Task[None]:
+        leaving = asyncio.create_task(process.close(patience))
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
+        return leaving
+
+    def _handshake(self, withheld: frozenset[str]) -> Frame:
         spec = self._spec
         return {
             "type": "hello",
@@ -308,9 +353,17 @@ class ProcessClient:
             "dsn": self._launch.dsn,
             "pool_size": self._launch.pool_size,
             "acquire_timeout": self._launch.acquire_timeout,
-            # As YAML: that is where arguments come from, dates and all.
-            "args": yaml.safe_dump(dict(spec.args)),
+            "withheld": sorted(withheld),
+            # Dates and all, which JSON has no form for.
+            "args": _encoded(spec.args),
         }
+
+    def _on_dropped(self, count: int) -> None:
+        """Lines of its output or of its log that were not logged."""
+        DROPPED_LINES.add(count)
+        self._log.warning(
+            msg("log-child-lines-dropped", name=self._spec.name, count=count, rate=f"{LINES_PER_SECOND:.0f}")
+        )
 
     def _on_frame(self, frame: Frame) -> None:
         run = self._run
@@ -327,12 +380,25 @@ class ProcessClient:
             case "where":
                 if self._where is not None and not self._where.done():
                     self._where.set_result([str(line) for line in frame["chain"]])
+            case "dropped":
+                self._on_dropped(int(frame["count"]))
             case "log":
                 self._log.log(_level(frame["level"]), "{}", frame["text"])
             case "heartbeat" | "progress" | "backlog" | "alert" if run is not None:
                 _say(self._words(run), frame)
             case _:
                 return
+
+
+def _encoded(args: Mapping[str, object]) -> str:
+    """Raises FrameError for arguments that cannot be sent."""
+    try:
+        data = pickle.dumps(dict(args))
+    except Exception as error:  # noqa: BLE001 -- the values' own code, in an application
+        raise FrameError(f"args cannot be sent to another process: {error}") from None
+    if len(data) > LARGEST:
+        raise FrameError(f"args of {len(data)} bytes")
+    return base64.b64encode(data).decode()
 
 
 def _level(name: str) -> str:

@@ -7,86 +7,120 @@ import os
 import signal
 import socket
 import sys
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
 from loguru import logger
 
+from dozor import keeper
 from dozor.forking import disown, own
 from dozor.language import msg
 from dozor.supervision.execution.process.ipc import Frame, FrameError, Unpacker, pack
+from dozor.supervision.execution.process.output import OutputReader
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
 
 _ROOT = str(Path(__file__).parents[4])  # the folder that holds `dozor`
-# Not `-m`: the folder we happen to stand in must not come before the installed packages.
-_BOOT = (
-    "import sys; sys.path.append(sys.argv[3]); "
-    "from dozor.supervision.execution.process.worker import main; main()"
-)
-LINES_KEPT = 100
-LONGEST_LINE = 4_000
-DRAIN_SECONDS = 1.0
-"""How long to go on reading what a dead process has left in its pipes (a grandchild may hold them open)."""
+_WORKER = "dozor.supervision.execution.process.worker:main"
+DRAIN_SECONDS = 0.3
+"""How long to go on reading what a dead process has left (a process that escaped may hold the pipe open)."""
+KEEPER_SECONDS = 3.0
+"""How long the keeper has to kill everything before it is killed itself."""
+LOST_SECONDS = 1.0
+"""How long a process may live on after it has closed its connection."""
+FRAMES_A_TURN = 200
+"""Frames handled before the loop gets its turn."""
 
 
 class ProcessHandle:
-    """`on_frame` hears everything the process says; `gone` is set to its return code when it has ended."""
+    """`on_frame` hears everything the process says; `gone` is set to its return code when it has ended.
+
+    When `gone` is set, everything the process has started has been killed (see `dozor.keeper`).
+    """
 
     def __init__(
-        self, process: Process, ours: socket.socket, task: str, on_frame: Callable[[Frame], None]
+        self,
+        process: Process,
+        ours: socket.socket,
+        output: int,
+        task: str,
+        on_frame: Callable[[Frame], None],
+        on_dropped: Callable[[int], None],
     ) -> None:
         self._process = process
+        self._pid = process.pid
         self._task = task
         self._on_frame = on_frame
-        self._output: deque[str] = deque(maxlen=LINES_KEPT)
         self._socket = ours
+        self._output = OutputReader(output, self._say, on_dropped)
         own(self, _descriptors)
         self.gone: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.killed = False
         """By us."""
+        self.lost = False
+        """It closed its connection and lived on, so we killed it."""
         self.runs = 0
         self.number = 0
         """Of the run it is at."""
+        self._closing = False
+        self._last_resort: asyncio.TimerHandle | None = None
         self._reading = asyncio.create_task(self._read())
         self._watching = asyncio.create_task(self._watch())
 
     @classmethod
-    async def start(cls, task: str, hello: Frame, on_frame: Callable[[Frame], None]) -> ProcessHandle:
-        """Raises OSError if no process can be started. Secrets go over the socket, never as arguments."""
+    async def start(
+        cls,
+        task: str,
+        hello: Frame,
+        on_frame: Callable[[Frame], None],
+        on_dropped: Callable[[int], None],
+        env: Mapping[str, str],
+    ) -> ProcessHandle:
+        """Raises OSError if no process can be started, FrameError if `hello` is too large to be sent.
+
+        Secrets go over the socket, never as arguments. `on_dropped`: how many lines were not logged.
+        """
+        pack(hello)
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
+        # A pipe of our own: asyncio's Process.wait() would not end before all who hold its pipes have closed
+        # them, and what the checker has started may hold them.
+        reading, writing = os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-P", "-c", _BOOT, str(theirs.fileno()), str(os.getpid()), _ROOT),
+                *("-P", "-c", keeper.BOOT, _ROOT, _WORKER, str(os.getpid()), str(theirs.fileno())),
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
+                stdout=writing,
                 stderr=asyncio.subprocess.STDOUT,
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
+                env=dict(env),
             )
         except BaseException:
             ours.close()
+            os.close(reading)
             raise
         finally:
             theirs.close()
-        child = cls(process, ours, task, on_frame)
+            os.close(writing)
+        child = cls(process, ours, reading, task, on_frame, on_dropped)
         await child.send(hello)
         return child
 
     @property
     def pid(self) -> int:
-        return self._process.pid
+        """Of the process that runs the checker; of its keeper until it has said so."""
+        return self._pid
 
     @property
     def output(self) -> Sequence[str]:
         """The last lines it wrote to standard output and error."""
-        return tuple(self._output)
+        return self._output.lines
 
     def memory(self) -> int:
         """Bytes resident; 0 if it has ended."""
@@ -106,75 +140,89 @@ class ProcessHandle:
     def kill(self) -> None:
         """At once, with everything it has started."""
         self.killed = True
+        if self.gone.done() or self._last_resort is not None:
+            return
+        if keeper.AVAILABLE:
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGTERM)
+            loop = asyncio.get_running_loop()
+            self._last_resort = loop.call_later(KEEPER_SECONDS, self._kill_groups)
+        else:
+            self._kill_groups()
+
+    def _kill_groups(self) -> None:
+        """The process, what it has started in its group, and its keeper."""
         if self.gone.done():
             return
-        try:
-            os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return
+        for pid in {self._pid, self._process.pid}:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
 
     async def close(self, patience: float) -> None:
         """Let it go: it ends by itself when nobody is at the other end, or is killed after `patience` s."""
-        self._hang_up()
-        await asyncio.wait({self.gone}, timeout=patience)
-        self.kill()
-        await asyncio.wait({self._watching}, timeout=5.0)
-
-    def _hang_up(self) -> None:
+        self._closing = True
         try:
             self._socket.shutdown(socket.SHUT_WR)
         except OSError:
-            return
+            pass
+        await asyncio.wait({self.gone}, timeout=patience)
+        self.kill()
+        await asyncio.wait({self._watching}, timeout=2 * KEEPER_SECONDS)
 
     async def _read(self) -> None:
         loop = asyncio.get_running_loop()
         unpacker = Unpacker()
+        turn = 0
         try:
-            while data := await loop.sock_recv(self._socket, 262_144):
+            while data := await loop.sock_recv(self._socket, 65_536):
                 for frame in unpacker.feed(data):
-                    self._on_frame(frame)
+                    self._hear(frame)
+                    turn += 1
+                    if turn % FRAMES_A_TURN == 0:
+                        await asyncio.sleep(0)
         except OSError:
             return
         except (FrameError, KeyError, TypeError, ValueError) as error:
             logger.bind(task=self._task).error(msg("log-child-nonsense", task=self._task, error=error))
             self.kill()
 
+    def _hear(self, frame: Frame) -> None:
+        if frame["type"] == "born":
+            self._pid = int(frame["pid"])
+        else:
+            self._on_frame(frame)
+
     async def _watch(self) -> None:
-        """Read its output, wait for its end, hear its last words, and only then say that it is gone."""
-        printing = asyncio.create_task(self._print())
-        code = await self._process.wait()
-        await asyncio.wait({printing, self._reading}, timeout=DRAIN_SECONDS)
-        for reading in (printing, self._reading):
-            reading.cancel()
-        await asyncio.gather(printing, self._reading, return_exceptions=True)
+        """Wait for its end by its pid, hear its last words, and only then say that it is gone."""
+        ending = asyncio.create_task(self._process.wait())
+        await asyncio.wait({ending, self._reading}, return_when=asyncio.FIRST_COMPLETED)
+        if not ending.done() and not self._closing:
+            await asyncio.wait({ending}, timeout=LOST_SECONDS)
+            if not (ending.done() or self._let_go()):
+                self.lost = True
+                logger.bind(task=self._task).error(msg("log-child-lost", task=self._task))
+                self.kill()
+        code = await ending
+        await asyncio.wait({self._output.ended, self._reading}, timeout=DRAIN_SECONDS)
+        self._reading.cancel()
+        await asyncio.gather(self._reading, return_exceptions=True)
+        if self._last_resort is not None:
+            self._last_resort.cancel()
+        self._output.close()
         self._socket.close()
         disown(self)
         self.gone.set_result(code)
 
-    async def _print(self) -> None:
-        """What a checker prints is a line of the log."""
-        stream = self._process.stdout
-        assert stream is not None
-        rest = b""
-        while data := await stream.read(65_536):
-            *lines, rest = (rest + data).split(b"\n")
-            for line in lines:
-                self._line(line)
-            if len(rest) > LONGEST_LINE:
-                self._line(rest)
-                rest = b""
-        if rest:
-            self._line(rest)
+    def _let_go(self) -> bool:
+        """Whether it is on its way out by our doing."""
+        return self._closing or self.killed
 
-    def _line(self, raw: bytes) -> None:
-        text = raw.decode("utf-8", "replace").rstrip()[:LONGEST_LINE]
-        self._output.append(text)
+    def _say(self, text: str) -> None:
+        """What a checker prints is a line of the log."""
         logger.bind(task=self._task).info("{}: {}", self._task, text)
 
 
 def _descriptors(child: Any) -> Iterator[int]:
     """Our ends of its socket and of its output."""
     yield child._socket.fileno()
-    output = child._process._transport.get_pipe_transport(1)
-    if output is not None:
-        yield output.get_extra_info("pipe").fileno()
+    yield child._output.descriptor

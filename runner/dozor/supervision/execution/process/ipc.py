@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import struct
 import threading
 from typing import Any
 
 from dozor import forking
+from dozor.supervision.runs.remote_failure import LOST_CONNECTION
 
 OF_ANOTHER_PROCESS = (
     "ctx belongs to the process that the run was started in: report from there, not from a forked child"
@@ -18,7 +20,8 @@ Frame = dict[str, Any]
 """`type` says what it is; see `dozor.supervision.execution.process.worker` for the kinds."""
 
 LARGEST = 8 * 1024 * 1024
-"""Bytes of one frame; what is longer is a defect, or somebody else writing to our socket."""
+"""Bytes of one frame; what is longer is a defect, or somebody else writing to our socket. A task's `args` are
+limited to less, see `dozor.config.checks.LARGEST_ARGUMENTS`."""
 
 _LENGTH = struct.Struct(">I")
 
@@ -66,21 +69,32 @@ class Channel:
         self._ready: list[Frame] = []
         self._sending = threading.Lock()
         self._forks = forking.generation
+        self._identity = os.fstat(end.fileno()).st_ino
         forking.own(self, _descriptors)
 
     def send(self, frame: Frame) -> None:
         """Waits while the runner is slow to read; what it no longer wants to hear is dropped.
 
-        Raises RuntimeError in a forked child, whose frames would mix with those of its parent.
+        Raises RuntimeError in a forked child, whose frames would mix with those of its parent. A checker that
+        has closed the socket (`os.closerange`) ends this process: nothing could be reported any more.
         """
         if forking.generation != self._forks:
             raise RuntimeError(OF_ANOTHER_PROCESS)
         data = pack(frame)
         with self._sending:
+            self._end_if_closed()
             try:
                 self._socket.sendall(data)
             except OSError:
                 return  # the runner is gone: the reading thread ends this process
+
+    def _end_if_closed(self) -> None:
+        try:
+            intact = os.fstat(self._socket.fileno()).st_ino == self._identity
+        except OSError:
+            intact = False
+        if not intact:
+            os._exit(LOST_CONNECTION)
 
     def receive(self) -> Frame | None:
         """The next frame; None when the runner has closed its end, or is gone."""
@@ -88,6 +102,7 @@ class Channel:
             try:
                 data = self._socket.recv(65536)
             except OSError:
+                self._end_if_closed()
                 return None
             if not data:
                 return None

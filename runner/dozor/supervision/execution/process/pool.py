@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from dozor.config.tasks import Isolation
 from dozor.supervision.core.state import State
@@ -20,6 +21,10 @@ class ProcessPool:
         self._launch = launch
         self._starting = asyncio.Semaphore(STARTS_AT_ONCE)
         self._leaving: set[asyncio.Task[None]] = set()
+
+    def withhold(self, names: frozenset[str]) -> None:
+        """Keep these variables from processes that start from now on, besides those named before."""
+        self._launch = replace(self._launch, withheld=self._launch.withheld | names)
 
     def give(self, task: SupervisedTask, words: Callable[[Run], Reporter]) -> None:
         """A process for `task`, if it is to have one, in place of the one it has."""

@@ -1,7 +1,8 @@
 """The inside of a checker's own process (`isolation: process`); `client` in this package starts it.
 
     runner ──▶ worker   hello, run, stop (set ctx.stopping), cancel, where (where is it now?)
-    worker ──▶ runner   ready | broken, then: log, heartbeat, progress, backlog, alert, where, ended
+    worker ──▶ runner   born, ready | broken, then:
+                        log, dropped, heartbeat, progress, backlog, alert, where, ended
 
 The main thread runs the loop and the checker; another one reads, so that a checker that blocks its loop can
 still be asked where it is, and the process ends with the runner, whatever the checker does.
@@ -10,32 +11,36 @@ still be asked where it is, and the process ends with the runner, whatever the c
 from __future__ import annotations
 
 import asyncio
+import base64
 import ctypes
 import faulthandler
 import os
+import pickle
 import signal
 import socket
 import sys
 import threading
+import time
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
 from loguru import logger
 
 from dozor import forking
 from dozor.clean_context import CleanContext
 from dozor.clock import SteadyClock
-from dozor.config.imports import Checker, CheckerImportError, import_checker
+from dozor.config.environment import explain_withheld
+from dozor.config.importing import Checker, CheckerImportError, import_checker
 from dozor.config.signatures import check_call, check_kind, is_async, takes_context
 from dozor.language import Language
 from dozor.language.process import use_language
 from dozor.storage.postgres.checker_pool import CheckerPool
 from dozor.storage.postgres.pool import unavailable
 from dozor.supervision.core.state import Failure
-from dozor.supervision.execution.process.ipc import Channel, Frame
+from dozor.supervision.execution.process.ipc import OF_ANOTHER_PROCESS, Channel, Frame
+from dozor.supervision.execution.process.output import LineBudget
 from dozor.supervision.execution.reporter import checked_severity
 from dozor.supervision.runs.context import Context
 from dozor.supervision.runs.failure import describe
@@ -44,15 +49,17 @@ from dozor.supervision.runs.results import awaited
 from dozor.supervision.runs.run import Run, StopReason, call_in_thread
 from dozor.supervision.runs.stacks import await_chain, chain_of_thread
 
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
-PR_SET_NAME = 15
+PR_SET_NAME = 15  # linux/prctl.h
 MAX_LOG_TEXT = 100_000
+REPORTS_EVERY = 0.05
+"""Seconds between two reports of the same kind (progress, backlog, heartbeat): the last one counts."""
 
 
-def main() -> None:
-    """`argv`: the number of the socket, the pid of the runner."""
-    channel = Channel(socket.socket(fileno=int(sys.argv[1])))
-    _end_with(int(sys.argv[2]))
+def main(arguments: list[str]) -> None:
+    """`arguments`: the number of the socket. Called by `dozor.keeper`."""
+    channel = Channel(socket.socket(fileno=int(arguments[0])))
+    _be_the_first_to_go()
+    channel.send({"type": "born", "pid": os.getpid()})
     faulthandler.enable()
     for number in (signal.SIGINT, signal.SIGTERM):
         # The runner decides when this process ends. A function: SIG_IGN would be inherited by its children.
@@ -63,6 +70,7 @@ def main() -> None:
     use_language(Language(hello["language"]))
     sys.path[:] = hello["path"]
     _call_it(hello["task"])
+    explain_withheld(hello["withheld"])
     _log_to(channel)
     with asyncio.Runner() as runner:
         runner.run(_Worker(channel, hello).serve())
@@ -72,17 +80,12 @@ def _not_for_us(number: int, frame: object) -> None:
     """A signal meant for the runner."""
 
 
-def _end_with(runner_pid: int) -> None:
-    """Be killed when the runner dies, even if this process is deaf to everything (Linux, prctl(2))."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        try:
-            # Out of memory: the kernel is to take this process before the runner.
-            Path("/proc/self/oom_score_adj").write_text("500")
-        except OSError:
-            pass
-    if os.getppid() != runner_pid:
-        os._exit(0)
+def _be_the_first_to_go() -> None:
+    """Out of memory: the kernel is to take this process before the runner."""
+    try:
+        Path("/proc/self/oom_score_adj").write_text("500")
+    except OSError:
+        pass
 
 
 def _call_it(task: str) -> None:
@@ -91,11 +94,22 @@ def _call_it(task: str) -> None:
 
 
 def _log_to(channel: Channel) -> None:
-    """loguru's lines, and the tracebacks with them, go to the runner, which redacts and writes them."""
+    """loguru's lines, and the tracebacks with them, go to the runner, which redacts and writes them.
 
+    Lines beyond the rate of `LineBudget` are dropped here and counted: each would cost the runner time.
+    """
     started = forking.generation
+    budget = LineBudget(time.monotonic())
+    dropped = 0
 
     def send(message: Any) -> None:
+        nonlocal dropped
+        if not budget.take(1, time.monotonic()):
+            dropped += 1
+            return
+        if dropped:
+            channel.send({"type": "dropped", "count": dropped})
+            dropped = 0
         text = str(message).rstrip("\n")[:MAX_LOG_TEXT]
         if forking.generation != started:
             # The pipe is not for forked children. What they print is a line of the log as well.
@@ -108,32 +122,63 @@ def _log_to(channel: Channel) -> None:
 
 
 class _Reporter:
-    """`dozor.supervision.runs.context.Reports` over the pipe. Raises RuntimeError in a forked child."""
+    """`dozor.supervision.runs.context.Reports` over the pipe. Raises RuntimeError in a forked child.
+
+    A checker may report each of a million rows: of each kind only the last report within `REPORTS_EVERY` is
+    sent, by a thread, so that a checker that blocks its loop still reports.
+    """
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
+        self._forks = forking.generation
+        self._lock = threading.Lock()
+        self._waiting: dict[str, Frame] = {}
+        self._some = threading.Event()
+        threading.Thread(target=self._send_now_and_then, name="dozor reports", daemon=True).start()
 
     def heartbeat(self) -> None:
-        self._channel.send({"type": "heartbeat"})
+        self._report({"type": "heartbeat"})
 
     def progress(self, done: float, total: float) -> None:
-        self._channel.send({"type": "progress", "done": float(done), "total": float(total)})
+        self._report({"type": "progress", "done": float(done), "total": float(total)})
 
     def backlog(self, size: int, oldest_at: datetime | None, limit: float | None) -> None:
         if oldest_at is not None and oldest_at.tzinfo is None:
             raise ValueError("backlog(): oldest_at must be an aware datetime (with a timezone)")
         at = None if oldest_at is None else oldest_at.timestamp()
-        self._channel.send({"type": "backlog", "size": int(size), "oldest_at": at, "limit": limit})
+        self._report({"type": "backlog", "size": int(size), "oldest_at": at, "limit": limit})
 
     def alert(self, text: str, severity: str) -> None:
         self._channel.send({"type": "alert", "text": str(text), "severity": checked_severity(severity)})
+
+    def flush(self) -> None:
+        """Send what waits: at the end of a run, whose reports are heard only before it has ended."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, {}
+            for frame in waiting.values():
+                self._channel.send(frame)
+
+    def _report(self, frame: Frame) -> None:
+        if forking.generation != self._forks:
+            raise RuntimeError(OF_ANOTHER_PROCESS)
+        with self._lock:
+            self._waiting[frame["type"]] = frame
+        self._some.set()
+
+    def _send_now_and_then(self) -> None:
+        pause = threading.Event()
+        while True:
+            self._some.wait()
+            self._some.clear()
+            self.flush()
+            pause.wait(REPORTS_EVERY)
 
 
 class _Worker:
     def __init__(self, channel: Channel, hello: Frame) -> None:
         self._channel = channel
         self._hello = hello
-        self._args: dict[str, Any] = yaml.safe_load(hello["args"])
+        self._args: dict[str, Any] = pickle.loads(base64.b64decode(hello["args"]))  # noqa: S301 -- the runner's
         self._task: str = hello["task"]
         self._words = _Reporter(channel)
         self._run: Run | None = None
@@ -233,6 +278,7 @@ class _Worker:
         forking.end_if_forked(forks, error)
         self._run = None
         run.ended = True
+        self._words.flush()
         self._channel.send(_ending(error, run))
 
 

@@ -1,0 +1,242 @@
+"""Writes lines to a stream from a thread of its own: nobody who writes a line waits for the stream.
+
+A pipe that nobody reads, a closed one and a full disk stop only this thread. What does not fit into its
+queue is dropped and counted.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import select
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol, TextIO
+
+MOST_LINES = 10_000
+MOST_BYTES = 8_000_000
+"""Of lines that wait to be written."""
+_PORTION = 65_536
+_CHECK_SECONDS = 1.0
+"""How long one look takes at a descriptor that does not take data."""
+
+
+class Counter:
+    """A number that threads add to."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.total = 0
+
+    def add(self, count: int = 1) -> None:
+        with self._lock:
+            self.total += count
+
+
+DROPPED_LINES = Counter()
+"""Lines of this process that did not reach the log: `dozor_log_dropped_total`."""
+
+
+class Sink(Protocol):
+    """Where bytes go. `write` may block, and raises OSError or ValueError if it cannot write."""
+
+    def write(self, data: bytes) -> None: ...
+
+
+class DescriptorSink:
+    """A descriptor, without the locks of Python's file objects, for which others would wait."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[os.write(self._fd, view[:_PORTION]) :]
+            except BlockingIOError:  # whoever started us has made it non-blocking
+                select.select([], [self._fd], [], _CHECK_SECONDS)
+
+
+class StreamSink:
+    """A text stream that belongs to somebody else, such as `sys.stderr` of an application."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, data: bytes) -> None:
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        self._stream.write(data.decode(encoding, "replace"))
+        self._stream.flush()
+
+
+class Ticket:
+    """A text that somebody waits for."""
+
+    def __init__(self) -> None:
+        self._settled = threading.Event()
+        self.error: Exception | None = None
+        """Why it could not be written."""
+        self.cancelled = False
+        """Nobody waits any more: it is not written if that has not begun."""
+
+    def settle(self, error: Exception | None) -> None:
+        self.error = error
+        self._settled.set()
+
+    @property
+    def settled(self) -> bool:
+        return self._settled.is_set()
+
+
+class LogWriter:
+    """`note`: the line that says how many were dropped, written when the stream takes lines again."""
+
+    def __init__(
+        self,
+        sink: Sink,
+        *,
+        note: Callable[[int], str],
+        name: str = "dozor log",
+        most_lines: int = MOST_LINES,
+        most_bytes: int = MOST_BYTES,
+        dropped: Counter = DROPPED_LINES,
+    ) -> None:
+        self._sink = sink
+        self._note = note
+        self._name = name
+        self._most_lines = most_lines
+        self._most_bytes = most_bytes
+        self._dropped = dropped
+        self._changed = threading.Condition(threading.Lock())
+        self._lines: deque[bytes] = deque()
+        self._urgent: deque[tuple[bytes, Ticket]] = deque()
+        self._bytes = 0
+        self._lost = 0
+        """Dropped since the last note."""
+        self._writing = False
+        self._pid = os.getpid()
+        self._thread: threading.Thread | None = None
+
+    def put(self, line: bytes) -> bool:
+        """Write `line` soon; whether there was room. A forked child has no thread: it writes it at once."""
+        if os.getpid() != self._pid:
+            self._try(line)
+            return True
+        with self._changed:
+            if len(self._lines) >= self._most_lines or self._bytes + len(line) > self._most_bytes:
+                self._lost += 1
+                self._dropped.add()
+                return False
+            self._lines.append(line)
+            self._bytes += len(line)
+            self._wake()
+        return True
+
+    def send(self, text: bytes) -> Ticket:
+        """Write `text` before all lines that wait. The ticket says how it went."""
+        ticket = Ticket()
+        if os.getpid() != self._pid:
+            ticket.settle(self._try(text))
+            return ticket
+        with self._changed:
+            self._urgent.append((text, ticket))
+            self._wake()
+        return ticket
+
+    def flush(self, seconds: float) -> bool:
+        """Wait until everything is written, for at most `seconds`; whether it is."""
+        until = time.monotonic() + seconds
+        with self._changed:
+            while self._lines or self._urgent or self._writing:
+                left = until - time.monotonic()
+                if left <= 0:
+                    return False
+                self._changed.wait(left)
+        return True
+
+    def _wake(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            self._thread.start()
+        self._changed.notify_all()
+
+    def _run(self) -> None:
+        """The thread."""
+        while True:
+            with self._changed:
+                self._writing = False
+                self._changed.notify_all()
+                while not (self._lines or self._urgent):
+                    self._changed.wait()
+                self._writing = True
+                urgent = self._urgent.popleft() if self._urgent else None
+                lines = self._take() if urgent is None else []
+                lost = 0
+                if urgent is None:
+                    lost, self._lost = self._lost, 0
+            if urgent is not None:
+                text, ticket = urgent
+                if not ticket.cancelled:
+                    ticket.settle(self._try(text))
+            elif self._try(b"".join(lines)) is not None:
+                self._dropped.add(len(lines))
+            elif lost:
+                self._try(self._note(lost).encode("utf-8", "backslashreplace"))
+
+    def _take(self) -> list[bytes]:
+        """Some of the lines, so that an urgent text does not wait for all of them."""
+        taken: list[bytes] = []
+        size = 0
+        while self._lines and size < _PORTION:
+            taken.append(self._lines.popleft())
+            size += len(taken[-1])
+        self._bytes -= size
+        return taken
+
+    def _try(self, data: bytes) -> Exception | None:
+        try:
+            self._sink.write(data)
+        except (OSError, ValueError) as error:  # closed, nobody reads, no space
+            return error
+        return None
+
+
+class QueuedStream(io.TextIOWrapper):
+    """Stands for `sys.stdout` or `sys.stderr` of the runner: what is printed goes to `writer`."""
+
+    def __init__(self, writer: LogWriter, original: TextIO) -> None:
+        super().__init__(
+            _Queue(writer, original),  # type: ignore[arg-type]
+            encoding=getattr(original, "encoding", None) or "utf-8",
+            errors="backslashreplace",
+            write_through=True,
+        )
+        self._writer = writer
+
+    @property
+    def writer(self) -> LogWriter:
+        return self._writer
+
+
+class _Queue(io.RawIOBase):
+    def __init__(self, writer: LogWriter, original: TextIO) -> None:
+        super().__init__()
+        self._writer = writer
+        self._original = original
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        raw = bytes(data)
+        self._writer.put(raw)
+        return len(raw)
+
+    def fileno(self) -> int:
+        return self._original.fileno()
+
+    def isatty(self) -> bool:
+        return self._original.isatty()
