@@ -171,9 +171,8 @@ async def test_a_million_reports_of_progress_delay_nobody_and_the_last_one_count
         await until(lambda: seen.successes.get("counts", 0) == 1, within=60)
         task = supervisor.find("counts")
         assert task is not None
-        assert task.progress == (rows, rows)
-        assert task.backlog is not None
-        assert task.backlog[0] == 7
+        row = task.row()
+        assert (row.progress_done, row.progress_total, row.backlog_size) == (rows, rows, 7)
         before = seen.successes["other"]
         await until(lambda: seen.successes["other"] > before + 5, within=5)
 

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +57,7 @@ class Unheard:
 
 
 @pytest.fixture
-def stage(stage: Stage) -> Iterator[Stage]:
+def stage(stage: Stage) -> Stage:
     shutil.copy(Path(__file__).with_name("stubborn.py"), stage.folder / "stubborn.py")
     return stage
 
