@@ -145,6 +145,7 @@ class Runner:
         if tracing is not None:
             self._cleanups.add("traces", tracing.close)
         self._cleanups.add("telegram", telegram.close)
+        await telegram.read_names()
 
         connection = journal.connection
         generation = journal.registration.runner_id

@@ -144,3 +144,7 @@ doctor-about-second-channel = second channel
 doctor-clock-ahead = this machine is { $seconds } s ahead of Telegram
 doctor-clock-behind = this machine is { $seconds } s behind Telegram
 doctor-away = make it work, and send again; the message is kept and will arrive by itself
+doctor-oncall-reached = { $name }: the bot can write in private
+doctor-oncall-unreachable = { $name }: the bot cannot write in private ({ $reason }), a call reaches the group only
+doctor-oncall-unreachable-remedy = have { $name } open the bot in Telegram and press Start (or unblock it)
+doctor-oncall-unknown = { $name }: it could not be found out whether calls arrive in private ({ $reason })

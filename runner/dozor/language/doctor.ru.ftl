@@ -144,3 +144,7 @@ doctor-about-second-channel = запасной канал
 doctor-clock-ahead = часы этой машины на { $seconds } с впереди Telegram
 doctor-clock-behind = часы этой машины на { $seconds } с позади Telegram
 doctor-away = устраните причину и отправьте снова; сообщение сохранено и дойдёт само
+doctor-oncall-reached = { $name }: бот может написать в личку
+doctor-oncall-unreachable = { $name }: бот не может написать в личку ({ $reason }), вызов придёт только в группу
+doctor-oncall-unreachable-remedy = пусть { $name } откроет бота в Telegram и нажмёт Start (или разблокирует его)
+doctor-oncall-unknown = { $name }: узнать, доходят ли вызовы в личку, не удалось ({ $reason })

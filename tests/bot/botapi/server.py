@@ -8,6 +8,8 @@ import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from typing import Any
 
 from aiohttp import web
@@ -191,7 +193,7 @@ class BotApi:
         call.status = status
         call.description = body.get("description", "")
         self.notify()
-        headers = {}
+        headers = {"Date": format_datetime(datetime.fromtimestamp(self._now(), UTC), usegmt=True)}
         if retry_after := body.get("parameters", {}).get("retry_after"):
             headers["Retry-After"] = str(retry_after)
         return web.json_response(body, status=status, headers=headers)

@@ -136,6 +136,12 @@ class Dispatcher:
                 self._end_lanes()
                 self._tasks.clear()
 
+    async def reopen(self, chat_id: int) -> None:
+        """The chat, or a chat that became it, takes messages again: end the rest of all its lanes at once."""
+        for key, lane in list(self._lanes.items()):
+            if lane.chat_id == chat_id and lane.reopen() and (wake := self._wakes.get(key)) is not None:
+                wake.set()
+
     async def deliver_next(self, key: str = DEFAULT) -> float | None:
         """One step of one lane; the seconds to wait before the next, None if there is nothing to do."""
         await self._learn()

@@ -102,6 +102,8 @@ class DestinationWorker:
     async def step(self) -> float | None:
         """Do the next thing; the seconds to wait before another, None if there is nothing to do."""
         if (wait := self._contact.wait_to_send()) > 0:
+            if self.refused is not None:
+                await self._call_in_the_group()
             return wait
         if self._room.journal_lagging():
             return BEHIND_PAUSE
@@ -136,6 +138,18 @@ class DestinationWorker:
                 return 0.0
             case _:
                 return await self._put_off(claimed, outcome)
+
+    @property
+    def chat_id(self) -> int:
+        """Of the chat that it goes to now."""
+        return self._contact.chat_id
+
+    def reopen(self) -> bool:
+        """Its chat takes messages again, as far as can be seen: try at once. False if it never refused."""
+        if self.refused is None:
+            return False
+        self._contact.reopen()
+        return True
 
     def abandon(self) -> None:
         """The lane ends: say what is not going to be sent."""
@@ -309,6 +323,7 @@ class DestinationWorker:
             )
             await self._contact.mark_rejected(reason)
             room.on_dead(self.key, reason)
+        await self._call_in_the_group()
         if claimed.shown_on is None:
             await room.console.send(room.renderer.notification(from_claimed(claimed)))
         why, rest = self._decision(NotifyReason.REFUSED, text=reason), self._contact.next_rest
@@ -318,6 +333,11 @@ class DestinationWorker:
         ):
             await room.console.send(room.renderer.notification(from_claimed(waiting)))
             await self._room.until_available(_shown(room, waiting.id, why))
+
+    async def _call_in_the_group(self) -> None:
+        """Whoever cannot be called in private (blocked, never started the bot) is called in the group."""
+        if self.chat_id > 0:
+            await self._room.until_available(lambda: notifications.copy_calls(self._room.pool, self.key))
 
     async def _next_gets_through(self, refused: ClaimedNotification) -> bool:
         """Is it the message and not the chat? Try the next one."""
