@@ -149,8 +149,13 @@ class BotApi:
         self.notify()
         return update_id
 
-    def press(self, user_id: int, chat_id: int, message_id: int, data: str) -> int:
-        update_id = self.world.press(user_id, chat_id, message_id, data)
+    def change_membership(self, chat_id: int, user_id: int, status: str, **more: Any) -> int:
+        update_id = self.world.change_membership(chat_id, user_id, status, **more)
+        self.notify()
+        return update_id
+
+    def press(self, user_id: int, chat_id: int, message_id: int, data: str, **more: Any) -> int:
+        update_id = self.world.press(user_id, chat_id, message_id, data, **more)
         self.notify()
         return update_id
 
