@@ -105,10 +105,13 @@ async def test_a_closed_topic_is_answered_in_the_chat_and_not_as_a_reply(
     api.say(OPERATOR, RESTART, chat_id=FORUM, thread_id=TOPIC)
     answer = await _told(api, FORUM)
     assert (answer.thread_id, answer.reply_to) == (None, None)
-    assert answer.text.splitlines()[-1] == {
-        Language.RU: "Тема закрыта или удалена, отвечаю сюда.",
-        Language.EN: "The topic is closed or deleted, so I answer here.",
-    }[spoken]
+    assert (
+        answer.text.splitlines()[-1]
+        == {
+            Language.RU: "Тема закрыта или удалена, отвечаю сюда.",
+            Language.EN: "The topic is closed or deleted, so I answer here.",
+        }[spoken]
+    )
     last = api.calls_of("sendMessage")[-1]
     assert "reply_parameters" not in last.params  # a reply would land in the closed topic
 
@@ -175,10 +178,13 @@ async def test_a_chart_is_told_in_figures_where_photos_are_refused(
     answer = await _told(api, GROUP)
     assert not answer.photo
     assert answer.text.startswith("presale_checker")
-    assert answer.text.splitlines()[-1] == {
-        Language.RU: "Картинку этот чат не принимает, поэтому только цифры.",
-        Language.EN: "This chat takes no photos, so here are the figures alone.",
-    }[spoken]
+    assert (
+        answer.text.splitlines()[-1]
+        == {
+            Language.RU: "Картинку этот чат не принимает, поэтому только цифры.",
+            Language.EN: "This chat takes no photos, so here are the figures alone.",
+        }[spoken]
+    )
     assert answer.buttons
 
 

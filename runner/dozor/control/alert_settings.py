@@ -60,11 +60,16 @@ def quiet_hours(config: Config) -> QuietHours | None:
 def _place(telegram: TelegramConfig, destination: str) -> str:
     """ "" for the chat of the configuration, however it is written, so that it gets each message once."""
     chat, place = telegram.chat, parse_destination(destination)
-    if chat is None or place is None:
+    if place is None:
         return destination
-    general = (None, GENERAL)
-    same_topic = chat.thread_id == place[1] or (chat.thread_id in general and place[1] in general)
-    return "" if chat.chat_id == place[0] and same_topic else destination
+    chat_id, topic = place[0], None if place[1] == GENERAL else place[1]
+    if (
+        chat is not None
+        and chat_id == chat.chat_id
+        and topic == (chat.thread_id if chat.thread_id != GENERAL else None)
+    ):
+        return ""
+    return str(chat_id) if topic is None else f"{chat_id}:{topic}"
 
 
 def oncall(config: OnCallConfig, telegram: TelegramConfig | None = None) -> OnCall:

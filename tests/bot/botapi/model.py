@@ -205,9 +205,7 @@ class World:
         }
         return self.push({"my_chat_member": body})
 
-    def press(
-        self, user_id: int, chat_id: int, message_id: int, data: str, *, shows: str = "message"
-    ) -> int:
+    def press(self, user_id: int, chat_id: int, message_id: int, data: str, *, shows: str = "message") -> int:
         """A person presses a button (or a changed client says so: `data` is not checked); the update's id.
 
         `shows`: "message", "inaccessible" (only its chat and id, with date 0), "inline" or "nothing".
