@@ -81,6 +81,7 @@ class TelegramBot:
 
     async def run(self) -> None:
         """Take commands until cancelled. Raises TelegramError for what needs a person."""
+        await self._upkeep.read_names()  # the first answer calls people by name
         upkeep = asyncio.create_task(self._upkeep.run(), name="telegram upkeep")
         polling = asyncio.create_task(self.poller.run(), name="telegram poller")
         try:

@@ -40,6 +40,15 @@ class Maintenance:
                     raise
                 logger.debug(msg("log-upkeep-waits", error=type(error).__name__))
 
+    async def read_names(self) -> None:
+        """What the process before this one knew. Without the database they are read later, by `step`."""
+        try:
+            await self._desk.people.keep(self._desk.pool)
+        except Exception as error:
+            if not unavailable(error):
+                raise
+            logger.debug(msg("log-upkeep-waits", error=type(error).__name__))
+
     async def step(self) -> None:
         """Once through everything that is due."""
         await self._desk.chats.settle()

@@ -82,8 +82,9 @@ class People:
 
     def place_name(self, place: str) -> str | None:
         """Of a destination such as "-1001:17" or "111": the title of the chat, or the person's name."""
-        chat = place.partition(":")[0]
-        return self.name_of(f"{CHAT}:{chat}") or self.name_of(f"{Source.TELEGRAM}:{chat}")
+        chat, _, topic = place.partition(":")
+        name = self.name_of(f"{CHAT}:{chat}") or self.name_of(f"{Source.TELEGRAM}:{chat}")
+        return f"{name}:{topic}" if name is not None and topic else name
 
     def called(self, actor: str, translator: Translator) -> str:
         """By name where it is known; else in words."""

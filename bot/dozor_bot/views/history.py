@@ -242,7 +242,7 @@ def audit_message(words: ViewContext, lines: Sequence[AuditLine], page: int, *, 
         place = ""
         if line.actor.startswith("telegram:") and line.place not in ("", ident):
             known = words.people.place_name(line.place)
-            place = " · " + words.text("audit-place", place=known or one_line(line.place))
+            place = " · " + (known or words.text("audit-place", place=one_line(line.place)))
         result = words.result(line.result)
         spans += [
             Span(f"\n{words.clock(line.at)} · {who}{place}\n"),

@@ -52,6 +52,8 @@ def incident_about(
             count = storm or StormCount(0, 0)
             if not count.members:
                 return text("about-storm-empty")
+            if not count.open:
+                return text("about-storm-over", count=count.members)
             return text("about-storm", open=count.open, count=count.members)
         case IncidentKind.TELEGRAM:
             return text("about-telegram", chat=place_of(subject) or named) + reason
