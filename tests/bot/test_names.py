@@ -134,7 +134,8 @@ async def test_people_keep_their_names_after_a_restart_before_the_bot_is_loaded(
     await before.keep(pool)
     path = tmp_path / "config.yaml"
     people = f"oncall: {{people: {{Вера: {VIEWER}}}}}\n"
-    path.write_text(f'telegram: {{token: "{api.token}", chat: {GROUP}}}\n{people}tasks: {{a: {{run: "asyncio:sleep", every: 60s}}}}\n', "utf-8")
+    tasks = 'tasks: {a: {run: "asyncio:sleep", every: 60s}}\n'
+    path.write_text(f'telegram: {{token: "{api.token}", chat: {GROUP}}}\n{people}{tasks}', "utf-8")
     side = TelegramSide(load(path), pool, SteadyClock())
     assert side.name_of(f"telegram:{OPERATOR}") is None
     await side.read_names()

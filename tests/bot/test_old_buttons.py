@@ -1,4 +1,4 @@
-"""Buttons whose message Telegram does not show, of before a restart, or of an older version: they work or help."""
+"""Buttons under messages that are not shown, of before a restart, of an older version: they work or help."""
 
 from __future__ import annotations
 

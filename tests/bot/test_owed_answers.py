@@ -1,4 +1,4 @@
-"""Answers wait out a 429, take a simpler form where one is refused, and go to private where the chat is closed."""
+"""Answers wait out a 429, take a simpler form, and go to private where the chat is closed."""
 
 from __future__ import annotations
 

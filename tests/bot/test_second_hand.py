@@ -82,7 +82,7 @@ async def test_each_way_of_not_writing_it_oneself_is_explained(
 ) -> None:
     group = api.world.chats[GROUP].to_json()
     fake = {"id": 1087968824, "is_bot": True, "first_name": "Group", "username": "GroupAnonymousBot"}
-    ways = [
+    ways: list[tuple[dict[str, Any], tuple[str, str]]] = [
         ({"via_bot": VIA_BOT}, ("через другого бота", "through another bot")),
         ({"from": fake, "sender_chat": group}, ("анонимный администратор", "anonymous administrator")),
         ({"from": fake, "sender_chat": CHANNEL}, ("от имени канала", "in the name of a channel")),

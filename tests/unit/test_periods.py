@@ -40,7 +40,8 @@ def test_lengths(text: str, seconds: float) -> None:
     ("text", "seconds"),
     [
         ("до 18:00", 3 * HOUR), ("до 18", 3 * HOUR), ("until 18:00", 3 * HOUR), ("until 6pm", 3 * HOUR),
-        ("until 6 pm", 3 * HOUR), ("до 9:00", 18 * HOUR), ("до 15:00", DAY), ("until tomorrow 9:00", 18 * HOUR),
+        ("until 6 pm", 3 * HOUR), ("до 9:00", 18 * HOUR), ("до 15:00", DAY),
+        ("until tomorrow 9:00", 18 * HOUR),
         ("до завтра", 9 * HOUR), ("до завтра 9:00", 18 * HOUR), ("до завтра в 9:00", 18 * HOUR),
         ("until tomorrow at 9:00", 18 * HOUR), ("до утра", 18 * HOUR), ("до 9 утра", 18 * HOUR),
         ("до понедельника", 33 * HOUR), ("until monday 10:00", 43 * HOUR), ("до 01.12 10:00", 67 * HOUR),
@@ -56,11 +57,13 @@ def test_moments(text: str, seconds: float) -> None:
     [
         ("30", WithoutUnit(30)), ("30 деплой", WithoutUnit(30)), ("0", Unusable.NOT_POSITIVE),
         ("0m", Unusable.NOT_POSITIVE), ("0:00", Unusable.NOT_POSITIVE), ("-5m", Unusable.NOT_POSITIVE),
-        ("-1 час", Unusable.NOT_POSITIVE), ("-30", Unusable.NOT_POSITIVE), ("−2 часа", Unusable.NOT_POSITIVE),  # noqa: RUF001
+        ("-1 час", Unusable.NOT_POSITIVE), ("-30", Unusable.NOT_POSITIVE), ("−2 часа", Unusable.NOT_POSITIVE),
         ("31 день", Unusable.TOO_LONG), ("999999h", Unusable.TOO_LONG),
-        ("чепуха", Unusable.NOT_UNDERSTOOD), ("soon", Unusable.NOT_UNDERSTOOD), ("до", Unusable.NOT_UNDERSTOOD),
+        ("чепуха", Unusable.NOT_UNDERSTOOD), ("soon", Unusable.NOT_UNDERSTOOD),
+        ("до", Unusable.NOT_UNDERSTOOD),
         ("until 25:00", Unusable.NOT_UNDERSTOOD), ("до вчера", Unusable.NOT_UNDERSTOOD),
-        ("до 32.13", Unusable.NOT_UNDERSTOOD), ("1h30x", Unusable.NOT_UNDERSTOOD), ("", Unusable.NOT_UNDERSTOOD),
+        ("до 32.13", Unusable.NOT_UNDERSTOOD), ("1h30x", Unusable.NOT_UNDERSTOOD),
+        ("", Unusable.NOT_UNDERSTOOD),
         ("до сегодня 9:00", Unusable.NOT_POSITIVE),
     ],
 )  # fmt: skip
