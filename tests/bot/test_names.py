@@ -7,11 +7,16 @@ from pathlib import Path
 import pytest
 
 from dozor.app.telegram import TelegramSide
+from dozor.cli.status import incident_line
 from dozor.clock import SteadyClock
 from dozor.config import load
 from dozor.config.models import LanguageChoice, TelegramConfig
+from dozor.control.queries.incident_words import read_storm_counts
+from dozor.control.queries.people import read_names
 from dozor.language import Language, Translator
+from dozor.language.process import language_for_now
 from dozor.storage.postgres.pool import Pool
+from dozor.storage.tables.incidents import read_recent
 from dozor.supervision.core.state import State
 from dozor_bot.app import build_bot
 from dozor_bot.people import People
@@ -281,3 +286,26 @@ async def test_a_silence_for_as_long_as_people_write_it(
         assert (executor.done[-1].task, 0 < executor.done[-1].args["seconds"] <= 86_400) == ("Олег", True)
     finally:
         await running.close()
+
+
+@pytest.mark.parametrize("language", list(Language))
+async def test_the_command_line_has_a_text_for_storms_and_for_the_runners_own(
+    pool: Pool, executor: Executor, language: Language
+) -> None:
+    await scenery.set_scene(pool, executor)
+    await pool.execute(STORM, 10, "telegram", str(GROUP), "bot was kicked")
+    await pool.execute("UPDATE dozor.incidents SET state = 'resolved' WHERE id IN (2, 3)")
+    async with pool.acquire() as connection:
+        rows = {row.id: row for row in await read_recent(connection, 20)}
+        storms, names = await read_storm_counts(connection, rows), await read_names(connection)
+    with language_for_now(language):
+        lines = [incident_line(rows[number], storms.get(number), names) for number in (4, 10)]
+    assert lines[0].endswith(
+        {Language.RU: "Не работало: 2", Language.EN: "Not working at the time: 2"}[language]
+    )
+    assert lines[1].endswith(
+        {
+            Language.RU: "Не принимает сообщения: Дежурные: bot was kicked",
+            Language.EN: "Takes no messages: Дежурные: bot was kicked",
+        }[language]
+    )

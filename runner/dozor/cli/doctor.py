@@ -134,6 +134,7 @@ ABOUT = {
     "writing": "doctor-about-writing",
     "topic": "doctor-about-topic",
     "roles": "doctor-about-roles",
+    "oncall": "doctor-about-oncall",
     "database": "doctor-about-database",
     "version": "doctor-about-version",
     "server": "doctor-about-server",

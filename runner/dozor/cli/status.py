@@ -141,7 +141,7 @@ def incidents(config_path: Path, limit: int, *, as_json: bool) -> None:
         click.echo(msg("cli-no-incidents"))
     else:
         for row in rows:
-            click.echo(_incident_line(row, storms.get(row.id), names))
+            click.echo(incident_line(row, storms.get(row.id), names))
 
 
 async def _read_status(config_path: Path) -> StatusReport:
@@ -260,7 +260,8 @@ def _run_json(record: RunRecord) -> dict[str, Any]:
     }
 
 
-def _incident_line(row: IncidentRow, storm: StormCount | None, names: Mapping[str, str]) -> str:
+def incident_line(row: IncidentRow, storm: StormCount | None, names: Mapping[str, str]) -> str:
+    """One line. `names`: what people and chats are called, by actor."""
     opened = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(row.opened_at))
     state, severity = incident_words(row.state, row.severity)
     about = row.task or msg("cli-incident-of-runner")

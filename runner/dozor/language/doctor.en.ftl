@@ -124,6 +124,7 @@ doctor-about-rights = rights
 doctor-about-writing = writing
 doctor-about-topic = topic
 doctor-about-roles = roles
+doctor-about-oncall = on call
 doctor-about-database = database
 doctor-about-version = version
 doctor-about-server = server

@@ -124,6 +124,7 @@ doctor-about-rights = права
 doctor-about-writing = отправка
 doctor-about-topic = тема
 doctor-about-roles = роли
+doctor-about-oncall = дежурные
 doctor-about-database = база данных
 doctor-about-version = версия
 doctor-about-server = сервер
