@@ -15,24 +15,27 @@ from loguru import logger
 from dozor.alerting.delivery.rate_limit import RateLimiters
 from dozor.alerting.policy.oncall import OnCall
 from dozor.clock import Clock
-from dozor.config.models import TelegramConfig
+from dozor.config.models import LanguageChoice, TelegramConfig
 from dozor.control.commands.actor import Source
 from dozor.errors import TelegramUnavailableError, TokenRefusedError
 from dozor.language import msg
 from dozor.language.names import Language
 from dozor.language.translator import Translator
 from dozor.storage.postgres.pool import Pool, unavailable
+from dozor_bot.chats import Chats, Reopen, nothing_is_held
 from dozor_bot.handlers.context import HandlerContext
 from dozor_bot.live_cards import LiveCards
 from dozor_bot.maintenance import Maintenance
 from dozor_bot.menus import Menus
-from dozor_bot.people import People
+from dozor_bot.people import People, language_of
 from dozor_bot.poller import CALL_TIMEOUT, Poller
 from dozor_bot.router import Router
 from dozor_bot.security.access import Access
 from dozor_bot.security.totp import TotpGuard
 from dozor_bot.telegram.errors import description, unauthorized
+from dozor_bot.telegram.incoming import Sender
 from dozor_bot.telegram.replies import Replies
+from dozor_bot.telegram.server_time import ServerTime
 from dozor_bot.telegram.session import Session
 from dozor_bot.telegram.transport import TelegramTransport
 from dozor_bot.views.actions import BY_COMMAND
@@ -57,6 +60,7 @@ class TelegramBot:
         bot: Bot,
         poller: Poller,
         upkeep: Maintenance,
+        replies: Replies,
         transport: TelegramTransport | None,
         translator: Translator,
         menus: Menus,
@@ -70,12 +74,14 @@ class TelegramBot:
         self._translator = translator
         self._menu_is_set = False
         self._upkeep = upkeep
+        self._replies = replies
         self.poller = poller
         self.transport = transport
         self.people = people
 
     async def run(self) -> None:
         """Take commands until cancelled. Raises TelegramError for what needs a person."""
+        await self._upkeep.read_names()  # the first answer calls people by name
         upkeep = asyncio.create_task(self._upkeep.run(), name="telegram upkeep")
         polling = asyncio.create_task(self.poller.run(), name="telegram poller")
         try:
@@ -126,6 +132,7 @@ class TelegramBot:
         if self._setting_menus is not None:
             self._setting_menus.cancel()
             await asyncio.gather(self._setting_menus, return_exceptions=True)
+        await self._replies.close()
         await self._bot.session.close()
 
 
@@ -137,20 +144,32 @@ def build_bot(
     clock: Clock,
     oncall: OnCall = NOBODY,
     paces: RateLimiters | None = None,
+    reopen: Reopen = nothing_is_held,
 ) -> TelegramBot:
-    """No network yet. `paces`: shared with alerts. Raises TokenRefusedError for what is no token."""
+    """No network yet. `paces`: shared with alerts; `reopen`: ends the pause of a chat that refused alerts.
+
+    Raises TokenRefusedError for what is no token.
+    """
     if config.token is None:
         raise TokenRefusedError(msg("error-token-empty"))
     proxy = None if config.proxy is None else config.proxy.get_secret_value()
+    server_time = ServerTime(clock)
     try:
-        bot = Bot(config.token.get_secret_value(), session=Session(config.api_url, proxy))
+        session = Session(config.api_url, proxy, server_time)
+        bot = Bot(config.token.get_secret_value(), session=session)
     except TokenValidationError:
         raise TokenRefusedError(msg("error-token-shape", remedy=unauthorized())) from None
     translator = Translator(language)
     transport = None
     if config.chat is not None:
         transport = TelegramTransport(bot, config.chat.chat_id, config.chat.thread_id, translator)
-    replies = Replies(bot, paces or RateLimiters(clock), clock)
+    per_person = config.language is LanguageChoice.PER_PERSON
+    chats = Chats(clock, config.chat.chat_id if config.chat is not None else None, reopen)
+
+    def translator_of(sender: Sender) -> Translator:
+        return Translator(language_of(sender, language)) if per_person else translator
+
+    replies = Replies(bot, paces or RateLimiters(clock), clock, translator_of, chats)
     desk = HandlerContext(
         pool,
         translator,
@@ -161,14 +180,16 @@ def build_bot(
         codes=_codes(config),
         oncall=oncall,
         people=People(_names(oncall)),
+        chats=chats,
+        server_time=server_time,
+        per_person=per_person,
     )
     access = Access(admins=config.admins, operators=config.operators, viewers=config.viewers)
     router = Router(desk, access)
     poller = Poller(bot, pool, router, clock, webhook=config.webhook)
-    menus = Menus(bot, pool, translator, access, config.chat.chat_id if config.chat is not None else None)
-    return TelegramBot(
-        bot, poller, Maintenance(desk, router), transport, translator, menus, access, desk.people
-    )
+    menus = Menus(bot, pool, translator, access, chats, per_person=per_person)
+    upkeep = Maintenance(desk, router, menus, bot)
+    return TelegramBot(bot, poller, upkeep, replies, transport, translator, menus, access, desk.people)
 
 
 def _names(oncall: OnCall) -> dict[str, str]:

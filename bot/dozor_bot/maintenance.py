@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import asyncio
 
+from aiogram import Bot
+from aiogram.exceptions import AiogramError
 from loguru import logger
 
 from dozor.language import msg
 from dozor.storage.postgres.pool import unavailable
 from dozor_bot.handlers.context import HandlerContext
 from dozor_bot.live_cards import LOOK_EVERY
+from dozor_bot.menus import Menus
+from dozor_bot.poller import CALL_TIMEOUT
 from dozor_bot.router import Router
+from dozor_bot.telegram.errors import description
+from dozor_bot.telegram.methods import GetChatTitle
+
+MENUS_AGAIN = 60.0
+"""Seconds after which menus that Telegram did not take are set again."""
 
 
 class Maintenance:
     """Beside the poller; a step that fails is logged, and the next one comes all the same."""
 
-    def __init__(self, desk: HandlerContext, router: Router) -> None:
-        self._desk, self._router = desk, router
+    def __init__(self, desk: HandlerContext, router: Router, menus: Menus, bot: Bot) -> None:
+        self._desk, self._router, self._menus, self._bot = desk, router, menus, bot
+        self._asked_title_of: int | None = None
+        self._menus_again_at = float("-inf")
 
     async def run(self) -> None:
         while True:
@@ -29,12 +40,47 @@ class Maintenance:
                     raise
                 logger.debug(msg("log-upkeep-waits", error=type(error).__name__))
 
+    async def read_names(self) -> None:
+        """What the process before this one knew. Without the database they are read later, by `step`."""
+        try:
+            await self._desk.people.keep(self._desk.pool)
+        except Exception as error:
+            if not unavailable(error):
+                raise
+            logger.debug(msg("log-upkeep-waits", error=type(error).__name__))
+
     async def step(self) -> None:
         """Once through everything that is due."""
+        await self._desk.chats.settle()
+        await self._set_menus()
         await self._desk.live.refresh()
         await self._close_questions()
         await self._desk.people.keep(self._desk.pool)
+        await self._learn_title()
         await self.write_uncounted()
+
+    async def _set_menus(self) -> None:
+        """Where a chat has become reachable or another one; those that Telegram refuses, after a pause."""
+        chats, now = self._desk.chats, self._desk.clock.now()
+        if not chats.menus_due or now < self._menus_again_at:
+            return
+        chats.menus_due = False
+        if not await self._menus.set_all():
+            chats.menus_due, self._menus_again_at = True, now + MENUS_AGAIN
+
+    async def _learn_title(self) -> None:
+        """Of the chat of alerts, once: it is called by its name where nobody has written there yet."""
+        chat_id = self._desk.chats.of_alerts
+        if chat_id is None or chat_id == self._asked_title_of or chat_id > 0:
+            return
+        self._asked_title_of = chat_id
+        try:
+            chat = await self._bot(GetChatTitle(chat_id=chat_id), request_timeout=CALL_TIMEOUT)
+        except AiogramError as error:
+            logger.debug(msg("log-no-chat-title", reason=description(error)))
+            return
+        if isinstance(title := chat.get("title"), str):
+            self._desk.people.remember_chat(chat_id, title)
 
     async def write_uncounted(self) -> None:
         """Audit rows of floods that are over."""

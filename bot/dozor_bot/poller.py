@@ -20,9 +20,7 @@ from aiogram.exceptions import (
 )
 from aiogram.methods import DeleteWebhook, GetMe, SetWebhook
 from aiogram.methods.base import TelegramMethod
-from aiogram.types import Update
 from loguru import logger
-from pydantic import ValidationError
 
 from dozor.clock import Clock
 from dozor.errors import PollerConflictError, TelegramError, TokenRefusedError
@@ -31,6 +29,7 @@ from dozor.storage.postgres.pool import Pool, unavailable
 from dozor_bot.responses import Response
 from dozor_bot.router import Router
 from dozor_bot.telegram.errors import description, unauthorized
+from dozor_bot.telegram.incoming import UnreadableUpdateError
 from dozor_bot.telegram.methods import GetUpdates, GetWebhookInfo
 from dozor_bot.telegram.webhook import Inbox, secret_of, trouble_of
 
@@ -38,7 +37,7 @@ POLL_TIMEOUT = 50
 """Seconds of one long poll."""
 CALL_TIMEOUT = 15
 """Seconds for a call that does not wait, and for the network on top of a long poll."""
-ALLOWED = ["message", "callback_query"]
+ALLOWED = ["message", "channel_post", "callback_query", "my_chat_member"]
 PRUNE_EVERY = 3600.0
 CHECK_WEBHOOK_EVERY = 45.0
 """Seconds without an update after which Telegram is asked whether the webhook works."""
@@ -214,26 +213,18 @@ class Poller:
         return works
 
     async def _prepare(self, raw: dict[str, Any]) -> Response | None:
-        update = self._read(raw)
-        if update is None:
-            return None
+        """None also for an update that cannot be read: it must not hold up those behind it."""
         try:
-            return await self._router.prepare(update)
+            return await self._router.prepare(raw)
+        except UnreadableUpdateError as error:
+            logger.error(msg("log-update-unreadable", number=raw["update_id"], reason=error))
+            return None
         except Exception as error:
             if unavailable(error):
                 raise
-            logger.opt(exception=error).error(msg("log-update-failed", number=update.update_id))
+            logger.opt(exception=error).error(msg("log-update-failed", number=raw["update_id"]))
             self.on_defect(error)
-            return self._router.apology(update, "handler-failed")
-
-    def _read(self, raw: dict[str, Any]) -> Update | None:
-        """None for one that nobody can read: it must not hold up those behind it."""
-        try:
-            return Update.model_validate(raw, context={"bot": self._bot})
-        except ValidationError as error:
-            wrong = [".".join(map(str, item["loc"])) for item in error.errors()]
-            logger.error(msg("log-update-unreadable", number=raw["update_id"], reason=wrong))
-            return None
+            return self._router.apology(raw, "handler-failed")
 
     async def _take(self, update_id: int, work: Response | None) -> None:
         """The update's id and its writes, in one transaction; then its answers, in the background."""
@@ -261,11 +252,9 @@ class Poller:
     async def _notify_delayed(self, raws: list[dict[str, Any]]) -> None:
         """Once each: their answers will be late."""
         for raw in raws:
-            update = None if raw["update_id"] in self._told else self._read(raw)
-            self._told.add(raw["update_id"])
-            work = None if update is None else self._router.apology(update, "database-away-waiting")
-            if work is not None:
-                await self._spawn(raw["update_id"], work)
+            if raw["update_id"] not in self._told:
+                self._told.add(raw["update_id"])
+                await self._spawn(raw["update_id"], self._router.apology(raw, "database-away-waiting"))
 
     async def _spawn(self, update_id: int, work: Response) -> None:
         """Waits while too many answers are in progress."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from dozor.alerting.model.message import Message
@@ -9,6 +10,7 @@ from dozor.control.commands import audit
 from dozor.control.commands.actor import Actor, Source
 from dozor.storage.postgres.pool import Connection
 from dozor_bot.security.flood import Attempt
+from dozor_bot.telegram.answers import Effort
 from dozor_bot.telegram.incoming import Sender
 from dozor_bot.telegram.replies import Replies
 
@@ -36,12 +38,13 @@ class Reply(Response):
     sender: Sender
     replies: Replies
     message: Message
+    effort: Effort = Effort.READ
 
     def recipient(self) -> Sender:
         return self.sender
 
     async def send(self) -> None:
-        await self.replies.send(self.sender, self.message)
+        await self.replies.send(self.sender, self.message, self.effort)
 
 
 @dataclass(kw_only=True)
@@ -57,7 +60,36 @@ class Edit(Response):
         return self.sender
 
     async def send(self) -> None:
-        await self.replies.edit(self.sender, self.message_id, self.message)
+        await self.replies.show(self.sender, self.message_id, self.message)
+
+
+@dataclass(kw_only=True)
+class Both(Response):
+    """One after the other. `then` is what a failure is reported for."""
+
+    first: Response
+    then: Response
+
+    def recipient(self) -> Sender | None:
+        return self.then.recipient()
+
+    async def write(self, connection: Connection) -> None:
+        await self.first.write(connection)
+        await self.then.write(connection)
+
+    async def send(self) -> None:
+        await self.first.send()
+        await self.then.send()
+
+
+@dataclass(kw_only=True)
+class Notice(Response):
+    """News of a chat, which nobody is answered."""
+
+    handle: Callable[[], Awaitable[None]]
+
+    async def send(self) -> None:
+        await self.handle()
 
 
 @dataclass(kw_only=True)

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from aiogram.types import Update
-
 from dozor.alerting.model.safe_text import one_line, shorten
 from dozor.alerting.rendering.callback_data import decode
 from dozor.storage.postgres.pool import Connection
 from dozor_bot.commands import BY_NAME, ROLE_NAMES, CommandSpec
 from dozor_bot.handlers.context import HandlerContext
 from dozor_bot.handlers.help import show_identity_to_a_stranger
+from dozor_bot.handlers.late import answer_late_press, explain_unknown, unwrap
 from dozor_bot.handlers.table import COMMAND_HANDLERS, PRESSES
-from dozor_bot.responses import DENIED, Denial, Reply, Response
+from dozor_bot.responses import DENIED, Denial, Notice, Reply, Response
 from dozor_bot.security.access import Access, Role
-from dozor_bot.security.flood import Attempt, AuditThrottle, UserRateLimiter
-from dozor_bot.telegram.incoming import Command, Pressed, Sender, read_update
+from dozor_bot.security.flood import Attempt, AuditThrottle, OncePer, UserRateLimiter
+from dozor_bot.telegram.incoming import (
+    Authorship,
+    Command,
+    Json,
+    Membership,
+    Migration,
+    Pressed,
+    Sender,
+    UnreadableUpdateError,
+    chat_of,
+    read_update,
+)
 from dozor_bot.telegram.replies import PressAnswer
 
 AUDITED_UNITS = 40
@@ -25,6 +35,8 @@ BURST, RATE = 20.0, 1.0
 """Commands and presses of one person: at once, and a second."""
 IDENTITY_BURST, IDENTITY_RATE = 2.0, 1 / 30
 """How often somebody is told their own id."""
+EXPLAINED_FOR = 600.0
+"""Seconds in which a person is told once why a forwarded command, and the like, is not carried out."""
 
 
 class Router:
@@ -37,12 +49,23 @@ class Router:
         self._attempts = AuditThrottle()
         self._allowance = UserRateLimiter(BURST, RATE)
         self._identities = UserRateLimiter(IDENTITY_BURST, IDENTITY_RATE)
+        self._explained = OncePer(EXPLAINED_FOR)
 
-    async def prepare(self, update: Update) -> Response | None:
-        """Decides, answers a press, reads the database; writes nothing. None: nothing to do, and no trace."""
+    async def prepare(self, update: Json) -> Response | None:
+        """Decides, answers a press, reads the database; writes nothing. None: nothing to do, and no trace.
+
+        Raises UnreadableUpdateError.
+        """
+        if (chat_id := chat_of(update)) is not None:
+            self._desk.chats.heard_in(chat_id)
         incoming = read_update(update, self.username)
         match incoming:
             case None:
+                return None
+            case Membership():
+                return self._membership(incoming)
+            case Migration(old_id, new_id):
+                self._desk.chats.moved(old_id, new_id)
                 return None
             case Command():
                 return await self._command(incoming)
@@ -65,11 +88,16 @@ class Router:
             self._attempts.put_back(uncounted)
             raise
 
-    def apology(self, update: Update, key: str) -> Response:
+    def apology(self, update: Json, key: str) -> Response:
         """The text `key` to the person, if it is one of ours."""
-        incoming = read_update(update, self.username)
-        known = incoming is not None and self._access.role_of(incoming.sender.user_id) is not None
-        return self.apology_to(incoming.sender if incoming is not None and known else None, key)
+        try:
+            incoming = read_update(update, self.username)
+        except UnreadableUpdateError:
+            return Response()
+        if not isinstance(incoming, Command | Pressed):
+            return Response()
+        known = self._access.role_of(incoming.sender.user_id) is not None
+        return self.apology_to(incoming.sender if known else None, key)
 
     def apology_to(self, sender: Sender | None, key: str) -> Response:
         """None: nobody hears of it."""
@@ -86,6 +114,8 @@ class Router:
         if spec is None and not sender.private:
             return None  # in a group it may be meant for another bot there
         action = f"/{command.name}" if command.name else "message"
+        if spec is not None and command.authorship is not Authorship.OWN:
+            return self._second_hand(command, role, action)
         if role is None:
             return self._unauthorised(command, spec, action)
         desk = self._context_for(sender)
@@ -98,6 +128,26 @@ class Router:
             answer = desk.answer(sender, _needs(desk, role, spec.role))
             return self._attempt(sender, action, DENIED, answer)
         return await COMMAND_HANDLERS[spec.name](desk, command, role)
+
+    def _second_hand(self, command: Command, role: Role | None, action: str) -> Response | None:
+        """Not the sender's own words: never carried out. Why is said once, to whom it can help."""
+        sender, authorship = command.sender, command.authorship
+        nobody = authorship in (Authorship.ANONYMOUS, Authorship.CHANNEL)
+        helps = self._desk.chats.is_of_alerts(sender.chat_id) if nobody else role is not None
+        if not helps:
+            return self._attempt(sender, action, DENIED)
+        desk = self._desk.in_language_of(sender) if nobody else self._context_for(sender)
+        said = f"{sender.chat_id}/{sender.user_id}/{authorship}/{command.origin}"
+        answer = None
+        if self._explained.take(said, desk.clock.now()):
+            answer = desk.answer(sender, desk.translator.format(_SECOND_HAND[authorship], command=action))
+        return self._attempt(sender, action, DENIED, answer)
+
+    def _membership(self, member: Membership) -> Response:
+        desk = self._desk
+        if member.title:
+            desk.people.remember_chat(member.chat_id, member.title)
+        return Notice(handle=lambda: desk.chats.changed(member))
 
     def _unauthorised(self, command: Command, spec: CommandSpec | None, action: str) -> Response | None:
         """Silence and an audit row; but in private everybody may learn their own id."""
@@ -122,9 +172,12 @@ class Router:
                 await self._say(desk, pressed, desk.translator.format("too-many"))
             return work
         press = decode(pressed.data) if pressed.data.isprintable() else None
+        press, offered = unwrap(press)
         spec = None if press is None else PRESSES.get(press.action.partition(".")[0])
         if press is None or spec is None:
-            return await self._unknown_button(desk, pressed, written)
+            await self._say(desk, pressed, desk.translator.format("press-unknown"))
+            answer = None if pressed.shown is False else await explain_unknown(desk, pressed)
+            return self._attempt(sender, written, DENIED, answer)
         if role < spec.role:
             # Said in the answer to the press, to this person alone.
             await self._say(desk, pressed, _needs(desk, role, spec.role))
@@ -135,8 +188,9 @@ class Router:
         if spec.answers:
             return await spec.handler(desk, pressed, press, role)
         answered = await self._say(desk, pressed, desk.translator.format("press-taken") if spec.acts else "")
-        if spec.acts and (answered is PressAnswer.STALE or pressed.shown is None):
-            return desk.answer(sender, desk.translator.format("too-old-press"))
+        if spec.acts and answered is PressAnswer.STALE:
+            # Pressed minutes ago or before: the person meant another situation.
+            return await answer_late_press(desk, pressed, press, offered=offered)
         return await spec.handler(desk, pressed, press, role)
 
     async def _say(self, desk: HandlerContext, pressed: Pressed, text: str) -> PressAnswer:
@@ -150,6 +204,8 @@ class Router:
 
     def _context_for(self, sender: Sender) -> HandlerContext:
         self._desk.people.remember(sender)
+        if sender.private:
+            self._desk.chats.person_wrote(sender.chat_id)
         return self._desk.in_language_of(sender)
 
     def _allowed(self, sender: Sender) -> bool:
@@ -162,9 +218,19 @@ class Router:
         """An audit row, and perhaps an answer; of a flood one row in ten seconds, which counts the others."""
         attempt = Attempt(sender.user_id, sender.chat_id, action, result)
         count = self._attempts.note(attempt, self._desk.clock.now())
+        if count is not None:
+            self._desk.people.remember(sender)  # the audit shows who it was by name
         if count is None:
             return None if result == FLOOD else answer
         return _denial(attempt, count, answer)
+
+
+_SECOND_HAND = {
+    Authorship.FORWARDED: "second-hand-forwarded",
+    Authorship.VIA_BOT: "second-hand-via-bot",
+    Authorship.CHANNEL: "second-hand-channel",
+    Authorship.ANONYMOUS: "second-hand-anonymous",
+}
 
 
 def _denial(attempt: Attempt, count: int, answer: Reply | None = None) -> Denial:

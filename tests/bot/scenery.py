@@ -51,6 +51,10 @@ SILENCE_SQL = """
 INSERT INTO dozor.silences (id, scope, target, created_by, created_at, ends_at)
 VALUES (1, 'task', 'ton_deposits', $1, now(), now() + interval '1 hour')
 """
+TITLES_SQL = """
+INSERT INTO dozor.people (actor, name) VALUES ('chat:-500', 'Дежурные'), ('chat:-1001', 'Команда')
+ON CONFLICT DO NOTHING
+"""
 RESET_SQL = """
 UPDATE dozor.tasks t SET state = s.state, state_by = s.state_by, running_since = NULL,
     consecutive_failures = s.failures, failing_since = now() - make_interval(secs => s.since)
@@ -93,6 +97,7 @@ async def set_scene(pool: Pool, executor: Executor) -> None:
         INCIDENT_SQL, 4, None, "storm", "critical", "resolved", 2, 86_400.0, None, 86_000.0, None
     )
     await pool.execute(DECISIONS_SQL)
+    await pool.execute(TITLES_SQL)
     await pool.execute(MESSAGE_SQL)
     await pool.execute(SILENCE_SQL, f"telegram:{OPERATOR}")
     await pool.execute("UPDATE dozor.incidents SET storm = 4 WHERE id IN (2, 3)")

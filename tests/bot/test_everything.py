@@ -51,6 +51,12 @@ TEXTS["unsilence"] = ["/unsilence", f"/unsilence {scenery.BROKEN}", "/unsilence 
 TEXTS["oncall"] = ["/oncall", "/oncall swap олег", "/oncall Олег 4h", "/oncall nobody"]
 TEXTS["help"] += ["/start", "/weather", "привет"]
 DATA = {
+    "again": [
+        f"m:again:status {scenery.BROKEN}",
+        "m:again:silence all 30m",
+        "m:again:#0123",
+        "m:again:fly x",
+    ],
     "status": [f"m:status:{scenery.BROKEN}", "m:status:gone"],
     "list": ["m:list.0a:-", "m:list.0f:-", "m:list.99a:-"],
     "restart": [f"m:restart:{scenery.BROKEN}", f"a:restart:{scenery.BROKEN}"],

@@ -16,7 +16,7 @@ FOLDER = Path(__file__).parent / "snapshots"
 _MOVING = (
     (re.compile(r"\b\d\d:\d\d:\d\d\b"), "ЧЧ:ММ:СС"),
     (re.compile(r"\b\d\d\.\d\d \d\d:\d\d\b"), "ЧЧ:ММ:СС"),  # the same, around midnight
-    (re.compile(r"\b(yes|no):[0-9a-f]{16}\b"), r"\1:TOKEN"),
+    (re.compile(r"\b(yes|no):[0-9a-f]{16}(?=[.\]])"), r"\1:TOKEN"),
     (re.compile(r"(?<=через )[\d]+ мин( [\d]+ с)?"), "N мин"),
     (re.compile(r"(?<=in )[\d]+ min( [\d]+ s)?"), "N min"),
     (re.compile(r"(?<=\d мин) \d+ с\b(?! назад)"), ""),

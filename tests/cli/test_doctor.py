@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from dozor.alerting.policy.oncall import Person
 from dozor.cli import cli, doctoring
 from dozor.cli.doctor import ABOUT
 from dozor.cli.doctoring.channels import check_second_channel
@@ -282,3 +283,26 @@ def test_what_findings_are_about_has_a_name_in_both_languages() -> None:
     assert {name for name in found if "." not in str(name)} <= set(ABOUT), (
         "keys of the configuration need none"
     )
+
+
+@pytest.mark.parametrize("how", ["blocked", "never started", "unknown"])
+async def test_each_on_call_person_is_asked_for(api: BotApi, how: str) -> None:
+    for user_id, name in ((222, "Oleg"), (333, "Vera")):
+        api.world.add_user(user_id, name)
+    match how:
+        case "blocked":
+            api.world.chats[222].blocked = True
+        case "never started":
+            del api.world.chats[222]
+        case _:
+            api.fail(FaultKind.SERVER_ERROR, method="sendChatAction", chat_id=222)
+    people = (
+        Person(name="Oleg", destination="222"),
+        Person(name="Vera", user_id=333),
+        Person(name="Team", destination=str(GROUP)),  # nobody's private chat
+    )
+    found = [one for one in await check_telegram(configured(api), people) if one.about == "oncall"]
+    assert [one.level for one in found] == [Level.WARNING, Level.OK]
+    assert "Oleg" in found[0].text
+    assert ("Start" in found[0].remedy) is (how != "unknown")
+    assert not api.calls_of("sendMessage")

@@ -15,6 +15,7 @@ from dozor.storage.postgres.pool import Connection
 from dozor_bot.handlers.context import HandlerContext, message
 from dozor_bot.live_cards import OpenCard
 from dozor_bot.responses import Response, actor_of
+from dozor_bot.telegram.answers import Effort
 from dozor_bot.telegram.incoming import Sender
 from dozor_bot.views.actions import result_text, run_spans, shown, working_text
 
@@ -59,13 +60,13 @@ class Action(Response):
             done, _ = await asyncio.wait({waiting}, timeout=PATIENCE)
             if not done:
                 working = message(working_text(self.desk.translator, self.action, tuple(self.ids)))
-                at_work = await replies.show(self.sender, at_work, working)
+                at_work = await replies.show(self.sender, at_work, working, Effort.OPTIONAL)
             results = await waiting
         finally:
             waiting.cancel()
         runs = await self._ended_soon(results)
         answer = self._answer(results, runs)
-        at_work = await replies.show(self.sender, at_work, answer)
+        at_work = await replies.show(self.sender, at_work, answer, Effort.ACTION)
         if at_work is not None and self._goes_on(results, runs):
 
             async def again() -> tuple[Message, bool]:

@@ -10,21 +10,20 @@ from dozor.alerting.rendering.callback_data import CallbackData, Origin, encode
 from dozor.control.commands.commands import CommandName
 from dozor.control.commands.started_runs import read_earlier
 from dozor.control.queries.status import TaskStatus
-from dozor.language.times import duration, rough
+from dozor.language.times import duration
 from dozor.supervision.core.state import State
 from dozor_bot.handlers.choice import CHOICES, not_one, task_buttons
 from dozor_bot.handlers.code import act
 from dozor_bot.handlers.context import HandlerContext, message
+from dozor_bot.handlers.late import DATA_BYTES, late, offer
 from dozor_bot.responses import Response, actor_of
 from dozor_bot.security.access import Role
 from dozor_bot.security.confirmations import WITHIN, Asked, Refusal
 from dozor_bot.task_names import Found, resolve
-from dozor_bot.telegram.incoming import Command, Pressed, Sender
+from dozor_bot.telegram.incoming import NO_MESSAGE, Command, Pressed, Sender
 from dozor_bot.views.actions import BY_COMMAND, WORDS, shown
 from dozor_bot.views.status import worst_first
 
-STALE_AFTER = 300.0
-"""Seconds after which a command that acts is refused: the person meant another situation."""
 LISTED = 10
 ALL_WORDS = frozenset({"all", "все", "всё"})
 MANY = "many"
@@ -33,10 +32,9 @@ MANY = "many"
 
 async def on_command(desk: HandlerContext, command: Command, role: Role) -> Response:
     """Reads, and decides; the command itself is written by the work's `write`."""
-    text, to, action = desk.translator.format, command.sender, BY_COMMAND[command.name]
-    late = desk.clock.now() - command.date
-    if late > STALE_AFTER:
-        return desk.answer(to, text("too-old-command", duration=rough(desk.translator, late)))
+    to, action = command.sender, BY_COMMAND[command.name]
+    if (refusal := late(desk, command)) is not None:
+        return refusal
     tasks = (await desk.report()).tasks
     if not command.argument:
         return _choose(desk, to, action, tasks)
@@ -83,7 +81,7 @@ async def decide(
 ) -> Response:
     """At once, or after a second step where it matters."""
     names = tuple(task.name for task in tasks)
-    in_place = to.message_id if origin is Origin.MENU else None
+    in_place = to.message_id if origin is Origin.MENU and to.message_id != NO_MESSAGE else None
     why = _reason_to_ask(desk, to, action, tasks)
     if why is not None and len(tasks) == 1:
         async with desk.pool.acquire() as connection:
@@ -122,7 +120,10 @@ def _reason_to_ask(
 
 @dataclass(kw_only=True)
 class Question(Response):
-    """The second step: asks, and does nothing."""
+    """The second step: asks, and does nothing.
+
+    Its button carries the command beside the token, so that after a restart the person can be told it.
+    """
 
     desk: HandlerContext
     sender: Sender
@@ -134,12 +135,17 @@ class Question(Response):
     def recipient(self) -> Sender:
         return self.sender
 
+    def _data(self, token: str) -> str:
+        command = f"{token}.{WORDS[self.action].command}.{self.tasks[0]}"
+        fits = len(self.tasks) == 1 and len(encode(Origin.MENU, "yes", command).encode()) <= DATA_BYTES
+        return command if fits else token
+
     async def send(self) -> None:
         desk, text = self.desk, self.desk.translator.format
         until = desk.clock.now() + WITHIN
         asked = Asked(self.sender, self.action, self.tasks, self.origin, until)
         token = desk.confirmations.ask(asked)
-        yes = Button(text(WORDS[self.action].yes), encode(Origin.MENU, "yes", token))
+        yes = Button(text(WORDS[self.action].yes), encode(Origin.MENU, "yes", self._data(token)))
         no = Button(text("button-cancel"), encode(Origin.MENU, "no", token))
         in_place = self.sender.message_id if self.origin is Origin.MENU else None
         asked.message_id = await desk.replies.show(self.sender, in_place, message(self.why, [[yes, no]]))
@@ -150,21 +156,35 @@ async def on_confirmed(
 ) -> Response | None:
     """Yes or no to a question: of the person who was asked, in time, once. Answers the press itself."""
     text, to = desk.translator.format, pressed.sender
-    asked = desk.confirmations.take(press.task, to.user_id, pressed.update_id, desk.clock.now())
+    token, _, command = press.task.partition(".")
+    known = desk.confirmations.owner(token) is not None
+    asked = desk.confirmations.take(token, to.user_id, pressed.update_id, desk.clock.now())
     match asked:
         case Refusal.NOT_YOURS:
-            owner = desk.confirmations.owner(press.task)
+            owner = desk.confirmations.owner(token)
             name = "" if owner is None else shown(owner.user_name)
             await desk.replies.answer_press(pressed.callback_id, text("confirm-not-yours", name=name))
             return None
         case Refusal.GONE:
             await desk.replies.answer_press(pressed.callback_id, text("confirm-gone"))
-            return None
+            return None if known else _forgotten(desk, pressed, press.action, command)
         case Asked():
             await desk.replies.answer_press(pressed.callback_id, "")
     if press.action == "no":
         return desk.in_place(to, to.message_id, message(text("confirm-cancelled")))
     return act(desk, to, asked.action, asked.tasks, to.message_id)
+
+
+def _forgotten(desk: HandlerContext, pressed: Pressed, answer: str, command: str) -> Response:
+    """The question was asked before a restart, or long ago: what to send instead, in its place."""
+    text, to = desk.translator.format, pressed.sender
+    if answer == "no":
+        return desk.in_place(to, to.message_id, message(text("confirm-cancelled")))
+    name, _, task = command.partition(".")
+    if name not in BY_COMMAND or not task:
+        return desk.in_place(to, to.message_id, message(text("confirm-forgotten-help")))
+    offered = offer(desk, to, text("confirm-forgotten"), f"{name} {task}")
+    return desk.in_place(to, to.message_id, offered.message)
 
 
 def _of(names: tuple[str, ...], tasks: Sequence[TaskStatus]) -> list[TaskStatus]:

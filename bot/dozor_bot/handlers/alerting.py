@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from dozor.alerting.model.message import Message, Span
@@ -11,6 +12,7 @@ from dozor.storage.postgres.pool import Connection
 from dozor_bot.handlers import acting
 from dozor_bot.handlers.context import HandlerContext
 from dozor_bot.responses import Response, actor_of
+from dozor_bot.telegram.answers import Effort
 from dozor_bot.telegram.incoming import Sender
 from dozor_bot.views.actions import shown
 from dozor_bot.views.alerts import alert_result, undo_of
@@ -29,6 +31,8 @@ class AlertAction(Response):
     reason: str = ""
     under_alert: bool = False
     in_place: int | None = None
+    relist: Callable[[str], Awaitable[Message]] | None = None
+    """Builds the list that the button stands under, with the result above it."""
     command_id: int = 0
 
     def recipient(self) -> Sender:
@@ -52,7 +56,10 @@ class AlertAction(Response):
         if result.reason is CommandReason.DONE and not to.private and to.user_name:
             text = f"{text} · {shown(to.user_name)}"
         buttons = undo_of(words, self.name, self.target) if result.reason is CommandReason.DONE else ()
-        await desk.replies.show(to, self.in_place, Message(spans=(Span(text),), buttons=buttons))
+        answer = Message(spans=(Span(text),), buttons=buttons)
+        if self.relist is not None:
+            answer = await self.relist(text)
+        await desk.replies.show(to, self.in_place, answer, Effort.ACTION)
 
     async def _who_was_first(self, words: ViewContext) -> str | None:
         async with self.desk.pool.acquire() as connection:

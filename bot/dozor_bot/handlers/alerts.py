@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dozor.alerting.model.message import Message
-from dozor.alerting.rendering.callback_data import CallbackData, Origin
-from dozor.config.durations import parse_duration
+from dataclasses import replace
+from typing import assert_never
+
+from dozor.alerting.model.message import Button, Message, Span
+from dozor.alerting.rendering.callback_data import CallbackData, Origin, encode
 from dozor.control.commands.commands import AlertCommand
+from dozor.control.commands.periods import LONGEST, Lasting, Period, Unusable, WithoutUnit, parse_period
 from dozor.control.queries.history import read_incidents
-from dozor.language.times import rough
 from dozor.storage.tables import silences
 from dozor_bot.handlers.alerting import AlertAction
 from dozor_bot.handlers.choice import CHOICES, not_one
 from dozor_bot.handlers.context import HandlerContext
-from dozor_bot.handlers.history import words_of
+from dozor_bot.handlers.history import incidents_after, words_of
+from dozor_bot.handlers.late import DATA_BYTES, late
+from dozor_bot.people import without_mention
 from dozor_bot.responses import DENIED, Denial, Reply, Response
 from dozor_bot.security.access import Role
 from dozor_bot.security.flood import Attempt
@@ -27,19 +31,25 @@ from dozor_bot.views.alerts import (
     unsilence_choice,
 )
 
-STALE_AFTER = 300.0
-"""Seconds after which a command that acts is refused: the person meant another situation."""
 ALL_WORDS = frozenset({"all", "все", "всё"})
 SWAP_WORDS = frozenset({"swap", "смена"})
+UNITS = {"m": ("minutes", 60.0), "h": ("hours", 3600.0), "d": ("days", 86_400.0)}
+"""What a number without a unit may mean: the key of a text, and seconds."""
 
 
 async def on_ack(desk: HandlerContext, command: Command, role: Role) -> Response:
     """Bare: of several open incidents, which one?"""
-    if (late := _late(desk, command)) is not None:
-        return late
-    number = command.argument.lstrip("#")
-    if number.isdecimal() and len(number) < 18:
-        return _act(desk, command.sender, AlertCommand.ACK, str(int(number)))
+    if (refusal := late(desk, command)) is not None:
+        return refusal
+    words = command.argument.split()
+    number = words[0].lstrip("#№") if words else ""
+    if number.isascii() and number.isdecimal() and len(number) < 18:
+        if len(words) == 1:
+            return _act(desk, command.sender, AlertCommand.ACK, str(int(number)))
+        period = _period(desk, words[1:])
+        if isinstance(period, Lasting):
+            return _act(desk, command.sender, AlertCommand.ACK, str(int(number)), seconds=period.seconds)
+        return _ask_period(desk, command.sender, period, f"ack {int(number)}")
     if command.argument:
         return desk.answer(command.sender, desk.translator.format("ack-number"))
     async with desk.pool.acquire() as connection:
@@ -49,8 +59,8 @@ async def on_ack(desk: HandlerContext, command: Command, role: Role) -> Response
 
 async def on_silence(desk: HandlerContext, command: Command, role: Role) -> Response:
     """`name|all 1h why`: what is missing is asked for by buttons."""
-    if (late := _late(desk, command)) is not None:
-        return late
+    if (refusal := late(desk, command)) is not None:
+        return refusal
     names, words = await desk.names(), command.argument.split()
     if not words:
         return _show(desk, command.sender, silence_choice(words_of(desk), names))
@@ -59,19 +69,17 @@ async def on_silence(desk: HandlerContext, command: Command, role: Role) -> Resp
         return target
     if len(words) == 1:
         return _show(desk, command.sender, silence_scope(words_of(desk), target))
-    try:
-        seconds = parse_duration(words[1])
-    except ValueError:
-        return desk.answer(command.sender, desk.translator.format("silence-how-long"))
-    return _act(
-        desk, command.sender, AlertCommand.SILENCE, target, seconds=seconds, reason=" ".join(words[2:])
-    )
+    period = _period(desk, words[1:])
+    if not isinstance(period, Lasting):
+        return _ask_period(desk, command.sender, period, f"silence {target}", target)
+    reason = " ".join(words[1 + period.words :])
+    return _act(desk, command.sender, AlertCommand.SILENCE, target, seconds=period.seconds, reason=reason)
 
 
 async def on_unsilence(desk: HandlerContext, command: Command, role: Role) -> Response:
     """Bare: which of the silences?"""
-    if (late := _late(desk, command)) is not None:
-        return late
+    if (refusal := late(desk, command)) is not None:
+        return refusal
     if not command.argument:
         rows = await silences.read_active(desk.pool)
         return _show(desk, command.sender, unsilence_choice(words_of(desk), rows))
@@ -87,25 +95,65 @@ async def on_oncall(desk: HandlerContext, command: Command, role: Role) -> Respo
     words = [word for word in command.argument.split() if word.casefold() not in SWAP_WORDS]
     if not words:
         return await _oncall(desk, command.sender, role)
-    if (late := _late(desk, command)) is not None:
-        return late
+    if (refusal := late(desk, command)) is not None:
+        return refusal
     if role < Role.OPERATOR:
         answer = desk.answer(command.sender, desk.translator.format("oncall-role"))
         attempt = Attempt(command.sender.user_id, command.sender.chat_id, "/oncall swap", DENIED)
         return Denial(attempt=attempt, count=1, answer=answer)
-    seconds = None
-    if len(words) > 1:
-        try:
-            seconds = parse_duration(words[-1])
-        except ValueError:
-            return desk.answer(command.sender, desk.translator.format("silence-how-long"))
-        words = words[:-1]
     people = list(desk.oncall.people)
-    meant = resolve(" ".join(words), people)
-    if not isinstance(meant, Found):
-        known = ", ".join(people) or "—"
+    named = [count for count in range(len(words), 0, -1) if _person(words[:count], people) is not None]
+    if not named:
+        known = without_mention(", ".join(people)) or "—"
         return desk.answer(command.sender, desk.translator.format("oncall-unknown", people=known))
-    return _act(desk, command.sender, AlertCommand.ONCALL, meant.name, seconds=seconds)
+    person, rest = _person(words[: named[0]], people) or "", words[named[0] :]
+    if not rest:
+        return _act(desk, command.sender, AlertCommand.ONCALL, person)
+    period = _period(desk, rest)
+    if isinstance(period, Lasting) and period.words == len(rest):
+        return _act(desk, command.sender, AlertCommand.ONCALL, person, seconds=period.seconds)
+    wrong = Unusable.NOT_UNDERSTOOD if isinstance(period, Lasting) else period
+    return _ask_period(desk, command.sender, wrong, f"oncall {person}")
+
+
+def _person(words: list[str], people: list[str]) -> str | None:
+    meant = resolve(" ".join(words), people)
+    return meant.name if isinstance(meant, Found) else None
+
+
+def _period(desk: HandlerContext, words: list[str]) -> Period:
+    return parse_period(words, desk.clock.now(), desk.timezone)
+
+
+def _ask_period(
+    desk: HandlerContext, to: Sender, wrong: WithoutUnit | Unusable, command: str, target: str | None = None
+) -> Response:
+    """What is wrong with the length of time. `command`: what the length is added to, without the slash.
+
+    `target`: whose silence is asked for, so that buttons can offer lengths.
+    """
+    text = desk.translator.format
+    match wrong:
+        case WithoutUnit(number):
+            row = [
+                Button(text(key, count=number), encode(Origin.MENU, "again", f"{command} {number}{unit}"))
+                for unit, (key, seconds) in UNITS.items()
+                if number * seconds <= LONGEST
+            ]
+            fits = all(len(button.data.encode()) <= DATA_BYTES for button in row)
+            return desk.answer(to, text("period-unit", number=str(number)), [row] if row and fits else ())
+        case Unusable.NOT_POSITIVE:
+            return desk.answer(to, text("period-not-positive"))
+        case Unusable.TOO_LONG:
+            return desk.answer(to, text("period-too-long"))
+        case Unusable.NOT_UNDERSTOOD if target is not None:
+            asked = silence_scope(words_of(desk), target)
+            spans = (Span(text("silence-how-long") + "\n"), *asked.spans)
+            return _show(desk, to, replace(asked, spans=spans))
+        case Unusable.NOT_UNDERSTOOD:
+            return desk.answer(to, text("silence-how-long"))
+        case _:
+            assert_never(wrong)
 
 
 async def _oncall(desk: HandlerContext, to: Sender, role: Role) -> Response:
@@ -122,7 +170,8 @@ async def on_incident_press(
     desk: HandlerContext, pressed: Pressed, press: CallbackData, role: Role
 ) -> Response:
     """Under an alert or in a list: take on, give back, keep quiet. `press.task` is the incident's id."""
-    name, target, seconds = INCIDENT_PRESSES[press.action]
+    action, _, listed = press.action.partition(".")
+    name, target, seconds = INCIDENT_PRESSES[action]
     if not (press.task.isascii() and press.task.isdigit()):
         return desk.answer(pressed.sender, desk.translator.format("press-unknown"))
     in_place = pressed.sender.message_id if press.origin is Origin.MENU else None
@@ -132,8 +181,9 @@ async def on_incident_press(
         name=name,
         target=target.format(press.task),
         seconds=seconds,
-        under_alert=press.origin is Origin.ALERT,
+        under_alert=press.origin is Origin.ALERT and pressed.shown is True,
         in_place=in_place,
+        relist=None if not listed else lambda text: incidents_after(desk, text),
     )
 
 
@@ -199,14 +249,6 @@ def _act(
 
 def _show(desk: HandlerContext, to: Sender, message: Message) -> Response:
     return Reply(sender=to, replies=desk.replies, message=message)
-
-
-def _late(desk: HandlerContext, command: Command) -> Response | None:
-    late = desk.clock.now() - command.date
-    if late <= STALE_AFTER:
-        return None
-    text = desk.translator.format("too-old-command", duration=rough(desk.translator, late))
-    return desk.answer(command.sender, text)
 
 
 async def _target(

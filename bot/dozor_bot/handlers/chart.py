@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiogram.types import BufferedInputFile
 
+from dozor.alerting.model.message import Span, Style
 from dozor.alerting.rendering.callback_data import CallbackData, Origin
 from dozor.control.queries.statistics import read_statistics
 from dozor.control.queries.status import read_status
@@ -48,7 +49,9 @@ class ShowChart(Response):
         file = BufferedInputFile(picture, f"{task.name}.png")
         if self.in_place is not None:
             desk.live.close(to.chat_id, self.in_place)
-        await desk.replies.show_photo(to, self.in_place, file, caption)
+        note = Span("\n" + desk.translator.format("chart-no-photos"), Style.ITALIC)
+        instead = replace(caption, spans=(*caption.spans, note))
+        await desk.replies.show_photo(to, self.in_place, file, caption, instead)
 
 
 async def on_command(desk: HandlerContext, command: Command, role: Role) -> Response:

@@ -2,25 +2,49 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from dozor.alerting.model.message import Message, Span, Style
-from dozor_bot.commands import COMMANDS, ROLE_NAMES
+from dozor.alerting.model.safe_text import one_line, shorten
+from dozor_bot.commands import COMMANDS, ROLE_NAMES, Group
 from dozor_bot.handlers.context import HandlerContext
 from dozor_bot.responses import Recorded, Reply, Response
 from dozor_bot.security.access import Role
 from dozor_bot.telegram.incoming import Command, Sender
+from dozor_bot.views.status import NAME_UNITS
 
 
 async def show_help(desk: HandlerContext, command: Command, role: Role) -> Response:
-    """The commands this person may use."""
+    """The commands this person may use, by what they are for, with an example each."""
     text = desk.translator.format
-    lines = [text("help-names"), text("help-role", role=text(ROLE_NAMES[role])), ""]
-    for spec in COMMANDS:
-        if role >= spec.role:
+    names = await desk.names()
+    example = shorten(one_line(names[0]), NAME_UNITS) if names else text("argument-name")
+    spans = [Span(text("help-title"), Style.BOLD)]
+    spans.append(Span("\n" + text("help-names") + "\n" + text("help-role", role=text(ROLE_NAMES[role]))))
+    for group in Group:
+        specs = [spec for spec in COMMANDS if spec.group is group and role >= spec.role]
+        if not specs:
+            continue
+        spans.append(Span("\n\n" + text(group), Style.BOLD))
+        for spec in specs:
             argument = f" {text(spec.argument)}" if spec.argument else ""
             line = text("help-line", command=spec.name + argument, description=text(spec.description))
-            lines.append(line)
-    spans = (Span(text("help-title"), Style.BOLD), Span("\n" + "\n".join(lines)))
-    return Reply(sender=command.sender, replies=desk.replies, message=Message(spans=spans))
+            spans.append(Span("\n" + line))
+        spans += [Span("\n" + text("help-example") + " "), Span(_example(group, role, example), Style.CODE)]
+    return Reply(sender=command.sender, replies=desk.replies, message=Message(spans=tuple(spans)))
+
+
+def _example(group: Group, role: Role, task: str) -> str:
+    """One that this person may send."""
+    match group:
+        case Group.LOOK:
+            return f"/status {task}"
+        case Group.ACT:
+            return f"/restart {task}"
+        case Group.ALERTS:
+            return f"/silence {task} 30m" if role >= Role.OPERATOR else "/incidents"
+        case _:
+            assert_never(group)
 
 
 async def show_identity(desk: HandlerContext, command: Command, role: Role) -> Response:

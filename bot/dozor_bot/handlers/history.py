@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiogram.types import BufferedInputFile
 
-from dozor.alerting.model.message import Message
+from dozor.alerting.model.message import Message, Span
 from dozor.alerting.rendering.callback_data import CallbackData, Origin
+from dozor.alerting.rendering.render import MESSAGE_UNITS, bounded
 from dozor.control.queries.history import (
     read_audit,
     read_errors,
@@ -30,9 +31,12 @@ from dozor_bot.views.history import (
     errors_message,
     history_message,
     incidents_message,
+    traceback_message,
 )
 
 LAST_PAGE = 500
+VIEW_ONLY = "view"
+"""Of a page of incidents: without buttons that act."""
 CHOOSE = {"history": "choose-history", "errors": "choose-errors", "chart": "choose-chart"}
 
 Build = Callable[[HandlerContext, str, int], Awaitable[Message]]
@@ -85,7 +89,7 @@ class SendTraceback(Response):
         file = BufferedInputFile(found.text.encode("utf-8", "replace"), f"{found.task}.txt")
         words = words_of(desk)
         caption = desk.say("traceback-of", task=found.task, error=found.error_type, at=words.clock(found.at))
-        await desk.replies.send_file(to, file, caption)
+        await desk.replies.send_file(to, file, caption, traceback_message(words, caption, found.text))
 
 
 async def _history(desk: HandlerContext, task: str, page: int) -> Message:
@@ -103,7 +107,15 @@ async def _errors(desk: HandlerContext, task: str, page: int) -> Message:
 async def _incidents(desk: HandlerContext, target: str, page: int) -> Message:
     async with desk.pool.acquire() as connection:
         lines, open_count, total = await read_incidents(connection, PAGE, page * PAGE)
-    return incidents_message(words_of(desk), lines, page, open_count=open_count, total=total)
+    return incidents_message(
+        words_of(desk), lines, page, open_count=open_count, total=total, may_act=target != VIEW_ONLY
+    )
+
+
+async def incidents_after(desk: HandlerContext, result: str) -> Message:
+    """The first page of incidents, with what came of a button under it."""
+    page = await _incidents(desk, "", 0)
+    return replace(page, spans=bounded((Span(result + "\n\n"), *page.spans), MESSAGE_UNITS))
 
 
 async def _storm(desk: HandlerContext, target: str, page: int) -> Message:
@@ -132,7 +144,8 @@ PAGES: dict[str, Build] = {
 
 async def on_command(desk: HandlerContext, command: Command, role: Role) -> Response:
     """`/incidents` and `/audit`: at once."""
-    return ShowPage(desk=desk, sender=command.sender, build=PAGES[command.name])
+    target = VIEW_ONLY if command.name == "incidents" and role < Role.OPERATOR else ""
+    return ShowPage(desk=desk, sender=command.sender, build=PAGES[command.name], target=target)
 
 
 async def on_named_command(desk: HandlerContext, command: Command, role: Role) -> Response:
@@ -151,7 +164,7 @@ async def on_press(desk: HandlerContext, pressed: Pressed, press: CallbackData, 
         desk=desk,
         sender=pressed.sender,
         build=PAGES[action],
-        target=press.task,
+        target=VIEW_ONLY if action == "incidents" and role < Role.OPERATOR else press.task,
         page=min(page, LAST_PAGE),
         in_place=pressed.sender.message_id if press.origin is Origin.MENU else None,
     )

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from dozor.alerting.model.safe_text import one_line, shorten
 from dozor.alerting.rendering.callback_data import CallbackData
-from dozor_bot.commands import ACTION_ROLES
+from dozor_bot.commands import ACTION_ROLES, BY_NAME, ROLE_NAMES
 from dozor_bot.handlers import actions, alerts, chart, code, status, why
 from dozor_bot.handlers import history as past
 from dozor_bot.handlers.context import HandlerContext
 from dozor_bot.handlers.help import show_help, show_identity
-from dozor_bot.responses import Response
+from dozor_bot.handlers.late import COMMAND_UNITS
+from dozor_bot.responses import DENIED, Both, Denial, Response
 from dozor_bot.security.access import Role
+from dozor_bot.security.flood import Attempt
 from dozor_bot.telegram.incoming import Command, Pressed
 
 CommandHandler = Callable[[HandlerContext, Command, Role], Awaitable[Response]]
@@ -50,7 +53,30 @@ class PressSpec:
     answers: bool = False
 
 
+async def run_again(
+    desk: HandlerContext, pressed: Pressed, press: CallbackData, role: Role
+) -> Response | None:
+    """A command that came too late, now: in the name of whoever presses, after the usual checks."""
+    text, to = desk.translator.format, pressed.sender
+    written = desk.late_commands.get(press.task[1:]) if press.task.startswith("#") else press.task
+    if written is None:
+        return desk.answer(to, text("again-forgotten"))
+    name, _, argument = written.partition(" ")
+    spec = BY_NAME.get(name)
+    if spec is None:
+        return desk.answer(to, text("press-of-old-version-help"))
+    if role < spec.role:
+        needs = text("forbidden", needed=text(ROLE_NAMES[spec.role]), role=text(ROLE_NAMES[role]))
+        attempt = Attempt(to.user_id, to.chat_id, f"/{name}", DENIED)
+        return Denial(attempt=attempt, count=1, answer=desk.answer(to, needs))
+    command = Command(to, spec.name, argument, desk.telegram_now())
+    shown = desk.say("again-running", command=shorten(one_line(written), COMMAND_UNITS))
+    first = desk.in_place(to, to.message_id, shown)
+    return Both(first=first, then=await COMMAND_HANDLERS[spec.name](desk, command, role))
+
+
 PRESSES: dict[str, PressSpec] = {
+    "again": PressSpec(Role.VIEWER, run_again, acts=True),
     "status": PressSpec(Role.VIEWER, status.on_press),
     "list": PressSpec(Role.VIEWER, status.on_list),
     "errors": PressSpec(Role.VIEWER, past.on_press),

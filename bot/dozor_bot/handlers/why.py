@@ -20,7 +20,7 @@ LAST_PAGE = 99
 
 async def on_command(desk: HandlerContext, command: Command, role: Role) -> Response:
     """Bare: of which incident? The open ones and the last others are offered."""
-    number = command.argument.removeprefix("#")
+    number = command.argument.lstrip("#№")
     if command.argument and not _is_number(number):
         return desk.answer(command.sender, desk.translator.format("why-number"))
     target = number or NO_INCIDENT
@@ -50,7 +50,8 @@ async def _page(desk: HandlerContext, target: str, page: int) -> Message:
         found = await read_why(connection, int(target), desk.clock.now())
     if found is None:
         return desk.say("why-no-incident", id=str(int(target)))
-    return why_message(words, found, page, desk.oncall.places.get)
+    places = desk.oncall.places
+    return why_message(words, found, page, lambda key: places.get(key) or desk.people.place_name(key))
 
 
 def _is_number(text: str) -> bool:

@@ -90,3 +90,22 @@ class UserRateLimiter:
         if len(self._people) > REMEMBERED:
             self._people.popitem(last=False)
         return allowed
+
+
+@dataclass(slots=True)
+class OncePer:
+    """Something that is said once within `seconds`, by key."""
+
+    seconds: float
+    _said: OrderedDict[str, float] = field(default_factory=OrderedDict)
+
+    def take(self, key: str, now: float) -> bool:
+        """Whether it may be said now."""
+        before = self._said.get(key)
+        if before is not None and now - before < self.seconds:
+            return False
+        self._said[key] = now
+        self._said.move_to_end(key)
+        if len(self._said) > REMEMBERED:
+            self._said.popitem(last=False)
+        return True

@@ -1,18 +1,40 @@
-"""An update of Telegram, reduced to what matters here: a command, a press, or nothing of ours."""
+"""An update of Telegram, reduced to what matters here: a command, a press, news of a chat, or nothing.
+
+Updates are read as plain JSON, field by field. A field or a content type that this version does not know
+therefore changes nothing for the command beside it (a command may reply to any kind of message).
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
 
-from aiogram.types import CallbackQuery, InaccessibleMessage, Message, Update
+Json = dict[str, Any]
 
 _COMMAND = re.compile(r"/([A-Za-z0-9_]{1,32})(?:@([A-Za-z0-9_]+))?(?:\s+(.*))?", re.DOTALL)
+NO_MESSAGE = 0
+"""In place of a message's id: there is no message that an answer could refer to or replace."""
+
+
+class Authorship(StrEnum):
+    """Whose words a command is. Only a person's own words are carried out."""
+
+    OWN = "own"
+    FORWARDED = "forwarded"
+    """Somebody else's message, passed on: `forward_origin`, or `forward_date` of an older Bot API server."""
+    VIA_BOT = "via_bot"
+    """Written by an inline bot on the person's behalf."""
+    CHANNEL = "channel"
+    """A post of a channel, or a message written as a channel: it has no author."""
+    ANONYMOUS = "anonymous"
+    """An administrator who writes as the group itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sender:
-    """Where it came from, and where an answer goes."""
+    """Where it came from, and where an answer goes. `message_id` may be NO_MESSAGE."""
 
     user_id: int | None
     user_name: str
@@ -22,23 +44,34 @@ class Sender:
     message_id: int
     language_code: str = ""
     """IETF tag of the person's own Telegram, "" if it does not say."""
+    username: str = ""
+    """The person's @name without the @, "" if they have none."""
+    chat_title: str = ""
+    """Of a group or channel."""
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """`name` in lower case, without the slash; "" for words in a private chat. `date`: when it was sent."""
+    """`name` in lower case, without the slash; "" for words in a private chat.
+
+    `date`: when it was sent, seconds since the epoch by Telegram's clock.
+    """
 
     sender: Sender
     name: str
     argument: str
     date: float
+    authorship: Authorship = Authorship.OWN
+    origin: str = ""
+    """Of a forwarded message: the type of its origin, such as "hidden_user"."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pressed:
     """A button under a message. Its data may be anything.
 
-    `shown`: the message has a button with this data, as Telegram itself says; None: it is too old to know.
+    `shown`: the message has a button with this data, as Telegram itself says; None: Telegram does not show
+    the message (it is too old, or was sent through an inline query).
     """
 
     sender: Sender
@@ -48,57 +81,199 @@ class Pressed:
     shown: bool | None
 
 
-def read_update(update: Update, username: str) -> Command | Pressed | None:
-    """None: not meant for this bot (a talk in a group, a command of another bot, another kind of update)."""
-    if update.callback_query is not None:
-        return _read_press(update.callback_query, update.update_id)
-    if update.message is not None:
-        return _read_message(update.message, username)
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """The bot's own standing in a chat has changed. `may_write`: it can send text there now."""
+
+    chat_id: int
+    title: str
+    private: bool
+    may_write: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """The group `old_id` has become the supergroup `new_id`."""
+
+    old_id: int
+    new_id: int
+
+
+Incoming = Command | Pressed | Membership | Migration
+
+
+class UnreadableUpdateError(ValueError):
+    """A required field is missing or of another type."""
+
+
+def read_update(update: Json, username: str) -> Incoming | None:
+    """None: not meant for this bot (a talk in a group, a command of another bot, another kind of update).
+
+    Raises UnreadableUpdateError, which names the field.
+    """
+    if (query := update.get("callback_query")) is not None:
+        return _read_press(_object(query, "callback_query"), int(update["update_id"]))
+    for kind in ("message", "channel_post"):
+        if (message := update.get(kind)) is not None:
+            return _read_message(_object(message, kind), username)
+    if (changed := update.get("my_chat_member")) is not None:
+        return _read_membership(_object(changed, "my_chat_member"))
     return None
 
 
-def _read_message(message: Message, username: str) -> Command | None:
-    sender = _sender(message)
-    found = _COMMAND.fullmatch((message.text or "").strip())
+def chat_of(update: Json) -> int | None:
+    """The chat of a new message, of whatever kind; None: the update brings no message."""
+    for kind in ("message", "channel_post"):
+        chat = (update.get(kind) or {}).get("chat") if isinstance(update.get(kind), dict) else None
+        if isinstance(chat, dict) and type(chat.get("id")) is int:
+            return int(chat["id"])
+    return None
+
+
+def _read_message(message: Json, username: str) -> Command | Migration | None:
+    chat = _object(message.get("chat"), "chat")
+    moved_to, moved_from = message.get("migrate_to_chat_id"), message.get("migrate_from_chat_id")
+    if type(moved_to) is int:
+        return Migration(_integer(chat, "id"), moved_to)
+    if type(moved_from) is int:
+        return Migration(moved_from, _integer(chat, "id"))
+    sender = _sender(message, chat)
+    text, date = message.get("text"), float(_integer(message, "date"))
+    found = _COMMAND.fullmatch(text.strip()) if isinstance(text, str) else None
+    authorship, origin = _authorship(message, chat)
     if found is None:
-        return Command(sender, "", "", message.date.timestamp()) if sender.private else None
+        return Command(sender, "", "", date, authorship, origin) if sender.private else None
     name, addressee, argument = found.groups()
     if addressee is not None and addressee.casefold() != username.casefold():
         return None
-    return Command(sender, name.lower(), (argument or "").strip(), message.date.timestamp())
+    return Command(sender, name.lower(), (argument or "").strip(), date, authorship, origin)
 
 
-def _read_press(query: CallbackQuery, update_id: int) -> Pressed | None:
-    message = query.message
-    if message is None:
-        return None
-    thread_id, shown, data = None, None, query.data or ""
-    if not isinstance(message, InaccessibleMessage):
-        rows = message.reply_markup.inline_keyboard if message.reply_markup is not None else []
-        shown = any(button.callback_data == data for row in rows for button in row)
-        if message.is_topic_message:
-            thread_id = message.message_thread_id
-    sender = Sender(
-        user_id=query.from_user.id,
-        user_name=query.from_user.full_name,
-        chat_id=message.chat.id,
-        private=message.chat.type == "private",
+def _authorship(message: Json, chat: Json) -> tuple[Authorship, str]:
+    """https://core.telegram.org/bots/api#message: `sender_chat` first, since nobody's role applies then."""
+    author = message.get("sender_chat")
+    if chat.get("type") == "channel" or message.get("is_automatic_forward") is True:
+        return Authorship.CHANNEL, ""
+    if author is not None:
+        same = isinstance(author, dict) and author.get("id") == chat.get("id")
+        return (Authorship.ANONYMOUS if same else Authorship.CHANNEL), ""
+    origin = message.get("forward_origin")
+    if origin is not None or message.get("forward_date") is not None:
+        kind = origin.get("type") if isinstance(origin, dict) else None
+        return Authorship.FORWARDED, kind if isinstance(kind, str) else ""
+    if message.get("via_bot") is not None:
+        return Authorship.VIA_BOT, ""
+    return Authorship.OWN, ""
+
+
+def _read_press(query: Json, update_id: int) -> Pressed:
+    person, message = _object(query.get("from"), "from"), query.get("message")
+    user_id, data = _integer(person, "id"), query.get("data")
+    data = data if isinstance(data, str) else ""
+    callback_id = query.get("id")
+    if not isinstance(callback_id, str):
+        raise UnreadableUpdateError("callback_query.id")
+    if not isinstance(message, dict):
+        # Sent through an inline query, or deleted: the answer goes to the person in private.
+        sender = _person(person, chat_id=user_id, private=True, thread_id=None, message_id=NO_MESSAGE)
+        return Pressed(sender, callback_id, data, update_id, None)
+    chat = _object(message.get("chat"), "chat")
+    thread_id, shown = None, None
+    if message.get("date"):  # 0: an InaccessibleMessage, of which only the chat and the id are known
+        shown = data in _buttons(message.get("reply_markup"))
+        thread_id = _thread(message)
+    sender = _person(
+        person,
+        chat_id=_integer(chat, "id"),
+        private=chat.get("type") == "private",
         thread_id=thread_id,
-        message_id=message.message_id,
-        language_code=query.from_user.language_code or "",
+        message_id=_integer(message, "message_id"),
+        chat_title=_text(chat, "title"),
     )
-    return Pressed(sender, query.id, data, update_id, shown)
+    return Pressed(sender, callback_id, data, update_id, shown)
 
 
-def _sender(message: Message) -> Sender:
+def _buttons(markup: object) -> set[str]:
+    """What the buttons under a message carry."""
+    rows = markup.get("inline_keyboard") if isinstance(markup, dict) else None
+    cells = [cell for row in rows if isinstance(row, list) for cell in row] if isinstance(rows, list) else []
+    return {
+        cell["callback_data"]
+        for cell in cells
+        if isinstance(cell, dict) and isinstance(cell.get("callback_data"), str)
+    }
+
+
+def _read_membership(changed: Json) -> Membership:
+    """https://core.telegram.org/bots/api#chatmember"""
+    chat, member = _object(changed.get("chat"), "chat"), _object(changed.get("new_chat_member"), "member")
+    match member.get("status"):
+        case "creator" | "member":
+            may_write = True
+        case "administrator":
+            may_write = chat.get("type") != "channel" or member.get("can_post_messages") is True
+        case "restricted":
+            may_write = member.get("is_member") is not False and member.get("can_send_messages") is True
+        case _:  # "left", "kicked", and what a later version may add
+            may_write = False
+    private = chat.get("type") == "private"
+    return Membership(_integer(chat, "id"), _text(chat, "title"), private, may_write)
+
+
+def _sender(message: Json, chat: Json) -> Sender:
     # An anonymous admin or a channel writes under a made-up user: sender_chat says so.
-    person = None if message.sender_chat is not None else message.from_user
-    return Sender(
-        user_id=None if person is None else person.id,
-        user_name="" if person is None else person.full_name,
-        chat_id=message.chat.id,
-        private=message.chat.type == "private",
-        thread_id=message.message_thread_id if message.is_topic_message else None,
-        message_id=message.message_id,
-        language_code="" if person is None else person.language_code or "",
+    person = None if message.get("sender_chat") is not None else message.get("from")
+    return _person(
+        _object(person, "from") if person is not None else None,
+        chat_id=_integer(chat, "id"),
+        private=chat.get("type") == "private",
+        thread_id=_thread(message),
+        message_id=_integer(message, "message_id"),
+        chat_title=_text(chat, "title"),
     )
+
+
+def _person(
+    person: Json | None,
+    *,
+    chat_id: int,
+    private: bool,
+    thread_id: int | None,
+    message_id: int,
+    chat_title: str = "",
+) -> Sender:
+    names = [] if person is None else [_text(person, "first_name"), _text(person, "last_name")]
+    return Sender(
+        user_id=None if person is None else _integer(person, "id"),
+        user_name=" ".join(name for name in names if name),
+        chat_id=chat_id,
+        private=private,
+        thread_id=thread_id,
+        message_id=message_id,
+        language_code="" if person is None else _text(person, "language_code"),
+        username="" if person is None else _text(person, "username"),
+        chat_title=chat_title,
+    )
+
+
+def _thread(message: Json) -> int | None:
+    thread_id = message.get("message_thread_id")
+    return thread_id if message.get("is_topic_message") is True and type(thread_id) is int else None
+
+
+def _object(value: object, field: str) -> Json:
+    if not isinstance(value, dict):
+        raise UnreadableUpdateError(field)
+    return value
+
+
+def _integer(parent: Json, field: str) -> int:
+    value = parent.get(field)
+    if type(value) is not int:
+        raise UnreadableUpdateError(field)
+    return value
+
+
+def _text(parent: Json, field: str) -> str:
+    value = parent.get(field)
+    return value if isinstance(value, str) else ""

@@ -32,6 +32,15 @@ class GetWebhookInfo(TelegramMethod[Json]):
     __api_method__ = "getWebhookInfo"
 
 
+class GetChatTitle(TelegramMethod[Json]):
+    """https://core.telegram.org/bots/api#getchat"""
+
+    __returning__ = Json
+    __api_method__ = "getChat"
+
+    chat_id: int
+
+
 class SendMessage(TelegramMethod[Json]):
     """https://core.telegram.org/bots/api#sendmessage"""
 

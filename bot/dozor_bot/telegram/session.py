@@ -33,6 +33,7 @@ from dozor.alerting.delivery.socks import NoTunnelError, SocksConnector
 from dozor.config.addresses import socks_of
 from dozor.forking import own
 from dozor.language import msg
+from dozor_bot.telegram.server_time import ServerTime
 
 CALL_TIMEOUT = 20.0
 """Seconds for a whole call, long polling apart."""
@@ -68,10 +69,12 @@ def _socket_of_this_process(address: AddrInfoType) -> socket.socket:
 class Session(AiohttpSession):
     """One connection pool to one Bot API server."""
 
-    def __init__(self, api_url: str, proxy: str | None = None) -> None:
+    def __init__(self, api_url: str, proxy: str | None = None, server_time: ServerTime | None = None) -> None:
+        """`server_time` learns Telegram's time from every answer."""
         super().__init__(api=TelegramAPIServer.from_base(api_url), timeout=CALL_TIMEOUT)
         self._socks = socks_of(proxy)
         self._http_proxy = proxy if self._socks is None else None
+        self._server_time = server_time
 
     async def create_session(self) -> ClientSession:
         if self._session is None or self._session.closed:
@@ -102,21 +105,26 @@ class Session(AiohttpSession):
         try:
             async with session.post(url, data=form, timeout=limits, allow_redirects=False) as answer:
                 status, body = answer.status, await answer.read()
+                date = answer.headers.get("Date")
         except _NOT_SENT as error:
             failure = NotSentError(method, _describe(error))
         except (ClientError, TimeoutError, OSError) as error:
             failure = NoAnswerError(method, _describe(error))
         else:
-            return self._read(bot, method, status, body)
+            return self._read(bot, method, status, body, date)
         raise failure  # outside the handler: without aiohttp's error as context
 
-    def _read(self, bot: Bot, method: TelegramMethod[TelegramType], status: int, body: bytes) -> TelegramType:
+    def _read(
+        self, bot: Bot, method: TelegramMethod[TelegramType], status: int, body: bytes, date: str | None
+    ) -> TelegramType:
         try:
             data = json.loads(body)
         except ValueError:
             data = None
         if not isinstance(data, dict) or not isinstance(data.get("ok"), bool):
             raise ForeignAnswerError(method, msg("error-not-bot-api", status=status), status)
+        if self._server_time is not None:
+            self._server_time.note(date)
         if not data["ok"]:
             status = int(data.get("error_code") or status)
             data["description"] = str(data.get("description") or f"HTTP {status}")

@@ -12,6 +12,7 @@ from dozor.control.commands.commands import AlertCommand, CommandReason
 from dozor.control.queries.history import IncidentLine
 from dozor.language.times import ahead, duration
 from dozor.storage.tables.silences import OverrideRow, SilenceRow
+from dozor_bot.people import without_mention
 from dozor_bot.views.history import SIGNS, ViewContext
 from dozor_bot.views.status import NAME_UNITS
 
@@ -166,13 +167,14 @@ def oncall_message(
         return Message(spans=(Span(words.text("oncall-none")),))
     person = oncall.people[now.person]
     until, left = words.clock(now.ends_at), ahead(words.translator, now.ends_at - words.now)
-    spans = [Span(words.text("oncall-now", person=person.called), Style.BOLD)]
+    # By name and without a mention: who asks does not call anybody.
+    spans = [Span(words.text("oncall-now", person=without_mention(person.name)), Style.BOLD)]
     spans.append(Span("\n" + words.text("oncall-until", until=until, ahead=left)))
     if now.instead_of is not None:
-        spans.append(Span("\n" + words.text("oncall-instead", person=now.instead_of)))
+        spans.append(Span("\n" + words.text("oncall-instead", person=without_mention(now.instead_of))))
     following = oncall.next(words.now, overrides)
     if following is not None:
-        name = oncall.people[following.person].called
+        name = without_mention(following.person)
         at = words.clock(following.starts_at)
         spans.append(Span("\n" + words.text("oncall-next", person=name, at=at)))
     mine = next((p for p in oncall.people.values() if user_id is not None and p.user_id == user_id), None)

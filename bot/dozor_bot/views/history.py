@@ -12,7 +12,9 @@ from dozor.alerting.model.safe_text import one_line, shorten
 from dozor.alerting.rendering.callback_data import Origin, encode
 from dozor.alerting.rendering.decisions import kind_text
 from dozor.alerting.rendering.render import MESSAGE_UNITS, bounded, error_span
+from dozor.control.commands.actor import Source
 from dozor.control.queries.history import AuditLine, ErrorGroup, HistoryEvent, HistoryKind, IncidentLine
+from dozor.control.queries.incident_words import incident_about
 from dozor.language.times import ago, clock, duration
 from dozor.language.translator import Translator
 from dozor_bot.people import People
@@ -24,6 +26,7 @@ NO_INCIDENT = "-"
 ERROR_UNITS = 100
 GROUP_ERROR_UNITS = 400
 RESULT_UNITS = 80
+TRACEBACK_UNITS = 2500
 
 SIGNS = {"critical": "🛑", "warning": "⚠️", "info": "ℹ️"}
 RESULTS = {
@@ -150,6 +153,18 @@ def errors_message(words: ViewContext, task: str, groups: Sequence[ErrorGroup]) 
     return Message(spans=bounded(spans, MESSAGE_UNITS), buttons=(*rows, (_card(words, task),)))
 
 
+def traceback_message(words: ViewContext, caption: Message, text: str) -> Message:
+    """In place of a file where the chat takes none: the end of the traceback, which names the error."""
+    tail = text.strip()[-TRACEBACK_UNITS:]
+    spans = (
+        *caption.spans,
+        Span("\n"),
+        Span(tail, Style.PRE),
+        Span("\n" + words.text("traceback-no-files"), Style.ITALIC),
+    )
+    return Message(spans=spans)
+
+
 def incidents_message(
     words: ViewContext,
     lines: Sequence[IncidentLine],
@@ -158,8 +173,12 @@ def incidents_message(
     open_count: int,
     total: int,
     turns: tuple[str, str] = ("incidents", "-"),
+    may_act: bool = False,
 ) -> Message:
-    """The open ones first; `open_count` and `total` of all pages. `turns`: of the buttons to other pages."""
+    """The open ones first; `open_count` and `total` of all pages. `turns`: of the buttons to other pages.
+
+    `may_act`: with a button for each incident that nobody has acknowledged.
+    """
     title = (
         words.text("incidents-title", count=open_count) if open_count else words.text("incidents-none-open")
     )
@@ -167,10 +186,19 @@ def incidents_message(
     for line in lines:
         spans.append(Span("\n\n"))
         spans += _incident(words, line)
-    buttons = _turns(*turns, page, more=(page + 1) * PAGE < total)
+    free = [line for line in lines if line.state == "open"] if may_act else []
+    rows = [
+        (Button(_ack_label(words, line), encode(Origin.MENU, "ack.list", str(line.id))),) for line in free
+    ]
+    buttons = (*rows, *_turns(*turns, page, more=(page + 1) * PAGE < total))
     if lines:
         buttons = (*buttons, (Button(words.text("button-why"), encode(Origin.MENU, "why", NO_INCIDENT)),))
     return Message(spans=bounded(spans, MESSAGE_UNITS), buttons=buttons)
+
+
+def _ack_label(words: ViewContext, line: IncidentLine) -> str:
+    subject = words.text("incident-of-runner") if line.task is None else _name(line.task)
+    return words.text("button-ack-of", id=line.id, subject=subject)
 
 
 def _incident(words: ViewContext, line: IncidentLine) -> list[Span]:
@@ -184,14 +212,20 @@ def _incident(words: ViewContext, line: IncidentLine) -> list[Span]:
         spans.append(Span(words.text("incident-was", at=at, duration=lasted)))
         if line.resolved_by:
             spans.append(Span(" · " + words.people.called(line.resolved_by, words.translator)))
-        return spans
+        return spans if line.task is not None else [*spans, Span("\n"), *_about(words, line)]
     lasts = duration(words.translator, words.now - line.opened_at)
     spans.append(Span(words.text("incident-lasts", at=at, duration=lasts)))
     if line.acknowledged_by:
         name = words.people.called(line.acknowledged_by, words.translator)
         spans.append(Span("\n" + words.text("incident-taken", name=name)))
-    error = error_span(None, one_line(line.summary), ERROR_UNITS)
-    return spans if error is None else [*spans, Span("\n"), error]
+    return [*spans, Span("\n"), *_about(words, line)]
+
+
+def _about(words: ViewContext, line: IncidentLine) -> list[Span]:
+    place_of = words.people.place_name
+    about = incident_about(words.translator, line.kind, line.subject, line.summary, line.storm, place_of)
+    error = error_span(None, about, ERROR_UNITS)
+    return [] if error is None else [error if line.task is not None else Span(error.text)]
 
 
 def audit_message(words: ViewContext, lines: Sequence[AuditLine], page: int, *, more: bool) -> Message:
@@ -201,13 +235,14 @@ def audit_message(words: ViewContext, lines: Sequence[AuditLine], page: int, *, 
         spans.append(Span("\n" + words.text("history-empty")))
     for line in lines:
         who = words.people.called(line.actor, words.translator)
-        ident = line.actor.partition(":")[2]
-        if ident and ident not in who:
+        source, _, ident = line.actor.partition(":")
+        if ident and ident not in who and source != Source.TELEGRAM:
             who += f" ({shorten(one_line(ident), NAME_UNITS)})"
         what = " ".join(part for part in (one_line(line.action), _name(line.target)) if part)
         place = ""
         if line.actor.startswith("telegram:") and line.place not in ("", ident):
-            place = " · " + words.text("audit-place", place=one_line(line.place))
+            known = words.people.place_name(line.place)
+            place = " · " + (known or words.text("audit-place", place=one_line(line.place)))
         result = words.result(line.result)
         spans += [
             Span(f"\n{words.clock(line.at)} · {who}{place}\n"),

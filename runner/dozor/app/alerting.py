@@ -48,7 +48,7 @@ async def build_incident_manager(
         quiet_at=(lambda now: False) if quiet is None else quiet.covers,
         silences=[silence(row) for row in await silences.read_active(connection)],
         levels=tuple(Level(level.after, level.to) for level in config.alerts.escalate),
-        oncall=oncall(config.oncall),
+        oncall=oncall(config.oncall, config.telegram),
         overrides=await silences.read_overrides(connection),
     )
 

@@ -154,7 +154,7 @@ class Runner:
         spool, direct_sends = self._spool(), DirectSends()
         journal = await self._open_journal(database, tracing, spool, direct_sends)
         pools = await self._open_pools(database)
-        telegram = self._open_telegram(pools.core)
+        telegram = await self._open_telegram(pools.core)
         recovered = await self._recover(journal, spool, direct_sends)
         watch = await self._build_incident_manager(journal, tracing)
         self.supervisor = supervisor = build_supervisor(
@@ -258,9 +258,10 @@ class Runner:
         self._cleanups.add(msg("log-part-pool"), self.pools.close)
         return self.pools
 
-    def _open_telegram(self, pool: Pool) -> TelegramSide:
+    async def _open_telegram(self, pool: Pool) -> TelegramSide:
         self._telegram = TelegramSide(self.config, pool, self._clock)
         self._cleanups.add("telegram", self._telegram.close)
+        await self._telegram.read_names()
         return self._telegram
 
     async def _recover(

@@ -17,6 +17,8 @@ from dozor.clock import SteadyClock
 from dozor.config import Config, TelegramConfig
 from dozor.control.alert_settings import oncall
 from dozor.control.bot_monitor import BotMonitor
+from dozor.control.commands.actor import Source
+from dozor.control.queries.people import read_names
 from dozor.errors import DozorError
 from dozor.language import msg
 from dozor.storage.postgres.pool import Pool
@@ -36,6 +38,8 @@ class TelegramSide:
         self._bot: TelegramBot | None = None
         self._unbuilt: str | None = None
         self._ready = asyncio.Event()
+        self._names: dict[str, str] = {}
+        # Of the process before this one, until the bot is there: it takes seconds to load.
         self._on_defect: Callable[[BaseException], None] = lambda error: None
 
     @property
@@ -54,7 +58,16 @@ class TelegramSide:
 
     def name_of(self, actor: str) -> str | None:
         """What "telegram:111" is called, if that is known."""
-        return None if self._bot is None else self._bot.people.name_of(actor)
+        met = None if self._bot is None else self._bot.people.name_of(actor)
+        return met or self._names.get(actor)
+
+    async def read_names(self) -> None:
+        """Before the first message: who acted is called by name after a restart as well."""
+        people = oncall(self._config.oncall).people.values()
+        configured = {
+            f"{Source.TELEGRAM}:{one.user_id}": one.name for one in people if one.user_id is not None
+        }
+        self._names = configured | await read_names(self._pool)
 
     def say_if_absent(self) -> None:
         """Without a token nobody should wait for messages in a chat."""
@@ -77,8 +90,9 @@ class TelegramSide:
                 config.language,
                 config.timezone,
                 self._clock,
-                oncall(config.oncall),
+                oncall(config.oncall, config.telegram),
                 dispatcher.paces,
+                dispatcher.reopen,
             )
         except DozorError as error:
             self._unbuilt = str(error)

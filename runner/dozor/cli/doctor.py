@@ -23,6 +23,7 @@ from dozor.cli.options import EXIT_FAILED, config_option
 from dozor.cli.session import run_async
 from dozor.config import Config, load
 from dozor.config.secrets import register_config_secrets
+from dozor.control.alert_settings import oncall
 from dozor.control.queries.status import StatusReport, read_status
 from dozor.errors import StorageError
 from dozor.language import msg
@@ -54,7 +55,7 @@ def doctor(config_path: Path, *, send: bool, as_json: bool) -> None:
 
 
 async def _examine(config: Config, *, send: bool) -> list[Finding]:
-    telegram = asyncio.create_task(check_telegram(config.telegram))
+    telegram = asyncio.create_task(check_telegram(config.telegram, oncall(config.oncall).people.values()))
     found = check_disk(config)
     report: StatusReport | None = None
     sent: Finding | None = None
@@ -133,6 +134,7 @@ ABOUT = {
     "writing": "doctor-about-writing",
     "topic": "doctor-about-topic",
     "roles": "doctor-about-roles",
+    "oncall": "doctor-about-oncall",
     "database": "doctor-about-database",
     "version": "doctor-about-version",
     "server": "doctor-about-server",

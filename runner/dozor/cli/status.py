@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,13 @@ from dozor.cli.completion import complete_task
 from dozor.cli.options import EXIT_FAILED, config_option
 from dozor.cli.session import database, run_async
 from dozor.cli.words import ago, incident_words, outcome_word, schedule_words, span, state_word
+from dozor.control.queries.incident_words import StormCount, incident_about, read_storm_counts
+from dozor.control.queries.people import CHAT, read_names
 from dozor.control.queries.status import StatusReport, TaskStatus, read_status
 from dozor.control.task_states import STATES
 from dozor.errors import CommandRefusedError
-from dozor.language import msg
+from dozor.language import Translator, msg
+from dozor.language.process import language_in_use
 from dozor.storage.postgres.pool import unavailable
 from dozor.storage.tables import incidents as incident_table
 from dozor.storage.tables import runs as run_table
@@ -127,14 +131,14 @@ def history(config_path: Path, name: str, limit: int, *, as_json: bool) -> None:
 )
 def incidents(config_path: Path, limit: int, *, as_json: bool) -> None:
     """The last incidents, the newest first."""
-    rows = run_async(_read_incidents(config_path, limit))
+    rows, storms, names = run_async(_read_incidents(config_path, limit))
     if as_json:
         click.echo(json.dumps([_incident_json(row) for row in rows], ensure_ascii=False, indent=2))
     elif not rows:
         click.echo(msg("cli-no-incidents"))
     else:
         for row in rows:
-            click.echo(_incident_line(row))
+            click.echo(incident_line(row, storms.get(row.id), names))
 
 
 async def _read_status(config_path: Path) -> StatusReport:
@@ -147,9 +151,14 @@ async def _read_history(config_path: Path, name: str, limit: int) -> list[RunRec
         return await run_table.read_history(connection, name, limit)
 
 
-async def _read_incidents(config_path: Path, limit: int) -> list[IncidentRow]:
+async def _read_incidents(
+    config_path: Path, limit: int
+) -> tuple[list[IncidentRow], dict[int, StormCount], dict[str, str]]:
+    """The incidents, what the storms among them group, and what people and chats are called."""
     async with database(config_path) as (_, pool), pool.acquire() as connection:
-        return await incident_table.read_recent(connection, limit)
+        rows = await incident_table.read_recent(connection, limit)
+        storms = await read_storm_counts(connection, [row.id for row in rows])
+        return rows, storms, await read_names(connection)
 
 
 def _table(report: StatusReport) -> str:
@@ -250,11 +259,23 @@ def _run_json(record: RunRecord) -> dict[str, Any]:
     }
 
 
-def _incident_line(row: IncidentRow) -> str:
+def incident_line(row: IncidentRow, storm: StormCount | None, names: Mapping[str, str]) -> str:
+    """One line. `names`: what people and chats are called, by actor."""
     opened = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(row.opened_at))
     state, severity = incident_words(row.state, row.severity)
     about = row.task or msg("cli-incident-of-runner")
-    return f"#{row.id}  {opened}  {state}  {severity}  {about}  {row.summary}"[:200]
+    text = incident_about(
+        Translator(language_in_use()), row.kind, row.fingerprint, row.summary, storm, _place_of(names)
+    )
+    return f"#{row.id}  {opened}  {state}  {severity}  {about}  {text}"[:200]
+
+
+def _place_of(names: Mapping[str, str]) -> Callable[[str], str | None]:
+    def place_of(place: str) -> str | None:
+        chat = place.partition(":")[0]
+        return names.get(f"{CHAT}:{chat}") or names.get(f"telegram:{chat}")
+
+    return place_of
 
 
 def _incident_json(row: IncidentRow) -> dict[str, Any]:

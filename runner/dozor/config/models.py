@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 from zoneinfo import ZoneInfo
@@ -126,6 +127,13 @@ def _chat(value: object) -> ChatTarget | None:
     return None if target is None else ChatTarget(*target)
 
 
+class LanguageChoice(StrEnum):
+    """Whose language the bot answers in."""
+
+    PER_PERSON = "per_person"
+    CONFIG = "config"
+
+
 class TelegramConfig(Section):
     """The bot: where alerts go, and who may command."""
 
@@ -166,6 +174,11 @@ class TelegramConfig(Section):
 
     totp: TotpConfig | None = None
     """One-time codes for chosen commands."""
+
+    language: Annotated[LanguageChoice, Kind("`per_person`, `config`")] = LanguageChoice.PER_PERSON
+    """Of answers and menus: `per_person` is the language of each person's own Telegram, `config` that of the
+    file, so that a group has one language.
+    """
 
 
 def _language(value: object, info: ValidationInfo) -> Language:

@@ -8,11 +8,15 @@ from datetime import timedelta
 from dozor.alerting.model.incident import AlertSettings
 from dozor.alerting.policy.oncall import OnCall, Person, Rotation
 from dozor.alerting.policy.quiet_hours import QuietHours
-from dozor.alerting.policy.routes import Route, Routing
+from dozor.alerting.policy.routes import Route, Routing, parse_destination
 from dozor.config import Config
 from dozor.config.alerts import OnCallConfig
 from dozor.config.incident_kinds import IncidentKind, Severity
+from dozor.config.models import TelegramConfig
 from dozor.config.tasks import TaskAlerts, TaskConfig
+
+GENERAL = 1
+"""Thread id of a forum's General topic, which is the same place as no topic."""
 
 
 def all_settings(config: Config, tasks: Iterable[TaskConfig]) -> dict[str, AlertSettings]:
@@ -39,7 +43,7 @@ def routing(config: Config) -> Routing:
     """Where messages go."""
     return Routing(
         Route(
-            destination=chat.chat,
+            destination=_place(config.telegram, chat.chat),
             tasks=frozenset(chat.tasks) or None,
             min_severity=Severity(chat.loud_from),
         )
@@ -53,10 +57,30 @@ def quiet_hours(config: Config) -> QuietHours | None:
     return None if span is None else QuietHours(begin=span[0], end=span[1], timezone=config.timezone)
 
 
-def oncall(config: OnCallConfig) -> OnCall:
-    """Who can be called, and whose turn it is."""
+def _place(telegram: TelegramConfig, destination: str) -> str:
+    """ "" for the chat of the configuration, however it is written, so that it gets each message once."""
+    chat, place = telegram.chat, parse_destination(destination)
+    if place is None:
+        return destination
+    chat_id, topic = place[0], None if place[1] == GENERAL else place[1]
+    if (
+        chat is not None
+        and chat_id == chat.chat_id
+        and topic == (chat.thread_id if chat.thread_id != GENERAL else None)
+    ):
+        return ""
+    return str(chat_id) if topic is None else f"{chat_id}:{topic}"
+
+
+def oncall(config: OnCallConfig, telegram: TelegramConfig | None = None) -> OnCall:
+    """Who can be called, and whose turn it is. `telegram`: its chat is "" as a person's place."""
     people = {
-        name: Person(name=name, destination=one.chat, mention=one.mention, user_id=one.user_id)
+        name: Person(
+            name=name,
+            destination=one.chat if telegram is None else _place(telegram, one.chat),
+            mention=one.mention,
+            user_id=one.user_id,
+        )
         for name, one in config.people.items()
     }
     rotation = config.rotation

@@ -164,6 +164,9 @@ class Methods:
             if not params["reply_parameters"].get("allow_sending_without_reply"):
                 raise bad_request("message to be replied not found")
             reply_to = None
+        kind = "photos" if more.get("photo") else "documents" if more.get("document") else "text messages"
+        if kind in chat.forbids:
+            raise bad_request(f"not enough rights to send {kind} to the chat")
         self._keep_pace(chat)
         return self.world.store(
             chat,

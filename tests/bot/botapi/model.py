@@ -41,6 +41,8 @@ class Chat:
     migrated_to: int | None = None
     kicked: bool = False
     blocked: bool = False
+    forbids: set[str] = field(default_factory=set)
+    """What the bot may not send there: "text messages", "photos", "documents"."""
 
     @property
     def is_group(self) -> bool:
@@ -177,8 +179,12 @@ class World:
         chat_id: int | None = None,
         thread_id: int | None = None,
         date: float | None = None,
+        **more: Any,
     ) -> int:
-        """A person writes; the update's id. Without `chat_id`: in the private chat."""
+        """A person writes; the update's id. Without `chat_id`: in the private chat.
+
+        `more`: further fields of the message, such as `forward_origin`.
+        """
         user = self.users[user_id]
         chat = self.chats[user_id if chat_id is None else chat_id]
         message = self.store(chat, user, text, thread_id=thread_id, date=date)
@@ -186,25 +192,42 @@ class World:
         if text.startswith("/"):
             length = len(text.split()[0].encode("utf-16-le")) // 2
             body["entities"] = [{"type": "bot_command", "offset": 0, "length": length}]
-        return self.push({"message": body})
+        return self.push({"channel_post" if chat.type == "channel" else "message": body | more})
 
-    def press(self, user_id: int, chat_id: int, message_id: int, data: str) -> int:
-        """A person presses a button (or a changed client says so: `data` is not checked); the update's id."""
+    def change_membership(self, chat_id: int, user_id: int, status: str, **more: Any) -> int:
+        """The bot's own standing in a chat becomes `status`; the update's id. `more`: of the new member."""
+        body = {
+            "chat": self.chats[chat_id].to_json(),
+            "from": self.users[user_id].to_json(),
+            "date": int(self.now()),
+            "old_chat_member": {"user": self.bot.to_json(), "status": "member"},
+            "new_chat_member": {"user": self.bot.to_json(), "status": status, **more},
+        }
+        return self.push({"my_chat_member": body})
+
+    def press(self, user_id: int, chat_id: int, message_id: int, data: str, *, shows: str = "message") -> int:
+        """A person presses a button (or a changed client says so: `data` is not checked); the update's id.
+
+        `shows`: "message", "inaccessible" (only its chat and id, with date 0), "inline" or "nothing".
+        """
         callback_id = str(self._next_callback)
         self._next_callback += 1
         self.callbacks[callback_id] = self.now()
-        message = self.messages[chat_id, message_id]
-        return self.push(
-            {
-                "callback_query": {
-                    "id": callback_id,
-                    "from": self.users[user_id].to_json(),
-                    "message": message.to_json(),
-                    "chat_instance": str(chat_id),
-                    "data": data,
-                }
-            }
-        )
+        query = {
+            "id": callback_id,
+            "from": self.users[user_id].to_json(),
+            "chat_instance": str(chat_id),
+            "data": data,
+        }
+        match shows:
+            case "message":
+                query["message"] = self.messages[chat_id, message_id].to_json()
+            case "inaccessible":
+                chat = self.chats[chat_id].to_json()
+                query["message"] = {"chat": chat, "message_id": message_id, "date": 0}
+            case "inline":
+                query["inline_message_id"] = "AgAAAA"
+        return self.push({"callback_query": query})
 
     def push(self, body: Json) -> int:
         update_id = self._next_update

@@ -8,6 +8,8 @@ import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from typing import Any
 
 from aiohttp import web
@@ -147,8 +149,13 @@ class BotApi:
         self.notify()
         return update_id
 
-    def press(self, user_id: int, chat_id: int, message_id: int, data: str) -> int:
-        update_id = self.world.press(user_id, chat_id, message_id, data)
+    def change_membership(self, chat_id: int, user_id: int, status: str, **more: Any) -> int:
+        update_id = self.world.change_membership(chat_id, user_id, status, **more)
+        self.notify()
+        return update_id
+
+    def press(self, user_id: int, chat_id: int, message_id: int, data: str, **more: Any) -> int:
+        update_id = self.world.press(user_id, chat_id, message_id, data, **more)
         self.notify()
         return update_id
 
@@ -191,7 +198,7 @@ class BotApi:
         call.status = status
         call.description = body.get("description", "")
         self.notify()
-        headers = {}
+        headers = {"Date": format_datetime(datetime.fromtimestamp(self._now(), UTC), usegmt=True)}
         if retry_after := body.get("parameters", {}).get("retry_after"):
             headers["Retry-After"] = str(retry_after)
         return web.json_response(body, status=status, headers=headers)

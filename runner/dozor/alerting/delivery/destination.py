@@ -77,6 +77,11 @@ class DestinationState:
         """Why the chat refuses messages, None while it does not."""
         return self._known.dead_reason
 
+    @property
+    def chat_id(self) -> int:
+        """Of the chat it is now; 0: of none."""
+        return self._known.moved_to or self._known.chat_id
+
     def wait_to_send(self) -> float:
         """Seconds until a message may leave."""
         now = self._clock.now()
@@ -110,6 +115,11 @@ class DestinationState:
     def backoff_rejected(self) -> float:
         """It refuses messages: seconds until the next attempt."""
         return self._leave_alone(self._rests.next())
+
+    def reopen(self) -> None:
+        """It takes messages again, as far as can be seen: the next one need not wait for the rest to end."""
+        self._not_before = float("-inf")
+        self._rests.reset()
 
     @property
     def next_rest(self) -> float:

@@ -147,6 +147,12 @@ class Dispatcher:
                 self._end_workers()
                 self._tasks.clear()
 
+    async def reopen(self, chat_id: int) -> None:
+        """The chat, or a chat that became it, takes messages again: its workers try again at once."""
+        for key, worker in list(self._workers.items()):
+            if worker.chat_id == chat_id and worker.reopen() and (wake := self._wakes.get(key)) is not None:
+                wake.set()
+
     async def deliver_next(self, key: str = DEFAULT) -> float | None:
         """One step of one worker; the seconds to wait before the next, None if there is nothing to do."""
         await self._learn()

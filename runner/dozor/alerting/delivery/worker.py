@@ -103,6 +103,8 @@ class DestinationWorker:
     async def step(self) -> float | None:
         """Do the next thing; the seconds to wait before another, None if there is nothing to do."""
         if (wait := self._state.wait_to_send()) > 0:
+            if self.refused is not None:
+                await self._call_in_the_group()
             return wait
         if self._context.journal_lagging():
             return BEHIND_PAUSE
@@ -139,6 +141,18 @@ class DestinationWorker:
                 return 0.0
             case _:
                 return await self._put_off(claimed, outcome)
+
+    @property
+    def chat_id(self) -> int:
+        """Of the chat that it goes to now."""
+        return self._state.chat_id
+
+    def reopen(self) -> bool:
+        """Its chat takes messages again, as far as can be seen: try at once. False if it never refused."""
+        if self.refused is None:
+            return False
+        self._state.reopen()
+        return True
 
     def abandon(self) -> None:
         """The worker ends: log what is not going to be sent."""
@@ -312,6 +326,7 @@ class DestinationWorker:
             )
             await self._state.mark_rejected(reason)
             context.on_dead(self.key, reason)
+        await self._call_in_the_group()
         if claimed.shown_on is None:
             await context.console.send(context.renderer.notification(from_claimed(claimed)))
         why, rest = self._decision(NotifyReason.REFUSED, text=reason), self._state.next_rest
@@ -321,6 +336,13 @@ class DestinationWorker:
         ):
             await context.console.send(context.renderer.notification(from_claimed(waiting)))
             await self._context.until_available(_shown(context, waiting.id, why))
+
+    async def _call_in_the_group(self) -> None:
+        """Whoever cannot be called in private (blocked, never started the bot) is called in the group."""
+        if self.chat_id > 0:
+            await self._context.until_available(
+                lambda: notifications.copy_calls(self._context.pool, self.key)
+            )
 
     async def _next_gets_through(self, refused: ClaimedNotification) -> bool:
         """Whether the next message is delivered: then this message is the cause, and not the chat."""

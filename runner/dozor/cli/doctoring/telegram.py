@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from dozor.alerting.policy.oncall import Person
+from dozor.alerting.policy.routes import parse_destination
 from dozor.cli.doctoring.api import Answer, BotApi
 from dozor.cli.doctoring.finding import Finding, failed, ok, warning
 from dozor.config.models import ChatTarget, TelegramConfig
@@ -16,8 +19,8 @@ PEOPLE_ASKED = 20
 _GONE = ("left", "kicked")
 
 
-async def check_telegram(config: TelegramConfig) -> list[Finding]:
-    """Everything that can be asked without sending a message."""
+async def check_telegram(config: TelegramConfig, people: Iterable[Person] = ()) -> list[Finding]:
+    """Everything that can be asked without sending a message. `people`: who can be on call."""
     if config.token is None:
         return [
             warning(
@@ -36,6 +39,7 @@ async def check_telegram(config: TelegramConfig) -> list[Finding]:
         if config.chat is not None:
             found += await _chat(api, config.chat, int(me.result["id"]))
         found += await _people(api, config)
+        found += await _oncall(api, people)
     return found
 
 
@@ -157,6 +161,26 @@ def _cannot_write(target: ChatTarget, typing: Answer) -> Finding:
     if "TOPIC_CLOSED" in text:
         return failed("topic", msg("doctor-topic-closed"), msg("doctor-topic-closed-remedy"))
     return failed("writing", msg("doctor-telegram-refuses", reason=text), msg("doctor-let-write"))
+
+
+async def _oncall(api: BotApi, people: Iterable[Person]) -> list[Finding]:
+    """Whether each person can be written to in private: only those who have pressed Start can."""
+    found = []
+    for person in people:
+        place = parse_destination(person.destination)
+        user_id = place[0] if place is not None and place[0] > 0 else person.user_id
+        if user_id is None:
+            continue
+        typing = await api.call("sendChatAction", chat_id=user_id, action="typing")
+        if typing.ok:
+            found.append(ok("oncall", msg("doctor-oncall-reached", name=person.name)))
+        elif typing.status in (400, 403):
+            text = msg("doctor-oncall-unreachable", name=person.name, reason=typing.description)
+            found.append(warning("oncall", text, msg("doctor-oncall-unreachable-remedy", name=person.name)))
+        else:
+            text = msg("doctor-oncall-unknown", name=person.name, reason=typing.description)
+            found.append(warning("oncall", text, msg("doctor-telegram-away-remedy")))
+    return found
 
 
 async def _people(api: BotApi, config: TelegramConfig) -> list[Finding]:

@@ -5,9 +5,11 @@ Times are seconds since the epoch (UTC), durations in seconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from dozor.config.incident_kinds import IncidentKind
+from dozor.control.queries.incident_words import StormCount, read_storm_counts
 from dozor.storage.postgres.pool import Connection, Row
 
 # Each branch is bounded by itself, so that a long history costs no more than the page that is shown.
@@ -45,7 +47,7 @@ WHERE i.id = $1 AND r.finished_at <= coalesce(i.resolved_at, now()) ORDER BY r.f
 
 INCIDENTS_SQL = """
 SELECT id, task, kind, severity, state, summary, failures, opened_at, acknowledged_by, resolved_at,
-       resolved_by
+       resolved_by, fingerprint
 FROM dozor.incidents WHERE $3::bigint IS NULL OR storm = $3
 ORDER BY state = 'resolved',
          CASE WHEN state = 'resolved' THEN 0
@@ -56,7 +58,7 @@ LIMIT $1 OFFSET $2
 
 ONE_INCIDENT_SQL = """
 SELECT id, task, kind, severity, state, summary, failures, opened_at, acknowledged_by, resolved_at,
-       resolved_by
+       resolved_by, fingerprint
 FROM dozor.incidents WHERE id = $1
 """
 
@@ -130,6 +132,10 @@ class IncidentLine:
     acknowledged_by: str | None
     resolved_at: float | None
     resolved_by: str | None
+    subject: str = ""
+    """Its cause, such as the name of a dependency, or the key of a chat."""
+    storm: StormCount | None = None
+    """What a storm groups."""
 
     @property
     def is_open(self) -> bool:
@@ -211,7 +217,9 @@ async def read_incidents(
     rows = await connection.fetch(INCIDENTS_SQL, limit, skip, storm)
     counts = await connection.fetchrow(COUNT_INCIDENTS_SQL, storm)
     assert counts is not None
-    return [incident_line(row) for row in rows], counts["open"], counts["total"]
+    lines = [incident_line(row) for row in rows]
+    storms = await read_storm_counts(connection, [one.id for one in lines if one.kind == IncidentKind.STORM])
+    return [replace(one, storm=storms.get(one.id)) for one in lines], counts["open"], counts["total"]
 
 
 async def read_incident(connection: Connection, incident_id: int) -> IncidentLine | None:
@@ -234,6 +242,7 @@ def incident_line(row: Row) -> IncidentLine:
         acknowledged_by=row["acknowledged_by"],
         resolved_at=None if row["resolved_at"] is None else row["resolved_at"].timestamp(),
         resolved_by=row["resolved_by"],
+        subject=row["fingerprint"],
     )
 
 

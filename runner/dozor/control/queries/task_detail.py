@@ -33,7 +33,7 @@ ERRORS = 10
 
 TASK_INCIDENTS_SQL = """
 SELECT id, task, kind, severity, state, summary, failures, opened_at, acknowledged_by, resolved_at,
-       resolved_by
+       resolved_by, fingerprint
 FROM dozor.incidents WHERE task = $1 ORDER BY id DESC LIMIT $2
 """
 

@@ -146,6 +146,21 @@ UPDATE dozor.notifications SET transport = $2, decisions = dozor.with_decision(d
 WHERE id = $1 AND state IN ('pending', 'sending')
 """
 
+# Calls to a person whose private chat refuses them; not where the same level calls in the group anyway.
+COPY_CALLS_SQL = """
+INSERT INTO dozor.notifications (key, incident_id, task, kind, severity, payload, created_at,
+    next_attempt_at, destination, priority, expires_at)
+SELECT n.key || '/group', n.incident_id, n.task, n.kind, n.severity, n.payload, n.created_at, now(), '',
+       n.priority, n.expires_at
+FROM dozor.notifications n
+WHERE n.destination = $1 AND n.kind = 'escalation' AND n.state IN ('pending', 'sending')
+  AND NOT EXISTS (
+      SELECT 1 FROM dozor.notifications o
+      WHERE o.incident_id = n.incident_id AND o.kind = n.kind AND o.destination = ''
+        AND o.created_at = n.created_at AND o.key NOT LIKE '%/group')
+ON CONFLICT (key) DO NOTHING
+"""
+
 PENDING_BY_DESTINATION_SQL = """
 SELECT destination, extract(epoch FROM min(created_at))::float8 AS since, count(*) AS count
 FROM dozor.notifications WHERE state IN ('pending', 'sending') GROUP BY destination
@@ -256,6 +271,11 @@ async def mark_shown(
 ) -> None:
     """It is owed still, but somebody at the console has seen it."""
     await pool.execute(SHOWN_SQL, notification_id, transport, decision)
+
+
+async def copy_calls(pool: Pool, destination: str) -> None:
+    """Owe the calls that wait for `destination` to the chat of the configuration as well, each once."""
+    await pool.execute(COPY_CALLS_SQL, destination)
 
 
 async def pending_by_destination(pool: Pool) -> dict[str, tuple[float, int]]:
