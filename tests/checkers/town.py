@@ -23,7 +23,8 @@ def fork(chain: Chain, keep: int | None = None) -> Chain:
     """Another chain with the first `keep` transactions of `chain`, all without it."""
     entries = chain.entries[:keep]
     lt = entries[-1].lt if entries else chain.lt - len(chain.entries) * 1_000_000
-    return dataclasses.replace(chain, entries=list(entries), lt=lt)
+    jettons = dict(chain.jetton_balances)
+    return dataclasses.replace(chain, entries=list(entries), lt=lt, jetton_balances=jettons)
 
 
 class Town:
