@@ -1,9 +1,9 @@
 """Thousands of wallets: what came in is read from the blocks of the chain, a few requests for all of them.
 
 A run reads the masterchain blocks since the last one that was read, from every provider, and picks the
-transactions of our wallets. Where those of a wallet continue its cursor without a gap, and the providers agree
-on them, they are credited as they are, many wallets in one database transaction. Every other wallet with news is
-read by itself (see rounds.py), which is where contradictions, gaps and limits are dealt with.
+transactions of our wallets. Where those of a wallet continue its cursor without a gap, and providers agree on
+them, they are credited as they are, many wallets in one database transaction. Every other wallet with news
+is read by itself (see rounds.py), which is where contradictions, gaps and limits are dealt with.
 
 A block's list of transactions is not proven complete. So each wallet is also read by itself in turn, and at
 once while anything about it is open (`read_at` null).
