@@ -47,8 +47,7 @@ class Town:
             self.context,
             providers=[{"kind": "toncenter", "url": url, "rps": 10_000, "timeout": 2} for url in urls],
             wallet=OUR_WALLET.to_str(),
-            jettons={"USDT": OUR_JETTON_WALLET.to_str()},
-            **{"behind_after": None, **more},
+            **{"jettons": {"USDT": OUR_JETTON_WALLET.to_str()}, "behind_after": None, **more},
         )
 
     async def balance(self, currency: str = "TON") -> int:
