@@ -131,6 +131,8 @@ class BlockReader:
         if span is None:
             return Scan()
         first, last = span
+        if first > last:
+            return Scan(upto=last)
         found = await asyncio.gather(*(self._activity(name, first, last) for name in heads))
         read = {name: activity for name, activity in zip(heads, found, strict=True) if activity is not None}
         if len(read) < self._needed:
@@ -153,7 +155,8 @@ class BlockReader:
                 await connection.execute(KEEP_SQL, CURSOR, {"seqno": scan.upto})
 
     async def _span(self, heads: Mapping[str, Head]) -> tuple[int, int] | None:
-        """First and last block to be read; every one of at least `needed` providers has the last one."""
+        """First and last block to be read, which all providers have; the first is after the last when none is
+        new. None: too few providers say which block is their newest."""
         newest = sorted((head.seqno for head in heads.values()), reverse=True)
         if len(newest) < self._needed:
             return None
@@ -167,7 +170,7 @@ class BlockReader:
             if last - done > most:
                 await connection.execute(REREAD_ALL_SQL)
                 return last - most + 1, last
-        return (done + 1, last) if last > done else None
+        return done + 1, max(last, done)
 
     async def _activity(self, name: str, first: int, last: int) -> dict[str, list[Receipt]] | None:
         """Our wallets' transactions in the blocks, as one provider has them; None: not all could be read."""
