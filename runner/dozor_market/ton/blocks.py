@@ -123,6 +123,8 @@ class BlockReader:
             if address.startswith("0:")
         }
         self._rules = rules
+        self._known: dict[str, tuple[str, Receipt]] = {}
+        """By the bytes that a provider returned: those of another one need not be taken apart again."""
         self._needed = min(CONFIRMATIONS, len(providers.names))
 
     async def scan(self, heads: Mapping[str, Head]) -> Scan:
@@ -197,6 +199,9 @@ class BlockReader:
         """Our wallets' transactions among those of a block. Raises UnreadableTransactionError."""
         picked: list[tuple[str, Receipt]] = []
         for one in raw:
+            if isinstance(one, str) and one in self._known:
+                picked.append(self._known[one])
+                continue
             cell = to_cell(one)
             bits = cell.begin_parse()
             if bits.remaining_bits < HEADER_BITS:
@@ -206,6 +211,8 @@ class BlockReader:
             if address is not None:
                 wallet = self._wallets[address]
                 picked.append((address, read_transaction(cell, address, wallet.jetton_wallets)))
+                if isinstance(one, str):
+                    self._known[one] = picked[-1]
         return picked
 
     async def _settle(self, addresses: Sequence[str], read: Mapping[str, Activity], scan: Scan) -> None:

@@ -28,8 +28,8 @@ PORTION: Final = 64
 class Reading:
     """Reads all wallets in one run.
 
-    frozen_after: seconds that a provider may be behind the others; reread_within: seconds for the wallets
-    whose turn it is to be read by themselves.
+    frozen_after: seconds that a provider may be behind the others; reread_within: seconds of a run after which
+    no more wallets are read because it is their turn.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class Reading:
 
     async def read(self, wallets: Sequence[Wallet], blocks_from: int, reread_after: float) -> Result:
         """Read the wallets: each by itself, or from `blocks_from` wallets on by blocks."""
+        until = asyncio.get_running_loop().time() + self._reread_within
         sightings, heads = await provider_health.leave_out_frozen(
             self._ctx, self._providers, self._frozen_after
         )
@@ -77,12 +78,14 @@ class Reading:
         result.blocks = True
         still_open = [address for address in scan.unsettled if address not in result.settled]
         await reader.keep(scan, [*still_open, *self._blocked])
-        await self._read_in_turn(by_address, reread_after, result)
+        await self._read_in_turn(by_address, reread_after, until, result)
         return result
 
-    async def _read_in_turn(self, wallets: Mapping[str, Wallet], reread_after: float, result: Result) -> None:
-        """Read wallets by themselves, the ones with something open first, while there is time."""
-        until = asyncio.get_running_loop().time() + self._reread_within
+    async def _read_in_turn(
+        self, wallets: Mapping[str, Wallet], reread_after: float, until: float, result: Result
+    ) -> None:
+        """Read wallets by themselves, the ones with something open first, until that time of the loop; some of
+        them in any case."""
         async with self._ctx.db.acquire() as connection:
             waiting = [
                 address
@@ -90,7 +93,7 @@ class Reading:
                 if address in wallets and address not in result.failures
             ]
         for at in range(0, len(waiting), PORTION):
-            if asyncio.get_running_loop().time() > until or self._ctx.stopping.is_set():
+            if (at and asyncio.get_running_loop().time() > until) or self._ctx.stopping.is_set():
                 return
             portion = [wallets[address] for address in waiting[at : at + PORTION]]
             read = await read_all(self._ctx, self._providers, portion, self._rules)
