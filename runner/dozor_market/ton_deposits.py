@@ -37,13 +37,18 @@ SELECT w.address, w.user_id, w.after_lt,
   FROM market.ton_wallets w LEFT JOIN market.ton_jetton_wallets j ON j.owner = w.address
  WHERE w.enabled GROUP BY w.address ORDER BY w.address"""
 WATCH: Final = "INSERT INTO market.ton_wallets (address) VALUES ($1) ON CONFLICT (address) DO NOTHING"
-WATCH_JETTON: Final = """
-INSERT INTO market.ton_jetton_wallets (address, owner, currency) VALUES ($1, $2, $3)
-ON CONFLICT (address) DO NOTHING"""
 DEFAULT_UNCONFIRMED_AFTER: Final = 300.0
 """Seconds."""
 DEFAULT_WINDOW: Final = 86_400.0
 """Seconds over which single_source_window_limit applies."""
+DEFAULT_FROZEN_AFTER: Final = 120.0
+"""Seconds that a provider's newest masterchain block may be behind that of another."""
+DEFAULT_BLOCKS_FROM: Final = 200
+"""Wallets from which on they are read by blocks."""
+DEFAULT_REREAD_AFTER: Final = 3600.0
+"""Seconds after which a wallet that is read by blocks is read by itself as well."""
+REREAD_WITHIN: Final = 20.0
+"""Seconds of a run in which wallets are read by themselves because it is their turn."""
 _warned_about: set[str] = set()
 """Single providers that this process has logged a warning about."""
 
@@ -67,7 +72,7 @@ async def check_transactions(
     *,
     providers: Sequence[Mapping[str, Any]] = ({"kind": "toncenter"},),
     wallet: str | None = None,
-    jettons: Mapping[str, str] | None = None,
+    jettons: Mapping[str, Any] | None = None,
     dust: Mapping[str, int | str] | None = None,
     testnet: bool = False,
     behind_after: float | None = 900.0,
@@ -75,6 +80,9 @@ async def check_transactions(
     single_source_window_limit: Mapping[str, int | str] | None = None,
     single_source_window: float = DEFAULT_WINDOW,
     unconfirmed_after: float = DEFAULT_UNCONFIRMED_AFTER,
+    frozen_after: float = DEFAULT_FROZEN_AFTER,
+    blocks_from: int = DEFAULT_BLOCKS_FROM,
+    reread_after: float = DEFAULT_REREAD_AFTER,
 ) -> None:
     """Credit what came in to the wallets of market.ton_wallets.
 
@@ -84,47 +92,52 @@ async def check_transactions(
     provider; single_source_window_limit: of all such transfers within single_source_window seconds. Above,
     the transfer waits for a person.
     unconfirmed_after: seconds that a transfer may wait for a second provider before people are alerted.
-    wallet: a shared wallet, registered at the first run; jettons: its jetton wallets, by currency.
+    wallet: a shared wallet, registered at the first run; jettons: its jetton wallets by currency, each an
+    address or {wallet, master}, of which one may be missing.
     Amounts are integers of the smallest unit, or text such as "1.5 TON" (amounts.py).
     dust: by currency, the amount below which a transfer is recorded but not credited.
     behind_after: seconds a transaction may wait before people are alerted.
+    frozen_after: seconds that a provider may be behind the others before it is left out.
+    blocks_from: number of wallets from which on they are read by blocks; reread_after: seconds after which
+    each of them is read by itself as well.
 
-    Raises DepositsError, and Fatal when the extra `ton` is not installed or an argument makes no sense.
+    Raises DepositsError when no wallet could be read, and Fatal when the extra `ton` is not installed or an
+    argument makes no sense.
     """
     options = provider_options(providers)
     from dozor_market.ton import providers as ton
     from dozor_market.ton import rounds
     from dozor_market.ton.alerts import alert_all
     from dozor_market.ton.pending import waiting
+    from dozor_market.ton.reading import Reading
 
     rules = rounds.Rules(
         dust_limits(dust),
         single_source_limits(single_source_limit, single_source_window_limit, single_source_window),
         behind_after,
     )
-    async with ctx.db.acquire() as connection:
-        if wallet is not None:
-            await watch(connection, wallet, jettons or {})
-        wallets = await read_wallets(connection)
-    problems: list[str] = []
-    counts: Counter[str] = Counter()
+    if wallet is not None:
+        await register(ctx, wallet, jettons or {})
     async with ton.open_providers(options, testnet=testnet) as opened:
         warn_about_a_single_one(ctx, opened)
-        for one in wallets:
-            if ctx.stopping.is_set():
-                return
-            try:
-                counts += await rounds.read_wallet(ctx, opened, one, rules)
-            except (ton.ProvidersFailedError, rounds.WalletError, ValueError) as error:
-                problems.append(f"{one.address}: {error}")
+        reading = Reading(ctx, opened, rules, frozen_after, REREAD_WITHIN)
+        if wallet is not None:
+            await reading.verify_jettons(wallet, jettons or {})
+        async with ctx.db.acquire() as connection:
+            wallets = await read_wallets(connection)
+        result = await reading.read(wallets, blocks_from, reread_after)
+        if ctx.stopping.is_set():
+            return
+        counts = result.counts
         counts["confirmed later"] += await rounds.confirm_held(ctx, opened)
-        log_failures(ctx, opened, "; ".join(problems))
+        log_failures(ctx, opened, result.said())
+    await reading.alert(result)
     await alert_all(ctx, unconfirmed_after)
     await tell(ctx)
     if counts := +counts:
         ctx.log.info(msg("log-ton-counts", counts=dict(counts)))
-    if problems:
-        raise DepositsError("; ".join(problems))
+    if result.failures and not result.read:
+        raise DepositsError(result.said())
     async with ctx.db.acquire() as connection:
         backlog = await waiting(connection)
     report_backlog(ctx, backlog, behind_after)
@@ -185,19 +198,44 @@ def single_source_limits(
         raise Fatal(msg("error-deposit-args", error=error)) from error
 
 
-async def watch(connection: Connection, wallet: str, jettons: Mapping[str, str]) -> None:
-    """Register a shared wallet and its jetton wallets, unless they are. Raises Fatal for a bad address."""
+async def register(ctx: CheckerContext, wallet: str, jettons: Mapping[str, Any]) -> None:
+    """As watch, with an alert where an address was corrected."""
+    from dozor_market.ton.jettons import warn_replaced
+
+    async with ctx.db.acquire() as connection:
+        replaced = await watch(connection, wallet, jettons)
+    for owner, currency, before, after in replaced:
+        warn_replaced(ctx, owner, currency, before, after)
+
+
+async def watch(
+    connection: Connection, wallet: str, jettons: Mapping[str, Any]
+) -> list[tuple[str, str, str, str]]:
+    """Register a shared wallet and its jetton wallets, as the arguments have them now.
+
+    A jetton wallet without an address is registered once the master has named it. Returns owner, currency,
+    old and new address of each jetton wallet that was another one before. Raises Fatal for a bad address or
+    currency.
+    """
+    from dozor_market.ton import jettons as ton
     from dozor_market.ton.transactions import raw_address
 
     try:
         address = raw_address(wallet)
-        jetton_wallets = {currency: raw_address(jetton) for currency, jetton in jettons.items()}
+        options = ton.read_options(jettons)
     except ValueError as error:
         raise Fatal(msg("error-deposit-args", error=error)) from error
+    replaced: list[tuple[str, str, str, str]] = []
     async with connection.transaction():
+        await ton.check_currencies(connection, options)
         await connection.execute(WATCH, address)
-        for currency, jetton_wallet in jetton_wallets.items():
-            await connection.execute(WATCH_JETTON, jetton_wallet, address, currency)
+        for option in options:
+            if option.wallet is None:
+                continue
+            before = await ton.register(connection, address, option, option.wallet)
+            if before is not None:
+                replaced.append((address, option.currency, before, option.wallet))
+    return replaced
 
 
 async def read_wallets(connection: Connection) -> list[Wallet]:
@@ -209,7 +247,7 @@ async def read_wallets(connection: Connection) -> list[Wallet]:
 
 async def tell(ctx: CheckerContext) -> None:
     """Alert about deposits without an owner, and about transactions that were set aside."""
-    from dozor_market.ton.crediting import tell_unmatched
+    from dozor_market.ton.unmatched import alert_unmatched
 
-    await tell_unmatched(ctx)
+    await alert_unmatched(ctx)
     await announce(ctx, NAME)

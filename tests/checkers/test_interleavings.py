@@ -16,7 +16,7 @@ from ton_core import Address
 
 from dozor.cli.rescan import CliAudit
 from dozor.control.commands.actor import Actor, Source
-from dozor.storage.postgres.pool import create_pool
+from dozor.storage.postgres.pool import Connection, create_pool
 from dozor_market.attribution import issue_invoice, reassign
 from dozor_market.auctions import check_auctions
 from dozor_market.bidding import create_auction, place_bid
@@ -24,10 +24,23 @@ from dozor_market.cancelling import cancel_auction
 from dozor_market.demo.toncenter import Chain, Toncenter, raw, serve
 from dozor_market.ledger import LedgerError, audit
 from dozor_market.presales import check_presales
+from dozor_market.reconcile import reconcile
 from dozor_market.selling import deliver, pay_presale, pledge
 from dozor_market.ton.arrival import Compute
-from dozor_market.ton_deposits import check_transactions
+from dozor_market.ton.providers import open_providers
+from dozor_market.ton.rescan import Rescan, read_wallet_row
+from dozor_market.ton_deposits import check_transactions, provider_options, single_source_limits
 from tests.checkers.stage import StageContext, rich_user
+
+
+class Audit:
+    """Satisfies dozor_market.ton.rescan.Audit."""
+
+    actor = "test"
+
+    async def record(self, connection: Connection, action: str, target: str, result: str) -> None:
+        """Nothing is kept."""
+
 
 T = TypeVar("T")
 EXAMPLES = int(os.environ.get("DOZOR_EXAMPLES", "20"))
@@ -51,7 +64,7 @@ SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 
 
 class Marketplace(RuleBasedStateMachine):
-    """Four people, a wallet of the house, three checkers that crash."""
+    """Four people, a wallet of the house, checkers, rescans and the reconciliation, all of which crash."""
 
     database = ""
     auctions = Bundle("auctions")
@@ -88,6 +101,30 @@ class Marketplace(RuleBasedStateMachine):
         self.pool = await create_pool(self.database, min_size=1, max_size=6)
         self.context = StageContext(self.pool)
 
+    async def rescan(self) -> None:
+        """Goes over the whole history, and books what the checker has not read where it has read nothing."""
+        options = provider_options([{"kind": "toncenter", "url": self.url, "rps": 10_000}])
+        async with open_providers(options, testnet=False) as opened:
+            async with self.pool.acquire() as connection:
+                wallet = await read_wallet_row(connection, raw(self.chain.address))
+            assert wallet is not None
+            limits = single_source_limits()
+            one = Rescan(self.pool, opened, wallet, {"TON": CENT}, limits, Audit())
+            await one.apply(await one.find())
+
+    async def reconcile(self) -> None:
+        """Finds nothing but the gifts, which never were on the chain."""
+        await reconcile(
+            self.context,
+            providers=[{"kind": "toncenter", "url": self.url, "rps": 10_000}],
+            recheck=0.0,
+        )
+        found = await self.admin.fetch(
+            "SELECT subject, latest FROM market.ton_incidents"
+            " WHERE kind = 'reconciliation' AND urgent AND subject <> 'TON in all'"
+        )
+        assert [dict(row) for row in found] == []
+
     def checks(self) -> list[Coroutine[Any, Any, None]]:
         """A run of each checker, in batches small enough to be interrupted between."""
         return [
@@ -98,6 +135,8 @@ class Marketplace(RuleBasedStateMachine):
                 providers=[{"kind": "toncenter", "url": self.url, "rps": 10_000}],
                 behind_after=None,
             ),
+            self.rescan(),
+            self.reconcile(),
         ]
 
     async def attempt(self, work: Coroutine[Any, Any, Any]) -> Any:
@@ -258,7 +297,7 @@ class Marketplace(RuleBasedStateMachine):
             case _:
                 self.chain.transfer(cents * CENT, self.code, compute=Compute.FAILED, bounce=True)
 
-    @rule(which=st.integers(0, 2), steps=st.integers(0, 60), kill=st.booleans())
+    @rule(which=st.integers(0, 4), steps=st.integers(0, 60), kill=st.booleans())
     def crash(self, which: int, steps: int, kill: bool) -> None:
         """A run ends somewhere in the middle: its process is gone, or its connections are."""
 

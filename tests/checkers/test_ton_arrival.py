@@ -44,7 +44,8 @@ BODIES: dict[Body, tuple[Cell, Address]] = {
     Body.NOTIFICATION: (notification_body(AMOUNT, PAYER, "INV-1"), OUR_JETTON_WALLET),
     Body.FOREIGN_NOTIFICATION: (notification_body(AMOUNT, PAYER, "INV-1"), PAYER),
     Body.EXCESSES: (Builder().store_uint(0xD53276DB, 32).store_uint(7, 64).end_cell(), OUR_JETTON_WALLET),
-    Body.UNKNOWN: (Builder().store_uint(0x2167DA4B, 32).store_uint(0, 256).end_cell(), PAYER),
+    Body.ENCRYPTED: (Builder().store_uint(0x2167DA4B, 32).store_uint(0, 256).end_cell(), PAYER),
+    Body.UNKNOWN: (Builder().store_uint(0x5FCC3D14, 32).store_uint(0, 256).end_cell(), PAYER),
 }
 """A body of each kind, and who sends it."""
 
@@ -56,6 +57,7 @@ STAYED: dict[Body, Decision] = {
     Body.NOTIFICATION: Decision(Booking.OPERATING, Booking.CREDITED),
     Body.FOREIGN_NOTIFICATION: Decision(Booking.OPERATING),
     Body.EXCESSES: Decision(Booking.OPERATING),
+    Body.ENCRYPTED: Decision(Booking.CREDITED),
     Body.UNKNOWN: Decision(Booking.UNATTRIBUTED),
 }
 """What is expected when the value stayed, whatever flag, state, compute result and bounce phase."""

@@ -89,9 +89,19 @@ async def test_aborted_is_not_gone_what_stayed_with_us_is_credited(bench: Bench)
         (text_body(""), "unmatched", "credited"),
         (text_body(b"\xffINV-1"), "unmatched", "credited"),
         (text_body(b"\xc3\x28"), "unmatched", "credited"),
-        (Builder().store_uint(0x2167DA4B, 32).end_cell(), "unmatched", "unmatched"),
+        (Builder().store_uint(0x2167DA4B, 32).end_cell(), "unmatched", "credited"),
+        (Builder().store_uint(0x5FCC3D14, 32).end_cell(), "unmatched", "unmatched"),
     ],
-    ids=["empty", "text", "no such invoice", "empty text", "binary", "not UTF-8", "unknown operation"],
+    ids=[
+        "empty",
+        "text",
+        "no such invoice",
+        "empty text",
+        "binary",
+        "not UTF-8",
+        "encrypted",
+        "unknown operation",
+    ],
 )
 @pytest.mark.parametrize("address", ["shared", "own"])
 async def test_what_stayed_goes_to_the_owner_of_the_address_or_of_the_invoice(

@@ -20,6 +20,7 @@ from dozor.storage.postgres.pool import connect, disconnect
 from dozor.supervision.core.state import RunOutcome, State
 from dozor_market.ledger import AccountKind
 from dozor_market.schema import MIGRATIONS
+from dozor_market.ton.incidents import IncidentKind
 from dozor_market.ton.pending import PendingState
 from tests.house.sources import constants, module_name, python_files
 
@@ -43,6 +44,7 @@ WORDS: dict[str, type[StrEnum] | frozenset[str]] = {
     "market.presales.state": frozenset({"paid", "delivered", "overdue", "quarantined"}),
     "market.deposits.state": frozenset({"credited", "unmatched", "attributed", "dust"}),
     "market.ton_pending.state": PendingState,
+    "market.ton_incidents.kind": IncidentKind,
 }
 """Each column whose CHECK lists words, and where the program keeps the same words."""
 

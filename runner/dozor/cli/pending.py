@@ -47,11 +47,9 @@ def reject(config_path: Path, pending_id: int) -> None:
 
 
 def _line(one: Pending) -> str:
+    from dozor_market.ton.comments import shown
     from dozor_market.ton.pending import money_in_words
 
-    comment = msg("log-ton-no-comment")
-    if one.comment is not None:
-        comment = msg("log-ton-comment", comment=repr(one.comment[:60]))
     return msg(
         "cli-pending-line",
         id=str(one.id),
@@ -59,7 +57,7 @@ def _line(one: Pending) -> str:
         money=money_in_words(one.amount, one.currency, one.attached),
         account=one.account,
         sender=one.sender or msg("log-ton-nobody"),
-        comment=comment,
+        comment=shown(one.comment),
         lt=str(one.lt),
         hash=one.hash.hex(),
         at=f"{one.received_at:%Y-%m-%d %H:%M:%S}",

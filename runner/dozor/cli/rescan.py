@@ -112,6 +112,7 @@ async def _read_wallet(
     pool: Pool, task: TaskConfig, wallet: str, texts: Translator, *, register: bool
 ) -> Wallet:
     """The wallet as the checker knows it: from market.ton_wallets, or from the args of a task yet to run."""
+    from dozor_market.ton.jettons import read_options
     from dozor_market.ton.reader import Wallet
     from dozor_market.ton.rescan import read_wallet_row
 
@@ -125,7 +126,8 @@ async def _read_wallet(
     if found is not None:
         return found
     if configured:
-        return Wallet(address, None, 0, {_raw(jetton, texts): code for code, jetton in jettons.items()})
+        named = {one.wallet: one.currency for one in read_options(jettons) if one.wallet is not None}
+        return Wallet(address, None, 0, named)
     raise CommandRefusedError(texts.format("rescan-wallet-unknown", wallet=wallet[:80], task=task.name))
 
 

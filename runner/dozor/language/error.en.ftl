@@ -216,3 +216,7 @@ error-another-webhook = another webhook is set for this bot: two programs use on
 error-no-reason-given = no reason given
 error-webhook-unreachable = Telegram cannot reach telegram.webhook: { $reason }
 error-pending-refused = the ledger refuses { $money }
+error-jetton-entry = jettons.{ $currency } is an address, or wallet and master, not { $value }
+error-jetton-currency = jettons: { $currency } is not a currency of market.currencies that can be a jetton
+error-jetton-decimals = { $currency } has { $decimals } decimals: amounts of more than { $most } decimals do not fit the ledger
+error-reconcile-args = args of the reconciliation: { $name } is a whole number of smallest units, by currency where it is expected, not { $value }

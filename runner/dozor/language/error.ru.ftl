@@ -217,3 +217,7 @@ error-another-webhook = у бота задан другой webhook: токен�
 error-no-reason-given = причина не названа
 error-webhook-unreachable = Telegram не может обратиться к telegram.webhook: { $reason }
 error-pending-refused = книга не принимает: { $money }
+error-jetton-entry = jettons.{ $currency }: ожидается адрес или wallet и master, а не { $value }
+error-jetton-currency = jettons: { $currency } нет среди валют market.currencies, которые могут быть жетоном
+error-jetton-decimals = у { $currency } { $decimals } знаков после запятой: суммы с более чем { $most } знаками не помещаются в учёт
+error-reconcile-args = args сверки: { $name } это целое число наименьших единиц, для expected по валютам, а не { $value }

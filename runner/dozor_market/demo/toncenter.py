@@ -18,6 +18,7 @@ from typing import Any, Final, assert_never
 from aiohttp import web
 from ton_core import Address, Builder, Cell, InternalMsgInfo, MessageAny
 
+from dozor_market.demo.toncenter_state import ChainState
 from dozor_market.ton.arrival import AccountState, Bounce, Compute, Delivery
 
 OUR_WALLET: Final = Address((0, bytes.fromhex("0a" * 32)))
@@ -218,6 +219,10 @@ class Chain:
     lt: int = 46_000_000_000_000
     utime: int = FIRST_UTIME
     state: AccountState = AccountState.ACTIVE
+    balance: int = 0
+    """Nanotons, without fees."""
+    jetton_balances: dict[str, int] = field(default_factory=dict)
+    """Of the account's jetton wallets, by raw address."""
 
     def transfer(
         self,
@@ -239,7 +244,9 @@ class Chain:
             sender, self.address, value, content, self.lt, bounce=delivery.bounce, bounced=delivery.bounced
         )
         back = None
+        self.balance += value
         if delivery.bounce_phase is Bounce.OK:
+            self.balance -= value
             left = max(0, value - FORWARD_FEE)
             rest = Builder().store_uint(0xFFFFFFFF, 32).end_cell()
             back = internal_message(self.address, sender, left, rest, self.lt + 2, bounced=True)
@@ -254,6 +261,8 @@ class Chain:
         value: int = 1,
     ) -> Entry:
         """A jetton wallet, ours or not, says that jettons came. The usual 1 nanoton buys no gas."""
+        name = raw(jetton_wallet)
+        self.jetton_balances[name] = self.jetton_balances.get(name, 0) + amount
         return self.transfer(value, sender=jetton_wallet, body=notification_body(amount, PAYER, comment))
 
     def excesses(self, value: int) -> Entry:
@@ -264,6 +273,7 @@ class Chain:
     def outgoing(self, value: int) -> Entry:
         """We send something."""
         sent = internal_message(self.address, PAYER, value, text_body("payout"), self.lt + 2)
+        self.balance -= value
         self.state = AccountState.ACTIVE  # the first outgoing message deploys the wallet
         return self.add(external_message(self.address), out=sent)
 
@@ -317,11 +327,11 @@ class Chain:
         }
 
 
-class Toncenter:
+class Toncenter(ChainState):
     """Serves chains. `faults` befall the next answers, one each; None in it lets one pass."""
 
     def __init__(self, *chains: Chain) -> None:
-        self.chains = {raw(chain.address): chain for chain in chains}
+        super().__init__({raw(chain.address): chain for chain in chains})
         self.faults: deque[Fault | None] = deque()
         self.requests = 0
         self.latency = 0.0
@@ -330,7 +340,7 @@ class Toncenter:
 
     def page(self, account: str, limit: int, start: tuple[int, bytes] | None) -> list[Entry]:
         """Newest first, from `start`, itself included."""
-        entries = self.chains[account].entries
+        entries = self.visible(account)
         end = len(entries)
         if start is not None:
             end = next((i for i in range(len(entries), 0, -1) if entries[i - 1].lt <= start[0]), 0)
@@ -341,6 +351,8 @@ class Toncenter:
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """getTransactions."""
         self.requests += 1
+        if not self.allowed():
+            return web.json_response({"ok": False, "error": "stand-in", "code": 429}, status=429)
         if self.latency:
             await asyncio.sleep(self.latency)
         query = request.query
@@ -378,6 +390,8 @@ async def serve(toncenter: Toncenter, port: int = 0) -> AsyncIterator[str]:
     """Listen on loopback; the address is what the checker's `providers` take as url."""
     application = web.Application()
     application.router.add_get("/api/v2/getTransactions", toncenter.answer)
+    application.router.add_get("/api/v2/{method}", toncenter.answer_get)
+    application.router.add_post("/api/v2/runGetMethod", toncenter.answer_run)
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
     try:

@@ -12,6 +12,7 @@ from dozor.language import msg
 from dozor.storage.postgres.pool import Connection
 from dozor.toolkit.context import CheckerContext
 from dozor_market.ton import evidence
+from dozor_market.ton.comments import shown
 from dozor_market.ton.pending import money_in_words
 
 SHOWN: Final = 10
@@ -81,15 +82,12 @@ async def _over_limit(ctx: CheckerContext, connection: Connection) -> None:
 def _text(title: str, rows: Sequence[Any], *, decide: bool = False) -> str:
     lines = [title]
     for row in rows[:SHOWN]:
-        comment = msg("log-ton-no-comment")
-        if row["comment"] is not None:
-            comment = msg("log-ton-comment", comment=repr(row["comment"][:60]))
         line = msg(
             "log-ton-pending-line",
             money=money_in_words(int(row["amount"]), row["currency"], int(row["attached"])),
             account=row["account"],
             sender=row["sender"] or msg("log-ton-nobody"),
-            comment=comment,
+            comment=shown(row["comment"]),
             lt=str(row["lt"]),
             hash=row["hash"].hex(),
             providers=", ".join(row["providers"]),

@@ -69,8 +69,10 @@ class Body(StrEnum):
     """TEP-74, from any other address: anybody can send one."""
     EXCESSES = "excesses"
     """TEP-74: the TON left over from a jetton transfer."""
+    ENCRYPTED = "encrypted"
+    """Operation 0x2167da4b: a comment that only the recipient's key decrypts."""
     UNKNOWN = "unknown operation"
-    """Any other operation, encrypted comments included."""
+    """Any other operation."""
 
 
 class Booking(StrEnum):
@@ -141,7 +143,8 @@ def decide(delivery: Delivery, body: Body) -> Decision:
     - `bounced`: a transfer of ours has come back. Its body holds the beginning of what we sent (after
       0xffffffff), never a payer's comment, so it is booked as unattributed.
     - `transfer_notification` and `excesses`: the attached TON is network change, not a deposit.
-    - Plain transfers (empty body or a comment of any form): to the owner, if one is known.
+    - Plain transfers (empty body or a comment of any form, also binary or encrypted): to the owner, if one
+      is known. A comment that cannot be read names no invoice; on a user's own address none is needed.
     - An unknown operation: unattributed, also on a user's own address.
     """
     if went_back(delivery):
@@ -153,7 +156,7 @@ def decide(delivery: Delivery, body: Body) -> Decision:
             return Decision(Booking.OPERATING, Booking.CREDITED)
         case Body.FOREIGN_NOTIFICATION | Body.EXCESSES:
             return Decision(Booking.OPERATING)
-        case Body.EMPTY | Body.TEXT | Body.EMPTY_TEXT | Body.BINARY:
+        case Body.EMPTY | Body.TEXT | Body.EMPTY_TEXT | Body.BINARY | Body.ENCRYPTED:
             return Decision(Booking.CREDITED)
         case Body.UNKNOWN:
             return Decision(Booking.UNATTRIBUTED)

@@ -21,6 +21,8 @@ EXCESSES: Final = 0xD53276DB
 ADDR_STD: Final = 0b10
 ADDRESS_BITS: Final = 2 + 1 + 8 + 256
 BINARY_COMMENT: Final = 0xFF
+ENCRYPTED_COMMENT: Final = 0x2167DA4B
+"""docs.ton.org, "Internal messages": a text that only the recipient's key decrypts."""
 COMMENT_BYTES: Final = 1024
 """Longer comments are nobody's invoice."""
 COMMENT_CELLS: Final = 512
@@ -54,6 +56,8 @@ def read_body(cell: Cell, *, ours: bool) -> Content:
     operation = body.load_uint(32)
     if operation == TEXT_COMMENT:
         return Content(*_read_comment(body))
+    if operation == ENCRYPTED_COMMENT:
+        return Content(Body.ENCRYPTED)
     if operation == EXCESSES:
         return Content(Body.EXCESSES)
     if operation == TRANSFER_NOTIFICATION:

@@ -7,37 +7,42 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from dozor.language import msg
 from dozor.storage.postgres.pool import Connection
 from dozor.toolkit import move_cursor, process_or_split, read_cursor, set_aside
-from dozor.toolkit.context import CheckerContext
 from dozor_market.ledger import MAX_AMOUNT
+from dozor_market.ton.comments import comment_key
 from dozor_market.ton.reader import Wallet
 from dozor_market.ton.transactions import Kind, Position, Receipt
 
 QUARANTINE: Final = "ton deposits"
-ATTRIBUTE_COMMAND: Final = "dozor market attribute {deposit} USER"
-TOLD_AT_ONCE: Final = 20
+KEYS_AT_ONCE: Final = 5000
+"""Codes of invoices whose keys are written at once."""
 
 RECORD: Final = """
 WITH given AS MATERIALIZED (
-        SELECT t.*, 'ton:' || $1 || ':' || t.lt || ':' || encode(t.hash, 'hex') AS reference
-          FROM unnest($3::bigint[], $4::bytea[], $5::text[], $6::bigint[], $7::bigint[], $8::text[],
-                      $9::text[], $10::bigint[], $11::boolean[], $12::bigint[])
-               AS t (lt, hash, currency, amount, dust, sender, comment, utime, plain, attached)
+        SELECT t.*, 'ton:' || t.account || ':' || t.lt || ':' || encode(t.hash, 'hex') AS reference
+          FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bytea[], $5::text[], $6::bigint[],
+                      $7::bigint[], $8::text[], $9::text[], $10::bigint[], $11::boolean[], $12::bigint[],
+                      $13::text[])
+               AS t (account, owner, lt, hash, currency, amount, dust, sender, comment, utime, plain,
+                     attached, comment_key)
          WHERE NOT EXISTS (SELECT FROM market.ton_exclusions e
-                            WHERE e.account = $1 AND e.hash = t.hash)),
+                            WHERE e.account = t.account AND e.hash = t.hash)),
      incoming AS MATERIALIZED (
         SELECT t.*, nextval('market.deposits_id_seq') AS id,
                nextval('market.movements_id_seq') AS movement_id,
-               CASE WHEN t.amount >= t.dust AND t.plain THEN coalesce($2::bigint, i.user_id) END AS user_id
+               CASE WHEN t.amount >= t.dust AND t.plain
+                    THEN coalesce(t.owner, exact.user_id, alike.user_id) END AS user_id
           FROM given t
-          LEFT JOIN market.invoices i ON i.code = t.comment
+          LEFT JOIN market.invoices exact ON exact.code = t.comment
+          LEFT JOIN LATERAL (SELECT min(i.user_id) AS user_id FROM market.invoices i
+                              WHERE i.code_key = t.comment_key HAVING count(DISTINCT i.user_id) = 1) alike
+            ON t.owner IS NULL AND exact.user_id IS NULL AND t.comment_key <> ''
          WHERE t.amount > 0
            AND NOT EXISTS (SELECT FROM market.deposits d
-                            WHERE d.account = $1 AND d.lt = t.lt AND d.hash = t.hash)),
+                            WHERE d.account = t.account AND d.lt = t.lt AND d.hash = t.hash)),
      attached AS MATERIALIZED (
-        SELECT t.lt, t.hash, t.attached AS amount, t.reference || ':attached' AS reference,
+        SELECT t.account, t.lt, t.hash, t.attached AS amount, t.reference || ':attached' AS reference,
                nextval('market.movements_id_seq') AS movement_id
           FROM given t
          WHERE t.attached > 0
@@ -77,16 +82,19 @@ WITH given AS MATERIALIZED (
      recorded AS (
         INSERT INTO market.deposits
                (id, account, lt, hash, currency, amount, sender, comment, user_id, received_at, state)
-        SELECT id, $1, lt, hash, currency, amount, sender, comment, user_id, to_timestamp(utime),
+        SELECT id, account, lt, hash, currency, amount, sender, comment, user_id, to_timestamp(utime),
                CASE WHEN amount < dust THEN 'dust' WHEN user_id IS NULL THEN 'unmatched' ELSE 'credited' END
-          FROM incoming RETURNING lt, hash, state, currency, amount, user_id)
-SELECT lt, hash, state, currency, amount, user_id FROM recorded
+          FROM incoming RETURNING account, lt, hash, state, currency, amount, user_id)
+SELECT account, lt, hash, state, currency, amount, user_id FROM recorded
 UNION ALL
-SELECT lt, hash, 'operating', 'TON', amount, NULL FROM attached"""
-UNTOLD: Final = """
-SELECT id, account, currency, amount, sender, comment FROM market.deposits
- WHERE state = 'unmatched' AND alerted_at IS NULL ORDER BY id FOR UPDATE SKIP LOCKED"""
-TOLD: Final = "UPDATE market.deposits SET alerted_at = clock_timestamp() WHERE id = ANY($1)"
+SELECT account, lt, hash, 'operating', 'TON', amount, NULL FROM attached"""
+"""Where two users were given codes with one key, only the exact code names one of them."""
+CODES_WITHOUT_KEY: Final = """
+SELECT id, code FROM market.invoices WHERE code_key IS NULL ORDER BY id LIMIT $1 FOR UPDATE"""
+WRITE_KEYS: Final = """
+UPDATE market.invoices i SET code_key = t.code_key
+  FROM unnest($1::bigint[], $2::text[], $3::text[]) AS t (id, code, code_key)
+ WHERE i.id = t.id AND i.code = t.code"""
 
 
 def cursor_name(address: str) -> str:
@@ -94,9 +102,10 @@ def cursor_name(address: str) -> str:
     return f"ton:{address}"
 
 
-def to_json(position: Position) -> dict[str, object]:
-    """A position as the cursor keeps it."""
-    return {"lt": position.lt, "hash": position.hash.hex()}
+def to_json(position: Position, utime: int | None = None) -> dict[str, object]:
+    """A position as the cursor keeps it. `utime`: the transaction's time; the age of the cursor needs it."""
+    kept: dict[str, object] = {"lt": position.lt, "hash": position.hash.hex()}
+    return kept if utime is None else {**kept, "utime": utime}
 
 
 def from_json(position: Mapping[str, object]) -> Position:
@@ -114,11 +123,12 @@ async def credit(
     receipts: Sequence[Receipt],
     dust: Mapping[str, int],
     *,
-    move_to: Position | None = None,
+    move_to: Receipt | None = None,
 ) -> Counter[str] | None:
     """Record the receipts, oldest first, and move the cursor to the last, in one transaction.
 
-    `move_to`: where the cursor moves instead; then `receipts` may leave out some, or be empty.
+    `move_to`: where the cursor moves instead, or the transaction that it is at, so that it stays; then
+    `receipts` may leave out some, or be empty.
     None, and nothing done, when the cursor is not at `expected` any more: another runner was quicker.
     Otherwise how many of each kind there were. A receipt that the ledger refuses, or that cannot be read, is
     set aside.
@@ -134,7 +144,9 @@ async def credit(
         for receipt, reason in refused.items():
             await set_aside(connection, QUARANTINE, item_name(wallet, receipt), reason)
             counts["set aside"] += 1
-        await move_cursor(connection, name, to_json(move_to or receipts[-1].at))
+        last = move_to or receipts[-1]
+        if last.at != expected:
+            await move_cursor(connection, name, to_json(last.at, last.utime))
     return counts
 
 
@@ -142,6 +154,7 @@ async def credit(
 class Booked:
     """What one transaction did to the ledger."""
 
+    account: str
     at: Position
     state: str
     """That of the deposit, or `operating` for TON that came with a notification or as excesses."""
@@ -150,36 +163,67 @@ class Booked:
     user_id: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A receipt of one of our wallets; `owner`: whose own address the wallet is."""
+
+    account: str
+    owner: int | None
+    receipt: Receipt
+
+
 async def book(
     connection: Connection, wallet: Wallet, receipts: Sequence[Receipt], dust: Mapping[str, int]
 ) -> tuple[list[Booked], dict[Receipt, str]]:
+    """As book_many, for one wallet."""
+    items = [Item(wallet.address, wallet.user_id, receipt) for receipt in receipts]
+    booked, refused = await book_many(connection, items, dust)
+    return booked, {item.receipt: reason for item, reason in refused.items()}
+
+
+async def book_many(
+    connection: Connection, items: Sequence[Item], dust: Mapping[str, int]
+) -> tuple[list[Booked], dict[Item, str]]:
     """Record and post the receipts in the caller's transaction, each once whoever recorded it before.
 
     Returns what was booked, and the receipts that cannot be booked with the reason. The caller holds the
-    wallet's cursor locked (`read_cursor`), so that two of them take turns.
+    cursors of the wallets locked (`read_cursor`), so that two of them take turns.
     """
     booked: list[Booked] = []
-    refused = {receipt: receipt.problem for receipt in receipts if receipt.kind is Kind.UNREADABLE}
+    refused = {item: item.receipt.problem for item in items if item.receipt.kind is Kind.UNREADABLE}
 
-    async def record(connection: Connection, items: Sequence[Receipt]) -> dict[Receipt, str]:
-        fitting = [item for item in items if max(item.amount, item.attached) <= MAX_AMOUNT]
-        rows = await connection.fetch(RECORD, *_columns(wallet, fitting, dust))
+    async def record(connection: Connection, items: Sequence[Item]) -> dict[Item, str]:
+        largest = {item: max(item.receipt.amount, item.receipt.attached) for item in items}
+        fitting = [item for item in items if largest[item] <= MAX_AMOUNT]
+        rows = await connection.fetch(RECORD, *_columns(fitting, dust))
         booked.extend(
             Booked(
-                Position(row["lt"], row["hash"]), row["state"], row["currency"], row["amount"], row["user_id"]
+                row["account"],
+                Position(row["lt"], row["hash"]),
+                row["state"],
+                row["currency"],
+                row["amount"],
+                row["user_id"],
             )
             for row in rows
         )
-        return {
-            item: f"{max(item.amount, item.attached)} is beyond a bigint"
-            for item in items
-            if max(item.amount, item.attached) > MAX_AMOUNT
-        }
+        return {item: f"{large} is beyond a bigint" for item, large in largest.items() if large > MAX_AMOUNT}
 
-    bookable = [receipt for receipt in receipts if receipt.amount or receipt.attached]
+    bookable = [item for item in items if item.receipt.amount or item.receipt.attached]
     if bookable:
+        if any(item.receipt.comment for item in bookable):
+            await write_keys(connection)
         refused |= await process_or_split(connection, record, bookable)
     return booked, refused
+
+
+async def write_keys(connection: Connection) -> None:
+    """Write the keys of codes that have none: of invoices issued since the last time."""
+    while rows := await connection.fetch(CODES_WITHOUT_KEY, KEYS_AT_ONCE):
+        keys = [comment_key(row["code"]) for row in rows]
+        await connection.execute(WRITE_KEYS, [row["id"] for row in rows], [row["code"] for row in rows], keys)
+        if len(rows) < KEYS_AT_ONCE:
+            return
 
 
 def item_name(wallet: Wallet, receipt: Receipt) -> str:
@@ -187,10 +231,11 @@ def item_name(wallet: Wallet, receipt: Receipt) -> str:
     return f"transaction {receipt.at.lt}:{receipt.at.hash.hex()} of {wallet.address}"
 
 
-def _columns(wallet: Wallet, receipts: Sequence[Receipt], dust: Mapping[str, int]) -> list[object]:
+def _columns(items: Sequence[Item], dust: Mapping[str, int]) -> list[object]:
+    receipts = [item.receipt for item in items]
     return [
-        wallet.address,
-        wallet.user_id,
+        [item.account for item in items],
+        [item.owner for item in items],
         [receipt.at.lt for receipt in receipts],
         [receipt.at.hash for receipt in receipts],
         [receipt.currency for receipt in receipts],
@@ -201,34 +246,5 @@ def _columns(wallet: Wallet, receipts: Sequence[Receipt], dust: Mapping[str, int
         [receipt.utime for receipt in receipts],
         [receipt.plain for receipt in receipts],
         [receipt.attached for receipt in receipts],
+        [comment_key(receipt.comment or "") for receipt in receipts],
     ]
-
-
-async def tell_unmatched(ctx: CheckerContext) -> None:
-    """Alert, once, about deposits whose owner is not known, with the command that attributes them."""
-    async with ctx.db.acquire() as connection, connection.transaction():
-        rows = await connection.fetch(UNTOLD)
-        if not rows:
-            return
-        lines = [msg("log-ton-unmatched", count=len(rows))]
-        for row in rows[:TOLD_AT_ONCE]:
-            command = ATTRIBUTE_COMMAND.format(deposit=row["id"])
-            comment = (
-                msg("log-ton-no-comment")
-                if row["comment"] is None
-                else msg("log-ton-comment", comment=repr(row["comment"][:60]))
-            )
-            lines.append(
-                msg(
-                    "log-ton-unmatched-line",
-                    amount=row["amount"],
-                    currency=row["currency"],
-                    sender=row["sender"],
-                    comment=comment,
-                    command=command,
-                )
-            )
-        if len(rows) > TOLD_AT_ONCE:
-            lines.append(msg("log-ton-unmatched-more", count=len(rows) - TOLD_AT_ONCE))
-        ctx.alert("\n".join(lines), "warning")
-        await connection.execute(TOLD, [row["id"] for row in rows])

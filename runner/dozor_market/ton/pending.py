@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -273,7 +273,8 @@ async def approve(connection: Connection, pending_id: int) -> str:
         cursor, receipt = from_json(position), _receipt(row)
         money = money_in_words(receipt.amount, receipt.currency, receipt.attached)
         wallet = Wallet(row["account"], row["user_id"], 0, {})
-        counts = await credit(connection, wallet, cursor, [receipt], {}, move_to=cursor)
+        stays = replace(receipt, at=cursor)
+        counts = await credit(connection, wallet, cursor, [receipt], {}, move_to=stays)
         if counts is None or counts["set aside"]:
             raise PendingError(msg("error-pending-refused", money=money))
         await connection.execute(END_SQL, pending_id, PendingState.CREDITED.value)

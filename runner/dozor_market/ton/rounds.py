@@ -42,10 +42,16 @@ class Rules:
     behind_after: float | None
 
 
-async def read_wallet(
-    ctx: CheckerContext, providers: Providers, wallet: Wallet, rules: Rules
-) -> Counter[str]:
-    """Credit what is new and confirmed in one wallet. Returns how many transactions of each kind there were.
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Of one wallet. `counts`: transactions by kind; `settled`: all that the providers have is booked."""
+
+    counts: Counter[str]
+    settled: bool = False
+
+
+async def read_wallet(ctx: CheckerContext, providers: Providers, wallet: Wallet, rules: Rules) -> Outcome:
+    """Credit what is new and confirmed in one wallet.
 
     Raises ProvidersFailedError or WalletError when no provider has a usable history, and ValueError for a
     cursor edited into nonsense.
@@ -60,13 +66,13 @@ async def read_wallet(
             await _stop(ctx, wallet, contradictions, answers)
             if failed is not None:
                 raise WalletError(failed)
-            return Counter({"contradictions": len(contradictions)})
+            return Outcome(Counter({"contradictions": len(contradictions)}))
         case Waiting(unconfirmed, answers, omitted):
             async with ctx.db.acquire() as connection:
                 await pending.note_unconfirmed(
                     connection, wallet.address, unconfirmed, answers, omitted=omitted
                 )
-            return Counter({"unconfirmed": len(unconfirmed)} if unconfirmed else {})
+            return Outcome(Counter({"unconfirmed": len(unconfirmed)} if unconfirmed else {}))
         case Confirmed():
             return await _credit(ctx, providers, wallet, cursor, outcome, rules)
         case _:
@@ -89,7 +95,7 @@ async def _credit(
     cursor: Position,
     confirmed: Confirmed,
     rules: Rules,
-) -> Counter[str]:
+) -> Outcome:
     chain, unconfirmed = confirmed.agreement.chain, confirmed.agreement.unconfirmed
     counts: Counter[str] = Counter({"unconfirmed": len(unconfirmed)} if unconfirmed else {})
     async with ctx.db.acquire() as connection:
@@ -99,7 +105,7 @@ async def _credit(
             connection, wallet.address, unconfirmed, confirmed.answers, omitted=True
         )
     if not chain.receipts:
-        return counts
+        return Outcome(counts, settled=not unconfirmed)
     news = News(providers, wallet, cursor, beat=ctx.heartbeat)
     done = 0
     try:
@@ -108,7 +114,7 @@ async def _credit(
         report_backlog(ctx, await _measure(ctx, news.size, news.oldest_utime), limit)
         async for block in news.blocks():
             if ctx.stopping.is_set():
-                return counts
+                return Outcome(counts)
             if block[0].created and cursor.lt:
                 ctx.alert(
                     RECREATED.format(wallet=wallet.address, last=cursor.lt, first=block[0].at.lt), "warning"
@@ -118,7 +124,7 @@ async def _credit(
                 credited = await credit_block(connection, wallet, cursor, block, rules, trusted)
             if credited is None:
                 ctx.log.info(msg("log-ton-other-runner", address=wallet.address))
-                return counts
+                return Outcome(counts)
             counts += credited
             cursor = block[-1].at
             done += len(block)
@@ -131,10 +137,10 @@ async def _credit(
         forks = [fork_of_cursor(name, fork.receipts, cursor) for name, fork in error.forks.items()]
         await _stop(ctx, wallet, forks, str(error))
         counts["contradictions"] += len(forks)
-        return counts
+        return Outcome(counts)
     async with ctx.db.acquire() as connection:
         await pending.end_refuted(connection, wallet.address, cursor)
-    return counts
+    return Outcome(counts, settled=not unconfirmed)
 
 
 async def credit_block(
@@ -158,9 +164,7 @@ async def credit_block(
             held, added = await allowance.hold_back(connection, wanted, rules.dust, rules.limits)
         over = {receipt.at for receipt in held}
         credited = [receipt for receipt in wanted if receipt.at not in over]
-        counts = await crediting.credit(
-            connection, wallet, cursor, credited, rules.dust, move_to=block[-1].at
-        )
+        counts = await crediting.credit(connection, wallet, cursor, credited, rules.dust, move_to=block[-1])
         if counts is None:
             return None
         await pending.end_credited(connection, wallet.address, credited)
