@@ -6,6 +6,8 @@ call can act on; the command line prints it as one line, without a traceback.
 
 from __future__ import annotations
 
+import errno
+
 
 class DozorError(Exception):
     """The root. The message is for a person."""
@@ -69,3 +71,14 @@ class TokenRefusedError(TelegramError):
 
 class PollerConflictError(TelegramError):
     """Somebody else takes this bot's updates: another poller, or a webhook."""
+
+
+def out_of_resources(error: BaseException) -> bool:
+    """Does this process, or the system, lack descriptors or memory? Then no other side is the cause.
+
+    EMFILE, ENFILE, ENOMEM and ENOBUFS are OSErrors, as a refused connection is: only the number differs.
+    """
+    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _RESOURCES)
+
+
+_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS))

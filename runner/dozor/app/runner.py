@@ -330,6 +330,7 @@ class Runner:
             silence=self.watch.teller.silences.get,
             name_of=self._telegram.name_of,
             webhook=self._telegram.webhook,
+            webhook_admits=None if self._telegram.webhook is None else self._telegram.admits,
         )
 
     # -- what others ask

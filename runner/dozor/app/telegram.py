@@ -95,6 +95,11 @@ class TelegramSide:
         """For the web server; None: Telegram is polled."""
         return None if self._config.telegram.webhook is None else self.receive
 
+    def admits(self, secret: str) -> bool:
+        """Whether the secret header of a request is Telegram's. Nobody's is while there is no bot yet."""
+        inbox = None if self._bot is None else self._bot.poller.inbox
+        return inbox is not None and inbox.admits(secret)
+
     async def receive(self, body: bytes, secret: str) -> int:
         """An update that Telegram has brought; the HTTP status of the answer."""
         inbox = None if self._bot is None else self._bot.poller.inbox

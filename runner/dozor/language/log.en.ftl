@@ -98,6 +98,7 @@ log-memory-not-delivered = Sent without the database, not delivered: { $outcome 
 log-heartbeat-again = Heartbeat: accepted again
 log-heartbeat-refused = Heartbeat: not accepted ({ $problem }); trying again
 log-web-wrong-token = Web: { $times } times a wrong token, the last from { $place }
+log-web-malformed = Web: malformed requests: { $times } since the last line like this; the last: { $reason }
 log-web-listening = Web: listening on { $address }
 log-ending-slow = Ending: { $name } took longer than { $seconds } s
 log-ending-failed = Ending: { $name } failed

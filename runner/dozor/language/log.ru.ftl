@@ -98,6 +98,7 @@ log-memory-not-delivered = Отправлено без базы данных, н
 log-heartbeat-again = Сигнал жизни: снова принят
 log-heartbeat-refused = Сигнал жизни: не принят ({ $problem }); пробую дальше
 log-web-wrong-token = Веб: неверный токен, раз: { $times }, последний с { $place }
+log-web-malformed = Веб: неразборчивые запросы, раз: { $times } с прошлой такой строки; последний: { $reason }
 log-web-listening = Веб: слушаю { $address }
 log-ending-slow = Завершение: { $name }: дольше { $seconds } с
 log-ending-failed = Завершение: { $name }: ошибка

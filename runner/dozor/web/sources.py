@@ -50,6 +50,8 @@ class Sources:
     """The name of whoever acted ("telegram:111"); None: not known."""
     webhook: Callable[[bytes, str], Awaitable[int]] | None = None
     """Takes a body and Telegram's secret, gives the status of the answer; None: Telegram is polled."""
+    webhook_admits: Callable[[str], bool] | None = None
+    """Whether the secret header of a request is Telegram's, asked before its body is read."""
 
 
 def this_runner(runner_id: int, version: str, started_at: float) -> RunnerInfo:
