@@ -29,6 +29,10 @@ class DatabaseUnavailableError(StorageError):
     """PostgreSQL does not answer (refused, timed out, restarting). Trying again later makes sense."""
 
 
+class OutOfResourcesError(DatabaseUnavailableError):
+    """This process or the system lacks descriptors or memory for a connection. The server is well."""
+
+
 class PoolExhaustedError(StorageError, TimeoutError):
     """Runs of checkers hold every connection of `ctx.db`; the message names them. The server is well."""
 
@@ -78,7 +82,9 @@ def out_of_resources(error: BaseException) -> bool:
 
     EMFILE, ENFILE, ENOMEM and ENOBUFS are OSErrors, as a refused connection is: only the number differs.
     """
-    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _RESOURCES)
+    if isinstance(error, MemoryError | OutOfResourcesError):
+        return True
+    return isinstance(error, OSError) and error.errno in _RESOURCES
 
 
 _RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS))

@@ -52,11 +52,13 @@ def run(config_path: Path, *, wait: bool, grace: float, log_level: str, log_form
 
 async def _run(config_path: Path, *, wait: bool, grace: float, log_level: str, log_format: str) -> int:
     from dozor.app import Runner
+    from dozor.descriptors import raise_limit
     from dozor.errors import RunHungError
     from dozor.forking import own_loop
     from dozor.lifecycle import on_signal, on_signals
     from dozor.logs import LogFormat, configure
 
+    raise_limit()
     own_loop(asyncio.get_running_loop())
     stop = asyncio.Event()
     on_signals(stop)

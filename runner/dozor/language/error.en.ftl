@@ -71,6 +71,9 @@ error-overtaken-by-holder = This runner lost its database and meanwhile { $holde
 error-overtaken-by-runner = This runner lost its database and runner { $successor } has taken over: it must end
 error-session-ended = the server has ended the runner's own session as well
 error-run-hung = a run of { $name } cannot be ended (on_hang: exit)
+error-out-of-descriptors = out of file descriptors: { $used } of { $most }. A task may be leaking them; raise the limit (ulimit -n, LimitNOFILE=)
+error-out-of-descriptors-system = the whole system is out of file descriptors (fs.file-max)
+error-out-of-memory = the system is out of memory for a new connection or file
 error-port-taken = another program uses this port: end it, or choose another port in web.listen
 error-port-permission = no permission for this port: choose one above 1023 in web.listen
 error-port-address = this machine does not have this address: correct web.listen

@@ -71,6 +71,9 @@ error-overtaken-by-holder = Этот раннер потерял базу, а т
 error-overtaken-by-runner = Этот раннер потерял базу, и работу взял раннер { $successor }: он должен закончить
 error-session-ended = сервер завершил и сессию раннера
 error-run-hung = запуск задачи { $name } не заканчивается (on_hang: exit)
+error-out-of-descriptors = кончились файловые дескрипторы: { $used } из { $most }. Возможно, их не закрывает одна из задач; увеличьте предел (ulimit -n, LimitNOFILE=)
+error-out-of-descriptors-system = файловые дескрипторы кончились во всей системе (fs.file-max)
+error-out-of-memory = системе не хватает памяти на новое соединение или файл
 error-port-taken = этот порт занят другой программой: завершите её или выберите другой порт в web.listen
 error-port-permission = нет прав на этот порт: выберите порт больше 1023 в web.listen
 error-port-address = у этой машины нет такого адреса: исправьте web.listen

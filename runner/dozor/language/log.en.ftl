@@ -1,6 +1,9 @@
 log-limit = The runner uses too much: { $what }: { $words }
 log-limit-memory = { $used } MB of at most { $most } MB
 log-limit-tasks = { $alive } of at most { $most }
+log-database-no-resources = The database cannot be reached from this process: { $reason }
+log-database-flaps = The database has been away { $times } times within { $seconds } s: it counts as back once it has answered for { $stable } s; until then this is not logged again
+log-limit-descriptors-over = there are free file descriptors again
 log-limit-files = { $opened }, the system allows { $most }
 log-limit-lag = { $lag } ms, at most { $most } ms
 log-limit-connections = { $used }, the server allows { $most }

@@ -1,6 +1,9 @@
 log-limit = Раннер расходует слишком много: { $what }: { $words }
 log-limit-memory = { $used } МБ, предел { $most } МБ
 log-limit-tasks = { $alive }, предел { $most }
+log-database-no-resources = База недоступна из этого процесса: { $reason }
+log-database-flaps = База пропадала { $times } раз за { $seconds } с: она считается вернувшейся, когда отвечает { $stable } с подряд; до тех пор об этом в журнале больше не пишется
+log-limit-descriptors-over = снова есть свободные файловые дескрипторы
 log-limit-files = { $opened }, система разрешает { $most }
 log-limit-lag = { $lag } мс, предел { $most } мс
 log-limit-connections = { $used }, сервер разрешает { $most }

@@ -16,7 +16,7 @@ from collections.abc import Callable, Set
 from loguru import logger
 
 from dozor.clock import Clock
-from dozor.errors import DatabaseUnavailableError, RunnerBusyError
+from dozor.errors import DatabaseUnavailableError, RunnerBusyError, out_of_resources
 from dozor.language import msg
 from dozor.storage.health import DatabaseHealth
 from dozor.storage.postgres.pool import Connection, connect, of_database, refused
@@ -202,7 +202,10 @@ class Journal:
                             break
                     elif not of_database(error):
                         logger.opt(exception=error).critical(msg("log-journal-defect"))
-                    self.health.report_down(f"{type(error).__name__}: {str(error)[:200]}")
+                    if out_of_resources(error):
+                        self.health.report_down(str(error)[:200], key="log-database-no-resources")
+                    else:
+                        self.health.report_down(f"{type(error).__name__}: {str(error)[:200]}")
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 1.0)
             owed, more = bool(self._batch.owed), self._checkpoint.more

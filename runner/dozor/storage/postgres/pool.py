@@ -12,7 +12,14 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 
 from dozor.clean_context import CleanContext
-from dozor.errors import DatabaseUnavailableError, PoolExhaustedError, StorageError
+from dozor.descriptors import RESERVE, describe
+from dozor.errors import (
+    DatabaseUnavailableError,
+    OutOfResourcesError,
+    PoolExhaustedError,
+    StorageError,
+    out_of_resources,
+)
 from dozor.forking import own
 from dozor.language import msg
 
@@ -39,10 +46,14 @@ async def connect(
 
     Raises DatabaseUnavailableError if trying again later makes sense, else StorageError with the remedy.
     """
+    options = _options(dsn, application_name, timeout, command_timeout, statement_cache)
     try:
-        connection = await _open(
-            dsn, **_options(dsn, application_name, timeout, command_timeout, statement_cache)
-        )
+        try:
+            connection = await _open(dsn, **options)
+        except OSError as error:
+            if not (out_of_resources(error) and RESERVE.release()):
+                raise
+            connection = await _open(dsn, **options)
     except _RAISED as error:
         raise _connect_error(dsn, error) from _cause(error)
     try:
@@ -97,6 +108,7 @@ async def create_pool(
 def unavailable(error: BaseException) -> bool:
     """Does it mean that the database is away for now, so that the same again later may succeed?
 
+    True as well if this process is out of descriptors or memory (`out_of_resources`): the same later may do.
     False for a mistake of ours, a wrong password, a missing database or right: those need a person.
     """
     match error:
@@ -134,6 +146,8 @@ def of_database(error: BaseException) -> bool:
 
 def connect_error_text(error: BaseException) -> str:
     """What is wrong and what would be right; it never holds a password or the address it came from."""
+    if out_of_resources(error):
+        return describe(error)
     for kinds, key in _CONNECT_ERRORS:
         if isinstance(error, kinds):
             text, said = msg(key), _said(error)
@@ -211,6 +225,8 @@ def encode_json(value: object) -> str:
 def _connect_error(dsn: str, error: Exception) -> StorageError:
     if isinstance(error, StorageError):
         return error
+    if out_of_resources(error):
+        return OutOfResourcesError(describe(error))
     text = msg("error-postgres-at", address=address(dsn), reason=connect_error_text(error))
     return DatabaseUnavailableError(text) if unavailable(error) else StorageError(text)
 
