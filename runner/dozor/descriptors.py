@@ -1,7 +1,7 @@
 """File descriptors of the process: its limit, and a reserve for Dozor's own connections.
 
-When checkers have taken every descriptor, a connection to the database fails with EMFILE. The database is not
-the cause. The reserve is then given up, so that the runner's own connections and the alert about it get through.
+When checkers have taken every descriptor, a connection to the database fails with EMFILE: the database is not
+the cause. The reserve is then given up, so that the runner's own connections and the alert get through.
 """
 
 from __future__ import annotations

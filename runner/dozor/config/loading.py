@@ -55,6 +55,7 @@ def load(
         if config is None or loading.problems:
             raise as_error(source, document.lines, loading.problems)
     config._source, config._lines, config._filled = source, document.lines, document.filled
+    config._references = tuple(document.references)
     return config
 
 

@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, ValidationI
 from dozor.config import addresses, fields
 from dozor.config.alerts import AlertsConfig, OnCallConfig
 from dozor.config.base import Duration, Kind, PoolSize, Section, Timezone, UserIds
+from dozor.config.interpolation import Reference
 from dozor.config.problems import Place, line_of
 from dozor.config.supervision import DependencyConfig, LimitsConfig, SupervisionConfig
 from dozor.config.tasks import Isolation, TaskConfig
@@ -257,6 +258,7 @@ class Config(Section):
     _source: str = PrivateAttr(default="config.yaml")
     _lines: dict[Place, int] = PrivateAttr(default_factory=dict)
     _filled: dict[Place, str] = PrivateAttr(default_factory=dict)
+    _references: tuple[Reference, ...] = PrivateAttr(default=())
 
     @classmethod
     def known_keys(cls) -> list[str]:
@@ -290,6 +292,11 @@ class Config(Section):
     def filled(self) -> dict[Place, str]:
         """Places whose value came from the environment or a file."""
         return self._filled
+
+    @property
+    def references(self) -> tuple[Reference, ...]:
+        """What the references in the file were filled in with."""
+        return self._references
 
     def line(self, *place: str | int) -> int | None:
         """The line of `place` (such as "tasks", "presale_checker", "run"), or of what surrounds it."""

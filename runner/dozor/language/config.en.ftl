@@ -82,6 +82,7 @@ config-reference-open = '${ "{" }' without its '{ "}" }', or one inside another;
 config-reference-unknown = '{ $whole }' is not understood; { $forms }
 config-variable-unset = the environment variable { $name } is not set; set it, or write ${ "{" }{ $name }:-default{ "}" }
 config-reference-no-file = '${ "{" }file:{ "}" }' names no file; write ${ "{" }file:PATH{ "}" }
+config-secret-not-a-file = { $path } is not a regular file: a secret is read from one
 config-secret-too-large = the file { $path } is larger than 1 MiB; name a file that holds just the value
 config-secret-unreadable = the file { $path } cannot be read: { $reason }; correct the path or its rights
 config-secret-encoding = the file { $path } is not UTF-8 text; save it as UTF-8

@@ -82,6 +82,7 @@ config-reference-open = '${ "{" }' без '{ "}" }', или одно внутр�
 config-reference-unknown = '{ $whole }': непонятно; { $forms }
 config-variable-unset = переменная окружения { $name } не задана; задайте её или напишите ${ "{" }{ $name }:-default{ "}" }
 config-reference-no-file = '${ "{" }file:{ "}" }' не называет файла; напишите ${ "{" }file:PATH{ "}" }
+config-secret-not-a-file = { $path } — не обычный файл, а секрет читается только из такого
 config-secret-too-large = файл { $path } больше 1 МиБ; назовите файл, в котором только само значение
 config-secret-unreadable = файл { $path } не читается: { $reason }; исправьте путь или права
 config-secret-encoding = файл { $path } не в UTF-8; сохраните его в UTF-8

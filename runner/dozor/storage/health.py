@@ -69,7 +69,7 @@ class DatabaseHealth:
         self.last_down_at = self._clock.now()
 
     def report_up(self) -> None:
-        """Somebody has just got an answer. While it flaps, it is up only after `STABLE_AFTER` without a failure.
+        """Somebody has just got an answer. If it flaps, it is up only after `STABLE_AFTER` without a failure.
 
         Answers come at least once a second, so that no timer is needed.
         """
