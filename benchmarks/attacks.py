@@ -296,7 +296,7 @@ async def bodies(one: Runner, seconds: float) -> bool:
         writer.close()
     growth = (most - before) / 1e6
     print(f"  {BODIES} half-sent bodies: memory grew by {growth:.0f} MB; answers: {statuses}", flush=True)
-    return growth < 60
+    return growth < 100
 
 
 async def guesses(one: Runner, seconds: float) -> bool:

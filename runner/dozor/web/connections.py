@@ -39,7 +39,7 @@ TURN = 0.004
 """Seconds of requests handed over before the rest of the loop gets as much time as they have taken."""
 SHARE = 0.4
 """The part of the loop's time that requests may take while more of them wait."""
-RECEIVE_BUFFER = 65_536
+RECEIVE_BUFFER = 16_384
 """Bytes of a connection that the kernel keeps unread."""
 BACKLOG = 1_024
 """Connections that wait in the kernel to be accepted."""
