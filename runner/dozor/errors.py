@@ -87,4 +87,11 @@ def out_of_resources(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in _RESOURCES
 
 
+def root_cause(error: BaseException) -> BaseException:
+    """The first error inside exception groups: "unhandled errors in a TaskGroup" says nothing to act on."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 _RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS))

@@ -16,10 +16,10 @@ from collections.abc import Callable, Set
 from loguru import logger
 
 from dozor.clock import Clock
-from dozor.errors import DatabaseUnavailableError, RunnerBusyError, out_of_resources
+from dozor.errors import DatabaseUnavailableError, RunnerBusyError, StorageError, out_of_resources
 from dozor.language import msg
 from dozor.storage.health import DatabaseHealth
-from dozor.storage.postgres.pool import Connection, connect, of_database, refused
+from dozor.storage.postgres.pool import Connection, connect, connect_error_text, of_database, refused
 from dozor.storage.single_statement import StatementBatch
 from dozor.storage.tables import command_results as answers
 from dozor.storage.tables import incidents, notifications, runners, runs, silences, tasks
@@ -205,7 +205,9 @@ class Journal:
                     if out_of_resources(error):
                         self.health.report_down(str(error)[:200], key="log-database-no-resources")
                     else:
-                        self.health.report_down(f"{type(error).__name__}: {str(error)[:200]}")
+                        known = of_database(error) and not isinstance(error, StorageError)
+                        reason = connect_error_text(error) if known else str(error)
+                        self.health.report_down(f"{type(error).__name__}: {reason[:300]}")
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 1.0)
             owed, more = bool(self._batch.owed), self._checkpoint.more

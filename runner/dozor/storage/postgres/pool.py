@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import ssl
+from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
@@ -118,6 +120,8 @@ def unavailable(error: BaseException) -> bool:
             return False
         case ssl.SSLCertVerificationError() | PermissionError():
             return False
+        case ConnectionError() if "rejected SSL upgrade" in str(error):
+            return False
         case OSError():  # refused, reset, no such socket, no such host, TimeoutError
             return True
         case asyncpg.PostgresError():
@@ -148,6 +152,10 @@ def connect_error_text(error: BaseException) -> str:
     """What is wrong and what would be right; it never holds a password or the address it came from."""
     if out_of_resources(error):
         return describe(error)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"{msg(_CERTIFICATE.get(error.verify_code, 'error-certificate'))} ({error.verify_message})"
+    if isinstance(error, ConnectionError) and "rejected SSL upgrade" in str(error):
+        return msg("error-tls-refused")
     for kinds, key in _CONNECT_ERRORS:
         if isinstance(error, kinds):
             text, said = msg(key), _said(error)
@@ -198,6 +206,7 @@ def _options(
 ) -> dict[str, Any]:
     if not dsn.startswith(_SCHEMES):
         raise StorageError(msg(_BAD_URL))
+    _check_tls_settings(dsn)
     options: dict[str, Any] = {
         "timeout": timeout,
         "command_timeout": command_timeout,
@@ -206,6 +215,32 @@ def _options(
     if not statement_cache:
         options["statement_cache_size"] = 0
     return options
+
+
+def _check_tls_settings(dsn: str) -> None:
+    """Raises StorageError for a file or mode that is wrong: the driver would call it a missing socket."""
+    try:
+        query = parse_qs(urlsplit(dsn).query)
+    except ValueError:
+        return  # said by whoever connects
+    for name in _SSL_FILES:
+        for path in query.get(name, []):
+            try:
+                Path(path).read_bytes()
+            except OSError as error:
+                if not out_of_resources(error):
+                    reason = error.strerror or type(error).__name__
+                    raise StorageError(msg("error-tls-file", name=name, path=path, reason=reason)) from None
+    for mode in query.get("sslmode", []):
+        if mode not in _SSL_MODES:
+            raise StorageError(msg("error-tls-mode", mode=mode, modes=", ".join(_SSL_MODES)))
+        named = "sslrootcert" in query or "PGSSLROOTCERT" in os.environ
+        if (
+            mode.startswith("verify-")
+            and not named
+            and not Path("~/.postgresql/root.crt").expanduser().exists()
+        ):
+            raise StorageError(msg("error-tls-root", mode=mode))
 
 
 async def _prepare(connection: Connection) -> None:
@@ -251,6 +286,15 @@ _CLOSED = re.compile(
     r"|cannot switch to state|called on a free connection holder"
 )
 _BAD_URL = "error-database-url"
+# https://www.openssl.org/docs/manmaster/man3/X509_STORE_CTX_get_error.html, by number.
+_CERTIFICATE = {
+    9: "error-certificate-expired",
+    10: "error-certificate-expired",
+    62: "error-certificate-host",
+    64: "error-certificate-host",
+}
+_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+_SSL_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 _AWAY = (
     asyncpg.PostgresConnectionError,  # class 08; pgbouncer says everything with 08P01
     asyncpg.AdminShutdownError,
@@ -282,10 +326,10 @@ _CONNECT_ERRORS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
         "error-no-free-connection",
     ),
     ((asyncpg.CannotConnectNowError,), "error-server-starting"),
-    (
-        (ssl.SSLCertVerificationError,),
-        "error-certificate",
-    ),
+    ((asyncpg.ReadOnlySQLTransactionError,), "error-read-only-server"),
+    ((asyncpg.QueryCanceledError,), "error-statement-timeout"),
+    ((asyncpg.LockNotAvailableError,), "error-lock-timeout"),
+    ((ssl.SSLError,), "error-tls"),
     ((TimeoutError,), "error-connect-timeout"),
     ((ConnectionRefusedError,), "error-connect-refused"),
     ((FileNotFoundError,), "error-no-socket"),
