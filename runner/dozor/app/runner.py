@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import importlib
 import importlib.metadata
+import shutil
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -27,6 +29,7 @@ from dozor.app.telegram import TelegramSide
 from dozor.clock import SteadyClock
 from dozor.config import Config, load
 from dozor.config.imports import Checker, import_checkers
+from dozor.config.places import exposed, state_dir, unwritable
 from dozor.config.secrets import register_config_secrets
 from dozor.control.commands.commands import COMMANDS_CHANNEL
 from dozor.control.commands.executor import CommandExecutor
@@ -62,6 +65,21 @@ FLUSH_SECONDS = 10.0
 """How long the end of the runner waits for the database to take what is still to be written."""
 TELL_SECONDS = 5.0
 """How long the end of the runner waits for messages owed to leave."""
+
+
+def _outage_file(config: Config) -> Path:
+    """Where messages of an outage are kept. Says what is wrong with the places of files on the way."""
+    for problem in exposed(config):
+        logger.warning("{}", problem)
+    folder = state_dir(config)
+    reason = unwritable(folder)
+    if reason is not None:
+        logger.error(msg("log-state-unwritable", path=folder, reason=reason))
+    former = config.database.data_dir.parent / SPOOL  # before there was a state directory
+    if reason is None and former != folder / SPOOL and former.exists() and not (folder / SPOOL).exists():
+        with suppress(OSError):
+            shutil.move(former, folder / SPOOL)
+    return folder / SPOOL
 
 
 class Runner:
@@ -148,7 +166,7 @@ class Runner:
 
         connection = journal.connection
         generation = journal.registration.runner_id
-        spool = Spool(config.path.parent / config.database.data_dir.parent / SPOOL)
+        spool = Spool(await asyncio.to_thread(_outage_file, config))
         journal.on_written = spool.remove
         sent_before = await start.replay_spool(journal, spool)
         left = await start.read_recovered(connection, self._enabled, self._specs, generation, clock.now())

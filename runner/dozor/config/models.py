@@ -186,6 +186,16 @@ def _listen(value: object) -> ListenAddress | None:
     return None if address is None else ListenAddress(*address)
 
 
+def _state_dir(value: object, info: ValidationInfo) -> Path | None:
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    if not isinstance(value, str | Path):
+        raise ValueError(msg("config-state-dir"))
+    folder = info.context["folder"] if info.context else Path.cwd()
+    path = Path(value)
+    return Path(folder / (path.expanduser() if str(value).startswith("~/") else path)).absolute()
+
+
 class WebConfig(Section):
     """Health, metrics and the status page over HTTP."""
 
@@ -246,6 +256,11 @@ class Config(Section):
 
     limits: LimitsConfig = LimitsConfig()
     """What the runner itself may use."""
+
+    state_dir: Annotated[Path | None, BeforeValidator(_state_dir), Kind("folder, or null")] = None
+    """Folder of the messages that an outage of the database keeps from being written there, relative to the
+    config file. Null: `$STATE_DIRECTORY`, which systemd sets, else the folder that `database.data_dir` is in.
+    """
 
     dependencies: Annotated[
         dict[str, DependencyConfig], BeforeValidator(lambda value: {} if value is None else value)

@@ -4,6 +4,7 @@ log-limit-tasks = { $alive } of at most { $most }
 log-database-no-resources = The database cannot be reached from this process: { $reason }
 log-database-flaps = The database has been away { $times } times within { $seconds } s: it counts as back once it has answered for { $stable } s; until then this is not logged again
 log-limit-descriptors-over = there are free file descriptors again
+log-state-unwritable = Messages of an outage cannot be kept in { $path }: { $reason }. Set state_dir to a folder that the runner may write to
 log-limit-files = { $opened }, the system allows { $most }
 log-limit-lag = { $lag } ms, at most { $most } ms
 log-limit-connections = { $used }, the server allows { $most }

@@ -4,6 +4,7 @@ log-limit-tasks = { $alive }, предел { $most }
 log-database-no-resources = База недоступна из этого процесса: { $reason }
 log-database-flaps = База пропадала { $times } раз за { $seconds } с: она считается вернувшейся, когда отвечает { $stable } с подряд; до тех пор об этом в журнале больше не пишется
 log-limit-descriptors-over = снова есть свободные файловые дескрипторы
+log-state-unwritable = Сообщения на время отказа базы нельзя сохранить в { $path }: { $reason }. Укажите в state_dir папку, куда раннер может писать
 log-limit-files = { $opened }, система разрешает { $most }
 log-limit-lag = { $lag } мс, предел { $most } мс
 log-limit-connections = { $used }, сервер разрешает { $most }

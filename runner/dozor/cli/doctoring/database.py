@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dozor.cli.doctoring.finding import Finding, failed, ok, warning
 from dozor.config import Config
+from dozor.config.places import exposed, state_dir, unwritable
 from dozor.language import msg
 from dozor.storage.postgres.migrate import check
 from dozor.storage.postgres.migration_sets import CORE, MigrationSet
@@ -174,6 +175,18 @@ def check_disk(config: Config) -> list[Finding]:
     if free < DISK_WARNING:
         return [warning("disk", text, msg("doctor-disk-soon"))]
     return [ok("disk", text)]
+
+
+def check_files(config: Config) -> list[Finding]:
+    """The state directory is writable, and nothing that matters is open to everybody."""
+    folder = state_dir(config)
+    reason = unwritable(folder)
+    if reason is None:
+        found = [ok("files", msg("doctor-state-well", path=folder))]
+    else:
+        text = msg("doctor-state-unwritable", path=folder, reason=reason)
+        found = [failed("files", text, msg("doctor-state-remedy"))]
+    return [*found, *(warning("files", problem, msg("doctor-as-it-says")) for problem in exposed(config))]
 
 
 def _existing(path: Path) -> Path:
