@@ -67,5 +67,7 @@ async def on_command(desk: HandlerContext, command: Command, role: Role) -> Resp
     if verdict is Verdict.RIGHT:
         return CodedAction(sender=to, desk=desk, action=pending.action, tasks=pending.tasks)
     answer = desk.answer(to, desk.translator.format(_REFUSALS[verdict]))
-    attempt = Attempt(to.user_id, to.chat_id, f"/code for {pending.action}", DENIED)
+    attempt = Attempt(
+        to.user_id, to.chat_id, f"/code for {pending.action}", DENIED, ", ".join(pending.tasks)[:200]
+    )
     return Denial(attempt=attempt, count=1, answer=answer)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 from zoneinfo import ZoneInfo
@@ -196,6 +198,22 @@ def _state_dir(value: object, info: ValidationInfo) -> Path | None:
     return Path(folder / (path.expanduser() if str(value).startswith("~/") else path)).absolute()
 
 
+def _hosts(value: object) -> tuple[str, ...]:
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(
+        isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9_.-]{1,253}", name) for name in names
+    ):
+        raise ValueError(msg("config-hosts"))
+    return tuple(names)
+
+
+class WebPublic(StrEnum):
+    """What is shown without the token."""
+
+    STATUS = "status"
+    NOTHING = "nothing"
+
+
 class WebConfig(Section):
     """Health, metrics and the status page over HTTP."""
 
@@ -208,6 +226,16 @@ class WebConfig(Section):
 
     token: Annotated[SecretStr | None, _secret(addresses.parse_web_token), Kind("text of 16 or more")] = None
     """With it the status page also acts on tasks and incidents, for whoever enters it. Empty: no actions."""
+
+    public: WebPublic = WebPublic.STATUS
+    """What is shown without `token`. `status`: everything but actions. `nothing`: `/healthz` and `/readyz`
+    alone; browsers ask for a password then, which is the token, and programs send it as a bearer token.
+    """
+
+    hosts: Annotated[tuple[str, ...], BeforeValidator(_hosts), Kind("list of host names")] = ()
+    """Further names of this server that a request may have in its Host header. Numeric addresses,
+    `localhost`, the name of the machine and those in `listen`, `public_url` and `telegram.webhook` are known already.
+    """
 
     public_url: Annotated[
         str | None, BeforeValidator(addresses.parse_public_url), Kind("http or https URL, or null")

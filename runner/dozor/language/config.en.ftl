@@ -86,6 +86,7 @@ config-secret-not-a-file = { $path } is not a regular file: a secret is read fro
 config-world-writable = everybody on this machine may write to { $path }: { $command }
 config-world-readable = everybody on this machine may read { $path }, and a secret is in it: { $command }, or read it with ${"{"}file:…{"}"}
 config-state-dir = takes the path of a folder
+config-hosts = takes a list of host names, without port and path: [dozor, status.example.com]
 config-secret-too-large = the file { $path } is larger than 1 MiB; name a file that holds just the value
 config-secret-unreadable = the file { $path } cannot be read: { $reason }; correct the path or its rights
 config-secret-encoding = the file { $path } is not UTF-8 text; save it as UTF-8

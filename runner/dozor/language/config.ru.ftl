@@ -86,6 +86,7 @@ config-secret-not-a-file = { $path } — не обычный файл, а сек
 config-world-writable = писать в { $path } может любой на этой машине: { $command }
 config-world-readable = читать { $path } может любой на этой машине, а в нём секрет: { $command } или читайте его через ${"{"}file:…{"}"}
 config-state-dir = принимает путь к папке
+config-hosts = принимает список имён узлов, без порта и пути: [dozor, status.example.com]
 config-secret-too-large = файл { $path } больше 1 МиБ; назовите файл, в котором только само значение
 config-secret-unreadable = файл { $path } не читается: { $reason }; исправьте путь или права
 config-secret-encoding = файл { $path } не в UTF-8; сохраните его в UTF-8

@@ -84,6 +84,8 @@ error-run-hung = a run of { $name } cannot be ended (on_hang: exit)
 error-out-of-descriptors = out of file descriptors: { $used } of { $most }. A task may be leaking them; raise the limit (ulimit -n, LimitNOFILE=)
 error-out-of-descriptors-system = the whole system is out of file descriptors (fs.file-max)
 error-out-of-memory = the system is out of memory for a new connection or file
+error-web-host = this server is not known by the name in the Host header: add it to web.hosts
+error-web-token = web.public is nothing: send web.token as a bearer token, or as the password of any user
 error-port-taken = another program uses this port: end it, or choose another port in web.listen
 error-port-permission = no permission for this port: choose one above 1023 in web.listen
 error-port-address = this machine does not have this address: correct web.listen

@@ -84,6 +84,8 @@ error-run-hung = запуск задачи { $name } не заканчивает
 error-out-of-descriptors = кончились файловые дескрипторы: { $used } из { $most }. Возможно, их не закрывает одна из задач; увеличьте предел (ulimit -n, LimitNOFILE=)
 error-out-of-descriptors-system = файловые дескрипторы кончились во всей системе (fs.file-max)
 error-out-of-memory = системе не хватает памяти на новое соединение или файл
+error-web-host = этот сервер не известен под именем из заголовка Host: добавьте имя в web.hosts
+error-web-token = web.public: nothing: пришлите web.token как Bearer или как пароль любого пользователя
 error-port-taken = этот порт занят другой программой: завершите её или выберите другой порт в web.listen
 error-port-permission = нет прав на этот порт: выберите порт больше 1023 в web.listen
 error-port-address = у этой машины нет такого адреса: исправьте web.listen

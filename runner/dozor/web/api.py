@@ -9,6 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
+from dozor.config.models import WebPublic
 from dozor.control.queries.status import StatusReport
 from dozor.control.readiness import evaluate
 from dozor.web.health import Pulse, unwell
@@ -35,8 +36,11 @@ async def healthz(request: web.Request) -> web.Response:
 
 async def readyz(request: web.Request) -> web.Response:
     """200 if the runner can do its job, else 503 with every reason."""
-    vitals = request.app[SOURCES].vitals()
+    sources = request.app[SOURCES]
+    vitals = sources.vitals()
     readiness = evaluate(vitals)
+    if sources.public is WebPublic.NOTHING:
+        return _json({"ready": readiness.ready}, ok=readiness.ready)
     polled_at = vitals.telegram_polled_at
     answer = {
         "ready": readiness.ready,

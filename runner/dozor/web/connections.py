@@ -133,7 +133,7 @@ class Connections:
         return len(self._all)
 
     async def run(self) -> None:
-        await _together(self._hand_over(), self._sweep(), *(self._accept(end) for end in self._listening))
+        await together(self._hand_over(), self._sweep(), *(self._accept(end) for end in self._listening))
 
     def sockets(self) -> Iterator[int]:
         """The descriptors of all of it."""
@@ -244,7 +244,7 @@ class Connections:
 CONNECTIONS = web.AppKey("connections", Connections)
 
 
-async def _together(*parts: Coroutine[Any, Any, None]) -> None:
+async def together(*parts: Coroutine[Any, Any, None]) -> None:
     """Run the parts until one fails, and raise its error; the others are cancelled."""
     tasks = [asyncio.create_task(part) for part in parts]
     try:

@@ -18,7 +18,8 @@ from dozor.config.models import ListenAddress
 from dozor.forking import OwnedDescriptors
 from dozor.language import msg
 from dozor.web import actions, api, live_page, webhook
-from dozor.web.connections import BACKLOG, CONNECTIONS, RECEIVE_BUFFER, Connections
+from dozor.web.access import Access, guard, names_of
+from dozor.web.connections import BACKLOG, CONNECTIONS, RECEIVE_BUFFER, Connections, together
 from dozor.web.lag import LoopLag
 from dozor.web.live import AlertsOwed
 from dozor.web.metrics import Metrics
@@ -57,8 +58,9 @@ async def serve(
     port = int(sockets[0].getsockname()[1])
     lag = LoopLag()
     connections = Connections(sockets, lambda: server())
+    access = Access(sources.token, sources.pool)
     runner = web.AppRunner(
-        application(sources, lag, connections),
+        application(sources, lag, connections, access, names_of(listen, sources.hosts, *sources.urls)),
         access_log=None,
         shutdown_timeout=LAST_WORDS,
         lingering_time=LINGER,
@@ -70,26 +72,25 @@ async def serve(
     owned = OwnedDescriptors(connections.sockets)
     malformed = MalformedRequests()
     _http_log.addFilter(malformed)
-    serving = asyncio.create_task(connections.run())
     try:
         logger.info(msg("log-web-listening", address=ListenAddress(listen.host, port)))
         ready(port)
-        measuring = asyncio.create_task(lag.run())
-        try:
-            await serving
-        finally:
-            measuring.cancel()
+        await together(connections.run(), lag.run(), access.run())
     finally:
-        serving.cancel()
         _http_log.removeFilter(malformed)
         connections.close()
         await runner.cleanup()
+        await access.record_left()
         owned.release()
 
 
-def application(sources: Sources, lag: LoopLag, connections: Connections) -> web.Application:
+def application(
+    sources: Sources, lag: LoopLag, connections: Connections, access: Access, names: frozenset[str]
+) -> web.Application:
     """All routes over `sources`."""
-    app = web.Application(client_max_size=16_384, middlewares=[connections.middleware])
+    app = web.Application(
+        client_max_size=16_384, middlewares=[connections.middleware, guard(names, sources.public, access)]
+    )
     app[CONNECTIONS] = connections
     app.on_response_prepare.append(_secure)
     owed = AlertsOwed(sources.pool, sources.journal, sources.clock)
@@ -102,7 +103,7 @@ def application(sources: Sources, lag: LoopLag, connections: Connections) -> web
             web.get("/health/tasks", api.health_tasks),
             web.get("/api/status", api.Status(sources, owed).handle),
             *live_page.routes(sources, app),
-            *actions.routes(sources),
+            *actions.routes(sources, access),
             *webhook.routes(sources),
         ]
     )

@@ -15,6 +15,7 @@ from dozor.alerting.model.incident import Incident
 from dozor.alerting.policy.oncall import Shift
 from dozor.alerting.policy.silences import Silence
 from dozor.clock import Clock
+from dozor.config.models import WebPublic
 from dozor.control.queries.status import RunnerInfo
 from dozor.control.readiness import HealthSnapshot
 from dozor.language.names import Language
@@ -40,6 +41,12 @@ class Sources:
     language: Language = Language.RU
     token: SecretStr | None = None
     """With it the page acts; without one it only shows."""
+    public: WebPublic = WebPublic.STATUS
+    """What is shown without the token."""
+    hosts: tuple[str, ...] = ()
+    """Names of this server, beside those of `urls`."""
+    urls: tuple[str | None, ...] = ()
+    """Addresses under which this server is reached from outside."""
     timezone: str = "UTC"
     """Of the times of day on the page."""
     on_call: Callable[[], Shift | None] = lambda: None
