@@ -168,7 +168,7 @@ def _patterns(text: str) -> str:
 
 def _mask_private_keys(text: str) -> str:
     """Of one without an end everything behind its first line is hidden."""
-    parts = []
+    parts: list[str] = []
     at = 0
     while (begin := _PEM.search(text, at)) is not None:
         end = text.find("-----END ", begin.end())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -109,7 +110,9 @@ class TelegramSide:
         """The bot's long-lived parts, and the one that watches it; nothing without a token."""
         if not self.wanted:
             return {}
-        watching = BotMonitor(watch, self._clock, lambda: self.polled_at, lambda: self.problem)
+        watching = BotMonitor(
+            watch, self._clock, lambda: self.polled_at, lambda: self.problem, time.monotonic
+        )
         self._on_defect = watching.failed
         return {"telegram": self.poll, "telegram watch": watching.run}
 

@@ -9,6 +9,7 @@ import click
 
 from dozor.cli.click_texts import translate_click
 from dozor.cli.options import DozorGroup, configuration_named, show_version
+from dozor.cli.streams import open_standard_streams
 from dozor.language.process import from_file, use_language
 
 
@@ -46,6 +47,7 @@ def main() -> None:
 
     The language is chosen before any command is imported: help and usage errors are in it as well.
     """
+    open_standard_streams()
     use_language(from_file(configuration_named(sys.argv[1:]), os.environ))
     translate_click()
     sys.exit(cli(prog_name="dozor"))

@@ -52,6 +52,7 @@ def run(config_path: Path, *, wait: bool, grace: float, log_level: str, log_form
 
 async def _run(config_path: Path, *, wait: bool, grace: float, log_level: str, log_format: str) -> int:
     from dozor.app import Runner
+    from dozor.cli.streams import redact_prints
     from dozor.descriptors import raise_limit
     from dozor.errors import RunHungError
     from dozor.forking import own_loop
@@ -66,6 +67,7 @@ async def _run(config_path: Path, *, wait: bool, grace: float, log_level: str, l
     configure(
         runner.redactor, level=log_level, form=LogFormat(log_format), details=runner.details_for_the_log
     )
+    redact_prints(runner.redactor.redact)  # what inline checkers print; the log has its border already
     starting = asyncio.create_task(runner.__aenter__())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)

@@ -31,7 +31,7 @@ from dozor.errors import ConfigError
 from dozor.language import Language, msg
 from dozor.language.process import from_file, language_for_now
 
-SIZE_LIMIT = 16 * 1024 * 1024
+SIZE_LIMIT = 4 * 1024 * 1024
 """Bytes."""
 
 _SCHEDULE = ("every", "cron")

@@ -234,7 +234,7 @@ class WebConfig(Section):
 
     hosts: Annotated[tuple[str, ...], BeforeValidator(_hosts), Kind("list of host names")] = ()
     """Further names of this server that a request may have in its Host header. Numeric addresses,
-    `localhost`, the name of the machine and those in `listen`, `public_url` and `telegram.webhook` are known already.
+    `localhost`, the name of the machine and those in `listen`, `public_url` and `telegram.webhook` are known.
     """
 
     public_url: Annotated[

@@ -46,8 +46,15 @@ class DatabaseHealth:
         recent = self._recent
         return len(recent) == FLAPS and self._clock.now() - recent[0] < FLAPS_WITHIN
 
-    def report_down(self, reason: str, *, key: str = "log-database-away") -> None:
-        """Somebody could not reach it. `key`: of the log line."""
+    def report_down(self, reason: str) -> None:
+        """Somebody could not reach it."""
+        self._went_down(reason, "log-database-away")
+
+    def report_unreachable(self, reason: str) -> None:
+        """This process lacks descriptors or memory to reach it: for supervision the same, in other words."""
+        self._went_down(reason, "log-database-no-resources")
+
+    def _went_down(self, reason: str, key: str) -> None:
         self.last_down_at = self._clock.now()
         if not self.up:
             return
@@ -79,9 +86,8 @@ class DatabaseHealth:
         self.up = True
         self.last_down_at = self._clock.now()
         self.down_since = None
-        logger.info(
-            msg("log-database-back", seconds=f"{self.last_down_at - (since or self.last_down_at):.1f}")
-        )
+        away = max(0.0, self.last_down_at - (since or self.last_down_at))  # the clock may have been set back
+        logger.info(msg("log-database-back", seconds=f"{away:.1f}"))
         if self.changed is not None:
             self.changed(True)
 

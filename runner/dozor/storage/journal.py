@@ -203,7 +203,7 @@ class Journal:
                     elif not of_database(error):
                         logger.opt(exception=error).critical(msg("log-journal-defect"))
                     if out_of_resources(error):
-                        self.health.report_down(str(error)[:200], key="log-database-no-resources")
+                        self.health.report_unreachable(str(error)[:200])
                     else:
                         known = of_database(error) and not isinstance(error, StorageError)
                         reason = connect_error_text(error) if known else str(error)

@@ -115,14 +115,13 @@ class Connection(asyncio.Protocol):
 
 
 class Connections:
-    """Accepts on `listening` and serves with what `serve` makes. `run` never returns."""
+    """Of the sockets `listening`, which do not block."""
 
-    def __init__(self, listening: list[socket.socket], serve: Callable[[], asyncio.Protocol]) -> None:
+    def __init__(self, listening: list[socket.socket]) -> None:
         self.refused = 0
         """Times that a connection could not be accepted for lack of descriptors or memory."""
         self.limit = max(LEAST, min(LIMIT, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4))
         self._listening = listening
-        self._serve = serve
         self._all: dict[asyncio.Protocol, Connection] = {}
         """By aiohttp's handler, the oldest first."""
         self._ready: deque[Connection] = deque()
@@ -132,8 +131,10 @@ class Connections:
     def __len__(self) -> int:
         return len(self._all)
 
-    async def run(self) -> None:
-        await together(self._hand_over(), self._sweep(), *(self._accept(end) for end in self._listening))
+    async def run(self, serve: Callable[[], asyncio.Protocol]) -> None:
+        """Accept for ever; `serve` makes the handler of a connection."""
+        accepting = [self._accept(end, serve) for end in self._listening]
+        await together(self._hand_over(), self._sweep(), *accepting)
 
     def sockets(self) -> Iterator[int]:
         """The descriptors of all of it."""
@@ -185,7 +186,7 @@ class Connections:
 
     # -- inside
 
-    async def _accept(self, listening: socket.socket) -> None:
+    async def _accept(self, listening: socket.socket, serve: Callable[[], asyncio.Protocol]) -> None:
         loop = asyncio.get_running_loop()
         while True:
             await self._make_room(1)
@@ -202,7 +203,7 @@ class Connections:
             for end in ends:
                 end.setblocking(False)
                 try:
-                    await loop.connect_accepted_socket(lambda: Connection(self, self._serve()), end)
+                    await loop.connect_accepted_socket(lambda: Connection(self, serve()), end)
                 except OSError:
                     end.close()
 

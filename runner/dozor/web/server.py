@@ -57,7 +57,7 @@ async def serve(
     sockets = await _listen(listen)
     port = int(sockets[0].getsockname()[1])
     lag = LoopLag()
-    connections = Connections(sockets, lambda: server())
+    connections = Connections(sockets)
     access = Access(sources.token, sources.pool)
     runner = web.AppRunner(
         application(sources, lag, connections, access, names_of(listen, sources.hosts, *sources.urls)),
@@ -75,7 +75,7 @@ async def serve(
     try:
         logger.info(msg("log-web-listening", address=ListenAddress(listen.host, port)))
         ready(port)
-        await together(connections.run(), lag.run(), access.run())
+        await together(connections.run(server), lag.run(), access.run())
     finally:
         _http_log.removeFilter(malformed)
         connections.close()
