@@ -7,7 +7,7 @@ COMPILE := $(BIN)/uv pip compile --quiet pyproject.toml --universal --python-ver
 IMAGE_EXTRAS := channels charts ton totp tracing
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 
-.PHONY: help install run demo test lint bench simulate lock
+.PHONY: help install run demo test lint audit bench simulate lock
 
 help: ## what each target does
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | column -t -s "$$(printf '\t')"
@@ -28,6 +28,15 @@ lint: .venv/.installed-dev ## ruff, mypy, import-linter
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+audit: .venv/.installed-dev .audit/.installed ## licences and known vulnerabilities of what the lock installs
+	$(BIN)/python -m tests.house.audit .audit/bin/pip-audit
+
+# Apart from .venv: what it needs is no part of the lock.
+.audit/.installed:
+	@$(PYTHON) -m venv --clear .audit
+	@.audit/bin/python -m pip install -q --disable-pip-version-check 'pip-audit>=2.7,<3'
+	@touch $@
 
 bench: .venv/.installed-dev ## the benchmarks, each beside a named peer
 	$(BIN)/python -m benchmarks

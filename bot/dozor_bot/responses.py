@@ -104,7 +104,7 @@ class Denial(Response):
         attempt = self.attempt
         actor = Actor(Source.TELEGRAM, str(attempt.user_id or "anonymous"), place=str(attempt.chat_id))
         result = attempt.result if self.count == 1 else f"{attempt.result}, {self.count} attempts"
-        await audit.record(connection, actor, attempt.action, "", result)
+        await audit.record(connection, actor, attempt.action, attempt.target, result)
 
     async def send(self) -> None:
         if self.answer is not None:

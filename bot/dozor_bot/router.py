@@ -121,12 +121,12 @@ class Router:
         desk = self._context_for(sender)
         if not self._allowed(sender):
             answer = desk.answer(sender, desk.translator.format("too-many"))
-            return self._attempt(sender, action, FLOOD, answer)
+            return self._attempt(sender, action, FLOOD, answer, target=command.argument)
         if spec is None:
             return desk.answer(sender, desk.translator.format("command-unknown"))
         if role < spec.role:
             answer = desk.answer(sender, _needs(desk, role, spec.role))
-            return self._attempt(sender, action, DENIED, answer)
+            return self._attempt(sender, action, DENIED, answer, target=command.argument)
         return await COMMAND_HANDLERS[spec.name](desk, command, role)
 
     def _second_hand(self, command: Command, role: Role | None, action: str) -> Response | None:
@@ -155,7 +155,7 @@ class Router:
         asks = spec is BY_NAME["whoami"] and sender.private and sender.user_id is not None
         if asks and self._identities.take(sender.user_id or 0, self._desk.clock.now()):
             return show_identity_to_a_stranger(self._desk.in_language_of(sender), sender)
-        return self._attempt(sender, action, DENIED)
+        return self._attempt(sender, action, DENIED, target=command.argument)
 
     # -- presses
 
@@ -213,10 +213,11 @@ class Router:
         return self._allowance.take(sender.user_id, self._desk.clock.now())
 
     def _attempt(
-        self, sender: Sender, action: str, result: str, answer: Reply | None = None
+        self, sender: Sender, action: str, result: str, answer: Reply | None = None, *, target: str = ""
     ) -> Response | None:
         """An audit row, and perhaps an answer; of a flood one row in ten seconds, which counts the others."""
-        attempt = Attempt(sender.user_id, sender.chat_id, action, result)
+        target = shorten(one_line(target), AUDITED_UNITS)
+        attempt = Attempt(sender.user_id, sender.chat_id, action, result, target)
         count = self._attempts.note(attempt, self._desk.clock.now())
         if count is not None:
             self._desk.people.remember(sender)  # the audit shows who it was by name

@@ -6,6 +6,8 @@ call can act on; the command line prints it as one line, without a traceback.
 
 from __future__ import annotations
 
+import errno
+
 
 class DozorError(Exception):
     """The root. The message is for a person."""
@@ -25,6 +27,10 @@ class StorageError(DozorError):
 
 class DatabaseUnavailableError(StorageError):
     """PostgreSQL does not answer (refused, timed out, restarting). Trying again later makes sense."""
+
+
+class OutOfResourcesError(DatabaseUnavailableError):
+    """This process or the system lacks descriptors or memory for a connection. The server is well."""
 
 
 class PoolExhaustedError(StorageError, TimeoutError):
@@ -69,3 +75,23 @@ class TokenRefusedError(TelegramError):
 
 class PollerConflictError(TelegramError):
     """Somebody else takes this bot's updates: another poller, or a webhook."""
+
+
+def out_of_resources(error: BaseException) -> bool:
+    """Does this process, or the system, lack descriptors or memory? Then no other side is the cause.
+
+    EMFILE, ENFILE, ENOMEM and ENOBUFS are OSErrors, as a refused connection is: only the number differs.
+    """
+    if isinstance(error, MemoryError | OutOfResourcesError):
+        return True
+    return isinstance(error, OSError) and error.errno in _RESOURCES
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """The first error inside exception groups: "unhandled errors in a TaskGroup" says nothing to act on."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS))

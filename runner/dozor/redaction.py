@@ -19,13 +19,30 @@ LONGEST_ENCODED = 4_096
 # Every pattern begins with something of bounded length, so that a megabyte is read once.
 # https://core.telegram.org/bots/api#authorizing-your-bot: "123456:ABC-DEF1234ghIkl-zyx57W2v1u123ew11"
 _TELEGRAM_TOKEN = re.compile(r"(?<![0-9])([0-9]{6,20}(?::|%3[Aa]))[A-Za-z0-9_-]{30,}")
+_VALUE = r"(\"[^\"\n]*\"|'[^'\n]*'|[^\s,;&)}\]\"']+)"
+_LONG_NAMES = r"password|passwd|passphrase|pwd|secret|token|api[_-]?key|private[_-]?key"
+# A short name only where a word begins: not "monkey", "compass", "author".
+_SHORT_NAMES = r"(?<![a-z])(?:pass|auth|key|pin)|(?-i:(?<=[a-z])(?:Pass|Auth|Key|Pin))"
 _ASSIGNED = re.compile(
-    r"((?:password|passwd|passphrase|pwd|secret|token|api[_-]?key)[\"']?\s{0,3}=\s{0,3}"
-    r"|(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key)[\"']\s{0,3}:\s{0,3}"
-    r"|(?:password|passwd|passphrase|api-key)\s{0,3}:\s{0,3})"
-    r"(\"[^\"\n]*\"|'[^'\n]*'|[^\s,;&)}\]\"']+)",
+    rf"((?:{_LONG_NAMES}|{_SHORT_NAMES})[\"']?\s{{0,3}}=\s{{0,3}}"
+    rf"|(?:{_LONG_NAMES}|{_SHORT_NAMES})[\"']\s{{0,3}}:\s{{0,3}}"
+    rf"|(?:password|passwd|passphrase|pwd|(?<![a-z])pass|[a-z0-9][_-](?:key|token|secret|auth|pin))"
+    rf"\s{{0,3}}:\s{{0,3}})" + _VALUE,
     re.IGNORECASE,
 )
+# Behind a colon alone these stand in ordinary messages too: only what has a digit and no sentence after it.
+_LABELLED = re.compile(
+    r"((?<![a-z])(?:key|token|secret|auth)\s{0,3}:\s{0,3})(?=[^\s\"']{0,40}[0-9])[^\s,;&)}\]\"']{8,}",
+    re.IGNORECASE,
+)
+_COOKIE = re.compile(
+    r"((?:set-)?cookies?(?:\"|')?\s{0,3}:\s{0,3})(\"[^\"\n]*\"|'[^'\n]*'|[^\"'\s][^\"'\n]*)"
+    r"|(cookies?\s{0,3}=\s{0,3})(\"[^\"\n]*\"|'[^'\n]*'|[^\s,&)}\]\"']+)",
+    re.IGNORECASE,
+)
+# RFC 7519 and 7516: three to five parts in base64url, the first of which is JSON and begins with '{"'.
+_JWT = re.compile(r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*){2,4}")
+_PEM = re.compile(r"-----BEGIN ((?:[A-Z0-9]{1,20} ){0,4}PRIVATE KEY(?: BLOCK)?)-----")
 _AUTHORIZATION = re.compile(
     r"(authorization[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:[a-z]{1,20}\s{1,3})?)[^\s\"',;]+", re.IGNORECASE
 )
@@ -142,10 +159,26 @@ def _mask(text: str, spans: list[tuple[int, int]]) -> str:
 def _patterns(text: str) -> str:
     if "://" in text:
         text = _mask_passwords_in_urls(text)
+    if "-----BEGIN " in text:
+        text = _mask_private_keys(text)
     text = _TELEGRAM_TOKEN.sub(rf"\1{MASK}", text)
+    text = _JWT.sub(MASK, text)
+    text = _COOKIE.sub(rf"\1\3{MASK}", text)
     text = _AUTHORIZATION.sub(rf"\1{MASK}", text)
     text = _BEARER.sub(rf"\1{MASK}", text)
+    text = _LABELLED.sub(rf"\1{MASK}", text)
     return _ASSIGNED.sub(rf"\1{MASK}", text)
+
+
+def _mask_private_keys(text: str) -> str:
+    """Of one without an end everything behind its first line is hidden."""
+    parts: list[str] = []
+    at = 0
+    while (begin := _PEM.search(text, at)) is not None:
+        end = text.find("-----END ", begin.end())
+        parts += text[at : begin.end()], MASK
+        at = len(text) if end < 0 else end
+    return "".join([*parts, text[at:]])
 
 
 def _mask_passwords_in_urls(text: str) -> str:

@@ -16,9 +16,10 @@ from dozor_bot.handlers.choice import CHOICES, not_one, task_buttons
 from dozor_bot.handlers.code import act
 from dozor_bot.handlers.context import HandlerContext, message
 from dozor_bot.handlers.late import DATA_BYTES, late, offer
-from dozor_bot.responses import Response, actor_of
+from dozor_bot.responses import DENIED, Denial, Response, actor_of
 from dozor_bot.security.access import Role
 from dozor_bot.security.confirmations import WITHIN, Asked, Refusal
+from dozor_bot.security.flood import Attempt
 from dozor_bot.task_names import Found, resolve
 from dozor_bot.telegram.incoming import NO_MESSAGE, Command, Pressed, Sender
 from dozor_bot.views.actions import BY_COMMAND, WORDS, shown
@@ -164,7 +165,10 @@ async def on_confirmed(
             owner = desk.confirmations.owner(token)
             name = "" if owner is None else shown(owner.user_name)
             await desk.replies.answer_press(pressed.callback_id, text("confirm-not-yours", name=name))
-            return None
+            foreign = desk.confirmations.asked_by(press.task)
+            action = "press" if foreign is None else f"press {press.action} for {foreign.action}"
+            target = "" if foreign is None else ", ".join(foreign.tasks)[:200]
+            return Denial(attempt=Attempt(to.user_id, to.chat_id, action, DENIED, target), count=1)
         case Refusal.GONE:
             await desk.replies.answer_press(pressed.callback_id, text("confirm-gone"))
             return None if known else _forgotten(desk, pressed, press.action, command)

@@ -11,6 +11,7 @@ from dozor_bot.responses import DENIED, Denial, Response
 from dozor_bot.security.access import Role
 from dozor_bot.security.flood import Attempt
 from dozor_bot.security.totp import WITHIN, Pending, Verdict
+from dozor_bot.security.used_codes import use_code
 from dozor_bot.telegram.incoming import Command, Sender
 
 _REFUSALS = {
@@ -64,8 +65,15 @@ async def on_command(desk: HandlerContext, command: Command, role: Role) -> Resp
     if pending is None:
         return desk.answer(to, desk.translator.format("code-nothing"))
     verdict = desk.codes.check(to, command.argument.replace(" ", ""), now)
+    used = desk.codes.used(to.user_id)
+    if verdict is Verdict.RIGHT and used is not None and to.user_id is not None:
+        step, message_id = used
+        if not await use_code(desk.pool, to.user_id, step, message_id or 0):
+            verdict = Verdict.WRONG  # it was used before the bot was restarted
     if verdict is Verdict.RIGHT:
         return CodedAction(sender=to, desk=desk, action=pending.action, tasks=pending.tasks)
     answer = desk.answer(to, desk.translator.format(_REFUSALS[verdict]))
-    attempt = Attempt(to.user_id, to.chat_id, f"/code for {pending.action}", DENIED)
+    attempt = Attempt(
+        to.user_id, to.chat_id, f"/code for {pending.action}", DENIED, ", ".join(pending.tasks)[:200]
+    )
     return Denial(attempt=attempt, count=1, answer=answer)

@@ -63,6 +63,10 @@ class Confirmations:
         asked = self._asked.get(token)
         return None if asked is None else asked.sender
 
+    def asked_by(self, token: str) -> Asked | None:
+        """The question, whoever it was for."""
+        return self._asked.get(token)
+
     def take_expired(self, now: float) -> list[Asked]:
         """Questions whose time is over, without those that were answered."""
         over = [token for token, asked in self._asked.items() if now > asked.until]

@@ -19,6 +19,8 @@ class Attempt:
     chat_id: int
     action: str
     result: str
+    target: str = ""
+    """The task or incident it was meant for, as it was written."""
 
 
 @dataclass(slots=True)

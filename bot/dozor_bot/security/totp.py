@@ -94,6 +94,10 @@ class TotpGuard:
         self._used[user_id] = (step, sender.message_id)
         return Verdict.RIGHT
 
+    def used(self, user_id: int | None) -> tuple[int, int] | None:
+        """The step of this person's last right code, and the message that brought it."""
+        return None if user_id is None else self._used.get(user_id)
+
     def done(self, user_id: int | None) -> None:
         """The command has been given: nothing waits any more."""
         if user_id is not None:

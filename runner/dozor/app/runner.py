@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import importlib
 import importlib.metadata
+import shutil
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self
@@ -33,6 +35,7 @@ from dozor.app.telegram import TelegramSide
 from dozor.clock import SteadyClock
 from dozor.config import Config
 from dozor.config.imports import Checker, load_with_checkers
+from dozor.config.places import exposed, state_dir, unwritable
 from dozor.config.secrets import register_config_secrets
 from dozor.control.alert_settings import oncall
 from dozor.control.commands.commands import COMMANDS_CHANNEL
@@ -70,6 +73,21 @@ FLUSH_SECONDS = 10.0
 """How long the end of the runner waits for the database to take what is still to be written."""
 TELL_SECONDS = 5.0
 """How long the end of the runner waits for messages owed to leave."""
+
+
+def _outage_file(config: Config) -> Path:
+    """Where messages of an outage are kept. Says what is wrong with the places of files on the way."""
+    for problem in exposed(config):
+        logger.warning("{}", problem)
+    folder = state_dir(config)
+    reason = unwritable(folder)
+    if reason is not None:
+        logger.error(msg("log-state-unwritable", path=folder, reason=reason))
+    former = config.database.data_dir.parent / SPOOL  # before there was a state directory
+    if reason is None and former != folder / SPOOL and former.exists() and not (folder / SPOOL).exists():
+        with suppress(OSError):
+            shutil.move(former, folder / SPOOL)
+    return folder / SPOOL
 
 
 class Runner:
@@ -151,7 +169,7 @@ class Runner:
         warming = asyncio.create_task(in_own_thread(warm, self._languages()))
         database = await self._open_database()
         tracing = self._open_tracing()
-        spool, direct_sends = self._spool(), DirectSends()
+        spool, direct_sends = await self._spool(), DirectSends()
         journal = await self._open_journal(database, tracing, spool, direct_sends)
         pools = await self._open_pools(database)
         telegram = await self._open_telegram(pools.core)
@@ -234,8 +252,8 @@ class Runner:
             self._cleanups.add("traces", tracing.close)
         return tracing
 
-    def _spool(self) -> Spool:
-        return Spool(self.config.path.parent / self.config.database.data_dir.parent / SPOOL)
+    async def _spool(self) -> Spool:
+        return Spool(await in_own_thread(_outage_file, self.config))
 
     async def _open_journal(
         self, database: Database, tracing: Tracing | None, spool: Spool, direct_sends: DirectSends
@@ -400,12 +418,16 @@ class Runner:
             runner=this_runner(self.journal.registration.runner_id, VERSION, self._started_at),
             language=self.config.language,
             token=self.config.web.token,
+            public=self.config.web.public,
+            hosts=self.config.web.hosts,
+            urls=(self.config.web.public_url, self.config.telegram.webhook),
             timezone=self.config.timezone.key,
             on_call=lambda: self.watch.oncall.now(self._clock.now(), self.watch.overrides),
             silence=self.watch.silences.get,
             name_of=self._telegram.name_of,
             place_of=oncall(self.config.oncall).places.get,
             webhook=self._telegram.webhook,
+            webhook_admits=None if self._telegram.webhook is None else self._telegram.admits,
         )
 
     # -- what others ask

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -110,6 +111,11 @@ class TelegramSide:
         """For the web server; None: Telegram is polled."""
         return None if self._config.telegram.webhook is None else self.receive
 
+    def admits(self, secret: str) -> bool:
+        """Whether the secret header of a request is Telegram's. Nobody's is while there is no bot yet."""
+        inbox = None if self._bot is None else self._bot.poller.inbox
+        return inbox is not None and inbox.admits(secret)
+
     async def receive(self, body: bytes, secret: str) -> int:
         """An update that Telegram has brought; the HTTP status of the answer."""
         inbox = None if self._bot is None else self._bot.poller.inbox
@@ -119,7 +125,9 @@ class TelegramSide:
         """The bot's long-lived parts, and the one that watches it; nothing without a token."""
         if not self.wanted:
             return {}
-        watching = BotMonitor(watch, self._clock, lambda: self.polled_at, lambda: self.problem)
+        watching = BotMonitor(
+            watch, self._clock, lambda: self.polled_at, lambda: self.problem, time.monotonic
+        )
         self._on_defect = watching.failed
         return {"telegram": self.poll, "telegram watch": watching.run}
 

@@ -13,7 +13,7 @@ from typing import assert_never
 import click
 
 from dozor.cli.doctoring.channels import check_second_channel
-from dozor.cli.doctoring.database import check_disk, check_schema, check_server
+from dozor.cli.doctoring.database import check_disk, check_files, check_schema, check_server
 from dozor.cli.doctoring.finding import Finding, Level, failed, warning
 from dozor.cli.doctoring.runner import check_runner
 from dozor.cli.doctoring.sending import send_directly, send_through_runner
@@ -56,7 +56,7 @@ def doctor(config_path: Path, *, send: bool, as_json: bool) -> None:
 
 async def _examine(config: Config, *, send: bool) -> list[Finding]:
     telegram = asyncio.create_task(check_telegram(config.telegram, oncall(config.oncall).people.values()))
-    found = check_disk(config)
+    found = [*check_disk(config), *check_files(config)]
     report: StatusReport | None = None
     sent: Finding | None = None
     try:
@@ -143,6 +143,7 @@ ABOUT = {
     "schema": "doctor-about-schema",
     "privileges": "doctor-about-privileges",
     "disk": "doctor-about-disk",
+    "files": "doctor-about-files",
     "runner": "doctor-about-runner",
     "tasks": "doctor-about-tasks",
     "alerts": "doctor-about-alerts",

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from dozor.errors import ConfigError, DozorError
+from dozor.errors import ConfigError, DozorError, root_cause
 from dozor.language import msg
 
 EXIT_FAILED = 1
@@ -67,6 +67,23 @@ class DozorGroup(click.Group):
         except DozorError as error:
             click.echo(f"dozor: {error}", err=True)
             ctx.exit(EXIT_FAILED)
+        except Exception as error:
+            text = _known(root_cause(error))
+            if text is None:
+                raise
+            click.echo(f"dozor: {text}", err=True)
+            ctx.exit(EXIT_FAILED)
+
+
+def _known(error: BaseException) -> str | None:
+    """What an error of Dozor, or of the database means to a person; None: it is a defect."""
+    from dozor.storage.postgres.pool import connect_error_text, of_database
+
+    if isinstance(error, DozorError):
+        return str(error)
+    if isinstance(error, OSError):  # of a file, perhaps: the database's are a StorageError by now
+        return None
+    return f"PostgreSQL: {connect_error_text(error)}" if of_database(error) else None
 
 
 def show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:

@@ -72,7 +72,9 @@ async def _run(
     config_path: Path, writer: LogWriter, form: LogFormat, *, wait: bool, grace: float, log_level: str
 ) -> int:
     from dozor.app import Runner
+    from dozor.cli.streams import redact_prints
     from dozor.config.importing import now_importing
+    from dozor.descriptors import raise_limit
     from dozor.errors import RunHungError
     from dozor.forking import own_loop
     from dozor.lifecycle import ImportWatch, end_within, on_signals
@@ -82,6 +84,7 @@ async def _run(
     def flush() -> None:
         writer.flush(FLUSH_SECONDS)
 
+    raise_limit()
     loop = asyncio.get_running_loop()
     own_loop(loop)
     loop.set_default_executor(threads := CheckerThreads())
@@ -92,6 +95,7 @@ async def _run(
     log = configure(
         runner.redactor, level=log_level, form=form, details=runner.details_for_the_log, writer=writer
     )
+    redact_prints(runner.redactor.redact)  # what inline checkers print; the log has its border already
     starting = asyncio.create_task(runner.__aenter__())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)

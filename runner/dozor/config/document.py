@@ -13,7 +13,7 @@ import yaml
 from yaml.constructor import SafeConstructor
 from yaml.resolver import BaseResolver
 
-from dozor.config.interpolation import has_reference, interpolate
+from dozor.config.interpolation import Reference, has_reference, interpolate
 from dozor.config.problems import Place, Problem
 from dozor.config.syntax import explain_syntax, syntax_problem
 from dozor.language import msg
@@ -49,6 +49,8 @@ class Document:
     values: dict[str, Any] = field(default_factory=dict)
     lines: dict[Place, int] = field(default_factory=lambda: {(): 1})
     filled: dict[Place, str] = field(default_factory=dict)
+    references: list[Reference] = field(default_factory=list)
+    """What `filled` was filled in with."""
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -200,7 +202,7 @@ class _Reading:
         tag: str = node.tag
         if has_reference(text):
             try:
-                filled = interpolate(text, self._env, self._folder)
+                filled = interpolate(text, self._env, self._folder, self._document.references)
             except ValueError as error:
                 self._problem(str(error), place, node)
                 return UNREADABLE

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from dozor.language import msg
@@ -15,6 +18,14 @@ _REFERENCE = re.compile(r"\$\$\{|\$\{([^{}]*)\}|\$\{")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What a reference was filled in with. `from_file`: by `${file:…}`, else from the environment."""
+
+    value: str
+    from_file: bool
+
+
 def _forms() -> str:
     return msg("config-reference-forms")
 
@@ -23,13 +34,16 @@ def has_reference(text: str) -> bool:
     return "${" in text
 
 
-def interpolate(text: str, env: Mapping[str, str], folder: Path) -> str:
+def interpolate(text: str, env: Mapping[str, str], folder: Path, found: list[Reference] | None = None) -> str:
     """`text` with every reference filled in; `$${` becomes a literal `${`.
 
     A default stands in for a variable that is unset or empty, as in a shell. The path
-    of a file is relative to `folder`; the newlines at its end are dropped.
+    of a file is relative to `folder`; the newlines at its end are dropped. `found` gets what was filled in,
+    defaults apart: those are in the configuration file for everybody to read.
     Raises ValueError for an unset variable, an unreadable file, a malformed reference.
     """
+
+    found = [] if found is None else found
 
     def fill(match: re.Match[str]) -> str:
         whole = match.group(0)
@@ -39,11 +53,15 @@ def interpolate(text: str, env: Mapping[str, str], folder: Path) -> str:
         if inside is None:
             raise ValueError(msg("config-reference-open", forms=_forms()))
         if inside.startswith("file:"):
-            return _read(inside.removeprefix("file:").strip(), folder)
+            content = _read(inside.removeprefix("file:").strip(), folder)
+            found.append(Reference(content, from_file=True))
+            return content
         name, separator, default = inside.partition(":-")
         if not _NAME.fullmatch(name):
             raise ValueError(msg("config-reference-unknown", whole=whole, forms=_forms()))
         value = env.get(name)
+        if value:
+            found.append(Reference(value, from_file=False))
         if separator:
             value = value or default
         if value is None:
@@ -67,7 +85,10 @@ def _read(name: str, folder: Path) -> str:
     if name.startswith("~/"):
         path = Path(name).expanduser()
     try:
-        with path.open("rb") as file:
+        # Without O_NONBLOCK a FIFO that nobody writes to would be waited for without end.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ValueError(msg("config-secret-not-a-file", path=path))
             data = file.read(FILE_LIMIT + 1)
         if len(data) > FILE_LIMIT:
             raise ValueError(msg("config-secret-too-large", path=path))

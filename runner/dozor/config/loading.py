@@ -31,7 +31,7 @@ from dozor.errors import ConfigError
 from dozor.language import Language, msg
 from dozor.language.process import from_file, language_for_now
 
-SIZE_LIMIT = 16 * 1024 * 1024
+SIZE_LIMIT = 4 * 1024 * 1024
 """Bytes."""
 
 _SCHEDULE = ("every", "cron")
@@ -114,6 +114,7 @@ def read_draft(path: Path | str, env: Mapping[str, str]) -> Draft:
     config = loading.config() if document.values else None
     if config is not None:
         config._source, config._lines, config._filled = source, document.lines, document.filled
+        config._references = tuple(document.references)
     return Draft(
         source,
         path,

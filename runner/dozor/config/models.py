@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,6 +16,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, ValidationI
 from dozor.config import addresses, fields
 from dozor.config.alerts import AlertsConfig, OnCallConfig
 from dozor.config.base import Duration, Kind, PoolSize, Section, Timezone, UserIds
+from dozor.config.interpolation import Reference
 from dozor.config.problems import Place, line_of
 from dozor.config.supervision import DependencyConfig, LimitsConfig, SupervisionConfig
 from dozor.config.tasks import Isolation, TaskConfig
@@ -198,6 +200,32 @@ def _listen(value: object) -> ListenAddress | None:
     return None if address is None else ListenAddress(*address)
 
 
+def _state_dir(value: object, info: ValidationInfo) -> Path | None:
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    if not isinstance(value, str | Path):
+        raise ValueError(msg("config-state-dir"))
+    folder = info.context["folder"] if info.context else Path.cwd()
+    path = Path(value)
+    return Path(folder / (path.expanduser() if str(value).startswith("~/") else path)).absolute()
+
+
+def _hosts(value: object) -> tuple[str, ...]:
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(
+        isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9_.-]{1,253}", name) for name in names
+    ):
+        raise ValueError(msg("config-hosts"))
+    return tuple(names)
+
+
+class WebPublic(StrEnum):
+    """What is shown without the token."""
+
+    STATUS = "status"
+    NOTHING = "nothing"
+
+
 class WebConfig(Section):
     """Health, metrics and the status page over HTTP."""
 
@@ -210,6 +238,16 @@ class WebConfig(Section):
 
     token: Annotated[SecretStr | None, _secret(addresses.parse_web_token), Kind("text of 16 or more")] = None
     """With it the status page also acts on tasks and incidents, for whoever enters it. Empty: no actions."""
+
+    public: WebPublic = WebPublic.STATUS
+    """What is shown without `token`. `status`: everything but actions. `nothing`: `/healthz` and `/readyz`
+    alone; browsers ask for a password then, which is the token, and programs send it as a bearer token.
+    """
+
+    hosts: Annotated[tuple[str, ...], BeforeValidator(_hosts), Kind("list of host names")] = ()
+    """Further names of this server that a request may have in its Host header. Numeric addresses,
+    `localhost`, the name of the machine and those in `listen`, `public_url` and `telegram.webhook` are known.
+    """
 
     public_url: Annotated[
         str | None, BeforeValidator(addresses.parse_public_url), Kind("http or https URL, or null")
@@ -259,6 +297,11 @@ class Config(Section):
     limits: LimitsConfig = LimitsConfig()
     """What the runner itself may use."""
 
+    state_dir: Annotated[Path | None, BeforeValidator(_state_dir), Kind("folder, or null")] = None
+    """Folder of the messages that an outage of the database keeps from being written there, relative to the
+    config file. Null: `$STATE_DIRECTORY`, which systemd sets, else the folder that `database.data_dir` is in.
+    """
+
     dependencies: Annotated[
         dict[str, DependencyConfig], BeforeValidator(lambda value: {} if value is None else value)
     ] = Field(default_factory=dict)
@@ -270,6 +313,7 @@ class Config(Section):
     _source: str = PrivateAttr(default="config.yaml")
     _lines: dict[Place, int] = PrivateAttr(default_factory=dict)
     _filled: dict[Place, str] = PrivateAttr(default_factory=dict)
+    _references: tuple[Reference, ...] = PrivateAttr(default=())
 
     @classmethod
     def known_keys(cls) -> list[str]:
@@ -303,6 +347,11 @@ class Config(Section):
     def filled(self) -> dict[Place, str]:
         """Places whose value came from the environment or a file."""
         return self._filled
+
+    @property
+    def references(self) -> tuple[Reference, ...]:
+        """What the references in the file were filled in with."""
+        return self._references
 
     def line(self, *place: str | int) -> int | None:
         """The line of `place` (such as "tasks", "presale_checker", "run"), or of what surrounds it."""

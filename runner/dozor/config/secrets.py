@@ -3,29 +3,76 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from urllib.parse import parse_qsl, unquote, urlsplit
+
+from pydantic import SecretStr
 
 from dozor.config.models import Config
 from dozor.redaction import Redactor
 
 _SECRET_NAME = re.compile(
-    r"token|password|passwd|passphrase|secret|key|dsn|mnemonic|seed|credential|cookie", re.IGNORECASE
+    r"token|passw(or)?d|passphrase|secret|key|pwd|dsn|mnemonic|seed|credential|cookie|authorization|private"
+    r"|(?<![a-z])(pass|auth|pin)(s|code)?(?![a-z])"  # not "author", "shipping", "passenger"
+    r"|pass$|(?-i:(?<=[a-z])(Pass|Auth|Pin)(?![a-z]))",  # "dbpass", "userPin"
+    re.IGNORECASE,
 )
+"""Names of arguments whose values are secret."""
+_ORDINARY = frozenset(
+    (
+        "admin", "app", "auto", "basic", "bearer", "config", "database", "default", "demo", "dev",
+        "develop", "development", "disabled", "dozor", "embedded", "enabled", "example", "false",
+        "guest", "host", "info", "json", "live", "local", "localhost", "main", "master", "name", "none",
+        "null", "postgres", "postgresql", "preprod", "primary", "prod", "production", "public", "read",
+        "release", "root", "sandbox", "server", "service", "shared", "stage", "staging", "status",
+        "stop", "system", "telegram", "test", "testing", "text", "title", "true", "type", "user",
+        "username", "value", "worker", "write",
+    )
+)  # fmt: skip
+"""Words that stand in every log. To mask one of them would garble it and hide nothing: as a password it is
+hidden by the patterns of `dozor.redaction`, where it stands in a URL or behind a name."""
+LONG = 12
+"""Characters of a value from the environment that may be secret by its looks."""
+_SEGMENTS = re.compile(r"[^A-Za-z0-9]+")
+_TURNS = re.compile(r"(?<=[A-Za-z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])|(?<=[a-z])(?=[A-Z])")
+_CONSONANTS = re.compile(r"[bcdfghjklmnpqrstvwxz]{6}", re.IGNORECASE)
 _TOKENS = re.compile(r"(?<![A-Za-z0-9_.-])[A-Za-z0-9_-]{12,}(?![A-Za-z0-9_.-])")
 """Parts of an Apprise URL that are no words and no host: a service may say them by themselves."""
 _QUERY_SECRETS = frozenset(("password", "sslpassword", "passfile"))
 
 
 def register_config_secrets(config: Config, redactor: Redactor) -> None:
-    """Have `redactor` hide the token, the passwords in URLs, and the secrets among tasks' `args`.
+    """Have `redactor` hide the secrets of a configuration.
 
-    An argument is secret by its name (`api_key`, `seed`), or because it was read with `${file:…}`.
+    Those are: tokens; passwords in URLs, wherever one stands; values of tasks' `args` under a secret name
+    (`api_key`, `pin`); what `${file:…}` read, each of its lines; and what `${NAME}` was filled in with, if it
+    is at least `LONG` characters long and looks random. Ordinary words (`prod`) are not among them.
     """
-    redactor.register(*_secrets(config))
+    redactor.register(*(text for text in _secrets(config) if text.strip().lower() not in _ORDINARY))
+
+
+def looks_random(text: str) -> bool:
+    """A password, key or token rather than a name, an address or a path: judged by its longest segments.
+
+    A segment is a run of ASCII letters and digits. Random ones change between letters, digits and capitals
+    again and again, or have no syllables.
+    """
+    if len(text) < LONG or any(character.isspace() for character in text):
+        return False
+    longest = max(_SEGMENTS.split(text), key=len)
+    if len(longest) < LONG // 2 or len(set(longest)) < LONG // 2:
+        return False
+    return sum(1 for _ in _TURNS.finditer(longest)) >= 4 or _CONSONANTS.search(longest) is not None
 
 
 def _secrets(config: Config) -> Iterator[str]:
+    for reference in config.references:
+        if reference.from_file:
+            yield reference.value
+            yield from (line.strip() for line in reference.value.splitlines())
+        elif "://" not in reference.value and looks_random(reference.value):
+            yield reference.value
+    yield from _passwords_in_texts(config.model_dump(exclude={"path"}))
     token = config.telegram.token
     if token is not None:
         text = token.get_secret_value()
@@ -42,12 +89,9 @@ def _secrets(config: Config) -> Iterator[str]:
         yield from _TOKENS.findall(secret.get_secret_value().partition("://")[2])
     if heartbeat is not None and heartbeat.url is not None:
         yield heartbeat.url.get_secret_value()
-    for url in (config.database.url, config.telegram.proxy):
-        if url is not None:
-            yield from passwords_in(url.get_secret_value())
     for task in config.tasks:
         for name, value in task.args.items():
-            yield from _in_argument(config, ("tasks", task.name, "args", name), value)
+            yield from _in_argument((name,), value)
 
 
 def passwords_in(url: str) -> Iterator[str]:
@@ -58,27 +102,42 @@ def passwords_in(url: str) -> Iterator[str]:
     if password:
         yield password
         yield unquote(password)
+    elif looks_random(userinfo):  # "https://TOKEN@host"
+        yield userinfo
     for key, value in parse_qsl(parts.query):
-        if key in _QUERY_SECRETS and value:
+        if value and (key in _QUERY_SECRETS or (_SECRET_NAME.search(key) and len(value) >= 8)):
             yield value
 
 
-def _in_argument(config: Config, place: tuple[str | int, ...], value: object) -> Iterator[str]:
+def _passwords_in_texts(value: object) -> Iterator[str]:
+    """Of every URL anywhere in `value`."""
     match value:
-        case dict():
+        case Mapping():
+            for inner in value.values():
+                yield from _passwords_in_texts(inner)
+        case list() | tuple() | set() | frozenset():
+            for inner in value:
+                yield from _passwords_in_texts(inner)
+        case SecretStr():
+            yield from _passwords_in_texts(value.get_secret_value())
+        case str() if "://" in value:
+            yield from _passwords_if_url(value)
+        case _:
+            pass
+
+
+def _in_argument(names: tuple[str, ...], value: object) -> Iterator[str]:
+    """What is secret by one of the names that lead to it."""
+    match value:
+        case Mapping():
             for name, inner in value.items():
-                yield from _in_argument(config, (*place, name), inner)
-        case list():
-            for index, inner in enumerate(value):
-                yield from _in_argument(config, (*place, index), inner)
-        case str() | int() if not isinstance(value, bool):
-            own, inherited = place, ("defaults", *place[2:])
-            source = config.filled.get(own) or config.filled.get(inherited) or ""
-            named = any(isinstance(step, str) and _SECRET_NAME.search(step) for step in place[3:])
-            if named or "${file:" in source:
+                yield from _in_argument((*names, str(name)), inner)
+        case list() | tuple():
+            for inner in value:
+                yield from _in_argument(names, inner)
+        case str() | int() | float() if not isinstance(value, bool):
+            if any(_SECRET_NAME.search(name) for name in names):
                 yield str(value)
-            if isinstance(value, str) and "://" in value and "@" in value:
-                yield from _passwords_if_url(value)
         case _:
             pass
 

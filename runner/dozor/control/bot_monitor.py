@@ -27,10 +27,15 @@ class BotMonitor:
         clock: Clock,
         heard_at: Callable[[], float | None],
         problem: Callable[[], str | None],
+        elapsed: Callable[[], float] | None = None,
     ) -> None:
+        """`elapsed`: seconds that nobody can set, such as `time.monotonic`; None: nor is `clock` set."""
         self._watch, self._clock = watch, clock
         self._heard_at, self._problem = heard_at, problem
         self._since = clock.now()
+        self._elapsed = elapsed
+        self._heard: tuple[float | None, float] = (None, 0.0 if elapsed is None else elapsed())
+        """What `heard_at` said when it last changed, and when that was on `elapsed`."""
         self._failed_at: float | None = None
 
     async def run(self) -> None:
@@ -41,15 +46,24 @@ class BotMonitor:
     def look(self) -> None:
         """Open and close incidents."""
         now = self._clock.now()
-        heard_at = self._heard_at() or self._since
-        if now - heard_at > DEAF_AFTER:
-            text = self._problem() or msg("log-no-poll", seconds=f"{now - heard_at:.0f}")
+        silent = self._silent_for(now)
+        if silent > DEAF_AFTER:
+            text = self._problem() or msg("log-no-poll", seconds=f"{silent:.0f}")
             self._watch.open_incident(IncidentKind.BOT, DEAF, AlertData(text=text))
         else:
             self._watch.resolve_incident(IncidentKind.BOT, DEAF)
         if self._failed_at is not None and now - self._failed_at > CALM_AFTER:
             self._failed_at = None
             self._watch.resolve_incident(IncidentKind.BOT, DEFECT)
+
+    def _silent_for(self, now: float) -> float:
+        """Seconds since Telegram last gave updates; a clock that is set by a day does not add to them."""
+        heard_at = self._heard_at()
+        if self._elapsed is None:
+            return now - (heard_at or self._since)
+        if heard_at != self._heard[0]:
+            self._heard = heard_at, self._elapsed()
+        return self._elapsed() - self._heard[1]
 
     def failed(self, error: BaseException) -> None:
         """The bot could not handle what somebody asked: a defect of ours."""

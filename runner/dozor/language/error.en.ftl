@@ -10,6 +10,16 @@ error-server-starting = the server is starting up or shutting down: try again in
 error-certificate = the server's certificate is not trusted: name its CA with sslrootcert=
 error-connect-timeout = no answer in time: is the server reachable, and is a firewall in between?
 error-connect-refused = nobody listens there: is the server running, are host and port right?
+error-read-only-server = the server only reads: it is a standby, a failover is under way, or default_transaction_read_only is on. Point database.url at the primary server
+error-statement-timeout = the server cancelled a statement: raise statement_timeout for this user (ALTER ROLE … SET statement_timeout = '30s'), or look for what blocks it
+error-lock-timeout = a lock was not free within lock_timeout: look in pg_locks for who holds it, or raise lock_timeout for this user
+error-certificate-host = the server's certificate is for another host name: connect by the name in it, or use sslmode=verify-ca
+error-certificate-expired = the server's certificate has expired or is not valid yet: renew it, or set the clock
+error-tls = TLS failed: do sslcert= and sslkey= belong together, and does the server trust their CA?
+error-tls-refused = the server does not offer TLS: set ssl = on there, or choose another sslmode=
+error-tls-file = { $name }={ $path } in database.url: { $reason }
+error-tls-mode = sslmode={ $mode } in database.url is not one of { $modes }
+error-tls-root = sslmode={ $mode } needs the certificate of a CA: name it with sslrootcert=, or put it at ~/.postgresql/root.crt
 error-no-socket = no server at this socket: is it running?
 error-socket-permission = no permission for the server's socket: run as a user who may use it
 error-connection-broke = the connection broke: is the server running?
@@ -25,7 +35,7 @@ error-not-started = PostgreSQL did not start in { $data_dir }
 error-see-log = { $text } (log: { $log })
 error-foreign-folder = { $data_dir } is not a data directory of dozor (it holds { $shown }): set database.data_dir to a new or an empty folder
 error-no-pg-version = { $pgdata } is not a PostgreSQL data directory (no PG_VERSION): restore it from a backup, or move it away to begin anew
-error-other-major = { $pgdata } was made by PostgreSQL { $version }, and this is { $major }: dump it with PostgreSQL { $version } (pg_dumpall), move it away, start, and load the dump
+error-other-major = { $pgdata } was made by PostgreSQL { $version }, and this is { $major }. To move it: 1. install the former version and dump: pg_dumpall -h { $pgdata } > dump.sql, while a server of version { $version } runs on it (postgres -D { $pgdata }); 2. stop that server and move { $pgdata } away; 3. start Dozor, which makes a new one, and load the dump: psql -h { $pgdata } -U postgres -f dump.sql, with no runner on it
 error-embedded-locked = another process has been starting or stopping PostgreSQL in { $data_dir } for { $seconds } s: see which (fuser { $data_dir }/lock) and end it
 error-program-hung = PostgreSQL in { $data_dir }: { $name } did not end within { $seconds } s
 error-disk-full = the disk of { $data_dir } is full: free some space and start again
@@ -72,6 +82,11 @@ error-overtaken-by-runner = This runner lost its database and runner { $successo
 error-session-ended = the server has ended the runner's own session as well
 error-run-hung = a run of { $name } cannot be ended (on_hang: exit)
 error-variable-withheld = { $name } is withheld from the process of this task; give it back with env: [{ $name }] in the task's configuration
+error-out-of-descriptors = out of file descriptors: { $used } of { $most }. A task may be leaking them; raise the limit (ulimit -n, LimitNOFILE=)
+error-out-of-descriptors-system = the whole system is out of file descriptors (fs.file-max)
+error-out-of-memory = the system is out of memory for a new connection or file
+error-web-host = this server is not known by the name in the Host header: add it to web.hosts
+error-web-token = web.public is nothing: send web.token as a bearer token, or as the password of any user
 error-port-taken = another program uses this port: end it, or choose another port in web.listen
 error-port-permission = no permission for this port: choose one above 1023 in web.listen
 error-port-address = this machine does not have this address: correct web.listen

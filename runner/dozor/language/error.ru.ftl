@@ -10,6 +10,16 @@ error-server-starting = сервер запускается или остана�
 error-certificate = сертификату сервера нет доверия: укажите его центр сертификации в sslrootcert=
 error-connect-timeout = нет ответа вовремя: доступен ли сервер, нет ли на пути межсетевого экрана?
 error-connect-refused = там никто не слушает: запущен ли сервер, верны ли хост и порт?
+error-read-only-server = сервер только читает: это резервный сервер, идёт переключение или включён default_transaction_read_only. Укажите в database.url основной сервер
+error-statement-timeout = сервер отменил запрос: увеличьте statement_timeout этому пользователю (ALTER ROLE … SET statement_timeout = '30s') или найдите, что его держит
+error-lock-timeout = блокировка не освободилась за lock_timeout: найдите в pg_locks, кто её держит, или увеличьте lock_timeout этому пользователю
+error-certificate-host = сертификат сервера выдан на другое имя: подключайтесь по имени из него или возьмите sslmode=verify-ca
+error-certificate-expired = срок сертификата сервера истёк или ещё не начался: обновите его или поправьте часы
+error-tls = TLS не удался: подходят ли друг другу sslcert= и sslkey= и доверяет ли сервер их центру сертификации?
+error-tls-refused = сервер не предлагает TLS: включите на нём ssl = on или выберите другой sslmode=
+error-tls-file = { $name }={ $path } в database.url: { $reason }
+error-tls-mode = sslmode={ $mode } в database.url не из списка: { $modes }
+error-tls-root = для sslmode={ $mode } нужен сертификат центра сертификации: укажите его в sslrootcert= или положите в ~/.postgresql/root.crt
 error-no-socket = на этом сокете сервера нет: запущен ли он?
 error-socket-permission = нет прав на сокет сервера: запустите от пользователя, которому он доступен
 error-connection-broke = соединение оборвалось: запущен ли сервер?
@@ -25,7 +35,7 @@ error-not-started = PostgreSQL в { $data_dir } не запустился
 error-see-log = { $text } (журнал: { $log })
 error-foreign-folder = { $data_dir } не папка данных Дозора (в ней { $shown }): укажите в database.data_dir новую или пустую папку
 error-no-pg-version = { $pgdata } не папка данных PostgreSQL (нет PG_VERSION): восстановите её из копии или уберите, чтобы начать заново
-error-other-major = { $pgdata } создана PostgreSQL { $version }, а здесь { $major }: выгрузите её с PostgreSQL { $version } (pg_dumpall), уберите, запустите Дозор и загрузите выгруженное
+error-other-major = { $pgdata } создана PostgreSQL { $version }, а здесь { $major }. Чтобы перенести её: 1. установите прежнюю версию и выгрузите: pg_dumpall -h { $pgdata } > dump.sql, пока на ней работает сервер версии { $version } (postgres -D { $pgdata }); 2. остановите его и уберите { $pgdata }; 3. запустите Дозор, он создаст новую, и загрузите выгрузку: psql -h { $pgdata } -U postgres -f dump.sql, без работающего раннера
 error-embedded-locked = другой процесс запускает или останавливает PostgreSQL в { $data_dir } уже { $seconds } с: узнайте какой (fuser { $data_dir }/lock) и завершите его
 error-program-hung = PostgreSQL в { $data_dir }: { $name } не завершился за { $seconds } с
 error-disk-full = диск с { $data_dir } заполнен: освободите место и запустите снова
@@ -72,6 +82,11 @@ error-overtaken-by-runner = Этот раннер потерял базу, и р
 error-session-ended = сервер завершил и сессию раннера
 error-run-hung = запуск задачи { $name } не заканчивается (on_hang: exit)
 error-variable-withheld = { $name } не передаётся процессу этой задачи; верните её в настройках задачи: env: [{ $name }]
+error-out-of-descriptors = кончились файловые дескрипторы: { $used } из { $most }. Возможно, их не закрывает одна из задач; увеличьте предел (ulimit -n, LimitNOFILE=)
+error-out-of-descriptors-system = файловые дескрипторы кончились во всей системе (fs.file-max)
+error-out-of-memory = системе не хватает памяти на новое соединение или файл
+error-web-host = этот сервер не известен под именем из заголовка Host: добавьте имя в web.hosts
+error-web-token = web.public: nothing: пришлите web.token как Bearer или как пароль любого пользователя
 error-port-taken = этот порт занят другой программой: завершите её или выберите другой порт в web.listen
 error-port-permission = нет прав на этот порт: выберите порт больше 1023 в web.listen
 error-port-address = у этой машины нет такого адреса: исправьте web.listen

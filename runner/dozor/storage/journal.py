@@ -18,10 +18,10 @@ from typing import Final
 from loguru import logger
 
 from dozor.clock import Clock
-from dozor.errors import DatabaseUnavailableError, RunnerBusyError
+from dozor.errors import DatabaseUnavailableError, RunnerBusyError, StorageError, out_of_resources
 from dozor.language import msg
 from dozor.storage.health import DatabaseHealth
-from dozor.storage.postgres.pool import Connection, connect, of_database, refused
+from dozor.storage.postgres.pool import Connection, connect, connect_error_text, of_database, refused
 from dozor.storage.single_statement import StatementBatch
 from dozor.storage.tables import command_results as answers
 from dozor.storage.tables import incidents, notifications, runners, runs, silences, tasks
@@ -235,7 +235,12 @@ class Journal:
                             break
                     elif not of_database(error):
                         logger.opt(exception=error).critical(msg("log-journal-defect"))
-                    self.health.report_down(f"{type(error).__name__}: {str(error)[:200]}")
+                    if out_of_resources(error):
+                        self.health.report_unreachable(str(error)[:200])
+                    else:
+                        known = of_database(error) and not isinstance(error, StorageError)
+                        reason = connect_error_text(error) if known else str(error)
+                        self.health.report_down(f"{type(error).__name__}: {reason[:300]}")
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 1.0)
             owed, more = bool(self._batch.owed), self._checkpoint.more

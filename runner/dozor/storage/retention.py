@@ -11,6 +11,12 @@ from dozor.storage.tables import live_messages as living
 EVERY = 600.0
 """Seconds."""
 KEEP_DAYS = 90
+AUDIT_DAYS = 365
+
+PRUNE_AUDIT_SQL = """
+DELETE FROM dozor.audit WHERE id IN (
+    SELECT id FROM dozor.audit WHERE at < now() - make_interval(days => $1) ORDER BY at LIMIT 10000)
+"""
 
 
 async def run_pruner(pool: Pool) -> None:
@@ -25,10 +31,11 @@ async def run_pruner(pool: Pool) -> None:
 
 
 async def prune(pool: Pool) -> None:
-    """Delete history, messages, incidents and runners over for `KEEP_DAYS`; what chats show of the past."""
+    """Delete history, messages, incidents and runners over for `KEEP_DAYS`, the audit after `AUDIT_DAYS`."""
     async with pool.acquire() as connection:
         await runs.prune(connection, KEEP_DAYS)
         await notifications.prune(connection, KEEP_DAYS)
         await living.prune(connection)
         await incidents.prune(connection, KEEP_DAYS)
         await runners.prune(connection, KEEP_DAYS)
+        await connection.execute(PRUNE_AUDIT_SQL, AUDIT_DAYS)

@@ -15,6 +15,7 @@ from pathlib import Path
 from loguru import logger
 from pydantic import TypeAdapter, ValidationError
 
+from dozor.config.places import make_folder
 from dozor.language import msg
 from dozor.storage.tables.incidents import IncidentRow
 from dozor.storage.tables.notifications import NotificationRow
@@ -121,7 +122,7 @@ class Spool:
 
     def _replace(self, kept: SpoolState) -> None:
         text = _FILE.dump_json(kept)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self._path.parent)
         new = self._path.with_name(self._path.name + ".new")
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(text)

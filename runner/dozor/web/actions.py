@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 from typing import Any
 
 from aiohttp import web
-from loguru import logger
-from pydantic import SecretStr
 
 from dozor.control.commands import audit
 from dozor.control.commands.actor import Actor, Source
@@ -21,13 +17,11 @@ from dozor.control.commands.commands import (
     submit,
     wait,
 )
-from dozor.language import msg
 from dozor.storage.postgres.pool import unavailable
+from dozor.web.access import Access, bearer
 from dozor.web.sources import Sources
 
 ANSWER_SECONDS = 8.0
-DENIALS_EVERY = 10.0
-"""Seconds between audit rows of refused tokens: guessing must not fill the table."""
 
 _STATUS = {
     CommandReason.DONE: 200,
@@ -49,10 +43,9 @@ _OF_INCIDENTS = (AlertCommand.ACK, AlertCommand.UNACK, AlertCommand.SILENCE, Ale
 class Actions:
     """The handlers of `POST /api/tasks/{name}/{command}` and `POST /api/incidents/{id}/{command}`."""
 
-    def __init__(self, sources: Sources) -> None:
+    def __init__(self, sources: Sources, access: Access) -> None:
         self._sources = sources
-        self._denied = 0
-        self._denials_told_at = float("-inf")
+        self._access = access
 
     async def task(self, request: web.Request) -> web.Response:
         """401 without the token, 403 where none is configured; else what came of the command."""
@@ -78,17 +71,18 @@ class Actions:
         target: str,
         args: dict[str, Any],
     ) -> web.Response:
-        token = self._sources.token
         place = request.remote or ""
-        if token is None:
+        if self._sources.token is None:
             return _answer(403, "read_only")
         if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
             return _answer(403, "cross_site")
         if command is None:
             return _answer(404, "unknown_command")
-        if not _same(request.headers.get("Authorization", ""), token):
-            await self._deny(Actor(Source.WEB, "nobody", place), command, target)
-            return _answer(401, "denied")
+        status = await self._access.check(request, bearer(request), command.value, target)
+        if status is not None:
+            return _answer(status, "denied" if status == 401 else "too_many_guesses")
+        if not target.isprintable():
+            return _answer(404, "unknown_task")
         try:
             result = await self._command(Actor(Source.WEB, "token", place), command, target, args)
         except Exception as error:
@@ -109,30 +103,6 @@ class Actions:
                 await audit.record(connection, actor, command.value, target, result.reason.value)
         return result
 
-    async def _deny(self, actor: Actor, command: CommandName | AlertCommand, target: str) -> None:
-        self._denied += 1
-        now = self._sources.clock.now()
-        if now - self._denials_told_at < DENIALS_EVERY:
-            return
-        self._denials_told_at = now
-        times, self._denied = self._denied, 0
-        logger.warning(msg("log-web-wrong-token", times=times, place=actor.place))
-        try:
-            async with self._sources.pool.acquire(timeout=2.0) as connection:
-                await audit.record(connection, actor, command.value, target[:64], "denied")
-        except Exception as error:
-            if not unavailable(error):
-                raise
-
-
-def _same(given: str, token: SecretStr) -> bool:
-    """Compared in constant time, whatever the lengths."""
-    expected = f"Bearer {token.get_secret_value()}"
-    return hmac.compare_digest(
-        hashlib.sha256(given.encode("utf-8", "surrogateescape")).digest(),
-        hashlib.sha256(expected.encode()).digest(),
-    )
-
 
 def _answer(status: int, reason: str, result: CommandResult | None = None) -> web.Response:
     state = None if result is None or result.state is None else result.state.value
@@ -144,8 +114,8 @@ def _answer(status: int, reason: str, result: CommandResult | None = None) -> we
     )
 
 
-def routes(sources: Sources) -> list[web.RouteDef]:
-    actions = Actions(sources)
+def routes(sources: Sources, access: Access) -> list[web.RouteDef]:
+    actions = Actions(sources, access)
     return [
         web.post("/api/tasks/{name}/{command}", actions.task),
         web.post("/api/incidents/{id}/{command}", actions.incident),

@@ -9,16 +9,16 @@ from typing import Any
 
 from aiohttp import web
 
+from dozor.config.models import WebPublic
 from dozor.control.queries.status import StatusReport
 from dozor.control.readiness import evaluate
 from dozor.web.health import Pulse, unwell
 from dozor.web.live import AlertsOwed, task_status
+from dozor.web.reuse import Reused
 from dozor.web.sources import SOURCES, Sources
 
 AT_ONCE = 250
 """Tasks handled before the loop gets its turn: some milliseconds."""
-
-ALERTS_OWED = web.AppKey("alerts_owed", AlertsOwed)
 
 
 async def healthz(request: web.Request) -> web.Response:
@@ -36,8 +36,11 @@ async def healthz(request: web.Request) -> web.Response:
 
 async def readyz(request: web.Request) -> web.Response:
     """200 if the runner can do its job, else 503 with every reason."""
-    vitals = request.app[SOURCES].vitals()
+    sources = request.app[SOURCES]
+    vitals = sources.vitals()
     readiness = evaluate(vitals)
+    if sources.public is WebPublic.NOTHING:
+        return _json({"ready": readiness.ready}, ok=readiness.ready)
     polled_at = vitals.telegram_polled_at
     answer = {
         "ready": readiness.ready,
@@ -61,17 +64,28 @@ async def health_tasks(request: web.Request) -> web.Response:
     return _json(answer, ok=not found)
 
 
-async def status(request: web.Request) -> web.Response:
-    """What `dozor status --json` prints; from memory, so also while the database is away."""
-    report = await read_live(request.app[SOURCES], request.app[ALERTS_OWED])
-    tasks = []
-    for index, task in enumerate(report.tasks):
-        if index % AT_ONCE == AT_ONCE - 1:
-            await asyncio.sleep(0)
-        tasks.append(json.dumps(task.to_json(), ensure_ascii=False))
-    around = json.dumps(replace(report, tasks=()).to_json(), ensure_ascii=False)
-    # Within a JSON string the quotes would be escaped: this can only be the list itself.
-    return _answer(around.replace('"tasks": []', f'"tasks": [{", ".join(tasks)}]', 1), ok=True)
+class Status:
+    """The handler of `/api/status`."""
+
+    def __init__(self, sources: Sources, owed: AlertsOwed) -> None:
+        self._sources = sources
+        self._owed = owed
+        self._texts: Reused[None, str] = Reused()
+
+    async def handle(self, request: web.Request) -> web.Response:
+        """What `dozor status --json` prints; from memory, so also while the database is away."""
+        return _answer(await self._texts.get(None, self._make), ok=True)
+
+    async def _make(self) -> str:
+        report = await read_live(self._sources, self._owed)
+        tasks = []
+        for index, task in enumerate(report.tasks):
+            if index % AT_ONCE == AT_ONCE - 1:
+                await asyncio.sleep(0)
+            tasks.append(json.dumps(task.to_json(), ensure_ascii=False))
+        around = json.dumps(replace(report, tasks=()).to_json(), ensure_ascii=False)
+        # Within a JSON string the quotes would be escaped: this can only be the list itself.
+        return around.replace('"tasks": []', f'"tasks": [{", ".join(tasks)}]', 1)
 
 
 async def read_live(sources: Sources, owed: AlertsOwed) -> StatusReport:

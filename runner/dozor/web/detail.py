@@ -19,6 +19,7 @@ from dozor.language.names import Language
 from dozor.language.translator import Translator
 from dozor.storage.postgres.pool import unavailable
 from dozor.supervision.tasks.task import SupervisedTask
+from dozor.web.reuse import Reused
 from dozor.web.sources import Sources
 
 ASK_SECONDS = 5.0
@@ -43,10 +44,18 @@ class Details:
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
         self._turns = asyncio.Semaphore(AT_ONCE)
+        self._texts: Reused[tuple[object, ...], str | None] = Reused()
 
     async def bars(self, tasks: Sequence[SupervisedTask]) -> str | None:
         """Periods by task; of the first BARS tasks."""
         by_name = {task.spec.name: task for task in tasks[:BARS]}
+        return await self._texts.get(tuple(by_name), lambda: self._bars(by_name))
+
+    async def of_task(self, task: SupervisedTask, days: int) -> str | None:
+        """`days`: of the chart, a key of PORTIONS."""
+        return await self._texts.get((task.spec.name, days), lambda: self._of_task(task, days))
+
+    async def _bars(self, by_name: dict[str, SupervisedTask]) -> str | None:
         periods = {name: period_of(task.spec.policy.schedule) for name, task in by_name.items()}
         try:
             async with (
@@ -70,8 +79,7 @@ class Details:
             }
         )
 
-    async def of_task(self, task: SupervisedTask, days: int) -> str | None:
-        """`days`: of the chart, a key of PORTIONS."""
+    async def _of_task(self, task: SupervisedTask, days: int) -> str | None:
         try:
             async with (
                 self._turns,

@@ -10,6 +10,7 @@ from dozor.control.queries.status import AlertsBacklog, Progress, TaskStatus, re
 from dozor.storage.journal import Journal
 from dozor.storage.postgres.pool import Pool, unavailable
 from dozor.supervision.tasks.task import SupervisedTask
+from dozor.web.reuse import Reused
 
 ASK_SECONDS = 1.0
 """How long an answer of the database may hold up a page."""
@@ -59,9 +60,21 @@ class AlertsOwed:
         self._journal = journal
         self._clock = clock
         self._known = _Owed(0, None)
+        self._reads: Reused[None, None] = Reused()
 
     async def read(self) -> AlertsBacklog:
         """Never waits longer than a second: while the database is away, what it last said still counts."""
+        await self._reads.get(None, self._read)
+        unwritten = self._journal.unwritten_notifications
+        oldest = [row.created_at for row in unwritten[:1]]
+        if self._known.oldest_at is not None:
+            oldest.append(self._known.oldest_at)
+        return AlertsBacklog(
+            self._known.pending + len(unwritten),
+            max(0.0, self._clock.now() - min(oldest)) if oldest else None,
+        )
+
+    async def _read(self) -> None:
         try:
             async with asyncio.timeout(ASK_SECONDS), self._pool.acquire() as connection:
                 stored = await read_backlog(connection)
@@ -71,11 +84,3 @@ class AlertsOwed:
         else:
             age = stored.oldest_pending_s
             self._known = _Owed(stored.pending, None if age is None else self._clock.now() - age)
-        unwritten = self._journal.unwritten_notifications
-        oldest = [row.created_at for row in unwritten[:1]]
-        if self._known.oldest_at is not None:
-            oldest.append(self._known.oldest_at)
-        return AlertsBacklog(
-            self._known.pending + len(unwritten),
-            max(0.0, self._clock.now() - min(oldest)) if oldest else None,
-        )

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections import Counter
 
 from aiohttp import web
 
 from dozor.language.names import Language
 from dozor.supervision.core.state import State
 from dozor.supervision.tasks.task import SupervisedTask
+from dozor.web.connections import CONNECTIONS
 from dozor.web.detail import Details, days_of
 from dozor.web.page import Page
+from dozor.web.reuse import Reused
 from dozor.web.sending import EventStream, answer
 from dozor.web.sources import Sources
 from dozor.web.updates import Follower, Updates
@@ -27,6 +30,10 @@ BEAT_EVERY = 2.0
 """Seconds without a change after which a sign of life is sent."""
 STREAMS = 100
 """Pages kept up to date by a stream at once; the others poll."""
+STREAMS_OF_ADDRESS = 40
+"""Of these from one address. Behind a reverse proxy all pages come from its address."""
+TAKEN_WITHIN = 20.0
+"""Seconds in which a page must take what is sent to it."""
 SEARCH_LENGTH = 64
 JSON = "application/json"
 
@@ -38,7 +45,10 @@ class LivePage:
         self._sources = sources
         self._updates = Updates(sources)
         self._details = Details(sources)
-        self._streams = 0
+        self._streams: Counter[str] = Counter()
+        """Open streams by address."""
+        self._placeholder = secrets.token_urlsafe(16)
+        self._texts: Reused[tuple[Wanted, Language, bool], str] = Reused()
         self._closing = asyncio.Event()
 
     async def close(self, app: web.Application) -> None:
@@ -83,17 +93,23 @@ class LivePage:
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """What changes of the tasks of one page, for as long as it is open."""
-        if self._streams >= STREAMS:
+        address = request.remote or ""
+        if self._streams.total() >= STREAMS or self._streams[address] >= STREAMS_OF_ADDRESS:
             raise web.HTTPServiceUnavailable(text="too many open pages", headers={"Retry-After": "30"})
+        connection = request.app[CONNECTIONS].of(request) if CONNECTIONS in request.app else None
         stream = EventStream(request)
-        self._streams += 1
+        self._streams[address] += 1
         try:
             await stream.open()
+            if connection is not None:
+                connection.keep_open()
             await self._send(stream, self._follower(request))
-        except ConnectionResetError:
-            pass  # the page has been closed
+        except (ConnectionResetError, TimeoutError):
+            pass  # the page has been closed, or takes nothing any more
         finally:
-            self._streams -= 1
+            self._streams[address] -= 1
+            if not self._streams[address]:
+                del self._streams[address]
         return stream.response
 
     async def _send(self, stream: EventStream, follower: Follower) -> None:
@@ -102,10 +118,12 @@ class LivePage:
         while not self._closing.is_set():
             pieces = await self._updates.news(follower)
             if pieces is not None:
-                await stream.send("update", "".join(pieces), follower.token)
+                async with asyncio.timeout(TAKEN_WITHIN):
+                    await stream.send("update", "".join(pieces), follower.token)
                 sent_at = clock.now()
             elif clock.now() - sent_at >= BEAT_EVERY:
-                await stream.send("update", self._updates.beat(follower), follower.token)
+                async with asyncio.timeout(TAKEN_WITHIN):
+                    await stream.send("update", self._updates.beat(follower), follower.token)
                 sent_at = clock.now()
             try:
                 async with asyncio.timeout(EVERY):
@@ -116,11 +134,26 @@ class LivePage:
     async def _page(
         self, request: web.Request, wanted: Wanted, task: SupervisedTask | None, *, status: int = 200
     ) -> web.Response:
-        language = _language(request, self._sources.language)
+        language, explicit = _language(request, self._sources.language), "lang" in request.query
+        text = await self._texts.get(
+            (wanted, language, explicit), lambda: self._render(wanted, language, explicit, task)
+        )
         nonce = secrets.token_urlsafe(16)
+        policy = (
+            f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; "
+            "img-src data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+        )
+        headers = {"Content-Security-Policy": policy}
+        text = text.replace(self._placeholder, nonce)
+        return await answer(request, [text], "text/html", status=status, headers=headers)
+
+    async def _render(
+        self, wanted: Wanted, language: Language, explicit: bool, task: SupervisedTask | None
+    ) -> str:
+        """With `_placeholder` in the place of the nonce, which is another one in each answer."""
         follower = Follower(wanted, language)
         update = await self._updates.everything(follower)
-        page = Page(self._sources, language, nonce, explicit="lang" in request.query)
+        page = Page(self._sources, language, self._placeholder, explicit=explicit)
         broken = self._updates.broken(language) if wanted.task is None else []
         pieces = page.render(
             wanted,
@@ -131,12 +164,7 @@ class LivePage:
             page=follower.page or {},
             broken=broken,
         )
-        policy = (
-            f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; "
-            "img-src data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-        )
-        headers = {"Content-Security-Policy": policy}
-        return await answer(request, pieces, "text/html", status=status, headers=headers)
+        return "".join(pieces)
 
     def _follower(self, request: web.Request) -> Follower:
         query = request.query

@@ -20,6 +20,7 @@ from dozor.log_writer import DROPPED_LINES
 from dozor.supervision.telemetry.metrics import Histogram
 from dozor.web.lag import LoopLag
 from dozor.web.live import AlertsOwed
+from dozor.web.reuse import Reused
 from dozor.web.sources import Sources
 from dozor.web.task_metrics import TaskMetrics
 
@@ -37,22 +38,30 @@ class Metrics:
         self._registry.register(self._runner)
         ProcessCollector(registry=self._registry)
         GCCollector(registry=self._registry)
+        self._texts: Reused[None, list[bytes]] = Reused()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Sent as it is made: the loop gets its turn after each piece."""
-        self._runner.alerts = await self._owed.read()
+        """Sent piece by piece: thousands of tasks are megabytes."""
+        pieces = await self._texts.get(None, self._make)
         response = web.StreamResponse(headers={"Content-Type": CONTENT_TYPE})
         try:
             await response.prepare(request)
-            await response.write(generate_latest(self._registry))
-            for piece in self._tasks.pieces():
-                if piece:
-                    await response.write(piece.encode())
-                await asyncio.sleep(0)
+            for piece in pieces:
+                await response.write(piece)
             await response.write_eof()
         except ConnectionResetError:
             pass  # whoever asked has gone
         return response
+
+    async def _make(self) -> list[bytes]:
+        """The loop gets its turn after each piece."""
+        self._runner.alerts = await self._owed.read()
+        pieces = [generate_latest(self._registry)]
+        for piece in self._tasks.pieces():
+            if piece:
+                pieces.append(piece.encode())
+            await asyncio.sleep(0)
+        return pieces
 
 
 class _RunnerSeries(Collector):

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Callable, Iterator
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from loguru import logger
 
 from dozor.config.models import ListenAddress
 from dozor.forking import OwnedDescriptors
 from dozor.language import msg
 from dozor.web import actions, api, live_page, webhook
+from dozor.web.access import Access, guard, names_of
+from dozor.web.connections import BACKLOG, CONNECTIONS, RECEIVE_BUFFER, Connections, together
 from dozor.web.lag import LoopLag
 from dozor.web.live import AlertsOwed
 from dozor.web.metrics import Metrics
@@ -22,6 +29,13 @@ TRY_AGAIN = 5.0
 """Seconds between attempts to take the port."""
 LAST_WORDS = 1.0
 """Seconds that open requests get at the end."""
+
+MALFORMED_EVERY = 60.0
+"""Seconds between log lines about malformed requests."""
+LINGER = 1.0
+"""Seconds that an answered request whose body was not read is read on, so that the client gets the answer."""
+
+_http_log = logging.getLogger("dozor.web.http")
 
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -40,68 +54,128 @@ async def serve(
 
     `ready` is called with the port once requests are answered.
     """
+    sockets = await _listen(listen)
+    port = int(sockets[0].getsockname()[1])
     lag = LoopLag()
-    runner = web.AppRunner(application(sources, lag), access_log=None, shutdown_timeout=LAST_WORDS)
+    connections = Connections(sockets)
+    access = Access(sources.token, sources.pool)
+    runner = web.AppRunner(
+        application(sources, lag, connections, access, names_of(listen, sources.hosts, *sources.urls)),
+        access_log=None,
+        shutdown_timeout=LAST_WORDS,
+        lingering_time=LINGER,
+        logger=_http_log,
+    )
     await runner.setup()
-    owned = OwnedDescriptors(lambda: _descriptors(runner))
+    server = runner.server
+    assert server is not None
+    owned = OwnedDescriptors(connections.sockets)
+    malformed = MalformedRequests()
+    _http_log.addFilter(malformed)
     try:
-        port = await _listen(runner, listen)
         logger.info(msg("log-web-listening", address=ListenAddress(listen.host, port)))
         ready(port)
-        await lag.run()
+        await together(connections.run(server), lag.run(), access.run())
     finally:
+        _http_log.removeFilter(malformed)
+        connections.close()
         await runner.cleanup()
+        await access.record_left()
         owned.release()
 
 
-def application(sources: Sources, lag: LoopLag) -> web.Application:
+def application(
+    sources: Sources, lag: LoopLag, connections: Connections, access: Access, names: frozenset[str]
+) -> web.Application:
     """All routes over `sources`."""
-    app = web.Application(client_max_size=16_384)
+    app = web.Application(
+        client_max_size=16_384, middlewares=[connections.middleware, guard(names, sources.public, access)]
+    )
+    app[CONNECTIONS] = connections
     app.on_response_prepare.append(_secure)
     owed = AlertsOwed(sources.pool, sources.journal, sources.clock)
     app[SOURCES] = sources
-    app[api.ALERTS_OWED] = owed
     app.add_routes(
         [
             web.get("/metrics", Metrics(sources, owed, lag).handle),
             web.get("/healthz", api.healthz),
             web.get("/readyz", api.readyz),
             web.get("/health/tasks", api.health_tasks),
-            web.get("/api/status", api.status),
+            web.get("/api/status", api.Status(sources, owed).handle),
             *live_page.routes(sources, app),
-            *actions.routes(sources),
+            *actions.routes(sources, access),
             *webhook.routes(sources),
         ]
     )
     return app
 
 
-def _descriptors(runner: web.AppRunner) -> Iterator[int]:
-    """The sockets it listens on and those of its clients: a forked child would keep the port taken."""
-    for site in runner.sites:
-        for end in getattr(getattr(site, "_server", None), "sockets", ()):
-            yield end.fileno()
-    for connection in runner.server.connections if runner.server is not None else ():
-        if connection.transport is not None:
-            yield connection.transport.get_extra_info("socket").fileno()
+class MalformedRequests(logging.Filter):
+    """Of what aiohttp logs, replaces the ERROR and traceback of each malformed request by a counting line."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._now = now
+        self._times = 0
+        self._logged_at = float("-inf")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, HttpProcessingError):
+            return True
+        self._times += 1
+        if self._now() - self._logged_at >= MALFORMED_EVERY:
+            self._logged_at = self._now()
+            reason = str(error.message).partition("\n")[0][:100]
+            logger.warning(msg("log-web-malformed", times=self._times, reason=reason))
+            self._times = 0
+        return False
 
 
-async def _listen(runner: web.AppRunner, listen: ListenAddress) -> int:
-    """Take the port; its number."""
+async def _listen(listen: ListenAddress) -> list[socket.socket]:
+    """Take the port, of every address that the host stands for."""
     said = False
     while True:
-        site = web.TCPSite(runner, listen.host or None, listen.port)
         try:
-            await site.start()
+            return await asyncio.to_thread(_bind, listen)
         except OSError as error:
             if not said:
                 logger.error("{}", _what_to_do(listen, error))
                 said = True
-            await site.stop()
             await asyncio.sleep(TRY_AGAIN)
-        else:
-            address = runner.addresses[0]
-            return int(address[1])
+
+
+def _bind(listen: ListenAddress) -> list[socket.socket]:
+    """Listening sockets, not blocking. With port 0 all have the one that the first was given."""
+    found = socket.getaddrinfo(
+        listen.host or None, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    sockets: list[socket.socket] = []
+    port = listen.port
+    try:
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            try:
+                end = socket.socket(family, kind, protocol)
+            except OSError as error:
+                if error.errno in (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT):
+                    continue  # a kernel without IPv6
+                raise
+            sockets.append(end)
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+            if family == socket.AF_INET6:
+                end.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            end.bind((address[0], port, *address[2:]))
+            end.listen(BACKLOG)
+            end.setblocking(False)
+            port = end.getsockname()[1]
+        if not sockets:
+            raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+    except BaseException:
+        for end in sockets:
+            end.close()
+        raise
+    return sockets
 
 
 def _what_to_do(listen: ListenAddress, error: OSError) -> str:

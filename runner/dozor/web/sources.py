@@ -16,6 +16,7 @@ from dozor.alerting.policy.oncall import Shift
 from dozor.alerting.policy.silences import Silence
 from dozor.alerting.rendering.decisions import PlaceOf, nowhere
 from dozor.clock import Clock
+from dozor.config.models import WebPublic
 from dozor.control.queries.status import RunnerInfo
 from dozor.control.readiness import HealthSnapshot
 from dozor.language.names import Language
@@ -41,6 +42,12 @@ class Sources:
     language: Language = Language.RU
     token: SecretStr | None = None
     """With it the page acts; without one it only shows."""
+    public: WebPublic = WebPublic.STATUS
+    """What is shown without the token."""
+    hosts: tuple[str, ...] = ()
+    """Names of this server, beside those of `urls`."""
+    urls: tuple[str | None, ...] = ()
+    """Addresses under which this server is reached from outside."""
     timezone: str = "UTC"
     """Of the times of day on the page."""
     on_call: Callable[[], Shift | None] = lambda: None
@@ -53,6 +60,8 @@ class Sources:
     """What a destination is called; None: nobody has named it."""
     webhook: Callable[[bytes, str], Awaitable[int]] | None = None
     """Takes a body and Telegram's secret, gives the status of the answer; None: Telegram is polled."""
+    webhook_admits: Callable[[str], bool] | None = None
+    """Whether the secret header of a request is Telegram's, asked before its body is read."""
 
 
 def this_runner(runner_id: int, version: str, started_at: float) -> RunnerInfo:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from dozor.control.queries.outbox import PendingMessage, read_pending_messages
@@ -19,6 +20,7 @@ from dozor.storage.postgres.pool import unavailable
 from dozor.supervision.tasks.task import SupervisedTask
 from dozor.web.feed import LOOK_EVERY, TaskFeed, is_healthy
 from dozor.web.live import ASK_SECONDS
+from dozor.web.reuse import Reused
 from dozor.web.sources import Sources
 from dozor.web.view import PageViews, TaskViews, Wanted, counts, health_rank, select
 
@@ -41,6 +43,16 @@ class Follower:
         self.page: dict[str, Any] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """The first message of pages that ask for the same. `shown`: names, None if it shows all tasks."""
+
+    pieces: list[str]
+    token: str
+    page: dict[str, Any]
+    shown: frozenset[str] | None
+
+
 class Updates:
     """Serves all pages; what is the same for all of them is computed once."""
 
@@ -53,6 +65,7 @@ class Updates:
         self._owed: tuple[PendingMessage, ...] = ()
         self._owed_at = float("-inf")
         self._reading_owed = asyncio.Lock()
+        self._wholes: Reused[tuple[Wanted, Language], _Whole] = Reused()
 
     def task_views(self, language: Language) -> TaskViews:
         return self._tasks[language]
@@ -75,18 +88,24 @@ class Updates:
 
     async def everything(self, follower: Follower) -> list[str]:
         """All that the page shows, as pieces of one JSON text; later changes follow from here on."""
+        key = follower.wanted, follower.language
+        whole = await self._wholes.get(key, lambda: self._whole(*key))
+        follower.token, follower.page = whole.token, whole.page
+        follower.shown = None if whole.shown is None else set(whole.shown)
+        return whole.pieces
+
+    async def _whole(self, wanted: Wanted, language: Language) -> _Whole:
         await self._read_owed()
         self._feed.look()
         now = self._sources.clock.now()
-        selection = select(self._sources.supervisor.tasks, follower.wanted)
-        follower.token = self._feed.token()
-        follower.page = self._page(follower.language, now)
-        follower.shown = {task.spec.name for task in selection.tasks} if selection.cut else None
-        head = {"now": round(now, 3), "rev": follower.token, "all": True, "cut": selection.cut}
-        pieces = [_json(head)[:-1], ',"page":', _json(follower.page), ',"tasks":[']
-        pieces += await self._views(selection.tasks, follower.language, now)
+        selection = select(self._sources.supervisor.tasks, wanted)
+        token, page = self._feed.token(), self._page(language, now)
+        head = {"now": round(now, 3), "rev": token, "all": True, "cut": selection.cut}
+        pieces = [_json(head)[:-1], ',"page":', _json(page), ',"tasks":[']
+        pieces += await self._views(selection.tasks, language, now)
         pieces.append("]}")
-        return pieces
+        shown = frozenset(task.spec.name for task in selection.tasks) if selection.cut else None
+        return _Whole(pieces, token, page, shown)
 
     async def news(self, follower: Follower) -> list[str] | None:
         """What has changed since the follower was told last; None: nothing."""

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from dozor.cli.doctoring.finding import Finding, failed, ok, warning
 from dozor.config import Config
+from dozor.config.places import exposed, state_dir, unwritable
 from dozor.language import msg
 from dozor.storage.postgres.migrate import check
 from dozor.storage.postgres.migration_sets import CORE, MigrationSet
-from dozor.storage.postgres.pool import Connection
+from dozor.storage.postgres.pool import Connection, connect_error_text, of_database
 
 OLDEST_VERSION = 130000
 """`server_version_num` of the oldest PostgreSQL that is maintained or nearly so."""
@@ -32,6 +33,9 @@ SELECT current_setting('server_version') AS version, current_setting('server_ver
        (SELECT count(*) FROM pg_stat_activity
          WHERE coalesce(backend_type, 'client backend') = 'client backend'
            AND NOT (datname = current_database() AND application_name LIKE 'dozor%')) AS taken
+"""
+WRITE_SQL = """
+INSERT INTO dozor.audit (actor, source, action, result) VALUES ('cli:doctor', 'cli', 'doctor', 'taken back')
 """
 ROUND_TRIP_SQL = "SELECT extract(epoch FROM clock_timestamp())::float8"
 LACKING_SQL = """
@@ -135,7 +139,28 @@ async def check_schema(
                 msg("doctor-grant"),
             ),
         ]
-    return [ok("schema", msg("doctor-up-to-date")), ok("privileges", msg("doctor-rights-well"))]
+    well = [ok("schema", msg("doctor-up-to-date")), ok("privileges", msg("doctor-rights-well"))]
+    return [*well, await check_writing(connection)]
+
+
+async def check_writing(connection: Connection) -> Finding:
+    """A row is written to the audit as a runner would, in a transaction that is taken back."""
+    transaction = connection.transaction()
+    try:
+        await transaction.start()
+        try:
+            await connection.execute(WRITE_SQL)
+        finally:
+            await transaction.rollback()
+    except Exception as error:
+        if not of_database(error):
+            raise
+        return failed(
+            "privileges",
+            msg("doctor-write-failed", reason=connect_error_text(error)),
+            msg("doctor-as-it-says"),
+        )
+    return ok("privileges", msg("doctor-written"))
 
 
 def check_disk(config: Config) -> list[Finding]:
@@ -150,6 +175,18 @@ def check_disk(config: Config) -> list[Finding]:
     if free < DISK_WARNING:
         return [warning("disk", text, msg("doctor-disk-soon"))]
     return [ok("disk", text)]
+
+
+def check_files(config: Config) -> list[Finding]:
+    """The state directory is writable, and nothing that matters is open to everybody."""
+    folder = state_dir(config)
+    reason = unwritable(folder)
+    if reason is None:
+        found = [ok("files", msg("doctor-state-well", path=folder))]
+    else:
+        text = msg("doctor-state-unwritable", path=folder, reason=reason)
+        found = [failed("files", text, msg("doctor-state-remedy"))]
+    return [*found, *(warning("files", problem, msg("doctor-as-it-says")) for problem in exposed(config))]
 
 
 def _existing(path: Path) -> Path:

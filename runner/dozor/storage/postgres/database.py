@@ -14,11 +14,37 @@ from dozor.language import msg
 from dozor.storage.postgres.embedded import EmbeddedServer, start_embedded
 from dozor.storage.postgres.migrate import check, migrate
 from dozor.storage.postgres.migration_sets import CORE, MigrationSet
-from dozor.storage.postgres.pool import connect
+from dozor.storage.postgres.pool import (
+    address,
+    connect,
+    connect_error_text,
+    disconnect,
+    of_database,
+    unavailable,
+)
 from dozor.threads import in_own_thread
 
 PATIENCE = 30.0
 """Seconds to wait at the start for a server that is not there yet."""
+
+
+READ_ONLY_SQL = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on'"
+
+
+async def _check_writable(dsn: str) -> None:
+    """Raises DatabaseUnavailableError if the server only reads, as during a failover; else as `connect`."""
+    connection = await connect(dsn)
+    try:
+        if await connection.fetchval(READ_ONLY_SQL):
+            reason = msg("error-read-only-server")
+            raise DatabaseUnavailableError(msg("error-postgres-at", address=address(dsn), reason=reason))
+    except Exception as error:
+        if isinstance(error, StorageError) or not of_database(error):
+            raise
+        text = msg("error-postgres-at", address=address(dsn), reason=connect_error_text(error))
+        raise DatabaseUnavailableError(text) if unavailable(error) else StorageError(text) from error
+    finally:
+        await disconnect(connection)
 
 
 class Database:
@@ -36,7 +62,7 @@ class Database:
         Raises StorageError with the remedy.
         """
         if config.url is None:
-            server = await asyncio.to_thread(start_embedded, config.data_dir)
+            server = await in_own_thread(start_embedded, config.data_dir)
             return cls(server.dsn, server)
         dsn = config.url.get_secret_value()
         loop = asyncio.get_running_loop()
@@ -44,7 +70,7 @@ class Database:
         said = False
         while True:
             try:
-                connection = await connect(dsn)
+                await _check_writable(dsn)
             except DatabaseUnavailableError as error:
                 if not wait and loop.time() > deadline:
                     raise
@@ -53,7 +79,6 @@ class Database:
                     said = True
                 await asyncio.sleep(0.5)
             else:
-                await connection.close()
                 return cls(dsn, None)
 
     @property
@@ -102,4 +127,4 @@ class Database:
             with suppress(asyncio.CancelledError):
                 await self._reviving
         if self._server is not None:
-            await asyncio.to_thread(self._server.release)
+            await in_own_thread(self._server.release)

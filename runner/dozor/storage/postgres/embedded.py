@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
+from dozor.config.places import make_folder
 from dozor.errors import DatabaseUnavailableError, StorageError
 from dozor.forking import OwnedDescriptors
 from dozor.language import msg
@@ -97,7 +98,7 @@ def start_embedded(data_dir: Path) -> EmbeddedServer:
     data_dir = data_dir.expanduser().resolve()
     initdb.check_path(data_dir)
     with _os_errors(data_dir):
-        data_dir.mkdir(parents=True, exist_ok=True)
+        make_folder(data_dir)
         with _lock(data_dir):
             server, started = _start(data_dir)
             return _hold(data_dir, server, started=started)

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import ssl
+from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 
 from dozor.clean_context import CleanContext
-from dozor.errors import DatabaseUnavailableError, PoolExhaustedError, StorageError
+from dozor.descriptors import RESERVE, describe
+from dozor.errors import (
+    DatabaseUnavailableError,
+    OutOfResourcesError,
+    PoolExhaustedError,
+    StorageError,
+    out_of_resources,
+)
 from dozor.forking import own
 from dozor.language import msg
 
@@ -39,10 +48,14 @@ async def connect(
 
     Raises DatabaseUnavailableError if trying again later makes sense, else StorageError with the remedy.
     """
+    options = _options(dsn, application_name, timeout, command_timeout, statement_cache)
     try:
-        connection = await _open(
-            dsn, **_options(dsn, application_name, timeout, command_timeout, statement_cache)
-        )
+        try:
+            connection = await _open(dsn, **options)
+        except OSError as error:
+            if not (out_of_resources(error) and RESERVE.release()):
+                raise
+            connection = await _open(dsn, **options)
     except _RAISED as error:
         raise _connect_error(dsn, error) from _cause(error)
     try:
@@ -97,6 +110,7 @@ async def create_pool(
 def unavailable(error: BaseException) -> bool:
     """Does it mean that the database is away for now, so that the same again later may succeed?
 
+    True as well if this process is out of descriptors or memory (`out_of_resources`): the same later may do.
     False for a mistake of ours, a wrong password, a missing database or right: those need a person.
     """
     match error:
@@ -105,6 +119,8 @@ def unavailable(error: BaseException) -> bool:
         case PoolExhaustedError():  # a TimeoutError, but the server is not the cause
             return False
         case ssl.SSLCertVerificationError() | PermissionError():
+            return False
+        case ConnectionError() if "rejected SSL upgrade" in str(error):
             return False
         case OSError():  # refused, reset, no such socket, no such host, TimeoutError
             return True
@@ -134,6 +150,12 @@ def of_database(error: BaseException) -> bool:
 
 def connect_error_text(error: BaseException) -> str:
     """What is wrong and what would be right; it never holds a password or the address it came from."""
+    if out_of_resources(error):
+        return describe(error)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"{msg(_CERTIFICATE.get(error.verify_code, 'error-certificate'))} ({error.verify_message})"
+    if isinstance(error, ConnectionError) and "rejected SSL upgrade" in str(error):
+        return msg("error-tls-refused")
     for kinds, key in _CONNECT_ERRORS:
         if isinstance(error, kinds):
             text, said = msg(key), _said(error)
@@ -184,6 +206,7 @@ def _options(
 ) -> dict[str, Any]:
     if not dsn.startswith(_SCHEMES):
         raise StorageError(msg(_BAD_URL))
+    _check_tls_settings(dsn)
     options: dict[str, Any] = {
         "timeout": timeout,
         "command_timeout": command_timeout,
@@ -192,6 +215,32 @@ def _options(
     if not statement_cache:
         options["statement_cache_size"] = 0
     return options
+
+
+def _check_tls_settings(dsn: str) -> None:
+    """Raises StorageError for a file or mode that is wrong: the driver would call it a missing socket."""
+    try:
+        query = parse_qs(urlsplit(dsn).query)
+    except ValueError:
+        return  # said by whoever connects
+    for name in _SSL_FILES:
+        for path in query.get(name, []):
+            try:
+                Path(path).read_bytes()
+            except OSError as error:
+                if not out_of_resources(error):
+                    reason = error.strerror or type(error).__name__
+                    raise StorageError(msg("error-tls-file", name=name, path=path, reason=reason)) from None
+    for mode in query.get("sslmode", []):
+        if mode not in _SSL_MODES:
+            raise StorageError(msg("error-tls-mode", mode=mode, modes=", ".join(_SSL_MODES)))
+        named = "sslrootcert" in query or "PGSSLROOTCERT" in os.environ
+        if (
+            mode.startswith("verify-")
+            and not named
+            and not Path("~/.postgresql/root.crt").expanduser().exists()
+        ):
+            raise StorageError(msg("error-tls-root", mode=mode))
 
 
 async def _prepare(connection: Connection) -> None:
@@ -211,6 +260,8 @@ def encode_json(value: object) -> str:
 def _connect_error(dsn: str, error: Exception) -> StorageError:
     if isinstance(error, StorageError):
         return error
+    if out_of_resources(error):
+        return OutOfResourcesError(describe(error))
     text = msg("error-postgres-at", address=address(dsn), reason=connect_error_text(error))
     return DatabaseUnavailableError(text) if unavailable(error) else StorageError(text)
 
@@ -235,6 +286,15 @@ _CLOSED = re.compile(
     r"|cannot switch to state|called on a free connection holder"
 )
 _BAD_URL = "error-database-url"
+# https://www.openssl.org/docs/manmaster/man3/X509_STORE_CTX_get_error.html, by number.
+_CERTIFICATE = {
+    9: "error-certificate-expired",
+    10: "error-certificate-expired",
+    62: "error-certificate-host",
+    64: "error-certificate-host",
+}
+_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+_SSL_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 _AWAY = (
     asyncpg.PostgresConnectionError,  # class 08; pgbouncer says everything with 08P01
     asyncpg.AdminShutdownError,
@@ -266,10 +326,10 @@ _CONNECT_ERRORS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
         "error-no-free-connection",
     ),
     ((asyncpg.CannotConnectNowError,), "error-server-starting"),
-    (
-        (ssl.SSLCertVerificationError,),
-        "error-certificate",
-    ),
+    ((asyncpg.ReadOnlySQLTransactionError,), "error-read-only-server"),
+    ((asyncpg.QueryCanceledError,), "error-statement-timeout"),
+    ((asyncpg.LockNotAvailableError,), "error-lock-timeout"),
+    ((ssl.SSLError,), "error-tls"),
     ((TimeoutError,), "error-connect-timeout"),
     ((ConnectionRefusedError,), "error-connect-refused"),
     ((FileNotFoundError,), "error-no-socket"),

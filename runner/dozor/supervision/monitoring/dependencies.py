@@ -137,7 +137,7 @@ class Dependencies:
             msg(
                 "log-dependency-back",
                 name=dependency.name,
-                seconds=f"{now - (dependency.down_since or now):.1f}",
+                seconds=f"{max(0.0, now - (dependency.down_since or now)):.1f}",
             )
         )
         if dependency.told:

@@ -11,12 +11,18 @@ from dataclasses import dataclass
 import psutil
 from loguru import logger
 
+from dozor import descriptors
 from dozor.config.supervision import LimitsConfig
+from dozor.errors import out_of_resources
 from dozor.language import msg
 from dozor.storage.postgres.pool import Pool, unavailable
 from dozor.supervision.telemetry.observer import Trouble, TroubleKind, TroubleListener
 
-LOOK_EVERY = 15.0
+LOOK_EVERY, DESCRIPTORS_EVERY = 15.0, 1.0
+"""Seconds."""
+DESCRIPTORS = "descriptors"
+"""The subject of the trouble that there are none left. Short of that the subject is `open_files`."""
+OVER_AFTER = 30.0
 """Seconds."""
 CALM = 0.9
 """Share of a limit below which a trouble is over."""
@@ -54,17 +60,39 @@ class Limits:
         self._pool = pool
         self._lag = lag
         self._exceeded: set[str] = set()
+        self._lacking = 0.0
+        """Seconds since a descriptor was lacking, while that is a trouble."""
 
     def restore(self, what: str) -> None:
         """It was exceeded when the runner before this one ended."""
         self._exceeded.add(what)
 
     async def run(self) -> None:
-        """Look for ever."""
+        """Look for ever; whether there are any descriptors left, more often."""
         while True:
             for use in [*self.own_use(), *await self.database_use()]:
                 self.judge(use)
-            await asyncio.sleep(LOOK_EVERY)
+            for _ in range(round(LOOK_EVERY / DESCRIPTORS_EVERY)):
+                await asyncio.sleep(DESCRIPTORS_EVERY)
+                self.look_at_descriptors()
+
+    def look_at_descriptors(self) -> None:
+        """Out of them: the reserve is given up, and the trouble raised at once.
+
+        It is over when none has been lacking for `OVER_AFTER`, and `CALM` of the limit is not used.
+        """
+        error = descriptors.exhausted()
+        if error is not None:
+            self._lacking = 0.0
+            descriptors.RESERVE.release()
+            self.judge(Use(DESCRIPTORS, 1.0, 0.5, descriptors.describe(error)))
+        elif DESCRIPTORS not in self._exceeded:
+            descriptors.RESERVE.fill()
+        else:
+            self._lacking += DESCRIPTORS_EVERY
+            most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+            if self._lacking >= OVER_AFTER and (_open_files(most) or 0) < most * CALM:
+                self.judge(Use(DESCRIPTORS, 0.0, 0.5, msg("log-limit-descriptors-over")))
 
     def judge(self, use: Use) -> None:
         """Raise or clear the trouble of one use. Pure but for what was raised before."""
@@ -90,8 +118,10 @@ class Limits:
             yield Use("asyncio_tasks", alive, config.asyncio_tasks, words)
         if config.open_files is not None:
             most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-            opened = _open_files()
-            if opened is not None and most != resource.RLIM_INFINITY:
+            opened = _open_files(most)
+            if DESCRIPTORS in self._exceeded:
+                pass  # one trouble is enough
+            elif opened is not None and most != resource.RLIM_INFINITY:
                 words = msg("log-limit-files", opened=opened, most=most)
                 yield Use("open_files", opened, most * config.open_files, words)
         lag = self._lag()
@@ -119,8 +149,8 @@ class Limits:
         ]
 
 
-def _open_files() -> int | None:
+def _open_files(most: int) -> int | None:
     try:
         return len(os.listdir("/proc/self/fd"))
-    except OSError:
-        return None  # not Linux
+    except OSError as error:
+        return most if out_of_resources(error) else None  # None: not Linux

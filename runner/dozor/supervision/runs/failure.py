@@ -7,7 +7,7 @@ import sysconfig
 import traceback
 from collections.abc import Callable
 
-from dozor.errors import Fatal
+from dozor.errors import Fatal, root_cause
 from dozor.language import msg
 from dozor.supervision.core.state import Failure
 from dozor.supervision.runs.remote_failure import RemoteError, redacted
@@ -25,13 +25,14 @@ def describe(error: BaseException, redact: Callable[[str], str], *, timed_out: b
     """`error` as a `Failure`; never raises, whatever the exception's own `__str__` does."""
     if isinstance(error, RemoteError):
         return redacted(error.failure, redact)
+    cause = root_cause(error)
     return Failure(
-        error_type=type(error).__name__,
-        error_text=redact(_text(error))[:MAX_TEXT],
-        where=redact(_where(error)),
+        error_type=type(cause).__name__,
+        error_text=redact(_text(cause))[:MAX_TEXT],
+        where=redact(_where(cause)) or redact(_where(error)),
         traceback=_cut(redact(_traceback(error))),
         timed_out=timed_out,
-        fatal=isinstance(error, Fatal),
+        fatal=isinstance(cause, Fatal),
     )
 
 

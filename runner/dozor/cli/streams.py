@@ -1,0 +1,58 @@
+"""Standard output and error without secrets, where checkers print."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable
+from typing import BinaryIO, TextIO
+
+
+class RedactingStream(io.TextIOBase):
+    """What is printed, without secrets. A line is written when it ends, or is flushed."""
+
+    def __init__(self, stream: TextIO, redact: Callable[[str], str]) -> None:
+        self._stream = stream
+        self._redact = redact
+        self._line = ""
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]  # of a file it cannot be assigned either
+        return self._stream.encoding
+
+    @property
+    def errors(self) -> str | None:  # type: ignore[override]  # as above
+        return self._stream.errors
+
+    @property
+    def buffer(self) -> BinaryIO:
+        """Of bytes nothing is known: they are written as they are."""
+        return self._stream.buffer
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def write(self, text: str, /) -> int:
+        whole, end, rest = (self._line + text).rpartition("\n")
+        self._line = rest
+        if end:
+            self._stream.write(self._redact(whole) + end)
+        return len(text)
+
+    def flush(self) -> None:
+        rest, self._line = self._line, ""
+        if rest:
+            self._stream.write(self._redact(rest))
+        self._stream.flush()
+
+
+def redact_prints(redact: Callable[[str], str]) -> None:
+    """Of this whole process: it is Dozor's own, not an application that Dozor is embedded in."""
+    sys.stdout = RedactingStream(sys.stdout, redact)
+    sys.stderr = RedactingStream(sys.stderr, redact)
