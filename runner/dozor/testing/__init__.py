@@ -1,7 +1,7 @@
 """For tests of people's own checkers: `FakeContext`, and a pytest plugin (`dozor.testing.plugin`).
 
-The plugin is loaded at every start of pytest in an environment with Dozor in it, so this module imports nothing
-until a name is asked for.
+The plugin is loaded at every start of pytest in an environment with Dozor in it, so this module imports
+nothing until a name is asked for.
 """
 
 from __future__ import annotations

@@ -77,9 +77,9 @@ class FakeContext(Context):
     `alerts`, `progress_reports`, `backlogs` and `heartbeats` hold what the checker reported, in order.
     It refuses what the real one refuses: an unknown severity, `oldest_at` without a timezone (ValueError).
 
-    `attempt`: 1, or 1 more than the failures in a row before this run. `scheduled_at`: when the run was due, an
-    aware datetime; by default now. `dsn`: the database behind `ctx.db`, connected by `run` and by `async with`;
-    without it `ctx.db` raises `DatabaseUnavailableError`.
+    `attempt`: 1, or 1 more than the failures in a row before this run. `scheduled_at`: when the run was due,
+    an aware datetime; by default now. `dsn`: the database behind `ctx.db`, connected by `run` and by
+    `async with`; without it `ctx.db` raises `DatabaseUnavailableError`.
     """
 
     __slots__ = ("_dsn", "_pool", "_recorder")

@@ -1,8 +1,8 @@
 """The pytest plugin. Entry point `pytest11`: pytest imports it at every start, so it imports only pytest.
 
-Fixtures: `dozor_context` (a `FakeContext`), and where the extra `embedded` is installed `dozor_postgres` (DSN of
-a server of the session) and `dozor_database` (DSN of an empty database of the test). A test that uses
-`dozor_database` has it behind `dozor_context.db` as well.
+Fixtures: `dozor_context` (a `FakeContext`), and where the extra `embedded` is installed `dozor_postgres`
+(DSN of a server of the session) and `dozor_database` (DSN of an empty database of the test). A test that
+uses `dozor_database` has it behind `dozor_context.db` as well.
 """
 
 from __future__ import annotations
