@@ -135,7 +135,8 @@ def test_a_key_from_defaults_need_not_be_repeated() -> None:
 
 MISTAKES = {
     "evry: 60s": "evry", "every: soon": "every", "isolation: box": "isolation", "enabled: perhaps": "enabled",
-    "restart_delay: {inital: 1s}": "inital", "on_critical: {retry: 10m}": "retry", "misfire: never": "misfire",
+    "restart_delay: {inital: 1s}": "inital", "on_critical: {retry: 10m}": "retry",
+    "misfire: never": "misfire",
     "max_consecutive_failures: many": "max_consecutive_failures", "alerts: {repeated: 2}": "repeated",
     "restart_delay: [1s]": "restart_delay",
     "requires: {database: true}": "requires",

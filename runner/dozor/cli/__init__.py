@@ -15,7 +15,9 @@ from dozor.language.process import from_file, use_language
 @click.group(
     cls=DozorGroup,
     commands_in={
+        "init": "dozor.cli.init:init",
         "run": "dozor.cli.run:run",
+        "try": "dozor.cli.try_once:try_once",
         "check": "dozor.cli.check:check",
         "status": "dozor.cli.status:status",
         "history": "dozor.cli.status:history",
@@ -31,6 +33,7 @@ from dozor.language.process import from_file, use_language
         "migrate": "dozor.cli.migrate:migrate",
         "doctor": "dozor.cli.doctor:doctor",
         "health": "dozor.cli.health:health",
+        "schema": "dozor.cli.schema:schema",
         "completion": "dozor.cli.completion:completion",
         "demo": "dozor.cli.demo:demo",
     },

@@ -198,3 +198,5 @@ cli-pending-attached = { $amount } units of TON for the account operating
 cli-help-why = Why messages about incident ID were sent or not, step by step.
 cli-metavar-wallet = WALLET
 cli-metavar-hash = HASH
+cli-several-tasks = { $name } may mean several tasks: { $names }
+cli-no-task-but = There is no task { $name }; did you mean { $names }?

@@ -199,3 +199,5 @@ cli-pending-attached = { $amount } единиц TON на счёт operating
 cli-help-why = Почему сообщения об инциденте отправлены или нет, шаг за шагом.
 cli-metavar-wallet = КОШЕЛЁК
 cli-metavar-hash = ХЕШ
+cli-several-tasks = { $name } может означать несколько задач: { $names }
+cli-no-task-but = Нет задачи { $name }; может быть, { $names }?
