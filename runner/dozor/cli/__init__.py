@@ -31,6 +31,7 @@ from dozor.language.process import from_file, use_language
         "market": "dozor.cli.market:market",
         "attribute": "dozor.cli.market:old_attribute",
         "migrate": "dozor.cli.migrate:migrate",
+        "telegram": "dozor.cli.telegram:telegram",
         "doctor": "dozor.cli.doctor:doctor",
         "health": "dozor.cli.health:health",
         "schema": "dozor.cli.schema:schema",

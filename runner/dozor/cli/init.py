@@ -109,7 +109,9 @@ def _checked_zone(value: str) -> str:
 def write(folder: Path, choices: Choices) -> list[str]:
     """The names of the files written. Raises OSError; a file that appeared meanwhile is not overwritten."""
     template = files("dozor.cli").joinpath("template", choices.language.value)
-    texts: dict[str, str] = {name: template.joinpath(source).read_text("utf-8") for name, source in _FILES.items()}
+    texts: dict[str, str] = {
+        name: template.joinpath(source).read_text("utf-8") for name, source in _FILES.items()
+    }
     line = "  url: embedded" if choices.database == "embedded" else "  url: ${DATABASE_URL}"
     comment = msg(_COMMENTS[choices.database])
     texts["config.yaml"] = (

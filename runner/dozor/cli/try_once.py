@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -281,7 +282,7 @@ def _consequence(config: Config, task: TaskConfig, failure: Failure) -> str:
 
 async def _watch(config_path: Path, name: str) -> None:
     """A fresh process for each run, so that all the code is read anew. Until Ctrl-C."""
-    folder = config_path.absolute().parent
+    folder = Path(os.path.abspath(config_path)).parent
     while True:
         before = _stamps(folder, config_path)
         arguments = ["-m", "dozor", "try", "-c", str(config_path), name]
@@ -297,12 +298,12 @@ async def _watch(config_path: Path, name: str) -> None:
                 process.terminate()
                 await process.wait()
         click.echo(msg("setup-try-watching", folder=folder))
-        while _stamps(folder, config_path) == before:
+        while _stamps(folder, config_path) == before:  # noqa: ASYNC110 -- nobody tells of changed files
             await asyncio.sleep(LOOK_EVERY)
 
 
 def _stamps(folder: Path, config_path: Path) -> dict[Path, int]:
-    """When each Python file of the folder, and the configuration, was last changed; without hidden folders."""
+    """When the configuration and each Python file of the folder were last changed; no hidden folders."""
     found: dict[Path, int] = {}
     for path in (config_path, *folder.rglob("*.py")):
         inside = path.relative_to(folder).parts[:-1] if path.is_relative_to(folder) else ()
