@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -42,7 +41,7 @@ GRACE = 5.0
 def try_once(config_path: Path, name: str, *, watching: bool) -> None:
     """Run one checker once. Exit 1 if it failed."""
     if watching:
-        run_async(_watch(config_path, name))
+        run_async(_watch(config_path, config_path.absolute().parent, name))
         return
     if not run_async(_try(config_path, name)):
         raise SystemExit(EXIT_FAILED)
@@ -280,9 +279,8 @@ def _consequence(config: Config, task: TaskConfig, failure: Failure) -> str:
 # -- again and again
 
 
-async def _watch(config_path: Path, name: str) -> None:
+async def _watch(config_path: Path, folder: Path, name: str) -> None:
     """A fresh process for each run, so that all the code is read anew. Until Ctrl-C."""
-    folder = Path(os.path.abspath(config_path)).parent
     while True:
         before = _stamps(folder, config_path)
         arguments = ["-m", "dozor", "try", "-c", str(config_path), name]

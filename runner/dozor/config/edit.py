@@ -36,7 +36,7 @@ def set_in_section(text: str, section: str, values: Mapping[str, str]) -> str:
         if entry is None:
             changed = _append_section(text, root, section, values)
         else:
-            changed = _in_section(text, section, *entry, values)
+            changed = _in_section(text, section, entry[0], entry[1], values)
     _verify(text, changed, section, values)
     return changed
 

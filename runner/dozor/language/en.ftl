@@ -583,3 +583,10 @@ why-because-said = another message to the same chat says it
 why-because-direct = straight from memory, while the database was away
 why-because-wait = told to wait { $seconds } s
 why-because-moved = the group has become chat { $chat }
+background-repeated = ⚠️ { $name }: { $count } errors in a row ({ $count }/{ $limit })
+background-stopped = 🛑 { $name } stopped: { $count ->
+    [one] { $count } error
+   *[other] { $count } errors in a row
+}
+background-recovered = ✅ { $name } works again
+background-duplicate = (perhaps a duplicate: no answer came to the first attempt)

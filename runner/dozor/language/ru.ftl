@@ -614,3 +614,15 @@ why-because-said = об этом говорит другое сообщение 
 why-because-direct = прямо из памяти, пока база данных была недоступна
 why-because-wait = Telegram велел ждать { $seconds } с
 why-because-moved = группа стала чатом { $chat }
+background-repeated = ⚠️ { $name }: { $count ->
+    [one] { $count } ошибка
+    [few] { $count } ошибки
+   *[many] { $count } ошибок
+} подряд ({ $count }/{ $limit })
+background-stopped = 🛑 { $name }: остановлена, { $count ->
+    [one] { $count } ошибка
+    [few] { $count } ошибки
+   *[many] { $count } ошибок
+} подряд
+background-recovered = ✅ { $name }: снова работает
+background-duplicate = (возможно, повтор: на первую попытку не было ответа)
