@@ -138,7 +138,7 @@ async def safe_background_task(
                     told = RepeatedErrors(**facts)
                 elif task.failures == REPEATED_ERRORS:
                     told = alert = RepeatedErrors(**facts)
-            if alert is not None:
+            if alert is not None and alerts is not None:
                 began = loop.time()
                 await _alert(alerts, alert)
                 pause = max(0.0, restart_delay - (loop.time() - began))

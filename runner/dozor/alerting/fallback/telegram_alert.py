@@ -1,8 +1,8 @@
 """`TelegramAlert`: messages about a `safe_background_task`, without database, configuration and aiogram.
 
 The delivery rules that need no storage: 429 is waited out, a group that became a supergroup is followed,
-refused formatting is left out, a closed topic is replaced by the chat, a call without an answer is repeated and
-marked as a possible duplicate.
+refused formatting is left out, a closed topic is replaced by the chat, a call without an answer is repeated
+and marked as a possible duplicate.
 """
 
 from __future__ import annotations
