@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import click
 
@@ -27,6 +28,11 @@ from dozor.language.process import from_file, use_language
         "pause": "dozor.cli.task_commands:pause",
         "resume": "dozor.cli.task_commands:resume",
         "run-now": "dozor.cli.task_commands:run_now",
+        "errors": "dozor.cli.errors:errors",
+        "ack": "dozor.cli.alert_commands:ack",
+        "silence": "dozor.cli.alert_commands:silence",
+        "unsilence": "dozor.cli.alert_commands:unsilence",
+        "oncall": "dozor.cli.alert_commands:oncall",
         "reload": "dozor.cli.reload:reload",
         "market": "dozor.cli.market:market",
         "attribute": "dozor.cli.market:old_attribute",
@@ -41,7 +47,8 @@ from dozor.language.process import from_file, use_language
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=show_version)
-def cli() -> None:
+@click.option("-c", "--config", "config_before", type=click.Path(path_type=Path, dir_okay=False))
+def cli(config_before: Path | None) -> None:
     """Supervises background checkers: restarts them, stops them and alerts people."""
 
 
