@@ -6,6 +6,7 @@ Packages, upper layers first; each imports only those below it:
     web             health, metrics and the status page
     control         commands of people, and the queries behind what they see
     toolkit         for people's own checkers: queues, cursors, quarantine, backlog
+    testing         for tests of people's own checkers: FakeContext, a pytest plugin
     alerting        incidents, notifications, delivery
     supervision     the state machine of a task, the control loop, runs
     storage         PostgreSQL: write-behind queue, a module a table family, migrations
@@ -18,14 +19,36 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dozor.alerting.fallback.telegram_alert import TelegramAlert
     from dozor.app import Runner
     from dozor.errors import Fatal
-    from dozor.supervision.background import safe_background_task
+    from dozor.supervision.background import (
+        BackgroundAlert,
+        CriticalStop,
+        Recovery,
+        RepeatedErrors,
+        safe_background_task,
+    )
     from dozor.supervision.runs.context import Context
 
-__all__ = ["Context", "Fatal", "Runner", "safe_background_task"]
+__all__ = [
+    "BackgroundAlert",
+    "Context",
+    "CriticalStop",
+    "Fatal",
+    "Recovery",
+    "RepeatedErrors",
+    "Runner",
+    "TelegramAlert",
+    "safe_background_task",
+]
 
 _HOMES = {
+    "BackgroundAlert": "dozor.supervision.background",
+    "CriticalStop": "dozor.supervision.background",
+    "Recovery": "dozor.supervision.background",
+    "RepeatedErrors": "dozor.supervision.background",
+    "TelegramAlert": "dozor.alerting.fallback.telegram_alert",
     "Context": "dozor.supervision.runs.context",
     "Fatal": "dozor.errors",
     "Runner": "dozor.app",

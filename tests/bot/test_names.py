@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from zoneinfo import ZoneInfo
+
 import pytest
 
 from dozor.app.telegram import TelegramSide
@@ -299,7 +301,9 @@ async def test_the_command_line_has_a_text_for_storms_and_for_the_runners_own(
         rows = {row.id: row for row in await read_recent(connection, 20)}
         storms, names = await read_storm_counts(connection, rows), await read_names(connection)
     with language_for_now(language):
-        lines = [incident_line(rows[number], storms.get(number), names) for number in (4, 10)]
+        lines = [
+            incident_line(rows[number], storms.get(number), names, ZoneInfo("UTC")) for number in (4, 10)
+        ]
     assert lines[0].endswith(
         {Language.RU: "Не работало: 2", Language.EN: "Not working at the time: 2"}[language]
     )

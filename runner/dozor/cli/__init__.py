@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import click
 
@@ -16,7 +17,9 @@ from dozor.standard_streams import open_missing_streams
 @click.group(
     cls=DozorGroup,
     commands_in={
+        "init": "dozor.cli.init:init",
         "run": "dozor.cli.run:run",
+        "try": "dozor.cli.try_once:try_once",
         "check": "dozor.cli.check:check",
         "status": "dozor.cli.status:status",
         "history": "dozor.cli.status:history",
@@ -26,19 +29,27 @@ from dozor.standard_streams import open_missing_streams
         "pause": "dozor.cli.task_commands:pause",
         "resume": "dozor.cli.task_commands:resume",
         "run-now": "dozor.cli.task_commands:run_now",
+        "errors": "dozor.cli.errors:errors",
+        "ack": "dozor.cli.alert_commands:ack",
+        "silence": "dozor.cli.alert_commands:silence",
+        "unsilence": "dozor.cli.alert_commands:unsilence",
+        "oncall": "dozor.cli.alert_commands:oncall",
         "reload": "dozor.cli.reload:reload",
         "market": "dozor.cli.market:market",
         "attribute": "dozor.cli.market:old_attribute",
         "migrate": "dozor.cli.migrate:migrate",
+        "telegram": "dozor.cli.telegram:telegram",
         "doctor": "dozor.cli.doctor:doctor",
         "health": "dozor.cli.health:health",
+        "schema": "dozor.cli.schema:schema",
         "completion": "dozor.cli.completion:completion",
         "demo": "dozor.cli.demo:demo",
     },
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=show_version)
-def cli() -> None:
+@click.option("-c", "--config", "config_before", type=click.Path(path_type=Path, dir_okay=False))
+def cli(config_before: Path | None) -> None:
     """Supervises background checkers: restarts them, stops them and alerts people."""
 
 

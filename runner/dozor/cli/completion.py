@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 from click.shell_completion import get_completion_class
 
+from dozor.cli.options import default_configuration
 from dozor.errors import CommandRefusedError, ConfigError
 from dozor.language import msg
 
@@ -32,7 +33,7 @@ def complete_task(ctx: click.Context, param: click.Parameter, incomplete: str) -
     """Names of the configuration's tasks; none if it cannot be read: completion must never complain."""
     from dozor.config import load
 
-    path = ctx.params.get("config_path") or Path("config.yaml")
+    path = ctx.params.get("config_path") or default_configuration()
     try:
         config = load(Path(path))
     except (ConfigError, OSError):

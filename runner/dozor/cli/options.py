@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -17,7 +18,10 @@ EXIT_FAILED = 1
 EXIT_CONFIG = 2
 EXIT_HUNG = 70
 """EX_SOFTWARE of sysexits.h: the service manager is to start it anew."""
+EXIT_NO_RUNNER = 3
 DEFAULT = Path("config.yaml")
+VARIABLE = "DOZOR_CONFIG"
+"""Names the configuration where `-c` does not."""
 
 
 class DozorGroup(click.Group):
@@ -56,9 +60,13 @@ class DozorGroup(click.Group):
         for param in params:
             if isinstance(param, click.Option) and param.name == "version":
                 param.help = msg("cli-help-version")
+            if isinstance(param, click.Option) and param.name == "config_before":
+                param.help, param.metavar = msg("cli-help-config"), msg("cli-metavar-file")
         return params
 
     def invoke(self, ctx: click.Context) -> Any:
+        if os.environ.get("NO_COLOR"):  # https://no-color.org: set and not empty
+            ctx.color = False
         try:
             return super().invoke(ctx)
         except ConfigError as error:
@@ -92,27 +100,34 @@ def show_version(ctx: click.Context, param: click.Parameter, value: bool) -> Non
         ctx.exit()
 
 
+def default_configuration() -> Path:
+    """The file that `dozor -c FILE COMMAND` or DOZOR_CONFIG names, or the default."""
+    context = click.get_current_context(silent=True)
+    before = None if context is None else context.find_root().params.get("config_before")
+    return before or Path(os.environ.get(VARIABLE) or DEFAULT)
+
+
 def configuration_named(arguments: Sequence[str]) -> Path:
-    """The file that `-c` names among the arguments of the command line, or the default."""
+    """The file that `-c` names among the arguments of the command line, DOZOR_CONFIG, or the default."""
     for place, argument in enumerate(arguments):
         if argument in ("-c", "--config"):
-            return Path(arguments[place + 1]) if place + 1 < len(arguments) else DEFAULT
+            return Path(arguments[place + 1]) if place + 1 < len(arguments) else default_configuration()
         if argument.startswith("--config="):
             return Path(argument.removeprefix("--config="))
         if argument.startswith("-c"):
             return Path(argument.removeprefix("-c").removeprefix("="))
-    return DEFAULT
+    return default_configuration()
 
 
 def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`-c FILE`, by default config.yaml in the current folder."""
+    """`-c FILE`; without it that of the group, DOZOR_CONFIG, or config.yaml in the current folder."""
     return click.option(
         "-c",
         "--config",
         "config_path",
         type=click.Path(path_type=Path, dir_okay=False),
-        default=DEFAULT,
-        show_default=True,
+        default=default_configuration,
+        show_default=str(DEFAULT),
         metavar=msg("cli-metavar-file"),
         help=msg("cli-help-config"),
     )(command)

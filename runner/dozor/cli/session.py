@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dozor.config import Config, load
-from dozor.errors import SchemaError, StorageError
+from dozor.control.queries.status import read_all_names, runner_on_watch
+from dozor.errors import CommandRefusedError, SchemaError, StorageError
 from dozor.language import msg
 from dozor.storage.postgres.embedded import find_embedded, start_embedded
 from dozor.storage.postgres.migrate import check
@@ -17,6 +18,10 @@ from dozor.storage.postgres.migration_sets import CORE, sets_named
 from dozor.storage.postgres.pool import Pool, create_pool
 
 T = TypeVar("T")
+
+
+class NoDatabaseError(StorageError):
+    """No runner has ever made the embedded database."""
 
 
 def run_async(work: Coroutine[Any, Any, T]) -> T:
@@ -41,7 +46,7 @@ async def database(config_path: Path, *schemas: str) -> AsyncIterator[tuple[Conf
         server = await asyncio.to_thread(find_embedded, data_dir)
         if server is None:
             if not (data_dir / "data").exists():
-                raise StorageError(msg("cli-no-database", data_dir=data_dir))
+                raise NoDatabaseError(msg("cli-no-database", data_dir=data_dir))
             server = await asyncio.to_thread(start_embedded, data_dir)
         dsn = server.dsn
     try:
@@ -59,3 +64,30 @@ async def database(config_path: Path, *schemas: str) -> AsyncIterator[tuple[Conf
     finally:
         if server is not None:
             await asyncio.to_thread(server.release)
+
+
+@asynccontextmanager
+async def runner_at_work(config_path: Path) -> AsyncIterator[tuple[Config, Pool]]:
+    """As `database`, for commands that a runner carries out.
+
+    Raises CommandRefusedError at once if no runner is on watch. An embedded server that does not run is not
+    started to find that out: a runner would hold it.
+    """
+    config = load(config_path)
+    if config.database.url is None:
+        server = await asyncio.to_thread(find_embedded, config.database.data_dir)
+        if server is None:
+            raise CommandRefusedError(msg("cli-nobody-on-watch"))
+        await asyncio.to_thread(server.release)
+    async with database(config_path) as (config, pool):
+        async with pool.acquire() as connection:
+            if not await runner_on_watch(connection):
+                raise CommandRefusedError(msg("cli-nobody-on-watch"))
+        yield config, pool
+
+
+async def known_names(config: Config, pool: Pool) -> list[str]:
+    """Of the configuration's tasks, disabled ones too, then of those that the database remembers."""
+    names = [task.name for task in config.tasks]
+    async with pool.acquire() as connection:
+        return list(dict.fromkeys([*names, *await read_all_names(connection)]))

@@ -5,32 +5,35 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import click
 
 from dozor.cli.completion import complete_task
-from dozor.cli.options import EXIT_FAILED, config_option
-from dozor.cli.session import database, run_async
+from dozor.cli.layout import PLAIN, cut, indented, output_width, wrapped
+from dozor.cli.options import EXIT_FAILED, EXIT_NO_RUNNER, config_option
+from dozor.cli.session import NoDatabaseError, database, known_names, run_async
+from dozor.cli.task_names import the_task
+from dozor.cli.times import in_zone
 from dozor.cli.words import ago, incident_words, outcome_word, schedule_words, span, state_word
 from dozor.control.queries.incident_words import StormCount, incident_about, read_storm_counts
 from dozor.control.queries.people import CHAT, read_names
-from dozor.control.queries.status import StatusReport, TaskStatus, read_status
+from dozor.control.queries.status import StatusReport, TaskStatus, read_status, runner_on_watch
 from dozor.control.task_states import STATES
-from dozor.errors import CommandRefusedError
 from dozor.language import Translator, msg
 from dozor.language.process import language_in_use
-from dozor.storage.postgres.pool import unavailable
+from dozor.storage.postgres.pool import Connection, unavailable
 from dozor.storage.tables import incidents as incident_table
 from dozor.storage.tables import runs as run_table
 from dozor.storage.tables.incidents import IncidentRow
 from dozor.storage.tables.runs import RunRecord
 
-WIDTH = 80
-"""Columns of the table, at most."""
+ONE_LINE = 72
+"""Columns from which a task of the table has one line; it has two on a narrower terminal."""
 
 
 @click.command(help=msg("cli-help-status"))
@@ -53,20 +56,24 @@ def status(config_path: Path, name: str | None, *, as_json: bool, watching: bool
     if watching:
         run_async(_watch(config_path, name, as_json=as_json, interval=interval))
         return
-    report = run_async(_read_status(config_path))
+    try:
+        report = run_async(_read_status(config_path))
+    except NoDatabaseError as error:
+        click.echo(f"dozor: {error}", err=True)
+        raise SystemExit(EXIT_NO_RUNNER) from None
     shown = _selected(report, name)
     click.echo(_shown(report, shown, name, as_json=as_json))
+    if report.runner is None or not report.runner.alive:
+        raise SystemExit(EXIT_NO_RUNNER)
     if any(task in shown for task in report.stopped):
         raise SystemExit(EXIT_FAILED)
 
 
 def _selected(report: StatusReport, name: str | None) -> tuple[TaskStatus, ...]:
-    shown = report.tasks
-    if name is not None:
-        shown = tuple(task for task in report.tasks if task.name == name)
-        if not shown:
-            raise CommandRefusedError(msg("cli-no-task", name=name))
-    return shown
+    if name is None:
+        return report.tasks
+    meant = the_task(name, [task.name for task in report.tasks])
+    return tuple(task for task in report.tasks if task.name == meant)
 
 
 def _shown(report: StatusReport, shown: tuple[TaskStatus, ...], name: str | None, *, as_json: bool) -> str:
@@ -74,7 +81,12 @@ def _shown(report: StatusReport, shown: tuple[TaskStatus, ...], name: str | None
         answer = report.to_json()
         answer["tasks"] = [task.to_json() for task in shown]
         return json.dumps(answer, ensure_ascii=False, indent=2)
-    return _card(shown[0], report.now) if name is not None else _table(report)
+    columns = output_width()
+    if name is None:
+        return _table(report, columns)
+    card = _card(shown[0], report.now, columns)
+    alive = report.runner is not None and report.runner.alive
+    return card if alive else f"{_runner_line(report, columns)}\n{card}"
 
 
 async def _watch(config_path: Path, name: str | None, *, as_json: bool, interval: float) -> None:
@@ -84,7 +96,7 @@ async def _watch(config_path: Path, name: str | None, *, as_json: bool, interval
         while True:
             try:
                 async with pool.acquire(timeout=5.0) as connection:
-                    report = await read_status(connection)
+                    report = await _read(connection)
                 text = _shown(report, _selected(report, name), name, as_json=as_json)
             except Exception as error:
                 if not unavailable(error):
@@ -108,14 +120,14 @@ async def _watch(config_path: Path, name: str | None, *, as_json: bool, interval
 )
 def history(config_path: Path, name: str, limit: int, *, as_json: bool) -> None:
     """The last runs of a task, the newest first."""
-    records = run_async(_read_history(config_path, name, limit))
+    zone, name, records = run_async(_read_history(config_path, name, limit))
     if as_json:
         click.echo(json.dumps([_run_json(record) for record in records], ensure_ascii=False, indent=2))
     elif not records:
         click.echo(msg("cli-no-runs", name=name))
     else:
         for record in records:
-            click.echo(_run_line(record))
+            click.echo(_run_line(record, zone))
 
 
 @click.command(help=msg("cli-help-incidents"))
@@ -131,53 +143,68 @@ def history(config_path: Path, name: str, limit: int, *, as_json: bool) -> None:
 )
 def incidents(config_path: Path, limit: int, *, as_json: bool) -> None:
     """The last incidents, the newest first."""
-    rows, storms, names = run_async(_read_incidents(config_path, limit))
+    zone, rows, storms, names = run_async(_read_incidents(config_path, limit))
     if as_json:
         click.echo(json.dumps([_incident_json(row) for row in rows], ensure_ascii=False, indent=2))
     elif not rows:
         click.echo(msg("cli-no-incidents"))
     else:
         for row in rows:
-            click.echo(incident_line(row, storms.get(row.id), names))
+            click.echo(incident_line(row, storms.get(row.id), names, zone))
 
 
 async def _read_status(config_path: Path) -> StatusReport:
     async with database(config_path) as (_, pool), pool.acquire() as connection:
-        return await read_status(connection)
+        return await _read(connection)
 
 
-async def _read_history(config_path: Path, name: str, limit: int) -> list[RunRecord]:
-    async with database(config_path) as (_, pool), pool.acquire() as connection:
-        return await run_table.read_history(connection, name, limit)
+async def _read(connection: Connection) -> StatusReport:
+    """Without what only a runner could do: nothing is next, and nothing is running, when there is none."""
+    report = await read_status(connection)
+    if report.runner is None or (report.runner.alive and await runner_on_watch(connection)):
+        return report
+    tasks = (replace(task, next_run_at=None, running_for_s=None) for task in report.tasks)
+    return replace(report, runner=replace(report.runner, alive=False), tasks=tuple(tasks))
 
 
 async def _read_incidents(
     config_path: Path, limit: int
-) -> tuple[list[IncidentRow], dict[int, StormCount], dict[str, str]]:
+) -> tuple[ZoneInfo, list[IncidentRow], dict[int, StormCount], dict[str, str]]:
     """The incidents, what the storms among them group, and what people and chats are called."""
-    async with database(config_path) as (_, pool), pool.acquire() as connection:
+    async with database(config_path) as (config, pool), pool.acquire() as connection:
         rows = await incident_table.read_recent(connection, limit)
         storms = await read_storm_counts(connection, [row.id for row in rows])
-        return rows, storms, await read_names(connection)
+        return config.timezone, rows, storms, await read_names(connection)
 
 
-def _table(report: StatusReport) -> str:
-    """At most 80 columns."""
-    lines = [_runner_line(report)]
+async def _read_history(config_path: Path, word: str, limit: int) -> tuple[ZoneInfo, str, list[RunRecord]]:
+    """The configured zone, the name that `word` means, and its runs."""
+    async with database(config_path) as (config, pool):
+        name = the_task(word, await known_names(config, pool))
+        async with pool.acquire() as connection:
+            return config.timezone, name, await run_table.read_history(connection, name, limit)
+
+
+def _table(report: StatusReport, columns: int = PLAIN) -> str:
+    """At most `columns` wide."""
+    lines = [_runner_line(report, columns)]
     cells = [_cells(task, report.now) for task in report.tasks]
-    room = WIDTH - max((len(state) + len(rest) for state, rest in cells), default=0) - 4
-    width = min(max((len(task.name) for task in report.tasks), default=4), max(room, 8))
+    narrow = columns < ONE_LINE
+    taken = max((len(state) + (0 if narrow else len(rest)) for state, rest in cells), default=0)
+    width = min(max((len(task.name) for task in report.tasks), default=4), max(columns - taken - 4, 8))
     for task, (state, rest) in zip(report.tasks, cells, strict=True):
         traits = STATES[task.state]
-        shown = task.name if len(task.name) <= width else f"{task.name[: width - 1]}…"
-        lines.append(
-            f"{click.style(f'{traits.sign} {shown:<{width}} {state}', fg=traits.colour)} {rest}".rstrip()
-        )
+        name = click.style(f"{traits.sign} {cut(task.name, width):<{width}} {state}", fg=traits.colour)
+        if narrow:
+            lines += [name, f"  {cut(' '.join(rest.split()), columns - 2)}"]
+        else:
+            lines.append(f"{name} {rest}".rstrip())
     if not report.tasks:
-        lines.append(msg("cli-no-tasks"))
+        lines.append(wrapped(msg("cli-no-tasks"), columns))
     if report.alerts.pending:
         oldest = report.alerts.oldest_pending_s or 0.0
-        lines.append(msg("cli-pending", count=report.alerts.pending, seconds=f"{oldest:.0f}"))
+        text = msg("cli-pending", count=report.alerts.pending, seconds=f"{oldest:.0f}")
+        lines.append(wrapped(text, columns))
     return "\n".join(lines)
 
 
@@ -190,18 +217,19 @@ def _cells(task: TaskStatus, now: float) -> tuple[str, str]:
     return f"{state_word(task.state):<8}", f"{streak:>6}  {seen:<15} {_next(task, now)}"
 
 
-def _runner_line(report: StatusReport) -> str:
+def _runner_line(report: StatusReport, columns: int) -> str:
     runner = report.runner
     if runner is None:
-        return msg("cli-never-a-runner")
+        return wrapped(msg("cli-never-a-runner"), columns)
     if runner.alive:
         up = span(report.now - runner.started_at)
-        return msg("cli-runner", id=runner.id, host=runner.host, time=up, count=len(report.tasks))
+        line = msg("cli-runner", id=runner.id, host=runner.host, time=up, count=len(report.tasks))
+        return wrapped(line, columns)
     gone = msg("cli-runner-gone", id=runner.id, ago=ago(runner.seen_at, report.now))
-    return f"{click.style(gone, fg='red')}; {msg('cli-as-it-left')}"
+    return click.style(wrapped(f"{gone}; {msg('cli-as-it-left')}", columns), fg="red")
 
 
-def _card(task: TaskStatus, now: float) -> str:
+def _card(task: TaskStatus, now: float, columns: int = PLAIN) -> str:
     state, limit = state_word(task.state), task.max_consecutive_failures or "∞"
     if task.state_by:
         state = msg("cli-card-state-by", state=state, who=task.state_by)
@@ -224,7 +252,15 @@ def _card(task: TaskStatus, now: float) -> str:
         (msg("cli-card-progress"), None if done is None else msg("cli-card-of", count=done[0], most=done[1])),
         (msg("cli-card-backlog"), None if backlog is None else msg("cli-card-items", count=backlog)),
     ]
-    return "\n".join(f"{label:<18} {value}" for label, value in rows if value is not None)
+    lines = []
+    for label, value in rows:
+        if value is None:
+            continue
+        if len(str(value)) + 19 <= columns:
+            lines.append(f"{label:<18} {value}")
+        else:
+            lines += [label, indented(str(value), columns, "  ")]
+    return "\n".join(lines)
 
 
 def _next(task: TaskStatus, now: float) -> str:
@@ -235,13 +271,19 @@ def _next(task: TaskStatus, now: float) -> str:
     return msg("cli-next-in", time=span(max(0.0, task.next_run_at - now)))
 
 
-def _run_line(record: RunRecord) -> str:
+def _run_line(record: RunRecord, zone: ZoneInfo) -> str:
     several = f" ×{record.runs}" if record.runs > 1 else ""
-    error = f"  {record.error_type}: {record.error_text}" if record.error_type else ""
-    took = f"{record.seconds_max:.3f}s"
-    return f"{record.finished_at:%Y-%m-%d %H:%M:%S}  {outcome_word(record.outcome)}{several}  {took}{error}"[
-        :200
-    ]
+    at = in_zone(record.finished_at.timestamp(), zone)
+    head = f"{at}  {outcome_word(record.outcome)}{several}  {record.seconds_max:.3f}s"
+    return _with_details(head, f"{record.error_type}: {record.error_text}" if record.error_type else "")
+
+
+def _with_details(head: str, details: str) -> str:
+    """On the same line where there is space, else below it; no line is wider than the terminal."""
+    columns = output_width()
+    if not details or len(head) + 2 + len(details) <= columns:
+        return wrapped(f"{head}  {details}".rstrip(), columns)
+    return f"{wrapped(head, columns)}\n{indented(details, columns, '    ')}"
 
 
 def _run_json(record: RunRecord) -> dict[str, Any]:
@@ -259,15 +301,17 @@ def _run_json(record: RunRecord) -> dict[str, Any]:
     }
 
 
-def incident_line(row: IncidentRow, storm: StormCount | None, names: Mapping[str, str]) -> str:
-    """One line. `names`: what people and chats are called, by actor."""
-    opened = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(row.opened_at))
+def incident_line(
+    row: IncidentRow, storm: StormCount | None, names: Mapping[str, str], zone: ZoneInfo
+) -> str:
+    """`names`: what people and chats are called, by actor."""
     state, severity = incident_words(row.state, row.severity)
     about = row.task or msg("cli-incident-of-runner")
     text = incident_about(
         Translator(language_in_use()), row.kind, row.fingerprint, row.summary, storm, _place_of(names)
     )
-    return f"#{row.id}  {opened}  {state}  {severity}  {about}  {text}"[:200]
+    opened = in_zone(row.opened_at, zone)
+    return _with_details(f"#{row.id}  {opened}  {state}  {severity}  {about}", text)
 
 
 def _place_of(names: Mapping[str, str]) -> Callable[[str], str | None]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import getpass
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from dozor.cli.completion import complete_task
 from dozor.cli.options import EXIT_FAILED, config_option
-from dozor.cli.session import database, run_async
+from dozor.cli.session import known_names, run_async, runner_at_work
+from dozor.cli.task_names import the_tasks
 from dozor.cli.words import state_word
 from dozor.control.commands.actor import Actor, Source
 from dozor.control.commands.commands import CommandName, CommandReason, CommandResult, submit, wait
@@ -30,7 +32,9 @@ _SAYS = {
 def _command(command: CommandName, help_text: str) -> click.Command:
     @click.command(name=command.value, help=help_text)
     @config_option
-    @click.argument("name", shell_complete=complete_task, metavar=msg("cli-metavar-name"))
+    @click.argument(
+        "names", nargs=-1, required=True, shell_complete=complete_task, metavar=msg("cli-metavar-names")
+    )
     @click.option(
         "--timeout",
         type=float,
@@ -39,22 +43,27 @@ def _command(command: CommandName, help_text: str) -> click.Command:
         metavar=msg("cli-metavar-seconds"),
         help=msg("cli-help-timeout"),
     )
-    def act(config_path: Path, name: str, timeout: float) -> None:
-        result = run_async(_ask(config_path, command, name, timeout))
-        state = msg("cli-state-unknown") if result.state is None else state_word(result.state)
-        text = msg(_SAYS[result.reason], name=name, state=state)
-        click.echo(text, err=not result.ok)
-        if not result.ok:
+    def act(config_path: Path, names: tuple[str, ...], timeout: float) -> None:
+        results = run_async(_ask(config_path, command, names, timeout))
+        for name, result in results.items():
+            state = msg("cli-state-unknown") if result.state is None else state_word(result.state)
+            text = msg(_SAYS[result.reason], name=name, state=state)
+            click.echo(text, err=not result.ok)
+        if not all(result.ok for result in results.values()):
             raise SystemExit(EXIT_FAILED)
 
     return act
 
 
-async def _ask(config_path: Path, command: CommandName, name: str, timeout: float) -> CommandResult:
-    async with database(config_path) as (_, pool):
+async def _ask(
+    config_path: Path, command: CommandName, words: Sequence[str], timeout: float
+) -> dict[str, CommandResult]:
+    """By task, in the order of `words`. Nothing is asked for if one of them means no task."""
+    async with runner_at_work(config_path) as (config, pool):
+        names = the_tasks(words, await known_names(config, pool))
         async with pool.acquire() as connection, connection.transaction():
-            command_id = await submit(connection, command, name, cli_actor())
-        return await wait(pool, command_id, timeout=timeout)
+            asked = {name: await submit(connection, command, name, cli_actor()) for name in names}
+        return {name: await wait(pool, number, timeout=timeout) for name, number in asked.items()}
 
 
 def cli_actor() -> Actor:

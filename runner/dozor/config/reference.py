@@ -75,7 +75,7 @@ def reference() -> str:
     ]
     parts.append(_table(watching.DependencyConfig))
     parts += [_DEFAULTS, "## tasks\n", "A mapping of names to tasks. " + _intro(tasks.TaskConfig)]
-    parts.append("A name is " + _docstrings(tasks.TaskConfig)["name"] + "\n")
+    parts.append("A name is " + docstrings_of(tasks.TaskConfig)["name"] + "\n")
     parts.append(_table(tasks.TaskConfig))
     parts += ["### restart_delay as a mapping\n", _intro(tasks.RestartDelay), _table(tasks.RestartDelay)]
     parts += ["### max_failures\n", _intro(tasks.FailureWindow), _table(tasks.FailureWindow)]
@@ -106,7 +106,7 @@ def _intro(model: type[Section]) -> str:
 
 
 def _table(model: type[Section], links: typing.Sequence[str] = ()) -> str:
-    meanings = _docstrings(model)
+    meanings = docstrings_of(model)
     rows = ["| key | value | default | meaning |", "|---|---|---|---|"]
     for name in model.known_keys():
         if name == "defaults":
@@ -120,13 +120,13 @@ def _table(model: type[Section], links: typing.Sequence[str] = ()) -> str:
         elif name in links:
             value, default = f"[mapping](#{name})", ""
         else:
-            value, default = _kind(info), _default(info)
+            value, default = kind_words(info), _default(info)
         meaning = " ".join(meanings[name].split())
         rows.append(f"| `{name}` | {value} | {default} | {meaning} |")
     return "\n".join(rows) + "\n"
 
 
-def _docstrings(model: type[Section]) -> dict[str, str]:
+def docstrings_of(model: type[Section]) -> dict[str, str]:
     """The text under each field. Read from the source, so that importing the models stays quick."""
     module = sys.modules[model.__module__]
     tree = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))
@@ -146,7 +146,7 @@ def _docstrings(model: type[Section]) -> dict[str, str]:
     return found
 
 
-def _kind(info: FieldInfo) -> str:
+def kind_words(info: FieldInfo) -> str:
     kinds = [*_kinds_in(info.annotation), *(item for item in info.metadata if isinstance(item, Kind))]
     if kinds:
         # The outermost is the last, and says the most.
@@ -180,7 +180,7 @@ def _default(info: FieldInfo) -> str:
     value = factory() if factory is not None else info.default
     if value is PydanticUndefined:
         raise AssertionError("a field is required, or has a default")
-    return _written(value, _kind(info))
+    return _written(value, kind_words(info))
 
 
 def _written(value: object, kind: str) -> str:

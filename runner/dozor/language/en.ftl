@@ -620,3 +620,11 @@ about-bot-deaf = The bot gets no commands from Telegram
 about-bot-failed = The bot could not answer a command
 about-unclean-end = The last run of Dozor ended abnormally
 about-unknown = A problem
+
+background-repeated = ⚠️ { $name }: { $count } errors in a row ({ $count }/{ $limit })
+background-stopped = 🛑 { $name } stopped: { $count ->
+    [one] { $count } error
+   *[other] { $count } errors in a row
+}
+background-recovered = ✅ { $name } works again
+background-duplicate = (perhaps a duplicate: no answer came to the first attempt)

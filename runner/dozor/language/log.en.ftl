@@ -272,3 +272,9 @@ log-reconcile-ahead = { $account } was read up to transaction { $cursor }, and t
 log-reconcile-behind = { $account } was read up to transaction { $cursor }, and the chain's newest is { $newest }: it is not compared
 log-reconcile-surplus = { $account } holds { $balance } { $currency } and the books know of { $known }: { $difference } more. Try dozor market rescan { $wallet }; jettons sent without a notification (forward amount 0) are found nowhere else
 log-reconcile-total = { $currency }: { $held } on the chain, { $ledger } in the ledger, { $unposted } known and not posted, { $expected } expected: difference { $difference }
+
+log-background-alert-slow = { $name }: the alert was not taken within { $seconds } s
+log-background-alert-failed = { $name }: the alert could not be sent ({ $error })
+log-background-alert-full = { $name }: too many alerts wait, this one is dropped
+log-background-alert-lost = The alert in Telegram could not be delivered: { $reason }
+log-background-alert-moved = The chat became a supergroup: put { $chat } into TelegramAlert

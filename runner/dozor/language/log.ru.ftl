@@ -263,3 +263,9 @@ log-reconcile-ahead = { $account } прочитан до транзакции { 
 log-reconcile-behind = { $account } прочитан до транзакции { $cursor }, а новейшая в сети { $newest }: не сравнивается
 log-reconcile-surplus = на { $account } лежит { $balance } { $currency }, а в учёте известно о { $known }: больше на { $difference }. Попробуйте dozor market rescan { $wallet }; жетоны без уведомления (forward amount 0) больше нигде не видны
 log-reconcile-total = { $currency }: в сети { $held }, в учёте { $ledger }, известно и не проведено { $unposted }, ожидалось { $expected }: разница { $difference }
+
+log-background-alert-slow = { $name }: оповещение не принято за { $seconds } с
+log-background-alert-failed = { $name }: оповещение не отправлено ({ $error })
+log-background-alert-full = { $name }: слишком много оповещений ждёт, это отброшено
+log-background-alert-lost = Оповещение в Telegram не доставлено: { $reason }
+log-background-alert-moved = Чат стал супергруппой: укажите { $chat } в TelegramAlert

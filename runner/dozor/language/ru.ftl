@@ -651,3 +651,16 @@ about-bot-deaf = Бот не получает команды от Telegram
 about-bot-failed = Бот не смог ответить на команду
 about-unclean-end = Прошлый запуск Дозора закончился аварийно
 about-unknown = Неполадка
+
+background-repeated = ⚠️ { $name }: { $count ->
+    [one] { $count } ошибка
+    [few] { $count } ошибки
+   *[many] { $count } ошибок
+} подряд ({ $count }/{ $limit })
+background-stopped = 🛑 { $name }: остановлена, { $count ->
+    [one] { $count } ошибка
+    [few] { $count } ошибки
+   *[many] { $count } ошибок
+} подряд
+background-recovered = ✅ { $name }: снова работает
+background-duplicate = (возможно, повтор: на первую попытку не было ответа)

@@ -19,7 +19,7 @@ from dozor.language.names import Language
 if TYPE_CHECKING:
     from fluent.runtime import FluentBundle
 
-AREAS = frozenset(("config", "log", "error", "cli", "doctor"))
+AREAS = frozenset(("config", "log", "error", "cli", "doctor", "setup"))
 _SIMPLE = re.compile(r"^([a-z][a-z0-9-]*) = (.+)\n(?=[^ }\[]|\Z)", re.MULTILINE)
 _ARGUMENT = re.compile(r"\{ \$([a-z_]+) \}")
 

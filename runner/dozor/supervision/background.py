@@ -6,9 +6,13 @@ import asyncio
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import Context
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, TypedDict, TypeVar
+
+from loguru import logger
 
 from dozor.clean_context import CleanContext
+from dozor.language import msg
 from dozor.language.names import Language
 from dozor.supervision.core.events import Failed, Succeeded
 from dozor.supervision.core.machine import step
@@ -20,6 +24,48 @@ from dozor.supervision.telemetry.log import SupervisionLog
 
 _T = TypeVar("_T")
 
+REPEATED_ERRORS = 3
+"""Failures in a row that make a `RepeatedErrors`, as `alerts.repeated_errors` of a configuration."""
+ALERT_SECONDS = 5.0
+"""How long `alerts` is awaited."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackgroundAlert:
+    """What `alerts` of `safe_background_task` is given.
+
+    `failures` in a row, of at most `limit`. `error`: the last one.
+    """
+
+    task: str
+    failures: int
+    limit: int
+    error: BaseException
+
+
+class _Facts(TypedDict):
+    """The fields of a `BackgroundAlert`."""
+
+    task: str
+    failures: int
+    limit: int
+    error: BaseException
+
+
+class RepeatedErrors(BackgroundAlert):
+    """The third failure in a row, once per streak; the task goes on. Not before a limit of 3 or less."""
+
+
+class CriticalStop(BackgroundAlert):
+    """As many failures as the limit: the task has ended and does not start again by itself."""
+
+
+class Recovery(BackgroundAlert):
+    """The first success after a `RepeatedErrors`. `failures` and `error`: of the streak that is over."""
+
+
+AlertSink = Callable[[BackgroundAlert], Awaitable[object]]
+
 
 async def safe_background_task(
     task_name: str,
@@ -28,6 +74,7 @@ async def safe_background_task(
     max_consecutive_failures: int = 5,
     *,
     language: Language | str = Language.RU,
+    alerts: AlertSink | None = None,
 ) -> None:
     """Run `task_func` again and again; return after `max_consecutive_failures` failures in a row.
 
@@ -39,11 +86,17 @@ async def safe_background_task(
 
     The log lines are in `language`, `ru` or `en`.
 
-    Raises `TypeError` for a `task_func` that is not callable, `ValueError` for a negative delay, a limit
-    below 1 or another language.
+    `alerts`, such as `TelegramAlert(token, chat)`, is called with `RepeatedErrors`, `CriticalStop` and
+    `Recovery` after their log lines, and awaited for at most 5 s. Whatever it raises is logged and changes
+    nothing; the time that it takes counts towards the delay before the next run.
+
+    Raises `TypeError` for a `task_func` or `alerts` that is not callable, `ValueError` for a negative delay,
+    a limit below 1 or another language.
     """
     if not callable(task_func):
         raise TypeError(f"task_func must be an async function, not {task_func!r}")
+    if alerts is not None and not callable(alerts):
+        raise TypeError(f"alerts must be an async function, not {alerts!r}")
     if restart_delay < 0:
         raise ValueError(f"restart_delay must not be negative, it is {restart_delay}")
     if max_consecutive_failures < 1:
@@ -56,23 +109,73 @@ async def safe_background_task(
     )
     task = TaskState()
     contexts = CleanContext()
+    told: BackgroundAlert | None = None
     while True:
         log.starting(task_name)
         try:
             error = await _in_context(contexts.fresh(), _outcome(task_name, task_func))
+            pause: float = restart_delay
+            alert: BackgroundAlert | None = None
             if error is None:
                 task, _ = step(policy, task, Succeeded(), loop.time())
+                if told is not None:
+                    alert = Recovery(
+                        task=task_name, failures=told.failures, limit=told.limit, error=told.error
+                    )
+                told = None
             else:
                 task, _ = step(policy, task, Failed(describe(error, str)), loop.time())
                 log.failed(task_name, task.failures, max_consecutive_failures, error)
+                facts = _Facts(
+                    task=task_name, failures=task.failures, limit=max_consecutive_failures, error=error
+                )
                 if task.state is State.STOPPED:
                     log.stopped(task_name, task.failures)
+                    await _alert(alerts, CriticalStop(**facts))
                     return
                 log.restarting(task_name, restart_delay)
-            await asyncio.sleep(restart_delay)
+                if told is not None:
+                    told = RepeatedErrors(**facts)
+                elif task.failures == REPEATED_ERRORS:
+                    told = alert = RepeatedErrors(**facts)
+            if alert is not None and alerts is not None:
+                began = loop.time()
+                await _alert(alerts, alert)
+                pause = max(0.0, restart_delay - (loop.time() - began))
+            await asyncio.sleep(pause)
         except asyncio.CancelledError:
             log.cancelled(task_name)
             raise
+
+
+async def _alert(alerts: AlertSink | None, alert: BackgroundAlert) -> None:
+    """Give `alert` to `alerts` and wait, at most `ALERT_SECONDS`. Raises only our own CancelledError."""
+    if alerts is None:
+        return
+    sending = asyncio.create_task(_send(alerts, alert), name=f"alert of {alert.task}")
+    try:
+        done, _ = await asyncio.wait((sending,), timeout=ALERT_SECONDS)
+    except asyncio.CancelledError:
+        sending.cancel()
+        raise
+    if not done:
+        sending.cancel()  # not awaited: it may ignore this
+        logger.opt(capture=False).bind(task=alert.task).error(
+            msg("log-background-alert-slow", name=alert.task, seconds=f"{ALERT_SECONDS:.0f}")
+        )
+
+
+async def _send(alerts: AlertSink, alert: BackgroundAlert) -> None:
+    try:
+        result: Any = alerts(alert)
+        if may_need_awaiting(result):
+            await awaited(result)
+    except (GeneratorExit, asyncio.CancelledError):
+        raise
+    except BaseException as error:  # noqa: BLE001 -- the border of somebody else's code: it fails no task
+        logger.opt(exception=error, capture=False).bind(task=alert.task).error(
+            msg("log-background-alert-failed", name=alert.task, error=type(error).__name__)
+        )
 
 
 async def _outcome(task_name: str, task_func: Callable[[], Awaitable[object]]) -> BaseException | None:

@@ -14,7 +14,7 @@ from threading import Event, Lock
 
 from loguru import logger
 
-from dozor.config.addresses import socks_of
+from dozor.alerting.delivery.opener import opener_for
 from dozor.config.models import TelegramConfig
 from dozor.language import msg
 from dozor.language.times import duration
@@ -39,7 +39,7 @@ class EmergencySender:
         self._telegram = telegram
         self._translator = translator
         self._redact = redact
-        self._opener = _opener(None if telegram.proxy is None else telegram.proxy.get_secret_value())
+        self._opener = opener_for(None if telegram.proxy is None else telegram.proxy.get_secret_value())
         self._lock = Lock()
         self._sent_at = float("-inf")
         self.sent = 0
@@ -95,14 +95,3 @@ class EmergencySender:
             if attempt + 1 < ATTEMPTS:
                 Event().wait(PAUSE)
         return False
-
-
-def _opener(proxy: str | None) -> urllib.request.OpenerDirector:
-    if (socks := socks_of(proxy)) is not None:
-        from dozor.alerting.delivery.socks import (
-            SocksHandler,  # imports libraries that are not needed otherwise
-        )
-
-        return urllib.request.build_opener(urllib.request.ProxyHandler({}), SocksHandler(socks))
-    handler = urllib.request.ProxyHandler({} if proxy is None else {"http": proxy, "https": proxy})
-    return urllib.request.build_opener(handler)

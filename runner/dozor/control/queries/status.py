@@ -9,6 +9,7 @@ from typing import Any
 
 from dozor.clock import to_iso
 from dozor.storage.postgres.pool import Connection, Row
+from dozor.storage.tables.runners import read_holder
 from dozor.supervision.core.state import State
 
 RUNNER_SQL = """
@@ -28,6 +29,8 @@ TASKS_SQL = f"SELECT {COLUMNS} FROM dozor.tasks WHERE configured ORDER BY positi
 TASK_SQL = TASKS_SQL.replace("WHERE configured", "WHERE configured AND name = $1")
 
 NAMES_SQL = "SELECT name FROM dozor.tasks WHERE configured ORDER BY position, name"
+
+ALL_NAMES_SQL = "SELECT name FROM dozor.tasks ORDER BY configured DESC, position, name"
 
 BACKLOG_SQL = """
 SELECT count(*) AS pending, extract(epoch FROM now() - min(created_at))::float8 AS oldest_pending_s
@@ -151,6 +154,7 @@ class StatusReport:
                 "host": runner.host,
                 "pid": runner.pid,
                 "seen_at": to_iso(runner.seen_at),
+                "alive": runner.alive,
             },
             "tasks": [task.to_json() for task in self.tasks],
             "alerts": {
@@ -165,6 +169,20 @@ class StatusReport:
 async def read_names(connection: Connection) -> list[str]:
     """Of all configured tasks, in the order of the configuration."""
     return [row["name"] for row in await connection.fetch(NAMES_SQL)]
+
+
+async def read_all_names(connection: Connection) -> list[str]:
+    """Of all tasks that were ever configured, those of the present configuration first."""
+    return [row["name"] for row in await connection.fetch(ALL_NAMES_SQL)]
+
+
+async def runner_on_watch(connection: Connection) -> bool:
+    """Whether a runner works on this database: it wrote lately, and its session still holds the lock.
+
+    A killed runner loses the lock at once, long before its last sign of life is old.
+    """
+    runner = (await read_status_of(connection, ())).runner
+    return runner is not None and runner.alive and await read_holder(connection) is not None
 
 
 async def read_backlog(connection: Connection) -> AlertsBacklog:

@@ -1,0 +1,169 @@
+"""`dozor ack ID`, `silence`, `unsilence`, `oncall`: through the same queue as the bot's commands."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dozor.cli.completion import complete_task
+from dozor.cli.options import EXIT_FAILED, config_option
+from dozor.cli.session import database, known_names, run_async, runner_at_work
+from dozor.cli.task_commands import cli_actor
+from dozor.cli.task_names import the_task
+from dozor.control.commands.commands import AlertCommand, CommandReason, CommandResult, submit, wait
+from dozor.errors import CommandRefusedError
+from dozor.language import msg
+
+ALL_WORDS = frozenset({"all", "все", "всё"})
+WAIT = 10.0
+"""Seconds for the runner's answer."""
+_DONE = {
+    AlertCommand.ACK: "cli-alert-acked",
+    AlertCommand.UNACK: "cli-alert-unacked",
+    AlertCommand.SILENCE: "cli-alert-silenced",
+    AlertCommand.UNSILENCE: "cli-alert-unsilenced",
+    AlertCommand.ONCALL: "cli-alert-oncall",
+}
+_REFUSED = {
+    CommandReason.UNKNOWN_TASK: "cli-no-task",
+    CommandReason.UNKNOWN_INCIDENT: "cli-alert-no-incident",
+    CommandReason.UNKNOWN_PERSON: "cli-alert-no-person",
+    CommandReason.INVALID: "cli-alert-invalid",
+    CommandReason.TIMEOUT: "cli-timeout",
+    CommandReason.EXPIRED: "cli-expired",
+}
+_duration = click.option("--for", "duration", metavar=msg("cli-metavar-duration"), help=msg("cli-help-for"))
+
+
+@click.command(help=msg("cli-help-ack"))
+@config_option
+@click.argument("incident", metavar=msg("cli-metavar-id"))
+@click.option("--undo", is_flag=True, help=msg("cli-help-undo"))
+@_duration
+def ack(config_path: Path, incident: str, *, undo: bool, duration: str | None) -> None:
+    """Take incident ID on: no reminders, nobody else is called. For 8 h unless told."""
+    number = _incident(incident)
+    name = AlertCommand.UNACK if undo else AlertCommand.ACK
+    run_async(_ask(config_path, name, number, seconds=_seconds(duration)))
+
+
+@click.command(help=msg("cli-help-silence"))
+@config_option
+@click.argument("name", shell_complete=complete_task, metavar=msg("cli-metavar-scope"))
+@click.argument("duration", required=False, metavar=msg("cli-metavar-duration"))
+@click.argument("reason", nargs=-1, metavar=msg("cli-metavar-reason"))
+def silence(config_path: Path, name: str, duration: str | None, reason: tuple[str, ...]) -> None:
+    """Send no messages about a task, an incident (#17) or everything for some time."""
+    if duration is None and not name.startswith("#"):
+        raise CommandRefusedError(msg("cli-alert-how-long"))
+    more = {"reason": " ".join(reason)} if reason else {}
+    run_async(_ask(config_path, AlertCommand.SILENCE, name, seconds=_seconds(duration), **more))
+
+
+@click.command(help=msg("cli-help-unsilence"))
+@config_option
+@click.argument("name", shell_complete=complete_task, metavar=msg("cli-metavar-scope"))
+def unsilence(config_path: Path, name: str) -> None:
+    """End a silence."""
+    run_async(_ask(config_path, AlertCommand.UNSILENCE, name))
+
+
+@click.command(help=msg("cli-help-oncall"))
+@config_option
+@click.argument("person", required=False, metavar=msg("cli-metavar-person"))
+@click.argument("duration", required=False, metavar=msg("cli-metavar-duration"))
+def oncall(config_path: Path, person: str | None, duration: str | None) -> None:
+    """Who is on call; with a name that person takes over, to the end of the shift unless told."""
+    if person is None:
+        click.echo(run_async(_who(config_path)))
+    else:
+        run_async(_ask(config_path, AlertCommand.ONCALL, person, seconds=_seconds(duration)))
+
+
+def _incident(text: str) -> str:
+    number = text.removeprefix("#")
+    if not (number.isascii() and number.isdecimal() and len(number) < 18):
+        raise CommandRefusedError(msg("cli-alert-no-incident", name=text))
+    return str(int(number))
+
+
+def _seconds(text: str | None) -> float | None:
+    from dozor.config.durations import parse_positive
+
+    if text is None:
+        return None
+    try:
+        return parse_positive(text)
+    except ValueError as error:
+        raise CommandRefusedError(str(error).replace("{value}", repr(text))) from None
+
+
+async def _ask(config_path: Path, name: AlertCommand, target: str, **args: Any) -> None:
+    """Have the runner do it and print how it ended. Raises SystemExit if it was refused."""
+    args = {key: value for key, value in args.items() if value is not None}
+    async with runner_at_work(config_path) as (config, pool):
+        match name:
+            case AlertCommand.SILENCE | AlertCommand.UNSILENCE:
+                target = await _scope(target, await known_names(config, pool))
+            case AlertCommand.ONCALL:
+                target = _person(target, list(config.oncall.people))
+            case AlertCommand.ACK | AlertCommand.UNACK:
+                pass
+        async with pool.acquire() as connection, connection.transaction():
+            number = await submit(connection, name, target, cli_actor(), args=args)
+        result = await wait(pool, number, timeout=WAIT)
+    click.echo(_said(name, target, result), err=not result.ok)
+    if not result.ok:
+        raise SystemExit(EXIT_FAILED)
+
+
+async def _scope(word: str, names: list[str]) -> str:
+    if word.casefold() in ALL_WORDS:
+        return "all"
+    if word.startswith("#"):
+        return f"#{_incident(word)}"
+    return word if word.startswith("kind:") else the_task(word, names)
+
+
+def _person(word: str, people: list[str]) -> str:
+    from dozor_bot.task_names import Found, resolve
+
+    meant = resolve(word, people)
+    if isinstance(meant, Found):
+        return meant.name
+    raise CommandRefusedError(msg("cli-alert-no-person", name=word, people=", ".join(people) or "—"))
+
+
+def _said(name: AlertCommand, target: str, result: CommandResult) -> str:
+    if result.reason is CommandReason.ALREADY:
+        return msg("cli-alert-already", name=target)
+    if result.ok:
+        return msg(_DONE[name], name=target)
+    return msg(
+        _REFUSED.get(result.reason, "cli-not-done"), name=target, reason=result.reason.value, people="—"
+    )
+
+
+async def _who(config_path: Path) -> str:
+    from dozor.cli.times import in_zone
+    from dozor.control.alert_settings import oncall as rotation_of
+    from dozor.storage.tables import silences
+
+    async with database(config_path) as (config, pool):
+        overrides = await silences.read_overrides(pool)
+    duty, now = rotation_of(config.oncall, config.telegram), time.time()
+    shift, following = duty.now(now, overrides), duty.next(now, overrides)
+    if shift is None:
+        return msg("cli-oncall-nobody")
+    lines = [
+        msg("cli-oncall-now", person=shift.person, until=in_zone(shift.ends_at, config.timezone)),
+    ]
+    if shift.instead_of is not None:
+        lines.append(msg("cli-oncall-instead", person=shift.instead_of))
+    if following is not None:
+        at = in_zone(following.starts_at, config.timezone)
+        lines.append(msg("cli-oncall-next", person=following.person, at=at))
+    return "\n".join(lines)
