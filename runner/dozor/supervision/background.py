@@ -9,6 +9,7 @@ from contextvars import Context
 from typing import Any, TypeVar
 
 from dozor.clean_context import CleanContext
+from dozor.exceptions import release, tamed
 from dozor.language.names import Language
 from dozor.supervision.core.events import Failed, Succeeded
 from dozor.supervision.core.machine import step
@@ -65,6 +66,8 @@ async def safe_background_task(
             else:
                 task, _ = step(policy, task, Failed(describe(error, str)), loop.time())
                 log.failed(task_name, task.failures, max_consecutive_failures, error)
+                release(error)
+                error = None
                 if task.state is State.STOPPED:
                     log.stopped(task_name, task.failures)
                     return
@@ -90,7 +93,7 @@ async def _outcome(task_name: str, task_func: Callable[[], Awaitable[object]]) -
         return error
     except BaseException as error:  # noqa: BLE001 -- the supervision border: the caller records it
         _end_if_asked(error)
-        return error
+        return tamed(error)
     _end_if_asked(None)
     return None
 

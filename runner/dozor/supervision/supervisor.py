@@ -354,8 +354,11 @@ class Supervisor:
     ) -> None:
         name, policy = task.spec.name, task.spec.policy
         ended = EndedRun(run.number, run.started_at, run.attempt)
-        if run.reason is StopReason.ASKED and isinstance(error, asyncio.CancelledError):
-            if not task.state.restart_pending:
+        if run.reason is StopReason.ASKED:
+            # Whatever it raised on its way: clients make errors of their own of a cancellation.
+            if not isinstance(error, asyncio.CancelledError):
+                self._log.ended_with(name, error)
+            elif not task.state.restart_pending:
                 self._log.cancelled(name)
             task.announced = False
             self._apply(task, Cancelled(), now, ended)

@@ -30,6 +30,7 @@ from dozor.clean_context import CleanContext
 from dozor.clock import SteadyClock
 from dozor.config.imports import Checker, CheckerImportError, import_checker
 from dozor.config.signatures import check_call, check_kind, is_async, takes_context
+from dozor.exceptions import release, tamed
 from dozor.language import Language
 from dozor.language.process import use_language
 from dozor.storage.postgres.checker_pool import CheckerPool
@@ -37,8 +38,10 @@ from dozor.storage.postgres.pool import unavailable
 from dozor.supervision.core.state import Failure
 from dozor.supervision.execution.process.ipc import Channel, Frame
 from dozor.supervision.execution.reporter import checked_severity
+from dozor.supervision.runs.arguments import fresh
 from dozor.supervision.runs.context import Context
 from dozor.supervision.runs.failure import describe
+from dozor.supervision.runs.memory import reclaim_memory
 from dozor.supervision.runs.remote_failure import to_frame
 from dozor.supervision.runs.results import awaited
 from dozor.supervision.runs.run import Run, StopReason, call_in_thread
@@ -223,17 +226,21 @@ class _Worker:
             if takes_context(self._function):
                 given = {"ctx": Context(self._task, run_id, run, self._words, self._checkers)}
             if is_async(self._function):
-                await awaited(self._function(**self._args, **given))
+                await awaited(self._function(**fresh(self._args), **given))
             else:
-                await call_in_thread(self._function, {**self._args, **given}, run)
+                await call_in_thread(self._function, {**fresh(self._args), **given}, run)
         except GeneratorExit:
             raise
         except BaseException as caught:  # noqa: BLE001 -- the supervision border: told to the runner
-            error = caught
+            error = tamed(caught)
         forking.end_if_forked(forks, error)
         self._run = None
         run.ended = True
         self._channel.send(_ending(error, run))
+        if error is not None:
+            release(error)
+            error = None  # its traceback refers to this frame
+            reclaim_memory()
 
 
 def _ending(error: BaseException | None, run: Run) -> Frame:
