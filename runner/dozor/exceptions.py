@@ -377,7 +377,7 @@ class _Copying:
 def _class_like(error: BaseException, base: type[Any]) -> Any:
     """A class with the name of the error's, so that a traceback shows that name."""
     kind = type(error)
-    module = type.__dict__["__dict__"].__get__(kind).get("__module__")
+    module = type.__dict__["__module__"].__get__(kind)
     names = {
         "__module__": module if isinstance(module, str) else base.__module__,
         "__qualname__": type.__dict__["__qualname__"].__get__(kind)[:200],

@@ -5,14 +5,21 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 from loguru import logger
 
 from dozor.forking import own_signal
 from dozor.language import msg
 
+_T = TypeVar("_T")
 CLEANUP_SECONDS = 30.0
+MOST_ESCAPES = 200
+ESCAPES_WITHIN = 10.0
+"""Seconds."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -36,6 +43,30 @@ class Cleanups:
                 logger.error(msg("log-ending-slow", name=name, seconds=f"{CLEANUP_SECONDS:.0f}"))
             except Exception as error:  # noqa: BLE001 -- the border: the other cleanups must run
                 logger.opt(exception=error).error(msg("log-ending-failed", name=name))
+
+
+def run_to_end(
+    loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, _T], escaped: Callable[[BaseException], None]
+) -> _T:
+    """Run `main` on `loop`, which is ours as a whole, whatever else on it raises.
+
+    asyncio ends a loop for SystemExit and KeyboardInterrupt of any task or callback, for an exception of a
+    signal handler, and for `loop.stop()`. Here `escaped` is told of each, and the loop goes on. Raises what
+    `main` raises; and what escapes `MOST_ESCAPES` times within `ESCAPES_WITHIN` seconds: then the loop itself
+    is broken.
+    """
+    task = loop.create_task(main)
+    times: deque[float] = deque(maxlen=MOST_ESCAPES)
+    while True:
+        try:
+            return loop.run_until_complete(task)
+        except BaseException as error:
+            if task.done():
+                raise
+            times.append(time.monotonic())
+            if len(times) == MOST_ESCAPES and times[-1] - times[0] < ESCAPES_WITHIN:
+                raise
+            escaped(error)
 
 
 def on_signal(number: signal.Signals, callback: Callable[..., object], *args: object) -> None:

@@ -15,7 +15,11 @@ from loguru import logger
 from dozor.alerting.delivery.console import ConsoleTransport
 from dozor.alerting.delivery.dispatcher import Dispatcher
 from dozor.alerting.delivery.metrics import DeliveryMetrics
+from dozor.alerting.incidents.facts import fingerprint_of
 from dozor.alerting.incidents.manager import IncidentManager
+from dozor.alerting.model.full_text import set_text
+from dozor.alerting.model.incident import IncidentKind
+from dozor.alerting.model.notification import Facts
 from dozor.alerting.rendering.renderer import MessageRenderer
 from dozor.alerting.tracing import open_tracing
 from dozor.app import recovery as start
@@ -350,6 +354,12 @@ class Runner:
             chat_refuses=self.dispatcher.refused,
             failing_parts=dict(self.services.failing),
         )
+
+    def report_escape(self, text: str) -> None:
+        """An error that no task could be held responsible for, as an incident."""
+        text = self.redactor.redact(text)
+        facts = set_text(Facts(), text)
+        self.watch.open_incident(IncidentKind.CHECKER, fingerprint_of(text), facts)
 
     def details_for_the_log(self, task: str) -> dict[str, object]:
         """The present or last run and the open incident of `task`, as far as there are any."""

@@ -54,6 +54,7 @@ class Services:
             log=_QuietLog(),
             redact=redact,
             grace=0.0,
+            scoped=False,
         )
 
     @property

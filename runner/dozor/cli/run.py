@@ -8,11 +8,15 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from dozor.cli.options import EXIT_FAILED, EXIT_HUNG, config_option
 from dozor.language import msg
+
+if TYPE_CHECKING:
+    from dozor.app.escapes import Escapes
 
 
 @click.command(help=msg("cli-help-run"))
@@ -43,14 +47,29 @@ from dozor.language import msg
 )
 def run(config_path: Path, *, wait: bool, grace: float, log_level: str, log_format: str) -> None:
     """Supervise the checkers of the configuration until SIGTERM or SIGINT."""
+    from dozor.app.escapes import Escapes
+    from dozor.lifecycle import run_to_end
+    from dozor.supervision.runs.ownership import own_tasks, own_threads
+
     with asyncio.Runner() as loop:
-        code = loop.run(
-            _run(config_path, wait=wait, grace=grace, log_level=log_level.upper(), log_format=log_format)
+        escaped = Escapes()
+        own_tasks(loop.get_loop())
+        own_threads()
+        main = _run(
+            config_path,
+            escaped,
+            wait=wait,
+            grace=grace,
+            log_level=log_level.upper(),
+            log_format=log_format,
         )
+        code = run_to_end(loop.get_loop(), main, escaped)
     sys.exit(code)
 
 
-async def _run(config_path: Path, *, wait: bool, grace: float, log_level: str, log_format: str) -> int:
+async def _run(
+    config_path: Path, escaped: Escapes, *, wait: bool, grace: float, log_level: str, log_format: str
+) -> int:
     from dozor.app import Runner
     from dozor.errors import RunHungError
     from dozor.forking import own_loop
@@ -72,6 +91,7 @@ async def _run(config_path: Path, *, wait: bool, grace: float, log_level: str, l
         await asyncio.gather(starting, return_exceptions=True)
         return 0
     await starting
+    escaped.report = runner.report_escape
     on_signal(signal.SIGHUP, runner.reloader.soon, "SIGHUP")
     # What is there by now stays: the collector need not look at it again and again.
     gc.collect()

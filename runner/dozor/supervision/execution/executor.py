@@ -16,6 +16,7 @@ from dozor.exceptions import release, tamed
 from dozor.language import msg
 from dozor.supervision.runs.context import Context
 from dozor.supervision.runs.memory import reclaim_memory
+from dozor.supervision.runs.ownership import CURRENT
 from dozor.supervision.runs.results import awaited
 from dozor.supervision.runs.run import Run, StopReason, call_in_thread
 from dozor.supervision.tasks.task import SupervisedTask
@@ -84,10 +85,18 @@ async def execute(host: RunHost, task: SupervisedTask, run: Run) -> None:
             outage = await _explained(host, task, run, caught)
     if forking.generation != forks:
         forking.end_if_forked(forks, error)
+    scope = CURRENT.get()
+    if scope is not None and (scope.tasks is not None or scope.broken is not None):
+        scope.left_tasks()
+        if error is None and run.reason is not StopReason.ASKED:
+            error = scope.broken
+        scope.broken = None
     if outage:
         host.contexts.run(host.run_ended, task, run, error, outage=True)
     else:
         host.contexts.timers.run(host.run_ended, task, run, error)
+    if scope is not None and task.listener is not None:
+        task.listener.look(scope)
     if error is not None:
         release(error)
         error = None  # its traceback would refer to this frame, and the frame to it

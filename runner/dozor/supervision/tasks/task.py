@@ -60,6 +60,8 @@ class SupervisedTask:
         "held_for",
         "index",
         "last_ended",
+        "left_behind_told",
+        "listener",
         "overdue",
         "progress",
         "run",
@@ -92,6 +94,10 @@ class SupervisedTask:
         """From when on a success is expected, if that is later than the last success."""
         self.overdue = False
         """People were told."""
+        self.listener: Any = None
+        """Hears of what its runs leave behind; of its supervisor."""
+        self.left_behind_told = False
+        """People were told that its runs leave something behind."""
         self.announced = False
         """The log has said that it started; a healthy periodic task is not announced again at every tick."""
 
