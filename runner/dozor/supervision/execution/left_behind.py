@@ -46,7 +46,7 @@ class LeftBehind:
         """In any thread."""
         place = place_of(error)
         what = line_of(error) + (f" ({place})" if place else "")
-        text = msg("log-leftover-failed", name=self._task.spec.name, error=what)
+        text = msg("log-leftover-failed", error=what)
         logger.bind(task=self._task.spec.name).opt(exception=bounded(error)).error("{}", text)
         try:
             self._loop.call_soon_threadsafe(self._tell, text, context=self._host.contexts.timers)
@@ -62,7 +62,6 @@ class LeftBehind:
         names = sorted({_name(task) for task in tasks} | {thread.name for thread in threads})
         text = msg(
             "log-left-behind",
-            name=self._task.spec.name,
             tasks=len(tasks),
             threads=len(threads),
             names=", ".join(names[:MOST_NAMED]),
@@ -75,4 +74,4 @@ class LeftBehind:
 
 
 def _name(task: asyncio.Task[object]) -> str:
-    return str(getattr(task.get_coro(), "__qualname__", task.get_name()))[:100]
+    return str(getattr(task.get_coro(), "__qualname__", task.get_name()))[-60:]

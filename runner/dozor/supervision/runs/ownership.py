@@ -8,7 +8,6 @@ cannot cancel tasks that are not its own.
 from __future__ import annotations
 
 import asyncio
-import sys
 import threading
 import weakref
 from collections.abc import Coroutine
@@ -180,29 +179,28 @@ def scope_of_escape(error: BaseException) -> tuple[Scope | None, bool]:
 # -- threads
 
 _threads: weakref.WeakKeyDictionary[threading.Thread, Scope] = weakref.WeakKeyDictionary()
-_THREAD_EVENTS = frozenset(("_thread.start_new_thread", "_thread.start_joinable_thread"))
+_start = threading.Thread.start
 
 
 def own_threads() -> None:
     """Have threads that runs start attributed, and their errors logged as any other. For a process of ours.
 
-    A thread does not inherit the context of whoever starts it, so the start itself is looked at.
+    A thread does not inherit the context of whoever starts it, and there is no hook for its start.
     """
-    sys.addaudithook(_audited)
+    threading.Thread.start = _attributed_start  # type: ignore[method-assign]
     threading.excepthook = _died
 
 
-def _audited(event: str, args: tuple[Any, ...]) -> None:
-    if event not in _THREAD_EVENTS:
-        return
+def _attributed_start(thread: threading.Thread) -> None:
     scope = CURRENT.get()
-    thread = getattr(args[0], "__self__", None)
-    if scope is None or not isinstance(thread, threading.Thread):
-        return
-    target = getattr(thread, "_target", None)
-    if getattr(target, "__module__", "") == "concurrent.futures.thread":
-        return  # workers of a pool serve whoever comes
-    _threads[thread] = scope
+    # Workers of a pool serve whoever comes.
+    if scope is not None and getattr(_target(thread), "__module__", "") != "concurrent.futures.thread":
+        _threads[thread] = scope
+    _start(thread)
+
+
+def _target(thread: threading.Thread) -> Any:
+    return getattr(thread, "_target", None)
 
 
 def threads_of(scope: Scope) -> list[threading.Thread]:

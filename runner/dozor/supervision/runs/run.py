@@ -171,7 +171,8 @@ async def call_in_thread(function: Callable[..., Any], arguments: dict[str, Any]
             discard(result)  # the loop has closed: the process is ending and nobody waits
         error = result = None  # the error's traceback refers to this frame
 
-    threading.Thread(target=body, name=f"checker {getattr(function, '__name__', '')}", daemon=True).start()
+    thread = threading.Thread(target=body, name=f"checker {getattr(function, '__name__', '')}", daemon=True)
+    contextvars.Context().run(thread.start)  # it is the runner's: see `ownership`
     cancelled: asyncio.CancelledError | None = None
     while not done.done():
         try:
