@@ -25,8 +25,8 @@ class Odd(BaseException):
     pass
 
 
-async def boom(error: BaseException) -> None:
-    await asyncio.sleep(0.01)
+async def boom(error: BaseException, after: float = 0.01) -> None:
+    await asyncio.sleep(after)
     raise error
 
 
@@ -328,3 +328,32 @@ async def test_in_an_application_nothing_of_its_own_is_changed() -> None:
         threading.Thread.start,
         sys.excepthook,
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "error_type"),
+    [("thread_dies", "RuntimeError"), ("spawned_odd", "Odd"), ("called_later", "ValueError")],
+)
+async def test_in_a_process_it_is_the_failure_of_the_run_as_well(name: str, error_type: str) -> None:
+    task = spec(
+        "apart",
+        fine,
+        isolation=Isolation.PROCESS,
+        reference=f"test_border:{name}",
+        max_consecutive_failures=2,
+    )
+    async with supervising(task) as (_, seen):
+        await until(lambda: len(seen.failures("apart")) >= 2, within=60)
+    assert {failure.error_type for failure in seen.failures("apart")} == {error_type}
+
+
+async def test_what_a_run_in_a_process_leaves_behind_is_reported() -> None:
+    task = spec("apart", fine, isolation=Isolation.PROCESS, reference="test_border:leaves_a_task")
+    async with supervising(task) as (_, seen):
+        await until(lambda: bool(seen.alerts), within=60)
+    assert "boom" in seen.alerts[0][0]
+
+
+async def leaves_a_task() -> None:
+    kept.append(asyncio.create_task(boom(ValueError("late"), after=60)))
+    await asyncio.sleep(0)

@@ -260,6 +260,8 @@ class Runner:
         self._cleanups.add(msg("log-part-messages"), self._tell_the_last)
         self._cleanups.add(msg("log-part-runs"), self._stop_supervising)
         self.services.start()
+        for hint in config.hints:
+            logger.info("{}", self.redactor.redact(hint))
         logger.info(
             msg(
                 "log-on-duty",

@@ -19,6 +19,8 @@ def check(config_path: Path) -> None:
 
     config = load(config_path)
     checkers = import_checkers(config)
+    for hint in config.hints:
+        click.echo(hint, err=True)
     disabled = len(config.tasks) - len(checkers)
     text = msg("cli-check-fine", file=config.source, count=len(checkers))
     click.echo(msg("cli-check-disabled", text=text, count=disabled) if disabled else text)

@@ -54,7 +54,8 @@ def load(
         config = loading.config() if document.values else None
         if config is None or loading.problems:
             raise as_error(source, document.lines, loading.problems)
-    config._source, config._lines, config._filled = source, document.lines, document.filled
+        config._source, config._lines, config._filled = source, document.lines, document.filled
+        config._hints = tuple(as_error(source, document.lines, document.hints).problems)
     return config
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from typing import assert_never
 
 from loguru import logger
@@ -277,9 +278,14 @@ class Supervisor:
         # Not loop.create_task: the same thing a microsecond dearer, ten thousand times a second.
         context, scope = self.contexts.fresh(), None
         if self._scoped and task.spec.isolation is not Isolation.PROCESS:
-            if task.listener is None:
-                task.listener = LeftBehind(self, task, self._loop)
-            scope = Scope(task.spec.name, run, task.listener)
+            if task.left_behind is None:
+                task.left_behind = LeftBehind(
+                    task.spec.name,
+                    partial(self.checker_alert, task, severity="warning"),
+                    self._loop,
+                    self.contexts.timers,
+                )
+            scope = Scope(task.spec.name, run, task.left_behind)
             context.run(CURRENT.set, scope)
         run.task = OwnTask(execute(self, task, run), scope=scope, loop=self._loop, context=context)
 

@@ -95,8 +95,8 @@ async def execute(host: RunHost, task: SupervisedTask, run: Run) -> None:
         host.contexts.run(host.run_ended, task, run, error, outage=True)
     else:
         host.contexts.timers.run(host.run_ended, task, run, error)
-    if scope is not None and task.listener is not None:
-        task.listener.look(scope)
+    if scope is not None:
+        scope.listener.look(scope)
     if error is not None:
         release(error)
         error = None  # its traceback would refer to this frame, and the frame to it

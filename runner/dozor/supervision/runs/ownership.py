@@ -25,10 +25,17 @@ _STEPS = 0x20 | 0x80 | 0x100  # CO_GENERATOR, CO_COROUTINE, CO_ITERABLE_COROUTIN
 
 
 class LeftoverListener(Protocol):
-    """Is told of what a run has left behind. Called on the loop, or in a thread of the run's."""
+    """Is told of what a run has left behind."""
+
+    def look(self, scope: Scope) -> None:
+        """The run of `scope` has ended. On the loop."""
+        ...
 
     def failed_apart(self, error: BaseException) -> None:
-        """`error` in something that the run started and that it did not wait for; the run is over."""
+        """`error` in something that the run started and that and that it did not wait for; the run is over.
+
+        In any thread.
+        """
         ...
 
 
@@ -187,7 +194,7 @@ def own_threads() -> None:
 
     A thread does not inherit the context of whoever starts it, and there is no hook for its start.
     """
-    threading.Thread.start = _attributed_start  # type: ignore[method-assign]
+    threading.Thread.start = _attributed_start  # type: ignore[method-assign, assignment]
     threading.excepthook = _died
 
 

@@ -10,6 +10,7 @@ from dozor.storage.tables.tasks import CheckpointRow, TaskRow
 from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.core.state import FailureRecord, RunOutcome, TaskState
 from dozor.supervision.runs.arguments import fresh
+from dozor.supervision.runs.ownership import LeftoverListener
 from dozor.supervision.runs.run import Run
 
 _NOTHING: frozenset[str] = frozenset()
@@ -60,8 +61,7 @@ class SupervisedTask:
         "held_for",
         "index",
         "last_ended",
-        "left_behind_told",
-        "listener",
+        "left_behind",
         "overdue",
         "progress",
         "run",
@@ -94,10 +94,8 @@ class SupervisedTask:
         """From when on a success is expected, if that is later than the last success."""
         self.overdue = False
         """People were told."""
-        self.listener: Any = None
-        """Hears of what its runs leave behind; of its supervisor."""
-        self.left_behind_told = False
-        """People were told that its runs leave something behind."""
+        self.left_behind: LeftoverListener | None = None
+        """Hears of what its runs leave behind."""
         self.announced = False
         """The log has said that it started; a healthy periodic task is not announced again at every tick."""
 
