@@ -106,7 +106,7 @@ class Database:
 
 
 async def _started(data_dir: Path) -> EmbeddedServer:
-    """Start the embedded server, in a thread, which goes on if this is cancelled: then the server is let go of."""
+    """Start the embedded server, in a thread, which goes on if this is cancelled: then it is let go of."""
     starting = asyncio.create_task(asyncio.to_thread(start_embedded, data_dir))
     try:
         return await asyncio.shield(starting)
