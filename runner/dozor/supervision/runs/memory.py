@@ -27,7 +27,9 @@ class Reclaimer:
         if self._floor is None or used < self._floor:
             self._floor = used
         elif used - self._floor > STEP:
-            gc.collect()
+            gc.collect(1)  # what a short run has left is young, and this takes a fraction of the time
+            if resident() - self._floor > STEP:
+                gc.collect()
             self._floor = resident()
 
 
