@@ -1,4 +1,4 @@
-"""Processes that a checker of `isolation: process` forks, without exec: none outlives a time-out or the end."""
+"""What a checker of `isolation: process` forks without exec does not outlive a time-out or the end."""
 
 from __future__ import annotations
 
