@@ -9,15 +9,21 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
+from typing import Any, TypeVar
 
 from loguru import logger
 
 from dozor.forking import own_signal
 from dozor.language import msg
 
+_T = TypeVar("_T")
 CLEANUP_SECONDS = 30.0
+MOST_ESCAPES = 200
+ESCAPES_WITHIN = 10.0
+"""Seconds."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -73,6 +79,30 @@ class SignalHandlers:
     def _present(self, number: int) -> tuple[object, object]:
         """What Python calls, and what asyncio does then; `signal.signal` and the loop can both be changed."""
         return signal.getsignal(number), getattr(self._loop, "_signal_handlers", {}).get(number)
+
+
+def run_to_end(
+    loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, _T], escaped: Callable[[BaseException], None]
+) -> _T:
+    """Run `main` on `loop`, which is ours as a whole, whatever else on it raises.
+
+    asyncio ends a loop for SystemExit and KeyboardInterrupt of any task or callback, for an exception of a
+    signal handler, and for `loop.stop()`. Here `escaped` is told of each, and the loop goes on. Raises what
+    `main` raises; and what escapes `MOST_ESCAPES` times within `ESCAPES_WITHIN` seconds: then the loop itself
+    is broken.
+    """
+    task = loop.create_task(main)
+    times: deque[float] = deque(maxlen=MOST_ESCAPES)
+    while True:
+        try:
+            return loop.run_until_complete(task)
+        except BaseException as error:
+            if task.done():
+                raise
+            times.append(time.monotonic())
+            if len(times) == MOST_ESCAPES and times[-1] - times[0] < ESCAPES_WITHIN:
+                raise
+            escaped(error)
 
 
 def on_signals(stop: asyncio.Event) -> SignalHandlers:

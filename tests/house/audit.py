@@ -2,8 +2,8 @@
 
     python -m tests.house.audit [PIP_AUDIT]
 
-`PIP_AUDIT`: the command of https://pypi.org/project/pip-audit/. Exit 1 for a licence that is not on the list, or
-for a known vulnerability. An index without vulnerability data is named, and is no failure.
+`PIP_AUDIT`: the command of https://pypi.org/project/pip-audit/. Exit 1 for a licence that is not on the list,
+or for a known vulnerability. An index without vulnerability data is named, and is no failure.
 """
 
 from __future__ import annotations

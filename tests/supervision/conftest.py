@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -38,3 +39,11 @@ def logged() -> Iterator[list[str]]:
     number = logger.add(lambda message: lines.append(message.record["message"]), level="DEBUG")
     yield lines
     logger.remove(number)
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """What is freed is freed by reference counts alone."""
+    gc.disable()
+    yield
+    gc.enable()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -105,3 +107,30 @@ async def leak_at_once() -> None:
 def _append(path: str, line: Any) -> None:
     with Path(path).open("a") as file:
         file.write(f"{line}\n")
+
+
+def pool_of_processes() -> None:
+    """The end of the block terminates the workers."""
+    with multiprocessing.Pool(2) as pool:
+        assert pool.map(abs, [-1, -2]) == [1, 2]
+
+
+def forks_a_helper(path: str) -> None:
+    """Waits for a forked helper that does not end."""
+    helper = multiprocessing.get_context("fork").Process(target=threading.Event().wait, args=(600,))
+    helper.start()
+    Path(path).write_text(str(helper.pid))
+    helper.join()
+
+
+def leaves_a_forked_helper(path: str) -> None:
+    helper = multiprocessing.get_context("fork").Process(target=threading.Event().wait, args=(600,))
+    helper.start()
+    Path(path).write_text(str(helper.pid))
+
+
+def returns_in_a_forked_child() -> None:
+    """Both come back from the checker; only one of them is the run."""
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)

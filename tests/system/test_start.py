@@ -6,6 +6,7 @@ import signal
 import sys
 from typing import Any
 
+from dozor.storage.postgres.embedded import find_embedded
 from dozor.storage.postgres.pool import Pool
 from tests.bot.botapi.server import BotApi
 from tests.bot.executor import until_true
@@ -189,3 +190,14 @@ asyncio.run(main())
     assert "the host's own error came through" in process.text
     assert process.text.count(" работает: задач") == 3
     await until(lambda: not process.alive)
+
+
+async def test_sigterm_while_the_embedded_server_starts_leaves_none_behind(stage: Stage) -> None:
+    stage.write({"first": {"run": "scripted:obey", "every": "1h"}})
+    process = stage.run()
+    await until((stage.folder / "pg").exists)
+    process.signal(signal.SIGTERM)
+    assert await process.ends() == 0
+    assert "Traceback" not in process.text
+    assert find_embedded(stage.folder / "pg") is None
+    assert not (stage.folder / "pg" / "postmaster.pid").exists()

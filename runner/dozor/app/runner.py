@@ -17,7 +17,10 @@ from loguru import logger
 from dozor.alerting.delivery.direct_sends import DirectSends
 from dozor.alerting.delivery.dispatcher import Dispatcher
 from dozor.alerting.delivery.metrics import DeliveryMetrics
+from dozor.alerting.incidents.facts import fingerprint_of
 from dozor.alerting.incidents.manager import IncidentManager
+from dozor.alerting.model.full_text import set_text
+from dozor.alerting.model.notification import AlertData
 from dozor.alerting.reports.runner import RunnerReports
 from dozor.alerting.tracing import Tracing, open_tracing
 from dozor.app import recovery as start
@@ -35,6 +38,7 @@ from dozor.app.telegram import TelegramSide
 from dozor.clock import SteadyClock
 from dozor.config import Config
 from dozor.config.imports import Checker, load_with_checkers
+from dozor.config.incident_kinds import IncidentKind
 from dozor.config.places import exposed, state_dir, unwritable
 from dozor.config.secrets import register_config_secrets
 from dozor.control.alert_settings import oncall
@@ -360,6 +364,8 @@ class Runner:
         return self.services
 
     def _say_started(self, journal: Journal, telegram: TelegramSide) -> None:
+        for hint in self.config.hints:
+            logger.info("{}", self.redactor.redact(hint))
         number = journal.registration.runner_id
         logger.info(msg("log-on-duty", version=VERSION, tasks=len(self._specs), runner=number))
         telegram.say_if_absent()
@@ -448,6 +454,12 @@ class Runner:
             chat_refuses=self.dispatcher.refused,
             failing_parts=dict(self.services.failing),
         )
+
+    def report_escape(self, text: str) -> None:
+        """An error that no task could be held responsible for, as an incident."""
+        text = self.redactor.redact(text)
+        facts = set_text(AlertData(), text)
+        self.watch.open_incident(IncidentKind.CHECKER, fingerprint_of(text), facts)
 
     def details_for_the_log(self, task: str) -> dict[str, object]:
         """The present or last run and the open incident of `task`, as far as there are any."""

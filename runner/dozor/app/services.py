@@ -55,6 +55,7 @@ class Services:
             log=_QuietLog(),
             redact=redact,
             grace=0.0,
+            scoped=False,
         )
         clock.subscribe(lambda change: change_clock(self._supervisor, change, clock.now()))
 

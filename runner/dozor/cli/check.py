@@ -18,6 +18,8 @@ def check(config_path: Path) -> None:
 
     loaded = check_file(config_path)
     config = loaded.config
+    for hint in config.hints:
+        click.echo(hint, err=True)
     disabled = sum(not task.enabled for task in config.tasks)
     count = len(config.tasks) - disabled
     text = msg("cli-check-fine", file=config.source, count=count)

@@ -18,6 +18,7 @@ from dozor.cli.options import EXIT_FAILED, EXIT_HUNG, config_option
 from dozor.language import msg
 
 if TYPE_CHECKING:
+    from dozor.app.escapes import Escapes
     from dozor.lifecycle import SignalHandlers
     from dozor.log_writer import LogWriter
     from dozor.logs import LogFormat, LogGuard
@@ -58,18 +59,32 @@ MEND_EVERY = 1.0
 )
 def run(config_path: Path, *, wait: bool, grace: float, log_level: str, log_format: str) -> None:
     """Supervise the checkers of the configuration until SIGTERM or SIGINT."""
+    from dozor.app.escapes import Escapes
+    from dozor.lifecycle import run_to_end
     from dozor.logs import LogFormat, queue_standard_streams
+    from dozor.supervision.runs.ownership import own_tasks, own_threads
 
     form = LogFormat(log_format)
     writer = queue_standard_streams(form)
     atexit.register(writer.flush, FLUSH_SECONDS)
     with asyncio.Runner() as loop:
-        code = loop.run(_run(config_path, writer, form, wait=wait, grace=grace, log_level=log_level.upper()))
+        escaped = Escapes()
+        own_tasks(loop.get_loop())
+        own_threads()
+        main = _run(config_path, writer, form, escaped, wait=wait, grace=grace, log_level=log_level.upper())
+        code = run_to_end(loop.get_loop(), main, escaped)
     sys.exit(code)
 
 
 async def _run(
-    config_path: Path, writer: LogWriter, form: LogFormat, *, wait: bool, grace: float, log_level: str
+    config_path: Path,
+    writer: LogWriter,
+    form: LogFormat,
+    escaped: Escapes,
+    *,
+    wait: bool,
+    grace: float,
+    log_level: str,
 ) -> int:
     from dozor.app import Runner
     from dozor.cli.streams import redact_prints
@@ -104,6 +119,7 @@ async def _run(
         await asyncio.gather(starting, return_exceptions=True)
         return 0
     await starting
+    escaped.report = runner.report_escape
     signals.on(signal.SIGHUP, runner.reloader.soon, "SIGHUP")
     # What is there by now stays: the collector need not look at it again and again.
     gc.collect()

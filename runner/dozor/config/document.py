@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from enum import Enum
 from pathlib import Path
 from typing import Any, Final
@@ -30,7 +31,22 @@ _PLAIN_NUMBER = re.compile(
     r"[-+]?(?:0|[1-9][0-9_]*|0b[01_]+|0x[0-9a-fA-F_]+|(?:[0-9][0-9_]*)?\.[0-9_]*(?:[eE][-+][0-9]+)?|\.(?:inf|nan))",
     re.ASCII | re.IGNORECASE,
 )
+_DECIMAL = re.compile(r"[-+]?[0-9_]+\.[0-9_]*", re.ASCII)
 _NUMBERS = frozenset((_TAG + "int", _TAG + "float"))
+
+
+_ARGS = ("args",)
+
+
+def _is_read_otherwise(text: str, value: object) -> bool:
+    """Whether a plain scalar became something that is not written as it was: `NO`, `3.10`, `1_000`."""
+    if isinstance(value, bool):
+        return text.lower() not in ("true", "false")
+    if isinstance(value, float):
+        return _DECIMAL.fullmatch(text) is not None and repr(value) != text.lstrip("+")
+    if isinstance(value, int):
+        return "_" in text
+    return isinstance(value, date)
 
 
 class Unreadable(Enum):
@@ -52,6 +68,8 @@ class Document:
     references: list[Reference] = field(default_factory=list)
     """What `filled` was filled in with."""
     problems: list[Problem] = field(default_factory=list)
+    hints: list[Problem] = field(default_factory=list)
+    """Arguments of tasks that YAML may read otherwise than was meant: `NO`, `3.10`."""
 
 
 class _Resolver(BaseResolver):
@@ -217,11 +235,20 @@ class _Reading:
             self._check_tag(node, "str", place)
             return UNREADABLE
         try:
-            return _CONSTRUCTOR.construct_object(yaml.ScalarNode(tag, text))
+            value = _CONSTRUCTOR.construct_object(yaml.ScalarNode(tag, text))
         except (ValueError, KeyError, AttributeError, TypeError, yaml.YAMLError):
             kind = tag.removeprefix(_TAG)
             self._problem(msg("config-value-not-valid", kind=kind), place, node)
             return UNREADABLE
+        if (
+            place not in self._document.filled
+            and not node.style
+            and _ARGS in (place[1:2], place[2:3])
+            and _is_read_otherwise(text, value)
+        ):
+            hint = msg("config-hint-args", read=str(value), text=text)
+            self._document.hints.append(Problem(hint, place, _line(node)))
+        return value
 
     def _check_tag(self, node: yaml.Node, expected: str, place: Place) -> None:
         """Notes a problem where a tag asks for something of its own: `!!set`, `!Ref`, `!!python/name:`."""

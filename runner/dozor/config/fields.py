@@ -18,6 +18,8 @@ from cronsim import CronSim, CronSimError
 from dozor.language import msg
 
 _CRON_FIELDS = ("minute", "hour", "day-of-month", "month", "day-of-week")
+_CRON_SPANS = (60, 60, 24, 31, 12, 7)
+"""Values of each field, from the seconds on."""
 _TASK_NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}", re.ASCII)
 _MODULE = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
@@ -47,6 +49,8 @@ def parse_task_name(value: object) -> str:
     """At most 40 characters: a button's callback_data is at most 64 bytes (Bot API)."""
     if not isinstance(value, str) or not _TASK_NAME.fullmatch(value):
         raise ValueError(msg("config-task-name"))
+    if value.startswith("-"):
+        raise ValueError(msg("config-task-name-option"))
     if value == "all":
         raise ValueError(msg("config-task-named-all"))
     return value
@@ -110,6 +114,9 @@ def parse_cron(value: object) -> str:
     fields = value.split()
     if len(fields) not in (5, 6):
         raise ValueError(msg("config-cron-count", value="{value}", count=len(fields), form=cron_fields()))
+    for position, field in enumerate(fields, start=6 - len(fields)):
+        for part in field.split(","):
+            _check_step(part, position)
     try:
         next(CronSim(value, datetime(2024, 1, 1, tzinfo=UTC)))
     except CronSimError as error:
@@ -120,6 +127,19 @@ def parse_cron(value: object) -> str:
     except (ValueError, AssertionError, OverflowError):
         raise ValueError(msg("config-not-cron-at-all", value="{value}", form=cron_fields())) from None
     return " ".join(fields)
+
+
+def _check_step(part: str, position: int) -> None:
+    """Refuse `*/90`: beyond the values of its field or range a step leaves only the first of them."""
+    values, slash, step = part.partition("/")
+    if not slash or not step.isdecimal():
+        return  # cronsim says what is wrong with it
+    first, dash, last = values.partition("-")
+    span = _CRON_SPANS[position]
+    if dash and first.isdecimal() and last.isdecimal():
+        span = int(last) - int(first) + 1
+    if int(step[:9]) > max(span, 1):
+        raise ValueError(msg("config-cron-step", step=step[:20], part=part[:40], count=span))
 
 
 def _cron_field(name: str) -> str:

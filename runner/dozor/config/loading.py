@@ -114,6 +114,7 @@ def read_draft(path: Path | str, env: Mapping[str, str]) -> Draft:
     config = loading.config() if document.values else None
     if config is not None:
         config._source, config._lines, config._filled = source, document.lines, document.filled
+        config._hints = tuple(as_error(source, document.lines, document.hints).problems)
         config._references = tuple(document.references)
     return Draft(
         source,

@@ -312,6 +312,7 @@ class Config(Section):
 
     _source: str = PrivateAttr(default="config.yaml")
     _lines: dict[Place, int] = PrivateAttr(default_factory=dict)
+    _hints: tuple[str, ...] = PrivateAttr(default=())
     _filled: dict[Place, str] = PrivateAttr(default_factory=dict)
     _references: tuple[Reference, ...] = PrivateAttr(default=())
 
@@ -337,6 +338,11 @@ class Config(Section):
     def source(self) -> str:
         """The file as its user called it, for messages."""
         return self._source
+
+    @property
+    def hints(self) -> tuple[str, ...]:
+        """What is valid and may be meant otherwise, each with its line."""
+        return self._hints
 
     @property
     def lines(self) -> dict[Place, int]:

@@ -144,7 +144,7 @@ class TaskConfig(Section):
     not_keys: ClassVar[frozenset[str]] = frozenset({"name"})
 
     name: Annotated[str, BeforeValidator(fields.parse_task_name)]
-    """1 to 40 of A-Z, a-z, 0-9, `_`, `.` and `-`."""
+    """1 to 40 of A-Z, a-z, 0-9, `_`, `.` and `-`, not beginning with `-`."""
 
     run: Annotated[
         str, BeforeValidator(fields.parse_reference), Kind("`module:function` or `module:Class.method`")

@@ -12,6 +12,7 @@ from typing import Any, TypedDict, TypeVar
 from loguru import logger
 
 from dozor.clean_context import CleanContext
+from dozor.exceptions import release, tamed
 from dozor.language import msg
 from dozor.language.names import Language
 from dozor.supervision.core.events import Failed, Succeeded
@@ -142,6 +143,9 @@ async def safe_background_task(
                 began = loop.time()
                 await _alert(alerts, alert)
                 pause = max(0.0, restart_delay - (loop.time() - began))
+            if error is not None:
+                release(error)
+                error = None
             await asyncio.sleep(pause)
         except asyncio.CancelledError:
             log.cancelled(task_name)
@@ -193,7 +197,7 @@ async def _outcome(task_name: str, task_func: Callable[[], Awaitable[object]]) -
         return error
     except BaseException as error:  # noqa: BLE001 -- the supervision border: the caller records it
         _end_if_asked(error)
-        return error
+        return tamed(error)
     _end_if_asked(None)
     return None
 

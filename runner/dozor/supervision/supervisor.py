@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from typing import assert_never
 
 from loguru import logger
@@ -12,6 +13,7 @@ from loguru import logger
 from dozor.clean_context import CleanContext
 from dozor.clock import SteadyClock
 from dozor.config.requirements import DATABASE
+from dozor.config.tasks import Isolation
 from dozor.language import msg
 from dozor.storage.journal import Checkpoint
 from dozor.storage.postgres.checker_pool import CheckerPool
@@ -39,11 +41,13 @@ from dozor.supervision.core.state import State, TaskState
 from dozor.supervision.dependency_hold import DependencyGate
 from dozor.supervision.execution.cancellation import Canceller
 from dozor.supervision.execution.executor import IsOutage, execute, never_an_outage
+from dozor.supervision.execution.left_behind import LeftBehind
 from dozor.supervision.execution.process.client import Launch
 from dozor.supervision.execution.process.pool import ProcessPool
 from dozor.supervision.execution.reporter import RunReporter
 from dozor.supervision.runs.context import Context, Reporter
 from dozor.supervision.runs.endings import failure_of
+from dozor.supervision.runs.ownership import CURRENT, OwnTask, Scope
 from dozor.supervision.runs.run import Run, StopReason
 from dozor.supervision.task_changes import TaskChanges
 from dozor.supervision.tasks.checkpoint import CHECKPOINT_ROWS
@@ -79,6 +83,7 @@ class Supervisor:
         grace: float = 10.0,
         launch: Launch | None = None,
         canceller: Canceller | None = None,
+        scoped: bool = True,
     ) -> None:
         self._observer = observer
         self._clock = clock
@@ -88,6 +93,8 @@ class Supervisor:
         self._redact = redact
         self._grace = grace
         self._generation = generation
+        self._scoped = scoped
+        """Whether its tasks are other people's code."""
         self.random = random.Random()  # noqa: S311 -- spreads load, guards nothing
         self._number = 0
         self.contexts = CleanContext()
@@ -269,7 +276,18 @@ class Supervisor:
             task.announced = True
             self._log.starting(task.spec.name)
         # Not loop.create_task: the same thing a microsecond dearer, ten thousand times a second.
-        run.task = asyncio.Task(execute(self, task, run), loop=self._loop, context=self.contexts.fresh())
+        context, scope = self.contexts.fresh(), None
+        if self._scoped and task.spec.isolation is not Isolation.PROCESS:
+            if task.left_behind is None:
+                task.left_behind = LeftBehind(
+                    task.spec.name,
+                    partial(self.checker_alert, task, severity="warning"),
+                    self._loop,
+                    self.contexts.timers,
+                )
+            scope = Scope(task.spec.name, run, task.left_behind)
+            context.run(CURRENT.set, scope)
+        run.task = OwnTask(execute(self, task, run), scope=scope, loop=self._loop, context=context)
 
     def context(self, task: SupervisedTask, run: Run) -> Context:
         """What the checker is given."""
@@ -354,8 +372,11 @@ class Supervisor:
     ) -> None:
         name, policy = task.spec.name, task.spec.policy
         ended = EndedRun(run.number, run.started_at, run.attempt)
-        if run.reason is StopReason.ASKED and isinstance(error, asyncio.CancelledError):
-            if not task.state.restart_pending:
+        if run.reason is StopReason.ASKED:
+            # Whatever it raised on its way: clients make errors of their own of a cancellation.
+            if not isinstance(error, asyncio.CancelledError):
+                self._log.ended_with(name, error)
+            elif not task.state.restart_pending:
                 self._log.cancelled(name)
             task.announced = False
             self._apply(task, Cancelled(), now, ended)

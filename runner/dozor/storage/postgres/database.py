@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from loguru import logger
 
@@ -62,7 +63,7 @@ class Database:
         Raises StorageError with the remedy.
         """
         if config.url is None:
-            server = await in_own_thread(start_embedded, config.data_dir)
+            server = await _started(config.data_dir)
             return cls(server.dsn, server)
         dsn = config.url.get_secret_value()
         loop = asyncio.get_running_loop()
@@ -128,3 +129,15 @@ class Database:
                 await self._reviving
         if self._server is not None:
             await in_own_thread(self._server.release)
+
+
+async def _started(data_dir: Path) -> EmbeddedServer:
+    """Start the embedded server, in a thread, which goes on if this is cancelled: then it is let go of."""
+    starting = asyncio.create_task(in_own_thread(start_embedded, data_dir))
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await asyncio.wait({starting})
+        if not starting.cancelled() and starting.exception() is None:
+            await in_own_thread(starting.result().release)
+        raise

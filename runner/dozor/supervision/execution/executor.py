@@ -12,8 +12,11 @@ from loguru import logger
 from dozor import forking
 from dozor.clean_context import CleanContext
 from dozor.config.tasks import Isolation
+from dozor.exceptions import release, tamed
 from dozor.language import msg
 from dozor.supervision.runs.context import Context
+from dozor.supervision.runs.memory import reclaim_memory
+from dozor.supervision.runs.ownership import CURRENT
 from dozor.supervision.runs.results import awaited
 from dozor.supervision.runs.run import Run, StopReason, call_in_thread
 from dozor.supervision.tasks.task import SupervisedTask
@@ -58,9 +61,9 @@ async def execute(host: RunHost, task: SupervisedTask, run: Run) -> None:
         match spec.isolation:
             case Isolation.INLINE:
                 if spec.takes_context:
-                    result = spec.function(ctx=host.context(task, run), **spec.args)
+                    result = spec.function(ctx=host.context(task, run), **task.arguments())
                 elif spec.args:
-                    result = spec.function(**spec.args)
+                    result = spec.function(**task.arguments())
                 else:
                     result = spec.function()
                 if type(result) is CoroutineType:
@@ -69,7 +72,7 @@ async def execute(host: RunHost, task: SupervisedTask, run: Run) -> None:
                     await awaited(result)
             case Isolation.THREAD:
                 given = {"ctx": host.context(task, run)} if spec.takes_context else {}
-                await call_in_thread(spec.function, {**spec.args, **given}, run)
+                await call_in_thread(spec.function, {**task.arguments(), **given}, run)
             case Isolation.PROCESS:
                 assert task.child is not None
                 run.in_process = True
@@ -79,16 +82,28 @@ async def execute(host: RunHost, task: SupervisedTask, run: Run) -> None:
     except GeneratorExit:
         raise
     except BaseException as caught:  # noqa: BLE001 -- the supervision border: recorded by `run_ended`
-        error = caught
+        error = tamed(caught)
         forking.end_if_forked(forks, error)
-        if not (isinstance(caught, asyncio.CancelledError) and run.reason is StopReason.ASKED):
+        if run.reason is not StopReason.ASKED:
             outage = await _explained(host, task, run, caught)
     if forking.generation != forks:
         forking.end_if_forked(forks, error)
+    scope = CURRENT.get()
+    if scope is not None and (scope.tasks is not None or scope.broken is not None):
+        scope.left_tasks()
+        if error is None and run.reason is not StopReason.ASKED:
+            error = scope.broken
+        scope.broken = None
     if outage:
         host.contexts.run(host.run_ended, task, run, error, outage=True)
     else:
         host.contexts.timers.run(host.run_ended, task, run, error)
+    if scope is not None:
+        scope.listener.look(scope)
+    if error is not None:
+        release(error)
+        error = None  # its traceback would refer to this frame, and the frame to it
+        reclaim_memory()
 
 
 async def _explained(host: RunHost, task: SupervisedTask, run: Run, error: BaseException) -> bool:

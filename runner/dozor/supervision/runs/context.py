@@ -12,6 +12,7 @@ from dozor.errors import DatabaseUnavailableError
 from dozor.language import msg
 from dozor.storage.postgres.checker_pool import CheckerPool, RunDatabase
 from dozor.storage.postgres.pool import Pool
+from dozor.supervision.runs.reports import checked_backlog, checked_progress
 from dozor.supervision.runs.run import Run, Stopping
 
 if TYPE_CHECKING:
@@ -87,12 +88,15 @@ class Context:
         self._reports.heartbeat()
 
     def progress(self, done: float, total: float) -> None:
-        """How far this run is, for `/status`."""
-        self._reports.progress(done, total)
+        """How far this run is, for `/status`. TypeError or ValueError for what is no finite number."""
+        self._reports.progress(*checked_progress(done, total))
 
     def backlog(self, size: int, oldest_at: datetime | None = None, limit: float | None = None) -> None:
-        """How many items wait to be processed, and when the oldest became due."""
-        self._reports.backlog(size, oldest_at, limit)
+        """How many items wait to be processed, and when the oldest became due.
+
+        Raises TypeError for a wrong type, ValueError for a value that cannot be stored.
+        """
+        self._reports.backlog(*checked_backlog(size, oldest_at, limit))
 
     def alert(self, text: str, severity: str = "warning") -> None:
         """Tell the people on call. `severity`: info, warning or critical; ValueError for another."""

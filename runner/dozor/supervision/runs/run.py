@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from dozor import forking
+from dozor.exceptions import release, tamed
 from dozor.supervision.runs.results import awaited, discard, may_need_awaiting
 
 
@@ -142,17 +143,16 @@ async def call_in_thread(function: Callable[..., Any], arguments: dict[str, Any]
     a task never runs twice at once.
     """
     loop = asyncio.get_running_loop()
-    done: asyncio.Future[Any] = loop.create_future()
+    done: asyncio.Future[tuple[BaseException | None, Any]] = loop.create_future()
     context = contextvars.copy_context()
     forks = forking.generation
 
     def settle(error: BaseException | None, result: Any) -> None:
         if done.done():
             discard(result)
-        elif error is None:
-            done.set_result(result)
         else:
-            done.set_exception(_raisable(error))
+            # Not set_exception: a future keeps the traceback, whose frames refer to the future.
+            done.set_result((error, result))
 
     def body() -> None:
         error: BaseException | None = None
@@ -161,7 +161,7 @@ async def call_in_thread(function: Callable[..., Any], arguments: dict[str, Any]
         try:
             result = context.run(function, **arguments)
         except BaseException as caught:  # noqa: BLE001 -- handed to the loop, which records it
-            error = caught
+            error = tamed(caught)
         forking.end_if_forked(forks, error)
         if not may_need_awaiting(result):
             result = None
@@ -169,8 +169,10 @@ async def call_in_thread(function: Callable[..., Any], arguments: dict[str, Any]
             loop.call_soon_threadsafe(settle, error, result)
         except RuntimeError:
             discard(result)  # the loop has closed: the process is ending and nobody waits
+        error = result = None  # the error's traceback refers to this frame
 
-    threading.Thread(target=body, name=f"checker {getattr(function, '__name__', '')}", daemon=True).start()
+    thread = threading.Thread(target=body, name=f"checker {getattr(function, '__name__', '')}", daemon=True)
+    contextvars.Context().run(thread.start)  # it is the runner's: see `ownership`
     cancelled: asyncio.CancelledError | None = None
     while not done.done():
         try:
@@ -179,13 +181,21 @@ async def call_in_thread(function: Callable[..., Any], arguments: dict[str, Any]
             if done.done() and not done.cancelled():
                 break
             cancelled = asked
-        except BaseException:  # noqa: BLE001 -- raised below, from the future itself
-            break
+    error, result = (None, None) if done.cancelled() else done.result()
     if cancelled is not None:
-        if not done.cancelled() and done.exception() is None:
-            discard(done.result())
-        raise cancelled
-    result = done.result()
+        discard(result)
+        if error is not None:
+            release(error)
+            error = None
+        try:
+            raise cancelled
+        finally:
+            cancelled = None  # here and below: the traceback refers to this frame
+    if error is not None:
+        try:
+            raise _raisable(error)
+        finally:
+            error = None
     if result is not None:
         run.thread = None  # from here on the run is where its task is
         _adopt(context)

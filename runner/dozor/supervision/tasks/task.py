@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from dozor.storage.tables.runs import RunRow
 from dozor.storage.tables.tasks import CheckpointRow, TaskRow
 from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.core.state import FailureRecord, RunOutcome, TaskState
+from dozor.supervision.runs.arguments import fresh
+from dozor.supervision.runs.ownership import LeftoverListener
 from dozor.supervision.runs.run import Run
 
 _NOTHING: frozenset[str] = frozenset()
@@ -59,6 +61,7 @@ class SupervisedTask:
         "held_for",
         "index",
         "last_ended",
+        "left_behind",
         "overdue",
         "progress",
         "run",
@@ -91,8 +94,14 @@ class SupervisedTask:
         """From when on a success is expected, if that is later than the last success."""
         self.overdue = False
         """People were told."""
+        self.left_behind: LeftoverListener | None = None
+        """Hears of what its runs leave behind."""
         self.announced = False
         """The log has said that it started; a healthy periodic task is not announced again at every tick."""
+
+    def arguments(self) -> dict[str, Any]:
+        """The configured arguments, for one run: what it changes in them reaches no other run."""
+        return {name: fresh(value) for name, value in self.spec.args.items()}
 
     def add_success(self, number: int, started_at: float, finished_at: float, *, urgent: bool) -> None:
         stretch = self.stretch

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, assert_never
 from loguru import logger
 
 from dozor.config.durations import format_duration
+from dozor.exceptions import bounded, line_of, text_of
 from dozor.language import msg
 from dozor.language.names import Language
 from dozor.supervision.core.policy import Intensity
@@ -65,11 +66,17 @@ class SupervisionLog:
         _for(name).info(self._lines.starting, name=name)
 
     def failed(self, name: str, failures: int, limit: int | None, error: BaseException) -> None:
-        """The error's traceback goes with the line, whole."""
+        """The error's traceback goes with the line; a text of more than `dozor.exceptions.TEXT` is cut."""
         template = self._lines.failed if limit is not None else self._lines.failed_unlimited
-        text = self._redact(_text(error))
-        log = _for(name).opt(exception=error, capture=False)
+        text = text_of(error, redact=self._redact)
+        log = _for(name).opt(exception=bounded(error, self._redact), capture=False)
         log.error(template, name=name, failures=failures, limit=limit, text=text)
+
+    def ended_with(self, name: str, error: BaseException | None) -> None:
+        """A run that was told to end raised `error`, which is no failure."""
+        if error is not None:
+            what = line_of(error, self._redact)
+            _for(name).info("{}", msg("log-ended-raised", name=name, error=what))
 
     def restarting(self, name: str, delay: float) -> None:
         """`delay` in seconds."""
@@ -112,10 +119,3 @@ def _for(name: str) -> Logger:
 def _plain(seconds: float) -> str:
     """60.0 as "60", 0.5 as "0.5"."""
     return str(int(seconds)) if seconds == int(seconds) else str(round(seconds, 3))
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception as nested:  # noqa: BLE001 -- a checker's own __str__ may do anything; said in the line
-        return msg("log-str-of-raised", name=type(error).__name__, error=type(nested).__name__)

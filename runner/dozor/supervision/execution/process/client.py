@@ -92,6 +92,7 @@ class ProcessClient:
         self._ended: asyncio.Future[Frame] | None = None
         self._where: asyncio.Future[list[str]] | None = None
         self._run: Run | None = None
+        self._last_run: Run | None = None
         self._warming: asyncio.Task[None] | None = None
         self._leaving: set[asyncio.Task[None]] = set()
         # Processes on their way out, whoever has stopped waiting for them.
@@ -140,7 +141,7 @@ class ProcessClient:
 
     async def _carry_out(self, process: ProcessHandle, run: Run, run_id: str) -> None:
         loop = asyncio.get_running_loop()
-        self._run = run
+        self._run = self._last_run = run
         self._ended = ended = loop.create_future()
         process.runs += 1
         process.number = run.number
@@ -367,6 +368,8 @@ class ProcessClient:
 
     def _on_frame(self, frame: Frame) -> None:
         run = self._run
+        if run is None and frame["type"] == "alert":
+            run = self._last_run  # about what a run has left behind
         match frame["type"]:
             case "ready":
                 if self._ready is not None and not self._ready.done():

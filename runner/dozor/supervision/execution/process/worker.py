@@ -34,16 +34,21 @@ from dozor.clock import SteadyClock
 from dozor.config.environment import explain_withheld
 from dozor.config.importing import Checker, CheckerImportError, import_checker
 from dozor.config.signatures import check_call, check_kind, is_async, takes_context
+from dozor.exceptions import release, tamed
 from dozor.language import Language
 from dozor.language.process import use_language
 from dozor.storage.postgres.checker_pool import CheckerPool
 from dozor.storage.postgres.pool import unavailable
 from dozor.supervision.core.state import Failure
+from dozor.supervision.execution.left_behind import LeftBehind
 from dozor.supervision.execution.process.ipc import OF_ANOTHER_PROCESS, Channel, Frame
 from dozor.supervision.execution.process.output import LineBudget
 from dozor.supervision.execution.reporter import checked_severity
+from dozor.supervision.runs.arguments import fresh
 from dozor.supervision.runs.context import Context
 from dozor.supervision.runs.failure import describe
+from dozor.supervision.runs.memory import reclaim_memory
+from dozor.supervision.runs.ownership import CURRENT, Scope, own_tasks, own_threads
 from dozor.supervision.runs.remote_failure import to_frame
 from dozor.supervision.runs.results import awaited
 from dozor.supervision.runs.run import Run, StopReason, call_in_thread
@@ -189,6 +194,8 @@ class _Worker:
         """Import the checker, then run it as often as told, until the runner is gone."""
         self._loop = asyncio.get_running_loop()
         forking.own_loop(self._loop)
+        own_tasks(self._loop)
+        own_threads()
         try:
             self._function = self._import()
         except CheckerImportError as error:
@@ -205,6 +212,7 @@ class _Worker:
                 application_name=f"dozor {self._task}",
             )
         self._contexts = CleanContext()  # with what the checker's module has set while it was imported
+        self._left_behind = LeftBehind(self._task, self._tell, self._loop, self._contexts.timers)
         threading.Thread(target=self._listen, name="dozor pipe", daemon=True).start()
         self._channel.send({"type": "ready"})
         while True:
@@ -261,6 +269,8 @@ class _Worker:
             self._run.cancel(StopReason.ASKED)
 
     async def _carry_out(self, run: Run, run_id: str) -> None:
+        scope = Scope(self._task, run, self._left_behind)
+        CURRENT.set(scope)
         error: BaseException | None = None
         forks = forking.generation
         try:
@@ -268,18 +278,31 @@ class _Worker:
             if takes_context(self._function):
                 given = {"ctx": Context(self._task, run_id, run, self._words, self._checkers)}
             if is_async(self._function):
-                await awaited(self._function(**self._args, **given))
+                await awaited(self._function(**fresh(self._args), **given))
             else:
-                await call_in_thread(self._function, {**self._args, **given}, run)
+                await call_in_thread(self._function, {**fresh(self._args), **given}, run)
         except GeneratorExit:
             raise
         except BaseException as caught:  # noqa: BLE001 -- the supervision border: told to the runner
-            error = caught
+            error = tamed(caught)
         forking.end_if_forked(forks, error)
+        scope.left_tasks()
+        if error is None and run.reason is None:
+            error = scope.broken
+        scope.broken = None
         self._run = None
         run.ended = True
         self._words.flush()
         self._channel.send(_ending(error, run))
+        if error is not None:
+            release(error)
+            error = None  # its traceback refers to this frame
+            reclaim_memory()
+        self._left_behind.look(scope)
+
+    def _tell(self, text: str) -> None:
+        """What a run has left behind."""
+        self._channel.send({"type": "alert", "text": text, "severity": "warning"})
 
 
 def _ending(error: BaseException | None, run: Run) -> Frame:

@@ -1,0 +1,71 @@
+"""Reports what a run leaves behind: asyncio tasks and threads that go on, and errors in them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextvars import Context
+
+from loguru import logger
+
+from dozor.exceptions import bounded, line_of, place_of
+from dozor.language import msg
+from dozor.supervision.runs.ownership import Scope, threads_of
+
+LOOK_AFTER = 1.0
+"""Seconds after a run: what ends by then, as connections that are being closed, is not reported."""
+MOST_NAMED = 5
+
+
+class LeftBehind:
+    """Of one task. Nothing is ever cancelled: client libraries keep background tasks.
+
+    `tell` gives a text to people; it is called on `loop`, in `context`.
+    """
+
+    def __init__(
+        self, task: str, tell: Callable[[str], None], loop: asyncio.AbstractEventLoop, context: Context
+    ) -> None:
+        self._task = task
+        self._tell = tell
+        self._loop = loop
+        self._context = context
+        self._told = False
+
+    def look(self, scope: Scope) -> None:
+        """The run of `scope` has ended."""
+        if self._told:
+            return
+        if any(not task.done() for task in scope.tasks or ()) or threads_of(scope):
+            self._loop.call_later(LOOK_AFTER, self._report, scope, context=self._context)
+
+    def failed_apart(self, error: BaseException) -> None:
+        """In any thread."""
+        place = place_of(error)
+        what = line_of(error) + (f" ({place})" if place else "")
+        text = msg("log-leftover-failed", error=what)
+        logger.bind(task=self._task).opt(exception=bounded(error)).error("{}", text)
+        try:
+            self._loop.call_soon_threadsafe(self._tell, text, context=self._context)
+        except RuntimeError:
+            return  # the loop has closed
+
+    def _report(self, scope: Scope) -> None:
+        tasks = [task for task in scope.tasks or () if not task.done()]
+        threads = threads_of(scope)
+        if self._told or not (tasks or threads):
+            return
+        self._told = True
+        names = sorted({_name(task) for task in tasks} | {thread.name for thread in threads})
+        text = msg(
+            "log-left-behind",
+            tasks=len(tasks),
+            threads=len(threads),
+            names=", ".join(names[:MOST_NAMED]),
+        )
+        logger.bind(task=self._task).warning("{}", text)
+        self._tell(text)
+
+
+def _name(task: asyncio.Task[object]) -> str:
+    return str(getattr(task.get_coro(), "__qualname__", task.get_name()))[-60:]

@@ -1,0 +1,229 @@
+"""Whose asyncio task, callback or thread something is: that of a run, or the runner's own.
+
+Everything that a run starts on the loop inherits its context, and with it `CURRENT`. So an error in a task or
+a callback can be attributed to the run that started it, what a run leaves behind can be counted, and a run
+cannot cancel tasks that are not its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+from collections.abc import Coroutine
+from contextvars import Context, ContextVar
+from types import TracebackType
+from typing import Any, Protocol
+
+from loguru import logger
+
+from dozor.exceptions import bounded, line_of, tamed
+from dozor.language import msg
+from dozor.supervision.runs.run import Run
+
+_STEPS = 0x20 | 0x80 | 0x100  # CO_GENERATOR, CO_COROUTINE, CO_ITERABLE_COROUTINE: see the module `inspect`
+
+
+class LeftoverListener(Protocol):
+    """Is told of what a run has left behind."""
+
+    def look(self, scope: Scope) -> None:
+        """The run of `scope` has ended. On the loop."""
+        ...
+
+    def failed_apart(self, error: BaseException) -> None:
+        """`error` in something that the run started and that and that it did not wait for; the run is over.
+
+        In any thread.
+        """
+        ...
+
+
+class Scope:
+    """One run, and what it has started."""
+
+    __slots__ = ("broken", "listener", "name", "run", "tasks")
+
+    def __init__(self, name: str, run: Run, listener: LeftoverListener) -> None:
+        self.name = name
+        self.run = run
+        self.listener = listener
+        self.tasks: weakref.WeakSet[asyncio.Task[Any]] | None = None
+        self.broken: BaseException | None = None
+        """The first error in a callback or a thread of the run while it goes on: then the run has failed."""
+
+    def add(self, task: asyncio.Task[Any]) -> None:
+        if self.tasks is None:
+            self.tasks = weakref.WeakSet()
+        self.tasks.add(task)
+
+    def note(self, error: BaseException) -> None:
+        """An error that nobody else hears of."""
+        error = tamed(error)
+        if self.run.ended:
+            self.listener.failed_apart(error)
+            return
+        if self.broken is None:
+            self.broken = error
+        what = msg("log-part-failed", name=self.name, error=line_of(error))
+        logger.bind(task=self.name).opt(exception=bounded(error)).error("{}", what)
+
+    def left_tasks(self) -> list[asyncio.Task[Any]]:
+        """Tasks that the run has started and that go on. Errors of finished ones that nobody has asked for
+        are noted."""
+        if self.tasks is None:
+            return []
+        left = []
+        for task in list(self.tasks):
+            if not task.done():
+                left.append(task)
+            elif (error := unheard(task)) is not None:
+                self.note(error)
+        return left
+
+
+CURRENT: ContextVar[Scope | None] = ContextVar("dozor_run", default=None)
+
+
+def unheard(task: asyncio.Task[Any]) -> BaseException | None:
+    """The error of a task that is done, if nobody has asked for it so far; from now on it counts as heard."""
+    if task.cancelled() or not getattr(task, "_log_traceback", False):
+        return None
+    return task.exception()
+
+
+class ScopedTask(asyncio.Task[Any]):
+    """A task that remembers which run has started it; None: the runner.
+
+    Clean-up code of libraries cancels `asyncio.all_tasks()`, and means its own: a run cannot cancel a task of
+    the runner, nor one that another checker's run in progress has started. What an ended run has left behind
+    is anybody's, such as the background tasks of a client that checkers share.
+    """
+
+    __slots__ = ("scope",)
+
+    def __init__(self, *args: Any, scope: Scope | None, **options: Any) -> None:
+        self.scope = scope
+        super().__init__(*args, **options)
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        caller = CURRENT.get()
+        if caller is None or self._may_be_cancelled_by(caller):
+            return super().cancel(msg)
+        _refused(caller)
+        return False
+
+    def _may_be_cancelled_by(self, caller: Scope) -> bool:
+        return self.scope is not None and (caller.name == self.scope.name or self.scope.run.ended)
+
+
+class OwnTask(ScopedTask):
+    """A task of the runner: one of its parts, or that which carries out a run. Only its run may cancel it."""
+
+    __slots__ = ()
+
+    def _may_be_cancelled_by(self, caller: Scope) -> bool:
+        return caller is self.scope
+
+
+def _refused(caller: Scope) -> None:
+    logger.bind(task=caller.name).debug("{}", msg("log-foreign-cancel", name=caller.name))
+
+
+def own_tasks(loop: asyncio.AbstractEventLoop) -> None:
+    """Have tasks of `loop` attributed, and errors that nobody hears of. The loop must be ours as a whole."""
+    loop.set_task_factory(_create)  # type: ignore[arg-type]  # typeshed knows a protocol only
+    loop.set_exception_handler(_unhandled)
+
+
+def _create(
+    loop: asyncio.AbstractEventLoop, coro: Coroutine[Any, Any, Any], **options: Any
+) -> asyncio.Task[Any]:
+    context: Context | None = options.get("context")
+    scope = CURRENT.get() if context is None else context.get(CURRENT)
+    if scope is None:
+        return OwnTask(coro, scope=None, loop=loop, **options)
+    task = ScopedTask(coro, scope=scope, loop=loop, **options)
+    scope.add(task)
+    return task
+
+
+def _unhandled(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """The loop's exception handler: a callback raised, or a task that nobody waits for."""
+    error = context.get("exception")
+    scope = _scope_of_handle(context.get("handle"))
+    if scope is None:
+        scope = getattr(context.get("task") or context.get("future"), "scope", None)
+    if isinstance(error, BaseException):
+        if scope is not None:
+            scope.note(error)
+            return
+        context = {**context, "exception": bounded(tamed(error))}
+    loop.default_exception_handler(context)
+
+
+def _scope_of_handle(handle: Any) -> Scope | None:
+    context = getattr(handle, "_context", None)
+    return context.get(CURRENT) if isinstance(context, Context) else None
+
+
+def scope_of_escape(error: BaseException) -> tuple[Scope | None, bool]:
+    """The run in whose callback or task `error` was raised, and whether it was a step of a task.
+
+    asyncio lets SystemExit and KeyboardInterrupt of any task and any callback out of the loop.
+    """
+    trace: TracebackType | None = error.__traceback__
+    while trace is not None:
+        frame = trace.tb_frame
+        if frame.f_code is asyncio.Handle._run.__code__:
+            following = trace.tb_next
+            step = following is not None and bool(following.tb_frame.f_code.co_flags & _STEPS)
+            return _scope_of_handle(frame.f_locals.get("self")), step
+        trace = trace.tb_next
+    return None, False
+
+
+# -- threads
+
+_threads: weakref.WeakKeyDictionary[threading.Thread, Scope] = weakref.WeakKeyDictionary()
+_start = threading.Thread.start
+
+
+def own_threads() -> None:
+    """Have threads that runs start attributed, and their errors logged as any other. For a process of ours.
+
+    A thread does not inherit the context of whoever starts it, and there is no hook for its start.
+    """
+    threading.Thread.start = _attributed_start  # type: ignore[method-assign, assignment]
+    threading.excepthook = _died
+
+
+def _attributed_start(thread: threading.Thread) -> None:
+    scope = CURRENT.get()
+    # Workers of a pool serve whoever comes.
+    if scope is not None and getattr(_target(thread), "__module__", "") != "concurrent.futures.thread":
+        _threads[thread] = scope
+    _start(thread)
+
+
+def _target(thread: threading.Thread) -> Any:
+    return getattr(thread, "_target", None)
+
+
+def threads_of(scope: Scope) -> list[threading.Thread]:
+    """Threads that the run has started and that go on."""
+    return [thread for thread, its in list(_threads.items()) if its is scope and thread.is_alive()]
+
+
+def _died(args: threading.ExceptHookArgs) -> None:
+    """An exception has ended a thread."""
+    error, thread = args.exc_value, args.thread
+    if error is None or isinstance(error, SystemExit):
+        return
+    scope = None if thread is None else _threads.get(thread)
+    if scope is not None:
+        scope.note(error)
+        return
+    name = "" if thread is None else thread.name
+    what = msg("log-thread-died", name=name, error=line_of(error))
+    logger.opt(exception=bounded(tamed(error))).error("{}", what)
