@@ -30,10 +30,10 @@ _EXPONENT: Final = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?[eE]\+?[0-9]{1,2}")
 _GLUED: Final = re.compile(r"([0-9]{1,30}(?:\.[0-9]{1,30})?)([A-Z][A-Z0-9]{1,11})")
 
 
-def read_amount(currency: str, value: object) -> int:
-    """Smallest units of `currency`. Raises ValueError that says what would be right."""
+def read_amount(currency: str, value: object, most: int | None = MAX_AMOUNT) -> int:
+    """Smallest units of `currency`, at most `most`. Raises ValueError that says what would be right."""
     if isinstance(value, str):
-        return _read_text(currency, value)
+        return _in_range(currency, _read_text(currency, value), repr(value[:SHOWN]), most)
     if value is None:
         raise ValueError(msg("config-amount-null", right=_right(currency)))
     if isinstance(value, float):
@@ -41,29 +41,31 @@ def read_amount(currency: str, value: object) -> int:
         raise ValueError(msg("config-amount-float", value=repr(value), right=right))
     if type(value) is not int:  # bool as well
         raise ValueError(msg("config-amount-type", value=repr(value)[:SHOWN], right=_right(currency)))
-    return _in_range(currency, value, str(value))
+    return _in_range(currency, value, str(value)[:SHOWN], most)
 
 
-def amount_problems(args: Mapping[str, Any], *names: str) -> Iterator[ArgumentProblem]:
+def amount_problems(
+    args: Mapping[str, Any], *names: str, most: int | None = MAX_AMOUNT
+) -> Iterator[ArgumentProblem]:
     """What is wrong with the arguments `names` that are given, each a mapping of amounts by currency."""
     for name in names:
         if name in args:
-            yield from _problems_of(name, args[name])
+            yield from _problems_of(name, args[name], most)
 
 
-def read_amounts(name: str, given: Any) -> dict[str, int]:
-    """Argument `name` in smallest units; None is an argument that was not given.
+def read_amounts(name: str, given: Any, most: int | None = MAX_AMOUNT) -> dict[str, int]:
+    """Argument `name` in smallest units; None is an argument that was not given. most: None for no limit.
 
     Raises ValueError with the first problem.
     """
     if given is None:
         return {}
-    for problem in _problems_of(name, given):
+    for problem in _problems_of(name, given, most):
         raise ValueError(msg("config-amount-in", name=".".join(map(str, problem.place)), text=problem.text))
-    return {currency: read_amount(currency, value) for currency, value in given.items()}
+    return {currency: read_amount(currency, value, most) for currency, value in given.items()}
 
 
-def _problems_of(name: str, given: Any) -> Iterator[ArgumentProblem]:
+def _problems_of(name: str, given: Any, most: int | None) -> Iterator[ArgumentProblem]:
     if not isinstance(given, Mapping):
         yield ArgumentProblem((name,), msg("config-amounts-shape", value=repr(given)[:SHOWN]))
         return
@@ -73,7 +75,7 @@ def _problems_of(name: str, given: Any) -> Iterator[ArgumentProblem]:
             yield ArgumentProblem(place, msg("config-amount-currency", value=repr(currency)[:SHOWN]))
             continue
         try:
-            read_amount(currency, value)
+            read_amount(currency, value, most)
         except ValueError as error:
             yield ArgumentProblem(place, str(error))
 
@@ -114,20 +116,21 @@ def _read_text(currency: str, text: str) -> int:
     _, digits, exponent = Decimal(number).as_tuple()
     assert isinstance(exponent, int)
     units = int("".join(map(str, digits)))
-    shift = decimals + exponent
+    shift: int = decimals + exponent
     if shift < 0:
-        units, rest = divmod(units, 10**-shift)
-        if rest:
+        whole_units: int = units // 10**-shift
+        if units % 10**-shift:
             raise ValueError(msg("config-amount-decimals", value=shown, currency=currency, decimals=decimals))
-        return _in_range(currency, units, shown)
-    return _in_range(currency, units * 10**shift, shown)
+        return whole_units
+    scaled: int = units * 10**shift
+    return scaled
 
 
-def _in_range(currency: str, units: int, shown: str) -> int:
+def _in_range(currency: str, units: int, shown: str, most: int | None) -> int:
     if units < 0:
         raise ValueError(msg("config-amount-negative", value=shown, right=_right(currency)))
-    if units > MAX_AMOUNT:
-        raise ValueError(msg("config-amount-large", value=shown[:SHOWN], most=str(MAX_AMOUNT)))
+    if most is not None and units > most:
+        raise ValueError(msg("config-amount-large", value=shown, most=str(most)))
     return units
 
 

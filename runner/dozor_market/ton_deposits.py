@@ -59,7 +59,8 @@ class DepositsError(DozorError):
 
 def check_deposit_args(args: Mapping[str, Any]) -> Iterator[ArgumentProblem]:
     """What is wrong with the amounts and times in the checker's arguments."""
-    yield from amount_problems(args, "dust", "single_source_limit", "single_source_window_limit")
+    yield from amount_problems(args, "dust")
+    yield from amount_problems(args, "single_source_limit", "single_source_window_limit", most=None)
     yield from seconds_problems(args, "single_source_window")
     yield from seconds_problems(args, "unconfirmed_after", zero=True)
     yield from seconds_problems(args, "behind_after", optional=True, zero=True)

@@ -109,6 +109,7 @@ def test_decimals_of_a_currency_that_only_the_database_knows_are_not_guessed() -
 def test_the_checker_reads_its_arguments_by_the_same_rule() -> None:
     limits = single_source_limits({"TON": "1.5 TON"}, {"USDT": "5 USDT"})
     assert (limits.transaction["TON"], limits.in_window["USDT"]) == (1_500_000_000, 5_000_000)
+    assert single_source_limits(None, {"USDT": 2**64}).in_window["USDT"] == 2**64  # compared, never stored
     assert dust_limits({"TON": "0.02 TON"})["TON"] == 20_000_000
     assert dust_limits(None)["TON"] == 10_000_000
     with pytest.raises(Fatal, match=r"dust\.TON: .* below zero"):

@@ -33,8 +33,8 @@ def read_limits(
     if isinstance(window, bool) or not isinstance(window, int | float) or not window > 0:
         raise ValueError(msg("error-deposit-window", value=repr(window)))
     return SingleSourceLimits(
-        {**DEFAULT_LIMIT, **read_amounts("single_source_limit", transaction)},
-        {**DEFAULT_WINDOW_LIMIT, **read_amounts("single_source_window_limit", in_window)},
+        {**DEFAULT_LIMIT, **read_amounts("single_source_limit", transaction, None)},
+        {**DEFAULT_WINDOW_LIMIT, **read_amounts("single_source_window_limit", in_window, None)},
         float(window),
     )
 
