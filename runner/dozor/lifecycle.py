@@ -105,12 +105,13 @@ def run_to_end(
             escaped(error)
 
 
-def on_signals(stop: asyncio.Event) -> SignalHandlers:
-    """The first SIGTERM or SIGINT sets `stop`; a second one ends the process at once."""
+def on_signals(stop: asyncio.Event, flush: Callable[[], object] = lambda: None) -> SignalHandlers:
+    """The first SIGTERM or SIGINT sets `stop`; a second one ends the process at once, after `flush`."""
 
     def received(number: int) -> None:
         if stop.is_set():
             logger.critical(msg("log-second-signal"))
+            flush()
             os._exit(128 + number)
         logger.info(msg("log-signal", name=signal.Signals(number).name))
         stop.set()

@@ -127,7 +127,7 @@ def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
         ("${file:.}", "cannot be read: Is a directory"),
         ("${file:binary}", "binary is not UTF-8 text"),
         ("${file:nul}", "is not UTF-8 text without NUL bytes"),
-        ("${file:/dev/zero}", "the file /dev/zero is larger than 1 MiB"),
+        ("${file:/dev/zero}", "/dev/zero is not a regular file: a secret is read from one"),
         ("${BYTES}", "the value from BYTES is not UTF-8 text without NUL bytes"),
         ("${SECRET}", "1: language: the value of '${SECRET}' is not known here; write auto, ru or en"),
     ],

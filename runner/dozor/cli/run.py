@@ -106,7 +106,7 @@ async def _run(
     with ImportWatch(now_importing, flush):
         runner = Runner.from_config(config_path, wait=wait, grace=grace)
     stop = asyncio.Event()
-    signals = on_signals(stop)
+    signals = on_signals(stop, flush)
     log = configure(
         runner.redactor, level=log_level, form=form, details=runner.details_for_the_log, writer=writer
     )

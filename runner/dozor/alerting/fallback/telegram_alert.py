@@ -26,6 +26,7 @@ from dozor.alerting.delivery.opener import opener_for
 from dozor.alerting.model.safe_text import clean, one_line, shorten, utf16_length
 from dozor.config.addresses import parse_api_url, parse_proxy, parse_token
 from dozor.config.fields import parse_chat
+from dozor.exceptions import text_of
 from dozor.language import msg
 from dozor.language.names import Language
 from dozor.language.translator import Translator
@@ -126,7 +127,7 @@ class TelegramAlert:
     def _words(self, alert: BackgroundAlert) -> tuple[str, str]:
         say = self._translator.format
         name, count, limit = one_line(alert.task), alert.failures, alert.limit
-        error = self._redactor.redact(f"{type(alert.error).__name__}: {_text(alert.error)}")
+        error = self._redactor.redact(f"{type(alert.error).__name__}: {text_of(alert.error)}")
         match alert:
             case Recovery():
                 return say("background-recovered", name=name), ""
@@ -233,10 +234,3 @@ def _read(body: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return answer if isinstance(answer, dict) else {}
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception as nested:  # noqa: BLE001 -- somebody else's __str__ may do anything; said in the text
-        return msg("log-str-raised", error=type(nested).__name__)
