@@ -28,8 +28,8 @@ PORTION: Final = 64
 class Reading:
     """Reads all wallets in one run.
 
-    frozen_after: seconds that a provider may be behind the others; reread_within: seconds of a run after which
-    no more wallets are read because it is their turn.
+    frozen_after: seconds that a provider may be behind the others; reread_within: seconds of a run after
+    which no more wallets are read because it is their turn.
     """
 
     def __init__(
@@ -84,8 +84,8 @@ class Reading:
     async def _read_in_turn(
         self, wallets: Mapping[str, Wallet], reread_after: float, until: float, result: Result
     ) -> None:
-        """Read wallets by themselves, the ones with something open first, until that time of the loop; some of
-        them in any case."""
+        """Read wallets by themselves, the ones with something open first, until that time of the loop; some
+        of them in any case."""
         async with self._ctx.db.acquire() as connection:
             waiting = [
                 address
