@@ -334,7 +334,8 @@ import asyncio, sys, asyncpg
 async def main():
     c = await asyncpg.connect(host=sys.argv[1] + "/data", user="postgres", database="postgres")
     rows = [dict(row) for row in await c.fetch("SELECT * FROM dozor.audit WHERE result LIKE 'denied%'")]
-    print(sum(row.get("times", 1) for row in rows), "guesses in", len(rows), "rows")
+    counts = [int(row["result"].split()[1]) if "," in row["result"] else 1 for row in rows]
+    print(sum(counts), "guesses in", len(rows), "rows")
 asyncio.run(main())
 """
 

@@ -56,9 +56,13 @@ def licences(names: Iterable[str]) -> list[tuple[str, str]]:
             continue  # for another platform
         classifiers = about.get_all("Classifier") or []
         listed = [one.rpartition(" :: ")[2] for one in classifiers if one.startswith("License ::")]
-        licence = about.get("License-Expression") or " / ".join(listed) or about.get("License", "")
+        licence = _one(about, "License-Expression") or " / ".join(listed) or _one(about, "License")
         found.append((name, licence.partition("\n")[0][:80]))
     return found
+
+
+def _one(about: metadata.PackageMetadata, field: str) -> str:
+    return next(iter(about.get_all(field) or []), "")
 
 
 def refused(found: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -82,7 +86,7 @@ def vulnerabilities(command: str) -> list[str]:
     found: list[str] = []
     for lock in ("requirements-dev.lock", "deploy/requirements.lock"):
         result = subprocess.run(
-            [command, "--disable-pip", "--require-hashes", "--progress-spinner=off", "-f", "json", "-r", lock],
+            [command, "--disable-pip", "--require-hashes", "-f", "json", "-r", lock],
             cwd=ROOT, capture_output=True, text=True, timeout=600, check=False,
         )  # fmt: skip
         try:
@@ -96,8 +100,8 @@ def vulnerabilities(command: str) -> list[str]:
         else:
             print(f"vulnerabilities: {lock}: {len(packages)} packages checked")
         for one in packages:
-            for known in one.get("vulns", []):
-                found.append(f"vulnerability: {one['name']} {one['version']}: {known['id']}")
+            what = f"{one['name']} {one.get('version', '')}"
+            found.extend(f"vulnerability: {what}: {known['id']}" for known in one.get("vulns", []))
     return found
 
 

@@ -34,6 +34,7 @@ hidden by the patterns of `dozor.redaction`, where it stands in a URL or behind 
 LONG = 12
 """Characters of a value from the environment that may be secret by its looks."""
 _SEGMENTS = re.compile(r"[^A-Za-z0-9]+")
+_SYMBOLS = re.compile(r"[!#$%^&*+=?~|<>]")
 _TURNS = re.compile(r"(?<=[A-Za-z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])|(?<=[a-z])(?=[A-Z])")
 _CONSONANTS = re.compile(r"[bcdfghjklmnpqrstvwxz]{6}", re.IGNORECASE)
 _TOKENS = re.compile(r"(?<![A-Za-z0-9_.-])[A-Za-z0-9_-]{12,}(?![A-Za-z0-9_.-])")
@@ -59,6 +60,8 @@ def looks_random(text: str) -> bool:
     """
     if len(text) < LONG or any(character.isspace() for character in text):
         return False
+    if _SYMBOLS.search(text):  # no part of a name or an address
+        return sum(len(_TURNS.findall(part)) for part in _SEGMENTS.split(text)) >= 4
     longest = max(_SEGMENTS.split(text), key=len)
     if len(longest) < LONG // 2 or len(set(longest)) < LONG // 2:
         return False

@@ -229,8 +229,9 @@ class Connections:
         """One request after the other; after `TURN` the rest of the loop gets time of its own."""
         loop = asyncio.get_running_loop()
         while True:
-            self._some_ready.clear()
-            await self._some_ready.wait()
+            if not self._ready:
+                self._some_ready.clear()
+                await self._some_ready.wait()
             began = loop.time()
             while self._ready:
                 self._ready.popleft().pass_on()
