@@ -59,6 +59,8 @@ def read_update(update: Update, username: str) -> Command | Pressed | None:
 
 def _read_message(message: Message, username: str) -> Command | None:
     sender = _sender(message)
+    if _adds_bot(message, username):
+        return Command(sender, "whoami", "", message.date.timestamp())
     found = _COMMAND.fullmatch((message.text or "").strip())
     if found is None:
         return Command(sender, "", "", message.date.timestamp()) if sender.private else None
@@ -66,6 +68,12 @@ def _read_message(message: Message, username: str) -> Command | None:
     if addressee is not None and addressee.casefold() != username.casefold():
         return None
     return Command(sender, name.lower(), (argument or "").strip(), message.date.timestamp())
+
+
+def _adds_bot(message: Message, username: str) -> bool:
+    """A group was made with this bot in it, or the bot was added to one: whoever did it learns the chat's id."""
+    names = [(user.username or "").casefold() for user in message.new_chat_members or ()]
+    return bool(message.group_chat_created) or (bool(username) and username.casefold() in names)
 
 
 def _read_press(query: CallbackQuery, update_id: int) -> Pressed | None:
