@@ -71,7 +71,7 @@ def _read_message(message: Message, username: str) -> Command | None:
 
 
 def _adds_bot(message: Message, username: str) -> bool:
-    """A group was made with this bot in it, or the bot was added to one: whoever did it learns the chat's id."""
+    """A group was made with this bot in it, or the bot was added to one: the person learns the chat's id."""
     names = [(user.username or "").casefold() for user in message.new_chat_members or ()]
     return bool(message.group_chat_created) or (bool(username) and username.casefold() in names)
 
