@@ -9,6 +9,7 @@ import stat
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from dozor.cli import init as initial
@@ -93,11 +94,12 @@ def test_at_most_three_questions_and_their_answers_count(
         asked.append(text)
         return next(answers)
 
-    monkeypatch.setattr(initial.click, "prompt", prompt)
+    monkeypatch.setattr(click, "prompt", prompt)
     choices = initial._choices(ask=True, language=None, timezone=None, database=None)
     assert choices == Choices(Language.RU, "Asia/Tokyo", "url")
     assert len(asked) == 3
-    assert initial._choices(ask=True, language="en", timezone="UTC", database="url")
+    given = initial._choices(ask=True, language="en", timezone="UTC", database="url")
+    assert given == Choices(Language.EN, "UTC", "url")
     assert len(asked) == 3, "what is given is not asked for"
 
 

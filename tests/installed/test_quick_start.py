@@ -54,7 +54,7 @@ class Terminal:
 
     def note(self, what: str) -> None:
         """Seconds since the last note."""
-        self.took[what] = round(time.monotonic() - self._began, 1)
+        self.took[f"{what} again" if what in self.took else what] = round(time.monotonic() - self._began, 1)
         self._began = time.monotonic()
 
     def start(self, line: str) -> Process:
@@ -153,8 +153,8 @@ async def test_the_page_plays(
     assert runner is not None
     assert await runner.stop() == 0
     print(f"\n{PAGES[language]}: {terminal.took}, the machine's time {sum(terminal.took.values()):.0f} s")
-    config = (terminal.folder / "config.yaml").read_text()
-    assert re.search(rf"^  chat: {CHAT} +# ", config, re.MULTILINE), config
+    written = (terminal.folder / "config.yaml").read_text()
+    assert re.search(rf"^  chat: {CHAT} +# ", written, re.MULTILINE), written
     ran = await asyncio.to_thread(
         embedded.run, terminal.folder, embedded.dozor, "init", ".", "--yes", timeout=60
     )

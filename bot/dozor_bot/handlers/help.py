@@ -26,7 +26,7 @@ async def show_help(desk: HandlerContext, command: Command, role: Role) -> Respo
 async def show_identity(desk: HandlerContext, command: Command, role: Role) -> Response:
     """Who Dozor takes this person for; to an admin in a group also the ids of the chat and its topic."""
     text, sender = desk.translator.format, command.sender
-    spans = (
+    spans: tuple[Span, ...] = (
         Span(text("whoami-id") + " "),
         Span(str(sender.user_id), Style.CODE),
         Span("\n" + text("whoami-role", role=text(ROLE_NAMES[role]))),

@@ -77,9 +77,9 @@ class OneRun:
             case events.Failed(failure) | events.Interrupted(failure):
                 self.end(failure)
             case (
-                events.Heartbeat() | events.Succeeded() | events.Cancelled() | events.Due() | events.DependencyDown()
-                | events.DependencyUp() | events.Pause() | events.Restart() | events.Resume()
-                | events.RunNow()
+                events.Heartbeat() | events.Succeeded() | events.Cancelled() | events.Due()
+                | events.DependencyDown() | events.DependencyUp() | events.Pause() | events.Restart()
+                | events.Resume() | events.RunNow()
             ):  # fmt: skip
                 pass
             case _:
