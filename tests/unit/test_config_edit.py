@@ -11,6 +11,7 @@ import yaml
 from dozor.config.edit import NotEditableError, set_in_section, write_text
 
 NEW = {"chat": '"-100:17"', "admins": "[111]"}
+ADDED = 'telegram:\n  chat: "-100:17"\n  admins: [111]\n'
 FILES = {
     "as init writes it": (
         "language: en\n# about\ntelegram:\n  token: ${BOT_TOKEN:-}  # secret\n"
@@ -18,12 +19,12 @@ FILES = {
         "language: en\n# about\ntelegram:\n  token: ${BOT_TOKEN:-}  # secret\n"
         '  chat: "-100:17"                  # the group\n  admins: [111]\n\n# end\ntasks: {}\n',
     ),
-    "no section": ("# head\ntasks: {}\n# foot", '# head\ntelegram:\n  chat: "-100:17"\n  admins: [111]\n\ntasks: {}\n# foot'),
+    "no section": ("# head\ntasks: {}\n# foot", f"# head\n{ADDED}\ntasks: {{}}\n# foot"),
     "an empty section": (
         "telegram:  # later\n  # chat: 5\ntasks: {}\n",
         'telegram:  # later\n  chat: "-100:17"\n  admins: [111]\n  # chat: 5\ntasks: {}\n',
     ),
-    "an empty section at the end": ("a: 1\ntelegram:", 'a: 1\ntelegram:\n  chat: "-100:17"\n  admins: [111]\n'),
+    "an empty section at the end": ("a: 1\ntelegram:", f"a: 1\n{ADDED}"),
     "empty values": (
         "telegram:\n    chat:   # which?\n    admins:\n    viewers: [1]\n",
         'telegram:\n    chat: "-100:17"   # which?\n    admins: [111]\n    viewers: [1]\n',
@@ -32,13 +33,22 @@ FILES = {
         "telegram:\n  admins:  # us\n    - 1   # ann\n    - 2   # bob\n  # then\n  chat: -5\nb: 2\n",
         'telegram:\n  admins: [111]   # bob\n  # then\n  chat: "-100:17"\nb: 2\n',
     ),
-    "a flow mapping": ("telegram: {chat: 5, proxy: null}  # x\n", 'telegram: {admins: [111], chat: "-100:17", proxy: null}  # x\n'),
+    "a flow mapping": (
+        "telegram: {chat: 5, proxy: null}  # x\n",
+        'telegram: {admins: [111], chat: "-100:17", proxy: null}  # x\n',
+    ),
     "an empty flow mapping": ("telegram: {}\n", 'telegram: {chat: "-100:17", admins: [111]}\n'),
-    "windows": ("telegram:\r\n  chat: 5\r\nb: 1\r\n", 'telegram:\r\n  admins: [111]\r\n  chat: "-100:17"\r\nb: 1\r\n'),
-    "letters of two words": ("# Ёж 🦔\ntelegram:\n  chat: 'ж🦔'  # 🦔\n  admins: 1\n", '# Ёж 🦔\ntelegram:\n  chat: "-100:17"  # 🦔\n  admins: [111]\n'),
-    "nothing": ("", 'telegram:\n  chat: "-100:17"\n  admins: [111]\n'),
-    "only a comment": ("# later\n", '# later\ntelegram:\n  chat: "-100:17"\n  admins: [111]\n'),
-}  # fmt: skip
+    "windows": (
+        "telegram:\r\n  chat: 5\r\nb: 1\r\n",
+        'telegram:\r\n  admins: [111]\r\n  chat: "-100:17"\r\nb: 1\r\n',
+    ),
+    "letters of two words": (
+        "# Ёж 🦔\ntelegram:\n  chat: 'ж🦔'  # 🦔\n  admins: 1\n",
+        '# Ёж 🦔\ntelegram:\n  chat: "-100:17"  # 🦔\n  admins: [111]\n',
+    ),
+    "nothing": ("", ADDED),
+    "only a comment": ("# later\n", f"# later\n{ADDED}"),
+}
 
 
 @pytest.mark.parametrize("name", FILES)

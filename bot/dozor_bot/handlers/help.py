@@ -48,14 +48,17 @@ def _example(group: Group, role: Role, task: str) -> str:
 
 
 async def show_identity(desk: HandlerContext, command: Command, role: Role) -> Response:
-    """Who Dozor takes this person for."""
-    text = desk.translator.format
-    spans = (
+    """Who Dozor takes this person for; to an admin in a group also the ids of the chat and its topic."""
+    text, sender = desk.translator.format, command.sender
+    spans: tuple[Span, ...] = (
         Span(text("whoami-id") + " "),
-        Span(str(command.sender.user_id), Style.CODE),
+        Span(str(sender.user_id), Style.CODE),
         Span("\n" + text("whoami-role", role=text(ROLE_NAMES[role]))),
     )
-    return Reply(sender=command.sender, replies=desk.replies, message=Message(spans=spans))
+    if role is Role.ADMIN and not sender.private:
+        chat = str(sender.chat_id) if sender.thread_id is None else f'"{sender.chat_id}:{sender.thread_id}"'
+        spans += (Span("\n" + text("whoami-chat") + " "), Span(f"chat: {chat}", Style.CODE))
+    return Reply(sender=sender, replies=desk.replies, message=Message(spans=spans))
 
 
 def show_identity_to_a_stranger(desk: HandlerContext, sender: Sender) -> Response:

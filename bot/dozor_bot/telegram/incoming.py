@@ -139,6 +139,8 @@ def _read_message(message: Json, username: str) -> Command | Migration | None:
         return Migration(moved_from, _integer(chat, "id"))
     sender = _sender(message, chat)
     text, date = message.get("text"), float(_integer(message, "date"))
+    if _adds_bot(message, username):
+        return Command(sender, "whoami", "", date)
     found = _COMMAND.fullmatch(text.strip()) if isinstance(text, str) else None
     authorship, origin = _authorship(message, chat)
     if found is None:
@@ -164,6 +166,17 @@ def _authorship(message: Json, chat: Json) -> tuple[Authorship, str]:
     if message.get("via_bot") is not None:
         return Authorship.VIA_BOT, ""
     return Authorship.OWN, ""
+
+
+def _adds_bot(message: Json, username: str) -> bool:
+    """A group was made with this bot in it, or the bot was added to one: the person learns the chat's id."""
+    if message.get("group_chat_created") is True:
+        return True
+    members = message.get("new_chat_members")
+    names = (
+        [one.get("username") for one in members if isinstance(one, dict)] if isinstance(members, list) else []
+    )
+    return bool(username) and username.casefold() in [str(name).casefold() for name in names]
 
 
 def _read_press(query: Json, update_id: int) -> Pressed:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 LOOK_EVERY = 0.3
 """Seconds between two looks at the files, with `--watch`."""
+HEARTBEAT_EVERY = 0.05
+"""Seconds between two looks for the first heartbeat of a continuous checker."""
 GRACE = 5.0
 """Seconds that a run in progress gets when Ctrl-C ends it."""
 
@@ -73,25 +75,23 @@ class OneRun:
 
         match transition.event:
             case events.Failed(failure) | events.Interrupted(failure):
-                self._end(failure)
-            case events.Heartbeat():
-                self._end(None, healthy=True)
+                self.end(failure)
             case (
-                events.Succeeded() | events.Cancelled() | events.Due() | events.DependencyDown()
-                | events.DependencyUp() | events.Pause() | events.Restart() | events.Resume()
-                | events.RunNow()
+                events.Heartbeat() | events.Succeeded() | events.Cancelled() | events.Due()
+                | events.DependencyDown() | events.DependencyUp() | events.Pause() | events.Restart()
+                | events.Resume() | events.RunNow()
             ):  # fmt: skip
                 pass
             case _:
                 assert_never(transition.event)
 
     def succeeded(self, task: SupervisedTask, seconds: float, lateness: float) -> None:
-        self._end(None)
+        self.end(None)
 
     def checker_alert(self, task: SupervisedTask, text: str, severity: str) -> None:
         self.alerts.append((severity, text))
 
-    def _end(self, failure: Failure | None, *, healthy: bool = False) -> None:
+    def end(self, failure: Failure | None, *, healthy: bool = False) -> None:
         if not self.ended.done():
             self.ended.set_result(Ended(time.monotonic() - self.began, failure, healthy))
 
@@ -195,6 +195,8 @@ async def _run(
         click.echo(msg("setup-try-continuous", name=task.name), err=True)
     try:
         supervisor.start()
+        if spec.policy.continuous:
+            await _first_heartbeat(supervisor.tasks[0], one)
         ended = await one.ended
         await asyncio.sleep(0)  # reports that the run made from a thread have been scheduled before its end
     finally:
@@ -206,6 +208,14 @@ async def _run(
     for line in _report(config, task, supervised, one.alerts, ended):
         click.echo(redactor.redact(line))
     return ended.failure is None
+
+
+async def _first_heartbeat(task: SupervisedTask, one: OneRun) -> None:
+    """Until the run of a continuous checker reports a heartbeat, or ends."""
+    while not one.ended.done():
+        await asyncio.wait((one.ended,), timeout=HEARTBEAT_EVERY)
+        if task.run is not None and task.run.heartbeat_at > task.run.started_at:
+            one.end(None, healthy=True)
 
 
 def _silent_log() -> SupervisionLog:

@@ -362,6 +362,7 @@ argument-name = name
 argument-name-period = name 24h|7d|30d
 whoami-id = Your id:
 whoami-role = Your role: { $role }.
+whoami-chat = Chat, for config.yaml:
 whoami-stranger = No access. Give this id to Dozor's administrator.
 argument-code = 123456
 argument-incident = number

@@ -385,6 +385,7 @@ argument-name = имя
 argument-name-period = имя 24h|7d|30d
 whoami-id = Ваш id:
 whoami-role = Ваша роль: { $role }.
+whoami-chat = Чат, для config.yaml:
 whoami-stranger = Доступа нет. Передайте этот id администратору Дозора.
 argument-code = 123456
 argument-incident = номер
@@ -657,10 +658,10 @@ background-repeated = ⚠️ { $name }: { $count ->
     [few] { $count } ошибки
    *[many] { $count } ошибок
 } подряд ({ $count }/{ $limit })
-background-stopped = 🛑 { $name }: остановлена, { $count ->
+background-stopped = 🛑 { $name } остановлена: { $count ->
     [one] { $count } ошибка
     [few] { $count } ошибки
    *[many] { $count } ошибок
 } подряд
-background-recovered = ✅ { $name }: снова работает
+background-recovered = ✅ { $name } снова работает
 background-duplicate = (возможно, повтор: на первую попытку не было ответа)

@@ -1,0 +1,187 @@
+"""The command line without a runner, with parts of names, on narrow terminals, and without colours."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import click
+import pytest
+
+from dozor.cli.status import _card, _table
+from dozor.control.queries.status import AlertsBacklog, RunnerInfo, StatusReport
+from dozor.supervision.core.state import State
+from tests.cli.command import Ran
+from tests.cli.test_terminal import status_of
+from tests.waiting import until
+from tests.web.site import Site, Work, open_site
+
+TASKS = """
+orders: {run: 'm:f', every: 20ms}
+order_mail: {run: 'm:f', every: 1h}
+prices: {run: 'm:f', every: 20ms, restart_delay: 10ms, max_consecutive_failures: 2}
+"""
+NOW = 1_800_000_000.0
+
+
+async def run(*arguments: str, **env: str) -> Ran:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "dozor", *arguments, env={**os.environ, **env},
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, err = await process.communicate()
+    assert process.returncode is not None
+    return Ran(process.returncode, out.decode(), out.decode() + err.decode())
+
+
+@pytest.fixture
+async def site(database: str, tmp_path: Path) -> AsyncIterator[Site]:
+    bad = Work()
+    bad.error = ValueError("the price is gone")
+    work = {"orders": Work().run, "order_mail": Work().run, "prices": bad.run}
+    async with open_site(tmp_path, database, work, tasks=TASKS) as site:
+        await site.becomes("/health/tasks", 503)
+        yield site
+
+
+async def test_parts_of_names_and_several_names(site: Site, tmp_path: Path) -> None:
+    env = {"DOZOR_CONFIG": str(tmp_path / "config.yaml")}
+    paused = await run("pause", "mail", "ORDERS", **env)
+    assert (paused.exit_code, paused.output) == (
+        0,
+        "order_mail: done, now paused\norders: done, now paused\n",
+    )
+    both = await run("resume", "order", **env)
+    assert both.exit_code == 1
+    assert "orders, order_mail" in both.output
+    half = await run("resume", "mail", "nothing", **env)
+    assert half.exit_code == 1
+    one = await run("status", "mail", **env)
+    assert "paused" in one.output, "nothing is done if one of the names means no task"
+    for command in ("status", "history", "errors", "restart", "unsilence"):
+        unknown = await run(command, "nothing", **env)
+        assert unknown.exit_code == 1, command
+        assert "nothing" in unknown.output
+
+
+async def test_errors_ack_silence_and_oncall(site: Site, tmp_path: Path) -> None:
+    config = str(tmp_path / "config.yaml")
+    errors = await run("-c", config, "errors", "pric")
+    assert errors.exit_code == 0
+    assert "ValueError: the price is gone" in errors.output
+    assert (await run("errors", "mail", "-c", config)).output == "order_mail: no errors\n"
+    [incident] = [one for one in site.runner.watch.open_incidents if one.task == "prices"]
+    acked = await run("ack", f"#{incident.id}", "--for", "2h", "-c", config)
+    assert (acked.exit_code, acked.output) == (0, f"#{incident.id}: taken on\n")
+    assert site.runner.watch.find_incident(incident.id).state == "acknowledged"  # type: ignore[union-attr]
+    assert (await run("ack", "999", "-c", config)).exit_code == 1
+    assert (await run("ack", "x", "-c", config)).exit_code == 1
+    assert (await run("ack", str(incident.id), "--undo", "-c", config)).exit_code == 0
+    assert (await run("silence", "mail", "-c", config)).exit_code == 1, "for how long?"
+    assert (await run("silence", "mail", "soon", "-c", config)).exit_code == 1
+    silenced = await run("silence", "mail", "1h", "a", "deployment", "-c", config)
+    assert (silenced.exit_code, silenced.output) == (0, "order_mail: silenced\n")
+    [silence] = site.runner.watch.teller.silences.values()
+    assert (silence.target, silence.reason) == ("order_mail", "a deployment")
+    assert (await run("unsilence", "order_mail", "-c", config)).exit_code == 0
+    assert not site.runner.watch.teller.silences
+    assert "Nobody is on call" in (await run("oncall", "-c", config)).output
+    assert (await run("oncall", "ann", "-c", config)).exit_code == 1
+
+
+async def test_a_killed_runner_is_noticed_at_once(database: str, tmp_path: Path) -> None:
+    """kill -9: its last sign of life is fresh for 10 s, but its session no longer holds the lock."""
+    (tmp_path / "m.py").write_text("async def f(): ...\n")
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        f"language: en\ndatabase: {{url: '{database}'}}\nweb: {{listen: null}}\n"
+        "tasks: {one: {run: 'm:f', every: 1h, run_at_start: true}}\n"
+    )
+    path = str(config)
+    runner = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "dozor", "run", "-c", path,
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+
+        async def on_watch() -> bool:
+            return (await run("status", "-c", path)).exit_code == 0
+
+        deadline = time.monotonic() + 60
+        while not await on_watch():
+            assert time.monotonic() < deadline
+    finally:
+        runner.send_signal(signal.SIGKILL)
+        await runner.wait()
+    status = await run("status", "-c", path)
+    assert status.exit_code == 3
+    assert "next in" not in status.output
+    refused = await run("restart", "one", "--timeout", "60", "-c", path)
+    assert refused.exit_code == 1
+    assert "No runner works on this database" in refused.output
+
+
+async def test_without_a_database_of_its_own_nothing_is_started(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("language: en\ntasks: {one: {run: 'm:f'}}\n")
+    for command, code in ((("status",), 3), (("restart", "one"), 1), (("ack", "1"), 1)):
+        began = time.monotonic()
+        ran = await run(*command, "-c", str(config))
+        assert (ran.exit_code, time.monotonic() - began < 30) == (code, True), ran.output
+    assert not (tmp_path / ".dozor").exists()
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 120])
+def test_the_output_fits(columns: int) -> None:
+    long = {"consecutive_failures": 12_345, "last_success_at": NOW - 59 * 60, "next_run_at": NOW + 59 * 60}
+    tasks = tuple(status_of("n" * 40, state, **long) for state in State)
+    for alive in (True, False):
+        runner = RunnerInfo(12, "h" * 60, 1, "0.1.0", NOW - 86_400 * 30, NOW, alive=alive)
+        table = _table(StatusReport(runner, tasks, AlertsBacklog(12_345, 86_400.0), NOW), columns)
+        assert max(map(len, click.unstyle(table).splitlines())) <= columns
+    error = {"last_error_type": "ValueError", "last_error_text": "the word " * 20}
+    card = _card(status_of("n" * 40, State.BACKOFF, description="d" * 90, **error), NOW, columns)
+    assert max(map(len, card.splitlines())) <= columns
+
+
+async def test_no_color_and_the_width_of_the_terminal(site: Site, tmp_path: Path) -> None:
+    """On a pseudo-terminal, as a person sees it."""
+    command = f"{sys.executable} -m dozor status -c {tmp_path / 'config.yaml'}"
+    coloured = await _on_a_terminal(command, columns=40)
+    assert "\x1b[" in coloured
+    plain = await _on_a_terminal(command, columns=40, NO_COLOR="1")
+    assert "\x1b[" not in plain
+    assert "prices" in plain
+    assert max(len(line) for line in plain.splitlines()) <= 40
+    assert "\x1b[" in await _on_a_terminal(command, columns=120, NO_COLOR="")
+
+
+async def _on_a_terminal(command: str, columns: int, **env: str) -> str:
+    import pty
+
+    main, side = pty.openpty()
+    os.set_blocking(main, False)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command.split(), stdin=side, stdout=side, stderr=side,
+            env={**{k: v for k, v in os.environ.items() if k != "NO_COLOR"}, "COLUMNS": str(columns), **env},
+        )  # fmt: skip
+        os.close(side)
+        seen = bytearray()
+
+        def read() -> bool:
+            try:
+                seen.extend(os.read(main, 65536))
+            except (BlockingIOError, OSError):
+                pass
+            return process.returncode is not None
+
+        await until(read, within=60)
+        return seen.decode()
+    finally:
+        os.close(main)
