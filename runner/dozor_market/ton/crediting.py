@@ -36,8 +36,9 @@ WITH given AS MATERIALIZED (
           FROM given t
           LEFT JOIN market.invoices exact ON exact.code = t.comment
           LEFT JOIN LATERAL (SELECT min(i.user_id) AS user_id FROM market.invoices i
-                              WHERE i.code_key = t.comment_key HAVING count(DISTINCT i.user_id) = 1) alike
-            ON t.owner IS NULL AND exact.user_id IS NULL AND t.comment_key <> ''
+                              WHERE t.owner IS NULL AND exact.user_id IS NULL AND t.comment_key <> ''
+                                AND i.code_key = t.comment_key
+                             HAVING count(DISTINCT i.user_id) = 1) alike ON true
          WHERE t.amount > 0
            AND NOT EXISTS (SELECT FROM market.deposits d
                             WHERE d.account = t.account AND d.lt = t.lt AND d.hash = t.hash)),
