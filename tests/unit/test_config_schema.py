@@ -46,7 +46,8 @@ def errors(value: Any, schema: Any, place: str = "") -> list[str]:
             case "anyOf":
                 tries = [errors(value, one, place) for one in wanted]
                 if all(tries):
-                    found += max(tries, key=lambda one: sum(text.count(".") for text in one[:1]))
+                    deepest = max(range(len(tries)), key=lambda number: tries[number][0].count("."))
+                    found += tries[deepest]
             case "items":
                 for index, item in enumerate(value if isinstance(value, list) else ()):
                     found += errors(item, wanted, f"{place}.{index}")
