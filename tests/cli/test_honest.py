@@ -86,10 +86,10 @@ async def test_errors_ack_silence_and_oncall(site: Site, tmp_path: Path) -> None
     assert (await run("silence", "mail", "soon", "-c", config)).exit_code == 1
     silenced = await run("silence", "mail", "1h", "a", "deployment", "-c", config)
     assert (silenced.exit_code, silenced.output) == (0, "order_mail: silenced\n")
-    [silence] = site.runner.watch.teller.silences.values()
+    [silence] = site.runner.watch.silences.values()
     assert (silence.target, silence.reason) == ("order_mail", "a deployment")
     assert (await run("unsilence", "order_mail", "-c", config)).exit_code == 0
-    assert not site.runner.watch.teller.silences
+    assert not site.runner.watch.silences
     assert "Nobody is on call" in (await run("oncall", "-c", config)).output
     assert (await run("oncall", "ann", "-c", config)).exit_code == 1
 
