@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from loguru import logger
 
 from dozor.alerting.delivery.direct_sends import DirectSends
 from dozor.alerting.incidents import startup as start
 from dozor.alerting.model.notification import AlertData
+from dozor.config import Config
+from dozor.config.places import exposed, state_dir, unwritable
 from dozor.config.tasks import TaskConfig
 from dozor.language import msg
 from dozor.storage.journal import Commit, Journal
 from dozor.storage.postgres.pool import Connection, Pool
+from dozor.storage.spool import NAME as SPOOL
 from dozor.storage.spool import Spool
 from dozor.storage.tables import notifications, runners, runs, tasks
 from dozor.storage.tables.runs import RunRow
@@ -58,6 +64,23 @@ async def read_recovered(
         states={name: from_row(row, failed.get(name, ())) for name, row in rows.items()},
         lost=tuple(run for run in lost if run is not None),
     )
+
+
+def outage_file(config: Config) -> Path:
+    """Where messages of an outage are kept. Says what is wrong with the places of files on the way."""
+    for problem in exposed(config):
+        logger.warning("{}", problem)
+    folder = state_dir(config)
+    reason = unwritable(folder)
+    if reason is not None:
+        logger.error(msg("log-state-unwritable", path=folder, reason=reason))
+    former = (
+        config.path.parent / config.database.data_dir.parent / SPOOL
+    )  # before there was a state directory
+    if reason is None and former != folder / SPOOL and former.exists() and not (folder / SPOOL).exists():
+        with suppress(OSError):
+            shutil.move(former, folder / SPOOL)
+    return folder / SPOOL
 
 
 async def replay_spool(journal: Journal, spool: Spool, direct_sends: DirectSends) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import importlib.metadata
-import shutil
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self
@@ -39,7 +37,6 @@ from dozor.clock import SteadyClock
 from dozor.config import Config
 from dozor.config.imports import Checker, load_with_checkers
 from dozor.config.incident_kinds import IncidentKind
-from dozor.config.places import exposed, state_dir, unwritable
 from dozor.config.secrets import register_config_secrets
 from dozor.control.alert_settings import oncall
 from dozor.control.commands.commands import COMMANDS_CHANNEL
@@ -59,7 +56,6 @@ from dozor.storage.postgres.migration_sets import sets_for
 from dozor.storage.postgres.pool import Pool
 from dozor.storage.postgres.pools import Pools
 from dozor.storage.retention import run_pruner
-from dozor.storage.spool import NAME as SPOOL
 from dozor.storage.spool import Spool
 from dozor.supervision.core.spec import TaskSpec, from_config
 from dozor.supervision.monitoring.monitors import Monitors
@@ -77,21 +73,6 @@ FLUSH_SECONDS = 10.0
 """How long the end of the runner waits for the database to take what is still to be written."""
 TELL_SECONDS = 5.0
 """How long the end of the runner waits for messages owed to leave."""
-
-
-def _outage_file(config: Config) -> Path:
-    """Where messages of an outage are kept. Says what is wrong with the places of files on the way."""
-    for problem in exposed(config):
-        logger.warning("{}", problem)
-    folder = state_dir(config)
-    reason = unwritable(folder)
-    if reason is not None:
-        logger.error(msg("log-state-unwritable", path=folder, reason=reason))
-    former = config.database.data_dir.parent / SPOOL  # before there was a state directory
-    if reason is None and former != folder / SPOOL and former.exists() and not (folder / SPOOL).exists():
-        with suppress(OSError):
-            shutil.move(former, folder / SPOOL)
-    return folder / SPOOL
 
 
 class Runner:
@@ -257,7 +238,7 @@ class Runner:
         return tracing
 
     async def _spool(self) -> Spool:
-        return Spool(await in_own_thread(_outage_file, self.config))
+        return Spool(await in_own_thread(start.outage_file, self.config))
 
     async def _open_journal(
         self, database: Database, tracing: Tracing | None, spool: Spool, direct_sends: DirectSends
