@@ -40,7 +40,6 @@ class CommandSpec:
     group: Group
     argument: Argument = Argument.NONE
     action: CommandName | None = None
-    private_only: bool = False
 
 
 COMMANDS = (

@@ -76,10 +76,6 @@ class People:
             return other
         return f"{name} ({self._usernames.get(actor) or actor.partition(':')[2]})"
 
-    def chat_name(self, chat_id: int) -> str | None:
-        """None: its title is not known."""
-        return self.name_of(f"{CHAT}:{chat_id}")
-
     def place_name(self, place: str) -> str | None:
         """Of a destination such as "-1001:17" or "111": the title of the chat, or the person's name."""
         chat, _, topic = place.partition(":")
