@@ -22,6 +22,7 @@ from aiogram.methods import DeleteWebhook, GetMe, SetWebhook
 from aiogram.methods.base import TelegramMethod
 from loguru import logger
 
+from dozor.backoff import Backoff
 from dozor.clock import Clock
 from dozor.errors import PollerConflictError, TelegramError, TokenRefusedError
 from dozor.language import msg
@@ -155,7 +156,7 @@ class Poller:
 
     async def _call_until_ok(self, method: TelegramMethod[Any], timeout: int) -> Any:
         """The result, however long it takes. Raises TelegramError."""
-        pause = FIRST_BACKOFF
+        backoff = Backoff(FIRST_BACKOFF, LAST_BACKOFF)
         while True:
             try:
                 result = await self._bot(method, request_timeout=timeout)
@@ -164,7 +165,9 @@ class Poller:
             except TelegramConflictError as error:
                 raise PollerConflictError(_conflict(description(error))) from None
             except AiogramError as error:
-                wait = max(pause, error.retry_after) if isinstance(error, TelegramRetryAfter) else pause
+                wait = backoff.next()
+                if isinstance(error, TelegramRetryAfter):
+                    wait = max(wait, error.retry_after)
                 said = description(error)
                 if self.problem is None:
                     logger.warning(
@@ -174,7 +177,6 @@ class Poller:
                 if isinstance(method, GetUpdates):
                     method = method.model_copy(update={"timeout": 0})  # learn at once that it is back
                 await asyncio.sleep(wait)
-                pause = min(pause * 2, LAST_BACKOFF)
             else:
                 if self.problem is not None:
                     logger.info(msg("log-telegram-again"))
@@ -183,7 +185,7 @@ class Poller:
 
     async def _handle(self, updates: list[dict[str, Any]]) -> None:
         """All of a batch, in order; while the database is away, again and again."""
-        pause, left = FIRST_BACKOFF, updates
+        backoff, left = Backoff(FIRST_BACKOFF, LAST_BACKOFF), updates
         while left:
             try:
                 for raw, work in zip(left, await self._prepare_all(left), strict=True):
@@ -194,12 +196,11 @@ class Poller:
             except Exception as error:
                 if not unavailable(error):
                     raise
-                if pause == FIRST_BACKOFF:
+                if backoff.upcoming == FIRST_BACKOFF:
                     logger.warning(msg("log-updates-wait", error=type(error).__name__))
                 self.problem = msg("log-commands-wait", error=type(error).__name__)
                 await self._notify_delayed(left)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, LAST_BACKOFF)
+                await asyncio.sleep(backoff.next())
         self._told.clear()
 
     async def _prepare_all(self, raws: list[dict[str, Any]]) -> list[Response | None]:

@@ -30,6 +30,7 @@ from dozor.alerting.delivery.transport import (
     Unknown,
 )
 from dozor.alerting.model.message import Message
+from dozor.backoff import Backoff
 from dozor.clock import Clock
 from dozor.language import msg
 from dozor.language.translator import Translator
@@ -205,7 +206,7 @@ class Replies:
     async def _deliver(self, answer: Answer) -> int | None:
         """The id of the message in the sender's chat; None if it arrived elsewhere, later, or not at all."""
         asked_in, left = answer.to.chat_id, PATIENCE
-        pause = FIRST_PAUSE
+        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         while True:
             wait = self._paces.of(answer.to.chat_id).throttled_for(self._clock.now())
             if wait > left:
@@ -221,13 +222,12 @@ class Replies:
                     return None
                 case _Next.LATER if answer.effort is Effort.OPTIONAL and answer.attempts >= ATTEMPTS:
                     return None
-                case _Next.LATER if pause > left:
-                    self._hand_over(answer, pause)
+                case _Next.LATER if backoff.upcoming > left:
+                    self._hand_over(answer, backoff.upcoming)
                     return None
                 case _Next.LATER:
-                    await asyncio.sleep(pause)
-                    left -= pause
-                    pause *= 2
+                    left -= backoff.upcoming
+                    await asyncio.sleep(backoff.next())
                 case _Next.NOW:
                     continue
 
@@ -246,7 +246,7 @@ class Replies:
 
     async def _deliver_later(self, answer: Answer, not_before: float) -> None:
         """In turn with the others of the chat. `not_before`: seconds since the epoch."""
-        pause = FIRST_PAUSE
+        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         async with self._turns.setdefault(answer.to.chat_id, asyncio.Lock()):
             wait = max(0.0, not_before - self._clock.now())
             while self._clock.now() + wait <= answer.until:
@@ -255,7 +255,7 @@ class Replies:
                     case int() | _Next.GIVEN_UP:
                         return
                     case _Next.LATER:
-                        wait, pause = pause, min(pause * 2, LONGEST_PAUSE)
+                        wait = backoff.next()
                     case _Next.NOW:
                         wait = 0.0
                 wait = max(wait, self._paces.of(answer.to.chat_id).throttled_for(self._clock.now()))

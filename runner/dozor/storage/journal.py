@@ -17,6 +17,7 @@ from typing import Final
 
 from loguru import logger
 
+from dozor.backoff import Backoff
 from dozor.clock import Clock
 from dozor.errors import DatabaseUnavailableError, RunnerBusyError, StorageError, out_of_resources
 from dozor.language import msg
@@ -214,7 +215,7 @@ class Journal:
         What is in hand stays in hand when this is cancelled: the next call goes on with it.
         """
         async with self._writer:
-            pause = 0.1
+            backoff = Backoff(0.1, 1.0)
             while True:
                 upto = self._take(source)
                 try:
@@ -241,8 +242,7 @@ class Journal:
                         known = of_database(error) and not isinstance(error, StorageError)
                         reason = connect_error_text(error) if known else str(error)
                         self.health.report_down(f"{type(error).__name__}: {reason[:300]}")
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 1.0)
+                await asyncio.sleep(backoff.next())
             owed, more = bool(self._batch.owed), self._checkpoint.more
             self._batch, self._checkpoint = WriteBuffer(), Checkpoint()
             self.last_written_at = self._clock.now()

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from dozor.backoff import Backoff
 from dozor.storage.postgres.pool import unavailable
 
 T = TypeVar("T")
@@ -13,7 +14,7 @@ T = TypeVar("T")
 
 async def until_available(ask: Callable[[], Awaitable[T]], alive: Callable[[], None]) -> T:
     """The answer. `alive` is called at each attempt; errors that are no outage are raised."""
-    pause = 0.1
+    backoff = Backoff(0.1, 1.0)
     while True:
         try:
             return await ask()
@@ -21,8 +22,7 @@ async def until_available(ask: Callable[[], Awaitable[T]], alive: Callable[[], N
             if not unavailable(error):
                 raise
         alive()
-        await asyncio.sleep(pause)
-        pause = min(pause * 2, 1.0)
+        await asyncio.sleep(backoff.next())
 
 
 async def every(look: Callable[[], Awaitable[None]], every: float) -> None:

@@ -6,10 +6,11 @@ What the next process needs is stored as soon as it is known.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from dozor.alerting.delivery.rate_limit import RateLimiters
 from dozor.alerting.delivery.transport import MovingTransport, TopicTransport, Transport
+from dozor.backoff import Backoff
 from dozor.clock import Clock
 from dozor.storage.tables.destinations import DestinationRow
 
@@ -23,25 +24,6 @@ TOPIC_AGAIN = 3600.0
 """Seconds after which a lost topic is tried again: it may have been reopened. A new process tries at once."""
 
 Write = Callable[[DestinationRow], Awaitable[None]]
-
-
-@dataclass(slots=True)
-class Backoff:
-    """`first` seconds, then twice as long each time, up to `longest`."""
-
-    first: float
-    longest: float
-    upcoming: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.upcoming = self.first
-
-    def next(self) -> float:
-        pause, self.upcoming = self.upcoming, min(self.upcoming * 2, self.longest)
-        return pause
-
-    def reset(self) -> None:
-        self.upcoming = self.first
 
 
 class DestinationState:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from dozor.alerting.delivery.context import DeliveryContext, outcome_of
-from dozor.alerting.delivery.destination import FIRST_PAUSE, LONGEST_PAUSE, Backoff, DestinationState
+from dozor.alerting.delivery.destination import FIRST_PAUSE, LONGEST_PAUSE, DestinationState
 from dozor.alerting.delivery.transport import (
     ChatMoved,
     Delivered,
@@ -20,6 +20,7 @@ from dozor.alerting.delivery.transport import (
 from dozor.alerting.model.decisions import NotifyReason, delivery_entry
 from dozor.alerting.model.incident import Incident, read
 from dozor.alerting.model.message import Message
+from dozor.backoff import Backoff
 from dozor.config.incident_kinds import IncidentKind
 from dozor.storage.tables import incidents
 from dozor.storage.tables import live_messages as living

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 from dozor.alerting.model.safe_text import shorten
+from dozor.backoff import Backoff
 from dozor.language.times import duration
 from dozor.language.translator import Translator
 from dozor.storage.tables.notifications import NotificationRow
@@ -76,7 +77,7 @@ class ChannelFailover:
         self.after = after
         self._soon = min(after, SOON)
         self._not_before = float("-inf")
-        self._pause = FIRST_PAUSE
+        self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
 
     async def relay(self, source: FailoverSource[Message], now: float) -> None:
         """Send what is due, as much of it as one message holds."""
@@ -110,10 +111,10 @@ class ChannelFailover:
         label = self._translator.format("alert-second-channel", duration=duration(self._translator, waited))
         text, count = compose(texts, lambda left: self._translator.format("alert-and-more", count=left))
         if not await self._send(label, text):
-            self._not_before = now + self._pause
-            self._pause = min(self._pause * 2, LONGEST_PAUSE)
+            self._not_before = now + self._backoff.next()
             return 0
-        self._not_before, self._pause = now + self._soon, FIRST_PAUSE
+        self._not_before = now + self._soon
+        self._backoff.reset()
         return count
 
 

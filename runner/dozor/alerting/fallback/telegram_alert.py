@@ -24,6 +24,7 @@ from loguru import logger
 
 from dozor.alerting.delivery.opener import opener_for
 from dozor.alerting.model.safe_text import clean, one_line, shorten, utf16_length
+from dozor.backoff import Backoff
 from dozor.config.addresses import parse_api_url, parse_proxy, parse_token
 from dozor.config.fields import parse_chat
 from dozor.exceptions import text_of
@@ -157,7 +158,7 @@ class TelegramAlert:
                 letter.done()
 
     def _deliver(self, letter: _Letter) -> None:
-        deadline, pause = time.monotonic() + GIVE_UP_AFTER, FIRST_PAUSE
+        deadline, backoff = time.monotonic() + GIVE_UP_AFTER, Backoff(FIRST_PAUSE, LAST_PAUSE)
         reason = ""
         while time.monotonic() < deadline:
             status, body = self._post(letter)
@@ -172,7 +173,9 @@ class TelegramAlert:
                 continue
             if status == 429:
                 wait = hints.get("retry_after")
-                threading.Event().wait(min(float(wait) if isinstance(wait, int) else pause, GIVE_UP_AFTER))
+                threading.Event().wait(
+                    min(float(wait) if isinstance(wait, int) else backoff.upcoming, GIVE_UP_AFTER)
+                )
                 continue
             if status in (400, 401, 403, 404):
                 simpler = _simpler(letter, status, reason)
@@ -183,8 +186,7 @@ class TelegramAlert:
                 continue
             if status < 0:  # sent, and no answer came
                 letter = replace(letter, duplicate=True)
-            threading.Event().wait(pause)
-            pause = min(pause * 2, LAST_PAUSE)
+            threading.Event().wait(backoff.next())
         self._lost(reason)
 
     def _post(self, letter: _Letter) -> tuple[int, dict[str, Any]]:

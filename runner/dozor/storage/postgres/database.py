@@ -9,6 +9,7 @@ from pathlib import Path
 
 from loguru import logger
 
+from dozor.backoff import Backoff
 from dozor.config import DatabaseConfig
 from dozor.errors import DatabaseUnavailableError, SchemaError, StorageError
 from dozor.language import msg
@@ -110,7 +111,7 @@ class Database:
             self._reviving = asyncio.create_task(self._revive(self._server))
 
     async def _revive(self, server: EmbeddedServer) -> None:
-        pause = 1.0
+        backoff = Backoff(1.0, 30.0)
         while True:
             try:
                 if await in_own_thread(server.ensure_running):
@@ -118,8 +119,7 @@ class Database:
                 return
             except StorageError as error:
                 logger.error("{}", error)
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, 30.0)
+            await asyncio.sleep(backoff.next())
 
     async def close(self) -> None:
         """Let go of the embedded server; the last to do so stops it."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 import asyncpg
 from loguru import logger
 
+from dozor.backoff import Backoff
 from dozor.clock import Clock
 from dozor.errors import StorageError
 from dozor.language import msg
@@ -60,7 +61,7 @@ class Listener:
 
     async def run(self) -> None:
         """Connects, listens, and connects again; each outage is one warning in the log."""
-        delay = self._first_delay
+        backoff = Backoff(self._first_delay, self._max_delay)
         while True:
             try:
                 connection = await connect(
@@ -69,10 +70,10 @@ class Listener:
             except StorageError as error:
                 self._lost(error)
             else:
-                delay = self._first_delay
+                backoff.reset()
                 await self._serve(connection)
-            await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 -- spread, not secrecy
-            delay = min(delay * 2, self._max_delay)
+            spread = random.uniform(0.5, 1.0)  # noqa: S311 -- spread, not secrecy
+            await asyncio.sleep(backoff.next() * spread)
 
     async def _serve(self, connection: Connection) -> None:
         """Until the connection is lost."""
