@@ -10,6 +10,7 @@ from dozor.alerting.rendering.callback_data import CallbackData, Origin, encode
 from dozor.control.commands.commands import AlertCommand
 from dozor.control.commands.periods import LONGEST, Lasting, Period, Unusable, WithoutUnit, parse_period
 from dozor.control.queries.history import read_incidents
+from dozor.control.task_names import Found, resolve
 from dozor.storage.tables import silences
 from dozor_bot.handlers.alerting import AlertAction
 from dozor_bot.handlers.choice import CHOICES, not_one
@@ -20,7 +21,6 @@ from dozor_bot.people import without_mention
 from dozor_bot.responses import DENIED, Denial, Reply, Response
 from dozor_bot.security.access import Role
 from dozor_bot.security.flood import Attempt
-from dozor_bot.task_names import Found, resolve
 from dozor_bot.telegram.incoming import Command, Pressed, Sender
 from dozor_bot.views.alerts import (
     SILENCE_FOR,

@@ -94,7 +94,14 @@ async def create_pool(
 
     async def open_apart(*args: Any, loop: asyncio.AbstractEventLoop, **options: Any) -> Connection:
         """Opened by whoever needs it first, used by all: it must not keep the context of a run."""
-        return await loop.create_task(_open(*args, loop=loop, **options), context=contexts.fresh())
+        opening = loop.create_task(_open(*args, loop=loop, **options), context=contexts.fresh())
+        try:
+            return await opening
+        except asyncio.CancelledError:
+            # Cancelled in the turn in which it was opened: nobody else knows this connection.
+            if opening.done() and not opening.cancelled() and opening.exception() is None:
+                opening.result().terminate()
+            raise
 
     pool = asyncpg.create_pool(
         dsn, min_size=min_size, max_size=max_size, init=_prepare, connect=open_apart, **options
