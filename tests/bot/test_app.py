@@ -103,7 +103,7 @@ def test_words_and_buttons_do_not_load_aiogram() -> None:
     """What supervises and what the command line uses must start without its 3 s."""
     code = (
         "import sys, dozor.alerting.rendering.render, dozor.language, dozor.control.queries.status; "
-        "import dozor_bot.task_names; "
+        "import dozor.control.task_names; "
         "sys.exit('aiogram' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dozor_bot.task_names import Ambiguous, Found, NotFound, resolve
+from dozor.control.task_names import Ambiguous, Found, NotFound, resolve
 
 NAMES = ("auctions_checker", "presale_checker", "presale", "ton-deposits", "auctions_report")
 

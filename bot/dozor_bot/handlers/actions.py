@@ -10,6 +10,7 @@ from dozor.alerting.rendering.callback_data import CallbackData, Origin, encode
 from dozor.control.commands.commands import CommandName
 from dozor.control.commands.started_runs import read_earlier
 from dozor.control.queries.status import TaskStatus
+from dozor.control.task_names import Found, resolve
 from dozor.language.times import duration, rough
 from dozor.supervision.core.state import State
 from dozor_bot.handlers.choice import CHOICES, not_one, task_buttons
@@ -18,7 +19,6 @@ from dozor_bot.handlers.context import HandlerContext, message
 from dozor_bot.responses import Response, actor_of
 from dozor_bot.security.access import Role
 from dozor_bot.security.confirmations import WITHIN, Asked, Refusal
-from dozor_bot.task_names import Found, resolve
 from dozor_bot.telegram.incoming import Command, Pressed, Sender
 from dozor_bot.views.actions import BY_COMMAND, WORDS, shown
 from dozor_bot.views.status import worst_first

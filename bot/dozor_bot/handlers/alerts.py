@@ -8,6 +8,7 @@ from dozor.alerting.rendering.callback_data import CallbackData, Origin
 from dozor.config.durations import parse_duration
 from dozor.control.commands.commands import AlertCommand
 from dozor.control.queries.history import read_incidents
+from dozor.control.task_names import Found, resolve
 from dozor.language.times import rough
 from dozor.storage.tables import silences
 from dozor_bot.handlers.alerting import AlertAction
@@ -17,7 +18,6 @@ from dozor_bot.handlers.history import words_of
 from dozor_bot.responses import DENIED, Denial, Reply, Response
 from dozor_bot.security.access import Role
 from dozor_bot.security.flood import Attempt
-from dozor_bot.task_names import Found, resolve
 from dozor_bot.telegram.incoming import Command, Pressed, Sender
 from dozor_bot.views.alerts import (
     SILENCE_FOR,

@@ -8,9 +8,9 @@ from typing import assert_never
 from dozor.alerting.model.message import Button
 from dozor.alerting.model.safe_text import one_line, shorten
 from dozor.alerting.rendering.callback_data import Origin, encode
+from dozor.control.task_names import Ambiguous, NotFound
 from dozor_bot.handlers.context import HandlerContext
 from dozor_bot.responses import Reply
-from dozor_bot.task_names import Ambiguous, NotFound
 from dozor_bot.telegram.incoming import Sender
 
 CHOICES = 20

@@ -17,11 +17,11 @@ from dozor.control.queries.history import (
     read_traceback_of,
     read_traceback_of_incident,
 )
+from dozor.control.task_names import Found, resolve
 from dozor_bot.handlers.choice import CHOICES, not_one, task_buttons
 from dozor_bot.handlers.context import HandlerContext
 from dozor_bot.responses import Response
 from dozor_bot.security.access import Role
-from dozor_bot.task_names import Found, resolve
 from dozor_bot.telegram.incoming import Command, Pressed, Sender
 from dozor_bot.views.history import (
     PAGE,

@@ -8,6 +8,7 @@ from dozor.alerting.model.message import Message
 from dozor.alerting.rendering.callback_data import CallbackData, Origin
 from dozor.control.queries.status import TaskStatus, read_status
 from dozor.control.queries.status_page import read_page
+from dozor.control.task_names import Found, resolve
 from dozor.storage.tables import runs, silences
 from dozor_bot.handlers.choice import not_one
 from dozor_bot.handlers.context import HandlerContext
@@ -15,7 +16,6 @@ from dozor_bot.handlers.history import words_of
 from dozor_bot.live_cards import OpenCard
 from dozor_bot.responses import Response
 from dozor_bot.security.access import Role
-from dozor_bot.task_names import Found, resolve
 from dozor_bot.telegram.incoming import Command, Pressed, Sender
 from dozor_bot.views.alerts import silence_line
 from dozor_bot.views.card import card_message

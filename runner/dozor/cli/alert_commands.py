@@ -129,7 +129,7 @@ async def _scope(word: str, names: list[str]) -> str:
 
 
 def _person(word: str, people: list[str]) -> str:
-    from dozor_bot.task_names import Found, resolve
+    from dozor.control.task_names import Found, resolve
 
     meant = resolve(word, people)
     if isinstance(meant, Found):

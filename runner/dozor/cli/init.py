@@ -53,7 +53,12 @@ def _zone(ctx: click.Context | None, param: click.Parameter | None, value: str |
 
 
 @click.command(help=msg("setup-help-init"))
-@click.argument("folder", required=False, type=click.Path(path_type=Path, file_okay=False), metavar="[DIR]")
+@click.argument(
+    "folder",
+    required=False,
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar=msg("setup-metavar-folder"),
+)
 @click.option("--yes", is_flag=True, help=msg("setup-help-yes"))
 @click.option(
     "--language", type=click.Choice([one.value for one in Language]), help=msg("setup-help-language")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import assert_never
 
+from dozor.control.task_names import Ambiguous, Found, NotFound, resolve
 from dozor.errors import CommandRefusedError
 from dozor.language import msg
-from dozor_bot.task_names import Ambiguous, Found, NotFound, resolve
 
 
 def the_task(word: str, names: Sequence[str]) -> str:
