@@ -79,6 +79,7 @@ KNOWN = frozenset(
         "ValueError",
         "ack",
         "alerts",
+        "all",
         "alias",
         "alive",
         "already",
