@@ -161,6 +161,15 @@ async def test_no_color_and_the_width_of_the_terminal(site: Site, tmp_path: Path
     assert "\x1b[" in await _on_a_terminal(command, columns=120, NO_COLOR="")
 
 
+@pytest.mark.parametrize("language", ["en", "ru"])
+async def test_help_and_the_first_steps_fit_40_columns(tmp_path: Path, language: str) -> None:
+    env = {"COLUMNS": "40", "LC_ALL": {"en": "C.UTF-8", "ru": "ru_RU.UTF-8"}[language], "PYTHONUTF8": "1"}
+    for arguments in (("--help",), ("silence", "--help"), ("init", str(tmp_path / language), "--yes")):
+        ran = await run(*arguments, **env)
+        assert ran.exit_code == 0
+        assert max(map(len, ran.output.replace(str(tmp_path), "").splitlines())) <= 40, ran.output
+
+
 async def _on_a_terminal(command: str, columns: int, **env: str) -> str:
     import pty
 

@@ -61,7 +61,7 @@ class Setup:
         process.stdin.close()
         return cls(process)
 
-    async def says(self, text: str, within: float = 20.0) -> None:
+    async def says(self, text: str, within: float = 60.0) -> None:
         """Wait until it has printed `text`."""
         assert self.process.stdout is not None
         async with asyncio.timeout(within):
@@ -70,7 +70,7 @@ class Setup:
                 assert more, f"it ended without saying {text!r}:\n{self.output}"
                 self.output += more.decode()
 
-    async def end(self, within: float = 30.0) -> int:
+    async def end(self, within: float = 90.0) -> int:
         """Its exit code."""
         assert self.process.stdout is not None
         async with asyncio.timeout(within):

@@ -162,6 +162,19 @@ async def test_the_page_plays(
     assert "config.yaml" in ran.stderr
 
 
+def test_without_the_extra_the_configuration_asks_for_a_database(plain: Installed, short_dir: Path) -> None:
+    folder = short_dir / "no-extra"
+    made = plain.run(short_dir, plain.dozor, "init", folder, "--yes")
+    assert made.returncode == 0, made.stderr
+    assert "pip install 'dozor[embedded]'" in made.stdout
+    ran = plain.run(folder, plain.dozor, "run")
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("config.yaml:7: database.url: ")
+    assert "DATABASE_URL" in ran.stderr
+    checked = plain.run(folder, plain.dozor, "check", env={"DATABASE_URL": "postgresql://u:p@h/d"})
+    assert checked.returncode == 0, checked.stderr
+
+
 def test_every_command_of_the_page_is_played() -> None:
     for page in PAGES.values():
         commands = [block for block in blocks_of(ROOT / "docs" / page) if block.language in ("sh", "console")]

@@ -17,7 +17,10 @@ PROGRAM = '''
 import asyncio
 from datetime import datetime, timezone
 
-from dozor import Context, Fatal, Runner, safe_background_task
+from dozor import (
+    BackgroundAlert, Context, CriticalStop, Fatal, Runner, TelegramAlert, safe_background_task
+)
+from dozor.testing import FakeContext
 
 
 async def check_payouts(ctx: Context, limit: int = 10) -> None:
@@ -42,6 +45,18 @@ class Account:
     async def run_presale_checker() -> None: ...
 
 
+async def note(alert: BackgroundAlert) -> None:
+    error: BaseException = alert.error
+    print(alert.task, alert.failures, alert.limit, error, isinstance(alert, CriticalStop))
+
+
+def test_payouts() -> None:
+    ctx = FakeContext(attempt=2)
+    ctx.run(check_payouts, limit=3)
+    severities: list[str] = [one.severity for one in ctx.alerts]
+    print(severities)
+
+
 async def main() -> None:
     task = asyncio.create_task(
         safe_background_task(
@@ -49,8 +64,11 @@ async def main() -> None:
             task_func=Account.run_presale_checker,
             restart_delay=60,
             max_consecutive_failures=5,
+            alerts=TelegramAlert("42:token", "-1001234567890:17", language="en"),
         )
     )
+    own = asyncio.create_task(safe_background_task("own", Account.run_presale_checker, alerts=note))
+    own.cancel()
     async with Runner.from_config("config.yaml") as runner:
         ready: bool = runner.readiness().ready
         print(ready)

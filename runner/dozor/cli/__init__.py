@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
 import click
 
 from dozor.cli.click_texts import translate_click
+from dozor.cli.layout import NARROWEST
 from dozor.cli.options import DozorGroup, configuration_named, show_version
 from dozor.language.process import from_file, use_language
 from dozor.standard_streams import open_missing_streams
+
+HELP_FROM = 52
+"""Columns from which click fits its help to the terminal by itself."""
 
 
 @click.group(
@@ -61,4 +66,7 @@ def main() -> None:
     open_missing_streams()
     use_language(from_file(configuration_named(sys.argv[1:]), os.environ))
     translate_click()
+    columns = shutil.get_terminal_size().columns
+    if columns < HELP_FROM:
+        cli.context_settings["terminal_width"] = max(NARROWEST, columns)
     sys.exit(cli(prog_name="dozor"))

@@ -33,6 +33,7 @@ _REFUSED = {
     CommandReason.UNKNOWN_PERSON: "cli-alert-no-person",
     CommandReason.INVALID: "cli-alert-invalid",
     CommandReason.TIMEOUT: "cli-timeout",
+    CommandReason.NO_RUNNER: "cli-no-runner",
     CommandReason.EXPIRED: "cli-expired",
 }
 _duration = click.option("--for", "duration", metavar=msg("cli-metavar-duration"), help=msg("cli-help-for"))

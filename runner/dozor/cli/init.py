@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from dozor.cli.layout import indented, output_width, wrapped
 from dozor.errors import CommandRefusedError
 from dozor.extras import Extra, install_command, is_installed
 from dozor.language import Language, msg
@@ -53,7 +54,12 @@ def _zone(ctx: click.Context | None, param: click.Parameter | None, value: str |
 
 
 @click.command(help=msg("setup-help-init"))
-@click.argument("folder", required=False, type=click.Path(path_type=Path, file_okay=False), metavar="[DIR]")
+@click.argument(
+    "folder",
+    required=False,
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar=msg("setup-metavar-folder"),
+)
 @click.option("--yes", is_flag=True, help=msg("setup-help-yes"))
 @click.option(
     "--language", type=click.Choice([one.value for one in Language]), help=msg("setup-help-language")
@@ -80,9 +86,10 @@ def init(
         raise CommandRefusedError(
             msg("setup-cannot-write", path=where, reason=error.strerror or error)
         ) from None
-    click.echo(msg("setup-written", folder=str(folder), names=", ".join(written)))
+    columns = output_width()
+    click.echo(wrapped(msg("setup-written", folder=str(folder), names=", ".join(written)), columns))
     for line in _next_steps(folder, choices):
-        click.echo(line)
+        click.echo(_fitting(line, columns))
 
 
 def _choices(*, ask: bool, language: str | None, timezone: str | None, database: str | None) -> Choices:
@@ -153,6 +160,15 @@ def system_timezone() -> str:
         except (ValueError, OSError, KeyError):
             continue
     return "UTC"
+
+
+def _fitting(line: str, columns: int) -> str:
+    """A command with its comment below it where they do not fit side by side."""
+    command, mark, comment = line.partition("  # ")
+    if not mark or len(line) <= columns:
+        return line
+    below = indented(f"# {comment}", columns, "    ")
+    return f"{command.rstrip()}\n{below}" if command.strip() else below
 
 
 def _next_steps(folder: Path, choices: Choices) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from dozor.cli.options import EXIT_FAILED, config_option
-from dozor.cli.session import database, run_async
+from dozor.cli.session import run_async, runner_at_work
 from dozor.cli.task_commands import user_name
 from dozor.config.imports import check_file
 from dozor.control.commands.actor import Actor, Source
@@ -48,7 +48,7 @@ def reload(config_path: Path, *, timeout: float) -> None:
 async def _ask(config_path: Path, timeout: float) -> CommandResult:
     host = socket.gethostname()
     actor = Actor(Source.CLI, f"{user_name()}@{host}", host)
-    async with database(config_path) as (_, pool):
+    async with runner_at_work(config_path) as (_, pool):
         async with pool.acquire() as connection, connection.transaction():
             command_id = await submit(connection, RunnerCommand.RELOAD, "", actor)
         return await wait(pool, command_id, timeout=timeout)

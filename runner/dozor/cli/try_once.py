@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, assert_never
 import click
 
 from dozor.cli.completion import complete_task
+from dozor.cli.layout import output_width, wrapped
 from dozor.cli.options import EXIT_FAILED, config_option
 from dozor.cli.session import run_async
 from dozor.cli.task_names import the_task
@@ -264,7 +265,8 @@ def _report(
     for severity, text in alerts:
         lines.append("  " + msg("setup-try-alert", severity=severity, text=text))
     if ended.failure is not None:
-        lines += ["", ended.failure.traceback.rstrip(), "", _consequence(config, task, ended.failure)]
+        would = wrapped(_consequence(config, task, ended.failure), output_width())
+        lines += ["", ended.failure.traceback.rstrip(), "", would]
     elif not alerts:
         lines.append("  " + msg("setup-try-no-alert"))
     return lines

@@ -74,3 +74,4 @@ setup-telegram-press = The test alert is sent. Press its button.
 setup-telegram-pressed = ✅ The button was pressed by { $user }
 setup-telegram-unpressed = Nobody pressed the button; the alert has arrived all the same.
 setup-telegram-export = `dozor run` needs the token too: put it into { $variable } (see .env.example)
+setup-metavar-folder = [DIR]
