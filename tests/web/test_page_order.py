@@ -200,9 +200,8 @@ async def test_two_thousand_tasks_weigh_little(database: str, tmp_path: Path, ta
 async def fetch_raw(site: Site, path: str, *, seconds: float) -> bytes:
     """What the server sends until it closes the connection, or for so long."""
     reader, writer = await asyncio.open_connection("127.0.0.1", site.runner.web_port)
-    writer.write(
-        f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n".encode()
-    )
+    headers = "Host: localhost\r\nAccept-Encoding: gzip\r\nConnection: close\r\n"
+    writer.write(f"GET {path} HTTP/1.1\r\n{headers}\r\n".encode())
     received = bytearray()
     try:
         async with asyncio.timeout(seconds):
