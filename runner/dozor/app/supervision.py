@@ -52,5 +52,6 @@ def build_supervisor(
             acquire_timeout=sizes.acquire_timeout,
             withheld=withheld_names(config.filled),
         ),
+        commits=journal,
         canceller=Canceller(watch, patience=config.supervision.cancel_patience, give_up=give_up),
     )

@@ -98,6 +98,7 @@ class Journal:
         self._unwritten_since: float | None = None
         self._hooks = hooks
         self._subscribers: list[Callable[[], None]] = []
+        self._commit_listeners: list[Callable[[int], None]] = []
         self.last_written_at = clock.now()
 
     @classmethod
@@ -175,6 +176,26 @@ class Journal:
     def subscribe(self, enqueued: Callable[[], None]) -> None:
         """Call `enqueued` whenever notifications have been committed to the outbox."""
         self._subscribers.append(enqueued)
+
+    @property
+    def appended(self) -> int:
+        """The position of the latest `append` or `request_write`; positions grow by one."""
+        return self._appended
+
+    @property
+    def committed(self) -> int:
+        """Everything up to this position is in the database."""
+        return self._committed
+
+    def subscribe_commits(self, committed: Callable[[int], None]) -> None:
+        """Call `committed` after each commit, with the position up to which all is in the database."""
+        self._commit_listeners.append(committed)
+
+    def request_write(self) -> int:
+        """Have what the state source knows at this moment written soon; its position. Never waits."""
+        self._appended += 1
+        self._wanted.set()
+        return self._appended
 
     def append(self, commit: Commit) -> None:
         """Have `commit` written soon, in order. Never waits, never raises."""
@@ -255,6 +276,8 @@ class Journal:
         async with self._written:
             self._committed = upto
             self._written.notify_all()
+        for committed in self._commit_listeners:
+            committed(upto)
         return more
 
     def _take(self, source: StateSource) -> int:

@@ -49,6 +49,7 @@ from dozor.supervision.runs.context import Context, Reporter
 from dozor.supervision.runs.endings import failure_of
 from dozor.supervision.runs.ownership import CURRENT, OwnTask, Scope
 from dozor.supervision.runs.run import Run, StopReason
+from dozor.supervision.start_gate import CommitLog, StartGate
 from dozor.supervision.task_changes import TaskChanges
 from dozor.supervision.tasks.checkpoint import CHECKPOINT_ROWS
 from dozor.supervision.tasks.registry import TaskRegistry
@@ -57,7 +58,7 @@ from dozor.supervision.telemetry.log import SupervisionLog
 from dozor.supervision.telemetry.observer import EndedRun
 from dozor.supervision.telemetry.observer import Observer as Observer
 from dozor.supervision.telemetry.observer import Transition as Transition
-from dozor.supervision.timers import TimerHeap
+from dozor.supervision.timers import SLACK, TimerHeap
 
 CANCEL_SECONDS = 5.0
 """How long cancelled runs get at the end of the process before they are given up."""
@@ -84,6 +85,7 @@ class Supervisor:
         launch: Launch | None = None,
         canceller: Canceller | None = None,
         scoped: bool = True,
+        commits: CommitLog | None = None,
     ) -> None:
         self._observer = observer
         self._clock = clock
@@ -104,6 +106,7 @@ class Supervisor:
         self._dirty = self.registry.dirty
         self.processes = ProcessPool(launch or Launch())
         self.gate = DependencyGate(self.registry, clock, self._apply)
+        self._starts = StartGate(commits, self._begin, self.contexts)
         self.task_changes = TaskChanges(self.registry, self.processes, self.reporter_for, self._end_soon)
         self.canceller = canceller or Canceller()
         self.outage_of_others: Callable[[SupervisedTask, Run], Awaitable[bool]] = _nothing_was_down
@@ -167,6 +170,11 @@ class Supervisor:
     def dependency_changed(self, *, up: bool, name: str = DATABASE) -> None:
         """Hold or release the tasks that need what has gone or come back."""
         self.gate.changed(name, up=up)
+        if name == DATABASE:
+            if up:
+                self._starts.close()
+            else:
+                self._starts.open()
 
     async def stop(self) -> tuple[str, ...]:
         """No new runs; ask those in progress to end, cancel them after the grace period.
@@ -191,6 +199,7 @@ class Supervisor:
         """No new runs, and no looks at those in progress."""
         self.closing = True
         self._timetable.stop()
+        self._starts.stop()
 
     def mark_dirty(self, task: SupervisedTask) -> None:
         """Have its state written with the next checkpoint."""
@@ -212,10 +221,18 @@ class Supervisor:
         task = self.registry.at(index)
         if task is None or task.state.next_at != at:
             return  # removed, or planned anew meanwhile
+        if task.awaited_commit is not None and task.run is None and not self._starts.admits(task):
+            return
         try:
             self._apply(task, _DUE, max(now, at))
         except Exception:  # noqa: BLE001 -- the supervision border: one task's trouble is not the others'
             self._look_again_later(task)
+
+    def _begin(self, task: SupervisedTask) -> None:
+        """Its start has waited for a commit. What was planned for it may have changed meanwhile."""
+        at, now = task.state.next_at, self._clock.now()
+        if at is not None and task.run is None and at <= now + SLACK:
+            self._due(task.index, at, now)
 
     def _look_again_later(self, task: SupervisedTask) -> None:
         """A defect of our own must not leave a task without a next step."""
@@ -243,6 +260,8 @@ class Supervisor:
         if effects is START_RUN:
             if self.closing:  # a run that was to start anew: the next runner does it
                 task.state = after._replace(state=State.WAITING, running_since=None)
+            elif event is not _DUE and self._must_wait(task, event) and after.state is not State.PAUSED:
+                self._start_when_written(task, before, now)
             else:
                 self._start_run(task, now)
         else:
@@ -250,6 +269,25 @@ class Supervisor:
                 self._perform(task, effect, now)
         if event is not _DUE or after.failures != before.failures:
             self._observer.transition(Transition(task, before, event, now, run))
+            if isinstance(event, Failed):
+                self._starts.failure_appended(task)
+
+    def _must_wait(self, task: SupervisedTask, event: Event) -> bool:
+        """Whether a failure that is not yet in the database keeps the task from starting at once."""
+        return not self._starts.is_open and (isinstance(event, Failed) or self._starts.must_wait(task))
+
+    def _start_when_written(self, task: SupervisedTask, before: TaskState, now: float) -> None:
+        """The run that was to start at once is due at once instead, so that it waits for the commit."""
+        state = task.state
+        task.state = state._replace(
+            state=State.WAITING if state.state is State.RUNNING else state.state,
+            next_at=now,
+            due_at=now,
+            running_since=None,
+            runs_total=state.runs_total - 1,
+            started_at=before.started_at,
+        )
+        self._timetable.plan(now, task.index)
 
     def _perform(self, task: SupervisedTask, effect: Effect, now: float) -> None:
         match effect:
