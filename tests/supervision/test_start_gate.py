@@ -25,7 +25,6 @@ from tests.storage.rows import declare
 from tests.supervision.stage import Seen, spec, state_of
 from tests.waiting import until
 
-
 LATER = RestartDelay.fixed(0.05)
 
 

@@ -63,6 +63,7 @@ from dozor.supervision.timers import SLACK, TimerHeap
 CANCEL_SECONDS = 5.0
 """How long cancelled runs get at the end of the process before they are given up."""
 _DUE = Due()
+_HELD = State.HELD
 _SUCCEEDED = Succeeded()
 
 
@@ -271,6 +272,15 @@ class Supervisor:
             self._observer.transition(Transition(task, before, event, now, run))
             if isinstance(event, Failed):
                 self._starts.failure_appended(task)
+        if before.state is _HELD and task.state.state is not _HELD:
+            self.gate.left(task)
+        if self.gate.down:
+            self._hold_if_waiting(task, now)
+
+    def _hold_if_waiting(self, task: SupervisedTask, now: float) -> None:
+        """Something is down. A task that was in a run at that moment is held when the run is over."""
+        if task.run is None and task.state.state in (State.WAITING, State.BACKOFF):
+            self.gate.hold(task, now)
 
     def _must_wait(self, task: SupervisedTask, event: Event) -> bool:
         """Whether a failure that is not yet in the database keeps the task from starting at once."""
@@ -398,6 +408,8 @@ class Supervisor:
             if task.state.next_at is not None:
                 self._timetable.plan(task.state.next_at, task.index)
             self._dirty[task] = None
+            if self.gate.down:
+                self._hold_if_waiting(task, now)
         else:
             self._apply(task, _SUCCEEDED, now, EndedRun(run.number, run.started_at, run.attempt))
         if task.spec.policy.continuous:
