@@ -127,13 +127,13 @@ async def test_the_incident_says_who_waits_now_without_another_message(room: Roo
         )
 
     room.watch.changed(trouble("first"))  # no incident: nothing to correct
-    assert room.watch.open_incidents == ()
+    assert not list(room.watch.open_incidents)
     room.watch.raised(trouble())
     told = len(await room.told())
-    (before,) = room.watch.open_incidents
+    [before] = list(room.watch.open_incidents)
     room.pass_time(10)
     room.watch.changed(trouble("first", "second"))
-    (incident,) = room.watch.open_incidents
+    [incident] = list(room.watch.open_incidents)
     assert stored_facts(incident).lines == ("first", "second")
     assert stored_facts(incident).text == "refused"
     assert incident.updated_at > before.updated_at  # its live message is edited

@@ -53,5 +53,6 @@ def build_supervisor(
             withheld=withheld_names(config.filled),
         ),
         commits=journal,
+        crashes=recovered.crashes,
         canceller=Canceller(watch, patience=config.supervision.cancel_patience, give_up=give_up),
     )

@@ -332,6 +332,8 @@ class Journal:
             if batch.answers:
                 await answers.answer(connection, batch.answers)
             await connection.execute(runners.SEEN_SQL, self.registration.runner_id)
+            if checkpoint.in_flight is not None:
+                await runners.write_in_flight(connection, self.registration.runner_id, checkpoint.in_flight)
 
     async def _in_one_statement(
         self, connection: Connection, batch: WriteBuffer, checkpoint: Checkpoint
@@ -346,6 +348,8 @@ class Journal:
         if batch.incidents:
             await incidents.write(statement, list(batch.incidents.values()))
         await notifications.enqueue(statement, batch.owed, self._hooks.tried())
+        if checkpoint.in_flight is not None:
+            await runners.write_in_flight(statement, self.registration.runner_id, checkpoint.in_flight)
         await statement.run(connection)
 
     async def _write_one_by_one(self) -> bool:
@@ -354,7 +358,9 @@ class Journal:
         False if the database could not take it at all: all of it is still in hand.
         """
         batch, checkpoint = self._batch, self._checkpoint
-        parts: list[tuple[WriteBuffer, Checkpoint]] = [(WriteBuffer(), Checkpoint(hot=checkpoint.hot))]
+        parts: list[tuple[WriteBuffer, Checkpoint]] = [
+            (WriteBuffer(), Checkpoint(hot=checkpoint.hot, in_flight=checkpoint.in_flight))
+        ]
         states = [*batch.tasks.values(), *checkpoint.full]
         parts.extend((WriteBuffer(tasks={task.name: task}), Checkpoint()) for task in states)
         parts.extend(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from dozor.clean_context import CleanContext
+from dozor.supervision.core.state import State, TaskState
 from dozor.supervision.tasks.task import SupervisedTask
 
 WAIT_SECONDS = 5.0
@@ -22,6 +23,18 @@ class CommitLog(Protocol):
     def committed(self) -> int: ...
     def request_write(self) -> int: ...
     def subscribe_commits(self, committed: Callable[[int], None]) -> None: ...
+
+
+def due_instead(before: TaskState, started: TaskState, now: float) -> TaskState:
+    """`started` (from `before`) as the state of a task that is due at once and has not started."""
+    return started._replace(
+        state=State.WAITING if started.state is State.RUNNING else started.state,
+        next_at=now,
+        due_at=now,
+        running_since=None,
+        runs_total=started.runs_total - 1,
+        started_at=before.started_at,
+    )
 
 
 class StartGate:
@@ -45,15 +58,20 @@ class StartGate:
         if commits is not None:
             commits.subscribe_commits(self._committed)
 
-    @property
-    def is_open(self) -> bool:
-        """Nothing waits: there is no database, or it is known to be away."""
-        return self._open
-
     def failure_appended(self, task: SupervisedTask) -> None:
         """A failure of `task` has just been appended: its next start waits for that commit."""
         if self._commits is not None:
             task.awaited_commit = self._commits.appended
+
+    def request_write(self, task: SupervisedTask) -> None:
+        """What is to be recorded of `task` is taken with the next write: its start waits for that commit."""
+        if self._commits is not None:
+            task.awaited_commit = self._commits.request_write()
+
+    def request_write_soon(self) -> None:
+        """As `request_write`, and no task waits for it."""
+        if self._commits is not None:
+            self._commits.request_write()
 
     def admits(self, task: SupervisedTask) -> bool:
         """Whether `task` may start now; otherwise `begin` is called when it may."""
@@ -68,9 +86,11 @@ class StartGate:
             self._arm(loop)
         return False
 
-    def must_wait(self, task: SupervisedTask) -> bool:
-        """Whether a start of `task` at this moment would have to wait."""
-        return not self._is_free(task)
+    def must_wait(self, task: SupervisedTask, *, first: bool) -> bool:
+        """Whether a start of `task` at this moment has to wait. `first`: something is yet to be appended."""
+        if self._open or task.state.state is State.PAUSED:
+            return False  # a paused task is never due: what a person starts there starts at once
+        return first or not self._is_free(task)
 
     def open(self) -> None:
         """The database is known to be away: start what waits, and let nothing wait from now on."""
