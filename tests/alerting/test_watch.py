@@ -6,10 +6,12 @@ from typing import cast
 
 import pytest
 
+from dozor.alerting.model.codec import stored_facts
 from dozor.alerting.reports.runner import RunnerReports
 from dozor.storage.journal import Dropped
 from dozor.supervision.core.events import Pause
 from dozor.supervision.supervisor import Supervisor
+from dozor.supervision.telemetry.observer import Trouble, TroubleKind
 from tests.alerting.room import NAME, Room
 from tests.alerting.story import Tasks, failure
 
@@ -112,3 +114,28 @@ async def test_cancelled_runs_are_history_and_no_incident(room: Room) -> None:
     outcomes = await room.pool.fetch("SELECT outcome FROM dozor.runs ORDER BY finished_at")
     assert [row["outcome"] for row in outcomes] == ["failed", "cancelled"]
     assert await room.told() == []
+
+
+async def test_the_incident_says_who_waits_now_without_another_message(room: Room) -> None:
+    def trouble(*waiting: str) -> Trouble:
+        return Trouble(
+            kind=TroubleKind.DEPENDENCY,
+            subject="node",
+            waiting=waiting,
+            explains=("first", "second"),
+            reason="refused",
+        )
+
+    room.watch.changed(trouble("first"))  # no incident: nothing to correct
+    assert not list(room.watch.open_incidents)
+    room.watch.raised(trouble())
+    told = len(await room.told())
+    [before] = list(room.watch.open_incidents)
+    room.pass_time(10)
+    room.watch.changed(trouble("first", "second"))
+    [incident] = list(room.watch.open_incidents)
+    assert stored_facts(incident).lines == ("first", "second")
+    assert stored_facts(incident).text == "refused"
+    assert incident.updated_at > before.updated_at  # its live message is edited
+    assert incident.failures == before.failures
+    assert len(await room.told()) == told

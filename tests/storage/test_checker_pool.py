@@ -39,6 +39,9 @@ class Troubles:
     def raised(self, trouble: Trouble) -> None:
         self.raised_ones.append(trouble)
 
+    def changed(self, trouble: Trouble) -> None:
+        raise AssertionError(trouble)
+
     def cleared(self, trouble: Trouble) -> None:
         self.cleared_ones.append(trouble)
 

@@ -134,3 +134,14 @@ def returns_in_a_forked_child() -> None:
     child = os.fork()
     if child:
         os.waitpid(child, 0)
+
+
+def until_file_apart(path: str, go: str) -> None:
+    """Notes the run in `path` and ends when the file `go` exists."""
+    _append(path, "run")
+    while not exists(go):
+        threading.Event().wait(0.01)
+
+
+def exists(path: str) -> bool:
+    return Path(path).exists()

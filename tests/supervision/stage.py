@@ -32,6 +32,7 @@ class Seen:
         self.successes: dict[str, int] = {}
         self.alerts: list[tuple[str, str]] = []
         self.troubles: list[Trouble] = []
+        self.changes: list[Trouble] = []
         self.over: list[Trouble] = []
 
     def transition(self, transition: Transition) -> None:
@@ -46,6 +47,9 @@ class Seen:
 
     def raised(self, trouble: Trouble) -> None:
         self.troubles.append(trouble)
+
+    def changed(self, trouble: Trouble) -> None:
+        self.changes.append(trouble)
 
     def cleared(self, trouble: Trouble) -> None:
         self.over.append(trouble)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -24,10 +25,18 @@ from dozor.storage.spool import Spool
 from dozor.storage.tables import notifications, runners, runs, tasks
 from dozor.storage.tables.runs import RunRow
 from dozor.storage.tables.tasks import TaskRow, declaration
+from dozor.supervision.core.crash_loop import CrashVerdict, RunnerEnd, judge
 from dozor.supervision.core.spec import TaskSpec
-from dozor.supervision.core.state import State, TaskState
+from dozor.supervision.core.state import Failure, State, TaskState
+from dozor.supervision.supervisor import Supervisor
 from dozor.supervision.tasks.persistence import from_row, lost_run
 from dozor.supervision.tasks.task import SupervisedTask
+
+NO_CRASHES = CrashVerdict()
+ENDS_READ = 20
+"""Ends of earlier runners that are looked at: all that may count, and enough to say how many in a row."""
+STOP_SECONDS = 5.0
+"""How long a start waits for the stop of a task that ended the runner to be committed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +46,8 @@ class RecoveredState:
     rows: Mapping[str, TaskRow]
     states: Mapping[str, TaskState]
     lost: tuple[RunRow, ...]
+    crashes: CrashVerdict = NO_CRASHES
+    """What the ends of the runners before this one say of its tasks."""
 
 
 async def read_recovered(
@@ -63,6 +74,7 @@ async def read_recovered(
         rows=rows,
         states={name: from_row(row, failed.get(name, ())) for name, row in rows.items()},
         lost=tuple(run for run in lost if run is not None),
+        crashes=judge([_end(row) for row in await runners.read_last_ends(connection, generation, ENDS_READ)]),
     )
 
 
@@ -74,13 +86,32 @@ def outage_file(config: Config) -> Path:
     reason = unwritable(folder)
     if reason is not None:
         logger.error(msg("log-state-unwritable", path=folder, reason=reason))
-    former = (
-        config.path.parent / config.database.data_dir.parent / SPOOL
-    )  # before there was a state directory
+    # Where it was before there was a state directory.
+    former = config.path.parent / config.database.data_dir.parent / SPOOL
     if reason is None and former != folder / SPOOL and former.exists() and not (folder / SPOOL).exists():
         with suppress(OSError):
             shutil.move(former, folder / SPOOL)
     return folder / SPOOL
+
+
+def _end(row: runners.EndRow) -> RunnerEnd:
+    in_flight = None if row.in_flight is None else frozenset(row.in_flight)
+    return RunnerEnd(row.lived, row.clean, in_flight, tuple(row.suspects or ()))
+
+
+async def act_on_crashes(supervisor: Supervisor, journal: Journal, verdict: CrashVerdict) -> None:
+    """Stop the task that ended the runner, durably, and log which ones are suspects; before supervision."""
+    culprit = None if verdict.culprit is None else supervisor.find(verdict.culprit)
+    if culprit is not None and culprit.state.state not in (State.PAUSED, State.STOPPED):
+        text = msg("log-ended-the-runner", ends=verdict.ends)
+        supervisor.stop_task(culprit, Failure("RunnerEnded", text, where="", traceback="", fatal=True))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_SECONDS):
+                await journal.flush()
+    suspects = [name for name in verdict.suspects if supervisor.find(name) is not None]
+    if suspects:
+        names, seconds = ", ".join(suspects), f"{verdict.hold:.0f}"
+        logger.warning(msg("log-crash-suspects", names=names, ends=verdict.ends, seconds=seconds))
 
 
 async def replay_spool(journal: Journal, spool: Spool, direct_sends: DirectSends) -> None:

@@ -212,6 +212,7 @@ class Runner:
         services.start()
         self._cleanups.add("services", services.stop)
         self._cleanups.add(msg("log-part-messages"), self._tell_the_last)
+        await start.act_on_crashes(supervisor, journal, recovered.crashes)
         supervisor.start()
         self._cleanups.add(msg("log-part-runs"), self._stop_supervising)
         reports.started(supervisor, report)

@@ -52,5 +52,7 @@ def build_supervisor(
             acquire_timeout=sizes.acquire_timeout,
             withheld=withheld_names(config.filled),
         ),
+        commits=journal,
+        crashes=recovered.crashes,
         canceller=Canceller(watch, patience=config.supervision.cancel_patience, give_up=give_up),
     )

@@ -99,6 +99,7 @@ class Journal:
         self._unwritten_since: float | None = None
         self._hooks = hooks
         self._subscribers: list[Callable[[], None]] = []
+        self._commit_listeners: list[Callable[[int], None]] = []
         self.last_written_at = clock.now()
 
     @classmethod
@@ -176,6 +177,26 @@ class Journal:
     def subscribe(self, enqueued: Callable[[], None]) -> None:
         """Call `enqueued` whenever notifications have been committed to the outbox."""
         self._subscribers.append(enqueued)
+
+    @property
+    def appended(self) -> int:
+        """The position of the latest `append` or `request_write`; positions grow by one."""
+        return self._appended
+
+    @property
+    def committed(self) -> int:
+        """Everything up to this position is in the database."""
+        return self._committed
+
+    def subscribe_commits(self, committed: Callable[[int], None]) -> None:
+        """Call `committed` after each commit, with the position up to which all is in the database."""
+        self._commit_listeners.append(committed)
+
+    def request_write(self) -> int:
+        """Have what the state source knows at this moment written soon; its position. Never waits."""
+        self._appended += 1
+        self._wanted.set()
+        return self._appended
 
     def append(self, commit: Commit) -> None:
         """Have `commit` written soon, in order. Never waits, never raises."""
@@ -255,6 +276,8 @@ class Journal:
         async with self._written:
             self._committed = upto
             self._written.notify_all()
+        for committed in self._commit_listeners:
+            committed(upto)
         return more
 
     def _take(self, source: StateSource) -> int:
@@ -309,6 +332,8 @@ class Journal:
             if batch.answers:
                 await answers.answer(connection, batch.answers)
             await connection.execute(runners.SEEN_SQL, self.registration.runner_id)
+            if checkpoint.in_flight is not None:
+                await runners.write_in_flight(connection, self.registration.runner_id, checkpoint.in_flight)
 
     async def _in_one_statement(
         self, connection: Connection, batch: WriteBuffer, checkpoint: Checkpoint
@@ -323,6 +348,8 @@ class Journal:
         if batch.incidents:
             await incidents.write(statement, list(batch.incidents.values()))
         await notifications.enqueue(statement, batch.owed, self._hooks.tried())
+        if checkpoint.in_flight is not None:
+            await runners.write_in_flight(statement, self.registration.runner_id, checkpoint.in_flight)
         await statement.run(connection)
 
     async def _write_one_by_one(self) -> bool:
@@ -331,7 +358,9 @@ class Journal:
         False if the database could not take it at all: all of it is still in hand.
         """
         batch, checkpoint = self._batch, self._checkpoint
-        parts: list[tuple[WriteBuffer, Checkpoint]] = [(WriteBuffer(), Checkpoint(hot=checkpoint.hot))]
+        parts: list[tuple[WriteBuffer, Checkpoint]] = [
+            (WriteBuffer(), Checkpoint(hot=checkpoint.hot, in_flight=checkpoint.in_flight))
+        ]
         states = [*batch.tasks.values(), *checkpoint.full]
         parts.extend((WriteBuffer(tasks={task.name: task}), Checkpoint()) for task in states)
         parts.extend(

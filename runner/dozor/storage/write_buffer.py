@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from dozor.storage.tables.command_results import CommandResultRow
 from dozor.storage.tables.incidents import IncidentRow
 from dozor.storage.tables.notifications import NotificationRow
+from dozor.storage.tables.runners import RunsInFlight
 from dozor.storage.tables.runs import RunRow
 from dozor.storage.tables.silences import OverrideRow, SilenceRow
 from dozor.storage.tables.tasks import CheckpointRow, TaskRow
@@ -43,6 +44,8 @@ class Checkpoint:
     runs: Sequence[RunRow] = ()
     more: bool = False
     """More has changed than fits into one."""
+    in_flight: RunsInFlight | None = None
+    """Which tasks are in a run; None: as recorded before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +158,9 @@ def without(checkpoint: Checkpoint, tasks: Container[str]) -> Checkpoint:
 
 def newer(older: Checkpoint, later: Checkpoint) -> Checkpoint:
     """Both: the newer state of a task winning; histories bounded as everything that waits."""
+    in_flight = older.in_flight if later.in_flight is None else later.in_flight
     if not older.hot and not older.full and not older.runs:
-        return later
+        return later if later.in_flight is in_flight else replace(later, in_flight=in_flight)
     hot = {row[0]: row for row in older.hot}
     full = {row.name: row for row in older.full}
     for name in {row.name for row in later.full}:
@@ -164,7 +168,7 @@ def newer(older: Checkpoint, later: Checkpoint) -> Checkpoint:
     hot.update((row[0], row) for row in later.hot)
     full.update((row.name, row) for row in later.full)
     history = [*older.runs, *later.runs][-MAX_WAITING_RUNS:]
-    return Checkpoint(list(hot.values()), list(full.values()), history, later.more)
+    return Checkpoint(list(hot.values()), list(full.values()), history, later.more, in_flight)
 
 
 def _without_file(row: NotificationRow) -> NotificationRow:

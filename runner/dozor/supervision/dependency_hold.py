@@ -24,7 +24,12 @@ class DependencyGate:
         self._roster = roster
         self._clock = clock
         self._apply = apply
+        self._subscribers: list[Callable[[], None]] = []
         self.down: frozenset[str] = frozenset()
+
+    def subscribe(self, changed: Callable[[], None]) -> None:
+        """Call `changed` when a task begins or ceases to wait for something. It must not raise."""
+        self._subscribers.append(changed)
 
     def changed(self, name: str, *, up: bool) -> None:
         """`name` has come back, or is gone."""
@@ -36,11 +41,15 @@ class DependencyGate:
             return
         self.down -= {name}
         held = [task for task in self._roster.tasks if task.state.state is State.HELD]
-        released = [task for task in held if task.held_for.isdisjoint(self.down)]
+        released = []
+        for task in held:
+            task.held_for &= self.down
+            if not task.held_for:
+                released.append(task)
         for index, task in enumerate(released):
-            task.held_for = frozenset()
             task.healthy_since = now
             self._apply(task, DependencyUp(stagger(task.spec.policy, index, len(released))), now)
+        self._notify()
 
     def hold(self, task: SupervisedTask, now: float) -> None:
         """If something that it needs is down, and it is not running."""
@@ -51,13 +60,32 @@ class DependencyGate:
         missing = self.down & needs
         if missing:
             self._apply(task, DependencyDown(), now)
-            if task.state.state is State.HELD:
+            if task.state.state is State.HELD and not missing <= task.held_for:
                 task.held_for |= missing
+                self._notify()
+
+    def left(self, task: SupervisedTask) -> None:
+        """It is held no longer: released, or a person decided otherwise."""
+        if task.held_for:
+            task.held_for = frozenset()
+            self._notify()
 
     def waiting_for(self, name: str) -> tuple[str, ...]:
-        """The tasks that do not run while `name` is down."""
+        """The tasks that are held at this moment because `name` is down."""
+        return tuple(
+            task.spec.name
+            for task in self._roster.tasks
+            if name in task.held_for and task.state.state is State.HELD
+        )
+
+    def requiring(self, name: str) -> tuple[str, ...]:
+        """The tasks whose troubles an outage of `name` explains: they require it, or wait for it."""
         return tuple(
             task.spec.name
             for task in self._roster.tasks
             if name in task.spec.policy.needs or name in task.held_for
         )
+
+    def _notify(self) -> None:
+        for changed in self._subscribers:
+            changed()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import assert_never
 
@@ -17,6 +18,7 @@ from dozor.config.tasks import Isolation
 from dozor.language import msg
 from dozor.storage.journal import Checkpoint
 from dozor.storage.postgres.checker_pool import CheckerPool
+from dozor.supervision.core.crash_loop import CrashVerdict
 from dozor.supervision.core.events import (
     START_RUN,
     AskToStop,
@@ -29,6 +31,7 @@ from dozor.supervision.core.events import (
     Interrupted,
     PersonEvent,
     Restart,
+    RunNow,
     StartRun,
     StopRun,
     Succeeded,
@@ -37,7 +40,8 @@ from dozor.supervision.core.events import (
 from dozor.supervision.core.machine import step
 from dozor.supervision.core.schedule import stagger
 from dozor.supervision.core.spec import TaskSpec
-from dozor.supervision.core.state import State, TaskState
+from dozor.supervision.core.state import Failure, State, TaskState
+from dozor.supervision.crash_watch import CrashWatch
 from dozor.supervision.dependency_hold import DependencyGate
 from dozor.supervision.execution.cancellation import Canceller
 from dozor.supervision.execution.executor import IsOutage, execute, never_an_outage
@@ -49,6 +53,7 @@ from dozor.supervision.runs.context import Context, Reporter
 from dozor.supervision.runs.endings import failure_of
 from dozor.supervision.runs.ownership import CURRENT, OwnTask, Scope
 from dozor.supervision.runs.run import Run, StopReason
+from dozor.supervision.start_gate import CommitLog, StartGate, due_instead
 from dozor.supervision.task_changes import TaskChanges
 from dozor.supervision.tasks.checkpoint import CHECKPOINT_ROWS
 from dozor.supervision.tasks.registry import TaskRegistry
@@ -57,11 +62,12 @@ from dozor.supervision.telemetry.log import SupervisionLog
 from dozor.supervision.telemetry.observer import EndedRun
 from dozor.supervision.telemetry.observer import Observer as Observer
 from dozor.supervision.telemetry.observer import Transition as Transition
-from dozor.supervision.timers import TimerHeap
+from dozor.supervision.timers import SLACK, TimerHeap
 
 CANCEL_SECONDS = 5.0
 """How long cancelled runs get at the end of the process before they are given up."""
 _DUE = Due()
+_HELD = State.HELD
 _SUCCEEDED = Succeeded()
 
 
@@ -84,6 +90,8 @@ class Supervisor:
         launch: Launch | None = None,
         canceller: Canceller | None = None,
         scoped: bool = True,
+        commits: CommitLog | None = None,
+        crashes: CrashVerdict = CrashVerdict(),  # noqa: B008 -- frozen
     ) -> None:
         self._observer = observer
         self._clock = clock
@@ -104,6 +112,9 @@ class Supervisor:
         self._dirty = self.registry.dirty
         self.processes = ProcessPool(launch or Launch())
         self.gate = DependencyGate(self.registry, clock, self._apply)
+        self._starts = StartGate(commits, self._begin, self.contexts)
+        self._crash_watch = CrashWatch(crashes, self._starts) if crashes.record else None
+        """Of the first minutes after an unclean end."""
         self.task_changes = TaskChanges(self.registry, self.processes, self.reporter_for, self._end_soon)
         self.canceller = canceller or Canceller()
         self.outage_of_others: Callable[[SupervisedTask, Run], Awaitable[bool]] = _nothing_was_down
@@ -136,6 +147,8 @@ class Supervisor:
     def start(self) -> None:
         """Begin to supervise, on the running loop."""
         self._loop = asyncio.get_running_loop()
+        if self._crash_watch is not None:
+            self._crash_watch.begin(self._clock.now())
         for task in self.tasks:
             self.processes.warm(task)
         self.plan_anew()
@@ -159,6 +172,8 @@ class Supervisor:
         before = task.state
         if isinstance(event, Restart) and task.child is not None:
             task.child.retire()  # a fresh process runs the code that is on disk now
+        if self._crash_watch is not None and isinstance(event, Restart | RunNow):
+            self._crash_watch.clear(name)
         self._apply(task, event, self._clock.now())
         if task.state is not before:
             task.healthy_since = self._clock.now()
@@ -167,6 +182,11 @@ class Supervisor:
     def dependency_changed(self, *, up: bool, name: str = DATABASE) -> None:
         """Hold or release the tasks that need what has gone or come back."""
         self.gate.changed(name, up=up)
+        if name == DATABASE:
+            if up:
+                self._starts.close()
+            else:
+                self._starts.open()
 
     async def stop(self) -> tuple[str, ...]:
         """No new runs; ask those in progress to end, cancel them after the grace period.
@@ -191,6 +211,7 @@ class Supervisor:
         """No new runs, and no looks at those in progress."""
         self.closing = True
         self._timetable.stop()
+        self._starts.stop()
 
     def mark_dirty(self, task: SupervisedTask) -> None:
         """Have its state written with the next checkpoint."""
@@ -199,7 +220,13 @@ class Supervisor:
     def take_checkpoint(self, limit: int = CHECKPOINT_ROWS) -> Checkpoint:
         """What has changed since the last one, of `limit` tasks; it counts as written from now on."""
         now = self._clock.now()
-        return self.registry.take_checkpoint(self._generation, now, last=self.closing, limit=limit)
+        taken = self.registry.take_checkpoint(self._generation, now, last=self.closing, limit=limit)
+        watch = self._crash_watch
+        if watch is None:
+            return taken
+        if watch.over(now):
+            self._crash_watch = None
+        return replace(taken, in_flight=watch.take())
 
     async def _ended(self, tasks: list[SupervisedTask], seconds: float) -> None:
         waiting = [task.run.task for task in tasks if task.run is not None and task.run.task is not None]
@@ -212,10 +239,25 @@ class Supervisor:
         task = self.registry.at(index)
         if task is None or task.state.next_at != at:
             return  # removed, or planned anew meanwhile
+        if self._crash_watch is not None and task.run is None:
+            later = self._crash_watch.look_again_at(task, now)
+            if later is not None:
+                task.state = task.state._replace(next_at=later)
+                self._timetable.plan(later, task.index)
+                return
+            self._crash_watch.about_to_start(task)
+        if task.awaited_commit is not None and task.run is None and not self._starts.admits(task):
+            return
         try:
             self._apply(task, _DUE, max(now, at))
         except Exception:  # noqa: BLE001 -- the supervision border: one task's trouble is not the others'
             self._look_again_later(task)
+
+    def _begin(self, task: SupervisedTask) -> None:
+        """Its start has waited for a commit. What was planned for it may have changed meanwhile."""
+        at, now = task.state.next_at, self._clock.now()
+        if at is not None and task.run is None and at <= now + SLACK:
+            self._due(task.index, at, now)
 
     def _look_again_later(self, task: SupervisedTask) -> None:
         """A defect of our own must not leave a task without a next step."""
@@ -243,6 +285,12 @@ class Supervisor:
         if effects is START_RUN:
             if self.closing:  # a run that was to start anew: the next runner does it
                 task.state = after._replace(state=State.WAITING, running_since=None)
+            elif event is not _DUE and self._starts.must_wait(
+                task, first=isinstance(event, Failed) or self._crash_watch is not None
+            ):
+                # What must be in the database first may not be there yet: it is due at once instead.
+                task.state = due_instead(before, after, now)
+                self._timetable.plan(now, task.index)
             else:
                 self._start_run(task, now)
         else:
@@ -250,6 +298,17 @@ class Supervisor:
                 self._perform(task, effect, now)
         if event is not _DUE or after.failures != before.failures:
             self._observer.transition(Transition(task, before, event, now, run))
+            if isinstance(event, Failed):
+                self._starts.failure_appended(task)
+        if before.state is _HELD and task.state.state is not _HELD:
+            self.gate.left(task)
+        if self.gate.down:
+            self._hold_if_waiting(task, now)
+
+    def _hold_if_waiting(self, task: SupervisedTask, now: float) -> None:
+        """Something is down. A task that was in a run at that moment is held when the run is over."""
+        if task.run is None and task.state.state in (State.WAITING, State.BACKOFF):
+            self.gate.hold(task, now)
 
     def _perform(self, task: SupervisedTask, effect: Effect, now: float) -> None:
         match effect:
@@ -272,6 +331,8 @@ class Supervisor:
         run = Run(number, state.due_at if state.due_at is not None else now, now, state.failures + 1)
         task.run = run
         task.progress = None
+        if self._crash_watch is not None:
+            self._crash_watch.started(task)
         if not task.announced:
             task.announced = True
             self._log.starting(task.spec.name)
@@ -337,6 +398,8 @@ class Supervisor:
         if run.reason is not None:
             self.canceller.ended(task, run)
         task.run = None
+        if self._crash_watch is not None:
+            self._crash_watch.ended(task)
         if self.registry.at(task.index) is not task:
             self._log.cancelled(task.spec.name)  # removed meanwhile
             return
@@ -360,6 +423,8 @@ class Supervisor:
             if task.state.next_at is not None:
                 self._timetable.plan(task.state.next_at, task.index)
             self._dirty[task] = None
+            if self.gate.down:
+                self._hold_if_waiting(task, now)
         else:
             self._apply(task, _SUCCEEDED, now, EndedRun(run.number, run.started_at, run.attempt))
         if task.spec.policy.continuous:
@@ -398,6 +463,11 @@ class Supervisor:
             self._log.restarting(name, after.next_at - now)
         elif after.state is State.STOPPED and before.state is not State.STOPPED:
             self._log.critical_stop(name, after, policy.max_failures)
+
+    def stop_task(self, task: SupervisedTask, failure: Failure) -> None:
+        """Stop a task that is in no run, because of a fatal `failure` that was found before the start."""
+        self._apply(task, Failed(failure), self._clock.now())
+        self._log.critical_stop(task.spec.name, task.state, task.spec.policy.max_failures)
 
     # -- a run's own words
 

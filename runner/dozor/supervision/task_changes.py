@@ -55,6 +55,7 @@ class TaskChanges:
             self._end(task)
         else:
             task.state = restore(replace(spec.policy, run_at_start=False), task.state, now)
+            task.held_for = frozenset()  # the new rules may require something else
         self._roster.mark_dirty(task)
 
     def remove(self, name: str) -> None:

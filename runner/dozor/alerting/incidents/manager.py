@@ -39,7 +39,7 @@ from dozor.supervision.core.state import State
 from dozor.supervision.supervisor import Supervisor
 from dozor.supervision.tasks.task import SupervisedTask, run_id
 from dozor.supervision.telemetry.metrics import RunMetrics
-from dozor.supervision.telemetry.observer import Transition, Trouble
+from dozor.supervision.telemetry.observer import Transition, Trouble, TroubleKind
 
 MAX_CAUSES = 5
 """Open incidents of one failure streak; failures with other causes are counted in the worst of them."""
@@ -139,7 +139,24 @@ class IncidentManager:
         if kind is IncidentKind.DEPENDENCY:
             found = self.store.find(("", kind.value, trouble.subject))
             if found is not None:
-                self._inhibit.explain(found.id, trouble.waiting)
+                self._inhibit.explain(found.id, {*trouble.explains, *trouble.waiting})
+
+    def changed(self, trouble: Trouble) -> None:
+        """The trouble goes on in another form: its incident, and the message about it, are corrected."""
+        now = self._clock.now()
+        found = self.store.find((trouble.task or "", trouble.kind.value, trouble.subject))
+        if found is None or not found.is_open:
+            return
+        if trouble.kind is TroubleKind.DEPENDENCY:
+            self._inhibit.explain(found.id, {*trouble.explains, *trouble.waiting})
+        facts = replace(
+            trouble_facts(trouble),
+            trouble=trouble.kind.value,
+            subject=trouble.subject,
+            failing_since=found.opened_at,
+        )
+        decision = Decision(replace(found, updated_at=now))
+        self.commit(self.planner.plan_notifications(decision, facts, now))
 
     def cleared(self, trouble: Trouble) -> None:
         """It is over."""

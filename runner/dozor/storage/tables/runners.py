@@ -54,7 +54,19 @@ SELECT set_config('application_name', 'dozor runner ' || $1::text, false),
 
 SEEN_SQL = "UPDATE dozor.runners SET seen_at = now() WHERE id = $1"
 
-END_SQL = "UPDATE dozor.runners SET ended_at = now(), seen_at = now(), clean = $2 WHERE id = $1"
+# No run has ended a runner that writes this itself, even if it could not go on.
+END_SQL = """
+UPDATE dozor.runners SET ended_at = now(), seen_at = now(), clean = $2, in_flight = NULL, suspects = NULL
+WHERE id = $1
+"""
+
+IN_FLIGHT_SQL = "UPDATE dozor.runners SET in_flight = $2::text[], suspects = $3::text[] WHERE id = $1"
+
+LAST_ENDS_SQL = """
+SELECT extract(epoch FROM coalesce(ended_at, seen_at) - started_at)::float8 AS lived,
+       coalesce(clean, false) AS clean, in_flight, suspects
+FROM dozor.runners WHERE id < $1 ORDER BY id DESC LIMIT $2
+"""
 
 # Nobody who could write has been on watch between the two.
 FOLLOWS_SQL = """
@@ -118,6 +130,24 @@ class Registration:
         return self.before is not None and not self.before.clean
 
 
+@dataclass(frozen=True, slots=True)
+class RunsInFlight:
+    """What is recorded of a runner whose predecessor ended uncleanly: tasks in a run, and suspects."""
+
+    tasks: tuple[str, ...]
+    suspects: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EndRow:
+    """How an earlier runner ended. `lived` in seconds; `in_flight` None: not recorded."""
+
+    lived: float
+    clean: bool
+    in_flight: list[str] | None
+    suspects: list[str] | None
+
+
 async def try_lock(connection: Connection) -> bool:
     """Take the lock for as long as this session lives; False if somebody has it."""
     return bool(await connection.fetchval(TRY_LOCK_SQL, LOCK_KEY))
@@ -160,6 +190,16 @@ async def read_successor(connection: Connection, runner_id: int) -> int | None:
 async def end(connection: Connection, runner_id: int, *, clean: bool = True) -> None:
     """This runner has ended; `clean`: because somebody wanted it, and not because it could not go on."""
     await connection.execute(END_SQL, runner_id, clean)
+
+
+async def write_in_flight(connection: Connection, runner_id: int, runs: RunsInFlight) -> None:
+    """Record which tasks are in a run now."""
+    await connection.execute(IN_FLIGHT_SQL, runner_id, list(runs.tasks), list(runs.suspects))
+
+
+async def read_last_ends(connection: Connection, runner_id: int, limit: int) -> list[EndRow]:
+    """How the runners before this one ended, the newest first."""
+    return [EndRow(**dict(row)) for row in await connection.fetch(LAST_ENDS_SQL, runner_id, limit)]
 
 
 async def prune(connection: Connection, days: int) -> None:

@@ -35,6 +35,8 @@ class Dependency:
         self.reason = ""
         self.missed = 0
         self.told = False
+        self.waiting: tuple[str, ...] | None = None
+        """Who waits, as people were told; None: not by this runner."""
         self.asking: asyncio.Task[str | None] | None = None
 
     def was_down_since(self, at: float) -> bool:
@@ -60,7 +62,9 @@ class Dependencies:
         self._clock = clock
         self._pool = pool
         self._redact = redact
+        self._refreshing = False
         supervisor.outage_of_others = self.explains
+        supervisor.gate.subscribe(self._waiting_changed)
 
     def restore(self, name: str) -> bool:
         """People were told that it is down, by the runner before this one. Whether it is still watched."""
@@ -130,7 +134,29 @@ class Dependencies:
             self._supervisor.dependency_changed(up=False, name=dependency.name)
         if dependency.missed >= TOLD_AFTER and not dependency.told:
             dependency.told = True
-            self._troubles.raised(self._trouble(dependency, now))
+            trouble = self._trouble(dependency, now)
+            dependency.waiting = trouble.waiting
+            self._troubles.raised(trouble)
+        self._refresh()
+
+    def _waiting_changed(self) -> None:
+        """Many tasks may be held or released in one turn of the loop: the incidents follow once, after it."""
+        if not self._refreshing and any(dependency.told for dependency in self._all.values()):
+            self._refreshing = True
+            loop = asyncio.get_running_loop()
+            loop.call_soon(self._refresh, context=self._supervisor.contexts.timers)
+
+    def _refresh(self) -> None:
+        """Correct each incident that says something else of who waits than is so."""
+        self._refreshing = False
+        now = self._clock.now()
+        for dependency in self._all.values():
+            if not dependency.told or dependency.down_since is None:
+                continue
+            trouble = self._trouble(dependency, now)
+            if trouble.waiting != dependency.waiting:
+                dependency.waiting = trouble.waiting
+                self._troubles.changed(trouble)
 
     def _back(self, dependency: Dependency, now: float) -> None:
         logger.info(
@@ -144,6 +170,7 @@ class Dependencies:
             dependency.told = False
             self._troubles.cleared(self._trouble(dependency, now))
         dependency.down_since = None
+        dependency.waiting = None
         self._supervisor.dependency_changed(up=True, name=dependency.name)
 
     def _trouble(self, dependency: Dependency, now: float) -> Trouble:
@@ -152,6 +179,7 @@ class Dependencies:
             subject=dependency.name,
             seconds=now - (dependency.down_since or now),
             waiting=self._supervisor.gate.waiting_for(dependency.name),
+            explains=self._supervisor.gate.requiring(dependency.name),
             reason=dependency.reason,
         )
 

@@ -53,6 +53,7 @@ class SupervisedTask:
 
     __slots__ = (
         "announced",
+        "awaited_commit",
         "backlog",
         "backlog_limit",
         "behind",
@@ -81,6 +82,8 @@ class SupervisedTask:
         self.stretch: SuccessBatch | None = None
         self.written_past: FailureRecord | None = None
         """The past that the database has: while it is the present one, the hot part is enough."""
+        self.awaited_commit: int | None = None
+        """The position that must be committed before its next run starts; see `start_gate`."""
         self.progress: tuple[float, float] | None = None
         self.backlog: tuple[int, datetime | None] | None = None
         self.backlog_limit: float | None = None

@@ -79,7 +79,9 @@ class Trouble:
     chain: tuple[str, ...] = ()
     """Where a run is, or the stack that was seen most."""
     waiting: tuple[str, ...] = ()
-    """Tasks that wait for the subject."""
+    """Tasks that wait for the subject at this moment."""
+    explains: tuple[str, ...] = ()
+    """Tasks whose own troubles it explains; of a dependency, all that require it."""
     count: int | None = None
     """Of what is too many."""
     holders: tuple[Holder, ...] = ()
@@ -92,6 +94,10 @@ class TroubleListener(Protocol):
     """Hears of troubles, in the same turn of the loop. Must not block, and must not raise."""
 
     def raised(self, trouble: Trouble) -> None: ...
+    def changed(self, trouble: Trouble) -> None:
+        """Of a trouble that goes on, what was said is out of date."""
+        ...
+
     def cleared(self, trouble: Trouble) -> None: ...
 
 
@@ -99,6 +105,9 @@ class NullTroubleListener:
     """For supervision without alerts."""
 
     def raised(self, trouble: Trouble) -> None:
+        """Not told."""
+
+    def changed(self, trouble: Trouble) -> None:
         """Not told."""
 
     def cleared(self, trouble: Trouble) -> None:
