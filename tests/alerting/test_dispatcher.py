@@ -30,7 +30,7 @@ class Plainly:
         mark = " (again?)" if notification.possible_duplicate else ""
         return Message(spans=(Span(f"{notification.facts.text}{mark}"),))
 
-    def live(self, incident: Incident, storm: object) -> Message:
+    def live(self, incident: Incident, storm: object, *, retold: bool = False) -> Message:
         return Message(spans=(Span(f"{incident.task} {incident.state} {incident.failures}"),))
 
 

@@ -138,9 +138,9 @@ async def test_a_chat_that_has_moved_is_remembered_when_its_old_messages_are_for
     for module, name in ((destinations, "write"), (living, "forget_all")):
         real = getattr(module, name)
 
-        async def note(*args: object, real: object = real, name: str = name) -> None:
+        async def note(*args: object, real: object = real, name: str = name) -> object:
             order.append(name)
-            await real(*args)  # type: ignore[operator]
+            return await real(*args)  # type: ignore[operator]
 
         monkeypatch.setattr(module, name, note)
     fail(room, 2)

@@ -223,7 +223,16 @@ class Database:
             shown.shown_at = updated_at
 
     def _write_destination(self, *values: Any) -> None:
-        names = ("key", "chat_id", "moved_to", "held_until", "dead_since", "dead_reason")
+        names = (
+            "key",
+            "chat_id",
+            "moved_to",
+            "held_until",
+            "dead_since",
+            "dead_reason",
+            "thread_id",
+            "bot_id",
+        )
         self.destinations[values[0]] = DestinationRow(**dict(zip(names, values, strict=True)))
 
 

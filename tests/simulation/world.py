@@ -332,7 +332,7 @@ class _Words:
     def notification(self, notification: Notification, incident: Incident | None = None) -> Message:
         return fallback_message(notification)
 
-    def live(self, incident: Incident, storm: list[StormGroup]) -> Message:
+    def live(self, incident: Incident, storm: list[StormGroup], *, retold: bool = False) -> Message:
         return Message(spans=(Span(f"{incident.severity}: {incident.kind}"),))
 
 

@@ -12,7 +12,15 @@ from aiogram.methods import TelegramMethod
 from aiogram.types import BufferedInputFile
 from loguru import logger
 
-from dozor.alerting.delivery.transport import ChatMoved, Delivered, EditOutcome, Gone, Outcome, Rejected
+from dozor.alerting.delivery.transport import (
+    ChatMoved,
+    Delivered,
+    EditOutcome,
+    Gone,
+    Outcome,
+    Place,
+    Rejected,
+)
 from dozor.alerting.model.message import Document, Message, Span, Style
 from dozor.alerting.rendering.render import MESSAGE_UNITS, bounded
 from dozor.language import msg
@@ -47,43 +55,75 @@ class TelegramTransport:
         """Where it sends now."""
         return self._chat_id
 
+    @property
+    def place(self) -> Place:
+        """What the ids of its messages belong to."""
+        return Place(self._chat_id, self._thread_id or 0, self._bot.id)
+
     def move(self, chat_id: int) -> None:
         """The chat has become `chat_id`."""
         self._chat_id = chat_id
 
     async def send(self, message: Message) -> Outcome:
         """As written; refused for its form, in ever simpler ones: an alert is never lost to its looks."""
-        tried = {Simpler.NO_TOPIC} if self.topic_lost else set()
-        outcome = await self._in_some_form(lambda tried: self._request(message, tried), tried)
-        assert not isinstance(outcome, Gone)
-        if isinstance(outcome, Delivered) and Simpler.NO_TOPIC in tried and not self.topic_lost:
-            logger.warning(msg("log-topic-gone", topic=self._thread_id))
-            self.topic_lost = True
-        return outcome
+        return await self._somewhere(
+            message.reply_to, lambda reply_to, tried: self._request(message, reply_to, tried)
+        )
 
     async def edit(self, message: Message, message_id: int) -> EditOutcome:
         """Without a sound; in ever simpler forms as well."""
-        return await self._in_some_form(lambda tried: self._edit_request(message, message_id, tried), set())
+        outcome = await self._in_some_form(
+            lambda tried: self._edit_request(message, message_id, tried), set()
+        )
+        return Gone(msg("log-topics-closed")) if isinstance(outcome, Simpler) else outcome
 
     async def attach(self, document: Document, reply_to: int | None, *, possible_duplicate: bool) -> Outcome:
         """As a file, without a sound, in reply to the message it belongs to."""
         caption = self._translator.format("alert-duplicate") if possible_duplicate else None
-        outcome = await self._in_some_form(
-            lambda tried: self._document_request(document, reply_to, caption, tried),
-            {Simpler.NO_TOPIC} if self.topic_lost else set(),
+        return await self._somewhere(
+            reply_to, lambda reply_to, tried: self._document_request(document, reply_to, caption, tried)
         )
-        assert not isinstance(outcome, Gone)
-        return outcome
+
+    async def _somewhere(
+        self, reply_to: int | None, request: Callable[[int | None, set[Simpler]], Request]
+    ) -> Outcome:
+        """Into its topic, or else into the chat itself (General) with a note.
+
+        A reply lands in the topic of the message it replies to, so it is tried in its topic without the reply
+        as well, and is never sent to General as one: that topic may be closed. General is judged by its own
+        answer; a General that is closed says nothing of the topic.
+        """
+        attempts = [*((reply_to, False),) * (reply_to is not None), (None, False)]
+        if self._thread_id is not None:
+            general = (None, True)
+            # Lost some time ago: one refused call each would be spent on it.
+            attempts = [general, *attempts] if self.topic_lost else [*attempts, general]
+        for reply, to_general in attempts:
+            outcome = await self._in_some_form(
+                lambda tried, reply=reply: request(reply, tried),  # type: ignore[misc]
+                {Simpler.NO_TOPIC} if to_general else set(),
+            )
+            if isinstance(outcome, Simpler):  # NO_TOPIC: the others are used up inside
+                continue
+            assert not isinstance(outcome, Gone)
+            if isinstance(outcome, Delivered) and self._thread_id is not None:
+                self._found(lost=to_general)
+            return outcome
+        return Rejected(msg("log-topics-closed"))
+
+    def _found(self, *, lost: bool) -> None:
+        if lost and not self.topic_lost:
+            logger.warning(msg("log-topic-gone", topic=self._thread_id))
+        self.topic_lost = lost
 
     async def _in_some_form(
         self, request: Callable[[set[Simpler]], Request], tried: set[Simpler]
-    ) -> EditOutcome:
+    ) -> EditOutcome | Simpler:
+        """Refused for its form, in ever simpler ones; `Simpler.NO_TOPIC`: the topic refuses it."""
         while True:
             answer = await self._attempt(request(tried))
-            if not isinstance(answer, Simpler):
+            if not isinstance(answer, Simpler) or answer is Simpler.NO_TOPIC:
                 return answer
-            if answer is Simpler.NO_TOPIC and (self._thread_id is None or answer in tried):
-                return Rejected(msg("log-topics-closed"))
             step = Simpler.BARE if answer in tried else answer
             if step in tried:
                 return Rejected(msg("log-refused-every-form", outcome=answer.name.lower()), of_message=True)
@@ -108,7 +148,7 @@ class TelegramTransport:
         message_id = sent.get("message_id") if isinstance(sent, dict) else None
         return Delivered(message_id if isinstance(message_id, int) else None)
 
-    def _request(self, message: Message, tried: set[Simpler]) -> SendMessage:
+    def _request(self, message: Message, reply_to: int | None, tried: set[Simpler]) -> SendMessage:
         form: dict[str, Any] = {}
         if message.document is not None and message.document.note:
             line = Span("\n" + message.document.note, Style.ITALIC)
@@ -118,11 +158,8 @@ class TelegramTransport:
             message = replace(message, spans=bounded((*message.spans, note), MESSAGE_UNITS))
         elif self._thread_id is not None:
             form["message_thread_id"] = self._thread_id
-        if message.reply_to is not None:
-            form["reply_parameters"] = {
-                "message_id": message.reply_to,
-                "allow_sending_without_reply": True,
-            }
+        if reply_to is not None:
+            form["reply_parameters"] = {"message_id": reply_to, "allow_sending_without_reply": True}
         if Simpler.BARE in tried:
             return SendMessage(chat_id=self._chat_id, text=to_bare(message), **form)
         form["text"], entities = to_text(message)

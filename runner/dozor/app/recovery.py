@@ -12,6 +12,7 @@ from pathlib import Path
 from loguru import logger
 
 from dozor.alerting.delivery.direct_sends import DirectSends
+from dozor.alerting.delivery.transport import Place
 from dozor.alerting.incidents import startup as start
 from dozor.alerting.model.notification import AlertData
 from dozor.config import Config
@@ -126,7 +127,8 @@ async def replay_spool(journal: Journal, spool: Spool, direct_sends: DirectSends
     if not await runners.follows(journal.connection, kept.runner_id, me):
         spool.quarantine(msg("log-spool-of-another", runner_id=kept.runner_id))
         return
-    direct_sends.take_up(DirectSends(dict(kept.delivered), set(kept.elsewhere), set(kept.unknown)))
+    place = None if kept.place is None else Place(*kept.place)
+    direct_sends.take_up(DirectSends(dict(kept.delivered), set(kept.elsewhere), set(kept.unknown), place))
     journal.append(Commit(tasks=kept.tasks, incidents=kept.incidents, notifications=kept.notifications))
     await journal.write()
     logger.warning(

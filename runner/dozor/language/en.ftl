@@ -171,6 +171,7 @@ alert-summary = ✉️ Telegram is back. Meanwhile through the second channel: {
 alert-second-channel = [Dozor, second channel: not delivered in Telegram for { $duration }]
 file-note = 📎 The whole text: in the file under this message
 file-cut = [Cut here: Dozor keeps the first { $count } characters.]
+alert-retold = Sent here anew: this chat, topic or bot is new, earlier messages are elsewhere.
 living-taken = 👤 Taken on by { $by }, until { $until }
 living-silenced = 🔕 Silenced until { $until }
 living-silenced-open = 🔕 Silenced until it is over

@@ -88,6 +88,7 @@ log-socks-foreign = the SOCKS proxy: an answer that is not SOCKS
 log-transport-defect = A defect in a transport
 log-own-defect = a defect of ours: { $name }
 log-undeliverable = Message { $id } cannot be delivered: { $reason }. It is on the console.
+log-told-anew = destination "{ $key }" is another chat, topic or bot than before: open incidents sent there anew: { $count }
 log-told-to-wait = told to wait { $seconds } s
 log-chat-became = the chat has become { $chat_id }
 log-destination-refuses = { $name } { $key } refuses messages: { $reason }. They go to the console until it takes them.

@@ -88,6 +88,7 @@ log-socks-foreign = прокси SOCKS: ответ не по протоколу 
 log-transport-defect = Ошибка в программе: отправка сообщения
 log-own-defect = ошибка в программе: { $name }
 log-undeliverable = Сообщение { $id } доставить нельзя: { $reason }. Оно выведено в консоль.
+log-told-anew = адресат «{ $key }»: чат, тема или бот теперь другие; открытых инцидентов отправляется туда заново: { $count }
 log-told-to-wait = велено подождать { $seconds } с
 log-chat-became = у чата теперь id { $chat_id }
 log-destination-refuses = { $name } { $key } не принимает сообщения: { $reason }. Пока не примет, они идут в консоль.

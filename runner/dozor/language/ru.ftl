@@ -181,6 +181,7 @@ alert-summary = ✉️ Telegram снова доступен. За это вре�
 alert-second-channel = [Дозор, запасной канал: в Telegram не доставлено уже { $duration }]
 file-note = 📎 Целиком: в файле под этим сообщением
 file-cut = [Дальше обрезано: Дозор хранит первые { $count } знаков.]
+alert-retold = Отправлено сюда заново: чат, тема или бот сменились, прежние сообщения не здесь.
 living-taken = 👤 Принято: { $by }, до { $until }
 living-silenced = 🔕 Тишина до { $until }
 living-silenced-open = 🔕 Тишина, пока не решится

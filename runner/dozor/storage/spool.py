@@ -41,6 +41,8 @@ class SpoolState:
     """With the transport's ids of the messages."""
     elsewhere: frozenset[str]
     unknown: frozenset[str]
+    place: tuple[int, int | None, int | None] | None = None
+    """The chat, topic and bot that the ids of `delivered` belong to; None: not known."""
 
 
 _FILE = TypeAdapter(SpoolState)

@@ -158,12 +158,15 @@ class Methods:
     def _send(self, params: Params, text: str, entities: list[Json] | None, **more: Any) -> StoredMessage:
         chat = self.world.find_chat(params["chat_id"])
         check_markup(params.get("reply_markup"))
-        thread_id = self._check_thread(chat, params.get("message_thread_id"))
         reply_to = (params.get("reply_parameters") or {}).get("message_id")
         if reply_to is not None and (chat.id, reply_to) not in self.world.messages:
             if not params["reply_parameters"].get("allow_sending_without_reply"):
                 raise bad_request("message to be replied not found")
             reply_to = None
+        thread_id = params.get("message_thread_id")
+        if reply_to is not None:  # it lands in the topic of that message, whatever `message_thread_id` says
+            thread_id = self.world.messages[chat.id, reply_to].thread_id
+        thread_id = self._check_thread(chat, thread_id)
         kind = "photos" if more.get("photo") else "documents" if more.get("document") else "text messages"
         if kind in chat.forbids:
             raise bad_request(f"not enough rights to send {kind} to the chat")
@@ -182,6 +185,8 @@ class Methods:
 
     def _check_thread(self, chat: Chat, thread_id: int | None) -> int | None:
         if thread_id is None:
+            if chat.is_forum and chat.general_closed:
+                raise bad_request("TOPIC_CLOSED")
             return None
         if not chat.is_forum or thread_id not in chat.topics:
             raise bad_request("message thread not found")  # 1, the General topic, must be left out

@@ -31,13 +31,14 @@ class User:
 
 @dataclass(slots=True)
 class Chat:
-    """`topics`: thread id -> open. `migrated_to`: the supergroup this group became."""
+    """`topics`: thread id -> open; General has no id. `migrated_to`: the supergroup this group became."""
 
     id: int
     type: str
     title: str = ""
     is_forum: bool = False
     topics: dict[int, bool] = field(default_factory=dict)
+    general_closed: bool = False
     migrated_to: int | None = None
     kicked: bool = False
     blocked: bool = False

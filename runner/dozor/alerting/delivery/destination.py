@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from dozor.alerting.delivery.rate_limit import RateLimiters
-from dozor.alerting.delivery.transport import MovingTransport, TopicTransport, Transport
+from dozor.alerting.delivery.transport import MovingTransport, Place, TopicTransport, Transport
 from dozor.backoff import Backoff
 from dozor.clock import Clock
 from dozor.storage.tables.destinations import DestinationRow
@@ -20,10 +20,35 @@ LONGEST_PAUSE = 60.0
 FIRST_REST = 30.0
 LONGEST_REST = 3600.0
 """Seconds between attempts while a chat refuses messages, doubled likewise."""
-TOPIC_AGAIN = 3600.0
+TOPIC_AGAIN = 300.0
 """Seconds after which a lost topic is tried again: it may have been reopened. A new process tries at once."""
 
 Write = Callable[[DestinationRow], Awaitable[None]]
+
+
+def enter(stored: DestinationRow | None, key: str, place: Place) -> tuple[DestinationRow, bool]:
+    """The row of a destination that is configured to be `place`, and whether its messages are elsewhere.
+
+    `stored`: what the previous process knew. Pure.
+    """
+    here = DestinationRow(key=key, chat_id=place.chat_id, thread_id=place.thread_id, bot_id=place.bot_id)
+    if stored is None:
+        return here, False
+    if place.chat_id == stored.chat_id:
+        same = replace(stored, thread_id=place.thread_id, bot_id=place.bot_id)
+    elif place.chat_id == stored.moved_to:  # the configuration follows the chat's new id
+        same = replace(here, held_until=stored.held_until)
+    else:
+        return here, True
+    if _differ(stored.bot_id, place.bot_id) or _differ(stored.thread_id, place.thread_id):
+        return replace(here, moved_to=same.moved_to), True
+    # What is not known now was known before.
+    thread = stored.thread_id if place.thread_id is None else place.thread_id
+    return replace(same, thread_id=thread, bot_id=place.bot_id or stored.bot_id), False
+
+
+def _differ(one: int | None, other: int | None) -> bool:
+    return one is not None and other is not None and one != other
 
 
 class DestinationState:
@@ -59,6 +84,10 @@ class DestinationState:
         """Why the chat refuses messages, None while it does not."""
         return self._known.dead_reason
 
+    async def keep(self) -> None:
+        """Store what is known."""
+        await self._write(self._known)
+
     @property
     def chat_id(self) -> int:
         """Of the chat it is now; 0: of none."""
@@ -89,6 +118,11 @@ class DestinationState:
         elif now >= self._topic_again:
             self._topic_again = None
             transport.topic_lost = False
+
+    def try_topic(self) -> None:
+        """Somebody has written in the chat: perhaps the topic was reopened."""
+        if isinstance(self._transport, TopicTransport):
+            self._transport.topic_lost, self._topic_again = False, None
 
     def backoff_unavailable(self) -> float:
         """It is unavailable: seconds until the next attempt."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from dozor.alerting.delivery.transport import Place
+
 
 @dataclass(slots=True)
 class DirectSends:
@@ -15,6 +17,8 @@ class DirectSends:
     """Sent through the fallback channel."""
     unknown: set[str] = field(default_factory=set)
     """They may have arrived."""
+    place: Place | None = None
+    """What the ids of `delivered` belong to; None: not known."""
     _settled: set[str] = field(default_factory=set)
 
     @property
@@ -27,6 +31,7 @@ class DirectSends:
         self.delivered |= before.delivered
         self.via_fallback |= before.via_fallback
         self.unknown |= before.unknown
+        self.place = before.place
 
     def settle(self, key: str) -> None:
         """The outcome is in the outbox."""

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from dozor.alerting.delivery.context import DeliveryAttempt, DeliveryContext, Renderer
+from dozor.alerting.delivery.destination import enter
 from dozor.alerting.delivery.direct_sends import DirectSends
 from dozor.alerting.delivery.rate_limit import REMEMBERED, RateLimiter, RateLimiters
-from dozor.alerting.delivery.transport import Transport
+from dozor.alerting.delivery.transport import Place, PlacedTransport, Transport
 from dozor.alerting.delivery.worker import DestinationWorker
 from dozor.alerting.policy.routes import parse_destination
 from dozor.clock import Clock
@@ -205,12 +207,17 @@ class Dispatcher:
     def _worker(self, key: str) -> DestinationWorker:
         worker = self._workers.get(key)
         if worker is None:
-            known = (self._known or {}).get(key)
             transport, chat_id = self._way(key)
-            if known is None or known.chat_id != chat_id:
-                known = DestinationRow(key=key, chat_id=chat_id)
+            place = Place(chat_id)
+            if isinstance(transport, PlacedTransport):
+                place = replace(transport.place, chat_id=chat_id)
+            known, replaced = DestinationRow(key=key, chat_id=0), False
+            if chat_id != 0:
+                known, replaced = enter((self._known or {}).get(key), key, place)
             calls = [at for called, at in self._calls if self._chat_of(called) == chat_id]
-            worker = self._workers[key] = DestinationWorker(self._context, key, transport, known, calls)
+            worker = self._workers[key] = DestinationWorker(
+                self._context, key, transport, known, calls, replaced=replaced
+            )
         return worker
 
     def _way(self, key: str) -> tuple[Transport, int]:

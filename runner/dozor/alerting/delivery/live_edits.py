@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import assert_never
+
+from loguru import logger
 
 from dozor.alerting.delivery.context import DeliveryContext, outcome_of
 from dozor.alerting.delivery.destination import FIRST_PAUSE, LONGEST_PAUSE, DestinationState
@@ -17,14 +20,18 @@ from dozor.alerting.delivery.transport import (
     Unavailable,
     Unknown,
 )
+from dozor.alerting.model.codec import stored_facts, to_row
 from dozor.alerting.model.decisions import NotifyReason, delivery_entry
-from dozor.alerting.model.incident import Incident, read
+from dozor.alerting.model.incident import Incident, IncidentState, firing, read
 from dozor.alerting.model.message import Message
+from dozor.alerting.model.notification import FIRING, Notification, priority
 from dozor.backoff import Backoff
 from dozor.config.incident_kinds import IncidentKind
-from dozor.storage.tables import incidents
+from dozor.language import msg
+from dozor.storage.tables import incidents, notifications
 from dozor.storage.tables import live_messages as living
 from dozor.storage.tables.incidents import StormGroup
+from dozor.storage.tables.notifications import NotificationRow
 
 
 class LiveMessageEditor:
@@ -42,9 +49,9 @@ class LiveMessageEditor:
         self._failed: set[int] = set()
         # Incidents whose edit failed; the others are tried first.
 
-    async def message(self, incident: Incident) -> Message:
-        """What its live message is to show now."""
-        return self._context.renderer.live(incident, await self.causes(incident))
+    async def message(self, incident: Incident, *, retold: bool = False) -> Message:
+        """What its live message is to show now. `retold`: it replaces one in another chat."""
+        return self._context.renderer.live(incident, await self.causes(incident), retold=retold)
 
     async def causes(self, incident: Incident) -> list[StormGroup]:
         """Of a storm, the worst first; none for another incident."""
@@ -108,5 +115,45 @@ class LiveMessageEditor:
     async def moved(self, chat_id: int) -> None:
         """The chat has become `chat_id`: its old messages cannot be edited."""
         # In this order: an old id may be that of another message there.
-        await self._context.until_available(lambda: living.forget_all(self._context.pool, self._key))
+        await self._leave()
         await self._state.moved(chat_id)
+
+    async def replaced(self) -> None:
+        """The destination is another chat, topic or bot than before, as `state` has it."""
+        await self._leave()
+        await self._state.keep()
+
+    async def _leave(self) -> None:
+        """Forget the old messages, and queue what is open anew; repeating it changes nothing."""
+        context, key = self._context, self._key
+        shown = await context.until_available(lambda: living.forget_all(context.pool, key))
+        firing = [kind.value for kind in FIRING]
+        rows = await context.until_available(
+            lambda: incidents.read_open_told(context.pool, key, shown, firing)
+        )
+        opened = [incident for row in rows if (incident := read(row)) is not None]
+        if opened:
+            logger.info(msg("log-told-anew", key=key, count=len(opened)))
+            notes = [to_row(told_anew(one, key, context.clock.now())) for one in opened]
+            await context.until_available(lambda: self._enqueue(notes))
+
+    async def _enqueue(self, notes: list[NotificationRow]) -> None:
+        async with self._context.pool.acquire() as connection:
+            await notifications.enqueue(connection, notes)
+
+
+def told_anew(incident: Incident, destination: str, now: float) -> Notification:
+    """An open incident for a destination that is another chat, topic or bot than the one notified of it."""
+    facts = replace(stored_facts(incident), retold=True, quiet=incident.state is not IncidentState.OPEN)
+    kind = firing(incident)
+    return Notification(
+        key=f"anew-{incident.id}-{now * 1000:.0f}@{destination}",
+        kind=kind,
+        severity=incident.severity,
+        created_at=now,
+        task=incident.task,
+        incident_id=incident.id,
+        facts=facts,
+        destination=destination,
+        priority=priority(kind, incident.severity),
+    )

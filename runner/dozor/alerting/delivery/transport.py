@@ -121,6 +121,25 @@ class MovingTransport(Transport, Protocol):
         """It has become `chat_id`: go there from now on."""
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What message ids belong to. None: not known."""
+
+    chat_id: int
+    thread_id: int | None = None
+    """0: the chat itself."""
+    bot_id: int | None = None
+
+
+@runtime_checkable
+class PlacedTransport(Transport, Protocol):
+    """Its message ids are valid in one place only."""
+
+    @property
+    def place(self) -> Place:
+        """Where messages go now."""
+
+
 @runtime_checkable
 class TopicTransport(Transport, Protocol):
     """Goes to a topic of a chat, which can be closed or deleted."""

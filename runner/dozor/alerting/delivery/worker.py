@@ -34,6 +34,7 @@ from dozor.alerting.delivery.transport import (
     EditOutcome,
     Gone,
     Outcome,
+    PlacedTransport,
     Rejected,
     RetryAfter,
     Transport,
@@ -62,7 +63,7 @@ REJECTIONS_BEFORE_PROBE = 3
 
 
 class DestinationWorker:
-    """Deliveries to one destination."""
+    """Deliveries to one destination. `replaced`: the messages known of it are elsewhere, see `enter`."""
 
     def __init__(
         self,
@@ -71,6 +72,8 @@ class DestinationWorker:
         transport: Transport,
         known: DestinationRow,
         calls: Sequence[float],
+        *,
+        replaced: bool = False,
     ) -> None:
         self._context = context
         self.key = key
@@ -85,6 +88,7 @@ class DestinationWorker:
         )
         self._edits = LiveMessageEditor(context, key, transport, self._state)
         self._files = AttachmentQueue(context, transport, self._state, self._edits.moved)
+        self._replaced, self._stored = replaced, False
         self._suspect: int | None = None
         # A message that was refused where the next one got through.
         self._arrived = 0
@@ -102,6 +106,7 @@ class DestinationWorker:
 
     async def step(self) -> float | None:
         """Do the next thing; the seconds to wait before another, None if there is nothing to do."""
+        await self._settle_place()
         if (wait := self._state.wait_to_send()) > 0:
             if self.refused is not None:
                 await self._call_in_the_group()
@@ -148,7 +153,11 @@ class DestinationWorker:
         return self._state.chat_id
 
     def reopen(self) -> bool:
-        """Its chat takes messages again, as far as can be seen: try at once. False if it never refused."""
+        """Its chat takes messages again, as far as can be seen: try at once. False if it never refused.
+
+        A lost topic is tried again as well, by the next message.
+        """
+        self._state.try_topic()
         if self.refused is None:
             return False
         self._state.reopen()
@@ -157,6 +166,19 @@ class DestinationWorker:
     def abandon(self) -> None:
         """The worker ends: log what is not going to be sent."""
         self._files.abandon()
+
+    async def _settle_place(self) -> None:
+        """Before anything is sent: old message ids are not used in another chat, topic or by another bot."""
+        transport = self.transport
+        if not self._stored and self.chat_id != 0:
+            if self._replaced:
+                await self._edits.replaced()
+                self._context.on_dead(self.key, None)
+            else:
+                await self._state.keep()
+            self._stored = True
+        if isinstance(transport, PlacedTransport) and transport.place.chat_id != self._state.chat_id:
+            await self._edits.moved(transport.place.chat_id)  # a file or a message past the database met it
 
     async def _background_work(self) -> float | None:
         """No message is pending: send a file, or else an edit."""
@@ -169,7 +191,7 @@ class DestinationWorker:
     async def _attempt(self, claimed: ClaimedNotification) -> Outcome | None:
         """Send it if it is still worth it; None: it is settled, one way or the other."""
         context = self._context
-        if claimed.row.key in context.direct_sends.delivered:
+        if claimed.row.key in context.direct_sends.delivered and self._sent_here():
             note, message_id = from_claimed(claimed), context.direct_sends.delivered[claimed.row.key]
             await self._files.enqueue(context.renderer.notification(note), message_id)
             sent = Send(note, is_live=note.kind in FIRING)
@@ -193,6 +215,11 @@ class DestinationWorker:
             context.direct_sends.settle(claimed.row.key)
             return None
         return await self._carry_out(claimed, step)
+
+    def _sent_here(self) -> bool:
+        """What was sent from memory went where this destination is now."""
+        sent_to, transport = self._context.direct_sends.place, self.transport
+        return sent_to is None or not isinstance(transport, PlacedTransport) or transport.place == sent_to
 
     def _plan(self, claimed: ClaimedNotification) -> Step:
         note = from_claimed(claimed)
@@ -229,10 +256,14 @@ class DestinationWorker:
         return outcome
 
     async def _message(self, claimed: ClaimedNotification, step: Send, incident: Incident | None) -> Message:
-        if incident is None or incident.kind is not IncidentKind.STORM:
+        if incident is None:
+            message = self._worded(step.note, incident)
+        elif step.is_live and step.note.facts.retold and incident.is_open:
+            message = await self._edits.message(incident, retold=True)
+        elif incident.kind is not IncidentKind.STORM:
             message = self._worded(step.note, incident)
         elif step.is_live:
-            message = await self._edits.message(incident)
+            message = await self._edits.message(incident, retold=step.note.facts.retold)
         else:
             facts = with_digest(step.note.facts, await self._edits.causes(incident), incident)
             message = self._worded(replace(step.note, facts=facts), incident)
@@ -260,7 +291,9 @@ class DestinationWorker:
             shows = shown.updated_at
         elif step.is_live and claimed.incident is not None:
             # The text is of when it was queued; that of a digest, or of a missed incident, is made now.
-            made_now = claimed.incident.kind == IncidentKind.STORM or step.note.kind is NotificationKind.PAST
+            note = step.note
+            made_now = claimed.incident.kind == IncidentKind.STORM or note.kind is NotificationKind.PAST
+            made_now = made_now or note.facts.retold
             shows = claimed.incident.updated_at if made_now else claimed.row.created_at
         await self._context.until_available(
             lambda: notifications.mark_delivered(

@@ -7,6 +7,7 @@ change is written to the spool, so the runner that starts after a kill sends not
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import astuple
 from itertools import takewhile
 
 from dozor.alerting.delivery.context import Renderer
@@ -91,6 +92,7 @@ class OutageQueue:
                 delivered=dict(sent.delivered),
                 elsewhere=frozenset(sent.via_fallback),
                 unknown=frozenset(sent.unknown),
+                place=None if sent.place is None else astuple(sent.place),
             )
         )
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from loguru import logger
 
 from dozor.alerting.delivery.dispatcher import Dispatcher
-from dozor.alerting.delivery.transport import Delivered, RetryAfter, Unknown
+from dozor.alerting.delivery.transport import Delivered, PlacedTransport, RetryAfter, Unknown
 from dozor.alerting.fallback.failover import ChannelFailover
 from dozor.alerting.fallback.outage_queue import OutageQueue
 from dozor.alerting.incidents.manager import IncidentManager
@@ -98,6 +98,8 @@ class OutageSender:
         match outcome:
             case Delivered(message_id):
                 self._left -= 1
+                transport = self._dispatcher.transport
+                self._queue.sent.place = transport.place if isinstance(transport, PlacedTransport) else None
                 self._queue.delivered(row, said, message_id)
             case Unknown():
                 self._left -= 1

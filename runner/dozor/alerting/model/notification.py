@@ -98,6 +98,8 @@ class AlertData:
     """People to call by name, in one line: "@ann, bob"."""
     called: tuple[tuple[str, int | None], ...] = ()
     """Each of them, with the Telegram id to mention them by where no "@name" does it."""
+    retold: bool = False
+    """Its destination is another chat, topic or bot than before: the open incident is sent there anew."""
     in_storm: bool = False
     """Of a recovery: the recovery of its storm makes the sound."""
     quiet: bool = False

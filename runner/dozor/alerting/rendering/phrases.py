@@ -249,6 +249,8 @@ def summary(say: Phrasebook, facts: AlertData) -> HeaderAndLines:
 def status_lines(say: Phrasebook, facts: AlertData) -> list[Span]:
     """Under a live message: who has acknowledged it, whether it is muted, how often it was opened."""
     lines: list[Span] = []
+    if facts.retold:
+        lines.append(Span(say("alert-retold"), Style.ITALIC))
     if facts.occurrences > 1:
         lines.append(Span(say("living-occurrences", count=facts.occurrences)))
     if facts.calm_since is not None:

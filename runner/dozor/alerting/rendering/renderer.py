@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from loguru import logger
 
-from dozor.alerting.model.incident import Incident
+from dozor.alerting.model.incident import Incident, IncidentState
 from dozor.alerting.model.message import Message, Span, Style
 from dozor.alerting.model.notification import Notification
 from dozor.alerting.model.safe_text import clean, shorten, utf16_length
@@ -63,10 +63,13 @@ class MessageRenderer:
             return fallback_message(notification)
         return message
 
-    def live(self, incident: Incident, storm: Sequence[StormGroup] = ()) -> Message:
-        """What its live message is to show now."""
+    def live(self, incident: Incident, storm: Sequence[StormGroup] = (), *, retold: bool = False) -> Message:
+        """What its live message is to show now. `retold`: it replaces one in another chat."""
         silence = None if incident.silenced_by is None else self._silence(incident.silenced_by)
-        return self.notification(live_notification(incident, silence, storm), incident)
+        note = live_notification(incident, silence, storm)
+        quiet = retold and incident.state is not IncidentState.OPEN
+        note = replace(note, facts=replace(note.facts, retold=retold, quiet=note.facts.quiet or quiet))
+        return self.notification(note, incident)
 
     def _phrasebook(self) -> Phrasebook:
         return Phrasebook(self._translator, self._timezone, self._clock.now())

@@ -17,19 +17,26 @@ class DestinationRow:
     held_until: float | None = None
     dead_since: float | None = None
     dead_reason: str | None = None
+    thread_id: int | None = None
+    """The topic; 0: the chat itself; None: not known."""
+    bot_id: int | None = None
+    """Who sends there; None: not known."""
 
 
 READ_DESTINATIONS_SQL = """
 SELECT key, chat_id, moved_to, extract(epoch FROM held_until)::float8 AS held_until,
-       extract(epoch FROM dead_since)::float8 AS dead_since, dead_reason
+       extract(epoch FROM dead_since)::float8 AS dead_since, dead_reason, thread_id,
+       bot_id
 FROM dozor.destinations
 """
 
 WRITE_DESTINATION_SQL = """
-INSERT INTO dozor.destinations (key, chat_id, moved_to, held_until, dead_since, dead_reason)
-VALUES ($1, $2, $3, to_timestamp($4), to_timestamp($5), $6)
+INSERT INTO dozor.destinations (key, chat_id, moved_to, held_until, dead_since, dead_reason, thread_id,
+    bot_id)
+VALUES ($1, $2, $3, to_timestamp($4), to_timestamp($5), $6, $7, $8)
 ON CONFLICT (key) DO UPDATE SET chat_id = excluded.chat_id, moved_to = excluded.moved_to,
-    held_until = excluded.held_until, dead_since = excluded.dead_since, dead_reason = excluded.dead_reason
+    held_until = excluded.held_until, dead_since = excluded.dead_since, dead_reason = excluded.dead_reason,
+    thread_id = excluded.thread_id, bot_id = excluded.bot_id
 """
 
 # Seldom more than the newest: the outbox grows by id.
@@ -65,4 +72,6 @@ async def write(pool: Pool, row: DestinationRow) -> None:
         row.held_until,
         row.dead_since,
         row.dead_reason,
+        row.thread_id,
+        row.bot_id,
     )

@@ -135,6 +135,22 @@ SELECT * FROM dozor.incidents WHERE opened_at >= to_timestamp($1) AND opened_at 
 ORDER BY id LIMIT 1000
 """
 
+# Of an open storm its digest is enough.
+OPEN_TOLD_SQL = """
+SELECT i.* FROM dozor.incidents i
+WHERE i.state <> 'resolved'
+  AND (i.id = ANY($2::int8[]) OR EXISTS (
+      SELECT 1 FROM dozor.notifications d
+      WHERE d.incident_id = i.id AND d.destination = $1 AND d.state = 'delivered'
+        AND d.transport IS DISTINCT FROM 'second channel' AND d.kind = ANY($3::text[])))
+  AND NOT EXISTS (
+      SELECT 1 FROM dozor.notifications w
+      WHERE w.incident_id = i.id AND w.destination = $1 AND w.state IN ('pending', 'sending')
+        AND w.kind = ANY($3::text[]))
+  AND NOT EXISTS (SELECT 1 FROM dozor.incidents s WHERE s.id = i.storm AND s.state <> 'resolved')
+ORDER BY i.id
+"""
+
 # The newest stays, however old: ids go on from it.
 PRUNE_INCIDENTS_SQL = """
 DELETE FROM dozor.incidents WHERE id IN (
@@ -201,6 +217,17 @@ async def read_storm_members(
 async def read_opened(connection: Connection | Pool, since: float, until: float) -> list[IncidentRow]:
     """Opened in [`since`, `until`), seconds since the epoch, oldest first, at most 1,000."""
     return [_incident(row) for row in await connection.fetch(OPENED_BETWEEN_SQL, since, until)]
+
+
+async def read_open_told(
+    connection: Connection | Pool, destination: str, shown: Sequence[int], firing: Sequence[str]
+) -> list[IncidentRow]:
+    """Open incidents that `destination` was notified of, oldest first; not those about to be sent there.
+
+    `shown`: incidents with a live message there. `firing`: kinds of messages about something wrong.
+    """
+    rows = await connection.fetch(OPEN_TOLD_SQL, destination, list(shown), list(firing))
+    return [_incident(row) for row in rows]
 
 
 async def prune(connection: Connection, days: int) -> None:

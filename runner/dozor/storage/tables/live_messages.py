@@ -42,7 +42,7 @@ WHERE id = (SELECT min(n.id) FROM dozor.notifications n, shown
 
 FORGET_SQL = "DELETE FROM dozor.living_messages WHERE destination = $1 AND incident_id = $2"
 
-FORGET_ALL_SQL = "DELETE FROM dozor.living_messages WHERE destination = $1"
+FORGET_ALL_SQL = "DELETE FROM dozor.living_messages WHERE destination = $1 RETURNING incident_id"
 
 # A chat that has been gone for two weeks is not brought up to date any more.
 PRUNE_LIVING_SQL = """
@@ -84,9 +84,9 @@ async def forget(pool: Pool, destination: str, incident_id: int) -> None:
     await pool.execute(FORGET_SQL, destination, incident_id)
 
 
-async def forget_all(pool: Pool, destination: str) -> None:
-    """The chat has another id now: its old messages cannot be reached."""
-    await pool.execute(FORGET_ALL_SQL, destination)
+async def forget_all(pool: Pool, destination: str) -> list[int]:
+    """It is another chat, topic or bot now: its old messages cannot be reached. The incidents they showed."""
+    return [row["incident_id"] for row in await pool.fetch(FORGET_ALL_SQL, destination)]
 
 
 async def prune(connection: Connection) -> None:

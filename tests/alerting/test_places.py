@@ -1,0 +1,202 @@
+"""A destination becomes another chat, topic or bot: no old message id is used, what is open is sent anew."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from dozor.alerting.delivery.destination import enter
+from dozor.alerting.delivery.transport import ChatMoved, Outcome, Place
+from dozor.alerting.model.message import Message
+from dozor.control.commands.commands import AlertCommand
+from dozor.storage.tables import destinations
+from dozor.storage.tables.destinations import DestinationRow
+from tests.alerting.chat import Chat, Post
+from tests.alerting.room import NAME, Room
+
+FIRST = Place(-100, 17, 42)
+OTHERS = {
+    "chat": Place(-200, 17, 42),
+    "topic": Place(-100, 18, 42),
+    "no topic": Place(-100, 0, 42),
+    "bot": Place(-100, 17, 43),
+}
+
+
+class Placed(Chat):
+    """A chat of Telegram: its ids begin anew."""
+
+    def __init__(self, room: Room, place: Place) -> None:
+        super().__init__(room)
+        self.place = place
+
+    async def send(self, message: Message) -> Outcome:
+        outcome = await super().send(message)
+        if isinstance(outcome, ChatMoved):
+            self.move(outcome.chat_id)
+        return outcome
+
+    def move(self, chat_id: int) -> None:
+        self.place = replace(self.place, chat_id=chat_id)
+
+
+def at(room: Room, place: Place) -> Post:
+    """As a runner configured for `place` delivers."""
+    post = Post(room)
+    post.chat = Placed(room, place)
+    post.dispatcher.set_transport(post.chat, chat_id=place.chat_id)
+    return post
+
+
+def fail(room: Room, times: int) -> None:
+    for _ in range(times):
+        room.story.fail()
+
+
+@pytest.mark.parametrize("change", OTHERS)
+async def test_what_is_open_is_sent_anew_and_nothing_of_the_old_place_is_used(
+    room: Room, change: str
+) -> None:
+    before = at(room, FIRST)
+    fail(room, 3)
+    await before.deliver(5)
+    after = at(room, OTHERS[change])
+    await after.deliver(5)
+    [anew] = after.messages
+    assert NAME in anew.header
+    assert "Отправлено сюда заново" in anew.text
+    assert anew.actions == before.messages[0].actions
+    assert anew.message.reply_to is None
+    assert not anew.message.silent
+    fail(room, 2)
+    await after.deliver(30)
+    assert after.messages[1].message.reply_to == 1  # of the new place
+    room.story.restart()
+    room.story.succeed()
+    await after.deliver(30)
+    assert after.messages[-1].header.startswith("✅")
+    assert len(before.messages) == 1
+    assert len(before.messages[0].versions) == 1
+
+
+async def test_an_end_while_the_chat_changes_is_sent_and_edits_nothing(room: Room) -> None:
+    before = at(room, FIRST)
+    fail(room, 3)
+    await before.deliver(5)
+    other = room.new_task("other")
+    room.story.succeed()
+    after = at(room, OTHERS["chat"])
+    for _ in range(3):
+        other.fail()
+    await after.deliver(60)
+    assert [shown.header[:1] for shown in after.messages] == ["✅", "⚠"]
+    assert all(len(shown.versions) == 1 for shown in after.messages)  # no id of the old chat was edited
+    assert all(shown.message.reply_to is None for shown in after.messages)
+
+
+async def test_an_acknowledged_incident_is_sent_anew_without_a_sound(room: Room) -> None:
+    before = at(room, FIRST)
+    fail(room, 5)
+    await before.deliver(60)
+    room.ask(AlertCommand.ACK, "1")
+    after = at(room, OTHERS["bot"])
+    await after.deliver(60)
+    [anew] = after.messages
+    assert anew.message.silent
+    assert "👤" in anew.text
+
+
+async def test_a_storm_is_sent_anew_as_one(room: Room) -> None:
+    before = at(room, FIRST)
+    stories = [room.new_task(f"task_{number}") for number in range(12)]
+    for story in stories:
+        for _ in range(3):
+            story.fail(after=0)
+    await before.deliver(120)
+    after = at(room, OTHERS["chat"])
+    await after.deliver(240)
+    assert sum("многих задачах" in shown.header for shown in after.messages) == 1
+    assert len(after.messages) <= len(before.messages)
+
+
+async def test_the_same_place_after_a_restart_changes_nothing(room: Room) -> None:
+    before = at(room, FIRST)
+    fail(room, 3)
+    await before.deliver(5)
+    after = at(room, FIRST)
+    after.chat.messages = before.chat.messages
+    fail(room, 1)
+    await after.deliver(60)
+    assert len(after.messages) == 1
+    assert len(after.messages[0].versions) == 2
+
+
+async def test_a_chat_that_became_another_gets_what_is_open_and_keeps_it_when_configured(room: Room) -> None:
+    post = at(room, FIRST)
+    fail(room, 3)
+    await post.deliver(5)
+    other = room.new_task("other")
+    post.chat.script = [ChatMoved(-100500)]
+    for _ in range(3):
+        other.fail()
+    await post.deliver(60)
+    assert sorted(shown.message.reply_to is None for shown in post.messages) == [True] * 3
+    assert [NAME in shown.header for shown in post.messages] == [True, False, True]
+    followed = at(room, Place(-100500, 17, 42))  # the configuration follows
+    followed.chat.messages = post.chat.messages
+    await followed.deliver(60)
+    assert len(followed.messages) == 3
+    [row] = (await destinations.read_all(room.pool)).values()
+    assert (row.chat_id, row.moved_to) == (-100500, None)
+
+
+async def test_a_place_met_by_something_else_than_a_message_counts_as_well(room: Room) -> None:
+    post = at(room, FIRST)
+    fail(room, 3)
+    await post.deliver(5)
+    assert isinstance(post.chat, Placed)
+    post.chat.move(-100500)  # by a file, or a message past the database
+    await post.deliver(30)
+    assert len(post.messages) == 2
+    assert await room.pool.fetchval("SELECT moved_to FROM dozor.destinations") == -100500
+
+
+KNOWN = DestinationRow(
+    key="",
+    chat_id=-100,
+    moved_to=-500,
+    held_until=9.0,
+    dead_since=1.0,
+    dead_reason="x",
+    thread_id=0,
+    bot_id=42,
+)
+
+
+@pytest.mark.parametrize(
+    ("stored", "place", "moved_to", "dead", "replaced"),
+    [
+        (None, Place(-100, 0, 42), None, False, False),
+        (KNOWN, Place(-100, 0, 42), -500, True, False),
+        (KNOWN, Place(-100), -500, True, False),
+        (KNOWN, Place(-500, 0, 42), None, False, False),
+        (KNOWN, Place(-100, 7, 42), -500, False, True),
+        (KNOWN, Place(-100, 0, 43), -500, False, True),
+        (KNOWN, Place(-200, 0, 42), None, False, True),
+        (
+            replace(KNOWN, thread_id=None, bot_id=None),
+            Place(-100, 7, 43),
+            -500,
+            True,
+            False,
+        ),  # of version 0.1
+    ],
+)
+def test_what_is_known_of_a_place(
+    stored: DestinationRow | None, place: Place, moved_to: int | None, dead: bool, replaced: bool
+) -> None:
+    row, elsewhere = enter(stored, "", place)
+    assert (row.moved_to, row.dead_since is not None, elsewhere) == (moved_to, dead, replaced)
+    assert row.chat_id == place.chat_id
+    assert row.bot_id == (place.bot_id or 42)
