@@ -8,6 +8,11 @@ from dozor.supervision.core.crash_loop import QUICK_SECONDS, CrashVerdict
 from dozor.supervision.start_gate import StartGate
 from dozor.supervision.tasks.task import SupervisedTask
 
+PROVEN_RUNS = 2
+"""A task that has finished so many runs of this runner starts without waiting for a record of it."""
+LONG_RUN = 1.0
+"""Seconds after which a run of such a task is recorded all the same. Without these two limits, frequent tasks
+would be in a run by chance whenever somebody kills the runner from outside."""
 LOOK_AGAIN = 0.5
 """Seconds after which a suspect that waits for its turn is looked at again."""
 
@@ -23,8 +28,10 @@ class CrashWatch:
         self._starts = starts
         self._hold = verdict.hold
         self._suspects = dict.fromkeys(verdict.suspects)
-        self._in_flight: dict[str, None] = {}
-        self._changed = True
+        self._in_flight: dict[str, float] = {}
+        # With the time from which each is recorded.
+        self._finished: dict[str, int] = {}
+        self._recorded: RunsInFlight | None = None
         self._turn: str | None = None
         self._turn_over = 0.0
         self._opens_at = self._closes_at = self._records_until = 0.0
@@ -57,21 +64,22 @@ class CrashWatch:
             return now + LOOK_AGAIN
         self._turn, self._turn_over = name, now + self._hold
         self._suspects = {name: None} | self._suspects  # it stands first in what is recorded
-        self._changed = True
         return None
 
-    def about_to_start(self, task: SupervisedTask) -> None:
-        """Its run is recorded, and starts when that is committed."""
-        if self.started(task):
+    def about_to_start(self, task: SupervisedTask, now: float) -> None:
+        """Its run is recorded, and starts when that is committed, unless it has proven itself."""
+        name = task.spec.name
+        if name in self._in_flight or task.spec.isolation is Isolation.PROCESS:
+            return
+        self.started(task, now)
+        if name in self._suspects or self._finished.get(name, 0) < PROVEN_RUNS:
+            self._in_flight[name] = now
             self._starts.request_write(task)
 
-    def started(self, task: SupervisedTask) -> bool:
-        """A run of it starts; whether that was not recorded yet."""
-        if task.spec.isolation is Isolation.PROCESS or task.spec.name in self._in_flight:
-            return False  # in a process of its own it cannot end this one
-        self._in_flight[task.spec.name] = None
-        self._changed = True
-        return True
+    def started(self, task: SupervisedTask, now: float) -> None:
+        """A run of it starts."""
+        if task.spec.isolation is not Isolation.PROCESS:  # in a process of its own it cannot end this one
+            self._in_flight.setdefault(task.spec.name, now + LONG_RUN)
 
     def ended(self, task: SupervisedTask) -> None:
         """The run returned, raised or was cancelled: it has not ended the runner."""
@@ -79,24 +87,27 @@ class CrashWatch:
         if name not in self._in_flight:
             return
         del self._in_flight[name]
-        self._changed = True
+        finished = self._finished[name] = self._finished.get(name, 0) + 1
         if name == self._turn:
             self.clear(name)
+        elif finished > PROVEN_RUNS:
+            return  # the next checkpoint is soon enough
         self._starts.request_write_soon()
 
     def clear(self, name: str) -> None:
         """It is no suspect any more: its turn is over, or a person has started it."""
-        if self._suspects.pop(name, "") is None:
-            self._changed = True
+        self._suspects.pop(name, None)
         if name == self._turn:
             self._turn = None
 
-    def take(self) -> RunsInFlight | None:
+    def take(self, now: float) -> RunsInFlight | None:
         """What is to be recorded; None: nothing has changed since the last call."""
-        if not self._changed:
+        tasks = tuple(name for name, since in self._in_flight.items() if since <= now)
+        runs = RunsInFlight(tasks, tuple(self._suspects))
+        if runs == self._recorded:
             return None
-        self._changed = False
-        return RunsInFlight(tuple(self._in_flight), tuple(self._suspects))
+        self._recorded = runs
+        return runs
 
     def _end_turn(self, now: float) -> None:
         if self._turn is not None and now >= self._turn_over:

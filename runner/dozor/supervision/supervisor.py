@@ -226,7 +226,7 @@ class Supervisor:
             return taken
         if watch.over(now):
             self._crash_watch = None
-        return replace(taken, in_flight=watch.take())
+        return replace(taken, in_flight=watch.take(now))
 
     async def _ended(self, tasks: list[SupervisedTask], seconds: float) -> None:
         waiting = [task.run.task for task in tasks if task.run is not None and task.run.task is not None]
@@ -245,7 +245,7 @@ class Supervisor:
                 task.state = task.state._replace(next_at=later)
                 self._timetable.plan(later, task.index)
                 return
-            self._crash_watch.about_to_start(task)
+            self._crash_watch.about_to_start(task, now)
         if task.awaited_commit is not None and task.run is None and not self._starts.admits(task):
             return
         try:
@@ -332,7 +332,7 @@ class Supervisor:
         task.run = run
         task.progress = None
         if self._crash_watch is not None:
-            self._crash_watch.started(task)
+            self._crash_watch.started(task, now)
         if not task.announced:
             task.announced = True
             self._log.starting(task.spec.name)
