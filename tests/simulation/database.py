@@ -67,6 +67,7 @@ class Database:
             notifications.PENDING_BY_DESTINATION_SQL: self._owed_since,
             living.OUTDATED_SQL: self._outdated,
             living.PLACES_SQL: list,
+            living.UNENDED_SQL: lambda destination: None,
             living.SHOWS_SQL: self._shows,
             living.FORGET_SQL: lambda key, number: self.living.pop((key, number), None),
             living.FORGET_ALL_SQL: lambda key: self.living.clear(),

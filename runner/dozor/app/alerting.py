@@ -36,12 +36,13 @@ async def build_incident_manager(
     measures: RunMetrics,
 ) -> IncidentManager:
     """With everything that was open, silenced or swapped when the last runner ended."""
-    quiet = quiet_hours(config)
+    quiet, settings = quiet_hours(config), all_settings(config, tasks)
+    within = max([RESOLVED_WITHIN, *(one.reopen_within for one in settings.values())])
     return IncidentManager(
         journal,
         clock,
-        all_settings(config, tasks),
-        await incidents.read_open(connection, resolved_within=RESOLVED_WITHIN),
+        settings,
+        await incidents.read_open(connection, resolved_within=within),
         await incidents.last_id(connection),
         measures,
         routes=routing(config),

@@ -49,7 +49,7 @@ class BotMonitor:
         silent = self._silent_for(now)
         if silent > DEAF_AFTER:
             text = self._problem() or msg("log-no-poll", seconds=f"{silent:.0f}")
-            self._watch.open_incident(IncidentKind.BOT, DEAF, AlertData(text=text))
+            self._watch.open_incident(IncidentKind.BOT, DEAF, AlertData(text=text), since=now - silent)
         else:
             self._watch.resolve_incident(IncidentKind.BOT, DEAF)
         if self._failed_at is not None and now - self._failed_at > CALM_AFTER:

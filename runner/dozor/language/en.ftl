@@ -17,17 +17,15 @@ right-now = now
 
 ### Alerts: the header is read from a lock screen
 
-alert-repeated = ⚠️ { $task }: { $failures ->
+alert-repeated = { $sign } { $task }: { $failures ->
     [1] an error at { $since }
    *[other] { $failures } errors in a row since { $since }
 }
 alert-stopped = 🛑 { $task } stopped: { $failures ->
     [1] an error at { $since }
-   *[other] { $failures } errors in a row since { $since }
+   *[other] { $count } errors in a row since { $since }
 }
 alert-recovered = ✅ { $task } works again
-alert-reminder-stopped = 🛑 { $task } is still stopped: down for { $duration }, since { $since }
-alert-reminder-failing = ⚠️ { $task }: errors go on for { $duration }, since { $since }
 alert-checker-info = ℹ️ { $task }: { $text }
 alert-checker-warning = ⚠️ { $task }: { $text }
 alert-checker-critical = 🔴 { $task }: { $text }
@@ -35,7 +33,7 @@ alert-reloaded = 🔧 The new configuration is applied
 alert-reload-refused = ⚠️ The new configuration is refused
 alert-reload-old = The old one goes on.
 alert-reload-kept-back = Applied only when Dozor starts anew: { $sections }
-alert-other = ⚠️ { $task }: an alert of a newer version of Dozor
+alert-other = { $task }: an alert of a newer version of Dozor
 alert-dropped = ⚠️ Dozor lost some of its records
 alert-test = ✅ Test: Dozor's alerts arrive here
 
@@ -121,43 +119,38 @@ start-owed = Messages still owed from before: { $count }, being sent now
 
 ### Alerts: not only errors in a row
 
-alert-flapping = ⚠️ { $task }: the errors keep coming back, { $count } times by now
+alert-flapping = { $sign } { $task }: the errors keep coming back, { $count } times by now
 alert-flapping-why = From here on only this message changes, until it stays calm.
-alert-hung = 🔴 { $task }: a run hangs and cannot be cancelled
-alert-overdue = ⚠️ { $task }: no success for { $duration }
-alert-overdue-plain = ⚠️ { $task }: no success for longer than allowed
+alert-hung = { $task }: a run hangs and cannot be cancelled
+alert-overdue = { $task }: no success for { $duration }
+alert-overdue-plain = { $task }: no success for longer than allowed
 alarm-blocked-loop = 🔴 The event loop has been blocked for { $duration }: { $subject }
 alarm-blocked-loop-unknown = 🔴 The event loop has been blocked for { $duration }
-alert-blocked-loop-unknown = ⚠️ The event loop stood still for { $duration }
-alert-blocked-loop-unknown-plain = ⚠️ The event loop stands still
-alert-blocked-loop = ⚠️ The event loop stood still for { $duration }: { $subject }
-alert-blocked-loop-plain = ⚠️ The event loop stands still: { $subject }
-alert-dependency = 🔴 { $subject }: down
-alert-limit = ⚠️ Dozor uses more than it should: { $subject }
-alert-pool-exhausted = 🔴 { $subject }: no connection has been free for { $duration }, all { $size } are held
-alert-pool-exhausted-plain = 🔴 { $subject }: no connection is free
+alert-blocked-loop-unknown = The event loop stood still for { $duration }
+alert-blocked-loop-unknown-plain = The event loop stands still
+alert-blocked-loop = The event loop stood still for { $duration }: { $subject }
+alert-blocked-loop-plain = The event loop stands still: { $subject }
+alert-dependency = { $subject }: down
+alert-limit = Dozor uses more than it should: { $subject }
+alert-pool-exhausted = { $subject }: no connection has been free for { $duration }, all { $size } are held
+alert-pool-exhausted-plain = { $subject }: no connection is free
 alert-holder = Held by { $task }, run { $run }, since { $since }
 alert-holder-over = Held by { $task }, run { $run }, since { $since }: the run is over and did not release it
 alert-over-pool = ✅ { $subject }: connections are free again
-alert-backlog = ⚠️ { $task } falls behind: { $size } wait, the oldest for { $duration }
-alert-backlog-plain = ⚠️ { $task } falls behind: its backlog grows
-alert-unclean-incident = ⚠️ Dozor keeps breaking off
-alert-bot-deaf = ⚠️ The bot hears no commands: Telegram gives no messages
-alert-bot-defect = ⚠️ The bot failed at a command: an internal error
+alert-backlog = { $task } falls behind: { $size } wait, the oldest for { $duration }
+alert-backlog-plain = { $task } falls behind: its backlog grows
+alert-unclean-incident = Dozor keeps breaking off
+alert-bot-deaf = The bot hears no commands: Telegram gives no messages
+alert-bot-defect = The bot failed at a command: an internal error
 alert-over-bot = ✅ The bot answers again
-alert-telegram = 🔴 Telegram does not take messages: { $subject }
-alert-over-task = ✅ { $task }: well again
-alert-over-subject = ✅ { $subject }: well again
+alert-telegram = Telegram does not take messages: { $subject }
 alert-over-blocked = ✅ The event loop runs again
-alert-over-storm = ✅ The storm is over: all tasks work again
+alert-over-storm = ✅ The storm is over: none of its incidents is open any more
 alert-waiting = Waiting: { $tasks }
-alert-storm-warning = ⚠️ Trouble in many tasks at once: { $count }
-alert-storm-critical = 🔴 Trouble in many tasks at once: { $count }
-alert-storm-lasts = { $sign } Trouble in many tasks for { $duration }: { $open } of { $count } are down
+alert-storm = { $sign } Trouble in many tasks at once: { $count }
 alert-past = ✅ { $task }: was broken, works again
 alert-past-why = It could not be told in time.
-alert-escalation = 🔴 { $mention }: please react. { $what } for { $duration } now
-alert-escalation-level = Level { $level }. Press “Acknowledge”, so that nobody else is woken.
+alert-escalation = { $sign } { $mention }: please react. { $what }
 alert-ack-expired = Taken on by { $by }, whose time is up: it waits for a person again.
 alert-silence-over = 🔔 A silence is over, still broken: { $count }
 alert-silence-lifted = The silence was lifted by { $by }
@@ -171,6 +164,43 @@ alert-summary = ✉️ Telegram is back. Meanwhile through the second channel: {
 alert-second-channel = [Dozor, second channel: not delivered in Telegram for { $duration }]
 file-note = 📎 The whole text: in the file under this message
 file-cut = [Cut here: Dozor keeps the first { $count } characters.]
+number = #{ $id }
+alert-own = { $task }: { $text }
+alert-restarted-waiting = Restarted by { $by }: no run has succeeded since.
+alert-flapping-other = { $sign } { $what }: comes back again and again, { $count } times by now
+alert-escalation-next = Level { $level }. If nobody acknowledges, { $who } will be called at { $at }.
+alert-escalation-next-plain = Level { $level }. If nobody acknowledges, the next call follows at { $at }.
+still-stopped = { $task } is still stopped: for { $duration } now, since { $since }
+still-restarted = { $task } was restarted and has not succeeded yet: broken for { $duration } now, since { $since }
+still-failing = { $task }: errors go on for { $duration } now, since { $since }
+still-held = { $task } waits for what it requires: broken for { $duration } now, since { $since }
+still-hung = { $task }: the run still hangs, for { $duration } now, since { $since }
+still-overdue = { $task }: still no success, for { $duration } now, since { $since }
+still-blocked-loop = The event loop keeps standing still: { $subject }, for { $duration } now, since { $since }
+still-blocked-loop-unknown = The event loop keeps standing still, for { $duration } now, since { $since }
+still-dependency = { $subject } is still down: for { $duration } now, since { $since }
+still-limit = Dozor still uses more than it should: { $subject }, for { $duration } now, since { $since }
+still-pool-exhausted = { $subject }: still no connection is free, for { $duration } now, since { $since }
+still-backlog = { $task } still falls behind: { $count } wait, the oldest for { $oldest }; open for { $duration }
+still-backlog-plain = { $task } still falls behind, for { $duration } now, since { $since }
+still-unclean-end = Dozor keeps breaking off, for { $duration } now, since { $since }
+still-bot-deaf = The bot still receives no commands, for { $duration } now, since { $since }
+still-bot-defect = The bot fails at commands, for { $duration } now, since { $since }
+still-telegram = Telegram still does not take messages: { $subject }, for { $duration } now, since { $since }
+still-checker = { $task }: { $text } (open for { $duration }, since { $since })
+still-storm = Trouble in many tasks for { $duration }: { $open } of { $count } not working
+still-storm-plain = Trouble in many tasks for { $duration }, since { $since }
+still-other = { $task }: still open, for { $duration } now, since { $since }
+over-lasted = Lasted { $duration }, since { $since }.
+over-unconfigured = ℹ️ { $task }: removed from the configuration or disabled; incident closed
+over-lapsed = ℹ️ { $task }: the alert was not repeated for an hour; incident closed
+over-closed = ℹ️ { $task }: incident closed
+over-hung = ✅ { $task }: the run that hung has ended
+over-overdue = ✅ { $task } has succeeded again
+over-backlog = ✅ { $task } has caught up
+over-dependency = ✅ { $subject } is available again
+over-limit = ✅ Dozor is within its limits again: { $subject }
+over-telegram = ✅ Telegram takes messages again: { $subject }
 alert-retold = Sent here anew: this chat, topic or bot is new, earlier messages are elsewhere.
 living-taken = 👤 Taken on by { $by }, until { $until }
 living-silenced = 🔕 Silenced until { $until }

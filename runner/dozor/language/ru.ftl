@@ -18,7 +18,7 @@ right-now = сейчас
 
 ### Оповещения: заголовок читают с экрана блокировки
 
-alert-repeated = ⚠️ { $task }: { $failures ->
+alert-repeated = { $sign } { $task }: { $failures ->
     [1] ошибка в { $since }
     [one] { $failures } ошибка подряд с { $since }
     [few] { $failures } ошибки подряд с { $since }
@@ -26,13 +26,11 @@ alert-repeated = ⚠️ { $task }: { $failures ->
 }
 alert-stopped = 🛑 { $task } остановлена: { $failures ->
     [1] ошибка в { $since }
-    [one] { $failures } ошибка подряд с { $since }
-    [few] { $failures } ошибки подряд с { $since }
-   *[many] { $failures } ошибок подряд с { $since }
+    [one] { $count } ошибка подряд с { $since }
+    [few] { $count } ошибки подряд с { $since }
+   *[many] { $count } ошибок подряд с { $since }
 }
 alert-recovered = ✅ { $task } снова работает
-alert-reminder-stopped = 🛑 { $task } всё ещё остановлена: не работает { $duration }, с { $since }
-alert-reminder-failing = ⚠️ { $task }: ошибки продолжаются { $duration }, с { $since }
 alert-checker-info = ℹ️ { $task }: { $text }
 alert-checker-warning = ⚠️ { $task }: { $text }
 alert-checker-critical = 🔴 { $task }: { $text }
@@ -40,7 +38,7 @@ alert-reloaded = 🔧 Новая конфигурация применена
 alert-reload-refused = ⚠️ Новая конфигурация не принята
 alert-reload-old = Работает прежняя.
 alert-reload-kept-back = Применится только после перезапуска Дозора: { $sections }
-alert-other = ⚠️ { $task }: оповещение более новой версии Дозора
+alert-other = { $task }: оповещение более новой версии Дозора
 alert-dropped = ⚠️ Дозор потерял часть записей
 alert-test = ✅ Проверка связи: оповещения Дозора приходят сюда
 
@@ -130,43 +128,38 @@ start-owed = Недоставленных сообщений с прошлого
 
 ### Оповещения: не только ошибки подряд
 
-alert-flapping = ⚠️ { $task }: ошибки возвращаются, уже { $count }-й раз
+alert-flapping = { $sign } { $task }: ошибки возвращаются, уже { $count }-й раз
 alert-flapping-why = Дальше меняется только это сообщение, пока не станет спокойно.
-alert-hung = 🔴 { $task }: запуск завис и не отменяется
-alert-overdue = ⚠️ { $task }: успеха нет уже { $duration }
-alert-overdue-plain = ⚠️ { $task }: успеха нет дольше положенного
+alert-hung = { $task }: запуск завис и не отменяется
+alert-overdue = { $task }: успеха нет уже { $duration }
+alert-overdue-plain = { $task }: успеха нет дольше положенного
 alarm-blocked-loop = 🔴 Цикл событий стоит уже { $duration }: { $subject }
 alarm-blocked-loop-unknown = 🔴 Цикл событий стоит уже { $duration }
-alert-blocked-loop-unknown = ⚠️ Цикл событий стоял { $duration }
-alert-blocked-loop-unknown-plain = ⚠️ Цикл событий стоит
-alert-blocked-loop = ⚠️ Цикл событий стоял { $duration }: { $subject }
-alert-blocked-loop-plain = ⚠️ Цикл событий стоит: { $subject }
-alert-dependency = 🔴 { $subject }: недоступно
-alert-limit = ⚠️ Дозор расходует больше положенного: { $subject }
-alert-pool-exhausted = 🔴 { $subject }: { $duration } нет свободных соединений, занято { $size } из { $size }
-alert-pool-exhausted-plain = 🔴 { $subject }: нет свободных соединений
+alert-blocked-loop-unknown = Цикл событий стоял { $duration }
+alert-blocked-loop-unknown-plain = Цикл событий стоит
+alert-blocked-loop = Цикл событий стоял { $duration }: { $subject }
+alert-blocked-loop-plain = Цикл событий стоит: { $subject }
+alert-dependency = { $subject }: недоступно
+alert-limit = Дозор расходует больше положенного: { $subject }
+alert-pool-exhausted = { $subject }: { $duration } нет свободных соединений, занято { $size } из { $size }
+alert-pool-exhausted-plain = { $subject }: нет свободных соединений
 alert-holder = Держит { $task }, запуск { $run }, с { $since }
 alert-holder-over = Держит { $task }, запуск { $run }, с { $since }: запуск закончился, а соединение не вернул
 alert-over-pool = ✅ { $subject }: соединения снова свободны
-alert-backlog = ⚠️ { $task } не успевает: в очереди { $size }, дольше всех ждут { $duration }
-alert-backlog-plain = ⚠️ { $task } не успевает: очередь растёт
-alert-unclean-incident = ⚠️ Дозор аварийно завершается
-alert-bot-deaf = ⚠️ Бот не слышит команд: Telegram не отдаёт сообщения
-alert-bot-defect = ⚠️ Бот не справился с командой: внутренняя ошибка
+alert-backlog = { $task } не успевает: в очереди { $size }, дольше всех ждут { $duration }
+alert-backlog-plain = { $task } не успевает: очередь растёт
+alert-unclean-incident = Дозор аварийно завершается
+alert-bot-deaf = Бот не слышит команд: Telegram не отдаёт сообщения
+alert-bot-defect = Бот не справился с командой: внутренняя ошибка
 alert-over-bot = ✅ Бот снова отвечает
-alert-telegram = 🔴 Telegram не принимает: { $subject }
-alert-over-task = ✅ { $task }: снова в порядке
-alert-over-subject = ✅ { $subject }: снова в порядке
+alert-telegram = Telegram не принимает: { $subject }
 alert-over-blocked = ✅ Цикл событий снова идёт
-alert-over-storm = ✅ Массовый сбой закончился: все задачи снова работают
+alert-over-storm = ✅ Массовый сбой закончился: открытых инцидентов в нём не осталось
 alert-waiting = Ждут: { $tasks }
-alert-storm-warning = ⚠️ Сбои сразу во многих задачах: { $count }
-alert-storm-critical = 🔴 Сбои сразу во многих задачах: { $count }
-alert-storm-lasts = { $sign } Массовый сбой длится { $duration }: не работают { $open } из { $count }
+alert-storm = { $sign } Сбои сразу во многих задачах: { $count }
 alert-past = ✅ { $task }: было сломано, уже работает
 alert-past-why = Сообщить вовремя не удалось.
-alert-escalation = 🔴 { $mention }: нужна реакция. { $what } уже { $duration }
-alert-escalation-level = Уровень { $level }. Нажмите «Принять», чтобы не будить следующих.
+alert-escalation = { $sign } { $mention }: нужна реакция. { $what }
 alert-ack-expired = Было принято ({ $by }), срок вышел: снова ждёт человека.
 alert-silence-over = 🔔 Тишина закончилась, ещё не работает: { $count }
 alert-silence-lifted = Тишина снята: { $by }
@@ -181,6 +174,43 @@ alert-summary = ✉️ Telegram снова доступен. За это вре�
 alert-second-channel = [Дозор, запасной канал: в Telegram не доставлено уже { $duration }]
 file-note = 📎 Целиком: в файле под этим сообщением
 file-cut = [Дальше обрезано: Дозор хранит первые { $count } знаков.]
+number = №{ $id }
+alert-own = { $task }: { $text }
+alert-restarted-waiting = Перезапуск: { $by }. Успешного запуска после него ещё не было.
+alert-flapping-other = { $sign } { $what }: повторяется снова и снова, уже { $count }-й раз
+alert-escalation-next = Уровень { $level }. Если никто не примет, в { $at } позову: { $who }.
+alert-escalation-next-plain = Уровень { $level }. Если никто не примет, следующий вызов в { $at }.
+still-stopped = { $task } всё ещё остановлена: уже { $duration }, с { $since }
+still-restarted = { $task } перезапущена, успеха ещё нет: не работает уже { $duration }, с { $since }
+still-failing = { $task }: ошибки продолжаются уже { $duration }, с { $since }
+still-held = { $task } ждёт то, что ей нужно: не работает уже { $duration }, с { $since }
+still-hung = { $task }: запуск всё ещё висит, уже { $duration }, с { $since }
+still-overdue = { $task }: успеха всё ещё нет, уже { $duration }, с { $since }
+still-blocked-loop = Цикл событий продолжает останавливаться: { $subject }, уже { $duration }, с { $since }
+still-blocked-loop-unknown = Цикл событий продолжает останавливаться, уже { $duration }, с { $since }
+still-dependency = { $subject }: всё ещё недоступно, уже { $duration }, с { $since }
+still-limit = Дозор всё ещё расходует больше положенного: { $subject }, уже { $duration }, с { $since }
+still-pool-exhausted = { $subject }: свободных соединений всё ещё нет, уже { $duration }, с { $since }
+still-backlog = { $task } всё ещё не успевает: в очереди { $count }, дольше всех ждут { $oldest }; инциденту { $duration }
+still-backlog-plain = { $task } всё ещё не успевает, уже { $duration }, с { $since }
+still-unclean-end = Дозор продолжает аварийно завершаться, уже { $duration }, с { $since }
+still-bot-deaf = Бот всё ещё не получает команд, уже { $duration }, с { $since }
+still-bot-defect = Бот не справляется с командами, уже { $duration }, с { $since }
+still-telegram = Telegram всё ещё не принимает: { $subject }, уже { $duration }, с { $since }
+still-checker = { $task }: { $text } (открыто уже { $duration }, с { $since })
+still-storm = Массовый сбой длится { $duration }: не работают { $open } из { $count }
+still-storm-plain = Массовый сбой длится { $duration }, с { $since }
+still-other = { $task }: инцидент всё ещё открыт, уже { $duration }, с { $since }
+over-lasted = Длилось { $duration }, с { $since }.
+over-unconfigured = ℹ️ { $task }: удалена из конфигурации или выключена; инцидент закрыт
+over-lapsed = ℹ️ { $task }: оповещение не повторялось час; инцидент закрыт
+over-closed = ℹ️ { $task }: инцидент закрыт
+over-hung = ✅ { $task }: зависший запуск закончился
+over-overdue = ✅ { $task }: снова есть успешный запуск
+over-backlog = ✅ { $task } снова успевает
+over-dependency = ✅ { $subject }: снова доступно
+over-limit = ✅ Дозор снова в пределах: { $subject }
+over-telegram = ✅ Telegram снова принимает: { $subject }
 alert-retold = Отправлено сюда заново: чат, тема или бот сменились, прежние сообщения не здесь.
 living-taken = 👤 Принято: { $by }, до { $until }
 living-silenced = 🔕 Тишина до { $until }

@@ -54,7 +54,7 @@ def ago(translator: Translator, seconds: float) -> str:
 
 def ahead(translator: Translator, seconds: float) -> str:
     """ "now", "in 3 min 12 s"."""
-    if seconds < 0.5:
+    if seconds < 1.0:
         return translator.format("right-now")
     return translator.format("ahead", duration=duration(translator, seconds))
 

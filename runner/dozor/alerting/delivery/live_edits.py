@@ -13,6 +13,7 @@ from dozor.alerting.delivery.transport import (
     ChatMoved,
     Delivered,
     EditingTransport,
+    EditOutcome,
     Gone,
     Rejected,
     RetryAfter,
@@ -73,8 +74,11 @@ class LiveMessageEditor:
             self._failed.clear()
             outdated = await context.until_available(lambda: living.read_outdated(context.pool, self._key))
         if outdated is None:
-            return None
-        if (wait := max(self._state.wait_to_edit(), self._not_before - context.clock.now())) > 0:
+            return await self._end_next(transport)
+        # An end is as urgent as a message: answers of the bot in a busy group must not delay it.
+        over = outdated.incident.state == IncidentState.RESOLVED
+        pace = self._state.wait_to_send() if over else self._state.wait_to_edit()
+        if (wait := max(pace, self._not_before - context.clock.now())) > 0:
             return wait
         row = outdated.incident
         incident = read(row)
@@ -112,6 +116,36 @@ class LiveMessageEditor:
             case _:
                 assert_never(outcome)
 
+    async def _end_next(self, transport: EditingTransport) -> float | None:
+        """Show the end of an incident in another of its messages, without buttons; None: none is left."""
+        context, key = self._context, self._key
+        found = await context.until_available(lambda: living.read_unended(context.pool, key))
+        if found is None:
+            return None
+        if (wait := max(self._state.wait_to_edit(), self._not_before - context.clock.now())) > 0:
+            return wait
+        incident = read(found.incident)
+        outcome: EditOutcome = Gone("")
+        if incident is not None:
+            message = first_line(await self.message(incident))
+            self._state.consume()
+            outcome = await outcome_of(transport.edit(message, found.message_id))
+        match outcome:
+            case Delivered() | Gone() | Rejected():
+                await context.until_available(lambda: living.mark_ended(context.pool, key, found.message_id))
+                return 0.0
+            case RetryAfter(seconds):
+                return await self._state.throttle(seconds)
+            case ChatMoved(chat_id):
+                await self.moved(chat_id)
+                return 0.0
+            case Unavailable() | Unknown():
+                pause = self._pauses.next()
+                self._not_before = context.clock.now() + pause
+                return pause
+            case _:
+                assert_never(outcome)
+
     async def moved(self, chat_id: int) -> None:
         """The chat has become `chat_id`: its old messages cannot be edited."""
         # In this order: an old id may be that of another message there.
@@ -140,6 +174,13 @@ class LiveMessageEditor:
     async def _enqueue(self, notes: list[NotificationRow]) -> None:
         async with self._context.pool.acquire() as connection:
             await notifications.enqueue(connection, notes)
+
+
+def first_line(message: Message) -> Message:
+    """Its header alone, without buttons and files."""
+    texts = [span.text for span in message.spans]
+    end = next((place for place, text in enumerate(texts) if text.startswith("\n")), len(texts))
+    return Message(spans=message.spans[:end], silent=True)
 
 
 def told_anew(incident: Incident, destination: str, now: float) -> Notification:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from dozor.alerting.model.codec import stored_facts
 from dozor.alerting.model.decisions import Because, NotifyReason
 from dozor.alerting.model.incident import Incident, IncidentState, read
 from dozor.alerting.model.notification import FIRING, Notification, NotificationKind
@@ -71,13 +72,16 @@ def _firing(claimed: ClaimedNotification, note: Notification, incident: Incident
         return Send(note, is_live=True, supersedes_all=note.kind is NotificationKind.STORM)
     if claimed.fired:
         return _superseded("it is over by now", Because.OVER)
-    began = note.facts.failing_since
+    known = stored_facts(incident)
+    began = known.failing_since or note.facts.failing_since
     since = incident.opened_at if began is None else began
     over = incident.updated_at if incident.resolved_at is None else incident.resolved_at
     facts = replace(
         note.facts,
         failing_since=since,
         lasted=max(0.0, over - since),
+        failures=known.failures or note.facts.failures,
+        ended=known.ended,
         by=incident.resolved_by,
         next_run_at=None,
     )

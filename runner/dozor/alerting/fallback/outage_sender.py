@@ -78,7 +78,7 @@ class OutageSender:
             self._raised = True
             held = self._held()
             facts = AlertData(lines=held[:HELD_SHOWN], count=len(held) or None)
-            self._manager.open_incident(IncidentKind.DEPENDENCY, NAME, facts)
+            self._manager.open_incident(IncidentKind.DEPENDENCY, NAME, facts, since=down_since)
         await self._send_one(now)
         if self._failover is not None:
             await self._failover.relay(self._queue, now)

@@ -48,16 +48,29 @@ class Escalator:
         held = self._planner.hold_due(decision, task, now)
         if held is not None:
             return held
-        notes = self._calls(raised, due.level, now)
+        notes = self._calls(raised, due.level, task, now)
         changes = self._planner.plan_notifications(
             Decision(decisions.queued(raised, notes, now)), stored_facts(incident), now
         )
         changes.notifications += notes
         return changes
 
-    def _calls(self, incident: Incident, level: Level, now: float) -> list[Notification]:
+    def _calls(self, incident: Incident, level: Level, task: State | None, now: float) -> list[Notification]:
         known = storm_facts(incident) if incident.kind is IncidentKind.STORM else stored_facts(incident)
-        facts = replace(known, level=incident.level, failing_since=incident.opened_at)
+        facts = replace(
+            known,
+            level=incident.level,
+            failing_since=known.failing_since or incident.opened_at,
+            by=incident.resolved_by,
+            task_state=None if task is None else task.value,
+        )
+        if incident.level < len(self._levels):
+            following = self._levels[incident.level]
+            since = incident.opened_at if incident.level_since is None else incident.level_since
+            at = since + following.after
+            calls = calls_for(following, self._oncall, self._overrides, at)
+            names = dict.fromkeys(person.name for call in calls for person in call.people)
+            facts = replace(facts, next_call_at=at, next_called=", ".join(names) or None)
         notes: list[Notification] = []
         for call in calls_for(level, self._oncall, self._overrides, now):
             named = replace(

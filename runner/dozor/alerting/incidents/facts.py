@@ -8,9 +8,9 @@ from dataclasses import replace
 from dozor.alerting.model.codec import stored_facts
 from dozor.alerting.model.full_text import KEPT, attachment_text, set_text
 from dozor.alerting.model.incident import Incident
-from dozor.alerting.model.notification import AlertData
+from dozor.alerting.model.notification import AlertData, EndCause
 from dozor.config.durations import format_duration
-from dozor.config.incident_kinds import IncidentKind
+from dozor.config.incident_kinds import KINDS, IncidentKind
 from dozor.supervision.core.state import State, StopCause
 from dozor.supervision.tasks.task import SupervisedTask
 from dozor.supervision.telemetry.observer import Trouble
@@ -33,9 +33,22 @@ def failure_facts(task: SupervisedTask, incident: Incident) -> AlertData:
         next_run_at=state.next_at,
         occurrences=incident.occurrences,
     )
-    if incident.kind in (IncidentKind.REPEATED_ERRORS, IncidentKind.CRITICAL_STOP):
+    facts = replace(facts, task_state=state.state.value)
+    if KINDS[incident.kind].streak:
         return replace(facts, whole=attachment_text(facts, failure.traceback)) if failure else facts
-    return stored_facts(incident)
+    return replace(stored_facts(incident), task_state=state.state.value)
+
+
+def reminder_facts(task: SupervisedTask | None, incident: Incident, now: float) -> AlertData:
+    """As the incident is now, some time after its first message."""
+    if incident.kind is IncidentKind.STORM:
+        return storm_facts(incident)
+    facts = stored_facts(incident) if task is None else failure_facts(task, incident)
+    if incident.kind is IncidentKind.BACKLOG and task is not None and task.backlog is not None:
+        size, oldest_at = task.backlog
+        age = None if oldest_at is None else now - oldest_at.timestamp()
+        facts = replace(facts, count=size, lasted=age)
+    return replace(facts, failing_since=facts.failing_since or incident.opened_at)
 
 
 def window_of(task: SupervisedTask) -> str | None:
@@ -47,10 +60,25 @@ def window_of(task: SupervisedTask) -> str | None:
     return f"{limit.count} / {format_duration(limit.within)}" if stopped and limit is not None else None
 
 
-def recovery_facts(incident: Incident, now: float, *, since: float | None = None) -> AlertData:
-    """`since`: the first failure (seconds since the epoch), if it is known better than by the incident."""
-    began = incident.opened_at if since is None else since
+def recovery_facts(
+    incident: Incident,
+    now: float,
+    *,
+    since: float | None = None,
+    failures: int | None = None,
+    ended: EndCause | None = None,
+) -> AlertData:
+    """`since`: the first failure (seconds since the epoch), if it is known better than by the incident.
+
+    `failures`: of the streak that has ended. `ended`: why it is closed, if it is not known to be over.
+    """
+    known = stored_facts(incident)
+    began = since or known.failing_since or incident.opened_at
     return AlertData(
+        failures=failures,
+        text=known.text if incident.kind is IncidentKind.CHECKER else None,
+        ended=None if ended is None else ended.value,
+        about=incident.kind.value,
         failing_since=began,
         lasted=now - began,
         by=incident.resolved_by,
@@ -73,7 +101,11 @@ def trouble_facts(trouble: Trouble) -> AlertData:
 
 def storm_facts(incident: Incident) -> AlertData:
     return AlertData(
-        trouble=IncidentKind.STORM.value, failing_since=incident.opened_at, count=incident.failures
+        trouble=IncidentKind.STORM.value,
+        about=IncidentKind.STORM.value,
+        failing_since=incident.opened_at,
+        count=incident.failures,
+        failures=incident.failures,
     )
 
 

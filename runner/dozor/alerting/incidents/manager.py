@@ -12,7 +12,7 @@ from dozor.alerting.incidents.facts import (
     failure_facts,
     fingerprint_of,
     recovery_facts,
-    storm_facts,
+    reminder_facts,
     trouble_facts,
 )
 from dozor.alerting.incidents.notifications import NotificationFactory, Routes, everything_to_the_chat
@@ -24,7 +24,7 @@ from dozor.alerting.model.codec import stored_facts, to_row
 from dozor.alerting.model.decisions import Because
 from dozor.alerting.model.full_text import set_text
 from dozor.alerting.model.incident import DEFAULT_SETTINGS, AlertSettings, Incident
-from dozor.alerting.model.notification import AlertData, Notification, NotificationKind
+from dozor.alerting.model.notification import AlertData, EndCause, Notification, NotificationKind
 from dozor.alerting.policy.escalation import Level
 from dozor.alerting.policy.oncall import OnCall
 from dozor.alerting.policy.silences import Silence
@@ -135,7 +135,10 @@ class IncidentManager:
     def raised(self, trouble: Trouble) -> None:
         """A monitor has found something wrong that is not a failed run."""
         kind = IncidentKind(trouble.kind.value)
-        self.open_incident(kind, trouble.subject, trouble_facts(trouble), task=trouble.task)
+        since = None
+        if trouble.seconds is not None and kind is not IncidentKind.BACKLOG:  # its age is that of an item
+            since = self._clock.now() - trouble.seconds
+        self.open_incident(kind, trouble.subject, trouble_facts(trouble), task=trouble.task, since=since)
         if kind is IncidentKind.DEPENDENCY:
             found = self.store.find(("", kind.value, trouble.subject))
             if found is not None:
@@ -170,13 +173,18 @@ class IncidentManager:
         *,
         task: str | None = None,
         to: tuple[str, ...] | None = None,
+        since: float | None = None,
     ) -> Incident | None:
-        """Open, continue or count the incident of this kind and subject. `to`: notify these destinations."""
+        """Open, continue or count the incident of this kind and subject. `to`: notify these destinations.
+
+        `since`: when it really began (seconds since the epoch), if that was before it was noticed.
+        """
         now = self._clock.now()
-        facts = replace(facts, trouble=kind.value, subject=subject, failing_since=now)
+        began = now if since is None else min(since, now)
+        facts = replace(facts, trouble=kind.value, subject=subject, failing_since=began)
         found = self.store.find((task or "", kind.value, subject))
         if found is not None and found.is_open:
-            facts = replace(facts, failing_since=found.opened_at)
+            facts = replace(facts, failing_since=stored_facts(found).failing_since or found.opened_at)
         summary = facts.text or subject
         decision = rules.on_trouble(
             self.settings(task), found, kind, task, subject, summary, now, self.store.next_id
@@ -221,7 +229,8 @@ class IncidentManager:
                 changes.add(self._escalator.check(left, state, now))
         if changes.incidents or changes.notifications:
             self.commit(changes)
-        self.store.forget(now - max(DEFAULT_SETTINGS.reopen_within, 3600.0))
+        kept = max((one.reopen_within for one in self._settings.values()), default=0.0)
+        self.store.forget(now - max(DEFAULT_SETTINGS.reopen_within, 3600.0, kept))
 
     def _on_tick(
         self, before: Incident, task: SupervisedTask | None, supervisor: Supervisor, now: float
@@ -241,12 +250,11 @@ class IncidentManager:
                 decision, start.stable_again(before, supervisor.tasks, now), now
             )
         if not incident.is_open:
-            return self.planner.plan_notifications(decision, recovery_facts(before, now), now)
-        facts = stored_facts(incident) if task is None else failure_facts(task, incident)
+            ended = EndCause.LAPSED if decision.because is Because.LAPSED else None
+            return self.planner.plan_notifications(decision, recovery_facts(before, now, ended=ended), now)
+        facts = reminder_facts(task, incident, now)
         if before.acknowledged_by is not None and incident.acknowledged_by is None:
             facts = replace(facts, acknowledged_by=before.acknowledged_by)
-        if incident.kind is IncidentKind.STORM:
-            facts = storm_facts(incident)
         return self.planner.plan_notifications(decision, facts, now)
 
     def _end_silences(self, now: float) -> IncidentChanges:
@@ -267,7 +275,8 @@ class IncidentManager:
             if incident.task is not None and supervisor.find(incident.task) is None:
                 closed = rules.resolve(incident, now).incident
                 decision = Decision(closed, because=Because.UNCONFIGURED)
-                changes.add(self.planner.plan_notifications(decision, stored_facts(incident), now))
+                facts = recovery_facts(incident, now, ended=EndCause.UNCONFIGURED)
+                changes.add(self.planner.plan_notifications(decision, facts, now))
         self.commit(changes)
 
     def use_settings(self, settings: Mapping[str, AlertSettings]) -> None:
@@ -295,7 +304,7 @@ class IncidentManager:
         changes = IncidentChanges()
         broken = [one for one in self.store.open() if one.silenced_by == silence.id]
         if broken:
-            names = tuple(dict.fromkeys(one.task or one.kind.value for one in broken))
+            names = tuple(dict.fromkeys(one.task or f"kind:{one.kind.value}" for one in broken))
             facts = AlertData(lines=names[:20], count=len(names), by=by, text=silence.reason or None)
             worst = max((one.severity for one in broken), key=list(Severity).index)
             changes.notifications += self.notifications.broadcast(
@@ -354,7 +363,12 @@ class IncidentManager:
             if announced:
                 decision = Decision(decision.incident, because=Because.SAME_END)
             announced = announced or decision.notify is not None
-            facts = recovery_facts(incident, now, since=transition.before.failure_record.failing_since)
+            facts = recovery_facts(
+                incident,
+                now,
+                since=transition.before.failure_record.failing_since,
+                failures=transition.before.failures,
+            )
             changes.add(self.planner.plan_notifications(decision, facts, now))
         return changes
 

@@ -75,7 +75,7 @@ def on_failure(
         return Decision(incident)
     kind = IncidentKind.CRITICAL_STOP if stopped else IncidentKind.REPEATED_ERRORS
     notify = NotificationKind.CRITICAL_STOP if stopped else NotificationKind.REPEATED_ERRORS
-    if incident is not None:
+    if incident is not None and may_reopen(settings, incident, now):
         again = _again(settings, incident, now)
         changed = replace(
             again,
@@ -87,6 +87,11 @@ def on_failure(
         return Decision(changed, notify) if stopped else _notified_again(settings, changed, notify)
     opened = _open(settings, new_id, task, kind, fingerprint(failure), summary(failure), now)
     return Decision(replace(opened, failures=after.failures), notify)
+
+
+def may_reopen(settings: AlertSettings, incident: Incident, now: float) -> bool:
+    """It is open, or was resolved so lately that it goes on when the same comes back."""
+    return incident.resolved_at is None or now - incident.resolved_at <= settings.reopen_within
 
 
 def _worse(
@@ -148,7 +153,7 @@ def on_trouble(
     """A problem that is not a failed run. `incident`: of this cause, open or just resolved."""
     level = settings.severity(kind) if severity is None else severity
     notify = NotificationKind.CHECKER if kind is IncidentKind.CHECKER else NotificationKind.TROUBLE
-    if incident is None:
+    if incident is None or not may_reopen(settings, incident, now):
         opened = _open(settings, new_id, task, kind, cause, summary, now)
         return Decision(replace(opened, severity=level, failures=1), notify)
     if incident.is_open and incident.calm_since is None:

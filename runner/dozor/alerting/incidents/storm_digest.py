@@ -99,7 +99,9 @@ class StormDigest:
         if storm.failures <= 0:
             storm = replace(storm, state=IncidentState.RESOLVED, resolved_at=now)
             self._group.storm_over(number)
-            facts = AlertData(trouble=IncidentKind.STORM.value, failing_since=storm.opened_at)
+            facts = AlertData(
+                trouble=IncidentKind.STORM.value, failing_since=storm.opened_at, lasted=now - storm.opened_at
+            )
             notes = self._notifications.for_incident(storm, NotificationKind.RECOVERED, facts, now)
             self._notifications.forget_storm(number)
         self._queue(changes, storm, notes, now)

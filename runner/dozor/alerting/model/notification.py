@@ -98,6 +98,15 @@ class AlertData:
     """People to call by name, in one line: "@ann, bob"."""
     called: tuple[tuple[str, int | None], ...] = ()
     """Each of them, with the Telegram id to mention them by where no "@name" does it."""
+    about: str | None = None
+    """The kind of the incident; None: of an older version, or about no incident."""
+    task_state: str | None = None
+    """Of the incident's task when the message was planned."""
+    ended: str | None = None
+    """Of an incident that was closed and is not known to be over: an `EndCause`."""
+    next_call_at: float | None = None
+    next_called: str | None = None
+    """Of an escalation: whom the next level calls, and when. None: there is no next level."""
     retold: bool = False
     """Its destination is another chat, topic or bot than before: the open incident is sent there anew."""
     in_storm: bool = False
@@ -149,6 +158,15 @@ class Notification:
     """Not sent after this time."""
     possible_duplicate: bool = False
     """An earlier attempt ended in an unknown outcome: the text must say so."""
+
+
+class EndCause(StrEnum):
+    """Why an incident was closed, where nothing is known to work again."""
+
+    UNCONFIGURED = "unconfigured"
+    """Its task has left the configuration, or is disabled."""
+    LAPSED = "lapsed"
+    """A checker's own alert that was not repeated for an hour."""
 
 
 FIRING = frozenset(

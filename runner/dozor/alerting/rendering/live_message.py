@@ -33,6 +33,8 @@ def live_notification(
     facts = replace(
         facts,
         trouble=facts.trouble or (None if incident.task else incident.kind.value),
+        about=incident.kind.value,
+        by=incident.resolved_by,
         occurrences=incident.occurrences,
         acknowledged_by=incident.acknowledged_by if incident.is_open else None,
         acknowledged_until=incident.ack_expires_at if incident.is_open else None,

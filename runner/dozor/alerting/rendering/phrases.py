@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import tzinfo
 from typing import assert_never
 
 from dozor.alerting.model.message import Span, Style
 from dozor.alerting.model.notification import AlertData
 from dozor.alerting.model.safe_text import clean, one_line, shorten
-from dozor.config.incident_kinds import IncidentKind, Severity
+from dozor.config.incident_kinds import KINDS, IncidentKind, Severity
 from dozor.language.times import clock, duration
 from dozor.language.translator import Translator
 from dozor.supervision.telemetry.observer import UNKNOWN_BLOCKER
 
+EscalationText = tuple[tuple[Span, ...], list[Span]]
 HeaderAndLines = tuple[str, list[Span]]
 """The header and the lines under it."""
 
@@ -73,7 +74,7 @@ class Phrasebook:
                 return shorten(one_line(by), NAME_UNITS)
 
 
-def trouble(say: Phrasebook, task: str, facts: AlertData) -> HeaderAndLines:
+def trouble(say: Phrasebook, task: str, facts: AlertData, severity: Severity) -> HeaderAndLines:
     """A problem that is not a failed run."""
     lines = reason(facts) + [Span(shorten(one_line(frame), LINE_UNITS), Style.CODE) for frame in facts.chain]
     lines += _holders(say, facts)
@@ -83,7 +84,7 @@ def trouble(say: Phrasebook, task: str, facts: AlertData) -> HeaderAndLines:
         if more > 0:
             names += " " + say("alert-and-more", count=more)
         lines.append(Span(say("alert-waiting", tasks=names)))
-    return _trouble_header(say, task, facts), lines
+    return trouble_header(say, task, facts, severity), lines
 
 
 def _holders(say: Phrasebook, facts: AlertData) -> list[Span]:
@@ -99,10 +100,15 @@ def _holders(say: Phrasebook, facts: AlertData) -> list[Span]:
     return lines
 
 
-def _trouble_header(say: Phrasebook, task: str, facts: AlertData) -> str:
+def trouble_header(say: Phrasebook, task: str, facts: AlertData, severity: Severity) -> str:
+    """What is wrong, with the sign of its severity."""
+    return mark(severity) + " " + _trouble(say, task, facts)
+
+
+def _trouble(say: Phrasebook, task: str, facts: AlertData) -> str:
     subject = shorten(one_line(facts.subject or ""), NAME_UNITS)
     lasted = None if facts.lasted is None else say.duration(facts.lasted)
-    kind = _kind(facts.trouble)
+    kind = incident_kind(facts.about or facts.trouble)
     match kind:
         case IncidentKind.HUNG:
             return say("alert-hung", task=task)
@@ -130,13 +136,10 @@ def _trouble_header(say: Phrasebook, task: str, facts: AlertData) -> str:
             return say("alert-bot-deaf") if subject == "commands" else say("alert-bot-defect")
         case IncidentKind.TELEGRAM:
             return say("alert-telegram", subject=subject)
-        case (
-            IncidentKind.REPEATED_ERRORS
-            | IncidentKind.CRITICAL_STOP
-            | IncidentKind.CHECKER
-            | IncidentKind.STORM
-            | None
-        ):
+        case IncidentKind.CHECKER:
+            text = shorten(one_line(facts.text or ""), LINE_UNITS)
+            return say("alert-own", task=task or "Dozor", text=text or subject)
+        case IncidentKind.REPEATED_ERRORS | IncidentKind.CRITICAL_STOP | IncidentKind.STORM | None:
             return say("alert-other", task=task or subject)
         case _:
             assert_never(kind)
@@ -150,24 +153,6 @@ def _blocked_loop(say: Phrasebook, subject: str, lasted: str | None) -> str:
     if lasted is None:
         return say("alert-blocked-loop-plain", subject=subject)
     return say("alert-blocked-loop", subject=subject, duration=lasted)
-
-
-def trouble_over(say: Phrasebook, task: str, facts: AlertData) -> str:
-    """The header of a trouble's recovery."""
-    subject = shorten(one_line(facts.subject or ""), NAME_UNITS)
-    match _kind(facts.trouble):
-        case IncidentKind.STORM:
-            return say("alert-over-storm")
-        case IncidentKind.BLOCKED_LOOP:
-            return say("alert-over-blocked")
-        case IncidentKind.POOL_EXHAUSTED:
-            return say("alert-over-pool", subject=subject)
-        case IncidentKind.BOT:
-            return say("alert-over-bot")
-        case _ if task:
-            return say("alert-over-task", task=task)
-        case _:
-            return say("alert-over-subject", subject=subject)
 
 
 def reloaded(say: Phrasebook, facts: AlertData) -> HeaderAndLines:
@@ -184,33 +169,21 @@ def reloaded(say: Phrasebook, facts: AlertData) -> HeaderAndLines:
 def storm(say: Phrasebook, severity: Severity, facts: AlertData) -> HeaderAndLines:
     """The digest: `facts.lines` are its causes, worst first; `facts.count` all tasks, `failures` the open."""
     count = facts.count or 0
-    if severity is Severity.CRITICAL:
-        header = say("alert-storm-critical", count=count)
-    else:
-        header = say("alert-storm-warning", count=count)
-    return header, _lines(facts)
+    return say("alert-storm", sign=mark(severity), count=count), _lines(facts)
 
 
-def storm_lasts(say: Phrasebook, severity: Severity, facts: AlertData, seconds: float) -> HeaderAndLines:
-    """Header and lines of a reminder after `seconds`."""
-    header = say(
-        "alert-storm-lasts",
-        sign=mark(severity),
-        duration=say.duration(seconds),
-        open=facts.failures or 0,
-        count=facts.count or 0,
-    )
-    return header, _lines(facts)
-
-
-def escalation(
-    say: Phrasebook, what: str, facts: AlertData, since: float
-) -> tuple[tuple[Span, ...], list[Span]]:
-    """People are called by name. `what`: the header of the incident, without its mark."""
-    header = say("alert-escalation", mention=_HERE, what=what, duration=say.duration(say.now - since))
+def escalation(say: Phrasebook, what: str, facts: AlertData, severity: Severity) -> EscalationText:
+    """People are called by name. `what`: what is still wrong, without a sign."""
+    header = say("alert-escalation", sign=mark(severity), mention=_HERE, what=what)
     before, _, after = header.partition(_HERE)
     spans = (Span(before, Style.BOLD), *_called(say, facts), Span(after, Style.BOLD))
-    return spans, [Span(say("alert-escalation-level", level=facts.level or 1))]
+    if facts.next_call_at is None:
+        return spans, []
+    at, who = say.clock(facts.next_call_at), facts.next_called
+    if who is None:
+        return spans, [Span(say("alert-escalation-next-plain", level=facts.level or 1, at=at))]
+    names = shorten(one_line(who), LINE_UNITS)
+    return spans, [Span(say("alert-escalation-next", level=facts.level or 1, at=at, who=names))]
 
 
 def _called(say: Phrasebook, facts: AlertData) -> list[Span]:
@@ -226,10 +199,17 @@ def _called(say: Phrasebook, facts: AlertData) -> list[Span]:
 
 
 def silence_over(say: Phrasebook, facts: AlertData) -> HeaderAndLines:
-    lines = reason(facts) + _lines(facts)
+    named = tuple(_kind_or_name(say, line) for line in facts.lines)
+    lines = reason(facts) + _lines(replace(facts, lines=named))
     if facts.by:
         lines.insert(0, Span(say("alert-silence-lifted", by=say.who(facts.by))))
     return say("alert-silence-over", count=facts.count or 0), lines
+
+
+def _kind_or_name(say: Phrasebook, line: str) -> str:
+    """ "kind:dependency" in words; a task's name as it is."""
+    kind = incident_kind(line.removeprefix("kind:")) if line.startswith("kind:") else None
+    return line if kind is None else say(KINDS[kind].text)
 
 
 def morning(say: Phrasebook, facts: AlertData) -> HeaderAndLines:
@@ -275,7 +255,8 @@ def _lines(facts: AlertData) -> list[Span]:
     return [Span(shorten(one_line(line), LINE_UNITS)) for line in facts.lines[:LINES_SHOWN]]
 
 
-def _kind(name: str | None) -> IncidentKind | None:
+def incident_kind(name: str | None) -> IncidentKind | None:
+    """None: none, or of a newer version."""
     return IncidentKind(name) if name in tuple(IncidentKind) else None
 
 

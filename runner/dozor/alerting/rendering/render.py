@@ -11,7 +11,7 @@ from dozor.alerting.model.full_text import ATTACHABLE, ERROR_UNITS, error_line
 from dozor.alerting.model.message import Button, Document, Message, Span, Style
 from dozor.alerting.model.notification import AlertData, Notification, NotificationKind
 from dozor.alerting.model.safe_text import LONG, clean, one_line, shorten, utf16_length
-from dozor.alerting.rendering import phrases
+from dozor.alerting.rendering import phrases, wording
 from dozor.alerting.rendering import startup_phrases as start_phrases
 from dozor.alerting.rendering.attachment import NOTE_UNITS, as_document
 from dozor.alerting.rendering.callback_data import Origin, encode
@@ -46,6 +46,8 @@ def render(
     header, lines = view.say()
     if isinstance(header, str):
         header = (Span(shorten(header, HEADLINE_UNITS + NAME_UNITS), Style.BOLD),)
+    if notification.incident_id is not None:
+        header = (*header, Span(" · " + translator.format("number", id=str(notification.incident_id))))
     spans = list(header)
     for line in [*lines, *status_lines(view.phrasebook, notification.facts)]:
         spans += [Span("\n"), line]
@@ -110,26 +112,40 @@ class _NotificationView:
             return start_phrases.report(self.phrasebook, self._note)
         match self._note.kind:
             case NotificationKind.REPEATED_ERRORS:
-                header = text("alert-repeated", task=self._task, failures=failures, since=self._since())
+                header = text(
+                    "alert-repeated",
+                    sign=phrases.mark(self._note.severity),
+                    task=self._task,
+                    failures=failures,
+                    since=self._since(),
+                )
                 return header, [*self._failure(), *self._next_restart()]
             case NotificationKind.CRITICAL_STOP:
-                header = text("alert-stopped", task=self._task, failures=failures, since=self._since())
+                header = text(
+                    "alert-stopped",
+                    task=self._task,
+                    failures=failures,
+                    count=f"{failures}/{failures}" if self._at_limit else failures,
+                    since=self._since(),
+                )
                 return header, [*self._failure(), *self._after_stop()]
             case NotificationKind.RECOVERED:
-                return self._recovered(), self._recovery()
+                return wording.over(self.phrasebook, self._note), self._recovery()
             case NotificationKind.FLAPPING:
-                header = text("alert-flapping", task=self._task, count=facts.occurrences)
-                return header, [*self._failure(), Span(text("alert-flapping-why"))]
+                return self._flapping()
             case NotificationKind.TROUBLE:
                 self._shorten(facts.text or "", REASON_UNITS)
-                return phrases.trouble(self.phrasebook, self._task, facts)
+                return phrases.trouble(self.phrasebook, self._task, facts, self._note.severity)
             case NotificationKind.STORM:
                 return phrases.storm(self.phrasebook, self._note.severity, facts)
             case NotificationKind.PAST:
-                header = text("alert-past", task=self._task or facts.subject or "Dozor")
+                header = wording.over(self.phrasebook, self._note)
+                if wording.is_streak(self._note) and facts.ended is None:
+                    header = text("alert-past", task=self._task or "Dozor")
                 return header, [*self._recovery(), *self._error(), Span(text("alert-past-why"))]
             case NotificationKind.ESCALATION:
-                called, lines = phrases.escalation(self.phrasebook, self._what(), facts, self._began())
+                what = wording.still(self.phrasebook, self._note)
+                called, lines = phrases.escalation(self.phrasebook, what, facts, self._note.severity)
                 return called, [*self._why(), *lines]
             case NotificationKind.SILENCE_OVER:
                 return phrases.silence_over(self.phrasebook, facts)
@@ -140,18 +156,8 @@ class _NotificationView:
             case NotificationKind.SUMMARY:
                 return phrases.summary(self.phrasebook, facts)
             case NotificationKind.REMINDER:
-                if facts.trouble == IncidentKind.STORM.value:
-                    lasts = self._now - self._began()
-                    return phrases.storm_lasts(self.phrasebook, self._note.severity, facts, lasts)
-                if facts.trouble is not None:
-                    return phrases.trouble(self.phrasebook, self._task, self._lasting())
-                lasting = self._duration(self._now - self._began())
-                since = self._since()
-                if self._stopped:
-                    header = text("alert-reminder-stopped", task=self._task, duration=lasting, since=since)
-                    return header, [*self._failure(), *self._after_stop()]
-                header = text("alert-reminder-failing", task=self._task, duration=lasting, since=since)
-                return header, [*self._failure(), *self._next_restart()]
+                what = wording.still(self.phrasebook, self._note)
+                return f"{wording.sign(self._note)} {what}", self._ack_expired()
             case NotificationKind.CHECKER:
                 return self._checker()
             case NotificationKind.RUNNER_STARTED:
@@ -191,17 +197,40 @@ class _NotificationView:
 
     @property
     def _stopped(self) -> bool:
-        kind, severity = self._note.kind, self._note.severity
-        reminded = kind is NotificationKind.REMINDER and severity is Severity.CRITICAL
-        return kind is NotificationKind.CRITICAL_STOP or reminded
+        kind = self._note.kind
+        named = (NotificationKind.CRITICAL_STOP, NotificationKind.REMINDER, NotificationKind.ESCALATION)
+        return kind in named and wording.is_stopped(self._note)
+
+    @property
+    def _at_limit(self) -> bool:
+        """The header says how many failures there may be."""
+        facts = self._facts
+        stopped = self._note.kind is NotificationKind.CRITICAL_STOP and facts.window is None
+        return stopped and facts.failures is not None and facts.failures == facts.max_failures
+
+    def _flapping(self) -> tuple[str, list[Span]]:
+        text, facts = self._translator.format, self._facts
+        sign, why = phrases.mark(self._note.severity), Span(text("alert-flapping-why"))
+        if wording.is_streak(self._note):
+            header = text("alert-flapping", sign=sign, task=self._task, count=facts.occurrences)
+            return header, [*self._failure(), why]
+        header = text("alert-flapping-other", sign=sign, what=self._what(), count=facts.occurrences)
+        return header, [*phrases.reason(facts), why]
+
+    def _ack_expired(self) -> list[Span]:
+        facts = self._facts
+        if not facts.acknowledged_by or facts.acknowledged_until is not None:
+            return []
+        by = self.phrasebook.who(facts.acknowledged_by)
+        return [Span(self._translator.format("alert-ack-expired", by=by))]
 
     def _failure(self) -> list[Span]:
         text, facts = self._translator.format, self._facts
-        lines: list[Span] = []
-        if facts.acknowledged_by and facts.acknowledged_until is None:
-            lines.append(Span(text("alert-ack-expired", by=self.phrasebook.who(facts.acknowledged_by))))
+        lines = self._ack_expired()
         if facts.window is not None:
             lines.append(Span(text("alert-window", window=facts.window)))
+        elif self._at_limit:
+            pass  # the header says it
         elif facts.failures is not None and facts.max_failures is not None:
             lines.append(Span(text("alert-attempt", failures=facts.failures, max=facts.max_failures)))
         return lines + self._error()
@@ -224,6 +253,9 @@ class _NotificationView:
 
     def _after_stop(self) -> list[Span]:
         text, at = self._translator.format, self._facts.next_run_at
+        if self._facts.by is not None:
+            by = self.phrasebook.who(self._facts.by)
+            return [Span(text("alert-restarted-waiting", by=by), Style.BOLD)]
         if at is not None:
             distance = ahead(self._translator, at - self._now)
             return [Span(text("alert-next-retry", at=self._clock(at), distance=distance))]
@@ -231,36 +263,35 @@ class _NotificationView:
             return [Span(text("alert-next-person-fatal"), Style.BOLD)]
         return [Span(text("alert-next-person"), Style.BOLD)]
 
-    def _recovered(self) -> str:
-        if self._facts.trouble is not None:
-            return phrases.trouble_over(self.phrasebook, self._task, self._facts)
-        return self._translator.format("alert-recovered", task=self._task)
-
     def _began(self) -> float:
         since = self._facts.failing_since
         return self._note.created_at if since is None else since
 
-    def _lasting(self) -> AlertData:
-        return replace(self._facts, lasted=self._now - self._began())
-
     def _why(self) -> list[Span]:
-        """What people are called for: they may not have seen the earlier messages."""
-        facts = self._facts
-        if facts.trouble == IncidentKind.STORM.value:
-            return phrases.storm(self.phrasebook, self._note.severity, facts)[1]
-        if facts.trouble is not None:
-            return phrases.trouble(self.phrasebook, self._task, replace(facts, lasted=None))[1]
-        return [*self._failure(), *phrases.reason(facts)]
+        """What a person is called for in private: the earlier messages may be in another chat.
+
+        In a group the call is a reply to them.
+        """
+        facts, severity = self._facts, self._note.severity
+        if self._note.destination.startswith("-") or not self._note.destination:
+            return []
+        match wording.kind_of(self._note):
+            case IncidentKind.STORM:
+                return phrases.storm(self.phrasebook, severity, facts)[1]
+            case IncidentKind.CRITICAL_STOP | IncidentKind.REPEATED_ERRORS:
+                return self._failure()
+            case IncidentKind.CHECKER:
+                return []  # the header has its text
+            case _:
+                return phrases.trouble(self.phrasebook, self._task, replace(facts, lasted=None), severity)[1]
 
     def _what(self) -> str:
-        """The same in a few words."""
-        if self._facts.trouble == IncidentKind.STORM.value:
-            header, _ = phrases.storm(self.phrasebook, self._note.severity, self._facts)
-            return header.partition(" ")[2]
-        if self._facts.trouble is not None:
-            header, _ = phrases.trouble(self.phrasebook, self._task, replace(self._facts, lasted=None))
-            return header.partition(" ")[2]
-        return self._task or "Dozor"
+        """What is wrong, without a sign."""
+        if wording.kind_of(self._note) is IncidentKind.CHECKER:
+            return self._task or "Dozor"
+        plain = replace(self._facts, lasted=None)
+        header = phrases.trouble_header(self.phrasebook, self._task, plain, self._note.severity)
+        return header.partition(" ")[2]
 
     def _recovery(self) -> list[Span]:
         text, facts = self._translator.format, self._facts
@@ -270,11 +301,16 @@ class _NotificationView:
             if since is None:
                 since = self._note.created_at - facts.lasted
             lasted = self._duration(facts.lasted)
-            lines.append(Span(text("alert-lasted", duration=lasted, since=self._clock(since))))
+            key = "alert-lasted" if wording.is_streak(self._note) else "over-lasted"
+            lines.append(Span(text(key, duration=lasted, since=self._clock(since))))
+        if wording.kind_of(self._note) is IncidentKind.CHECKER:
+            return [*lines, *phrases.reason(facts)]
+        if not wording.is_streak(self._note):
+            return lines  # what is no streak of failures is restarted by nobody
         if facts.failures:
             lines.append(Span(text("alert-lasted-errors", failures=facts.failures)))
-        if facts.trouble is not None and not self._task:
-            pass  # what is no task restarts nothing
+        if facts.ended is not None:
+            pass  # nothing works again
         elif facts.by:
             lines.append(Span(text("alert-by-person", by=self.phrasebook.who(facts.by))))
         else:

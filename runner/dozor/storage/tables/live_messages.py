@@ -27,7 +27,21 @@ WHERE l.destination = $1 AND i.updated_at > l.shown_at + interval '1 millisecond
 ORDER BY i.state = 'open', i.severity <> 'critical', l.shown_at LIMIT 1
 """
 
-PLACES_SQL = "SELECT DISTINCT destination FROM dozor.living_messages"
+PLACES_SQL = """
+SELECT destination FROM dozor.living_messages UNION SELECT destination FROM dozor.incident_messages
+"""
+
+# Calls, reminders and first warnings: all but the message that is edited.
+UNENDED_SQL = """
+SELECT m.message_id, to_jsonb(i) AS incident
+FROM dozor.incident_messages m
+JOIN dozor.incidents i ON i.id = m.incident_id
+LEFT JOIN dozor.living_messages l ON l.destination = m.destination AND l.incident_id = m.incident_id
+WHERE m.destination = $1 AND i.state = 'resolved' AND m.message_id IS DISTINCT FROM l.message_id
+ORDER BY m.message_id LIMIT 1
+"""
+
+ENDED_SQL = "DELETE FROM dozor.incident_messages WHERE destination = $1 AND message_id = $2"
 
 # The edit is recorded with the message that it has changed.
 SHOWS_SQL = """
@@ -42,9 +56,16 @@ WHERE id = (SELECT min(n.id) FROM dozor.notifications n, shown
 
 FORGET_SQL = "DELETE FROM dozor.living_messages WHERE destination = $1 AND incident_id = $2"
 
-FORGET_ALL_SQL = "DELETE FROM dozor.living_messages WHERE destination = $1 RETURNING incident_id"
+FORGET_ALL_SQL = """
+WITH others AS (DELETE FROM dozor.incident_messages WHERE destination = $1)
+DELETE FROM dozor.living_messages WHERE destination = $1 RETURNING incident_id
+"""
 
 # A chat that has been gone for two weeks is not brought up to date any more.
+PRUNE_OTHERS_SQL = """
+DELETE FROM dozor.incident_messages m USING dozor.incidents i
+WHERE i.id = m.incident_id AND i.state = 'resolved' AND i.resolved_at < now() - interval '2 days'
+"""
 PRUNE_LIVING_SQL = """
 DELETE FROM dozor.living_messages l USING dozor.incidents i
 WHERE i.id = l.incident_id AND i.state = 'resolved' AND i.resolved_at < now() - interval '2 days'
@@ -59,6 +80,17 @@ async def read_outdated(pool: Pool, destination: str, leave: Collection[int] = (
     """
     row = await pool.fetchrow(OUTDATED_SQL, destination, list(leave))
     return None if row is None else OutdatedMessage(row["message_id"], from_json(row["incident"]))
+
+
+async def read_unended(pool: Pool, destination: str) -> OutdatedMessage | None:
+    """A message of a resolved incident, beside the live one, that does not show its end; None: none."""
+    row = await pool.fetchrow(UNENDED_SQL, destination)
+    return None if row is None else OutdatedMessage(row["message_id"], from_json(row["incident"]))
+
+
+async def mark_ended(pool: Pool, destination: str, message_id: int) -> None:
+    """It shows the end, or cannot be edited."""
+    await pool.execute(ENDED_SQL, destination, message_id)
 
 
 async def read_places(pool: Pool) -> set[str]:
@@ -91,4 +123,5 @@ async def forget_all(pool: Pool, destination: str) -> list[int]:
 
 async def prune(connection: Connection) -> None:
     """Forget messages of incidents resolved two days ago."""
+    await connection.execute(PRUNE_OTHERS_SQL)
     await connection.execute(PRUNE_LIVING_SQL)

@@ -102,7 +102,12 @@ WITH delivered AS (
     UPDATE dozor.notifications SET state = 'delivered', delivered_at = to_timestamp($5), transport = $2,
         message_id = $3, last_error = NULL, decisions = dozor.with_decision(decisions, $6)
     WHERE id = $1
-    RETURNING incident_id, destination)
+    RETURNING incident_id, destination, kind),
+noted AS (
+    INSERT INTO dozor.incident_messages (destination, message_id, incident_id)
+    SELECT destination, $3, incident_id FROM delivered
+    WHERE incident_id IS NOT NULL AND $3::int8 IS NOT NULL AND kind NOT IN ('recovered', 'past')
+    ON CONFLICT DO NOTHING)
 INSERT INTO dozor.living_messages AS l (destination, incident_id, first_id, message_id, shown_at)
 SELECT destination, incident_id, $3, $3, to_timestamp($4) FROM delivered
 WHERE incident_id IS NOT NULL AND $3::int8 IS NOT NULL AND $4::float8 IS NOT NULL
