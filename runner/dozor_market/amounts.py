@@ -21,7 +21,7 @@ DECIMALS: Final = {"TON": 9, "USDT": 6}
 """Smallest units in one whole: 10 to this power. Other currencies are known to the database only."""
 SHOWN: Final = 60
 """Characters of a wrong value that an error quotes."""
-_CURRENCY: Final = re.compile(r"[A-Z0-9]{2,12}")
+CURRENCY: Final = re.compile(r"[A-Z0-9]{2,12}")
 _DECIMAL: Final = re.compile(r"([0-9]{1,30}(?:\.[0-9]{1,30})?) +(\S+)")
 _WITH_COMMA: Final = re.compile(r"([0-9]{1,30}),([0-9]{1,30}) *(\S*)")
 _NEGATIVE: Final = re.compile(r"[-\u2212] *[0-9].*")
@@ -44,13 +44,25 @@ def read_amount(currency: str, value: object, most: int | None = MAX_AMOUNT) -> 
     return _in_range(currency, value, str(value)[:SHOWN], most)
 
 
+def read_signed(currency: str, value: object) -> int:
+    """As `read_amount`, for an amount that may be below zero: `-5`, `"-1.5 TON"`. Raises ValueError."""
+    if type(value) is int and value < 0:
+        return -read_amount(currency, -value)
+    if isinstance(value, str) and value.strip().startswith("-"):
+        return -read_amount(currency, value.strip().removeprefix("-"))
+    return read_amount(currency, value)
+
+
 def amount_problems(
-    args: Mapping[str, Any], *names: str, most: int | None = MAX_AMOUNT
+    args: Mapping[str, Any], *names: str, most: int | None = MAX_AMOUNT, signed: bool = False
 ) -> Iterator[ArgumentProblem]:
-    """What is wrong with the arguments `names` that are given, each a mapping of amounts by currency."""
+    """What is wrong with the arguments `names` that are given, each a mapping of amounts by currency.
+
+    signed: amounts below zero are allowed.
+    """
     for name in names:
         if name in args:
-            yield from _problems_of(name, args[name], most)
+            yield from _problems_of(name, args[name], most, signed=signed)
 
 
 def read_amounts(name: str, given: Any, most: int | None = MAX_AMOUNT) -> dict[str, int]:
@@ -65,17 +77,22 @@ def read_amounts(name: str, given: Any, most: int | None = MAX_AMOUNT) -> dict[s
     return {currency: read_amount(currency, value, most) for currency, value in given.items()}
 
 
-def _problems_of(name: str, given: Any, most: int | None) -> Iterator[ArgumentProblem]:
+def _problems_of(
+    name: str, given: Any, most: int | None, *, signed: bool = False
+) -> Iterator[ArgumentProblem]:
     if not isinstance(given, Mapping):
         yield ArgumentProblem((name,), msg("config-amounts-shape", value=repr(given)[:SHOWN]))
         return
     for currency, value in given.items():
         place: Place = (name, str(currency))
-        if not isinstance(currency, str) or not _CURRENCY.fullmatch(currency):
+        if not isinstance(currency, str) or not CURRENCY.fullmatch(currency):
             yield ArgumentProblem(place, msg("config-amount-currency", value=repr(currency)[:SHOWN]))
             continue
         try:
-            read_amount(currency, value, most)
+            if signed:
+                read_signed(currency, value)
+            else:
+                read_amount(currency, value, most)
         except ValueError as error:
             yield ArgumentProblem(place, str(error))
 

@@ -16,10 +16,15 @@ SHOWN: Final = 60
 
 def check_queue_args(args: Mapping[str, Any]) -> Iterator[ArgumentProblem]:
     """What is wrong with `batch`, `workers` and `behind_after` of a checker that drains a queue."""
-    for name in ("batch", "workers"):
+    yield from count_problems(args, "batch", "workers")
+    yield from seconds_problems(args, "behind_after", optional=True, zero=True)
+
+
+def count_problems(args: Mapping[str, Any], *names: str) -> Iterator[ArgumentProblem]:
+    """The arguments `names` that are given and are not whole numbers of at least 1."""
+    for name in names:
         if name in args and (type(args[name]) is not int or not 1 <= args[name] < 2**31):
             yield ArgumentProblem((name,), msg("config-arg-count", value=repr(args[name])[:SHOWN]))
-    yield from seconds_problems(args, "behind_after", optional=True, zero=True)
 
 
 def seconds_problems(

@@ -20,7 +20,8 @@ from dozor.storage.postgres.pool import Connection
 from dozor.toolkit import announce, report_backlog
 from dozor.toolkit.context import CheckerContext
 from dozor_market.amounts import amount_problems, read_amounts
-from dozor_market.counts import seconds_problems
+from dozor_market.counts import count_problems, seconds_problems
+from dozor_market.ton_args import check_provider_args, check_wallet_args, first_problem
 
 if TYPE_CHECKING:
     from dozor_market.ton.limits import SingleSourceLimits
@@ -58,12 +59,15 @@ class DepositsError(DozorError):
 
 
 def check_deposit_args(args: Mapping[str, Any]) -> Iterator[ArgumentProblem]:
-    """What is wrong with the amounts and times in the checker's arguments."""
+    """What is wrong with the checker's arguments."""
     yield from amount_problems(args, "dust")
     yield from amount_problems(args, "single_source_limit", "single_source_window_limit", most=None)
     yield from seconds_problems(args, "single_source_window")
-    yield from seconds_problems(args, "unconfirmed_after", zero=True)
+    yield from seconds_problems(args, "unconfirmed_after", "frozen_after", "reread_after", zero=True)
     yield from seconds_problems(args, "behind_after", optional=True, zero=True)
+    yield from count_problems(args, "blocks_from")
+    yield from check_provider_args(args)
+    yield from check_wallet_args(args)
 
 
 @needs_extra(Extra.TON)
@@ -169,6 +173,8 @@ def provider_options(providers: Sequence[Mapping[str, Any]]) -> list[ProviderOpt
     except ImportError as error:
         raise Fatal(msg("error-ton-extra", command=install_command(Extra.TON))) from error
     try:
+        if providers:
+            first_problem(check_provider_args({"providers": providers}))
         return [
             ton.ProviderOptions(**{**provider, "kind": ton.ProviderKind(provider["kind"])})
             for provider in providers

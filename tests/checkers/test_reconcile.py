@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from ton_core import Address
 
+from dozor.cli.rescan import CliAudit
+from dozor.control.commands.actor import Actor, Source
 from dozor.errors import Fatal
 from dozor.storage.postgres.pool import Pool
-from dozor_market.attribution import attribute
+from dozor_market.attribution import attribute, reassign
 from dozor_market.demo.toncenter import OUR_JETTON_WALLET, OUR_WALLET, Chain, Toncenter, raw
 from dozor_market.ledger import AccountKind, create_user, transfer
 from dozor_market.reconcile import reconcile
@@ -20,6 +22,7 @@ from tests.checkers.town import CENT, Town, fork, open_town
 
 MASTER = "0:" + "4d" * 32
 OTHER = Address((0, b"\x0f" * 32))
+AUDIT = CliAudit(Actor(Source.CLI, "somebody", "here"))
 WITHOUT_TRIGGERS = "SET LOCAL session_replication_role = replica"
 
 
@@ -225,6 +228,27 @@ async def test_a_deposit_on_its_way_is_no_fault_and_a_wallet_that_is_not_read_fo
     await place.check(*place.urls)
     assert await place.reconcile() == []
     assert await place.pool.fetchval("SELECT count(*) FROM market.ton_incidents WHERE ended_at IS NULL") == 0
+
+
+async def test_deposits_that_were_reassigned_are_no_difference_and_without_the_movement_they_are(
+    place: Place,
+) -> None:
+    rows = await place.pool.fetch("SELECT id FROM market.deposits WHERE user_id IS NOT NULL ORDER BY id")
+    assert len(rows) == 3  # credited TON and USDT, and one that was attributed
+    for user in (place.stranger, place.user, place.stranger):  # several movements of one deposit
+        for row in rows:
+            async with place.pool.acquire() as connection:
+                await reassign(connection, row["id"], user, audit=AUDIT)
+    references = await place.pool.fetch("SELECT reference FROM market.movements WHERE reference ~ 'reassigned'")
+    assert sorted(row["reference"] for row in references) == sorted(
+        f"deposit:{row['id']}:reassigned:{number}" for row in rows for number in (1, 2, 3)
+    )
+    assert await place.reconcile() == []
+    await place.pool.execute(
+        "UPDATE market.deposits SET user_id = $2 WHERE id = $1", rows[0]["id"], place.user
+    )
+    (line,) = await place.reconcile()
+    assert line.startswith(f"deposit {rows[0]['id']}: ")
 
 
 async def test_providers_that_disagree_about_a_balance_prove_nothing(place: Place) -> None:

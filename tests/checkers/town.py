@@ -16,6 +16,8 @@ from tests.checkers.stage import StageContext, purse
 
 CENT = 10_000_000
 MINTED = 9_000_000 * 10**9
+MINTED_SHOWN = "9000000 TON"
+"""MINTED as alerts show it."""
 DOWN = "http://127.0.0.1:9/api/v2"
 
 

@@ -54,7 +54,7 @@ def _line(one: Pending) -> str:
         "cli-pending-line",
         id=str(one.id),
         state=one.state,
-        money=money_in_words(one.amount, one.currency, one.attached),
+        money=money_in_words(one.amount, one.currency, one.decimals, one.attached),
         account=one.account,
         sender=one.sender or msg("log-ton-nobody"),
         comment=shown(one.comment),

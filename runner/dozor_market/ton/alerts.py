@@ -21,20 +21,23 @@ APPROVE_COMMAND: Final = "dozor market approve {id}"
 REJECT_COMMAND: Final = "dozor market reject {id}"
 
 UNCONFIRMED_SQL: Final = """
-SELECT id, account, lt, hash, currency, amount, attached, sender, comment, providers, others
-  FROM market.ton_pending
+SELECT p.id, p.account, p.lt, p.hash, p.currency, p.amount, p.attached, p.sender, p.comment, p.providers,
+       p.others, c.decimals
+  FROM market.ton_pending p LEFT JOIN market.currencies c ON c.code = p.currency
  WHERE state = 'unconfirmed' AND alerted_at IS NULL
    AND (seen_at < now() - make_interval(secs => $1)
         OR omitted AND received_at < now() - make_interval(secs => $1))
- ORDER BY id FOR UPDATE SKIP LOCKED"""
+ ORDER BY p.id FOR UPDATE OF p SKIP LOCKED"""
 OVER_LIMIT_SQL: Final = """
-SELECT id, account, lt, hash, currency, amount, attached, sender, comment, providers, others
-  FROM market.ton_pending
- WHERE state = 'over_limit' AND alerted_at IS NULL ORDER BY id FOR UPDATE SKIP LOCKED"""
+SELECT p.id, p.account, p.lt, p.hash, p.currency, p.amount, p.attached, p.sender, p.comment, p.providers,
+       p.others, c.decimals
+  FROM market.ton_pending p LEFT JOIN market.currencies c ON c.code = p.currency
+ WHERE state = 'over_limit' AND alerted_at IS NULL ORDER BY p.id FOR UPDATE OF p SKIP LOCKED"""
 REFUTED_SQL: Final = """
-SELECT id, account, lt, hash, currency, amount, attached, sender, comment, providers, others
-  FROM market.ton_pending
- WHERE state = 'refuted' AND alerted_at IS NULL ORDER BY id FOR UPDATE SKIP LOCKED"""
+SELECT p.id, p.account, p.lt, p.hash, p.currency, p.amount, p.attached, p.sender, p.comment, p.providers,
+       p.others, c.decimals
+  FROM market.ton_pending p LEFT JOIN market.currencies c ON c.code = p.currency
+ WHERE state = 'refuted' AND alerted_at IS NULL ORDER BY p.id FOR UPDATE OF p SKIP LOCKED"""
 ALERTED_SQL: Final = "UPDATE market.ton_pending SET alerted_at = clock_timestamp() WHERE id = ANY($1)"
 
 
@@ -51,7 +54,8 @@ async def _contradictions(ctx: CheckerContext, connection: Connection) -> None:
     async with connection.transaction():
         rows = await connection.fetch(evidence.DUE_SQL, evidence.REMIND)
         for row in rows:
-            ctx.alert(evidence.describe(row["account"], row["id"], row["latest"]), "critical")
+            text = evidence.describe(row["account"], row["id"], row["latest"], row["decimals"])
+            ctx.alert(text, "critical")
         await connection.execute(evidence.ALERTED_SQL, [row["id"] for row in rows])
 
 
@@ -84,7 +88,9 @@ def _text(title: str, rows: Sequence[Any], *, decide: bool = False) -> str:
     for row in rows[:SHOWN]:
         line = msg(
             "log-ton-pending-line",
-            money=money_in_words(int(row["amount"]), row["currency"], int(row["attached"])),
+            money=money_in_words(
+                int(row["amount"]), row["currency"], row["decimals"], int(row["attached"])
+            ),
             account=row["account"],
             sender=row["sender"] or msg("log-ton-nobody"),
             comment=shown(row["comment"]),

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+TON_DECIMALS: Final = 9
+"""Nanotons in one TON: 10 to this power."""
+
 
 def in_whole(amount: int, decimals: int) -> str:
     """`amount` smallest units in whole ones, exactly: in_whole(1500, 3) is "1.5".

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from dozor.language import msg
 from dozor.storage.postgres.pool import Connection
+from dozor_market.ton.amounts import TON_DECIMALS, in_whole
 from dozor_market.ton.comparison import RECORDED, Contradiction, Statement
 from dozor_market.ton.transactions import Position, Receipt
 
@@ -26,7 +27,9 @@ UPDATE market.ton_contradictions SET ended_at = now()
  WHERE account = $1 AND ended_at IS NULL AND last_seen_at < now() - make_interval(secs => $2)
 RETURNING id"""
 DUE_SQL: Final = """
-SELECT id, account, latest, rounds FROM market.ton_contradictions
+SELECT id, account, latest, rounds,
+       (SELECT jsonb_object_agg(code, decimals) FROM market.currencies) AS decimals
+  FROM market.ton_contradictions
  WHERE ended_at IS NULL AND (alerted_at IS NULL OR alerted_at < now() - make_interval(secs => $1))
  ORDER BY id FOR UPDATE SKIP LOCKED"""
 ALERTED_SQL: Final = "UPDATE market.ton_contradictions SET alerted_at = clock_timestamp() WHERE id = ANY($1)"
@@ -67,22 +70,22 @@ def _position(position: Position) -> dict[str, Any]:
     return {"lt": position.lt, "hash": position.hash.hex()}
 
 
-def describe(account: str, number: int, evidence: dict[str, Any]) -> str:
-    """The text of the alert."""
+def describe(account: str, number: int, evidence: dict[str, Any], decimals: Mapping[str, int]) -> str:
+    """The text of the alert. decimals: of each currency, for decimal amounts."""
     lines = [msg("log-ton-contradiction", account=account)]
     for contradiction in evidence["contradictions"]:
-        lines += [_described(statement) for statement in contradiction]
+        lines += [_described(statement, decimals) for statement in contradiction]
     lines.append(msg("log-ton-answers", said=evidence["answers"]))
     lines.append(msg("log-ton-contradiction-remedy", number=str(number)))
     return "\n".join(lines)
 
 
-def _described(statement: dict[str, Any]) -> str:
+def _described(statement: dict[str, Any], decimals: Mapping[str, int]) -> str:
     newest, provider = statement["newest"], statement["provider"]
     where = {"lt": str(newest["lt"]), "hash": newest["hash"]}
     if provider == RECORDED:
         return msg("log-ton-recorded", **where)
-    shown = [_shown(one) for one in statement["transactions"][:SHOWN]]
+    shown = [_shown(one, decimals) for one in statement["transactions"][:SHOWN]]
     if not shown:
         return msg("log-ton-none-of-these", provider=provider, **where)
     more = statement["count"] - len(shown)
@@ -91,12 +94,13 @@ def _described(statement: dict[str, Any]) -> str:
     return f"{provider}: " + "; ".join(shown)
 
 
-def _shown(one: dict[str, Any]) -> str:
+def _shown(one: dict[str, Any], decimals: Mapping[str, int]) -> str:
     text = f"lt {one['lt']}, hash {one['hash']}, {one['kind']}"
     if one["amount"] != "0":
-        text = msg("log-ton-of-units", text=text, amount=one["amount"], currency=one["currency"])
+        amount = in_whole(int(one["amount"]), decimals.get(one["currency"], 0))
+        text = msg("log-ton-of-money", text=text, amount=amount, currency=one["currency"])
     if one["attached"] != "0":
-        text = msg("log-ton-with-attached", text=text, amount=one["attached"])
+        text = msg("log-ton-with-attached", text=text, amount=in_whole(int(one["attached"]), TON_DECIMALS))
     return text
 
 

@@ -21,6 +21,7 @@ from dozor.toolkit.context import CheckerContext
 from dozor_market.ton.agreement import CONFIRMATIONS
 from dozor_market.ton.incidents import IncidentKind, Sighting
 from dozor_market.ton.providers import Answer, Failure, Providers
+from dozor_market.ton.sources import MAX_COINS
 from dozor_market.ton.transactions import raw_address
 
 MAX_DECIMALS: Final = 12
@@ -192,7 +193,10 @@ class WalletData:
 
 def read_wallet_data(stack: Sequence[Any]) -> WalletData:
     """Raises ValueError or what the stack leads to."""
-    return WalletData(int(stack[0]), read_address(stack[1:2]), read_address(stack[2:3]))
+    balance = int(stack[0])
+    if not 0 <= balance <= MAX_COINS:
+        raise ValueError(msg("error-provider-nonsense", error="balance"))
+    return WalletData(balance, read_address(stack[1:2]), read_address(stack[2:3]))
 
 
 def read_address(stack: Sequence[Any]) -> str:

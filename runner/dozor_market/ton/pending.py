@@ -23,6 +23,7 @@ from dozor.language import msg
 from dozor.storage.postgres.pool import Connection
 from dozor.toolkit import Backlog, read_cursor
 from dozor_market.ledger import MAX_AMOUNT, LedgerError
+from dozor_market.ton.amounts import TON_DECIMALS, in_whole
 from dozor_market.ton.comparison import Unconfirmed
 from dozor_market.ton.crediting import credit, cursor_name, from_json
 from dozor_market.ton.reader import START, Wallet
@@ -86,12 +87,15 @@ SELECT p.id, p.account, p.lt, p.hash FROM market.ton_pending p
    AND NOT EXISTS (SELECT FROM market.ton_contradictions c WHERE c.account = p.account AND c.ended_at IS NULL)
  ORDER BY random() LIMIT $1"""
 LIST_SQL: Final = """
-SELECT id, account, lt, hash, currency, amount, attached, sender, comment, received_at, providers, state
-  FROM market.ton_pending WHERE ended_at IS NULL ORDER BY id"""
+SELECT p.id, p.account, p.lt, p.hash, p.currency, p.amount, p.attached, p.sender, p.comment, p.received_at,
+       p.providers, p.state, c.decimals
+  FROM market.ton_pending p LEFT JOIN market.currencies c ON c.code = p.currency
+ WHERE p.ended_at IS NULL ORDER BY p.id"""
 FIND_SQL: Final = """
 SELECT p.id, p.account, p.lt, p.hash, p.currency, p.amount, p.attached, p.sender, p.comment, p.plain,
-       p.state, extract(epoch FROM p.received_at)::bigint AS utime, w.user_id
-  FROM market.ton_pending p JOIN market.ton_wallets w ON w.address = p.account WHERE p.id = $1"""
+       p.state, extract(epoch FROM p.received_at)::bigint AS utime, w.user_id, c.decimals
+  FROM market.ton_pending p JOIN market.ton_wallets w ON w.address = p.account
+  LEFT JOIN market.currencies c ON c.code = p.currency WHERE p.id = $1"""
 LOCK_SQL: Final = "SELECT state FROM market.ton_pending WHERE id = $1 FOR UPDATE"
 END_SQL: Final = "UPDATE market.ton_pending SET state = $2, ended_at = now() WHERE id = $1"
 
@@ -121,7 +125,10 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A row that waits. Amount in smallest units of `currency`, `attached` in nanotons."""
+    """A row that waits. Amount in smallest units of `currency`, `attached` in nanotons.
+
+    decimals: of `currency`; None: market.currencies does not have it.
+    """
 
     id: int
     account: str
@@ -135,6 +142,7 @@ class Pending:
     received_at: datetime
     providers: tuple[str, ...]
     state: PendingState
+    decimals: int | None
 
 
 async def note(
@@ -271,7 +279,7 @@ async def approve(connection: Connection, pending_id: int) -> str:
         if largest > MAX_AMOUNT:
             raise PendingError(msg("error-pending-too-large", amount=str(largest)))
         cursor, receipt = from_json(position), _receipt(row)
-        money = money_in_words(receipt.amount, receipt.currency, receipt.attached)
+        money = money_in_words(receipt.amount, receipt.currency, row["decimals"], receipt.attached)
         wallet = Wallet(row["account"], row["user_id"], 0, {})
         stays = replace(receipt, at=cursor)
         counts = await credit(connection, wallet, cursor, [receipt], {}, move_to=stays)
@@ -290,11 +298,16 @@ def _result(counts: Counter[str]) -> str:
     return "cli-pending-operating" if counts["operating"] else "cli-pending-known"
 
 
-def money_in_words(amount: int, currency: str, attached: int) -> str:
-    """Amounts in smallest units."""
-    parts = [msg("cli-pending-units", amount=str(amount), currency=currency)] if amount else []
+def money_in_words(amount: int, currency: str, decimals: int | None, attached: int) -> str:
+    """The money of one transfer as decimal amounts.
+
+    amount: smallest units of `currency`, which has `decimals` (None: unknown, shown as it is); attached:
+    nanotons.
+    """
+    whole = in_whole(amount, decimals or 0)
+    parts = [msg("cli-pending-money", amount=whole, currency=currency)] if amount else []
     if attached:
-        parts.append(msg("cli-pending-attached", amount=str(attached)))
+        parts.append(msg("cli-pending-attached", amount=in_whole(attached, TON_DECIMALS)))
     return ", ".join(parts)
 
 

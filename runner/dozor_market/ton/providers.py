@@ -34,6 +34,7 @@ from dozor_market.ton.sources import (
     open_source,
     to_cell,
 )
+from dozor_market.ton.texts import storable
 from dozor_market.ton.transactions import Position, UnreadableTransactionError
 
 __all__ = ["PAGE", "ProviderKind", "ProviderOptions", "Raw", "endpoint", "to_cell"]
@@ -258,17 +259,17 @@ def _same(state: State) -> State:
 def _reason(error: Exception) -> str:
     match error:
         case UnreadableTransactionError() | BrokenHistoryError() | TonutilsError():
-            return _in_one_line(error)
+            return _said(error)
         case TimeoutError() if not str(error):
             return msg("log-no-answer-within", seconds=f"{ANSWER_WITHIN:g}")
         case OSError():
-            return _in_one_line(error)
+            return _said(error)
         case _:  # an answer of another shape
             return msg("error-provider-nonsense", error=type(error).__name__)
 
 
-def _in_one_line(error: Exception) -> str:
-    return " ".join(str(error).split("Hint:")[0].split())[:300]
+def _said(error: Exception) -> str:
+    return storable(str(error).split("Hint:")[0])
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import ip_address
@@ -23,6 +23,8 @@ PAGE: Final = 100
 BLOCK_PAGE: Final = 256
 """Transactions of a block asked for at once: the most that Toncenter gives."""
 BLOCK_KEYS: Final = ("workchain", "shard", "seqno")
+MAX_COINS: Final = 2**120 - 1
+"""Largest amount that a message or a balance can hold: VarUInteger 16 of block.tlb."""
 KEPT_TOPS: Final = 64
 """Masterchain blocks whose shards are remembered."""
 MASTER_SHARD: Final = -(2**63)
@@ -65,6 +67,11 @@ class Head:
     seqno: int
     utime: int
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for what no block has: both fields are 32 bits in block.tlb."""
+        if not 0 <= self.seqno < 2**32 or not 0 <= self.utime < 2**32:
+            raise ValueError("no masterchain block")
+
 
 @dataclass(frozen=True, slots=True)
 class State:
@@ -72,6 +79,11 @@ class State:
 
     at: Position | None
     balance: int
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a balance that no account has: 120 bits in block.tlb (Grams)."""
+        if not 0 <= self.balance <= MAX_COINS:
+            raise ValueError("no balance")
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,13 +225,19 @@ class TonapiSource:
     async def block(self, seqno: int) -> Sequence[Raw]:
         path = f"/blockchain/masterchain/{seqno}/transactions"
         answer = await self._client.provider.send_http_request("GET", path)
-        return [one["raw"] for one in answer["transactions"]]
+        return [one["raw"] for one in answer["transactions"] if not _of_masterchain(one)]
 
     async def state(self, account: str) -> State:
         return await _state(self._client, account)
 
     async def run(self, address: str, method: str, stack: Sequence[Any]) -> list[Any]:
         return list(await self._client.run_get_method(address, method, list(stack)))
+
+
+def _of_masterchain(transaction: Mapping[str, Any]) -> bool:
+    """True if TonAPI says so. An account of the masterchain may have the same hash as a wallet of ours."""
+    address = (transaction.get("account") or {}).get("address")
+    return isinstance(address, str) and address.startswith("-1:")
 
 
 class LiteSource:

@@ -29,6 +29,7 @@ from dozor_market.ton.arrival import (
     went_back,
 )
 from dozor_market.ton.bodies import Content, read_body
+from dozor_market.ton.texts import storable
 
 HEADER_BITS: Final = 4 + 256 + 64 + 256 + 64 + 32 + 15 + 2 + 2
 """`transaction$0111` up to `end_status`."""
@@ -133,7 +134,7 @@ def _read_rest(
     except UnreadableTransactionError:
         raise
     except Exception as error:  # ton-core raises anything from IndexError to TlbError
-        raise OddContentError(f"cannot be read: {type(error).__name__}: {error}"[:300]) from error
+        raise OddContentError(storable(f"cannot be read: {type(error).__name__}: {error}")) from error
 
 
 def _read_header(cell: Cell, account_hash: bytes) -> _Header:
