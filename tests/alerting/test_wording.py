@@ -1,4 +1,4 @@
-"""The text of each message follows the incident's kind and state: kind × severity × state × message × language."""
+"""The text of each message follows kind and state: kind × severity × state × message × language."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from dozor.alerting.model.incident import Incident, IncidentState, firing
 from dozor.alerting.model.codec import facts_to_json
+from dozor.alerting.model.incident import Incident, IncidentState, firing
 from dozor.alerting.model.notification import AlertData, EndCause, Notification, NotificationKind
 from dozor.alerting.rendering.live_message import live_notification
 from dozor.alerting.rendering.phrases import mark

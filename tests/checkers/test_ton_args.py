@@ -107,8 +107,12 @@ def test_right_arguments_of_the_deposits_checker_are_taken(args: dict[str, Any])
         provider_options(args["providers"])
 
 
-@pytest.mark.parametrize(("args", "place", "said"), WRONG, ids=[f"{place} {said}" for _, place, said in WRONG])
-def test_wrong_arguments_of_the_deposits_checker_are_named(args: dict[str, Any], place: str, said: str) -> None:
+@pytest.mark.parametrize(
+    ("args", "place", "said"), WRONG, ids=[f"{place} {said}" for _, place, said in WRONG]
+)
+def test_wrong_arguments_of_the_deposits_checker_are_named(
+    args: dict[str, Any], place: str, said: str
+) -> None:
     (problem,) = found(check_transactions, args)
     assert ".".join(map(str, problem.place)) == place
     assert said in problem.text

@@ -108,9 +108,9 @@ async def test_suspects_start_one_at_a_time_after_a_time_without_them() -> None:
     assert watch.take(11.0) is None
     assert watch.look_again_at(tasks["b"], 11.0) is None  # cleared for this life
     assert not watch.over(20.9)
-    assert watch.suspects == ("a",)
+    assert list(watch.suspects) == ["a"]
     watch.over(21.0)  # its run has outlived the others
-    assert watch.suspects == ()
+    assert not list(watch.suspects)
     assert watch.over(120.0)
 
 

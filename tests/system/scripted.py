@@ -39,7 +39,7 @@ async def obey(ctx: Context) -> None:
             await _deaf()
         case "last-words":
             await ctx.stopping.wait()
-            raise RuntimeError("at the last moment")
+            ctx.alert("at the last moment", "critical")
         case "alerts":
             for number in range(int(words)):
                 ctx.alert(f"{ctx.task} says {number}", "info")
