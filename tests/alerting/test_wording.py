@@ -96,9 +96,13 @@ def incident(kind: IncidentKind, severity: Severity, state: IncidentState) -> In
 
 
 def said(
-    kind: IncidentKind, severity: Severity, state: IncidentState, message: NotificationKind | None, language: str,
+    kind: IncidentKind,
+    severity: Severity,
+    state: IncidentState,
+    message: NotificationKind | None,
+    language: str,
     **more: object,
-) -> str:  # fmt: skip
+) -> str:
     """`message` None: the live message."""
     about = incident(kind, severity, state)
     storm = [StormGroup("critical", "overdue", "x", "x", 11, 11, ("a", "b"))]

@@ -142,7 +142,7 @@ def test_the_reconciliation_reads_its_amounts_by_the_same_rule() -> None:
     expected = {"TON": "-1.5 TON", "USDT": 7}
     amounts = read_reconcile_amounts(expected, "0.004 TON", 0)
     assert amounts == ({"TON": -1_500_000_000, "USDT": 7}, 4_000_000)
-    with pytest.raises(Fatal, match="expected.TON"):
+    with pytest.raises(Fatal, match=r"expected\.TON"):
         read_reconcile_amounts({"TON": 0.5}, 0, 0)
 
 
