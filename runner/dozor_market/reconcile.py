@@ -96,4 +96,3 @@ async def reconcile(
             complete="yes" if report.complete else "no",
         )
     )
-

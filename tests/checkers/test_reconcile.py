@@ -239,7 +239,9 @@ async def test_deposits_that_were_reassigned_are_no_difference_and_without_the_m
         for row in rows:
             async with place.pool.acquire() as connection:
                 await reassign(connection, row["id"], user, audit=AUDIT)
-    references = await place.pool.fetch("SELECT reference FROM market.movements WHERE reference ~ 'reassigned'")
+    references = await place.pool.fetch(
+        "SELECT reference FROM market.movements WHERE reference ~ 'reassigned'"
+    )
     assert sorted(row["reference"] for row in references) == sorted(
         f"deposit:{row['id']}:reassigned:{number}" for row in rows for number in (1, 2, 3)
     )

@@ -107,8 +107,12 @@ def test_right_arguments_of_the_deposits_checker_are_taken(args: dict[str, Any])
         provider_options(args["providers"])
 
 
-@pytest.mark.parametrize(("args", "place", "said"), WRONG, ids=[f"{place} {said}" for _, place, said in WRONG])
-def test_wrong_arguments_of_the_deposits_checker_are_named(args: dict[str, Any], place: str, said: str) -> None:
+@pytest.mark.parametrize(
+    ("args", "place", "said"), WRONG, ids=[f"{place} {said}" for _, place, said in WRONG]
+)
+def test_wrong_arguments_of_the_deposits_checker_are_named(
+    args: dict[str, Any], place: str, said: str
+) -> None:
     (problem,) = found(check_transactions, args)
     assert ".".join(map(str, problem.place)) == place
     assert said in problem.text
@@ -138,7 +142,7 @@ def test_the_reconciliation_reads_its_amounts_by_the_same_rule() -> None:
     expected = {"TON": "-1.5 TON", "USDT": 7}
     amounts = read_reconcile_amounts(expected, "0.004 TON", 0)
     assert amounts == ({"TON": -1_500_000_000, "USDT": 7}, 4_000_000)
-    with pytest.raises(Fatal, match="expected.TON"):
+    with pytest.raises(Fatal, match=r"expected\.TON"):
         read_reconcile_amounts({"TON": 0.5}, 0, 0)
 
 

@@ -88,9 +88,7 @@ def _text(title: str, rows: Sequence[Any], *, decide: bool = False) -> str:
     for row in rows[:SHOWN]:
         line = msg(
             "log-ton-pending-line",
-            money=money_in_words(
-                int(row["amount"]), row["currency"], row["decimals"], int(row["attached"])
-            ),
+            money=money_in_words(int(row["amount"]), row["currency"], row["decimals"], int(row["attached"])),
             account=row["account"],
             sender=row["sender"] or msg("log-ton-nobody"),
             comment=shown(row["comment"]),
