@@ -201,7 +201,7 @@ async def fetch_raw(site: Site, path: str, *, seconds: float) -> bytes:
     """What the server sends until it closes the connection, or for so long."""
     reader, writer = await asyncio.open_connection("127.0.0.1", site.runner.web_port)
     writer.write(
-        f"GET {path} HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n".encode()
+        f"GET {path} HTTP/1.1\r\nHost: [::1]\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n".encode()
     )
     received = bytearray()
     try:
