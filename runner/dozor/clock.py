@@ -89,8 +89,8 @@ class SteadyClock:
     def in_present_time(self, at: float) -> float:
         """`at`, a value of an earlier `now()`, as the clock would have shown it had it been set already.
 
-        `now() - in_present_time(at)` is the time that passed awake. After a clock was set back, values that it
-        has shown twice are taken for the later ones: the difference can be too small by the change, never
+        `now() - in_present_time(at)` is the time that passed awake. After a clock was set back, values that
+        it has shown twice are taken for the later ones: the difference can be too small by the change, never
         too large.
         """
         for changed_at, moved in self._changes:
