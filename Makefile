@@ -7,10 +7,10 @@ COMPILE := $(BIN)/uv pip compile --quiet pyproject.toml --universal --python-ver
 IMAGE_EXTRAS := channels charts ton totp tracing
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 
-.PHONY: help install run demo test lint audit bench simulate lock
+.PHONY: help install run demo test lint audit check-deploy bench simulate lock
 
 help: ## what each target does
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | column -t -s "$$(printf '\t')"
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s "$$(printf '\t')"
 
 install: .venv/.installed ## build .venv from the lock
 
@@ -29,13 +29,23 @@ lint: .venv/.installed-dev ## ruff, mypy, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-audit: .venv/.installed-dev .audit/.installed ## licences and known vulnerabilities of what the lock installs
+# An existing .venv is judged as it is: a changed lock or pyproject.toml must not rebuild it in the middle of work.
+audit: $(if $(wildcard .venv/.installed-dev),,.venv/.installed-dev) .audit/.installed ## licences and known vulnerabilities of what the lock installs
 	$(BIN)/python -m tests.house.audit .audit/bin/pip-audit
 
 # Apart from .venv: what it needs is no part of the lock.
 .audit/.installed:
 	@$(PYTHON) -m venv --clear .audit
 	@.audit/bin/python -m pip install -q --disable-pip-version-check 'pip-audit>=2.7,<3'
+	@touch $@
+
+check-deploy: .audit-deploy/.installed ## deploy/ against the schemas of Kubernetes and Compose
+	.audit-deploy/bin/python tests/house/deployments.py .audit-deploy/docker_compose-*.whl
+
+.audit-deploy/.installed:
+	@$(PYTHON) -m venv --clear .audit-deploy
+	@.audit-deploy/bin/python -m pip install -q --disable-pip-version-check 'kubernetes-validate>=1.31' jsonschema pyyaml
+	@.audit-deploy/bin/python -m pip download -q --disable-pip-version-check --no-deps -d .audit-deploy 'docker-compose==1.29.2'
 	@touch $@
 
 bench: .venv/.installed-dev ## the benchmarks, each beside a named peer

@@ -8,10 +8,14 @@ back an hour does not put every checker to sleep for an hour.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
+
+CHANGES_KEPT = 32
+"""Changes of the wall clock that `SteadyClock.in_present_time` knows of."""
 
 
 class Clock(Protocol):
@@ -35,7 +39,15 @@ class ClockChange:
 class SteadyClock:
     """Seconds since the epoch, counted by the monotonic clock from a base read once."""
 
-    __slots__ = ("_awake", "_awake_and_asleep", "_offset", "_slept", "_subscribers", "_wall")
+    __slots__ = (
+        "_awake",
+        "_awake_and_asleep",
+        "_changes",
+        "_offset",
+        "_slept",
+        "_subscribers",
+        "_wall",
+    )
 
     def __init__(
         self,
@@ -51,6 +63,8 @@ class SteadyClock:
         self._offset = wall() - awake()
         self._slept = self._awake_and_asleep() - awake()
         self._subscribers: list[Callable[[ClockChange], None]] = []
+        self._changes: deque[tuple[float, float]] = deque(maxlen=CHANGES_KEPT)
+        """What `now` was at each change that was followed, and by how many seconds it moved."""
 
     def now(self) -> float:
         return self._offset + self._awake()
@@ -66,10 +80,23 @@ class SteadyClock:
 
     def follow(self, change: ClockChange) -> None:
         """Show what the wall clock shows again."""
+        self._changes.append((self.now(), change.total))
         self._offset += change.total
         self._slept += change.slept
         for changed in self._subscribers:
             changed(change)
+
+    def in_present_time(self, at: float) -> float:
+        """`at`, a value of an earlier `now()`, as the clock would have shown it had it been set already.
+
+        `now() - in_present_time(at)` is the time that passed awake. After a clock was set back, values that
+        it has shown twice are taken for the later ones: the difference can be too small by the change, never
+        too large.
+        """
+        for changed_at, moved in self._changes:
+            if at <= changed_at if moved > 0 else at > changed_at + moved and at > self.now():
+                at += moved
+        return at
 
     def to_loop(self, at: float) -> float:
         """`at` (seconds since the epoch) on the time line of asyncio's `loop.time()`."""

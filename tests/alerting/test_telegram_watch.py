@@ -40,3 +40,17 @@ async def test_a_failing_answer_is_an_incident_until_ten_minutes_pass_without_an
     room.clock.at += 1
     watch.look()
     assert _open(room) == []
+
+
+async def test_a_clock_set_forward_by_a_day_is_no_silence_of_the_bot(room: Room) -> None:
+    elapsed = [100.0]
+    heard_at = room.clock.at
+    watch = BotMonitor(room.watch, room.clock, lambda: heard_at, lambda: None, lambda: elapsed[0])
+    watch.look()
+    room.clock.at += 86_400
+    elapsed[0] += 5
+    watch.look()
+    assert _open(room) == []
+    elapsed[0] += DEAF_AFTER
+    watch.look()
+    assert [kind for kind, _ in _open(room)] == ["bot"]  # silence is still seen

@@ -89,6 +89,17 @@ async def test_membership_of_a_chat_is_no_role(
     assert api.world.sent(chat)[0].thread_id == thread
 
 
+@pytest.mark.parametrize("user", [STRANGER, VIEWER])
+async def test_the_audit_says_what_a_denied_command_was_for(
+    api: BotApi, pool: Pool, executor: Executor, running: Running, user: int
+) -> None:
+    await executor.add("presale_checker", State.STOPPED, 5)
+    await _handled(api, api.say(user, "/restart presale_checker"))
+    rows = await pool.fetch("SELECT action, target, result FROM dozor.audit")
+    assert [tuple(row) for row in rows] == [("/restart", "presale_checker", "denied")]
+    assert executor.done == []
+
+
 async def test_a_strangers_press_is_not_even_answered(
     api: BotApi, pool: Pool, executor: Executor, running: Running
 ) -> None:

@@ -13,7 +13,7 @@ from dozor_bot.security import confirmations
 from tests.bot.botapi.model import StoredMessage
 from tests.bot.botapi.server import BotApi
 from tests.bot.conftest import ADMIN, GROUP, OPERATOR, Running
-from tests.bot.executor import Executor
+from tests.bot.executor import Executor, until_true
 from tests.bot.transcript import Transcript
 
 
@@ -59,6 +59,9 @@ async def test_only_the_person_who_was_asked_can_confirm_and_only_once(
     await _press(api, OPERATOR, question, "Да")
     assert api.world.answered[-1]["text"] == "Подтвердить может только Анна."
     assert executor.done == []
+    await until_true(pool, "SELECT count(*) = 1 FROM dozor.audit WHERE result = 'denied'")
+    row = await pool.fetchrow("SELECT actor, action, target FROM dozor.audit WHERE result = 'denied'")
+    assert tuple(row or ()) == (f"telegram:{OPERATOR}", "press yes for restart", "ton_deposits")
     data = question.buttons[0][1]
     await _press(api, ADMIN, question, "Да")
     assert "перезапущена" in await _edited(api, question, 1)

@@ -26,11 +26,15 @@ from tests.bot.transcript import Transcript
 SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 
 
+def _guarded(api: BotApi, pool: Pool) -> Running:
+    config = configure(api, totp={"commands": ["restart"], "secrets": {ADMIN: SECRET}})
+    return Running(build_bot(config, pool, Language.RU, ZONE, SteadyClock()))
+
+
 @pytest.fixture
 async def guarded(api: BotApi, pool: Pool, executor: Executor) -> AsyncIterator[Running]:
     """A bot that takes a code for /restart; only the admin has a secret."""
-    config = configure(api, totp={"commands": ["restart"], "secrets": {ADMIN: SECRET}})
-    running = Running(build_bot(config, pool, Language.RU, ZONE, SteadyClock()))
+    running = _guarded(api, pool)
     await executor.alive()
     await executor.add("presales", State.STOPPED, 5)
     yield running
@@ -57,6 +61,24 @@ async def test_nothing_happens_without_the_code_and_everything_with_it(
     assert (await chat.ask(ADMIN, f"/code {code}")).text.startswith("Кода сейчас ничто не ждёт")
     row = await pool.fetchrow("SELECT action, result FROM dozor.audit WHERE result = 'denied'")
     assert tuple(row or ()) == ("/code for restart", "denied")
+
+
+async def test_a_code_is_not_good_again_after_a_restart(
+    api: BotApi, pool: Pool, executor: Executor, guarded: Running
+) -> None:
+    chat, right = Transcript(api, ADMIN), pyotp.TOTP(SECRET)
+    await chat.ask(ADMIN, "/restart presales")
+    code = right.at(int(time.time()) + 30)  # of the next step: in the window of both, whenever this is run
+    assert "presales перезапущена" in (await chat.ask(ADMIN, f"/code {code}")).text
+    await guarded.close()
+    anew = _guarded(api, pool)
+    try:
+        await chat.ask(ADMIN, "/restart presales")
+        assert (await chat.ask(ADMIN, f"/code {code}")).text.startswith("Код не подошёл")
+        assert len(executor.done) == 1
+        assert await pool.fetchval("SELECT target FROM dozor.audit WHERE result = 'denied'") == "presales"
+    finally:
+        await anew.close()
 
 
 async def test_who_has_no_secret_cannot_do_it_but_everything_else(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -40,6 +41,7 @@ async def address(brought: Running) -> AsyncIterator[str]:
     assert brought.poller.inbox is not None
     sources = object.__new__(Sources)
     object.__setattr__(sources, "webhook", brought.poller.inbox.receive)
+    object.__setattr__(sources, "webhook_admits", brought.poller.inbox.admits)
     app = web.Application(client_max_size=16_384)
     app.add_routes(webhook.routes(sources))
     runner = web.AppRunner(app, access_log=None)
@@ -95,6 +97,26 @@ async def test_what_is_not_telegrams_is_refused(
 ) -> None:
     assert await _post(address, body, secret_of(api.token) if secret is None else secret) == status
     assert await pool.fetchval("SELECT count(*) FROM dozor.telegram_updates") == 0
+
+
+async def test_the_secret_is_checked_before_the_body_is_read(
+    api: BotApi, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = urlsplit(address)
+
+    async def answer(secret: str, body: bytes) -> str:
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        head = f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\n{webhook.SECRET_HEADER}: {secret}\r\n"
+        writer.write(head.encode() + b"Content-Length: 900000\r\n\r\n" + body)
+        try:
+            async with asyncio.timeout(5):
+                return (await reader.readline()).decode()[9:12]
+        finally:
+            writer.close()
+
+    assert await answer("wrong", b"") == "403"  # nothing of the body has been sent
+    monkeypatch.setattr(webhook, "BODY_WITHIN", 0.2)
+    assert await answer(secret_of(api.token), b"{") == "408"  # the body was waited for
 
 
 async def test_what_cannot_be_stored_now_is_brought_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from dozor.alerting.policy.oncall import Person
 from dozor.cli import cli, doctoring
 from dozor.cli.doctor import ABOUT
 from dozor.cli.doctoring.channels import check_second_channel
-from dozor.cli.doctoring.database import check_schema, check_server
+from dozor.cli.doctoring.database import check_files, check_schema, check_server, check_writing
 from dozor.cli.doctoring.finding import Finding, Level
 from dozor.cli.doctoring.smells import check_config
 from dozor.cli.doctoring.telegram import check_telegram
@@ -205,6 +205,29 @@ async def test_a_user_without_rights(database: str) -> None:
     await disconnect(connection)
     assert of(findings, "privileges").level is Level.FAILED
     assert "notifications" in of(findings, "privileges").text
+
+
+async def test_a_write_is_really_tried_and_taken_back(database: str) -> None:
+    connection = await connect(database)
+    assert (await check_writing(connection)).level is Level.OK
+    assert await connection.fetchval("SELECT count(*) FROM dozor.audit") == 0
+    await connection.execute("SET default_transaction_read_only = on")
+    findings = await check_schema(database, connection, embedded=False)
+    await disconnect(connection)
+    refused = [one for one in findings if one.level is Level.FAILED]
+    assert [one.about for one in refused] == ["privileges"]
+    assert "read-only" in refused[0].text
+
+
+def test_a_state_directory_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    path = tmp_path / "config.yaml"
+    path.write_text("state_dir: file/state\ntasks: {t: {run: 'm:f'}}\n")
+    path.chmod(0o600)
+    [finding] = check_files(load(path, {}))
+    assert finding.level is Level.FAILED
+    assert "file/state: Not a directory" in finding.text
+    assert "state_dir" in finding.remedy
 
 
 SMELLY = """

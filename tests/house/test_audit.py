@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.house.audit import ROOT, licences, read_lock, refused
+from tests.house.audit import ROOT, UNNAMED, licence_file, licences, read_lock, refused
 
 
 def test_every_package_of_the_lock_has_a_licence_that_is_allowed() -> None:
@@ -24,3 +24,13 @@ def test_every_package_of_the_lock_has_a_licence_that_is_allowed() -> None:
 )  # fmt: skip
 def test_a_licence_is_judged_by_each_of_its_parts(licence: str, allowed: bool) -> None:
     assert (refused([("x", licence)]) == []) is allowed
+
+
+@pytest.mark.parametrize("name", UNNAMED)
+def test_an_exception_is_what_the_installed_licence_file_says(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert licence_file(name) == UNNAMED[name]
+    assert refused(licences([name])) == []
+    monkeypatch.setitem(UNNAMED, name, "Another Licence")  # the file is not what was looked up
+    assert [one for one, _ in refused(licences([name]))] == [name]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dozor.storage.postgres.pool import Pool
-from dozor.storage.retention import KEEP_DAYS, prune
+from dozor.storage.retention import AUDIT_DAYS, KEEP_DAYS, prune
 from dozor.storage.tables import incidents
 
 INCIDENT = """
@@ -63,3 +63,16 @@ async def test_runners_long_gone_go_the_last_one_on_watch_stays(pool: Pool) -> N
     await prune(pool)
     rows = await pool.fetch("SELECT id FROM dozor.runners ORDER BY id")
     assert [row["id"] for row in rows] == [2, 3]
+
+
+async def test_audit_rows_of_more_than_a_year_go(pool: Pool) -> None:
+    for actor, days in (("old", AUDIT_DAYS + 1), ("kept", AUDIT_DAYS - 1), ("new", 0)):
+        await pool.execute(
+            "INSERT INTO dozor.audit (at, actor, source, action, result) "
+            "VALUES (now() - make_interval(days => $2), $1, 'web', 'pause', 'denied')",
+            actor,
+            days,
+        )
+    await prune(pool)
+    rows = await pool.fetch("SELECT actor FROM dozor.audit ORDER BY id")
+    assert [row["actor"] for row in rows] == ["kept", "new"]

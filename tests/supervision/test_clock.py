@@ -66,6 +66,25 @@ def test_the_steady_clock_tells_a_clock_that_was_set_from_a_machine_that_slept()
     assert clock.look().total == 0.0
 
 
+@pytest.mark.parametrize(("slept", "step_by"), [(0.0, 24 * HOUR), (8 * HOUR, 0.0), (0.0, -24 * HOUR)])
+def test_time_that_passed_is_known_across_a_change_of_the_wall_clock(slept: float, step_by: float) -> None:
+    machine = Machine()
+    clock = machine.clock()
+    before = clock.now()
+    machine.wait(10)
+    machine.sleep(slept)
+    machine.wall += step_by
+    clock.follow(clock.look())
+    after = clock.now()
+    machine.wait(5)
+    assert clock.now() - clock.in_present_time(before) == pytest.approx(15.0)
+    assert clock.now() - clock.in_present_time(after) == pytest.approx(5.0)
+    machine.wall += 60.0
+    clock.follow(clock.look())
+    assert clock.now() - clock.in_present_time(before) == pytest.approx(15.0)
+    assert clock.now() - clock.in_present_time(after) == pytest.approx(5.0)
+
+
 @pytest.mark.parametrize(
     ("name", "schedule", "skip", "slept", "step_by", "next_at"),
     [

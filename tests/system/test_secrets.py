@@ -178,3 +178,49 @@ async def test_secrets_of_the_environment_stay_out_of_the_traceback_of_a_broken_
     assert process.text.count("Hunter2-in-a-local") == 0
     stored = await pool.fetchval("SELECT string_agg(traceback, '') FROM dozor.runs")
     assert "Hunter2-in-a-local" not in stored
+
+
+SEES = """
+import json, os, pathlib
+
+def look(**args):
+    here = pathlib.Path(__file__).parent
+    seen = {"environment": dict(os.environ)}
+    seen["process"] = pathlib.Path("/proc/self/environ").read_bytes().decode()
+    seen["command"] = pathlib.Path("/proc/self/cmdline").read_bytes().decode()
+    (here / "seen.new").write_text(json.dumps(seen))
+    (here / "seen.new").rename(here / "seen")
+
+async def nothing(**args):
+    ...
+"""
+
+
+async def test_a_child_process_gets_no_secret_that_it_was_not_given(stage: Stage, database: str) -> None:
+    (stage.folder / "sees.py").write_text(SEES)
+    secrets = {
+        "BOT_TOKEN": TOKEN,
+        "PAGE_TOKEN": "page-0123456789abcdef",
+        "BEAT": "https://beat.example.com/5f6e7d8c9b0a",
+        "SHOP": "https://user:sh0p-pass@127.0.0.1:1/",
+        "OTHERS_KEY": "others-9f8e7d6c5b4a",
+    }
+    environment = {**secrets, "DATABASE_URL": database, "GIVEN_KEY": "given-1a2b3c4d", "PLAIN": "plain-value"}
+    stage.write(
+        {
+            "sees": {**QUICK, "run": "sees:look", "isolation": "process", "env": ["GIVEN_KEY"],
+                     "args": {"api_key": "${GIVEN_KEY}", "mode": "${PLAIN}"}},
+            "other": {**QUICK, "run": "sees:nothing", "args": {"clients": [{"api_key": "${OTHERS_KEY}"}]}},
+        },
+        url="${DATABASE_URL}",
+        web={"listen": None, "token": "${PAGE_TOKEN}"},
+        alerts={"heartbeat": {"url": "${BEAT}"}},
+        dependencies={"shop": {"http": "${SHOP}"}},
+    )  # fmt: skip
+    await stage.watch(env=environment)
+    await until((stage.folder / "seen").exists, within=60)
+    seen = (stage.folder / "seen").read_text()
+    for name, value in (*secrets.items(), ("DATABASE_URL", database)):
+        assert value not in seen, f"the child has ${name}"
+    assert "given-1a2b3c4d" in seen
+    assert "plain-value" in seen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 from dozor.storage.postgres.embedded import find_embedded
@@ -11,7 +12,7 @@ from dozor.storage.postgres.pool import Pool
 from tests.bot.botapi.server import BotApi
 from tests.bot.executor import until_true
 from tests.system.process import DOZOR
-from tests.system.stage import Stage
+from tests.system.stage import QUICK, Stage
 from tests.system.telegram import section
 from tests.waiting import until
 
@@ -201,3 +202,27 @@ async def test_sigterm_while_the_embedded_server_starts_leaves_none_behind(stage
     assert "Traceback" not in process.text
     assert find_embedded(stage.folder / "pg") is None
     assert not (stage.folder / "pg" / "postmaster.pid").exists()
+
+
+async def test_a_closed_standard_stream_writes_into_no_other_file(stage: Stage, database: str) -> None:
+    stage.write({"first": QUICK}, url=database)
+    said = stage.folder / "said"
+    script = 'exec "$0" run -c "$1" >"$2" 2>&-'
+    process = stage.start("/bin/sh", "-c", script, DOZOR, stage.config, said)
+    await until(lambda: len(stage.runs("first")) >= 3, within=60)
+    leads_to = Path(f"/proc/{process.pid}/fd/2").readlink()
+    assert leads_to == Path("/dev/null")  # else the next socket or file would be descriptor 2
+    assert await process.stop() == 0
+    for streams in (">&-", "2>&-", "<&- >&- 2>&-"):
+        command = f'exec "$0" check -c "$1" {streams}'
+        assert await stage.start("/bin/sh", "-c", command, DOZOR, stage.config).ends() == 0, streams
+
+
+async def test_a_state_directory_that_cannot_be_written_to_is_named_at_the_start(
+    stage: Stage, database: str
+) -> None:
+    (stage.folder / "file").touch()
+    stage.write({"first": QUICK}, url=database, language="en", state_dir="file/state")
+    process = await stage.watch()
+    await process.says("file/state: Not a directory. Set state_dir to a folder")
+    assert await process.stop() == 0

@@ -94,7 +94,7 @@ def test_a_huge_configuration_is_refused_by_its_size(tmp_path: Path) -> None:
     with path.open("wb") as file:
         file.write(b"language: en\ntasks: {}\n")
         file.truncate(50 * 1024 * 1024)
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match="larger than 16 MiB"):
         load(path, {})
 
 
@@ -139,3 +139,10 @@ def test_what_is_printed_goes_through_the_same_border(capsys: pytest.CaptureFixt
     print("secret", file=stream)
     print("no line end: hunter2-secret", end="", file=stream, flush=True)
     assert capsys.readouterr().out == "one ***\n***\nno line end: ***"
+    stream.buffer.write(b"bytes: hunter2-")
+    stream.buffer.write("secret, пол".encode()[:-1])
+    stream.buffer.write("пол".encode()[-1:] + b" \xff\n")
+    print("text, then bytes: ", end="", file=stream)
+    stream.buffer.write(memoryview(b"hunter2-secret"))
+    stream.buffer.flush()
+    assert capsys.readouterr().out == "bytes: ***, пол \\xff\ntext, then bytes: ***"

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 from loguru import logger
 
+from dozor.app.telegram import TelegramSide
+from dozor.clock import ClockChange
 from dozor.control import readiness
+from dozor.control.readiness import evaluate
 from dozor.supervision.core.events import Pause, Restart
 from dozor.supervision.timers import TimerHeap
 from dozor.web import health, server
@@ -168,3 +171,17 @@ async def test_every_answer_carries_security_headers(database: str, tmp_path: Pa
             async with site.http.get(site.url + path) as answer:
                 assert answer.headers["X-Content-Type-Options"] == "nosniff", path
                 assert "default-src 'none'" in answer.headers["Content-Security-Policy"], path
+
+
+async def test_a_clock_that_is_set_forward_makes_nothing_late(
+    database: str, tmp_path: Path, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_site(tmp_path, database, {"one": work.run}, tasks="one: {run: 'm:f', every: 1h}") as site:
+        await site.becomes("/readyz", 200)
+        polled_at = site.runner._clock.now()
+        monkeypatch.setattr(TelegramSide, "wanted", property(lambda self: True))
+        monkeypatch.setattr(TelegramSide, "polled_at", property(lambda self: polled_at))
+        for seconds in (86_400.0, -86_400.0):
+            site.runner._clock.follow(ClockChange(slept=0.0, step=seconds))
+            # Before any part has made progress: in the same turn of the loop.
+            assert evaluate(site.runner.vitals()).reasons == ()

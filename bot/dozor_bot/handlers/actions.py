@@ -165,7 +165,7 @@ async def on_confirmed(
             owner = desk.confirmations.owner(token)
             name = "" if owner is None else shown(owner.user_name)
             await desk.replies.answer_press(pressed.callback_id, text("confirm-not-yours", name=name))
-            foreign = desk.confirmations.asked_by(press.task)
+            foreign = desk.confirmations.asked_by(token)
             action = "press" if foreign is None else f"press {press.action} for {foreign.action}"
             target = "" if foreign is None else ", ".join(foreign.tasks)[:200]
             return Denial(attempt=Attempt(to.user_id, to.chat_id, action, DENIED, target), count=1)

@@ -421,18 +421,19 @@ class Runner:
     # -- what others ask
 
     def vitals(self) -> HealthSnapshot:
-        """What `/healthz` and `/readyz` are judged by."""
+        """What `/healthz` and `/readyz` are judged by. A clock that was set makes nothing late."""
+        at, polled_at = self._clock.in_present_time, self._telegram.polled_at
         return HealthSnapshot(
             now=self._clock.now(),
             supervision_late=self.supervisor.late_by(self._clock.now()),
             database_up=self.journal.health.up,
             database_down_since=self.journal.health.down_since,
-            journal_written_at=self.journal.last_written_at,
-            dispatcher_at=self.dispatcher.last_progress_at,
-            commands_at=self.executor.last_progress_at,
+            journal_written_at=at(self.journal.last_written_at),
+            dispatcher_at=at(self.dispatcher.last_progress_at),
+            commands_at=at(self.executor.last_progress_at),
             telegram_wanted=self._telegram.wanted,
             telegram_problem=self._telegram.problem,
-            telegram_polled_at=self._telegram.polled_at,
+            telegram_polled_at=None if polled_at is None else at(polled_at),
             chat_refuses=self.dispatcher.refused,
             failing_parts=dict(self.services.failing),
         )

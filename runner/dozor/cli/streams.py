@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import sys
 from collections.abc import Callable
-from typing import BinaryIO, TextIO
+from typing import Any, BinaryIO, TextIO, cast
 
 
 class RedactingStream(io.TextIOBase):
@@ -15,6 +16,7 @@ class RedactingStream(io.TextIOBase):
         self._stream = stream
         self._redact = redact
         self._line = ""
+        self._buffer = cast("BinaryIO", _RedactingBuffer(self, stream))
 
     @property
     def encoding(self) -> str:  # type: ignore[override]  # of a file it cannot be assigned either
@@ -26,8 +28,8 @@ class RedactingStream(io.TextIOBase):
 
     @property
     def buffer(self) -> BinaryIO:
-        """Of bytes nothing is known: they are written as they are."""
-        return self._stream.buffer
+        """Takes text as bytes, redacted as other text is. Bytes that are no text are written as `\\xff`."""
+        return self._buffer
 
     def writable(self) -> bool:
         return True
@@ -50,6 +52,32 @@ class RedactingStream(io.TextIOBase):
         if rest:
             self._stream.write(self._redact(rest))
         self._stream.flush()
+
+
+class _RedactingBuffer(io.BufferedIOBase):
+    """Bytes that are written to `buffer` of a stream, as text to the stream itself."""
+
+    def __init__(self, redacting: RedactingStream, stream: TextIO) -> None:
+        self._redacting = redacting
+        self._stream = stream
+        self._decoder = codecs.getincrementaldecoder(stream.encoding or "utf-8")("backslashreplace")
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def write(self, data: Any, /) -> int:
+        self._redacting.write(self._decoder.decode(data))
+        return memoryview(data).nbytes
+
+    def flush(self) -> None:
+        if not self._redacting.closed:
+            self._redacting.flush()
 
 
 def redact_prints(redact: Callable[[str], str]) -> None:

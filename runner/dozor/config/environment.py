@@ -11,20 +11,28 @@ from collections.abc import Iterable, Mapping
 
 from dozor.config.interpolation import names_in_references
 from dozor.config.problems import Place
+from dozor.config.secret_names import SECRET_NAME
 from dozor.language import msg
 
 ALWAYS_WITHHELD = frozenset(("BOT_TOKEN", "DATABASE_URL"))
-SECTIONS = frozenset(("telegram", "database", "web", "alerts"))
+SECTIONS = frozenset(("telegram", "database", "web", "alerts", "oncall", "dependencies"))
 """Sections whose `${NAME}` are withheld."""
+ARGS = "args"
 
 
 def withheld_names(filled: Mapping[Place, str]) -> frozenset[str]:
     """`filled`: the texts with references that were filled in, by place; see `Config.filled`."""
     found = set(ALWAYS_WITHHELD)
     for place, text in filled.items():
-        if place and place[0] in SECTIONS:
+        if place and (place[0] in SECTIONS or _is_secret_argument(place)):
             found.update(names_in_references(text))
     return frozenset(found)
+
+
+def _is_secret_argument(place: Place) -> bool:
+    """An argument under a secret name. Its task is handed the value; other tasks get nothing of it."""
+    names = [part for part in place if isinstance(part, str)]
+    return ARGS in names and any(SECRET_NAME.search(name) for name in names[names.index(ARGS) + 1 :])
 
 
 def child_environment(environ: Mapping[str, str], withheld: Iterable[str]) -> dict[str, str]:

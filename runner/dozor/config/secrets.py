@@ -9,15 +9,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from pydantic import SecretStr
 
 from dozor.config.models import Config
+from dozor.config.secret_names import SECRET_NAME
 from dozor.redaction import Redactor
 
-_SECRET_NAME = re.compile(
-    r"token|passw(or)?d|passphrase|secret|key|pwd|dsn|mnemonic|seed|credential|cookie|authorization|private"
-    r"|(?<![a-z])(pass|auth|pin)(s|code)?(?![a-z])"  # not "author", "shipping", "passenger"
-    r"|pass$|(?-i:(?<=[a-z])(Pass|Auth|Pin)(?![a-z]))",  # "dbpass", "userPin"
-    re.IGNORECASE,
-)
-"""Names of arguments whose values are secret."""
 _ORDINARY = frozenset(
     (
         "admin", "app", "auto", "basic", "bearer", "config", "database", "default", "demo", "dev",
@@ -108,7 +102,7 @@ def passwords_in(url: str) -> Iterator[str]:
     elif looks_random(userinfo):  # "https://TOKEN@host"
         yield userinfo
     for key, value in parse_qsl(parts.query):
-        if value and (key in _QUERY_SECRETS or (_SECRET_NAME.search(key) and len(value) >= 8)):
+        if value and (key in _QUERY_SECRETS or (SECRET_NAME.search(key) and len(value) >= 8)):
             yield value
 
 
@@ -139,7 +133,7 @@ def _in_argument(names: tuple[str, ...], value: object) -> Iterator[str]:
             for inner in value:
                 yield from _in_argument(names, inner)
         case str() | int() | float() if not isinstance(value, bool):
-            if any(_SECRET_NAME.search(name) for name in names):
+            if any(SECRET_NAME.search(name) for name in names):
                 yield str(value)
         case _:
             pass

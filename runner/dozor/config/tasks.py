@@ -234,7 +234,8 @@ class TaskConfig(Section):
     ] = ()
     """With `isolation: process`: variables that its process gets although they are withheld from it.
 
-    Withheld are `BOT_TOKEN`, `DATABASE_URL` and what `telegram`, `database`, `web` and `alerts` refer to.
+    Withheld are `BOT_TOKEN`, `DATABASE_URL`, what `telegram`, `database`, `web`, `alerts`, `oncall` and
+    `dependencies` refer to, and what arguments with secret names (`api_key`) refer to.
     """
 
     requires: Annotated[

@@ -28,7 +28,7 @@ from dozor.language import msg
 from dozor.storage.postgres.pool import Pool, unavailable
 
 BURST, RATE = 10.0, 1.0
-"""Guesses of one address that are compared at once, and per second after that."""
+"""Wrong guesses of one address that are answered with 401 at once, and per second after that."""
 BURST_OF_ALL, RATE_OF_ALL = 100.0, 10.0
 """The same of all addresses together."""
 ADDRESSES = 1_000
@@ -80,13 +80,13 @@ class _Bucket:
 
 @dataclass(slots=True)
 class Guesses:
-    """Which guess is compared at all. Pure but for what was guessed before."""
+    """Which wrong guesses are answered with 429. Pure but for what was guessed before."""
 
     _of: dict[str, _Bucket] = field(default_factory=dict)
     _all: _Bucket = field(default_factory=lambda: _Bucket(BURST_OF_ALL, 0.0))
 
     def blocked(self, address: str, now: float) -> bool:
-        """Whether this address has guessed wrong too often to be compared now."""
+        """Whether this address, or all together, have guessed wrong too often."""
         bucket = self._of.get(address)
         if bucket is not None and bucket.tokens + (now - bucket.at) * RATE < 1.0:
             return True
@@ -122,16 +122,19 @@ class Access:
         self._some = asyncio.Event()
 
     async def check(self, request: web.Request, given: str, action: str, target: str) -> int | None:
-        """None: `given` is the token. Else the status of a refusal: 401 wrong, 429 not compared."""
-        now, address = asyncio.get_running_loop().time(), request.remote or ""
-        if self._guesses.blocked(address, now):
-            await self._deny(address, action, target)
-            return 429
+        """None: `given` is the token. Else the status of a refusal: 401 wrong, 429 wrong too often.
+
+        The right token is let in from an address that guesses as well: behind a proxy all people share one
+        address. What keeps guessing hopeless is the length of the token, which has 16 characters at least.
+        """
         if self._token is not None and _same(given, self._token.get_secret_value()):
             return None
-        self._guesses.wrong(address, now)
+        now, address = asyncio.get_running_loop().time(), request.remote or ""
+        blocked = self._guesses.blocked(address, now)
+        if not blocked:
+            self._guesses.wrong(address, now)
         await self._deny(address, action, target)
-        return 401
+        return 429 if blocked else 401
 
     async def run(self) -> None:
         """Write the audit rows, for ever: the first denial at once, those after it together."""
