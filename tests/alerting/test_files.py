@@ -79,7 +79,7 @@ async def test_a_long_text_is_a_message_and_its_whole_a_file_in_reply(wire: Wire
     wire.alert()
     await wire.deliver()
     [text], [file] = wire.texts, wire.files
-    assert text.text.startswith(f"⚠️ {NAME}: Ledger is off\naccount 0: 0 wei 🦊")
+    assert text.text.startswith(f"⚠️ {NAME}: Ledger is off · №1\naccount 0: 0 wei 🦊")
     assert text.text.endswith("…\n📎 Целиком: в файле под этим сообщением")
     assert not text.silent
     assert file.content.decode() == LONG
@@ -226,8 +226,10 @@ async def test_a_group_that_becomes_a_supergroup_between_message_and_file_gets_b
     wire.api.world.chats[GROUP].migrated_to = MOVED
     await wire.deliver()
     [file] = wire.files
-    assert (file.chat.id, file.reply_to) == (MOVED, None)
-    assert len(wire.texts) == 1
+    assert file.chat.id == MOVED
+    [first, anew] = wire.texts
+    assert (first.chat.id, anew.chat.id) == (GROUP, MOVED)
+    assert "Отправлено сюда заново" in anew.text
 
 
 async def test_a_file_follows_its_message_into_the_topic_and_out_of_it(wire: Wire) -> None:
@@ -299,7 +301,7 @@ async def test_the_console_shows_the_whole_text(room: Room, capsys: pytest.Captu
     while await dispatcher.deliver_next() is not None:
         pass
     shown = capsys.readouterr().err
-    assert shown.startswith(f"╭──\n│ ⚠️ {NAME}: Ledger is off\n")
+    assert shown.startswith(f"╭──\n│ ⚠️ {NAME}: Ledger is off · №1\n")
     assert f"├── {NAME}-2025-11-24-160100.txt\n│ Ledger is off\n│ account 0: 0 wei" in shown
     assert shown.endswith("│ account 399: 399 wei 🦊\n╰──\n")
     assert "Целиком" not in shown

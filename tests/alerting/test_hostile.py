@@ -72,7 +72,9 @@ def alerts(text: str, kind: NotificationKind) -> list[tuple[str, list[dict[str, 
         assert not isinstance(value, str) or len(storable(value)) <= limit
     words = MessageRenderer(Translator("ru"), ZoneInfo("UTC"), ManualClock())
     incident = told.incidents[1]
-    assert incident.facts == facts_to_json(without_attachment(note.facts))
+    facts = facts_to_json(without_attachment(note.facts))
+    assert facts.pop("about") == incident.kind.value
+    assert incident.facts == facts
     messages = [
         words.notification(from_row(row), incident),
         words.notification(live_notification(incident), incident),

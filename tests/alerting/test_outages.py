@@ -91,7 +91,7 @@ async def test_without_a_database_one_alert_says_so_and_which_tasks_are_held(gas
     assert gasp.post.messages == []
     await gasp.look(60)
     [shown] = gasp.post.messages
-    assert shown.header == "🔴 PostgreSQL: недоступно"
+    assert shown.header == "🔴 PostgreSQL: недоступно · №1"
     assert f"Ждут: {NAME}, other" in shown.text
 
 
@@ -106,7 +106,7 @@ async def test_what_was_told_past_the_database_is_not_sent_again_when_it_is_back
     await gasp.look(1)
     await gasp.post.deliver(120)
     assert len(gasp.post.messages) == 3  # the database's own recovery came after
-    assert gasp.post.headers[-1] == "✅ PostgreSQL: снова в порядке"
+    assert gasp.post.headers[-1] == "✅ PostgreSQL: снова доступно · №1"
     rows = await gasp.room.pool.fetch("SELECT state, message_id FROM dozor.notifications ORDER BY id")
     assert {row["state"] for row in rows} == {"delivered"}
     gasp.room.story.restart()
@@ -124,7 +124,7 @@ async def test_a_digest_past_the_database_shows_what_is_in_it(gasp: Gasp) -> Non
             story.fail(after=0)
     await gasp.look(120)
     [digest] = [shown for shown in gasp.post.messages if "Сбои сразу во многих" in shown.header]
-    assert digest.header == "🔴 Сбои сразу во многих задачах: 17"
+    assert digest.header == "🔴 Сбои сразу во многих задачах: 17 · №9"
     assert "🔴 17/17" in digest.text
     gasp.health.report_up()
     await gasp.look(1)
@@ -195,7 +195,7 @@ async def test_with_telegram_away_as_well_the_second_channel_speaks_from_memory(
     assert gasp.post.dispatcher.directly == DirectSends()
     assert sorted(gasp.post.headers) == sorted(
         [
-            "✅ PostgreSQL: снова в порядке",
+            "✅ PostgreSQL: снова доступно · №1",
             "✉️ Telegram снова доступен. За это время через запасной канал ушло: 3",
         ]
     )
@@ -242,7 +242,7 @@ async def test_vain_attempts_do_not_use_up_what_an_outage_may_send(gasp: Gasp) -
     assert gasp.said == []
     gasp.post.chat.script = []
     await gasp.look(60)
-    assert gasp.post.headers == ["🔴 PostgreSQL: недоступно"]
+    assert gasp.post.headers == ["🔴 PostgreSQL: недоступно · №1"]
 
 
 async def test_the_sign_of_life_is_sent_only_while_all_is_well() -> None:

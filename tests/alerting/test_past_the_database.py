@@ -28,7 +28,7 @@ async def test_what_is_over_by_then_is_not_told_as_if_it_were_not(gasp: Gasp) ->
     gasp.room.story.restart()
     gasp.room.story.succeed(after=1)
     await gasp.look(DOWN_FOR + 60)
-    assert gasp.post.headers == ["🔴 PostgreSQL: недоступно"]
+    assert gasp.post.headers == ["🔴 PostgreSQL: недоступно · №2"]
     gasp.health.report_up()
     await gasp.look(1)
     await gasp.post.deliver(60)

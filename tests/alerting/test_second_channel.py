@@ -104,7 +104,7 @@ async def test_after_a_while_the_second_channel_speaks_and_then_one_summary_come
     away.room.story.restart()
     away.room.story.succeed()
     await away.pass_time(60)
-    assert away.post.headers[1:] == [f"✅ {NAME} снова работает"], "firing was told, so its end is"
+    assert away.post.headers[1:] == [f"✅ {NAME} снова работает · №1"], "firing was told, so its end is"
 
 
 async def test_what_was_told_and_what_ended_meanwhile_is_one_line_that_says_how_it_is_now(away: Away) -> None:
@@ -132,7 +132,7 @@ async def test_a_recovery_after_telegram_is_back_comes_after_the_summary_that_ex
     await away.post.deliver(120)
     first, second = away.post.headers
     assert first.startswith("✉️ Telegram снова доступен")
-    assert second == f"✅ {NAME} снова работает"
+    assert second == f"✅ {NAME} снова работает · №1"
 
 
 async def test_what_was_over_before_it_could_be_told_is_one_line_of_the_past(away: Away) -> None:

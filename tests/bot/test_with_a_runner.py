@@ -75,9 +75,9 @@ async def test_a_failure_is_told_and_the_button_brings_the_checker_back(
     # An alert is edited in place when it is over: what was first written counts.
     first, second = (message.history[0].splitlines()[0] for message in said()[:2])
     rest = headers()[2:]
-    assert re.fullmatch(r"⚠️ presale_checker: 3 ошибки подряд с \d\d:\d\d:\d\d", first)
-    assert re.fullmatch(r"🛑 presale_checker остановлена: 5 ошибок подряд с \d\d:\d\d:\d\d", second)
-    assert "✅ presale_checker снова работает" in rest
+    assert re.fullmatch(r"⚠️ presale_checker: 3 ошибки подряд с \d\d:\d\d:\d\d · №1", first)
+    assert re.fullmatch(r"🛑 presale_checker остановлена: 5 ошибок подряд с \d\d:\d\d:\d\d · №1", second)
+    assert "✅ presale_checker снова работает · №1" in rest
     [answer] = [header for header in rest if header.endswith("· Анна")]
     assert answer == "🔄 presale_checker перезапущена · Анна"
     told = next(message.text for message in api.world.sent(GROUP) if message.text.startswith(answer))

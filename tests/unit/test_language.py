@@ -214,7 +214,7 @@ def test_no_isolation_marks_around_arguments() -> None:
     ],
 )
 def test_russian_plurals(count: int, words: str) -> None:
-    text = Translator("ru").format("alert-repeated", task="t", failures=count, since="12:00")
+    text = Translator("ru").format("alert-repeated", sign="⚠️", task="t", failures=count, since="12:00")
     assert (words in text) == (count != 1)
     if count == 1:
         assert text == "⚠️ t: ошибка в 12:00"

@@ -23,7 +23,7 @@ alert-repeated = { $sign } { $task }: { $failures ->
 }
 alert-stopped = 🛑 { $task } stopped: { $failures ->
     [1] an error at { $since }
-   *[other] { $count } errors in a row since { $since }
+   *[other] { $failures } errors in a row since { $since }
 }
 alert-recovered = ✅ { $task } works again
 alert-checker-info = ℹ️ { $task }: { $text }

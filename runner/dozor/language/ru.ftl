@@ -26,9 +26,9 @@ alert-repeated = { $sign } { $task }: { $failures ->
 }
 alert-stopped = 🛑 { $task } остановлена: { $failures ->
     [1] ошибка в { $since }
-    [one] { $count } ошибка подряд с { $since }
-    [few] { $count } ошибки подряд с { $since }
-   *[many] { $count } ошибок подряд с { $since }
+    [one] { $failures } ошибка подряд с { $since }
+    [few] { $failures } ошибки подряд с { $since }
+   *[many] { $failures } ошибок подряд с { $since }
 }
 alert-recovered = ✅ { $task } снова работает
 alert-checker-info = ℹ️ { $task }: { $text }

@@ -125,7 +125,6 @@ class _NotificationView:
                     "alert-stopped",
                     task=self._task,
                     failures=failures,
-                    count=f"{failures}/{failures}" if self._at_limit else failures,
                     since=self._since(),
                 )
                 return header, [*self._failure(), *self._after_stop()]
