@@ -3,23 +3,27 @@
     make check-deploy
 
 - `kubernetes.yaml` against the JSON schemas of Kubernetes, which the package `kubernetes-validate` ships.
-- `compose.yaml` against `compose_spec.json`, which the package `docker-compose` 1.29 ships. It is of 2021: a key
-  that Compose got later is reported here as unknown.
+- `compose.yaml` against `compose_spec.json`, which the package `docker-compose` 1.29 ships. It is of 2021: a
+  key that Compose got later is reported here as unknown.
 
-Both packages are installed apart from `.venv` (`.audit-deploy`): together they take 200 MB. Exit 1 for a mistake.
+Both packages are installed apart from `.venv` (`.audit-deploy`): together they take 200 MB. Exit 1 for a
+mistake.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 import zipfile
 from pathlib import Path
 from typing import Any
 
-import jsonschema  # type: ignore[import-not-found]
-import kubernetes_validate  # type: ignore[import-not-found]
 import yaml
+
+# Of an environment of their own, which the type checker does not see.
+jsonschema: Any = importlib.import_module("jsonschema")
+kubernetes_validate: Any = importlib.import_module("kubernetes_validate")
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 KUBERNETES = "1.31"

@@ -87,6 +87,7 @@ KNOWN = frozenset(
         "attribute",
         "auto",
         "broken",
+        "cancel",
         "check",
         "cli",
         "completion",

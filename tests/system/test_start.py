@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -210,7 +211,7 @@ async def test_a_closed_standard_stream_writes_into_no_other_file(stage: Stage, 
     script = 'exec "$0" run -c "$1" >"$2" 2>&-'
     process = stage.start("/bin/sh", "-c", script, DOZOR, stage.config, said)
     await until(lambda: len(stage.runs("first")) >= 3, within=60)
-    leads_to = Path(f"/proc/{process.pid}/fd/2").readlink()
+    leads_to = Path(os.readlink(f"/proc/{process.pid}/fd/2"))
     assert leads_to == Path("/dev/null")  # else the next socket or file would be descriptor 2
     assert await process.stop() == 0
     for streams in (">&-", "2>&-", "<&- >&- 2>&-"):
