@@ -3,10 +3,10 @@
     make check-deploy
 
 - `kubernetes.yaml` against the JSON schemas of Kubernetes, which the package `kubernetes-validate` ships.
-- `compose.yaml` against `compose_spec.json`, which the package `docker-compose` 1.29 ships. It is of 2021: a key
-  that Compose got later is reported here as unknown.
+- `compose.yaml` against `compose_spec.json`, which the package `docker-compose` 1.29 ships. It is of 2021: a
+  key that Compose got later is reported here as unknown.
 
-Both packages are installed apart from `.venv` (`.audit-deploy`): together they take 200 MB. Exit 1 for a mistake.
+Both are installed apart from `.venv`, in `.audit-deploy`, which takes 150 MB. Exit 1 for a mistake.
 """
 
 from __future__ import annotations
