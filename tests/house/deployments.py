@@ -17,7 +17,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import jsonschema  # type: ignore[import-not-found]
+import jsonschema  # type: ignore[import-untyped]
 import kubernetes_validate  # type: ignore[import-not-found]
 import yaml
 
