@@ -9,7 +9,7 @@ Processes: a Bot API stand-in, `dozor run` with `ulimit -n 1024`, and this one, 
   `/status` in the chat, and the longest delay of an alert (from the failure to the request at the stand-in).
 - idle: 1,100 connections that send nothing: whether a probe, the bot and alerts still work.
 - bodies: 300 webhook bodies that are sent half, with a wrong secret: growth of the runner's resident memory.
-- guesses: wrong tokens for `POST /api/tasks/...`, for as long as it lasts: compared per second, and recorded.
+- guesses: wrong tokens for `POST /api/tasks/...`: answered with 401 and 429 per second, and recorded.
 - descriptors: a checker takes every descriptor: lines of the log per minute.
 """
 
@@ -322,7 +322,8 @@ async def guesses(one: Runner, seconds: float) -> bool:
     recorded = (await process.communicate())[0].decode().strip()
     compared = statuses.get(401, 0)
     print(
-        f"  {compared / seconds:.1f} guesses/s compared, {statuses.get(429, 0) / seconds:.1f}/s refused;"
+        f"  {compared / seconds:.1f} guesses/s answered with 401, "
+        f"{statuses.get(429, 0) / seconds:.1f}/s with 429;"
         f" recorded in the audit: {recorded}",
         flush=True,
     )
