@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from dozor.alerting.model.incident import Incident, IncidentState, firing
 from dozor.alerting.model.codec import facts_to_json
+from dozor.alerting.model.incident import Incident, IncidentState, firing
 from dozor.alerting.model.notification import AlertData, EndCause, Notification, NotificationKind
 from dozor.alerting.rendering.live_message import live_notification
 from dozor.alerting.rendering.phrases import mark

@@ -452,6 +452,7 @@ class Runner:
             telegram_problem=self._telegram.problem,
             telegram_polled_at=self._telegram.polled_at,
             chat_refuses=self.dispatcher.refused,
+            held_chats=self.dispatcher.holds,
             failing_parts=dict(self.services.failing),
         )
 
