@@ -1,4 +1,4 @@
-"""A chat that urgent messages cannot reach for long: not ready, the administrators are notified, the console shows."""
+"""A chat that urgent messages cannot reach for long is reported, and shown on the console."""
 
 from __future__ import annotations
 

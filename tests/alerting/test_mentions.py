@@ -40,7 +40,10 @@ PEOPLE = OnCall(
         "mob": Person(name="mob"),
     }
 )
-LINE = "🔴 @ann, Олег 🦊, Ева, mob: нужна реакция. presale_checker: инцидент всё ещё открыт, уже 17 мин, с 15:44:00 UTC"
+LINE = (
+    "🔴 @ann, Олег 🦊, Ева, mob: нужна реакция. "
+    "presale_checker: инцидент всё ещё открыт, уже 17 мин, с 15:44:00 UTC"
+)
 
 
 def call(facts: AlertData) -> Message:

@@ -1,4 +1,4 @@
-"""The text of each message follows the incident's kind and state: kind × severity × state × message × language."""
+"""Texts follow the incident's kind and state: kind × severity × state × message type × language."""
 
 from __future__ import annotations
 
@@ -96,8 +96,8 @@ def incident(kind: IncidentKind, severity: Severity, state: IncidentState) -> In
 
 
 def said(
-    kind: IncidentKind, severity: Severity, state: IncidentState, message: NotificationKind | None, language: str,
-    **more: object,
+    kind: IncidentKind, severity: Severity, state: IncidentState, message: NotificationKind | None,
+    language: str, **more: object,
 ) -> str:  # fmt: skip
     """`message` None: the live message."""
     about = incident(kind, severity, state)

@@ -17,6 +17,7 @@ from dozor.alerting.incidents.facts import trouble_facts
 from dozor.alerting.rendering import phrases
 from dozor.clock import SteadyClock
 from dozor.config import ChatTarget, TelegramConfig
+from dozor.config.incident_kinds import Severity
 from dozor.config.sizes import format_size, parse_size
 from dozor.config.supervision import DependencyConfig, LimitsConfig
 from dozor.language import Language, Translator
@@ -125,7 +126,8 @@ def test_a_loop_blocked_by_no_task_names_no_culprit(
 ) -> None:
     facts = trouble_facts(replace(UNKNOWN, seconds=seconds))
     facts = replace(facts, trouble="blocked_loop", subject=UNKNOWN.subject)
-    header, _ = phrases.trouble(phrases.Phrasebook(Translator(language), UTC, 0.0), "", facts)
+    say = phrases.Phrasebook(Translator(language), UTC, 0.0)
+    header, _ = phrases.trouble(say, "", facts, Severity.WARNING)
     assert header == expected
 
 

@@ -76,6 +76,6 @@ def test_a_slow_message_in_telegram_is_no_reason_yet() -> None:
 
 
 def test_a_chat_that_urgent_messages_cannot_reach_is_a_reason() -> None:
-    held = replace(WELL, held_chats={"": "told to wait", "-100:7": "502"})
+    held = replace(WITH_BOT, held_chats={"": "told to wait", "-100:7": "502"})
     assert len(evaluate(held).reasons) == 2
     assert "-100:7" in evaluate(held).reasons[1]

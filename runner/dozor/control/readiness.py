@@ -31,7 +31,7 @@ class HealthSnapshot:
     telegram_polled_at: float | None
     chat_refuses: str | None
     held_chats: dict[str, str] = field(default_factory=dict)
-    """Destinations that urgent messages cannot reach for long, and why; "" is the chat of the configuration."""
+    """Destinations that urgent messages cannot reach for long, and why; "" is `telegram.chat`."""
     failing_parts: dict[str, str] = field(default_factory=dict)
 
 

@@ -103,7 +103,7 @@ class Dispatcher:
 
     @property
     def holds(self) -> dict[str, str]:
-        """Destinations that urgent messages cannot reach for long, and why; those that refuse are not here."""
+        """Destinations that urgent messages cannot reach for long, and why; without those that refuse."""
         return dict(self._holds)
 
     async def check_holds(self) -> None:

@@ -179,7 +179,7 @@ class DestinationWorker:
         self._files.abandon()
 
     def hold(self, since: float, now: float, *, known: bool) -> str | None:
-        """Why an urgent message, which waits since `since`, cannot leave for long; None: it can, or is refused.
+        """Why an urgent message, waiting since `since`, cannot leave for long; None: it can, or is refused.
 
         `known`: it was reported already; then it lasts until something is delivered.
         """
