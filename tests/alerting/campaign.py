@@ -40,6 +40,8 @@ from tests.bot.botapi.pace import Limits, Pace
 
 TASK = re.compile(r"t\d{5}")
 AGAIN = "Возможно, повтор"
+ANEW = "Отправлено сюда заново"
+"""After the chat became another one."""
 
 
 class DiedError(BaseException):
@@ -316,7 +318,7 @@ class Campaign:
                 if header.startswith("✅"):
                     over[found[0]].append(at)
                 if number == 0 and ("подряд" in header or "было сломано" in header):
-                    told[found[0]].append((at, header, AGAIN in text))
+                    told[found[0]].append((at, header, AGAIN in text or ANEW in text))
         if len(rows) - report.storms != self.count:
             report.problems.append(f"{self.count} things broke, {report.incidents} incidents")
         for row in rows:

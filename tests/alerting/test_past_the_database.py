@@ -33,7 +33,7 @@ async def test_what_is_over_by_then_is_not_told_as_if_it_were_not(gasp: Gasp) ->
     await gasp.look(1)
     await gasp.post.deliver(60)
     assert sorted(header for header in gasp.post.headers if NAME in header) == [
-        f"✅ {NAME}: было сломано, уже работает"
+        f"✅ {NAME}: было сломано, уже работает · №1"
     ]
 
 

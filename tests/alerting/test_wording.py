@@ -1,4 +1,4 @@
-"""The text of each message follows kind and state: kind × severity × state × message × language."""
+"""Texts follow the incident's kind and state: kind × severity × state × message type × language."""
 
 from __future__ import annotations
 
@@ -96,13 +96,9 @@ def incident(kind: IncidentKind, severity: Severity, state: IncidentState) -> In
 
 
 def said(
-    kind: IncidentKind,
-    severity: Severity,
-    state: IncidentState,
-    message: NotificationKind | None,
-    language: str,
-    **more: object,
-) -> str:
+    kind: IncidentKind, severity: Severity, state: IncidentState, message: NotificationKind | None,
+    language: str, **more: object,
+) -> str:  # fmt: skip
     """`message` None: the live message."""
     about = incident(kind, severity, state)
     storm = [StormGroup("critical", "overdue", "x", "x", 11, 11, ("a", "b"))]

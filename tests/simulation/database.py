@@ -65,6 +65,7 @@ class Database:
             notifications.UNSHOWN_SQL: self._unshown,
             notifications.SHOWN_SQL: self._shown,
             notifications.PENDING_BY_DESTINATION_SQL: self._owed_since,
+            notifications.URGENT_SINCE_SQL: lambda priority: [],
             living.OUTDATED_SQL: self._outdated,
             living.PLACES_SQL: list,
             living.UNENDED_SQL: lambda destination: None,

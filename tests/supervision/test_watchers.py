@@ -126,9 +126,8 @@ def test_a_loop_blocked_by_no_task_names_no_culprit(
 ) -> None:
     facts = trouble_facts(replace(UNKNOWN, seconds=seconds))
     facts = replace(facts, trouble="blocked_loop", subject=UNKNOWN.subject)
-    header, _ = phrases.trouble(
-        phrases.Phrasebook(Translator(language), UTC, 0.0), "", facts, Severity.WARNING
-    )
+    say = phrases.Phrasebook(Translator(language), UTC, 0.0)
+    header, _ = phrases.trouble(say, "", facts, Severity.WARNING)
     assert header == expected
 
 

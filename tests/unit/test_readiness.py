@@ -73,3 +73,9 @@ def test_while_the_database_is_away_nothing_is_said_of_what_cannot_be_written() 
 
 def test_a_slow_message_in_telegram_is_no_reason_yet() -> None:
     assert evaluate(replace(WITH_BOT, dispatcher_at=NOW - STALLED_AFTER - 30)).ready
+
+
+def test_a_chat_that_urgent_messages_cannot_reach_is_a_reason() -> None:
+    held = replace(WITH_BOT, held_chats={"": "told to wait", "-100:7": "502"})
+    assert len(evaluate(held).reasons) == 2
+    assert "-100:7" in evaluate(held).reasons[1]

@@ -78,7 +78,7 @@ def status_message(
 ) -> Message:
     """One page of all tasks, or of those that fail. `quiet`: the silences, each in a few words."""
     report, view = page.report, View(page.number, view.failing)
-    spans = [Span(_summary(page, translator), Style.BOLD), *_troubles(report, translator)]
+    spans = [Span(_summary(page, translator), Style.BOLD), *_troubles(report, translator, timezone)]
     if quiet:
         spans.append(Span("\n" + translator.format("status-silences", silences=", ".join(quiet))))
     if page.total:
@@ -133,7 +133,7 @@ def _summary(page: StatusPage, translator: Translator) -> str:
     )
 
 
-def _troubles(report: StatusReport, translator: Translator) -> list[Span]:
+def _troubles(report: StatusReport, translator: Translator, timezone: tzinfo) -> list[Span]:
     """What is wrong apart from the tasks."""
     spans: list[Span] = []
     trouble = runner_trouble(report, translator)
@@ -143,6 +143,16 @@ def _troubles(report: StatusReport, translator: Translator) -> list[Span]:
         waiting = duration(translator, report.alerts.oldest_pending_s or 0.0)
         text = translator.format("status-alerts-pending", count=report.alerts.pending, duration=waiting)
         spans.append(Span("\n" + text))
+    for chat in report.alerts.waiting:
+        words = translator.format
+        name = words("why-chat", chat=chat.destination) if chat.destination else words("why-main-chat")
+        if chat.until is not None:
+            line = words("status-chat-waits", chat=name, until=clock(chat.until, timezone, report.now))
+        else:
+            error = shorten(one_line(chat.error or "?"), ERROR_IN_LIST)
+            since = clock(chat.since, timezone, report.now)
+            line = words("status-chat-unreached", chat=name, since=since, error=error)
+        spans.append(Span("\n" + line))
     return spans
 
 

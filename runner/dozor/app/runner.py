@@ -435,6 +435,7 @@ class Runner:
             telegram_problem=self._telegram.problem,
             telegram_polled_at=None if polled_at is None else at(polled_at),
             chat_refuses=self.dispatcher.refused,
+            held_chats=self.dispatcher.holds,
             failing_parts=dict(self.services.failing),
         )
 

@@ -20,6 +20,7 @@ from dozor.cli.session import NoDatabaseError, database, known_names, run_async
 from dozor.cli.task_names import the_task
 from dozor.cli.times import in_zone
 from dozor.cli.words import ago, incident_words, outcome_word, schedule_words, span, state_word
+from dozor.clock import to_iso
 from dozor.control.queries.incident_words import StormCount, incident_about, read_storm_counts
 from dozor.control.queries.people import CHAT, read_names
 from dozor.control.queries.status import StatusReport, TaskStatus, read_status, runner_on_watch
@@ -204,6 +205,13 @@ def _table(report: StatusReport, columns: int = PLAIN) -> str:
     if report.alerts.pending:
         oldest = report.alerts.oldest_pending_s or 0.0
         text = msg("cli-pending", count=report.alerts.pending, seconds=f"{oldest:.0f}")
+        lines.append(wrapped(text, columns))
+    for chat in report.alerts.waiting:
+        name = chat.destination or "telegram.chat"
+        if chat.until is None:
+            text = msg("cli-chat-unreached", chat=name, since=to_iso(chat.since), error=chat.error or "?")
+        else:
+            text = msg("cli-chat-waits", chat=name, until=to_iso(chat.until))
         lines.append(wrapped(text, columns))
     return "\n".join(lines)
 

@@ -30,6 +30,8 @@ class HealthSnapshot:
     telegram_problem: str | None
     telegram_polled_at: float | None
     chat_refuses: str | None
+    held_chats: dict[str, str] = field(default_factory=dict)
+    """Destinations that urgent messages cannot reach for long, and why; "" is `telegram.chat`."""
     failing_parts: dict[str, str] = field(default_factory=dict)
 
 
@@ -68,5 +70,7 @@ def evaluate(vitals: HealthSnapshot) -> Readiness:
             reasons.append(msg("log-ready-polled", seconds=f"{now - vitals.telegram_polled_at:.0f}"))
         if vitals.chat_refuses is not None:
             reasons.append(msg("log-ready-chat", problem=vitals.chat_refuses))
+        for key, why in sorted(vitals.held_chats.items()):
+            reasons.append(msg("log-ready-held", chat=key or "telegram.chat", problem=why))
     reasons.extend(f"{name}: {why}" for name, why in sorted(vitals.failing_parts.items()))
     return Readiness(tuple(reasons))

@@ -239,6 +239,8 @@ status-count-paused = ⏸ { $count } paused
 status-count-well = ✅ { $count } well
 status-no-runner = ❗ No runner has worked on this database yet.
 status-runner-gone = ❗ The runner is not working: last seen { $ago }. What follows is from then.
+status-chat-waits = ⏳ Telegram makes { $chat } wait until { $until }
+status-chat-unreached = ⏳ No message reaches { $chat } since { $since }: { $error }
 status-alerts-pending = ✉️ { $count ->
     [one] { $count } alert
    *[other] { $count } alerts

@@ -258,6 +258,8 @@ status-count-paused = ⏸ { $count } на паузе
 status-count-well = ✅ { $count } в порядке
 status-no-runner = ❗ Раннер ещё не запускался на этой базе.
 status-runner-gone = ❗ Раннер не работает: последний признак жизни { $ago }. Данные ниже того же времени.
+status-chat-waits = ⏳ Telegram не принимает ({ $chat }) до { $until }
+status-chat-unreached = ⏳ Не доходит ({ $chat }) с { $since }: { $error }
 status-alerts-pending = ✉️ Не доставлено { $count ->
     [one] { $count } оповещение
     [few] { $count } оповещения

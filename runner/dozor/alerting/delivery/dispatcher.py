@@ -9,14 +9,17 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from loguru import logger
+
 from dozor.alerting.delivery.context import DeliveryAttempt, DeliveryContext, Renderer
 from dozor.alerting.delivery.destination import enter
 from dozor.alerting.delivery.direct_sends import DirectSends
 from dozor.alerting.delivery.rate_limit import REMEMBERED, RateLimiter, RateLimiters
 from dozor.alerting.delivery.transport import Place, PlacedTransport, Transport
-from dozor.alerting.delivery.worker import DestinationWorker
+from dozor.alerting.delivery.worker import URGENT, DestinationWorker
 from dozor.alerting.policy.routes import parse_destination
 from dozor.clock import Clock
+from dozor.language import msg
 from dozor.storage.postgres.pool import Pool
 from dozor.storage.tables import destinations, notifications
 from dozor.storage.tables import live_messages as living
@@ -88,6 +91,7 @@ class Dispatcher:
             journal_lagging=lagging,
             alive=self._alive,
         )
+        self._holds: dict[str, str] = {}
         self.last_progress_at = clock.now()
         """When a worker last did something or found nothing to do; seconds since the epoch."""
 
@@ -96,6 +100,31 @@ class Dispatcher:
         """Why the chat of the configuration refuses messages, None while it does not."""
         worker = self._workers.get(DEFAULT)
         return None if worker is None else worker.refused
+
+    @property
+    def holds(self) -> dict[str, str]:
+        """Destinations that urgent messages cannot reach for long, and why; without those that refuse."""
+        return dict(self._holds)
+
+    async def check_holds(self) -> None:
+        """Report what holds urgent messages for long, and its end."""
+        urgent = await self._context.until_available(lambda: notifications.read_urgent(self._pool, URGENT))
+        now = self._clock.now()
+        for key in {*urgent, *self._holds}:
+            worker, since = self._workers.get(key), urgent.get(key)
+            known = key in self._holds
+            reason = None
+            if worker is not None and since is not None:
+                reason = worker.hold(since, now, known=known)
+            if reason is None:
+                if self._holds.pop(key, None) is not None and (worker is None or worker.refused is None):
+                    self._on_dead(key, None)
+                continue
+            self._holds[key] = reason
+            if not known and worker is not None:
+                logger.error(msg("log-destination-held", key=key, reason=reason))
+                self._on_dead(key, reason)
+                await worker.show_waiting(reason)
 
     @property
     def pace(self) -> RateLimiter:
@@ -141,6 +170,7 @@ class Dispatcher:
                 while True:
                     self._changed.clear()
                     await self._start_workers(group)
+                    await self.check_holds()
                     await _wait(self._changed, POLL_EVERY)
                     await asyncio.sleep(CALM)
             finally:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import assert_never
 
 from loguru import logger
@@ -62,6 +63,14 @@ REJECTIONS_BEFORE_PROBE = 3
 """Refusals of one message after which the next one is tried, to find out which is the cause."""
 
 
+URGENT = 1
+"""Priority up to which a message that cannot leave is reported."""
+LONG_HOLD = 60.0
+"""Seconds that Telegram makes a chat wait, from which it is reported while an urgent message waits."""
+UNDELIVERED = 120.0
+"""Seconds that an urgent message may wait for a chat that cannot be reached."""
+
+
 class DestinationWorker:
     """Deliveries to one destination. `replaced`: the messages known of it are elsewhere, see `enter`."""
 
@@ -91,6 +100,8 @@ class DestinationWorker:
         self._replaced, self._stored = replaced, False
         self._suspect: int | None = None
         # A message that was refused where the next one got through.
+        self._failing: str | None = None
+        # Why the last message was put off; None: it was delivered.
         self._arrived = 0
         # Messages so far.
 
@@ -166,6 +177,31 @@ class DestinationWorker:
     def abandon(self) -> None:
         """The worker ends: log what is not going to be sent."""
         self._files.abandon()
+
+    def hold(self, since: float, now: float, *, known: bool) -> str | None:
+        """Why an urgent message, waiting since `since`, cannot leave for long; None: it can, or is refused.
+
+        `known`: it was reported already; then it lasts until something is delivered.
+        """
+        if self.refused is not None:
+            return None
+        throttled = self._state.pace.throttled_for(now)
+        if throttled >= LONG_HOLD or (known and throttled > 0):
+            until = datetime.fromtimestamp(now + throttled, UTC)
+            return msg("log-hold-until", until=f"{until:%Y-%m-%d %H:%M} UTC")
+        if self._failing is not None and (known or now - since >= UNDELIVERED):
+            return self._failing
+        return None
+
+    async def show_waiting(self, reason: str) -> None:
+        """On the console, once each: the chat does not take it now."""
+        context = self._context
+        why = self._decision(NotifyReason.PUT_OFF, text=reason)
+        for waiting in await context.until_available(
+            lambda: notifications.read_unshown(context.pool, self.key, 0)
+        ):
+            await context.console.send(context.renderer.notification(from_claimed(waiting)))
+            await context.until_available(_shown(context, waiting.id, why))
 
     async def _settle_place(self) -> None:
         """Before anything is sent: old message ids are not used in another chat, topic or by another bot."""
@@ -306,6 +342,7 @@ class DestinationWorker:
                 decision=decision,
             )
         )
+        self._failing = None
         context.direct_sends.settle(claimed.row.key)
         if step.supersedes_all:
             said = self._decision(NotifyReason.SUPERSEDED, Because.SAID)
@@ -418,6 +455,7 @@ class DestinationWorker:
         unknown: bool = False,
         shown_on: str | None = None,
     ) -> None:
+        self._failing = reason if decision is not None else self._failing
         await self._context.until_available(
             lambda: notifications.put_back(
                 self._context.pool,

@@ -38,6 +38,18 @@ FROM dozor.notifications WHERE state IN ('pending', 'sending')
 """
 
 
+WAITING_SQL = """
+SELECT n.destination, extract(epoch FROM d.held_until)::float8 AS until,
+       extract(epoch FROM min(n.created_at))::float8 AS since, max(n.last_error) AS error
+FROM dozor.notifications n LEFT JOIN dozor.destinations d ON d.key = n.destination AND d.held_until > now()
+WHERE n.state IN ('pending', 'sending')
+GROUP BY n.destination, d.held_until
+HAVING d.held_until > now() + interval '5 seconds'
+    OR (min(n.created_at) < now() - interval '2 minutes' AND max(n.attempts) > 0)
+ORDER BY n.destination
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class RunnerInfo:
     """The last runner that worked on this database. `alive`: it wrote within the last 10 s."""
@@ -120,11 +132,25 @@ class TaskStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class ChatWait:
+    """`destination` "": the chat of the configuration. Times are seconds since the epoch."""
+
+    destination: str
+    since: float
+    """Of the oldest message."""
+    until: float | None
+    """Until when Telegram makes the chat wait; None: it is tried again and again."""
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class AlertsBacklog:
     """Messages owed and not yet delivered."""
 
     pending: int
     oldest_pending_s: float | None
+    waiting: tuple[ChatWait, ...] = ()
+    """Chats that messages cannot reach now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +215,10 @@ async def read_backlog(connection: Connection) -> AlertsBacklog:
     """Messages owed, by the database."""
     row = await connection.fetchrow(BACKLOG_SQL)
     assert row is not None
-    return AlertsBacklog(row["pending"], row["oldest_pending_s"])
+    waiting = await connection.fetch(WAITING_SQL) if row["pending"] else []
+    return AlertsBacklog(
+        row["pending"], row["oldest_pending_s"], tuple(ChatWait(**dict(one)) for one in waiting)
+    )
 
 
 def _seconds(at: datetime | None) -> float | None:

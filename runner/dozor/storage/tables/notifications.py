@@ -171,6 +171,11 @@ SELECT destination, extract(epoch FROM min(created_at))::float8 AS since, count(
 FROM dozor.notifications WHERE state IN ('pending', 'sending') GROUP BY destination
 """
 
+URGENT_SINCE_SQL = """
+SELECT destination, extract(epoch FROM min(created_at))::float8 AS since
+FROM dozor.notifications WHERE state IN ('pending', 'sending') AND priority <= $1 GROUP BY destination
+"""
+
 PRUNE_NOTIFICATIONS_SQL = """
 DELETE FROM dozor.notifications WHERE id IN (
     SELECT id FROM dozor.notifications
@@ -289,6 +294,12 @@ async def pending_by_destination(pool: Pool) -> dict[str, tuple[float, int]]:
         row["destination"]: (row["since"], row["count"])
         for row in await pool.fetch(PENDING_BY_DESTINATION_SQL)
     }
+
+
+async def read_urgent(pool: Pool, priority: int) -> dict[str, float]:
+    """By destination: since when a message of `priority` or more urgent waits (seconds since the epoch)."""
+    rows = await pool.fetch(URGENT_SINCE_SQL, priority)
+    return {row["destination"]: row["since"] for row in rows}
 
 
 async def prune(connection: Connection, days: int) -> None:
