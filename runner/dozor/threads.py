@@ -14,13 +14,20 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-checker_of_call: contextvars.ContextVar[str | None] = contextvars.ContextVar("dozor_checker", default=None)
-"""Name of the task whose checker runs in this context; None for the runner's own work."""
+
+class Named(Protocol):
+    """A run of a checker: the name of its task."""
+
+    name: str
+
+
+current_run: contextvars.ContextVar[Named | None] = contextvars.ContextVar("dozor_run", default=None)
+"""The run to which this context belongs; None: the runner's own work."""
 
 THREADS_OF_A_CHECKER = 32
 THREADS_OF_OURS = 64
@@ -81,7 +88,8 @@ class CheckerThreads(ThreadPoolExecutor):
 
     def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
         """Raises RuntimeError after `shutdown`."""
-        owner = checker_of_call.get()
+        run = current_run.get()
+        owner = None if run is None else run.name
         with self._guard:
             if self._closed:
                 raise RuntimeError("cannot schedule new futures after shutdown")

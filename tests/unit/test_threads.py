@@ -6,16 +6,17 @@ import asyncio
 import contextvars
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from dozor import threads
-from dozor.threads import CheckerThreads, checker_of_call, in_own_thread
+from dozor.threads import CheckerThreads, current_run, in_own_thread
 from tests.waiting import until
 
 
 async def of(checker: str, event: threading.Event) -> None:
-    checker_of_call.set(checker)
+    current_run.set(SimpleNamespace(name=checker))
     await asyncio.to_thread(event.wait, 30)
 
 

@@ -346,9 +346,10 @@ class Supervisor:
                     self._loop,
                     self.contexts.timers,
                 )
-            scope = Scope(task.spec.name, run, task.left_behind)
+            scope = Scope(task.spec.name, task.left_behind)
             context.run(CURRENT.set, scope)
-        run.task = OwnTask(execute(self, task, run), scope=scope, loop=self._loop, context=context)
+        run.task = carrier = OwnTask(execute(self, task, run), loop=self._loop, context=context)
+        carrier.scope = scope
 
     def context(self, task: SupervisedTask, run: Run) -> Context:
         """What the checker is given."""

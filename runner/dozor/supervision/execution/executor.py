@@ -20,7 +20,6 @@ from dozor.supervision.runs.ownership import CURRENT
 from dozor.supervision.runs.results import awaited
 from dozor.supervision.runs.run import Run, StopReason, call_in_thread
 from dozor.supervision.tasks.task import SupervisedTask
-from dozor.threads import checker_of_call
 
 IsOutage = Callable[[BaseException, float, bool], Awaitable[bool]]
 """(error, run started at, the run used ctx.db) -> whether the run failed because our database was away."""
@@ -55,8 +54,6 @@ async def execute(host: RunHost, task: SupervisedTask, run: Run) -> None:
     forks = forking.generation
     error: BaseException | None = None
     outage = False
-    if spec.reference:  # parts of our own have none
-        checker_of_call.set(spec.name)
     try:
         match spec.isolation:
             case Isolation.INLINE:
@@ -94,11 +91,13 @@ async def execute(host: RunHost, task: SupervisedTask, run: Run) -> None:
         if error is None and run.reason is not StopReason.ASKED:
             error = scope.broken
         scope.broken = None
+    if scope is not None:
+        scope.ended = True
     if outage:
         host.contexts.run(host.run_ended, task, run, error, outage=True)
     else:
         host.contexts.timers.run(host.run_ended, task, run, error)
-    if scope is not None:
+    if scope is not None and scope.has_started:
         scope.listener.look(scope)
     if error is not None:
         release(error)

@@ -23,6 +23,8 @@ class LeftBehind:
     `tell` gives a text to people; it is called on `loop`, in `context`.
     """
 
+    __slots__ = ("_context", "_loop", "_task", "_tell", "_told")
+
     def __init__(
         self, task: str, tell: Callable[[str], None], loop: asyncio.AbstractEventLoop, context: Context
     ) -> None:

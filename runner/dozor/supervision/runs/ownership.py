@@ -13,13 +13,13 @@ import weakref
 from collections.abc import Coroutine
 from contextvars import Context, ContextVar
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from loguru import logger
 
 from dozor.exceptions import bounded, line_of, tamed
 from dozor.language import msg
-from dozor.supervision.runs.run import Run
+from dozor.threads import current_run
 
 _STEPS = 0x20 | 0x80 | 0x100  # CO_GENERATOR, CO_COROUTINE, CO_ITERABLE_COROUTINE: see the module `inspect`
 
@@ -42,13 +42,16 @@ class LeftoverListener(Protocol):
 class Scope:
     """One run, and what it has started."""
 
-    __slots__ = ("broken", "listener", "name", "run", "tasks")
+    __slots__ = ("broken", "ended", "listener", "name", "tasks", "threads")
 
-    def __init__(self, name: str, run: Run, listener: LeftoverListener) -> None:
+    def __init__(self, name: str, listener: LeftoverListener) -> None:
         self.name = name
-        self.run = run
+        self.ended = False
+        """Set with the end of the run. A reference to the run would close a cycle: run, task, context, scope."""
         self.listener = listener
         self.tasks: weakref.WeakSet[asyncio.Task[Any]] | None = None
+        self.threads = False
+        """Whether the run has started any."""
         self.broken: BaseException | None = None
         """The first error in a callback or a thread of the run while it goes on: then the run has failed."""
 
@@ -60,13 +63,18 @@ class Scope:
     def note(self, error: BaseException) -> None:
         """An error that nobody else hears of."""
         error = tamed(error)
-        if self.run.ended:
+        if self.ended:
             self.listener.failed_apart(error)
             return
         if self.broken is None:
             self.broken = error
         what = msg("log-part-failed", name=self.name, error=line_of(error))
         logger.bind(task=self.name).opt(exception=bounded(error)).error("{}", what)
+
+    @property
+    def has_started(self) -> bool:
+        """Whether the run has started a task or a thread."""
+        return self.threads or self.tasks is not None
 
     def left_tasks(self) -> list[asyncio.Task[Any]]:
         """Tasks that the run has started and that go on. Errors of finished ones that nobody has asked for
@@ -82,7 +90,7 @@ class Scope:
         return left
 
 
-CURRENT: ContextVar[Scope | None] = ContextVar("dozor_run", default=None)
+CURRENT = cast("ContextVar[Scope | None]", current_run)
 
 
 def unheard(task: asyncio.Task[Any]) -> BaseException | None:
@@ -102,9 +110,8 @@ class ScopedTask(asyncio.Task[Any]):
 
     __slots__ = ("scope",)
 
-    def __init__(self, *args: Any, scope: Scope | None, **options: Any) -> None:
-        self.scope = scope
-        super().__init__(*args, **options)
+    scope: Scope | None
+    """Set by whoever makes the task, in the same turn: an `__init__` would cost every run."""
 
     def cancel(self, msg: Any | None = None) -> bool:
         caller = CURRENT.get()
@@ -114,7 +121,7 @@ class ScopedTask(asyncio.Task[Any]):
         return False
 
     def _may_be_cancelled_by(self, caller: Scope) -> bool:
-        return self.scope is not None and (caller.name == self.scope.name or self.scope.run.ended)
+        return self.scope is not None and (caller.name == self.scope.name or self.scope.ended)
 
 
 class OwnTask(ScopedTask):
@@ -142,8 +149,11 @@ def _create(
     context: Context | None = options.get("context")
     scope = CURRENT.get() if context is None else context.get(CURRENT)
     if scope is None:
-        return OwnTask(coro, scope=None, loop=loop, **options)
-    task = ScopedTask(coro, scope=scope, loop=loop, **options)
+        own = OwnTask(coro, loop=loop, **options)
+        own.scope = None
+        return own
+    task = ScopedTask(coro, loop=loop, **options)
+    task.scope = scope
     scope.add(task)
     return task
 
@@ -203,6 +213,7 @@ def _attributed_start(thread: threading.Thread) -> None:
     # Workers of a pool serve whoever comes.
     if scope is not None and getattr(_target(thread), "__module__", "") != "concurrent.futures.thread":
         _threads[thread] = scope
+        scope.threads = True
     _start(thread)
 
 
@@ -212,6 +223,8 @@ def _target(thread: threading.Thread) -> Any:
 
 def threads_of(scope: Scope) -> list[threading.Thread]:
     """Threads that the run has started and that go on."""
+    if not scope.threads:
+        return []
     return [thread for thread, its in list(_threads.items()) if its is scope and thread.is_alive()]
 
 

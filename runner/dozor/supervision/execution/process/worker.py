@@ -269,7 +269,7 @@ class _Worker:
             self._run.cancel(StopReason.ASKED)
 
     async def _carry_out(self, run: Run, run_id: str) -> None:
-        scope = Scope(self._task, run, self._left_behind)
+        scope = Scope(self._task, self._left_behind)
         CURRENT.set(scope)
         error: BaseException | None = None
         forks = forking.generation
@@ -291,7 +291,7 @@ class _Worker:
             error = scope.broken
         scope.broken = None
         self._run = None
-        run.ended = True
+        run.ended = scope.ended = True
         self._words.flush()
         self._channel.send(_ending(error, run))
         if error is not None:
