@@ -58,13 +58,15 @@ async def test_a_critical_stop_and_its_recovery_are_new_messages_that_reply_to_t
     room.story.restart()
     room.story.succeed()
     await post.deliver(60)
-    assert [header[:1] for header in post.headers] == ["⚠", "✅", "✅"]
+    assert [header[:1] for header in post.headers] == ["✅", "✅", "✅"]
     assert [shown.message.reply_to for shown in post.messages] == [None, 1, 1]
     first, stop, recovered = post.messages
     assert stop.texts[0].startswith("🛑")
     assert stop.actions == []
     assert "Перезапуск: Telegram, id 111" in recovered.text
-    assert first.text.startswith("⚠️")
+    assert first.texts[0].startswith("⚠️")
+    assert first.actions == []  # the end is in every message
+    assert "Перезапуск в" not in first.text
 
 
 async def test_buttons_follow_the_state(room: Room, post: Post) -> None:

@@ -100,6 +100,8 @@ class LiveMessageEditor:
                 )
                 return 0.0
             case Gone() | Rejected():
+                number = outdated.message_id
+                await context.until_available(lambda: living.mark_ended(context.pool, self._key, number))
                 await context.until_available(lambda: living.forget(context.pool, self._key, row.id))
                 return 0.0
             case RetryAfter(seconds):

@@ -45,7 +45,7 @@ from dozor.alerting.delivery.transport import (
 )
 from dozor.alerting.model.codec import from_claimed
 from dozor.alerting.model.decisions import Because, Entry, NotifyReason, delivery_entry
-from dozor.alerting.model.incident import Incident, read
+from dozor.alerting.model.incident import Incident, firing, read
 from dozor.alerting.model.message import Message
 from dozor.alerting.model.notification import FIRING, Notification, NotificationKind
 from dozor.alerting.rendering.live_message import with_digest
@@ -294,7 +294,7 @@ class DestinationWorker:
     async def _message(self, claimed: ClaimedNotification, step: Send, incident: Incident | None) -> Message:
         if incident is None:
             message = self._worded(step.note, incident)
-        elif step.is_live and step.note.facts.retold and incident.is_open:
+        elif step.is_live and _retells(step.note, incident):
             message = await self._edits.message(incident, retold=True)
         elif incident.kind is not IncidentKind.STORM:
             message = self._worded(step.note, incident)
@@ -329,7 +329,8 @@ class DestinationWorker:
             # The text is of when it was queued; that of a digest, or of a missed incident, is made now.
             note = step.note
             made_now = claimed.incident.kind == IncidentKind.STORM or note.kind is NotificationKind.PAST
-            made_now = made_now or note.facts.retold
+            incident = read(claimed.incident)
+            made_now = made_now or (incident is not None and _retells(note, incident))
             shows = claimed.incident.updated_at if made_now else claimed.row.created_at
         await self._context.until_available(
             lambda: notifications.mark_delivered(
@@ -480,6 +481,11 @@ class DestinationWorker:
         return delivery_entry(
             self._context.clock.now(), reason, because, ref=ref, transport=transport, text=text
         )
+
+
+def _retells(note: Notification, incident: Incident) -> bool:
+    """Sent anew, as the incident is now; if it has become worse meanwhile, a message of its own says that."""
+    return note.facts.retold and incident.is_open and note.kind is firing(incident)
 
 
 def _shown(context: DeliveryContext, number: int, why: Entry) -> Callable[[], Awaitable[None]]:
