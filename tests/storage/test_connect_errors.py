@@ -47,7 +47,7 @@ def test_each_refusal_has_its_sentence(error: Exception, words: str) -> None:
     "parameters", ["sslmode=verify-all", "sslmode=verify-full&sslrootcert=/nowhere/ca.crt"]
 )
 async def test_a_wrong_tls_setting_is_named(parameters: str) -> None:
-    with pytest.raises(StorageError, match=r"sslmode=verify-all|sslrootcert=/nowhere/ca\.crt") as caught:
+    with pytest.raises(StorageError, match=r"value of sslmode|sslrootcert=/nowhere/ca\.crt") as caught:
         await connect(f"postgresql://u:pw@127.0.0.1:1/x?{parameters}")
     assert not unavailable(caught.value)
     assert "pw@" not in str(caught.value)

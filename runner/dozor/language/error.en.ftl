@@ -18,7 +18,7 @@ error-certificate-expired = the server's certificate has expired or is not valid
 error-tls = TLS failed: do sslcert= and sslkey= belong together, and does the server trust their CA?
 error-tls-refused = the server does not offer TLS: set ssl = on there, or choose another sslmode=
 error-tls-file = { $name }={ $path } in database.url: { $reason }
-error-tls-mode = sslmode={ $mode } in database.url is not one of { $modes }
+error-tls-mode = the value of sslmode in database.url is not one of { $modes }
 error-tls-root = sslmode={ $mode } needs the certificate of a CA: name it with sslrootcert=, or put it at ~/.postgresql/root.crt
 error-no-socket = no server at this socket: is it running?
 error-socket-permission = no permission for the server's socket: run as a user who may use it

@@ -18,7 +18,7 @@ error-certificate-expired = срок сертификата сервера ис�
 error-tls = TLS не удался: подходят ли друг другу sslcert= и sslkey= и доверяет ли сервер их центру сертификации?
 error-tls-refused = сервер не предлагает TLS: включите на нём ssl = on или выберите другой sslmode=
 error-tls-file = { $name }={ $path } в database.url: { $reason }
-error-tls-mode = sslmode={ $mode } в database.url не из списка: { $modes }
+error-tls-mode = значение sslmode в database.url не из списка: { $modes }
 error-tls-root = для sslmode={ $mode } нужен сертификат центра сертификации: укажите его в sslrootcert= или положите в ~/.postgresql/root.crt
 error-no-socket = на этом сокете сервера нет: запущен ли он?
 error-socket-permission = нет прав на сокет сервера: запустите от пользователя, которому он доступен

@@ -248,7 +248,12 @@ def _os_errors(data_dir: Path) -> Iterator[None]:
             case errno.EROFS:
                 text = msg("error-read-only", data_dir=data_dir)
             case errno.ENOTDIR | errno.EEXIST:
-                text = msg("error-file-not-folder", where=where)
+                text = msg("error-file-not-folder", where=_file_among(Path(where)))
             case _:
                 text = msg("error-embedded", data_dir=data_dir, error=error)
         raise StorageError(text) from error
+
+
+def _file_among(path: Path) -> Path:
+    """The file on the way to `path`, where a folder should be; `path` itself if it has gone meanwhile."""
+    return next((one for one in (path, *path.parents) if one.is_file()), path)

@@ -240,7 +240,7 @@ def _check_tls_settings(dsn: str) -> None:
                     raise StorageError(msg("error-tls-file", name=name, path=path, reason=reason)) from None
     for mode in query.get("sslmode", []):
         if mode not in _SSL_MODES:
-            raise StorageError(msg("error-tls-mode", mode=mode, modes=", ".join(_SSL_MODES)))
+            raise StorageError(msg("error-tls-mode", modes=", ".join(_SSL_MODES)))
         named = "sslrootcert" in query or "PGSSLROOTCERT" in os.environ
         if (
             mode.startswith("verify-")

@@ -47,7 +47,7 @@ class Scope:
     def __init__(self, name: str, listener: LeftoverListener) -> None:
         self.name = name
         self.ended = False
-        """Set with the end of the run. A reference to the run would close a cycle: run, task, context, scope."""
+        """Set with the end of the run. A reference to the run would close a cycle: run, task, scope."""
         self.listener = listener
         self.tasks: weakref.WeakSet[asyncio.Task[Any]] | None = None
         self.threads = False
