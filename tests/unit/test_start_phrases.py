@@ -151,5 +151,5 @@ def test_a_row_of_an_older_version_is_still_said() -> None:
 def test_somebody_called_by_name_hears_what_goes_on() -> None:
     facts = replace(CUT_OFF, failures=9, failing_since=NOW - 900, mention="@ann", level=1)
     assert _lines(facts, NotificationKind.ESCALATION)[0] == (
-        "🔴 @ann: нужна реакция. Дозор аварийно завершается уже 15 мин"
+        "⚠️ @ann: нужна реакция. Дозор продолжает аварийно завершаться, уже 15 мин, с 18:46:00"
     )
