@@ -23,7 +23,7 @@ SELECT id, incident_id, task, kind, destination, state, message_id, attempts, un
        extract(epoch FROM created_at)::float8 AS created_at
 FROM dozor.notifications ORDER BY id
 """
-MARK = "Возможно, повтор"
+MARKS = ("Возможно, повтор", "Отправлено сюда заново")
 _DOUBT = re.compile(
     r"(\d+\.\d+) \d+ WARNING runner\.alerting\.lane Message (\d+) \(\w+\) not delivered: Unknown\((.*)\)"
 )
@@ -75,7 +75,7 @@ class Telling:
 
     @property
     def marked(self) -> bool:
-        return MARK in self.shown.text
+        return any(mark in self.shown.text for mark in MARKS)
 
     @property
     def header(self) -> str:

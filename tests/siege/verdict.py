@@ -111,7 +111,11 @@ class Judge:
     def _judge_digest(self, row: IncidentRow, texts: list[Telling]) -> None:
         """Its members are found in it by their number; what joined just before its end is in the table."""
         members = sum(member.storm == row.id for member in self._evidence.incidents)
-        counts = [int(text.header.rpartition(" ")[2]) for text in texts if text.label is Label.STORM]
+        counts = [
+            int(text.header.partition(" · ")[0].rpartition(" ")[2])
+            for text in texts
+            if text.label is Label.STORM
+        ]
         past = any(text.label is Label.PAST or text.over for text in texts[:1])
         self.members += members
         shown = members if past else max(counts, default=0)

@@ -45,7 +45,7 @@ async def test_a_forked_helper_ends_with_the_run_that_took_too_long(tmp_path: Pa
         isolation=Isolation.PROCESS,
         reference="process_checkers:forks_a_helper",
         args={"path": str(pid)},
-        timeout=1.0,
+        timeout=10.0,  # the start of the process counts
         max_consecutive_failures=1,
     )
     async with supervising(task) as (_, seen):

@@ -104,6 +104,7 @@ KNOWN = frozenset(
         "false",
         "fine",
         "fsync",
+        "fin",
         "function",
         "quarantined",
         "reassign",

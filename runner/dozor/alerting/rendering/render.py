@@ -200,13 +200,6 @@ class _NotificationView:
         named = (NotificationKind.CRITICAL_STOP, NotificationKind.REMINDER, NotificationKind.ESCALATION)
         return kind in named and wording.is_stopped(self._note)
 
-    @property
-    def _at_limit(self) -> bool:
-        """The header says how many failures there may be."""
-        facts = self._facts
-        stopped = self._note.kind is NotificationKind.CRITICAL_STOP and facts.window is None
-        return stopped and facts.failures is not None and facts.failures == facts.max_failures
-
     def _flapping(self) -> tuple[str, list[Span]]:
         text, facts = self._translator.format, self._facts
         sign, why = phrases.mark(self._note.severity), Span(text("alert-flapping-why"))
@@ -228,8 +221,6 @@ class _NotificationView:
         lines = self._ack_expired()
         if facts.window is not None:
             lines.append(Span(text("alert-window", window=facts.window)))
-        elif self._at_limit:
-            pass  # the header says it
         elif facts.failures is not None and facts.max_failures is not None:
             lines.append(Span(text("alert-attempt", failures=facts.failures, max=facts.max_failures)))
         return lines + self._error()
