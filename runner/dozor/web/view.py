@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from dozor.alerting.model.incident import Incident
+from dozor.alerting.model.notification import SEVERITY_RANK
 from dozor.alerting.policy.silences import Silence
-from dozor.config.incident_kinds import KINDS, IncidentKind, Severity
+from dozor.config.incident_kinds import KINDS, IncidentKind
 from dozor.control.queries.outbox import PendingMessage
 from dozor.control.readiness import evaluate
 from dozor.control.task_states import Health, health_of
@@ -29,8 +30,6 @@ TEXT = 600
 """Characters of an error's text."""
 INCIDENTS = 50
 """Open incidents on one page."""
-
-_SEVERITIES = {Severity.CRITICAL: 0, Severity.WARNING: 1, Severity.INFO: 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +198,7 @@ def counts(tasks: tuple[SupervisedTask, ...]) -> dict[str, int]:
 
 def _urgency(incident: Incident) -> tuple[int, bool, float]:
     """The worst first, of these the ones that nobody has acknowledged, of these the newest."""
-    return _SEVERITIES[incident.severity], incident.acknowledged_by is not None, -incident.opened_at
+    return -SEVERITY_RANK[incident.severity], incident.acknowledged_by is not None, -incident.opened_at
 
 
 def _owed_view(message: PendingMessage) -> dict[str, Any]:
