@@ -34,7 +34,7 @@ from dozor.alerting.incidents.storm_gate import Admission
 from dozor.alerting.model.incident import AlertSettings
 from dozor.alerting.rendering.renderer import MessageRenderer
 from dozor.clock import SteadyClock
-from dozor.config.tasks import Cron
+from dozor.config.sections.tasks import Cron
 from dozor.language import Translator
 from dozor.storage.journal import Journal, StateSource
 from dozor.storage.postgres.embedded import start_embedded

@@ -18,7 +18,7 @@ from pathlib import Path
 from loguru import logger
 
 from dozor.clock import SteadyClock
-from dozor.config.tasks import Every, Isolation
+from dozor.config.sections.tasks import Every, Isolation
 from dozor.supervision.core.events import RunNow
 from dozor.supervision.core.policy import Policy
 from dozor.supervision.core.spec import TaskSpec

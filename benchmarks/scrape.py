@@ -12,8 +12,8 @@ from loguru import logger
 
 from dozor.app import Runner
 from dozor.config import load
-from dozor.config.imports import Checker
-from dozor.config.models import ListenAddress
+from dozor.config.imports.checkers import Checker
+from dozor.config.sections.config import ListenAddress
 from dozor.web.server import serve
 
 TASKS = 10_000

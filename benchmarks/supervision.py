@@ -59,7 +59,7 @@ async def _dozor(count: int, seconds: float) -> dict[str, float]:
     from dozor.alerting.incidents.manager import IncidentManager
     from dozor.alerting.model.incident import AlertSettings
     from dozor.clock import SteadyClock
-    from dozor.config.tasks import Every
+    from dozor.config.sections.tasks import Every
     from dozor.storage.journal import Journal, StateSource
     from dozor.storage.postgres.embedded import start_embedded
     from dozor.storage.postgres.migrate import migrate

@@ -15,7 +15,7 @@ from loguru import logger
 from dozor.alerting.delivery.rate_limit import RateLimiters
 from dozor.alerting.policy.oncall import OnCall
 from dozor.clock import Clock
-from dozor.config.models import LanguageChoice, TelegramConfig
+from dozor.config.sections.config import LanguageChoice, TelegramConfig
 from dozor.control.commands.actor import Source
 from dozor.errors import TelegramUnavailableError, TokenRefusedError
 from dozor.language import msg

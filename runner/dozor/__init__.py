@@ -12,6 +12,7 @@ Packages, upper layers first; each imports only those below it:
     storage         PostgreSQL: write-behind queue, a module a table family, migrations
     config          config.yaml, typed and checked
     language        Russian and English texts
+    process         the process itself: threads, descriptors, forks, streams, beginning and end
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from dozor.language import msg
 from dozor.storage.postgres.pool import Connection, Row
 from dozor.toolkit import Queue, drain
 from dozor.toolkit.context import CheckerContext
-from dozor_market.counts import check_queue_args
+from dozor_market.arguments.counts import check_queue_args
 
 CLAIM: Final = """
 SELECT id FROM market.auctions WHERE state = 'open' AND ends_at <= now()

@@ -14,9 +14,9 @@ from dozor.errors import Fatal
 from dozor.extras import Extra, needs_extra
 from dozor.language import msg
 from dozor.toolkit.context import CheckerContext
-from dozor_market.amounts import amount_problems, read_amount, read_signed
-from dozor_market.counts import seconds_problems
-from dozor_market.ton_args import check_provider_args, first_problem
+from dozor_market.arguments.amounts import amount_problems, read_amount, read_signed
+from dozor_market.arguments.counts import seconds_problems
+from dozor_market.arguments.ton import check_provider_args, first_problem
 from dozor_market.ton_deposits import provider_options
 
 DEFAULT_FEE: Final = 4_000_000
@@ -75,8 +75,8 @@ async def reconcile(
     options = provider_options(providers)
     from dozor_market.ton import incidents
     from dozor_market.ton.incidents import IncidentKind, Sighting
-    from dozor_market.ton.providers import open_providers
-    from dozor_market.ton.reconciliation import Reconciliation, Rules
+    from dozor_market.ton.providers.port import open_providers
+    from dozor_market.ton.wallets.reconciliation import Reconciliation, Rules
 
     rules = Rules(*amounts, recheck)
     async with open_providers(options, testnet=testnet) as opened:

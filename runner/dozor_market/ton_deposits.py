@@ -19,14 +19,14 @@ from dozor.language import msg
 from dozor.storage.postgres.pool import Connection
 from dozor.toolkit import announce, report_backlog
 from dozor.toolkit.context import CheckerContext
-from dozor_market.amounts import amount_problems, read_amounts
-from dozor_market.counts import count_problems, seconds_problems
-from dozor_market.ton_args import check_provider_args, check_wallet_args, first_problem
+from dozor_market.arguments.amounts import amount_problems, read_amounts
+from dozor_market.arguments.counts import count_problems, seconds_problems
+from dozor_market.arguments.ton import check_provider_args, check_wallet_args, first_problem
 
 if TYPE_CHECKING:
-    from dozor_market.ton.limits import SingleSourceLimits
-    from dozor_market.ton.providers import ProviderOptions, Providers
-    from dozor_market.ton.reader import Wallet
+    from dozor_market.ton.agreement.limits import SingleSourceLimits
+    from dozor_market.ton.providers.port import ProviderOptions, Providers
+    from dozor_market.ton.wallets.reader import Wallet
 
 NAME: Final = "ton deposits"
 DEFAULT_DUST: Final = {"TON": 10_000_000}
@@ -110,11 +110,11 @@ async def check_transactions(
     argument makes no sense.
     """
     options = provider_options(providers)
-    from dozor_market.ton import providers as ton
-    from dozor_market.ton import rounds
+    from dozor_market.ton.agreement.pending import waiting
     from dozor_market.ton.alerts import alert_all
-    from dozor_market.ton.pending import waiting
-    from dozor_market.ton.reading import Reading
+    from dozor_market.ton.providers import port as ton
+    from dozor_market.ton.wallets import rounds
+    from dozor_market.ton.wallets.reading import Reading
 
     rules = rounds.Rules(
         dust_limits(dust),
@@ -169,7 +169,7 @@ def log_failures(ctx: CheckerContext, providers: Providers, said: str) -> None:
 def provider_options(providers: Sequence[Mapping[str, Any]]) -> list[ProviderOptions]:
     """`args.providers` as options. Raises Fatal when one makes no sense, or the extra is not installed."""
     try:
-        from dozor_market.ton import providers as ton
+        from dozor_market.ton.providers import port as ton
     except ImportError as error:
         raise Fatal(msg("error-ton-extra", command=install_command(Extra.TON))) from error
     try:
@@ -197,7 +197,7 @@ def single_source_limits(
     window: float = DEFAULT_WINDOW,
 ) -> SingleSourceLimits:
     """The arguments `single_source_...` with their defaults. Raises Fatal when one makes no sense."""
-    from dozor_market.ton.limits import read_limits
+    from dozor_market.ton.agreement.limits import read_limits
 
     try:
         return read_limits(transaction, in_window, window)
@@ -207,7 +207,7 @@ def single_source_limits(
 
 async def register(ctx: CheckerContext, wallet: str, jettons: Mapping[str, Any]) -> None:
     """As watch, with an alert where an address was corrected."""
-    from dozor_market.ton.jettons import warn_replaced
+    from dozor_market.ton.wallets.jettons import warn_replaced
 
     async with ctx.db.acquire() as connection:
         replaced = await watch(connection, wallet, jettons)
@@ -224,8 +224,8 @@ async def watch(
     old and new address of each jetton wallet that was another one before. Raises Fatal for a bad address or
     currency.
     """
-    from dozor_market.ton import jettons as ton
-    from dozor_market.ton.transactions import raw_address
+    from dozor_market.ton.messages.transactions import raw_address
+    from dozor_market.ton.wallets import jettons as ton
 
     try:
         address = raw_address(wallet)
@@ -247,7 +247,7 @@ async def watch(
 
 async def read_wallets(connection: Connection) -> list[Wallet]:
     """The wallets watched."""
-    from dozor_market.ton.reader import Wallet
+    from dozor_market.ton.wallets.reader import Wallet
 
     return [Wallet(**row) for row in await connection.fetch(WALLETS)]
 

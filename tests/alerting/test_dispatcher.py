@@ -14,7 +14,7 @@ from dozor.alerting.model.incident import Incident
 from dozor.alerting.model.message import Message, Span
 from dozor.alerting.model.notification import AlertData, Notification, NotificationKind
 from dozor.clock import SteadyClock
-from dozor.config.incident_kinds import Severity
+from dozor.config.values.incident_kinds import Severity
 from dozor.storage.postgres.pool import Pool, connect, create_pool
 from dozor.storage.tables import notifications
 from tests.alerting.scripted import Scripted

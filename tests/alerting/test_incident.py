@@ -11,7 +11,7 @@ from dozor.alerting.incidents.rules import Decision
 from dozor.alerting.incidents.store import IncidentStore
 from dozor.alerting.model.incident import AlertSettings, Incident, IncidentState
 from dozor.alerting.model.notification import NotificationKind
-from dozor.config.incident_kinds import KINDS, IncidentKind, Severity
+from dozor.config.values.incident_kinds import KINDS, IncidentKind, Severity
 from dozor.supervision.core.state import Failure, FailureRecord, State, TaskState
 from tests.alerting.story import NOW, failure
 

@@ -13,7 +13,7 @@ from dozor.alerting.model.notification import AlertData
 from dozor.alerting.policy.escalation import Level
 from dozor.alerting.policy.oncall import OnCall, Person
 from dozor.alerting.policy.routes import Route, Routing
-from dozor.config.incident_kinds import IncidentKind
+from dozor.config.values.incident_kinds import IncidentKind
 from dozor.control.commands.commands import AlertCommand
 from dozor.supervision.telemetry.observer import Trouble, TroubleKind
 from tests.alerting.chat import Chat, Post

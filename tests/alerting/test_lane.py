@@ -18,7 +18,7 @@ from dozor.alerting.delivery.worker import BEHIND_PAUSE
 from dozor.alerting.model.codec import to_row
 from dozor.alerting.model.message import Message
 from dozor.alerting.model.notification import AlertData, Notification, NotificationKind
-from dozor.config.incident_kinds import Severity
+from dozor.config.values.incident_kinds import Severity
 from dozor.control.commands.commands import AlertCommand
 from dozor.storage.postgres.pool import Pool
 from dozor.storage.tables import destinations, notifications

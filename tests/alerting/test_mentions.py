@@ -17,7 +17,7 @@ from dozor.alerting.policy.escalation import Level
 from dozor.alerting.policy.oncall import OnCall, Person
 from dozor.alerting.rendering.render import bounded, render
 from dozor.alerting.rendering.renderer import MessageRenderer
-from dozor.config.incident_kinds import Severity
+from dozor.config.values.incident_kinds import Severity
 from dozor.language import Translator
 from dozor_bot.telegram.session import Session
 from dozor_bot.telegram.transport import TelegramTransport

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dozor.alerting.model.codec import from_claimed, to_row
 from dozor.alerting.model.notification import AlertData, Notification, NotificationKind
-from dozor.config.incident_kinds import Severity
+from dozor.config.values.incident_kinds import Severity
 from dozor.storage.postgres.pool import Pool, connect
 from dozor.storage.tables import notifications
 from dozor.storage.tables.notifications import ClaimedNotification, NotificationRow

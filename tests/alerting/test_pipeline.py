@@ -13,7 +13,7 @@ from dozor.alerting.incidents.storm_gate import FEW
 from dozor.alerting.model.incident import Incident, IncidentState
 from dozor.alerting.model.notification import AlertData, NotificationKind
 from dozor.alerting.policy.silences import Silence, SilenceScope
-from dozor.config.incident_kinds import IncidentKind, Severity
+from dozor.config.values.incident_kinds import IncidentKind, Severity
 from dozor.supervision.core.state import State
 from tests.alerting.story import NOW
 

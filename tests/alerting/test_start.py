@@ -15,7 +15,7 @@ from dozor.alerting.rendering.callback_data import CallbackData, Origin, decode
 from dozor.alerting.rendering.live_message import buttons, live_notification
 from dozor.alerting.rendering.phrases import Phrasebook
 from dozor.clock import to_datetime
-from dozor.config.incident_kinds import IncidentKind, Severity
+from dozor.config.values.incident_kinds import IncidentKind, Severity
 from dozor.language import Translator
 from dozor.storage.tables import incidents
 from dozor.storage.tables.incidents import IncidentRow

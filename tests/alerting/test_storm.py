@@ -13,7 +13,7 @@ from dozor.alerting.policy.escalation import Level
 from dozor.alerting.policy.oncall import OnCall, Person
 from dozor.alerting.policy.routes import Route, Routing
 from dozor.alerting.rendering.live_message import digest_facts, storm_groups
-from dozor.config.incident_kinds import IncidentKind, Severity
+from dozor.config.values.incident_kinds import IncidentKind, Severity
 from dozor.control.commands.commands import AlertCommand
 from dozor.storage.tables import incidents
 from dozor.storage.tables.incidents import StormGroup

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dozor.config.incident_kinds import IncidentKind
+from dozor.config.values.incident_kinds import IncidentKind
 from dozor.control.bot_monitor import CALM_AFTER, BotMonitor
 from dozor.control.readiness import DEAF_AFTER
 from tests.alerting.room import Room

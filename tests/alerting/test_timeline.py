@@ -12,7 +12,7 @@ from dozor.alerting.policy.escalation import Level
 from dozor.alerting.policy.oncall import OnCall, Person, Rotation
 from dozor.alerting.policy.quiet_hours import QuietHours
 from dozor.alerting.reports.daily import DailyReports
-from dozor.config.incident_kinds import IncidentKind
+from dozor.config.values.incident_kinds import IncidentKind
 from dozor.control.commands.commands import AlertCommand, CommandReason
 from dozor.supervision.telemetry.observer import Trouble, TroubleKind
 from tests.alerting.room import NAME, Room

@@ -15,7 +15,7 @@ from dozor.alerting.model.notification import AlertData, EndCause, Notification,
 from dozor.alerting.rendering.live_message import live_notification
 from dozor.alerting.rendering.phrases import mark
 from dozor.alerting.rendering.render import render
-from dozor.config.incident_kinds import KINDS, IncidentKind, Severity
+from dozor.config.values.incident_kinds import KINDS, IncidentKind, Severity
 from dozor.language import Translator
 from dozor.storage.tables.incidents import StormGroup
 from dozor.supervision.core.state import State

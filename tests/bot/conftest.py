@@ -12,7 +12,7 @@ from aiogram import Bot
 
 from dozor.alerting.policy.oncall import OnCall, Person, Rotation
 from dozor.clock import SteadyClock
-from dozor.config.models import TelegramConfig
+from dozor.config.sections.config import TelegramConfig
 from dozor.language import Language
 from dozor.storage.postgres.pool import Pool
 from dozor_bot.app import TelegramBot, build_bot

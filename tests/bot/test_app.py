@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from dozor.clock import SteadyClock
-from dozor.config.models import TelegramConfig
+from dozor.config.sections.config import TelegramConfig
 from dozor.errors import TelegramUnavailableError, TokenRefusedError
 from dozor.language import Language
 from dozor.storage.postgres.pool import Pool

@@ -14,8 +14,8 @@ from dozor.alerting.model.notification import AlertData, Notification, Notificat
 from dozor.alerting.rendering.renderer import MessageRenderer
 from dozor.clock import SteadyClock
 from dozor.config import Config
-from dozor.config.alerts import AlertsConfig, OnCallConfig
-from dozor.config.incident_kinds import Severity
+from dozor.config.sections.alerts import AlertsConfig, OnCallConfig
+from dozor.config.values.incident_kinds import Severity
 from dozor.control.alert_settings import oncall, routing
 from dozor.language import Language, Translator
 from dozor.storage.postgres.pool import Pool

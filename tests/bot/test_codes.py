@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from dozor.clock import SteadyClock
-from dozor.config.totp import TotpConfig
+from dozor.config.sections.totp import TotpConfig
 from dozor.control.commands.commands import CommandName
 from dozor.language import Language
 from dozor.storage.postgres.pool import Pool

@@ -11,7 +11,7 @@ from dozor.app.telegram import TelegramSide
 from dozor.cli.status import incident_line
 from dozor.clock import SteadyClock
 from dozor.config import load
-from dozor.config.models import LanguageChoice, TelegramConfig
+from dozor.config.sections.config import LanguageChoice, TelegramConfig
 from dozor.control.queries.incident_words import read_storm_counts
 from dozor.control.queries.people import read_names
 from dozor.language import Language, Translator

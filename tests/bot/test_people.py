@@ -8,7 +8,7 @@ import pytest
 
 from dozor.alerting.model.notification import AlertData, Notification, NotificationKind
 from dozor.alerting.rendering.renderer import MessageRenderer
-from dozor.config.incident_kinds import Severity
+from dozor.config.values.incident_kinds import Severity
 from dozor.language import Translator
 from dozor.storage.postgres.pool import Pool
 from dozor_bot.people import People

@@ -16,7 +16,7 @@ from dozor.alerting.fallback.emergency import EmergencySender
 from dozor.alerting.model.message import Message, Span
 from dozor.cli.doctoring.finding import Level
 from dozor.cli.doctoring.telegram import check_telegram
-from dozor.config.models import TelegramConfig
+from dozor.config.sections.config import TelegramConfig
 from dozor.language import Translator
 from dozor.storage.postgres.pool import Pool
 from dozor.supervision.telemetry.observer import Trouble, TroubleKind

@@ -12,7 +12,7 @@ from dozor.alerting.model.codec import to_row
 from dozor.alerting.model.message import Document, Message, Span
 from dozor.alerting.model.notification import AlertData, Notification, NotificationKind
 from dozor.alerting.rendering.renderer import MessageRenderer
-from dozor.config.incident_kinds import Severity
+from dozor.config.values.incident_kinds import Severity
 from dozor.language import Translator
 from dozor.storage.postgres.pool import Pool
 from dozor.storage.tables import notifications

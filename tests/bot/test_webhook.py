@@ -15,7 +15,7 @@ from dozor.clock import SteadyClock
 from dozor.language import Language
 from dozor.storage.postgres.pool import Pool
 from dozor.supervision.core.state import State
-from dozor.web import webhook
+from dozor.web.http import webhook
 from dozor.web.sources import Sources
 from dozor_bot.app import build_bot
 from dozor_bot.telegram.webhook import BUSY, FORBIDDEN, NONSENSE, OK, Inbox, secret_of, trouble_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dozor.storage.postgres.pool import Pool
-from dozor_market.attribution import issue_invoice
+from dozor_market.decisions.attribution import issue_invoice
 from dozor_market.demo.toncenter import OUR_JETTON_WALLET, OUR_WALLET, Chain, Toncenter
 from dozor_market.ledger import AccountKind, audit, create_user, read_balance
 from dozor_market.ton_deposits import check_transactions

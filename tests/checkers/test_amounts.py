@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from dozor.config import load
-from dozor.config.imports import import_checkers
+from dozor.config.imports.checkers import import_checkers
 from dozor.errors import ConfigError, Fatal
 from dozor.language import Language
 from dozor.language.process import language_for_now
-from dozor_market.amounts import read_amount, read_amounts
+from dozor_market.arguments.amounts import read_amount, read_amounts
 from dozor_market.ledger import MAX_AMOUNT
 from dozor_market.ton_deposits import dust_limits, single_source_limits
 

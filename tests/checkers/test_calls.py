@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from dozor.storage.postgres.pool import Pool
-from dozor_market.attribution import attribute
 from dozor_market.auctions import check_auctions
 from dozor_market.bidding import BidRefusedError, create_auction, place_bid
 from dozor_market.calls import KeyReusedError, KeyShapeError
 from dozor_market.codes import issue_code
+from dozor_market.decisions.attribution import attribute
 from dozor_market.ledger import InsufficientFundsError, audit
 from dozor_market.selling import deliver, pay_presale
 from tests.checkers.stage import StageContext, purse, rich_user

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from dozor.cli.rescan import CliAudit
+from dozor.cli.market.rescan import CliAudit
 from dozor.control.commands.actor import Actor, Source
 from dozor.storage.postgres.pool import Connection, Pool
-from dozor_market.attribution import AttributionError, attribute, reassign
 from dozor_market.auctions import check_auctions
 from dozor_market.bidding import BidRefusal, BidRefusedError, create_auction, place_bid
-from dozor_market.cancelling import CancellationError, cancel_auction
+from dozor_market.decisions.attribution import AttributionError, attribute, reassign
+from dozor_market.decisions.cancelling import CancellationError, cancel_auction
+from dozor_market.decisions.quarantine import ItemKind, ReleaseError, read_quarantined, release
 from dozor_market.ledger import AccountKind, InsufficientFundsError, audit, create_user, transfer
 from dozor_market.presales import check_presales
-from dozor_market.quarantine import ItemKind, ReleaseError, read_quarantined, release
 from dozor_market.selling import pay_presale, pledge
 from tests.checkers.stage import StageContext, house, purse, rich_user
 from tests.checkers.town import open_town

@@ -14,27 +14,27 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from ton_core import Address
 
-from dozor.cli.rescan import CliAudit
+from dozor.cli.market.rescan import CliAudit
 from dozor.control.commands.actor import Actor, Source
 from dozor.storage.postgres.pool import Connection, create_pool
-from dozor_market.attribution import issue_invoice, reassign
 from dozor_market.auctions import check_auctions
 from dozor_market.bidding import create_auction, place_bid
-from dozor_market.cancelling import cancel_auction
+from dozor_market.decisions.attribution import issue_invoice, reassign
+from dozor_market.decisions.cancelling import cancel_auction
 from dozor_market.demo.toncenter import Chain, Toncenter, raw, serve
 from dozor_market.ledger import LedgerError, audit
 from dozor_market.presales import check_presales
 from dozor_market.reconcile import reconcile
 from dozor_market.selling import deliver, pay_presale, pledge
-from dozor_market.ton.arrival import Compute
-from dozor_market.ton.providers import open_providers
-from dozor_market.ton.rescan import Rescan, read_wallet_row
+from dozor_market.ton.messages.arrival import Compute
+from dozor_market.ton.providers.port import open_providers
+from dozor_market.ton.wallets.rescan import Rescan, read_wallet_row
 from dozor_market.ton_deposits import check_transactions, provider_options, single_source_limits
 from tests.checkers.stage import StageContext, rich_user
 
 
 class Audit:
-    """Satisfies dozor_market.ton.rescan.Audit."""
+    """Satisfies dozor_market.ton.wallets.rescan.Audit."""
 
     actor = "test"
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from dozor.storage.postgres.pool import Pool
-from dozor_market.attribution import issue_invoice
+from dozor_market.decisions.attribution import issue_invoice
 from dozor_market.demo.toncenter import OUR_WALLET, Chain, Toncenter, serve
 from dozor_market.ledger import audit, create_user
-from dozor_market.ton import pending
+from dozor_market.ton.agreement import pending
 from dozor_market.ton_deposits import check_transactions
 from tests.checkers.stage import StageContext, purse
 

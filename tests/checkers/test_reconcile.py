@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from ton_core import Address
 
-from dozor.cli.rescan import CliAudit
+from dozor.cli.market.rescan import CliAudit
 from dozor.control.commands.actor import Actor, Source
 from dozor.errors import Fatal
 from dozor.storage.postgres.pool import Pool
-from dozor_market.attribution import attribute, reassign
+from dozor_market.decisions.attribution import attribute, reassign
 from dozor_market.demo.toncenter import OUR_JETTON_WALLET, OUR_WALLET, Chain, Toncenter, raw
 from dozor_market.ledger import AccountKind, create_user, transfer
 from dozor_market.reconcile import reconcile
-from dozor_market.ton.arrival import Compute
+from dozor_market.ton.messages.arrival import Compute
 from tests.checkers.stage import StageContext
 from tests.checkers.town import CENT, Town, fork, open_town
 

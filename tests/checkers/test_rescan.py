@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dozor.storage.postgres.pool import Connection, Pool
-from dozor_market.attribution import attribute
+from dozor_market.decisions.attribution import attribute
 from dozor_market.demo.toncenter import (
     OUR_JETTON_WALLET,
     OUR_WALLET,
@@ -23,9 +23,9 @@ from dozor_market.demo.toncenter import (
     status,
 )
 from dozor_market.ledger import AccountKind, read_balance
-from dozor_market.ton.arrival import AccountState, Compute
-from dozor_market.ton.providers import ProviderKind, ProviderOptions, open_providers
-from dozor_market.ton.rescan import Report, Rescan, RescanError, parse_hash, read_wallet_row
+from dozor_market.ton.messages.arrival import AccountState, Compute
+from dozor_market.ton.providers.port import ProviderKind, ProviderOptions, open_providers
+from dozor_market.ton.wallets.rescan import Report, Rescan, RescanError, parse_hash, read_wallet_row
 from dozor_market.ton_deposits import single_source_limits, watch
 from tests.checkers.bench import CENT, Bench
 from tests.cli.command import Ran, dozor

@@ -10,7 +10,7 @@ import pytest
 
 from dozor.storage.postgres.pool import Pool
 from dozor_market.demo.toncenter import OUR_JETTON_WALLET, OUR_WALLET, Entry, raw
-from dozor_market.ton import pending
+from dozor_market.ton.agreement import pending
 from dozor_market.ton_deposits import watch
 from tests.checkers.test_rescan import CURSOR_SQL
 from tests.checkers.town import CENT, DOWN, MINTED, Town, fork, open_town

@@ -19,7 +19,7 @@ from dozor_market.demo.toncenter import (
     raw,
     text_body,
 )
-from dozor_market.ton.arrival import (
+from dozor_market.ton.messages.arrival import (
     AccountState,
     Body,
     Booking,
@@ -30,7 +30,7 @@ from dozor_market.ton.arrival import (
     decide,
     went_back,
 )
-from dozor_market.ton.transactions import Kind, Receipt, read_transaction
+from dozor_market.ton.messages.transactions import Kind, Receipt, read_transaction
 
 JETTONS = {raw(OUR_JETTON_WALLET): "USDT"}
 VALUE = 50_000_000

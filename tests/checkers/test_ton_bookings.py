@@ -19,7 +19,7 @@ from dozor_market.demo.toncenter import (
     text_body,
 )
 from dozor_market.ledger import AccountKind, read_balance
-from dozor_market.ton.arrival import AccountState, Bounce, Compute, Delivery
+from dozor_market.ton.messages.arrival import AccountState, Bounce, Compute, Delivery
 from tests.checkers.bench import CENT, Bench
 
 NO_FUNDS_TO_BOUNCE = Delivery(

@@ -10,7 +10,7 @@ import pytest
 
 from dozor.errors import Fatal
 from dozor.storage.postgres.pool import Pool
-from dozor_market.attribution import AttributionError, attribute
+from dozor_market.decisions.attribution import AttributionError, attribute
 from dozor_market.demo.toncenter import (
     OUR_WALLET,
     Chain,

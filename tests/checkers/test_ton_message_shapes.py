@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from ton_core import Address, Builder, Cell
 
 from dozor.storage.postgres.pool import Pool, create_pool
-from dozor_market.attribution import issue_invoice
+from dozor_market.decisions.attribution import issue_invoice
 from dozor_market.demo.toncenter import (
     FORWARD_FEE,
     PAYER,
@@ -36,7 +36,7 @@ from dozor_market.demo.toncenter import (
 )
 from dozor_market.ledger import audit, create_user
 from dozor_market.reconcile import reconcile
-from dozor_market.ton.arrival import AccountState, Bounce, Compute, Delivery
+from dozor_market.ton.messages.arrival import AccountState, Bounce, Compute, Delivery
 from dozor_market.ton_deposits import DepositsError, check_transactions
 from tests.checkers.stage import StageContext, purse
 

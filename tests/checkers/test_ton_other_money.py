@@ -8,7 +8,7 @@ import pytest
 
 from dozor.storage.postgres.pool import Pool
 from dozor_market.ledger import AccountKind, read_balance
-from dozor_market.ton import pending
+from dozor_market.ton.agreement import pending
 from tests.checkers.town import CENT, MINTED, MINTED_SHOWN, Town, fork, open_town
 
 BIG = 2_000 * 10**9

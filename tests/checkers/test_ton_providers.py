@@ -11,14 +11,14 @@ import pytest
 from aiohttp import web
 
 from dozor_market.demo.toncenter import OUR_WALLET, Chain, Toncenter, body, raw, serve
-from dozor_market.ton.providers import (
+from dozor_market.ton.messages.transactions import Position, Receipt
+from dozor_market.ton.providers.port import (
     ProviderKind,
     ProviderOptions,
     ProvidersFailedError,
     open_providers,
 )
-from dozor_market.ton.reader import START, News, Wallet
-from dozor_market.ton.transactions import Position, Receipt
+from dozor_market.ton.wallets.reader import START, News, Wallet
 
 WALLET = Wallet(raw(OUR_WALLET), None, 0, {})
 KEY = "a-secret-key"

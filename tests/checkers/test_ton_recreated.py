@@ -9,8 +9,8 @@ from ton_core import Builder
 
 from dozor.storage.postgres.pool import Pool
 from dozor_market.demo.toncenter import OUR_JETTON_WALLET, Chain
-from dozor_market.ton import pending
-from dozor_market.ton.arrival import AccountState
+from dozor_market.ton.agreement import pending
+from dozor_market.ton.messages.arrival import AccountState
 from tests.checkers.town import CENT, MINTED, MINTED_SHOWN, Town, fork, open_town
 
 CUT_OFF = Builder().store_uint(0x7362D09C, 32).store_uint(7, 64).store_uint(0xF, 4).end_cell()

@@ -18,9 +18,8 @@ from dozor_market.demo.toncenter import (
     raw,
     text_body,
 )
-from dozor_market.ton.arrival import AccountState, Bounce, Compute, Delivery
-from dozor_market.ton.history import check_page, cut
-from dozor_market.ton.transactions import (
+from dozor_market.ton.messages.arrival import AccountState, Bounce, Compute, Delivery
+from dozor_market.ton.messages.transactions import (
     Kind,
     Position,
     Receipt,
@@ -28,6 +27,7 @@ from dozor_market.ton.transactions import (
     read_delivery,
     read_transaction,
 )
+from dozor_market.ton.providers.history import check_page, cut
 
 JETTONS = {raw(OUR_JETTON_WALLET): "USDT"}
 VALUE = 50_000_000

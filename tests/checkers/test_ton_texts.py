@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dozor_market.ton.texts import LONGEST, storable
+from dozor_market.ton.messages.texts import LONGEST, storable
 
 
 @pytest.mark.parametrize(

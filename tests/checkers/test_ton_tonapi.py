@@ -10,8 +10,8 @@ from aiohttp import web
 from ton_core import Address, BlockIdExt, Cell, NetworkGlobalID, WorkchainID
 
 from dozor_market.demo.toncenter import OUR_JETTON_WALLET, OUR_WALLET, PAYER, Chain, Toncenter, raw
-from dozor_market.ton.jettons import read_address, read_wallet_data
-from dozor_market.ton.sources import (
+from dozor_market.ton.messages.transactions import Position
+from dozor_market.ton.providers.sources import (
     Head,
     LiteSource,
     ProviderKind,
@@ -20,7 +20,7 @@ from dozor_market.ton.sources import (
     open_source,
     to_cell,
 )
-from dozor_market.ton.transactions import Position
+from dozor_market.ton.wallets.jettons import read_address, read_wallet_data
 
 MASTER = "0:" + "4d" * 32
 

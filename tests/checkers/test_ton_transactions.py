@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from ton_core import Address, Builder, Cell
 
 from dozor_market.demo.toncenter import OUR_JETTON_WALLET, OUR_WALLET, PAYER, Chain, Entry, raw
-from dozor_market.ton.arrival import Compute
-from dozor_market.ton.history import BrokenHistoryError, check_page, cut
-from dozor_market.ton.transactions import (
+from dozor_market.ton.messages.arrival import Compute
+from dozor_market.ton.messages.transactions import (
     Kind,
     Position,
     Receipt,
@@ -22,6 +21,7 @@ from dozor_market.ton.transactions import (
     raw_address,
     read_transaction,
 )
+from dozor_market.ton.providers.history import BrokenHistoryError, check_page, cut
 
 JETTONS = {raw(OUR_JETTON_WALLET): "USDT"}
 REAL = json.loads((Path(__file__).parent / "toncenter_answer.json").read_text())["result"][0]

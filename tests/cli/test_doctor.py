@@ -20,7 +20,7 @@ from dozor.cli.doctoring.finding import Finding, Level
 from dozor.cli.doctoring.smells import check_config
 from dozor.cli.doctoring.telegram import check_telegram
 from dozor.config import load
-from dozor.config.models import TelegramConfig
+from dozor.config.sections.config import TelegramConfig
 from dozor.storage.postgres.pool import connect, disconnect
 from tests.alerting.receiver import Receiver
 from tests.bot.botapi.faults import FaultKind

@@ -12,8 +12,8 @@ from pathlib import Path
 import click
 import pytest
 
-from dozor.cli import init as initial
-from dozor.cli.init import SCHEMA, Choices, system_timezone, write
+from dozor.cli.project import init as initial
+from dozor.cli.project.init import SCHEMA, Choices, system_timezone, write
 from dozor.config import load
 from dozor.language import Language
 from tests.cli.test_honest import run

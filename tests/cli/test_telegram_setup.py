@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dozor.cli.telegram_seen import added_to, pressed, seen_in
+from dozor.cli.telegram.seen import added_to, pressed, seen_in
 from dozor.config import load
 from tests.bot.botapi.server import BotApi
 from tests.waiting import until

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from dozor.config.incident_kinds import KINDS, IncidentKind
+from dozor.config.values.incident_kinds import KINDS, IncidentKind
 from tests.house.sources import ROOT
 
 AS_REPORTED = {

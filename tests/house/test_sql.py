@@ -12,7 +12,7 @@ import asyncpg
 
 from dozor.alerting.model.incident import IncidentState
 from dozor.alerting.policy.silences import SilenceScope
-from dozor.config.incident_kinds import Severity
+from dozor.config.values.incident_kinds import Severity
 from dozor.control.commands.actor import Source
 from dozor.storage.postgres.migrate import migrate
 from dozor.storage.postgres.migration_sets import CORE
@@ -20,8 +20,8 @@ from dozor.storage.postgres.pool import connect, disconnect
 from dozor.supervision.core.state import RunOutcome, State
 from dozor_market.ledger import AccountKind
 from dozor_market.schema import MIGRATIONS
+from dozor_market.ton.agreement.pending import PendingState
 from dozor_market.ton.incidents import IncidentKind
-from dozor_market.ton.pending import PendingState
 from tests.house.sources import constants, module_name, python_files
 
 WORDS: dict[str, type[StrEnum] | frozenset[str]] = {

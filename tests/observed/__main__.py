@@ -14,7 +14,7 @@ from pathlib import Path
 from loguru import logger
 
 from dozor.storage.postgres.migrate import migrate
-from dozor.web import lag
+from dozor.web.metrics import lag
 from tests.bot.botapi.server import BotApi
 from tests.observed.scenario import (
     ADMIN,

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from dozor.config.imports import Checker
+from dozor.config.imports.checkers import Checker
 from dozor.supervision.core.events import Restart
 from tests.bot.botapi.server import BotApi
 from tests.observed.stack import Stack, free_port

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dozor.web import lag
+from dozor.web.metrics import lag
 from tests.bot.botapi.server import BotApi
 from tests.observed.scenario import ADMIN, WHILE_BROKEN, WITHOUT_DATABASE, World, fires, quiet, resolves
 from tests.observed.stack import ROOT, RULES, Stack, observing, program, quick_rules

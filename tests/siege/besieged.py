@@ -19,7 +19,7 @@ from loguru import logger
 import dozor_bot.app  # noqa: F401 -- loaded once, before anything is forked
 from dozor.app.runner import Runner
 from dozor.config import Config, load
-from dozor.config.imports import Checker, import_checkers
+from dozor.config.imports.checkers import Checker, import_checkers
 from dozor.control.commands.actor import Actor, Source
 from dozor.control.commands.commands import CommandName, submit
 from dozor.language import Translator

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dozor.config import Config
-from dozor.config.imports import Checker
+from dozor.config.imports.checkers import Checker
 from dozor.storage.postgres.migrate import migrate
 from dozor.storage.postgres.pool import connect, disconnect
 from tests.server import PostgresControl

@@ -21,7 +21,7 @@ from dozor.alerting.model.notification import AlertData, Notification
 from dozor.alerting.rendering.renderer import fallback_message
 from dozor.alerting.reports.runner import RunnerReports
 from dozor.clock import SteadyClock
-from dozor.config.tasks import Continuous, Cron, Every, Schedule
+from dozor.config.sections.tasks import Continuous, Cron, Every, Schedule
 from dozor.storage.journal import Commit
 from dozor.storage.tables.incidents import StormGroup
 from dozor.storage.tables.runners import LastEnd, Registration

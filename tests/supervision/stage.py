@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from dozor.clock import SteadyClock
-from dozor.config.signatures import takes_context
-from dozor.config.tasks import Every, Isolation
+from dozor.config.imports.signatures import takes_context
+from dozor.config.sections.tasks import Every, Isolation
 from dozor.supervision.core.events import Failed
 from dozor.supervision.core.policy import Policy, RestartDelay
 from dozor.supervision.core.spec import TaskSpec

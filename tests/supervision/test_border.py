@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from dozor.config.tasks import Isolation
-from dozor.lifecycle import run_to_end
+from dozor.config.sections.tasks import Isolation
+from dozor.process.lifecycle import run_to_end
 from dozor.supervision.core.state import Failure
 from dozor.supervision.execution import left_behind
 from dozor.supervision.runs.ownership import own_tasks, own_threads, scope_of_escape

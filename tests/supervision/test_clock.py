@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from dozor.clock import ClockChange, SteadyClock
-from dozor.config.tasks import Continuous, Cron, Every, Schedule
+from dozor.config.sections.tasks import Continuous, Cron, Every, Schedule
 from dozor.supervision.core.clock_change import after_change
 from dozor.supervision.core.events import Due, Succeeded
 from dozor.supervision.core.machine import step

@@ -13,7 +13,7 @@ import pytest
 
 from dozor import safe_background_task
 from dozor.clean_context import CleanContext
-from dozor.config.tasks import Isolation
+from dozor.config.sections.tasks import Isolation
 from dozor.supervision.runs.context import Context
 from dozor.supervision.supervisor import Transition
 from dozor.supervision.tasks.task import SupervisedTask

@@ -7,7 +7,7 @@ import time
 
 from dozor.clean_context import CleanContext
 from dozor.clock import SteadyClock
-from dozor.config.tasks import Isolation
+from dozor.config.sections.tasks import Isolation
 from dozor.storage.journal import Journal
 from dozor.storage.postgres.pool import Pool
 from dozor.storage.tables import runners

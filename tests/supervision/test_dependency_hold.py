@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from dozor.clock import SteadyClock
-from dozor.config.supervision import DependencyConfig
-from dozor.config.tasks import Every, Isolation
+from dozor.config.sections.supervision import DependencyConfig
+from dozor.config.sections.tasks import Every, Isolation
 from dozor.storage.postgres.pool import Pool
 from dozor.supervision.core.events import Pause, Restart, Resume
 from dozor.supervision.core.spec import TaskSpec

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dozor import Context, Fatal
-from dozor.config.tasks import Isolation
+from dozor.config.sections.tasks import Isolation
 from dozor.supervision.core.events import Cancelled, Pause, Restart
 from dozor.supervision.core.policy import RestartDelay
 from dozor.supervision.core.state import State

@@ -13,7 +13,7 @@ import pytest
 from loguru import logger
 
 from dozor import Fatal
-from dozor.config.tasks import Isolation
+from dozor.config.sections.tasks import Isolation
 from dozor.exceptions import bounded, is_fatal
 from dozor.redaction import Redactor
 from dozor.supervision.runs.arguments import fresh

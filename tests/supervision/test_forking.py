@@ -217,7 +217,7 @@ def test_a_library_s_own_handler_stays_in_the_child(tmp_path: Path) -> None:
     """One that replaced ours is not ours."""
     program = """
 import os, signal, sys
-from dozor.forking import own_signal
+from dozor.process.forking import own_signal
 def ours(*_): pass
 def theirs(*_): pass
 own_signal(signal.SIGTERM, lambda: signal.signal(signal.SIGTERM, ours))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from dozor.config.tasks import Every, Isolation
+from dozor.config.sections.tasks import Every, Isolation
 from tests.supervision import process_checkers
 from tests.supervision.stage import spec, supervising
 from tests.waiting import until

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from dozor.clock import SteadyClock
-from dozor.config.tasks import Continuous, Every, Isolation
+from dozor.config.sections.tasks import Continuous, Every, Isolation
 from dozor.supervision.core.state import State
 from dozor.supervision.monitoring.task_monitor import TaskMonitor
 from dozor.supervision.runs.context import Context

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from dozor.config.tasks import Continuous, Every, Isolation
+from dozor.config.sections.tasks import Continuous, Every, Isolation
 from dozor.supervision.core.events import Restart
 from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.core.state import State

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from dozor.config.tasks import Every, Isolation
+from dozor.config.sections.tasks import Every, Isolation
 from dozor.log_writer import DROPPED_LINES
 from dozor.supervision.core.events import Restart
 from dozor.supervision.core.spec import TaskSpec

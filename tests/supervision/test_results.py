@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from dozor import safe_background_task
-from dozor.config.signatures import check_kind, is_async, may_be_async
-from dozor.config.tasks import Isolation
+from dozor.config.imports.signatures import check_kind, is_async, may_be_async
+from dozor.config.sections.tasks import Isolation
 from dozor.supervision.runs.results import awaited
 from tests.supervision import contextual
 from tests.supervision.stage import is_stopped, spec, supervising

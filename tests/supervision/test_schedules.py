@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from dozor.config.tasks import Cron
+from dozor.config.sections.tasks import Cron
 from dozor.supervision.core.events import Due, Succeeded
 from dozor.supervision.core.machine import restore, step
 from dozor.supervision.core.policy import Policy

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dozor.clock import SteadyClock
-from dozor.config.tasks import Every
+from dozor.config.sections.tasks import Every
 from dozor.storage.journal import Commit, Journal
 from dozor.storage.postgres.pool import Pool
 from dozor.supervision import start_gate

@@ -17,9 +17,9 @@ from dozor.alerting.incidents.facts import trouble_facts
 from dozor.alerting.rendering import phrases
 from dozor.clock import SteadyClock
 from dozor.config import ChatTarget, TelegramConfig
-from dozor.config.incident_kinds import Severity
-from dozor.config.sizes import format_size, parse_size
-from dozor.config.supervision import DependencyConfig, LimitsConfig
+from dozor.config.sections.supervision import DependencyConfig, LimitsConfig
+from dozor.config.values.incident_kinds import Severity
+from dozor.config.values.sizes import format_size, parse_size
 from dozor.language import Language, Translator
 from dozor.storage.postgres.pool import Pool
 from dozor.supervision.core.state import State

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from dozor.config import Config, load
-from dozor.config.alerts import ALERT_KINDS, SEVERITIES
-from dozor.config.incident_kinds import IncidentKind, Severity
+from dozor.config.sections.alerts import ALERT_KINDS, SEVERITIES
+from dozor.config.values.incident_kinds import IncidentKind, Severity
 from dozor.control.alert_settings import oncall, quiet_hours, routing, settings
 from dozor.errors import ConfigError
 from dozor.language import Language

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dozor.config import Config, ConfigError, load
-from dozor.config.tasks import TaskConfig
+from dozor.config.sections.tasks import TaskConfig
 
 LINE = re.compile(r"config\.yaml:[0-9]+: \S")
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dozor.config.durations import LONGEST, format_duration, parse_duration, parse_positive
+from dozor.config.values.durations import LONGEST, format_duration, parse_duration, parse_positive
 
 
 @pytest.mark.parametrize(

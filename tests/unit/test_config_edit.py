@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dozor.config.edit import NotEditableError, set_in_section, write_text
+from dozor.config.source.edit import NotEditableError, set_in_section, write_text
 
 NEW = {"chat": '"-100:17"', "admins": "[111]"}
 ADDED = 'telegram:\n  chat: "-100:17"\n  admins: [111]\n'

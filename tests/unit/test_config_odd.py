@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dozor.config import load
-from dozor.config.fields import parse_cron, parse_task_name
+from dozor.config.values.fields import parse_cron, parse_task_name
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from dozor.config import alerts, models, tasks
-from dozor.config.base import Section
 from dozor.config.reference import reference
+from dozor.config.sections import alerts, tasks
+from dozor.config.sections import config as models
+from dozor.config.sections.base import Section
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from dozor.config import alerts, models, tasks
-from dozor.config.base import Section
 from dozor.config.schema import json_schema
+from dozor.config.sections import alerts, tasks
+from dozor.config.sections import config as models
+from dozor.config.sections.base import Section
 from tests.docs.pages import PAGES, blocks_of
 from tests.house.sources import ROOT
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dozor.config.tasks import Continuous, Cron, Every, Schedule
+from dozor.config.sections.tasks import Continuous, Cron, Every, Schedule
 from dozor.supervision.core.events import (
     ASK_TO_STOP,
     NOTHING,

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from dozor.config.tasks import Continuous, Cron, Every
+from dozor.config.sections.tasks import Continuous, Cron, Every
 from dozor.storage.tables.tasks import TaskRow
 from dozor.supervision.core.misfires import CRON_TICKS, Misfires, missed
 from dozor.supervision.core.policy import Policy

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 import pytest
 from loguru import logger
 
-from dozor.descriptors import Reserve, describe
 from dozor.errors import DatabaseUnavailableError, OutOfResourcesError, out_of_resources, root_cause
+from dozor.process.descriptors import Reserve, describe
 from dozor.storage import health as healths
 from dozor.storage.health import DatabaseHealth
 from tests.alerting.story import ManualClock
@@ -72,7 +72,7 @@ def test_a_flapping_database_is_up_again_only_when_it_is_stable(log: list[str]) 
 def test_the_reserve_makes_room_once() -> None:
     code = (
         "import os, resource\n"
-        "from dozor.descriptors import Reserve, exhausted, raise_limit\n"
+        "from dozor.process.descriptors import Reserve, exhausted, raise_limit\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 128))\n"
         "assert raise_limit() == 128\n"
         "reserve = Reserve(4)\n"

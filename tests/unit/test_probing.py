@@ -12,9 +12,9 @@ import psutil
 import pytest
 
 from dozor.config import ConfigError, load
-from dozor.config import probing as probing_module
-from dozor.config.imports import check_file, import_checkers, load_with_checkers
-from dozor.config.probing import Hung, Question, probe
+from dozor.config.imports import probing as probing_module
+from dozor.config.imports.checkers import check_file, import_checkers, load_with_checkers
+from dozor.config.imports.probing import Hung, Question, probe
 from dozor.errors import DozorError
 from dozor.language import Language
 from tests.waiting import until

@@ -10,8 +10,8 @@ from dozor.alerting.model.notification import AlertData, Notification, Notificat
 from dozor.alerting.model.safe_text import utf16_length
 from dozor.alerting.rendering.render import MESSAGE_UNITS
 from dozor.alerting.rendering.renderer import MessageRenderer
-from dozor.config.addresses import parse_public_url
-from dozor.config.incident_kinds import Severity
+from dozor.config.values.addresses import parse_public_url
+from dozor.config.values.incident_kinds import Severity
 from dozor.language.translator import Translator
 from tests.alerting.story import ManualClock
 

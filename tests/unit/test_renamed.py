@@ -12,8 +12,8 @@ import pytest
 import dozor
 from dozor import extras
 from dozor.config import ConfigError, load
-from dozor.config.imports import CheckerImportError, import_checker, import_checkers
-from dozor.config.renamed import PUBLIC, new_name
+from dozor.config.imports.checkers import CheckerImportError, import_checker, import_checkers
+from dozor.config.source.renamed import PUBLIC, new_name
 from dozor.extras import Extra, extra_of, install_command
 from tests.house.sources import ROOT
 

@@ -14,7 +14,7 @@ from dozor.alerting.model.notification import AlertData, Notification, Notificat
 from dozor.alerting.model.safe_text import clean, shorten, utf16_length
 from dozor.alerting.rendering.callback_data import CallbackData, Origin, decode, encode
 from dozor.alerting.rendering.render import MESSAGE_UNITS, render
-from dozor.config.incident_kinds import Severity
+from dozor.config.values.incident_kinds import Severity
 from dozor.language import Translator
 
 NOW = 1764000060.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from dozor.config.tasks import Continuous, Cron, Every
+from dozor.config.sections.tasks import Continuous, Cron, Every
 from dozor.supervision.core.schedule import cron_after, first_due, next_due
 
 MOSCOW = ZoneInfo("Europe/Moscow")

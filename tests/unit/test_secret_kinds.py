@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dozor.cli.streams import RedactingStream
+from dozor.cli.terminal.streams import RedactingStream
 from dozor.config import load
 from dozor.config.places import exposed, make_folder, state_dir
 from dozor.config.secrets import looks_random, register_config_secrets

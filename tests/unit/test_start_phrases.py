@@ -11,7 +11,7 @@ from dozor.alerting.model.message import Message
 from dozor.alerting.model.notification import AlertData, Notification, NotificationKind
 from dozor.alerting.rendering.callback_data import CallbackData, Origin, decode
 from dozor.alerting.rendering.render import render
-from dozor.config.incident_kinds import Severity
+from dozor.config.values.incident_kinds import Severity
 from dozor.language import Translator
 
 NOW = 1764000060.0

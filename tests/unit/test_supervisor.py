@@ -13,7 +13,7 @@ import pytest
 from loguru import logger
 
 from dozor.clock import SteadyClock
-from dozor.config.tasks import Continuous, Every, Isolation
+from dozor.config.sections.tasks import Continuous, Every, Isolation
 from dozor.errors import Fatal
 from dozor.supervision.core.events import Failed, Interrupted, Pause, Restart, Resume, RunNow
 from dozor.supervision.core.policy import Policy, RestartDelay

@@ -9,7 +9,7 @@ from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.core.state import FailureRecord, State, TaskState
 from dozor.supervision.supervisor import Supervisor
 from dozor.supervision.tasks.task import SupervisedTask
-from dozor.web.feed import HEALTHY_EVERY, TaskFeed
+from dozor.web.page.feed import HEALTHY_EVERY, TaskFeed
 
 
 async def nothing() -> None: ...

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from dozor import threads
-from dozor.threads import CheckerThreads, current_run, in_own_thread
+from dozor.process import threads
+from dozor.process.threads import CheckerThreads, current_run, in_own_thread
 from tests.waiting import until
 
 

@@ -21,7 +21,7 @@ from dozor.alerting.model.notification import AlertData, Notification, Notificat
 from dozor.alerting.model.safe_text import printable, utf16_length
 from dozor.alerting.rendering.attachment import NOTE_UNITS
 from dozor.alerting.rendering.render import MESSAGE_UNITS, render
-from dozor.config.incident_kinds import Severity
+from dozor.config.values.incident_kinds import Severity
 from dozor.language import Translator
 
 NOW = 1764000060.0

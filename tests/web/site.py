@@ -14,7 +14,7 @@ import aiohttp
 
 from dozor.app import Runner
 from dozor.config import load
-from dozor.config.imports import Checker
+from dozor.config.imports.checkers import Checker
 from tests.waiting import until
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from yarl import URL
 
-from dozor.config.models import ListenAddress
-from dozor.web import access
-from dozor.web.access import BURST, Guesses, is_known_host, names_of
+from dozor.config.sections.config import ListenAddress
+from dozor.web.http import access
+from dozor.web.http.access import BURST, Guesses, is_known_host, names_of
 from tests.waiting import until
 from tests.web.site import Site, Work, open_site
 

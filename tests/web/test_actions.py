@@ -11,9 +11,9 @@ import pytest
 
 from dozor.supervision.core.events import Pause
 from dozor.supervision.core.state import State
-from dozor.web import live_page, view
-from dozor.web.markup import join, tag
-from dozor.web.sending import takes_gzip
+from dozor.web.http.sending import takes_gzip
+from dozor.web.page import live_page, view
+from dozor.web.page.markup import join, tag
 from tests.waiting import until
 from tests.web.site import Site, Work, open_site
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from aiohttp.http_exceptions import BadHttpMessage
 
-from dozor.web import connections
-from dozor.web.reuse import LOAD, Reused
+from dozor.web.http import connections
+from dozor.web.http.reuse import LOAD, Reused
 from dozor.web.server import MalformedRequests
 from tests.web.site import Site, Work, open_site
 

@@ -19,8 +19,8 @@ from dozor.supervision.supervisor import Supervisor
 from dozor.supervision.telemetry.log import SupervisionLog
 from dozor.supervision.telemetry.metrics import RUN_BOUNDS, Histogram, RunMetrics
 from dozor.supervision.telemetry.observer import Observer
+from dozor.web.metrics.tasks import TaskMetrics, escape
 from dozor.web.sources import Sources
-from dozor.web.task_metrics import TaskMetrics, escape
 from tests.programs import require
 from tests.waiting import until
 from tests.web.site import Site, Work, open_site

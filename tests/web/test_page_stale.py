@@ -277,7 +277,7 @@ async def test_behind_a_proxy_that_holds_streams_back_the_page_polls(
 async def test_a_page_too_many_for_streams_polls(
     database: str, tmp_path: Path, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dozor.web.live_page.STREAMS", 0)
+    monkeypatch.setattr("dozor.web.page.live_page.STREAMS", 0)
     checkers = {"good": work.run, "other": work.run}
     async with open_site(tmp_path, database, checkers, tasks=TASKS) as site, chromium() as tab:
         await tab.open(site.url)

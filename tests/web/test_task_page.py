@@ -12,7 +12,7 @@ import pytest
 from dozor.control.queries.statistics import read_statistics
 from dozor.storage.postgres.pool import Pool
 from dozor.supervision.core.state import State
-from dozor.web import detail
+from dozor.web.page import detail
 from tests.waiting import until
 from tests.web.browser import Tab, chromium
 from tests.web.site import Site, Work, open_site

@@ -30,9 +30,9 @@ from aiohttp import (
 )
 
 from dozor.alerting.delivery.socks import NoTunnelError, SocksConnector
-from dozor.config.addresses import socks_of
-from dozor.forking import own
+from dozor.config.values.addresses import socks_of
 from dozor.language import msg
+from dozor.process.forking import own
 from dozor_bot.telegram.server_time import ServerTime
 
 CALL_TIMEOUT = 20.0

@@ -10,7 +10,7 @@ from dozor.alerting.model.safe_text import one_line, shorten
 from dozor.alerting.rendering.callback_data import Origin, encode
 from dozor.alerting.rendering.phrases import NameOf, no_names
 from dozor.alerting.rendering.render import MESSAGE_UNITS, WHERE_UNITS, bounded, error_span, who
-from dozor.config.durations import parse_duration
+from dozor.config.values.durations import parse_duration
 from dozor.control.commands.commands import CommandName
 from dozor.control.queries.status import StatusReport, TaskStatus
 from dozor.control.queries.status_page import health

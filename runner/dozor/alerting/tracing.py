@@ -18,13 +18,13 @@ from dozor.alerting.model.incident import IncidentState
 from dozor.clock import Clock
 from dozor.extras import Extra, install_command
 from dozor.language import msg
+from dozor.process.threads import in_own_thread
 from dozor.storage.journal import Commit
 from dozor.storage.tables.incidents import IncidentRow
 from dozor.supervision.core.events import Cancelled, Failed, Interrupted
 from dozor.supervision.tasks.task import SupervisedTask
 from dozor.supervision.telemetry.metrics import RunMetrics
 from dozor.supervision.telemetry.observer import Transition
-from dozor.threads import in_own_thread
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider

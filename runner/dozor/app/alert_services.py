@@ -18,7 +18,7 @@ from dozor.alerting.reports.daily import DailyReports
 from dozor.alerting.reports.heartbeat import Heartbeat
 from dozor.clock import Clock
 from dozor.config import Config, TelegramConfig
-from dozor.config.incident_kinds import IncidentKind
+from dozor.config.values.incident_kinds import IncidentKind
 from dozor.control.alert_settings import quiet_hours
 from dozor.language.translator import Translator
 from dozor.storage.journal import Journal

@@ -14,7 +14,7 @@ from dozor.alerting.policy.silences import silence
 from dozor.alerting.rendering.renderer import MessageRenderer
 from dozor.clock import Clock
 from dozor.config import Config
-from dozor.config.tasks import TaskConfig
+from dozor.config.sections.tasks import TaskConfig
 from dozor.control.alert_settings import all_settings, oncall, quiet_hours, routing
 from dozor.control.commands.alert_handler import AlertCommandHandler
 from dozor.language.translator import Translator

@@ -14,7 +14,7 @@ Report = Callable[[str], None]
 
 
 class Escapes:
-    """Called with each exception that `dozor.lifecycle.run_to_end` has caught."""
+    """Called with each exception that `dozor.process.lifecycle.run_to_end` has caught."""
 
     def __init__(self) -> None:
         self.report: Report | None = None

@@ -17,7 +17,7 @@ from dozor.alerting.incidents import startup as start
 from dozor.alerting.model.notification import AlertData
 from dozor.config import Config
 from dozor.config.places import exposed, state_dir, unwritable
-from dozor.config.tasks import TaskConfig
+from dozor.config.sections.tasks import TaskConfig
 from dozor.language import msg
 from dozor.storage.journal import Commit, Journal
 from dozor.storage.postgres.pool import Connection, Pool

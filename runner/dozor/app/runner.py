@@ -35,9 +35,9 @@ from dozor.app.supervision import build_supervisor
 from dozor.app.telegram import TelegramSide
 from dozor.clock import SteadyClock
 from dozor.config import Config
-from dozor.config.imports import Checker, load_with_checkers
-from dozor.config.incident_kinds import IncidentKind
+from dozor.config.imports.checkers import Checker, load_with_checkers
 from dozor.config.secrets import register_config_secrets
+from dozor.config.values.incident_kinds import IncidentKind
 from dozor.control.alert_settings import oncall
 from dozor.control.commands.commands import COMMANDS_CHANNEL
 from dozor.control.commands.executor import CommandExecutor
@@ -47,7 +47,8 @@ from dozor.errors import DatabaseUnavailableError, DozorError, RunHungError
 from dozor.language import Language, msg
 from dozor.language.process import use_language
 from dozor.language.translator import warm
-from dozor.lifecycle import Cleanups
+from dozor.process.lifecycle import Cleanups
+from dozor.process.threads import in_own_thread
 from dozor.redaction import Redactor
 from dozor.storage.journal import NO_HOOKS, NO_STATES, Commit, Journal, JournalHooks, StateSource
 from dozor.storage.postgres.database import Database
@@ -62,7 +63,6 @@ from dozor.supervision.monitoring.monitors import Monitors
 from dozor.supervision.supervisor import Supervisor
 from dozor.supervision.tasks.task import SupervisedTask, run_id
 from dozor.supervision.telemetry.metrics import RunMetrics
-from dozor.threads import in_own_thread
 
 if TYPE_CHECKING:
     from dozor.web.sources import Sources as WebSources

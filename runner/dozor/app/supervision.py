@@ -8,7 +8,7 @@ from dozor.alerting.incidents.manager import IncidentManager
 from dozor.app.recovery import RecoveredState
 from dozor.clock import SteadyClock
 from dozor.config import Config
-from dozor.config.environment import withheld_names
+from dozor.config.imports.environment import withheld_names
 from dozor.storage.journal import Journal
 from dozor.storage.postgres.pools import Pools
 from dozor.supervision.core.spec import TaskSpec

@@ -22,8 +22,8 @@ from dozor.control.commands.actor import Source
 from dozor.control.queries.people import read_names
 from dozor.errors import DozorError
 from dozor.language import msg
+from dozor.process.threads import in_own_thread
 from dozor.storage.postgres.pool import Pool
-from dozor.threads import in_own_thread
 
 if TYPE_CHECKING:
     from dozor_bot.app import TelegramBot

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import click
 
-from dozor.cli.click_texts import translate_click
-from dozor.cli.layout import NARROWEST
-from dozor.cli.options import DozorGroup, configuration_named, show_version
+from dozor.cli.terminal.click_texts import translate_click
+from dozor.cli.terminal.layout import NARROWEST
+from dozor.cli.terminal.options import DozorGroup, configuration_named, show_version
 from dozor.language.process import from_file, use_language
-from dozor.standard_streams import open_missing_streams
+from dozor.process.standard_streams import open_missing_streams
 
 HELP_FROM = 52
 """Columns from which click fits its help to the terminal by itself."""
@@ -22,10 +22,10 @@ HELP_FROM = 52
 @click.group(
     cls=DozorGroup,
     commands_in={
-        "init": "dozor.cli.init:init",
+        "init": "dozor.cli.project.init:init",
         "run": "dozor.cli.run:run",
-        "try": "dozor.cli.try_once:try_once",
-        "check": "dozor.cli.check:check",
+        "try": "dozor.cli.project.try_once:try_once",
+        "check": "dozor.cli.project.check:check",
         "status": "dozor.cli.status:status",
         "history": "dozor.cli.status:history",
         "incidents": "dozor.cli.status:incidents",
@@ -40,15 +40,15 @@ HELP_FROM = 52
         "unsilence": "dozor.cli.alert_commands:unsilence",
         "oncall": "dozor.cli.alert_commands:oncall",
         "reload": "dozor.cli.reload:reload",
-        "market": "dozor.cli.market:market",
-        "attribute": "dozor.cli.market:old_attribute",
+        "market": "dozor.cli.market.commands:market",
+        "attribute": "dozor.cli.market.commands:old_attribute",
         "migrate": "dozor.cli.migrate:migrate",
-        "telegram": "dozor.cli.telegram:telegram",
+        "telegram": "dozor.cli.telegram.commands:telegram",
         "doctor": "dozor.cli.doctor:doctor",
         "health": "dozor.cli.health:health",
-        "schema": "dozor.cli.schema:schema",
-        "completion": "dozor.cli.completion:completion",
-        "demo": "dozor.cli.demo:demo",
+        "schema": "dozor.cli.project.schema:schema",
+        "completion": "dozor.cli.terminal.completion:completion",
+        "demo": "dozor.cli.project.demo:demo",
     },
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from dozor.cli.completion import complete_task
-from dozor.cli.options import EXIT_FAILED, config_option
-from dozor.cli.session import database, known_names, run_async, runner_at_work
 from dozor.cli.task_commands import cli_actor
-from dozor.cli.task_names import the_task
+from dozor.cli.terminal.completion import complete_task
+from dozor.cli.terminal.options import EXIT_FAILED, config_option
+from dozor.cli.terminal.session import database, known_names, run_async, runner_at_work
+from dozor.cli.terminal.task_names import the_task
 from dozor.control.commands.commands import AlertCommand, CommandReason, CommandResult, submit, wait
 from dozor.errors import CommandRefusedError
 from dozor.language import msg
@@ -92,7 +92,7 @@ def _incident(text: str) -> str:
 
 
 def _seconds(text: str | None) -> float | None:
-    from dozor.config.durations import parse_positive
+    from dozor.config.values.durations import parse_positive
 
     if text is None:
         return None
@@ -149,7 +149,7 @@ def _said(name: AlertCommand, target: str, result: CommandResult) -> str:
 
 
 async def _who(config_path: Path) -> str:
-    from dozor.cli.times import in_zone
+    from dozor.cli.terminal.times import in_zone
     from dozor.control.alert_settings import oncall as rotation_of
     from dozor.storage.tables import silences
 

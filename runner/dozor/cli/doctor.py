@@ -19,8 +19,8 @@ from dozor.cli.doctoring.runner import check_runner
 from dozor.cli.doctoring.sending import send_directly, send_through_runner
 from dozor.cli.doctoring.smells import check_config
 from dozor.cli.doctoring.telegram import check_telegram
-from dozor.cli.options import EXIT_FAILED, config_option
-from dozor.cli.session import run_async
+from dozor.cli.terminal.options import EXIT_FAILED, config_option
+from dozor.cli.terminal.session import run_async
 from dozor.config import Config, load
 from dozor.config.secrets import register_config_secrets
 from dozor.control.alert_settings import oncall

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from dozor.cli.completion import complete_task
-from dozor.cli.layout import indented, output_width
-from dozor.cli.options import config_option
-from dozor.cli.session import database, known_names, run_async
-from dozor.cli.task_names import the_task
-from dozor.cli.times import in_zone
+from dozor.cli.terminal.completion import complete_task
+from dozor.cli.terminal.layout import indented, output_width
+from dozor.cli.terminal.options import config_option
+from dozor.cli.terminal.session import database, known_names, run_async
+from dozor.cli.terminal.task_names import the_task
+from dozor.cli.terminal.times import in_zone
 from dozor.clock import to_iso
 from dozor.config import Config
 from dozor.control.queries.history import ErrorGroup, read_errors

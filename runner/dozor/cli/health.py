@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from dozor.cli.options import EXIT_FAILED, config_option
+from dozor.cli.terminal.options import EXIT_FAILED, config_option
 from dozor.errors import CommandRefusedError
 from dozor.language import msg
 

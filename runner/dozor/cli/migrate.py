@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from dozor.cli.options import EXIT_FAILED, config_option
-from dozor.cli.session import run_async
+from dozor.cli.terminal.options import EXIT_FAILED, config_option
+from dozor.cli.terminal.session import run_async
 from dozor.language import msg
 
 

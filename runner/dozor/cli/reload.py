@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from dozor.cli.options import EXIT_FAILED, config_option
-from dozor.cli.session import run_async, runner_at_work
 from dozor.cli.task_commands import user_name
-from dozor.config.imports import check_file
+from dozor.cli.terminal.options import EXIT_FAILED, config_option
+from dozor.cli.terminal.session import run_async, runner_at_work
+from dozor.config.imports.checkers import check_file
 from dozor.control.commands.actor import Actor, Source
 from dozor.control.commands.commands import CommandReason, CommandResult, RunnerCommand, submit, wait
 from dozor.language import msg

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 import click
 from loguru import logger
 
-from dozor.cli.options import EXIT_FAILED, EXIT_HUNG, config_option
+from dozor.cli.terminal.options import EXIT_FAILED, EXIT_HUNG, config_option
 from dozor.language import msg
 
 if TYPE_CHECKING:
     from dozor.app.escapes import Escapes
-    from dozor.lifecycle import SignalHandlers
     from dozor.log_writer import LogWriter
     from dozor.logs import LogFormat, LogGuard
-    from dozor.threads import CheckerThreads
+    from dozor.process.lifecycle import SignalHandlers
+    from dozor.process.threads import CheckerThreads
 
 FLUSH_SECONDS = 1.0
 """How long the end waits for the last lines of the log to be read."""
@@ -60,8 +60,8 @@ MEND_EVERY = 1.0
 def run(config_path: Path, *, wait: bool, grace: float, log_level: str, log_format: str) -> None:
     """Supervise the checkers of the configuration until SIGTERM or SIGINT."""
     from dozor.app.escapes import Escapes
-    from dozor.lifecycle import run_to_end
     from dozor.logs import LogFormat, queue_standard_streams
+    from dozor.process.lifecycle import run_to_end
     from dozor.supervision.runs.ownership import own_tasks, own_threads
 
     form = LogFormat(log_format)
@@ -87,14 +87,14 @@ async def _run(
     log_level: str,
 ) -> int:
     from dozor.app import Runner
-    from dozor.cli.streams import redact_prints
-    from dozor.config.importing import now_importing
-    from dozor.descriptors import raise_limit
+    from dozor.cli.terminal.streams import redact_prints
+    from dozor.config.imports.importing import now_importing
     from dozor.errors import RunHungError
-    from dozor.forking import own_loop
-    from dozor.lifecycle import ImportWatch, end_within, on_signals
     from dozor.logs import configure
-    from dozor.threads import CheckerThreads
+    from dozor.process.descriptors import raise_limit
+    from dozor.process.forking import own_loop
+    from dozor.process.lifecycle import ImportWatch, end_within, on_signals
+    from dozor.process.threads import CheckerThreads
 
     def flush() -> None:
         writer.flush(FLUSH_SECONDS)

@@ -13,13 +13,13 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from dozor.cli.completion import complete_task
-from dozor.cli.layout import PLAIN, cut, indented, output_width, wrapped
-from dozor.cli.options import EXIT_FAILED, EXIT_NO_RUNNER, config_option
-from dozor.cli.session import NoDatabaseError, database, known_names, run_async
-from dozor.cli.task_names import the_task
-from dozor.cli.times import in_zone
-from dozor.cli.words import ago, incident_words, outcome_word, schedule_words, span, state_word
+from dozor.cli.terminal.completion import complete_task
+from dozor.cli.terminal.layout import PLAIN, cut, indented, output_width, wrapped
+from dozor.cli.terminal.options import EXIT_FAILED, EXIT_NO_RUNNER, config_option
+from dozor.cli.terminal.session import NoDatabaseError, database, known_names, run_async
+from dozor.cli.terminal.task_names import the_task
+from dozor.cli.terminal.times import in_zone
+from dozor.cli.terminal.words import ago, incident_words, outcome_word, schedule_words, span, state_word
 from dozor.clock import to_iso
 from dozor.control.queries.incident_words import StormCount, incident_about, read_storm_counts
 from dozor.control.queries.people import CHAT, read_names

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import click
 
-from dozor.cli.completion import complete_task
-from dozor.cli.options import EXIT_FAILED, config_option
-from dozor.cli.session import known_names, run_async, runner_at_work
-from dozor.cli.task_names import the_tasks
-from dozor.cli.words import state_word
+from dozor.cli.terminal.completion import complete_task
+from dozor.cli.terminal.options import EXIT_FAILED, config_option
+from dozor.cli.terminal.session import known_names, run_async, runner_at_work
+from dozor.cli.terminal.task_names import the_tasks
+from dozor.cli.terminal.words import state_word
 from dozor.control.commands.actor import Actor, Source
 from dozor.control.commands.commands import CommandName, CommandReason, CommandResult, submit, wait
 from dozor.language import msg

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dozor.cli.options import config_option
-from dozor.cli.session import database, run_async
+from dozor.cli.terminal.options import config_option
+from dozor.cli.terminal.session import database, run_async
 from dozor.errors import CommandRefusedError
 from dozor.language import msg
 from dozor.language.translator import Translator

@@ -9,9 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dozor.config.alerts import AlertsConfig
     from dozor.config.loading import load
-    from dozor.config.models import (
+    from dozor.config.sections.alerts import AlertsConfig
+    from dozor.config.sections.config import (
         ChatTarget,
         Config,
         DatabaseConfig,
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
         TelegramConfig,
         WebConfig,
     )
-    from dozor.config.schedules import Continuous, Cron, Every, Schedule
-    from dozor.config.tasks import (
+    from dozor.config.sections.tasks import (
         Isolation,
         Misfire,
         Requirement,
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
         TaskAlerts,
         TaskConfig,
     )
+    from dozor.config.values.schedules import Continuous, Cron, Every, Schedule
     from dozor.errors import ConfigError
 
 __all__ = [
@@ -59,27 +59,27 @@ __all__ = [
 ]
 
 _HOMES = {
-    "AlertsConfig": "dozor.config.alerts",
-    "ChatTarget": "dozor.config.models",
-    "Config": "dozor.config.models",
+    "AlertsConfig": "dozor.config.sections.alerts",
+    "ChatTarget": "dozor.config.sections.config",
+    "Config": "dozor.config.sections.config",
     "ConfigError": "dozor.errors",
-    "Continuous": "dozor.config.schedules",
-    "Cron": "dozor.config.schedules",
-    "DatabaseConfig": "dozor.config.models",
-    "Every": "dozor.config.schedules",
-    "Isolation": "dozor.config.tasks",
-    "ListenAddress": "dozor.config.models",
-    "Misfire": "dozor.config.tasks",
-    "PoolsConfig": "dozor.config.models",
-    "Requirement": "dozor.config.tasks",
-    "RestartDelay": "dozor.config.tasks",
-    "RetryEvery": "dozor.config.tasks",
-    "Schedule": "dozor.config.schedules",
-    "Stop": "dozor.config.tasks",
-    "TaskAlerts": "dozor.config.tasks",
-    "TaskConfig": "dozor.config.tasks",
-    "TelegramConfig": "dozor.config.models",
-    "WebConfig": "dozor.config.models",
+    "Continuous": "dozor.config.values.schedules",
+    "Cron": "dozor.config.values.schedules",
+    "DatabaseConfig": "dozor.config.sections.config",
+    "Every": "dozor.config.values.schedules",
+    "Isolation": "dozor.config.sections.tasks",
+    "ListenAddress": "dozor.config.sections.config",
+    "Misfire": "dozor.config.sections.tasks",
+    "PoolsConfig": "dozor.config.sections.config",
+    "Requirement": "dozor.config.sections.tasks",
+    "RestartDelay": "dozor.config.sections.tasks",
+    "RetryEvery": "dozor.config.sections.tasks",
+    "Schedule": "dozor.config.values.schedules",
+    "Stop": "dozor.config.sections.tasks",
+    "TaskAlerts": "dozor.config.sections.tasks",
+    "TaskConfig": "dozor.config.sections.tasks",
+    "TelegramConfig": "dozor.config.sections.config",
+    "WebConfig": "dozor.config.sections.config",
     "load": "dozor.config.loading",
 }
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dozor.config.models import Config, TelegramConfig
-from dozor.config.tasks import TaskConfig
+from dozor.config.sections.config import Config, TelegramConfig
+from dozor.config.sections.tasks import TaskConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,14 @@ import pickle
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dozor.config.durations import format_duration
-from dozor.config.fields import nearest
-from dozor.config.problems import Place, Problem
-from dozor.config.requirements import DATABASE
-from dozor.config.schedules import Every
-from dozor.config.sizes import format_size
-from dozor.config.supervision import names_in
-from dozor.config.tasks import Isolation, TaskConfig
+from dozor.config.sections.supervision import names_in
+from dozor.config.sections.tasks import Isolation, TaskConfig
+from dozor.config.source.problems import Place, Problem
+from dozor.config.values.durations import format_duration
+from dozor.config.values.fields import nearest
+from dozor.config.values.requirements import DATABASE
+from dozor.config.values.schedules import Every
+from dozor.config.values.sizes import format_size
 from dozor.language import msg
 
 LARGEST_ARGUMENTS = 4_000_000

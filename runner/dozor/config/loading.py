@@ -11,7 +11,6 @@ from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
-from dozor.config.base import Section
 from dozor.config.checks import (
     check_defaults,
     check_process,
@@ -20,13 +19,14 @@ from dozor.config.checks import (
     check_task,
     check_timing,
 )
-from dozor.config.document import Document, read_document
-from dozor.config.explain import kind_of, translate, unknown_key
-from dozor.config.fields import parse_reference, parse_timezone
-from dozor.config.models import Config
-from dozor.config.problems import Place, Problem, as_error
-from dozor.config.requirements import DATABASE
-from dozor.config.tasks import Isolation, TaskConfig
+from dozor.config.sections.base import Section
+from dozor.config.sections.config import Config
+from dozor.config.sections.tasks import Isolation, TaskConfig
+from dozor.config.source.document import Document, read_document
+from dozor.config.source.explain import kind_of, translate, unknown_key
+from dozor.config.source.problems import Place, Problem, as_error
+from dozor.config.values.fields import parse_reference, parse_timezone
+from dozor.config.values.requirements import DATABASE
 from dozor.errors import ConfigError
 from dozor.language import Language, msg
 from dozor.language.process import from_file, language_for_now

@@ -8,8 +8,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from dozor.config.models import Config
 from dozor.config.secrets import passwords_in
+from dozor.config.sections.config import Config
 from dozor.language import msg
 
 

@@ -19,11 +19,12 @@ from zoneinfo import ZoneInfo
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from dozor.config import alerts, models, tasks
-from dozor.config import supervision as watching
-from dozor.config.base import Kind, Section
-from dozor.config.durations import format_duration
-from dozor.config.totp import TotpConfig
+from dozor.config.sections import alerts, tasks
+from dozor.config.sections import config as models
+from dozor.config.sections import supervision as watching
+from dozor.config.sections.base import Kind, Section
+from dozor.config.sections.totp import TotpConfig
+from dozor.config.values.durations import format_duration
 
 _HEAD = """# config.yaml
 

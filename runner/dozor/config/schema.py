@@ -16,9 +16,10 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from dozor.config import models, tasks
-from dozor.config.base import Kind, Section
 from dozor.config.reference import docstrings_of, kind_words
+from dozor.config.sections import config as models
+from dozor.config.sections import tasks
+from dozor.config.sections.base import Kind, Section
 
 Schema = dict[str, Any]
 

@@ -8,8 +8,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import SecretStr
 
-from dozor.config.models import Config
-from dozor.config.secret_names import SECRET_NAME
+from dozor.config.sections.config import Config
+from dozor.config.values.secret_names import SECRET_NAME
 from dozor.redaction import Redactor
 
 _ORDINARY = frozenset(

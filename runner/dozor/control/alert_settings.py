@@ -10,10 +10,10 @@ from dozor.alerting.policy.oncall import OnCall, Person, Rotation
 from dozor.alerting.policy.quiet_hours import QuietHours
 from dozor.alerting.policy.routes import Route, Routing, parse_destination
 from dozor.config import Config
-from dozor.config.alerts import OnCallConfig
-from dozor.config.incident_kinds import IncidentKind, Severity
-from dozor.config.models import TelegramConfig
-from dozor.config.tasks import TaskAlerts, TaskConfig
+from dozor.config.sections.alerts import OnCallConfig
+from dozor.config.sections.config import TelegramConfig
+from dozor.config.sections.tasks import TaskAlerts, TaskConfig
+from dozor.config.values.incident_kinds import IncidentKind, Severity
 
 GENERAL = 1
 """Thread id of a forum's General topic, which is the same place as no topic."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dozor.alerting.incidents.manager import IncidentManager
 from dozor.alerting.model.notification import AlertData
 from dozor.clock import Clock
-from dozor.config.incident_kinds import IncidentKind
+from dozor.config.values.incident_kinds import IncidentKind
 from dozor.control.readiness import DEAF_AFTER
 from dozor.language import msg
 

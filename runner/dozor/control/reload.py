@@ -16,16 +16,17 @@ from dozor.alerting.reports.runner import RunnerReports
 from dozor.clock import Clock
 from dozor.config import Config
 from dozor.config.changes import Changes, compare, with_people
-from dozor.config.environment import withheld_names
-from dozor.config.importing import newer_file
-from dozor.config.imports import load_with_checkers
+from dozor.config.imports.checkers import load_with_checkers
+from dozor.config.imports.environment import withheld_names
+from dozor.config.imports.importing import newer_file
 from dozor.config.secrets import register_config_secrets
-from dozor.config.tasks import Isolation
+from dozor.config.sections.tasks import Isolation
 from dozor.control.alert_settings import all_settings
 from dozor.control.commands.commands import CommandReason
 from dozor.errors import ConfigError, SchemaError
 from dozor.language import msg
 from dozor.language.process import language_in_use
+from dozor.process.threads import in_own_thread
 from dozor.redaction import Redactor
 from dozor.storage.postgres.database import Database
 from dozor.storage.postgres.migration_sets import sets_for
@@ -35,7 +36,6 @@ from dozor.storage.tables.tasks import declaration
 from dozor.supervision.core.spec import TaskSpec, from_config
 from dozor.supervision.supervisor import Supervisor
 from dozor.supervision.tasks.persistence import from_row
-from dozor.threads import in_own_thread
 
 WATCH_EVERY = 2.0
 """Seconds between looks at the file."""

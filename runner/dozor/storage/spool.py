@@ -17,10 +17,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from dozor.config.places import make_folder
 from dozor.language import msg
+from dozor.process.threads import in_own_thread
 from dozor.storage.tables.incidents import IncidentRow
 from dozor.storage.tables.notifications import NotificationRow
 from dozor.storage.tables.tasks import TaskRow
-from dozor.threads import in_own_thread
 
 NAME = "unwritten.json"
 KEPT_WITHIN = 2.0

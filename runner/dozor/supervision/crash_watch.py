@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dozor.config.tasks import Isolation
+from dozor.config.sections.tasks import Isolation
 from dozor.storage.tables.runners import RunsInFlight
 from dozor.supervision.core.crash_loop import QUICK_SECONDS, CrashVerdict
 from dozor.supervision.start_gate import StartGate

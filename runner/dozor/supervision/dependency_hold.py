@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dozor.clock import Clock
-from dozor.config.requirements import DATABASE
+from dozor.config.values.requirements import DATABASE
 from dozor.supervision.core.events import DependencyDown, DependencyUp, Event
 from dozor.supervision.core.schedule import stagger
 from dozor.supervision.core.state import State

@@ -13,8 +13,8 @@ from loguru import logger
 
 from dozor.clean_context import CleanContext
 from dozor.clock import SteadyClock
-from dozor.config.requirements import DATABASE
-from dozor.config.tasks import Isolation
+from dozor.config.sections.tasks import Isolation
+from dozor.config.values.requirements import DATABASE
 from dozor.language import msg
 from dozor.storage.journal import Checkpoint
 from dozor.storage.postgres.checker_pool import CheckerPool

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from dozor.clock import to_datetime
-from dozor.config.signatures import takes_context
+from dozor.config.imports.signatures import takes_context
 from dozor.errors import DatabaseUnavailableError
 from dozor.storage.postgres.pool import Pool, create_pool
 from dozor.supervision.execution.reporter import checked_severity

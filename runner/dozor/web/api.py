@@ -9,12 +9,12 @@ from typing import Any
 
 from aiohttp import web
 
-from dozor.config.models import WebPublic
+from dozor.config.sections.config import WebPublic
 from dozor.control.queries.status import StatusReport
 from dozor.control.readiness import evaluate
 from dozor.web.health import Pulse, unwell
+from dozor.web.http.reuse import Reused
 from dozor.web.live import AlertsOwed, task_status
-from dozor.web.reuse import Reused
 from dozor.web.sources import SOURCES, Sources
 
 AT_ONCE = 250

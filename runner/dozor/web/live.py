@@ -10,7 +10,7 @@ from dozor.control.queries.status import AlertsBacklog, Progress, TaskStatus, re
 from dozor.storage.journal import Journal
 from dozor.storage.postgres.pool import Pool, unavailable
 from dozor.supervision.tasks.task import SupervisedTask
-from dozor.web.reuse import Reused
+from dozor.web.http.reuse import Reused
 
 ASK_SECONDS = 1.0
 """How long an answer of the database may hold up a page."""

@@ -14,15 +14,17 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from loguru import logger
 
-from dozor.config.models import ListenAddress
-from dozor.forking import OwnedDescriptors
+from dozor.config.sections.config import ListenAddress
 from dozor.language import msg
-from dozor.web import actions, api, live_page, webhook
-from dozor.web.access import Access, guard, names_of
-from dozor.web.connections import BACKLOG, CONNECTIONS, RECEIVE_BUFFER, Connections, together
-from dozor.web.lag import LoopLag
+from dozor.process.forking import OwnedDescriptors
+from dozor.web import api
+from dozor.web.http import webhook
+from dozor.web.http.access import Access, guard, names_of
+from dozor.web.http.connections import BACKLOG, CONNECTIONS, RECEIVE_BUFFER, Connections, together
 from dozor.web.live import AlertsOwed
-from dozor.web.metrics import Metrics
+from dozor.web.metrics.exposition import Metrics
+from dozor.web.metrics.lag import LoopLag
+from dozor.web.page import actions, live_page
 from dozor.web.sources import SOURCES, Sources
 
 TRY_AGAIN = 5.0

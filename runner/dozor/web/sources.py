@@ -16,7 +16,7 @@ from dozor.alerting.policy.oncall import Shift
 from dozor.alerting.policy.silences import Silence
 from dozor.alerting.rendering.decisions import PlaceOf, nowhere
 from dozor.clock import Clock
-from dozor.config.models import WebPublic
+from dozor.config.sections.config import WebPublic
 from dozor.control.queries.status import RunnerInfo
 from dozor.control.readiness import HealthSnapshot
 from dozor.language.names import Language

@@ -14,7 +14,7 @@ from dozor_market.codes import issue_code
 from dozor_market.demo.toncenter import Chain, Toncenter, half
 from dozor_market.ledger import AccountKind, audit, create_user, transfer
 from dozor_market.selling import pay_presale, pledge
-from dozor_market.ton.arrival import AccountState
+from dozor_market.ton.messages.arrival import AccountState
 
 TON: Final = 10**9
 """Nanotons in one TON."""

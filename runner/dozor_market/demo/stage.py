@@ -130,7 +130,7 @@ async def _perform(screen: Screen, language: Language, speed: float) -> None:
 async def _tell(screen: Screen, language: Language, pace: Pace, folder: Path, dsn: str) -> None:
     said = words(language)
     # Here and in a thread: imported by the first run of the checker, it would hold up the loop.
-    await asyncio.to_thread(importlib.import_module, "dozor_market.ton.providers")
+    await asyncio.to_thread(importlib.import_module, "dozor_market.ton.providers.port")
     await migrate(dsn, (CORE, MIGRATIONS))
     pool = await create_pool(dsn, min_size=1, max_size=2, application_name="dozor demo")
     try:

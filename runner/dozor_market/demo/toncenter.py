@@ -19,7 +19,7 @@ from aiohttp import web
 from ton_core import Address, Builder, Cell, InternalMsgInfo, MessageAny
 
 from dozor_market.demo.toncenter_state import ChainState
-from dozor_market.ton.arrival import AccountState, Bounce, Compute, Delivery
+from dozor_market.ton.messages.arrival import AccountState, Bounce, Compute, Delivery
 
 OUR_WALLET: Final = Address((0, bytes.fromhex("0a" * 32)))
 PAYER: Final = Address((0, bytes.fromhex("0b" * 32)))

@@ -3,7 +3,7 @@
 
 ALTER TABLE market.invoices ADD COLUMN code_key text;
 COMMENT ON COLUMN market.invoices.code_key IS
-    'The code as it is compared with comments (dozor_market.ton.comments.comment_key); null: the deposits'' checker has yet to write it.';
+    'The code as it is compared with comments (dozor_market.ton.messages.comments.comment_key); null: the deposits'' checker has yet to write it.';
 CREATE INDEX invoices_by_code_key ON market.invoices (code_key);
 CREATE INDEX invoices_without_key ON market.invoices (id) WHERE code_key IS NULL;
 CREATE FUNCTION market.forget_code_key() RETURNS trigger LANGUAGE plpgsql AS $$

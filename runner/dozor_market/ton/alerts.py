@@ -11,9 +11,9 @@ from typing import Any, Final
 from dozor.language import msg
 from dozor.storage.postgres.pool import Connection
 from dozor.toolkit.context import CheckerContext
-from dozor_market.ton import evidence
-from dozor_market.ton.comments import shown
-from dozor_market.ton.pending import money_in_words
+from dozor_market.ton.agreement import evidence
+from dozor_market.ton.agreement.pending import money_in_words
+from dozor_market.ton.messages.comments import shown
 
 SHOWN: Final = 10
 """Transfers shown in one alert; the others are counted."""

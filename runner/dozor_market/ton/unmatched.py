@@ -15,8 +15,8 @@ from typing import Final
 
 from dozor.language import msg
 from dozor.toolkit.context import CheckerContext
-from dozor_market.ton.amounts import in_whole
-from dozor_market.ton.comments import comment_key, shown
+from dozor_market.ton.messages.amounts import in_whole
+from dozor_market.ton.messages.comments import comment_key, shown
 
 ATTRIBUTE_COMMAND: Final = "dozor market attribute {deposit} USER"
 AT_ONCE: Final = 20

@@ -27,7 +27,7 @@ from dozor.alerting.model.incident import Incident, IncidentState, firing, read
 from dozor.alerting.model.message import Message
 from dozor.alerting.model.notification import FIRING, Notification, priority
 from dozor.backoff import Backoff
-from dozor.config.incident_kinds import IncidentKind
+from dozor.config.values.incident_kinds import IncidentKind
 from dozor.language import msg
 from dozor.storage.tables import incidents, notifications
 from dozor.storage.tables import live_messages as living

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import urllib.request
 
-from dozor.config.addresses import socks_of
+from dozor.config.values.addresses import socks_of
 
 
 def opener_for(proxy: str | None) -> urllib.request.OpenerDirector:

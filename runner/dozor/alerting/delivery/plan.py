@@ -8,7 +8,7 @@ from dozor.alerting.model.codec import stored_facts
 from dozor.alerting.model.decisions import Because, NotifyReason
 from dozor.alerting.model.incident import Incident, IncidentState, read
 from dozor.alerting.model.notification import FIRING, Notification, NotificationKind
-from dozor.config.incident_kinds import Severity
+from dozor.config.values.incident_kinds import Severity
 from dozor.storage.tables.notifications import ClaimedNotification
 
 

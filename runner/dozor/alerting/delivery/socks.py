@@ -18,9 +18,9 @@ from aiohttp_socks import ProxyConnectionError, ProxyConnector, ProxyError, Prox
 from python_socks import ProxyError as PlainProxyError
 from python_socks.sync import Proxy
 
-from dozor.config.addresses import Socks
-from dozor.forking import own
+from dozor.config.values.addresses import Socks
 from dozor.language import msg
+from dozor.process.forking import own
 
 if TYPE_CHECKING:
     from aiohttp import ClientRequest, ClientTimeout

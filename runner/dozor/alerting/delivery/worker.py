@@ -49,7 +49,7 @@ from dozor.alerting.model.incident import Incident, firing, read
 from dozor.alerting.model.message import Message
 from dozor.alerting.model.notification import FIRING, Notification, NotificationKind
 from dozor.alerting.rendering.live_message import with_digest
-from dozor.config.incident_kinds import IncidentKind
+from dozor.config.values.incident_kinds import IncidentKind
 from dozor.language import msg
 from dozor.storage.tables import destinations, notifications
 from dozor.storage.tables import fallback_deliveries as unsent

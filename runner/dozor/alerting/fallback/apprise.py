@@ -19,7 +19,7 @@ TIMEOUT = 30.0
 
 
 class AppriseChannels:
-    """`urls`: known to Apprise, see `dozor.config.channels`."""
+    """`urls`: known to Apprise, see `dozor.config.imports.channels`."""
 
     def __init__(self, urls: Sequence[str]) -> None:
         self._channels = [_Channel(url) for url in urls]

@@ -15,7 +15,7 @@ from threading import Event, Lock
 from loguru import logger
 
 from dozor.alerting.delivery.opener import opener_for
-from dozor.config.models import TelegramConfig
+from dozor.config.sections.config import TelegramConfig
 from dozor.language import msg
 from dozor.language.times import duration
 from dozor.language.translator import Translator

@@ -18,7 +18,7 @@ from dozor.alerting.fallback.outage_queue import OutageQueue
 from dozor.alerting.incidents.manager import IncidentManager
 from dozor.alerting.model.notification import AlertData
 from dozor.clock import Clock
-from dozor.config.incident_kinds import IncidentKind
+from dozor.config.values.incident_kinds import IncidentKind
 from dozor.language import msg
 from dozor.storage.health import DatabaseHealth
 

@@ -20,7 +20,7 @@ from dozor.alerting.model.decisions import Because, NotifyReason, delivery_entry
 from dozor.alerting.model.incident import Incident, read
 from dozor.alerting.model.notification import NotificationKind
 from dozor.clock import Clock
-from dozor.config.incident_kinds import IncidentKind, Severity
+from dozor.config.values.incident_kinds import IncidentKind, Severity
 from dozor.language.translator import Translator
 from dozor.storage.postgres.pool import Pool
 from dozor.storage.retry import every, until_available

@@ -25,8 +25,8 @@ from loguru import logger
 from dozor.alerting.delivery.opener import opener_for
 from dozor.alerting.model.safe_text import clean, one_line, shorten, utf16_length
 from dozor.backoff import Backoff
-from dozor.config.addresses import parse_api_url, parse_proxy, parse_token
-from dozor.config.fields import parse_chat
+from dozor.config.values.addresses import parse_api_url, parse_proxy, parse_token
+from dozor.config.values.fields import parse_chat
 from dozor.exceptions import text_of
 from dozor.language import msg
 from dozor.language.names import Language

@@ -16,7 +16,7 @@ from dozor.alerting.model.incident import Incident
 from dozor.alerting.model.notification import Notification, NotificationKind
 from dozor.alerting.policy.escalation import Level, calls_for, due_level
 from dozor.alerting.policy.oncall import OnCall
-from dozor.config.incident_kinds import IncidentKind
+from dozor.config.values.incident_kinds import IncidentKind
 from dozor.storage.tables.silences import OverrideRow
 from dozor.supervision.core.state import State
 

@@ -9,8 +9,8 @@ from dozor.alerting.model.codec import stored_facts
 from dozor.alerting.model.full_text import KEPT, attachment_text, set_text
 from dozor.alerting.model.incident import Incident
 from dozor.alerting.model.notification import AlertData, EndCause
-from dozor.config.durations import format_duration
-from dozor.config.incident_kinds import KINDS, IncidentKind
+from dozor.config.values.durations import format_duration
+from dozor.config.values.incident_kinds import KINDS, IncidentKind
 from dozor.supervision.core.state import State, StopCause
 from dozor.supervision.tasks.task import SupervisedTask
 from dozor.supervision.telemetry.observer import Trouble

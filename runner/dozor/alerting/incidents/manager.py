@@ -29,7 +29,7 @@ from dozor.alerting.policy.escalation import Level
 from dozor.alerting.policy.oncall import OnCall
 from dozor.alerting.policy.silences import Silence
 from dozor.clock import Clock
-from dozor.config.incident_kinds import IncidentKind, Severity
+from dozor.config.values.incident_kinds import IncidentKind, Severity
 from dozor.storage.journal import Commit, Journal
 from dozor.storage.tables.incidents import IncidentRow
 from dozor.storage.tables.runs import RunRow

@@ -14,7 +14,7 @@ from dozor.alerting.model.notification import (
     expires_at_for,
     priority,
 )
-from dozor.config.incident_kinds import Severity
+from dozor.config.values.incident_kinds import Severity
 
 Routes = Callable[[str | None, Severity], tuple[str, ...]]
 """Destinations of a message about a task, by its severity."""

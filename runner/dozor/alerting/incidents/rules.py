@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from dozor.alerting.model.decisions import Because
 from dozor.alerting.model.incident import AlertSettings, Incident, IncidentState
 from dozor.alerting.model.notification import NotificationKind
-from dozor.config.incident_kinds import KINDS, IncidentKind, Severity
+from dozor.config.values.incident_kinds import KINDS, IncidentKind, Severity
 from dozor.supervision.core.state import Failure, State, TaskState
 
 ACK_FOR = 8 * 3600.0

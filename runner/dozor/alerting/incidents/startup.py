@@ -16,8 +16,8 @@ from dozor.alerting.incidents.rules import Decision
 from dozor.alerting.model.codec import stored_facts
 from dozor.alerting.model.incident import AlertSettings, Incident
 from dozor.alerting.model.notification import AlertData, NotificationKind
-from dozor.config.durations import format_duration
-from dozor.config.incident_kinds import IncidentKind, Severity
+from dozor.config.values.durations import format_duration
+from dozor.config.values.incident_kinds import IncidentKind, Severity
 from dozor.language import msg
 from dozor.storage.tables.runners import Registration
 from dozor.storage.tables.tasks import TaskRow

@@ -9,7 +9,7 @@ from loguru import logger
 
 from dozor.alerting.model.incident import Incident, from_row
 from dozor.alerting.model.notification import Notification
-from dozor.config.incident_kinds import KINDS, IncidentKind
+from dozor.config.values.incident_kinds import KINDS, IncidentKind
 from dozor.language import msg
 from dozor.storage.tables.incidents import IncidentRow
 

@@ -11,7 +11,7 @@ from dozor.alerting.incidents.store import IncidentChanges, IncidentStore
 from dozor.alerting.model.decisions import NotifyDecision, NotifyReason
 from dozor.alerting.model.incident import Incident, IncidentState
 from dozor.alerting.model.notification import AlertData, Notification, NotificationKind
-from dozor.config.incident_kinds import IncidentKind, Severity
+from dozor.config.values.incident_kinds import IncidentKind, Severity
 
 
 class StormDigest:

@@ -7,7 +7,7 @@ from typing import Any
 
 from dozor.alerting.model.incident import Incident
 from dozor.alerting.model.notification import AlertData, Notification, NotificationKind
-from dozor.config.incident_kinds import Severity
+from dozor.config.values.incident_kinds import Severity
 from dozor.storage.tables.notifications import ClaimedNotification, NotificationRow
 
 _KINDS = set(NotificationKind)

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from dozor.alerting.model.notification import NotificationKind
-from dozor.config.incident_kinds import KINDS, IncidentKind, Severity
+from dozor.config.values.incident_kinds import KINDS, IncidentKind, Severity
 from dozor.storage.tables.incidents import IncidentRow
 
 

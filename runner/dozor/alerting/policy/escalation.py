@@ -9,7 +9,7 @@ from enum import StrEnum
 from dozor.alerting.model.incident import Incident
 from dozor.alerting.model.notification import SEVERITY_RANK
 from dozor.alerting.policy.oncall import OnCall, Person
-from dozor.config.incident_kinds import Severity
+from dozor.config.values.incident_kinds import Severity
 from dozor.storage.tables.silences import OverrideRow
 
 

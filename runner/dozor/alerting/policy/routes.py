@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from dozor.alerting.model.notification import SEVERITY_RANK
-from dozor.config.incident_kinds import Severity
+from dozor.config.values.incident_kinds import Severity
 
 _KEY = re.compile(r"(-?[0-9]{1,16})(?::([0-9]{1,10}))?", re.ASCII)
 

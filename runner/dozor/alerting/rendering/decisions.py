@@ -9,7 +9,7 @@ from dozor.alerting.model.decisions import Because, NotifyDecision, NotifyReason
 from dozor.alerting.model.notification import NotificationKind
 from dozor.alerting.model.safe_text import one_line, shorten
 from dozor.alerting.rendering.phrases import NAME_UNITS, Phrasebook
-from dozor.config.incident_kinds import KINDS, IncidentKind
+from dozor.config.values.incident_kinds import KINDS, IncidentKind
 
 TEXT_UNITS = 200
 """Characters shown of what the other side said."""

@@ -14,7 +14,7 @@ from dozor.alerting.policy.silences import Silence
 from dozor.alerting.rendering import phrases
 from dozor.alerting.rendering import startup_phrases as start_phrases
 from dozor.alerting.rendering.callback_data import Origin, encode
-from dozor.config.incident_kinds import IncidentKind, Severity
+from dozor.config.values.incident_kinds import IncidentKind, Severity
 from dozor.storage.tables.incidents import StormGroup
 
 STORM_CAUSES = 12

@@ -10,7 +10,7 @@ from typing import assert_never
 from dozor.alerting.model.message import Span, Style
 from dozor.alerting.model.notification import AlertData
 from dozor.alerting.model.safe_text import clean, one_line, shorten
-from dozor.config.incident_kinds import KINDS, IncidentKind, Severity
+from dozor.config.values.incident_kinds import KINDS, IncidentKind, Severity
 from dozor.language.times import clock, duration
 from dozor.language.translator import Translator
 from dozor.supervision.telemetry.observer import UNKNOWN_BLOCKER

@@ -23,7 +23,7 @@ from dozor.alerting.rendering.phrases import (
     no_names,
     status_lines,
 )
-from dozor.config.incident_kinds import IncidentKind, Severity
+from dozor.config.values.incident_kinds import IncidentKind, Severity
 from dozor.language.times import ahead, clock, duration
 from dozor.language.translator import Translator
 

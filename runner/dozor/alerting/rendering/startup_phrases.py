@@ -10,7 +10,7 @@ from dozor.alerting.model.notification import AlertData, Notification, Notificat
 from dozor.alerting.model.safe_text import one_line, shorten
 from dozor.alerting.rendering.callback_data import Origin, encode
 from dozor.alerting.rendering.phrases import NAME_UNITS, HeaderAndLines, Phrasebook
-from dozor.config.incident_kinds import IncidentKind
+from dozor.config.values.incident_kinds import IncidentKind
 
 BUTTONS_SHOWN = 8
 NAMES_SHOWN = 5

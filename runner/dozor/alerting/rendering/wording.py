@@ -7,7 +7,7 @@ from typing import assert_never
 from dozor.alerting.model.notification import AlertData, EndCause, Notification, NotificationKind
 from dozor.alerting.model.safe_text import clean, one_line, shorten
 from dozor.alerting.rendering.phrases import NAME_UNITS, Phrasebook, incident_kind, mark
-from dozor.config.incident_kinds import KINDS, IncidentKind, Severity
+from dozor.config.values.incident_kinds import KINDS, IncidentKind, Severity
 from dozor.supervision.core.state import State
 from dozor.supervision.telemetry.observer import UNKNOWN_BLOCKER
 

@@ -13,7 +13,7 @@ from dozor.alerting.model.notification import AlertData, Notification, Notificat
 from dozor.alerting.policy.quiet_hours import QuietHours, moment
 from dozor.alerting.rendering import phrases
 from dozor.clock import Clock
-from dozor.config.incident_kinds import Severity
+from dozor.config.values.incident_kinds import Severity
 from dozor.language.times import clock as clock_time
 from dozor.storage.postgres.pool import Pool
 from dozor.storage.retry import every

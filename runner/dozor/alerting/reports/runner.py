@@ -9,7 +9,7 @@ from dozor.alerting.incidents.manager import IncidentManager
 from dozor.alerting.model.codec import to_row
 from dozor.alerting.model.notification import AlertData, NotificationKind
 from dozor.clock import Clock
-from dozor.config.incident_kinds import Severity
+from dozor.config.values.incident_kinds import Severity
 from dozor.language import msg
 from dozor.storage.journal import Commit, Dropped
 from dozor.supervision.supervisor import Supervisor

@@ -11,8 +11,8 @@ from typing import Any, Self
 import aiohttp
 
 from dozor.alerting.delivery.socks import NoTunnelError, SocksConnector
-from dozor.config.addresses import socks_of
-from dozor.config.models import TelegramConfig
+from dozor.config.sections.config import TelegramConfig
+from dozor.config.values.addresses import socks_of
 from dozor.language import msg
 
 TIMEOUT = 10.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dozor.alerting.fallback.apprise import AppriseChannels
 from dozor.cli.doctoring.finding import Finding, failed, ok, warning
 from dozor.config import Config
-from dozor.config.channels import check_channels
-from dozor.config.problems import dotted
+from dozor.config.imports.channels import check_channels
+from dozor.config.source.problems import dotted
 from dozor.language import msg
 
 ABOUT = "second channel"

@@ -8,7 +8,7 @@ import aiohttp
 
 from dozor.cli.doctoring.finding import Finding, failed, ok, warning
 from dozor.config import Config
-from dozor.config.models import ListenAddress
+from dozor.config.sections.config import ListenAddress
 from dozor.control.queries.status import StatusReport
 from dozor.language import msg
 

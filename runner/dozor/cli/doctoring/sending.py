@@ -14,7 +14,7 @@ from dozor.alerting.rendering.render import render
 from dozor.cli.doctoring.api import BotApi
 from dozor.cli.doctoring.finding import Finding, failed, ok
 from dozor.config import Config
-from dozor.config.incident_kinds import Severity
+from dozor.config.values.incident_kinds import Severity
 from dozor.language import msg
 from dozor.language.translator import Translator
 from dozor.storage.postgres.pool import Pool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dozor.cli.doctoring.finding import Finding, ok, warning
 from dozor.config import Config
-from dozor.config.tasks import Cron, Every, TaskConfig
+from dozor.config.sections.tasks import Cron, Every, TaskConfig
 from dozor.control.queries.status import TaskStatus
 from dozor.language import msg
 

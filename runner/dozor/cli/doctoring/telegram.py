@@ -9,7 +9,7 @@ from dozor.alerting.policy.oncall import Person
 from dozor.alerting.policy.routes import parse_destination
 from dozor.cli.doctoring.api import Answer, BotApi
 from dozor.cli.doctoring.finding import Finding, failed, ok, warning
-from dozor.config.models import ChatTarget, TelegramConfig
+from dozor.config.sections.config import ChatTarget, TelegramConfig
 from dozor.language import msg
 
 SKEW_SECONDS = 5.0

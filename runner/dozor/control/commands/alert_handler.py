@@ -12,7 +12,7 @@ from dozor.alerting.incidents.store import IncidentChanges
 from dozor.alerting.model.incident import Incident, IncidentState
 from dozor.alerting.policy.silences import Silence, SilenceScope
 from dozor.clock import Clock
-from dozor.config.incident_kinds import IncidentKind
+from dozor.config.values.incident_kinds import IncidentKind
 from dozor.control.commands.commands import AlertCommand, CommandReason
 from dozor.storage.journal import Commit
 from dozor.storage.tables.silences import OverrideRow

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dozor.alerting.model.safe_text import one_line, shorten
 from dozor.alerting.rendering.decisions import kind_text
-from dozor.config.incident_kinds import IncidentKind
+from dozor.config.values.incident_kinds import IncidentKind
 from dozor.language.translator import Translator
 from dozor.storage.postgres.pool import Connection
 

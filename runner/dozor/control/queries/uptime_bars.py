@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from cronsim import CronSim
 
-from dozor.config.tasks import Continuous, Cron, Every, Schedule
+from dozor.config.sections.tasks import Continuous, Cron, Every, Schedule
 from dozor.storage.postgres.pool import Connection
 
 PERIODS = 90

@@ -13,6 +13,7 @@ from dozor.backoff import Backoff
 from dozor.config import DatabaseConfig
 from dozor.errors import DatabaseUnavailableError, SchemaError, StorageError
 from dozor.language import msg
+from dozor.process.threads import in_own_thread
 from dozor.storage.postgres.embedded import EmbeddedServer, start_embedded
 from dozor.storage.postgres.migrate import check, migrate
 from dozor.storage.postgres.migration_sets import CORE, MigrationSet
@@ -24,7 +25,6 @@ from dozor.storage.postgres.pool import (
     of_database,
     unavailable,
 )
-from dozor.threads import in_own_thread
 
 PATIENCE = 30.0
 """Seconds to wait at the start for a server that is not there yet."""

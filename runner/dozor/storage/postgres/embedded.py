@@ -28,8 +28,8 @@ from urllib.parse import quote
 
 from dozor.config.places import make_folder
 from dozor.errors import DatabaseUnavailableError, StorageError
-from dozor.forking import OwnedDescriptors
 from dozor.language import msg
+from dozor.process.forking import OwnedDescriptors
 from dozor.storage.postgres import initdb, postmaster
 from dozor.storage.postgres.postmaster import Postmaster
 

@@ -14,7 +14,6 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 
 from dozor.clean_context import CleanContext
-from dozor.descriptors import RESERVE, describe
 from dozor.errors import (
     DatabaseUnavailableError,
     OutOfResourcesError,
@@ -22,8 +21,9 @@ from dozor.errors import (
     StorageError,
     out_of_resources,
 )
-from dozor.forking import own
 from dozor.language import msg
+from dozor.process.descriptors import RESERVE, describe
+from dozor.process.forking import own
 
 Pool: TypeAlias = asyncpg.Pool
 Connection: TypeAlias = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy

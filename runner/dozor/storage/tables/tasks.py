@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from dozor.config.tasks import TaskConfig
+from dozor.config.sections.tasks import TaskConfig
 from dozor.storage.postgres.pool import Connection, Row
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 from dozor.clock import ClockChange
-from dozor.config.schedules import Continuous, Cron, Every
+from dozor.config.values.schedules import Continuous, Cron, Every
 from dozor.supervision.core.policy import Policy
 from dozor.supervision.core.schedule import cron_after
 from dozor.supervision.core.state import State, TaskState

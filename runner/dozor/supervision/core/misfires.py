@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import assert_never
 
-from dozor.config.schedules import Continuous, Cron, Every
+from dozor.config.values.schedules import Continuous, Cron, Every
 from dozor.storage.tables.tasks import TaskRow
 from dozor.supervision.core.policy import Policy
 from dozor.supervision.core.schedule import cron_after

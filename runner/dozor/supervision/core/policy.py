@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from dozor.config.requirements import DATABASE
-from dozor.config.schedules import Continuous, Schedule
+from dozor.config.values.requirements import DATABASE
+from dozor.config.values.schedules import Continuous, Schedule
 
 
 @dataclass(frozen=True, slots=True)

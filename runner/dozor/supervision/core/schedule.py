@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim
 
 from dozor.clock import to_datetime
-from dozor.config.schedules import Continuous, Cron, Every, Schedule
+from dozor.config.values.schedules import Continuous, Cron, Every, Schedule
 from dozor.supervision.core.policy import Policy
 
 

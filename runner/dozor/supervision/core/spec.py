@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from dozor.config.imports import isolation_of
-from dozor.config.signatures import takes_context
-from dozor.config.tasks import Isolation, Misfire, OnHang, Requirement, RetryEvery, TaskConfig
+from dozor.config.imports.checkers import isolation_of
+from dozor.config.imports.signatures import takes_context
+from dozor.config.sections.tasks import Isolation, Misfire, OnHang, Requirement, RetryEvery, TaskConfig
 from dozor.supervision.core.policy import Intensity, Policy, RestartDelay
 
 Checker = Callable[..., Any]

@@ -12,7 +12,7 @@ from typing import assert_never
 
 from loguru import logger
 
-from dozor.config.tasks import OnHang
+from dozor.config.sections.tasks import OnHang
 from dozor.language import msg
 from dozor.supervision.runs.run import Run, StopReason
 from dozor.supervision.runs.stacks import await_chain, chain_of_thread

@@ -9,11 +9,11 @@ from typing import Protocol, assert_never
 
 from loguru import logger
 
-from dozor import forking
 from dozor.clean_context import CleanContext
-from dozor.config.tasks import Isolation
+from dozor.config.sections.tasks import Isolation
 from dozor.exceptions import release, tamed
 from dozor.language import msg
+from dozor.process import forking
 from dozor.supervision.runs.context import Context
 from dozor.supervision.runs.memory import reclaim_memory
 from dozor.supervision.runs.ownership import CURRENT

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
-from dozor import forking
 from dozor.clean_context import CleanContext
-from dozor.config.incident_kinds import Severity
+from dozor.config.values.incident_kinds import Severity
+from dozor.process import forking
 from dozor.supervision.execution.process.ipc import OF_ANOTHER_PROCESS
 from dozor.supervision.runs.run import Run
 from dozor.supervision.tasks.task import SupervisedTask

@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping
 from loguru import logger
 
 from dozor.clock import Clock
-from dozor.config.supervision import DependencyConfig
+from dozor.config.sections.supervision import DependencyConfig
 from dozor.language import msg
+from dozor.process.threads import in_own_thread
 from dozor.storage.postgres.pool import Pool
 from dozor.supervision.runs.run import Run
 from dozor.supervision.supervisor import Supervisor
 from dozor.supervision.tasks.task import SupervisedTask
 from dozor.supervision.telemetry.observer import Trouble, TroubleKind, TroubleListener
-from dozor.threads import in_own_thread
 
 TOLD_AFTER = 2
 """Answers in a row that must be missing before people are told; tasks are held at the first."""

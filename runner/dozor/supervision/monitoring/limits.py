@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import psutil
 from loguru import logger
 
-from dozor import descriptors
-from dozor.config.supervision import LimitsConfig
+from dozor.config.sections.supervision import LimitsConfig
 from dozor.errors import out_of_resources
 from dozor.language import msg
+from dozor.process import descriptors
 from dozor.storage.postgres.pool import Pool, unavailable
 from dozor.supervision.telemetry.observer import Trouble, TroubleKind, TroubleListener
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from dozor.clock import SteadyClock
-from dozor.config.supervision import DependencyConfig, LimitsConfig, SupervisionConfig
+from dozor.config.sections.supervision import DependencyConfig, LimitsConfig, SupervisionConfig
 from dozor.storage.postgres.checker_pool import CheckerPool
 from dozor.storage.postgres.pool import Pool
 from dozor.supervision.monitoring.dependencies import Dependencies

@@ -19,7 +19,7 @@ from loguru import logger
 
 from dozor.exceptions import bounded, line_of, tamed
 from dozor.language import msg
-from dozor.threads import current_run
+from dozor.process.threads import current_run
 
 _STEPS = 0x20 | 0x80 | 0x100  # CO_GENERATOR, CO_COROUTINE, CO_ITERABLE_COROUTINE: see the module `inspect`
 

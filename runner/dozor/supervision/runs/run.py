@@ -9,8 +9,8 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 
-from dozor import forking
 from dozor.exceptions import release, tamed
+from dozor.process import forking
 from dozor.supervision.runs.results import awaited, discard, may_need_awaiting
 
 

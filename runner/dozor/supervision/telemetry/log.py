@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from loguru import logger
 
-from dozor.config.durations import format_duration
+from dozor.config.values.durations import format_duration
 from dozor.exceptions import bounded, line_of, text_of
 from dozor.language import msg
 from dozor.language.names import Language

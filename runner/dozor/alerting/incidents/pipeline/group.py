@@ -9,7 +9,7 @@ from dozor.alerting.incidents.store import IncidentStore
 from dozor.alerting.incidents.storm_gate import Admission, StormGate
 from dozor.alerting.model.decisions import NotifyReason
 from dozor.alerting.model.notification import FIRING
-from dozor.config.incident_kinds import KINDS, IncidentKind
+from dozor.config.values.incident_kinds import KINDS, IncidentKind
 
 
 class Group:

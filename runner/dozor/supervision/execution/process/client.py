@@ -24,8 +24,8 @@ from typing import Any
 from loguru import logger
 
 from dozor.clock import to_datetime
-from dozor.config.environment import child_environment
-from dozor.config.probing import import_hung
+from dozor.config.imports.environment import child_environment
+from dozor.config.imports.probing import import_hung
 from dozor.language import msg
 from dozor.language.process import language_in_use
 from dozor.log_writer import DROPPED_LINES

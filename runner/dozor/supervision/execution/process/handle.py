@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import psutil
 from loguru import logger
 
-from dozor import keeper
-from dozor.forking import disown, own
 from dozor.language import msg
+from dozor.process import keeper
+from dozor.process.forking import disown, own
 from dozor.supervision.execution.process.ipc import Frame, FrameError, Unpacker, pack
 from dozor.supervision.execution.process.output import OutputReader
 
@@ -39,7 +39,7 @@ FRAMES_A_TURN = 200
 class ProcessHandle:
     """`on_frame` hears everything the process says; `gone` is set to its return code when it has ended.
 
-    When `gone` is set, everything the process has started has been killed (see `dozor.keeper`).
+    When `gone` is set, everything the process has started has been killed (see `dozor.process.keeper`).
     """
 
     def __init__(

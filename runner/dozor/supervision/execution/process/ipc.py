@@ -9,7 +9,7 @@ import struct
 import threading
 from typing import Any
 
-from dozor import forking
+from dozor.process import forking
 from dozor.supervision.runs.remote_failure import LOST_CONNECTION
 
 OF_ANOTHER_PROCESS = (

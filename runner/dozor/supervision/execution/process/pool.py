@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from dozor.config.tasks import Isolation
+from dozor.config.sections.tasks import Isolation
 from dozor.supervision.core.state import State
 from dozor.supervision.execution.process.client import STARTS_AT_ONCE, Launch, ProcessClient
 from dozor.supervision.runs.context import Reporter

@@ -28,15 +28,15 @@ from typing import Any
 
 from loguru import logger
 
-from dozor import forking
 from dozor.clean_context import CleanContext
 from dozor.clock import SteadyClock
-from dozor.config.environment import explain_withheld
-from dozor.config.importing import Checker, CheckerImportError, import_checker
-from dozor.config.signatures import check_call, check_kind, is_async, takes_context
+from dozor.config.imports.environment import explain_withheld
+from dozor.config.imports.importing import Checker, CheckerImportError, import_checker
+from dozor.config.imports.signatures import check_call, check_kind, is_async, takes_context
 from dozor.exceptions import release, tamed
 from dozor.language import Language
 from dozor.language.process import use_language
+from dozor.process import forking
 from dozor.storage.postgres.checker_pool import CheckerPool
 from dozor.storage.postgres.pool import unavailable
 from dozor.supervision.core.state import Failure
@@ -61,7 +61,7 @@ REPORTS_EVERY = 0.05
 
 
 def main(arguments: list[str]) -> None:
-    """`arguments`: the number of the socket. Called by `dozor.keeper`."""
+    """`arguments`: the number of the socket. Called by `dozor.process.keeper`."""
     channel = Channel(socket.socket(fileno=int(arguments[0])))
     _be_the_first_to_go()
     channel.send({"type": "born", "pid": os.getpid()})

@@ -1,0 +1,1 @@
+"""`dozor market`: what the marketplace's checkers leave to a person."""

@@ -1,0 +1,1 @@
+"""`dozor telegram`: the connection to Telegram is set up and tested."""

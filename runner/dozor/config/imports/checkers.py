@@ -1,0 +1,188 @@
+"""The checkers of a configuration: each function found and checked before anything starts."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dozor.config.imports.channels import check_channels
+from dozor.config.imports.environment import withheld_names
+from dozor.config.imports.extras import check_extras
+from dozor.config.imports.importing import Checker as Checker
+from dozor.config.imports.importing import CheckerImportError as CheckerImportError
+from dozor.config.imports.importing import import_checker as import_checker
+from dozor.config.imports.importing import is_imported
+from dozor.config.imports.probing import NOTE, Found, Hung, Question, RemoteChecker, examine_function, probe
+from dozor.config.imports.signatures import is_async
+from dozor.config.loading import Candidate, Draft, read_draft
+from dozor.config.secrets import register_config_secrets
+from dozor.config.sections.config import Config
+from dozor.config.sections.tasks import Isolation
+from dozor.config.source.problems import Place, Problem, as_error
+from dozor.language import Language
+from dozor.language.process import from_file, language_for_now
+from dozor.redaction import Redactor
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration whose checkers can be used.
+
+    A checker with `isolation: process` is not imported in this process: a `RemoteChecker` stands for it.
+    `hung`: tasks whose module was still being imported when its time was up, and the sentence that says so.
+    """
+
+    config: Config
+    checkers: dict[str, Checker]
+    hung: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    """What was found under `run:` where it is not simply a function, by task."""
+
+
+def load_with_checkers(
+    path: Path | str,
+    env: Mapping[str, str] = os.environ,
+    *,
+    language: Language | None = None,
+    allow_hung: bool = False,
+    probe_new: bool = False,
+) -> Loaded:
+    """The configuration in the file `path` and its checkers. Raises ConfigError with every problem, by line:
+    of the file, of its imports and calls, of the second channel, and of extras that are not installed.
+
+    `allow_hung`: a module of a child process whose import does not end is no problem, see `Loaded.hung`.
+    `probe_new`: modules that are not imported yet are imported in a child process first, so that one that
+    hangs or crashes is a problem and does no harm to this process.
+    """
+    with language_for_now(language or from_file(Path(path), env)):
+        draft = read_draft(path, env)
+        return _examined(draft, _Imports(draft), allow_hung=allow_hung, probe_new=probe_new)
+
+
+def check_file(path: Path | str, env: Mapping[str, str] = os.environ) -> Loaded:
+    """As `load_with_checkers`, with every import in child processes: nothing is imported here."""
+    with language_for_now(from_file(Path(path), env)):
+        draft = read_draft(path, env)
+        return _examined(draft, _Imports(draft), only_probe=True)
+
+
+def import_checkers(config: Config) -> dict[str, Checker]:
+    """The function of each enabled task of `config` by the task's name.
+
+    Raises ConfigError as `load_with_checkers` does.
+    """
+    candidates = tuple(Candidate.of(task) for task in config.tasks if task.enabled)
+    draft = Draft(config.source, config.path, config.lines, config.filled, {}, config, (), candidates)
+    return _examined(draft, _Imports(draft)).checkers
+
+
+def isolation_of(function: Checker, configured: Isolation | None) -> Isolation:
+    """Where its runs happen: as configured, or on the loop for `async def`, in a thread for `def`."""
+    if configured is not None:
+        return configured
+    return Isolation.INLINE if is_async(function) else Isolation.THREAD
+
+
+@dataclass(slots=True)
+class _Imports:
+    """What is found while the candidates of `draft` are examined."""
+
+    draft: Draft
+    checkers: dict[str, Checker] = field(default_factory=dict)
+    hung: dict[str, str] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    redactor: Redactor = field(default_factory=Redactor)
+
+    def note(self, candidate: Candidate, found: Found) -> None:
+        for place, text in found:
+            if place == NOTE:
+                self.notes.append(f"{candidate.name}: {self.redactor.redact(text)}")
+                continue
+            self.problems.append(Problem(self.redactor.redact(text), self._place(candidate.name, place)))
+
+    def _place(self, task: str, place: Place) -> Place:
+        """Of the task itself, or of `defaults` if the key comes from there."""
+        key, lines = place[0], self.draft.lines
+        inherited = ("tasks", task, key) not in lines and ("defaults", key) in lines
+        return ("defaults", *place) if inherited else ("tasks", task, *place)
+
+
+def _examined(
+    draft: Draft,
+    found: _Imports,
+    *,
+    allow_hung: bool = False,
+    probe_new: bool = False,
+    only_probe: bool = False,
+) -> Loaded:
+    """Raises ConfigError with the problems of the draft and of its imports."""
+    config = draft.config
+    if config is not None:
+        register_config_secrets(config, found.redactor)
+    else:
+        found.redactor.register(*draft.filled_values)
+    found.problems += draft.problems
+    apart = [one for one in draft.candidates if one.isolation is Isolation.PROCESS]
+    here = [one for one in draft.candidates if one.isolation is not Isolation.PROCESS]
+    _probe(found, apart, here if only_probe else _new(here) if probe_new else [], allow_hung=allow_hung)
+    # What a child process could not import is not tried here, where it would do harm.
+    refused = {problem.place for problem in found.problems}
+    for one in apart:
+        found.checkers[one.name] = RemoteChecker(one.run)
+    for one in here:
+        if not only_probe and ("tasks", one.name, "run") not in refused:
+            _import_here(found, one, draft.path.parent)
+    if config is not None:
+        found.problems += check_channels(config)
+        found.problems += check_extras(config)
+    if config is None or found.problems:
+        raise as_error(draft.source, draft.lines, found.problems)
+    return Loaded(config, found.checkers, found.hung, tuple(found.notes))
+
+
+def _new(candidates: list[Candidate]) -> list[Candidate]:
+    return [one for one in candidates if not is_imported(one.module)]
+
+
+def _probe(found: _Imports, apart: list[Candidate], together: list[Candidate], *, allow_hung: bool) -> None:
+    questions = {one.name: _question(one) for one in (*apart, *together)}
+    if not questions:
+        return
+    answers = probe(
+        [questions[one.name] for one in apart],
+        [questions[one.name] for one in together],
+        found.draft.path.parent,
+        withheld_names(found.draft.filled),
+    )
+    for one in (*apart, *together):
+        match answers[questions[one.name]]:
+            case Hung(text):
+                if allow_hung and one.isolation is Isolation.PROCESS:
+                    found.hung[one.name] = found.redactor.redact(text)
+                else:
+                    found.note(one, ((("run",), text),))
+            case problems:
+                found.note(one, problems)
+
+
+def _import_here(found: _Imports, one: Candidate, folder: Path) -> None:
+    try:
+        function = import_checker(one.run, folder)
+    except CheckerImportError as error:
+        found.note(one, ((("run",), str(error)),))
+        return
+    found.checkers[one.name] = function
+    found.note(one, examine_function(function, one.args, blocking=_may_block(one)))
+
+
+def _question(one: Candidate) -> Question:
+    args = None if one.args is None else pickle.dumps(dict(one.args))
+    return Question(one.run, args, _may_block(one), one.env)
+
+
+def _may_block(one: Candidate) -> bool:
+    return one.isolation is not Isolation.INLINE

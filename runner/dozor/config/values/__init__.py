@@ -1,0 +1,1 @@
+"""Single values: durations, sizes, schedules, addresses, the kinds of incidents."""

@@ -1,0 +1,1 @@
+"""The process itself: its threads, descriptors, forks, streams, beginning and end."""

@@ -1,0 +1,1 @@
+"""HTTP itself: connections, access, compression, shared answers, the webhook."""

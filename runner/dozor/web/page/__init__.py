@@ -1,0 +1,1 @@
+"""The status page: its frame, its data, its updates, its actions."""

@@ -1,0 +1,1 @@
+"""The texts of the status page in both languages."""

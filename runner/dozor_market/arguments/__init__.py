@@ -1,0 +1,1 @@
+"""Arguments of the marketplace's checkers, validated before anything starts. Pure."""

@@ -1,0 +1,1 @@
+"""Decisions of people about money, each recorded in the audit."""

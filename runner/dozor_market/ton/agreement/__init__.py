@@ -1,0 +1,1 @@
+"""What several providers say about one wallet: confirmed, waiting, or contradicted."""

@@ -1,0 +1,1 @@
+"""What a transaction of one of our wallets means. Pure."""

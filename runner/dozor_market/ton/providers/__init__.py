@@ -1,0 +1,1 @@
+"""TON API providers behind one port, their answers, their freshness and health."""

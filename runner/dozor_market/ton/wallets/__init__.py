@@ -1,0 +1,1 @@
+"""Wallets read, credited, gone over again and reconciled."""
