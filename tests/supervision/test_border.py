@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import multiprocessing
+import os
+import re
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from typing import Any
 
+import psutil
 import pytest
 
 from dozor.config.sections.tasks import Isolation
@@ -17,6 +23,7 @@ from dozor.process.lifecycle import run_to_end
 from dozor.supervision.core.state import Failure
 from dozor.supervision.execution import left_behind
 from dozor.supervision.runs.ownership import own_tasks, own_threads, scope_of_escape
+from dozor.supervision.runs.subprocesses import own_subprocesses
 from tests.supervision.stage import Seen, spec, supervising
 from tests.waiting import until
 
@@ -138,7 +145,10 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(left_behind, "LOOK_AFTER", 0.05)
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)
     monkeypatch.setattr(threading.Thread, "start", threading.Thread.start)
+    monkeypatch.setattr(subprocess.Popen, "__init__", subprocess.Popen.__init__)
+    monkeypatch.setattr(BaseProcess, "start", BaseProcess.start)
     own_threads()
+    own_subprocesses()
 
 
 async def fine() -> None:
@@ -285,6 +295,67 @@ def test_tasks_and_threads_that_a_run_leaves_behind_are_reported_once_and_left_a
     assert "poller" in text
 
 
+async def _by_asyncio() -> None:
+    process = await asyncio.create_subprocess_exec("sleep", "60")
+    keep(process, process.pid)
+
+
+async def _by_subprocess() -> None:
+    process = subprocess.Popen(["sleep", "60"])  # noqa: ASYNC220 -- what checkers do
+    keep(process, process.pid)
+
+
+def _in_a_thread() -> None:
+    process = subprocess.Popen(["sleep", "60"])
+    keep(process, process.pid)
+
+
+async def _by_multiprocessing() -> None:
+    process = multiprocessing.get_context("spawn").Process(target=signal.pause, name="sleep")
+    process.start()
+    keep(process, process.pid or 0)
+
+
+def keep(process: object, pid: int) -> None:
+    """An object that is dropped while its process runs warns, here as in checkers."""
+    processes.append(process)
+    started.append(pid)
+
+
+processes: list[object] = []
+started: list[int] = []
+
+
+@pytest.mark.parametrize("leaves", [_by_asyncio, _by_subprocess, _in_a_thread, _by_multiprocessing])
+def test_a_process_that_a_run_leaves_behind_is_reported_once_and_left_alone(
+    leaves: Callable[..., Any],
+) -> None:
+    def enough(seen: Seen) -> bool:
+        return bool(seen.alerts) and seen.successes.get(leaves.__name__, 0) >= 3
+
+    try:
+        seen, _ = on_own_loop(leaves, enough=enough)
+        assert all(psutil.pid_exists(pid) for pid in started)
+    finally:
+        for pid in started:
+            os.kill(pid, signal.SIGKILL)
+        started.clear()
+    [(text, severity)] = seen.alerts
+    assert severity == "warning"
+    assert "sleep (pid " in text
+    assert "60" not in re.sub(r"pid \d+", "", text), "arguments may hold secrets"
+
+
+def test_a_process_that_has_ended_is_not_reported() -> None:
+    async def waits_for_it() -> None:
+        process = await asyncio.create_subprocess_exec("true")
+        assert await process.wait() == 0
+
+    seen, _ = on_own_loop(waits_for_it, enough=lambda seen: seen.successes.get("waits_for_it", 0) >= 10)
+    assert not seen.alerts
+    assert not seen.failures("waits_for_it")
+
+
 def test_what_ends_soon_after_the_run_is_not_reported() -> None:
     async def closes() -> None:
         task = asyncio.create_task(asyncio.sleep(0.01))
@@ -314,6 +385,7 @@ async def test_in_an_application_nothing_of_its_own_is_changed() -> None:
         loop.get_exception_handler(),
         threading.excepthook,
         threading.Thread.start,
+        subprocess.Popen.__init__,
         sys.excepthook,
     )
     async with supervising(spec("fine", fine)) as (_, seen):
@@ -326,6 +398,7 @@ async def test_in_an_application_nothing_of_its_own_is_changed() -> None:
         loop.get_exception_handler(),
         threading.excepthook,
         threading.Thread.start,
+        subprocess.Popen.__init__,
         sys.excepthook,
     )
 

@@ -63,6 +63,7 @@ def run(config_path: Path, *, wait: bool, grace: float, log_level: str, log_form
     from dozor.logs import LogFormat, queue_standard_streams
     from dozor.process.lifecycle import run_to_end
     from dozor.supervision.runs.ownership import own_tasks, own_threads
+    from dozor.supervision.runs.subprocesses import own_subprocesses
 
     form = LogFormat(log_format)
     writer = queue_standard_streams(form)
@@ -71,6 +72,7 @@ def run(config_path: Path, *, wait: bool, grace: float, log_level: str, log_form
         escaped = Escapes()
         own_tasks(loop.get_loop())
         own_threads()
+        own_subprocesses()
         main = _run(config_path, writer, form, escaped, wait=wait, grace=grace, log_level=log_level.upper())
         code = run_to_end(loop.get_loop(), main, escaped)
     sys.exit(code)

@@ -1,4 +1,4 @@
-"""Reports what a run leaves behind: asyncio tasks and threads that go on, and errors in them."""
+"""Reports what a run leaves behind: asyncio tasks, threads and processes that go on, and errors in them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from loguru import logger
 from dozor.exceptions import bounded, line_of, place_of
 from dozor.language import msg
 from dozor.supervision.runs.ownership import Scope, threads_of
+from dozor.supervision.runs.subprocesses import subprocesses_of
 
 LOOK_AFTER = 1.0
 """Seconds after a run: what ends by then, as connections that are being closed, is not reported."""
@@ -38,7 +39,7 @@ class LeftBehind:
         """The run of `scope` has ended."""
         if self._told:
             return
-        if any(not task.done() for task in scope.tasks or ()) or threads_of(scope):
+        if scope.processes or any(not task.done() for task in scope.tasks or ()) or threads_of(scope):
             self._loop.call_later(LOOK_AFTER, self._report, scope, context=self._context)
 
     def failed_apart(self, error: BaseException) -> None:
@@ -55,14 +56,20 @@ class LeftBehind:
     def _report(self, scope: Scope) -> None:
         tasks = [task for task in scope.tasks or () if not task.done()]
         threads = threads_of(scope)
-        if self._told or not (tasks or threads):
+        processes = subprocesses_of(scope)
+        if self._told or not (tasks or threads or processes):
             return
         self._told = True
-        names = sorted({_name(task) for task in tasks} | {thread.name for thread in threads})
+        names = sorted(
+            {_name(task) for task in tasks}
+            | {thread.name for thread in threads}
+            | {f"{process.name} (pid {process.pid})" for process in processes}
+        )
         text = msg(
             "log-left-behind",
             tasks=len(tasks),
             threads=len(threads),
+            processes=len(processes),
             names=", ".join(names[:MOST_NAMED]),
         )
         logger.bind(task=self._task).warning("{}", text)

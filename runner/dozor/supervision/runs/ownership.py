@@ -13,13 +13,16 @@ import weakref
 from collections.abc import Coroutine
 from contextvars import Context, ContextVar
 from types import TracebackType
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from loguru import logger
 
 from dozor.exceptions import bounded, line_of, tamed
 from dozor.language import msg
 from dozor.process.threads import current_run
+
+if TYPE_CHECKING:
+    from dozor.supervision.runs.subprocesses import Started
 
 _STEPS = 0x20 | 0x80 | 0x100  # CO_GENERATOR, CO_COROUTINE, CO_ITERABLE_COROUTINE: see the module `inspect`
 
@@ -32,7 +35,7 @@ class LeftoverListener(Protocol):
         ...
 
     def failed_apart(self, error: BaseException) -> None:
-        """`error` in something that the run started and that and that it did not wait for; the run is over.
+        """`error` in something that the run started and that it did not wait for; the run is over.
 
         In any thread.
         """
@@ -42,7 +45,7 @@ class LeftoverListener(Protocol):
 class Scope:
     """One run, and what it has started."""
 
-    __slots__ = ("broken", "ended", "listener", "name", "tasks", "threads")
+    __slots__ = ("broken", "ended", "listener", "name", "processes", "tasks", "threads")
 
     def __init__(self, name: str, listener: LeftoverListener) -> None:
         self.name = name
@@ -52,6 +55,7 @@ class Scope:
         self.tasks: weakref.WeakSet[asyncio.Task[Any]] | None = None
         self.threads = False
         """Whether the run has started any."""
+        self.processes: list[Started] | None = None
         self.broken: BaseException | None = None
         """The first error in a callback or a thread of the run while it goes on: then the run has failed."""
 
@@ -73,8 +77,8 @@ class Scope:
 
     @property
     def has_started(self) -> bool:
-        """Whether the run has started a task or a thread."""
-        return self.threads or self.tasks is not None
+        """Whether the run has started a task, a thread or a process."""
+        return self.threads or self.tasks is not None or self.processes is not None
 
     def left_tasks(self) -> list[asyncio.Task[Any]]:
         """Tasks that the run has started and that go on. Errors of finished ones that nobody has asked for

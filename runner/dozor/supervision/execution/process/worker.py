@@ -53,6 +53,7 @@ from dozor.supervision.runs.remote_failure import to_frame
 from dozor.supervision.runs.results import awaited
 from dozor.supervision.runs.run import Run, StopReason, call_in_thread
 from dozor.supervision.runs.stacks import await_chain, chain_of_thread
+from dozor.supervision.runs.subprocesses import own_subprocesses
 
 PR_SET_NAME = 15  # linux/prctl.h
 MAX_LOG_TEXT = 100_000
@@ -196,6 +197,7 @@ class _Worker:
         forking.own_loop(self._loop)
         own_tasks(self._loop)
         own_threads()
+        own_subprocesses()
         try:
             self._function = self._import()
         except CheckerImportError as error:
