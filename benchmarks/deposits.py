@@ -22,7 +22,8 @@ from tonutils.clients import ToncenterClient
 
 from benchmarks.place import benchmark_place
 from dozor_market.decisions.attribution import issue_invoice
-from dozor_market.demo.toncenter import OUR_WALLET, Chain, Toncenter, serve
+from dozor_market.demo.chain import OUR_WALLET, Chain
+from dozor_market.demo.toncenter import Toncenter, serve
 from dozor_market.ledger import audit, create_user
 from dozor_market.ton_deposits import check_transactions
 from tests.checkers.stage import StageContext

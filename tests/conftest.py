@@ -7,7 +7,9 @@ import shutil
 import signal
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -88,6 +90,12 @@ def market_template(postgres: str, template: str) -> str:
 def market_database(postgres: str, market_template: str) -> Iterator[str]:
     """DSN of a fresh, migrated database with the marketplace's tables."""
     yield from _fresh_database(postgres, market_template)
+
+
+@pytest.fixture
+def new_market_database(postgres: str, market_template: str) -> Callable[[], AbstractContextManager[str]]:
+    """As `market_database`, for a test that needs several, one after the other."""
+    return partial(contextmanager(_fresh_database), postgres, market_template)
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ from typing import Any
 
 from dozor.storage.postgres.pool import Pool
 from dozor_market.decisions.attribution import issue_invoice
-from dozor_market.demo.toncenter import OUR_JETTON_WALLET, OUR_WALLET, Chain, Toncenter
+from dozor_market.demo.chain import OUR_JETTON_WALLET, OUR_WALLET, Chain
+from dozor_market.demo.toncenter import Toncenter
 from dozor_market.ledger import AccountKind, audit, create_user, read_balance
 from dozor_market.ton_deposits import check_transactions
 from tests.checkers.stage import StageContext, purse

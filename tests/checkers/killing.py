@@ -9,7 +9,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from dozor.storage.postgres.pool import Pool
-from dozor_market.demo.toncenter import Chain, Toncenter, raw, serve
+from dozor_market.demo.chain import Chain, raw
+from dozor_market.demo.toncenter import Toncenter, serve
 from dozor_market.ledger import audit
 
 LEFT = """

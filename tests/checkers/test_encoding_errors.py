@@ -15,7 +15,7 @@ from dozor.toolkit import drain, process_or_split
 from dozor.toolkit.batches import of_a_row
 from dozor_market.auctions import AUCTIONS
 from dozor_market.bidding import create_auction
-from dozor_market.demo.toncenter import raw
+from dozor_market.demo.chain import raw
 from dozor_market.ton.messages.transactions import read_transaction
 from dozor_market.ton.providers.port import to_cell
 from dozor_market.ton.wallets.crediting import book

@@ -11,7 +11,8 @@ import pytest
 
 from dozor.storage.postgres.pool import Pool
 from dozor_market.decisions.attribution import issue_invoice
-from dozor_market.demo.toncenter import OUR_WALLET, Chain, Toncenter, serve
+from dozor_market.demo.chain import OUR_WALLET, Chain
+from dozor_market.demo.toncenter import Toncenter, serve
 from dozor_market.ledger import audit, create_user
 from dozor_market.ton.agreement import pending
 from dozor_market.ton_deposits import check_transactions

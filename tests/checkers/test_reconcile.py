@@ -13,7 +13,8 @@ from dozor.control.commands.actor import Actor, Source
 from dozor.errors import Fatal
 from dozor.storage.postgres.pool import Pool
 from dozor_market.decisions.attribution import attribute, reassign
-from dozor_market.demo.toncenter import OUR_JETTON_WALLET, OUR_WALLET, Chain, Toncenter, raw
+from dozor_market.demo.chain import OUR_JETTON_WALLET, OUR_WALLET, Chain, raw
+from dozor_market.demo.toncenter import Toncenter
 from dozor_market.ledger import AccountKind, create_user, transfer
 from dozor_market.reconcile import reconcile
 from dozor_market.ton.messages.arrival import Compute

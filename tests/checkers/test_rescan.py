@@ -12,16 +12,8 @@ import pytest
 
 from dozor.storage.postgres.pool import Connection, Pool
 from dozor_market.decisions.attribution import attribute
-from dozor_market.demo.toncenter import (
-    OUR_JETTON_WALLET,
-    OUR_WALLET,
-    Chain,
-    Entry,
-    Toncenter,
-    raw,
-    serve,
-    status,
-)
+from dozor_market.demo.chain import OUR_JETTON_WALLET, OUR_WALLET, Chain, Entry, raw
+from dozor_market.demo.toncenter import Toncenter, serve, status
 from dozor_market.ledger import AccountKind, read_balance
 from dozor_market.ton.messages.arrival import AccountState, Compute
 from dozor_market.ton.providers.port import ProviderKind, ProviderOptions, open_providers

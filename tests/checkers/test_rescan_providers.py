@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dozor.storage.postgres.pool import Pool
-from dozor_market.demo.toncenter import OUR_JETTON_WALLET, OUR_WALLET, Entry, raw
+from dozor_market.demo.chain import OUR_JETTON_WALLET, OUR_WALLET, Entry, raw
 from dozor_market.ton.agreement import pending
 from dozor_market.ton_deposits import watch
 from tests.checkers.test_rescan import CURSOR_SQL

@@ -11,7 +11,8 @@ from loguru import logger
 from ton_core import Address
 
 from dozor.storage.postgres.pool import Pool
-from dozor_market.demo.toncenter import OUR_WALLET, Chain, body, raw
+from dozor_market.demo.chain import OUR_WALLET, Chain, raw
+from dozor_market.demo.toncenter import body
 from dozor_market.ton_deposits import DepositsError
 from tests.checkers.stage import StageContext
 from tests.checkers.town import CENT, DOWN, MINTED, MINTED_SHOWN, Town, fork, open_town

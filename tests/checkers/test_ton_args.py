@@ -16,7 +16,7 @@ from dozor.errors import Fatal
 from dozor.language import Language
 from dozor.language.process import language_for_now
 from dozor_market.arguments.ton import PROVIDER_KEYS, PROVIDER_KINDS, is_address
-from dozor_market.demo.toncenter import OUR_WALLET
+from dozor_market.demo.chain import OUR_WALLET
 from dozor_market.reconcile import read_reconcile_amounts, reconcile
 from dozor_market.ton.messages.transactions import raw_address
 from dozor_market.ton.providers.port import ProviderKind, ProviderOptions

@@ -10,7 +10,7 @@ from itertools import product
 import pytest
 from ton_core import Address, Builder, Cell
 
-from dozor_market.demo.toncenter import (
+from dozor_market.demo.chain import (
     OUR_JETTON_WALLET,
     OUR_WALLET,
     PAYER,

@@ -11,7 +11,8 @@ import pytest
 from ton_core import Address
 
 from dozor.storage.postgres.pool import Pool
-from dozor_market.demo.toncenter import Chain, Toncenter, raw, serve
+from dozor_market.demo.chain import Chain, raw
+from dozor_market.demo.toncenter import Toncenter, serve
 from dozor_market.ledger import audit, create_user
 from dozor_market.ton_deposits import check_transactions
 from tests.checkers.stage import StageContext

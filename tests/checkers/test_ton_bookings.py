@@ -8,16 +8,8 @@ import pytest
 from ton_core import Builder, Cell
 
 from dozor.storage.postgres.pool import Pool
-from dozor_market.demo.toncenter import (
-    OUR_JETTON_WALLET,
-    OUR_WALLET,
-    PAYER,
-    Chain,
-    Toncenter,
-    raw,
-    serve,
-    text_body,
-)
+from dozor_market.demo.chain import OUR_JETTON_WALLET, OUR_WALLET, PAYER, Chain, raw, text_body
+from dozor_market.demo.toncenter import Toncenter, serve
 from dozor_market.ledger import AccountKind, read_balance
 from dozor_market.ton.messages.arrival import AccountState, Bounce, Compute, Delivery
 from tests.checkers.bench import CENT, Bench

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dozor.storage.postgres.pool import Pool
-from dozor_market.demo.toncenter import OUR_WALLET, PAYER, Chain, Toncenter, raw, serve
+from dozor_market.demo.chain import OUR_WALLET, PAYER, Chain, raw
+from dozor_market.demo.toncenter import Toncenter, serve
 from dozor_market.ledger import create_user
 from dozor_market.ton.messages.comments import comment_key, harmless
 from tests.checkers.bench import CENT, Bench

@@ -11,18 +11,8 @@ import pytest
 from dozor.errors import Fatal
 from dozor.storage.postgres.pool import Pool
 from dozor_market.decisions.attribution import AttributionError, attribute
-from dozor_market.demo.toncenter import (
-    OUR_WALLET,
-    Chain,
-    Entry,
-    Fault,
-    Toncenter,
-    body,
-    half,
-    raw,
-    serve,
-    status,
-)
+from dozor_market.demo.chain import OUR_WALLET, Chain, Entry, raw
+from dozor_market.demo.toncenter import Fault, Toncenter, body, half, serve, status
 from dozor_market.ledger import AccountKind, read_balance
 from dozor_market.ton_deposits import DepositsError, check_transactions
 from tests.checkers.bench import CENT, Bench

@@ -13,7 +13,8 @@ from ton_core import Address
 
 from dozor.errors import Fatal
 from dozor.storage.postgres.pool import Pool
-from dozor_market.demo.toncenter import OUR_JETTON_WALLET, OUR_WALLET, Chain, Toncenter, raw
+from dozor_market.demo.chain import OUR_JETTON_WALLET, OUR_WALLET, Chain, raw
+from dozor_market.demo.toncenter import Toncenter
 from dozor_market.ton.providers.freshness import judge
 from dozor_market.ton.providers.sources import Head, Shard, new_blocks
 from dozor_market.ton_deposits import watch

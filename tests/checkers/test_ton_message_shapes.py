@@ -23,17 +23,16 @@ from ton_core import Address, Builder, Cell
 
 from dozor.storage.postgres.pool import Pool, create_pool
 from dozor_market.decisions.attribution import issue_invoice
-from dozor_market.demo.toncenter import (
+from dozor_market.demo.chain import (
     FORWARD_FEE,
     PAYER,
     Chain,
-    Toncenter,
     external_message,
     internal_message,
     raw,
-    serve,
     text_body,
 )
+from dozor_market.demo.toncenter import Toncenter, serve
 from dozor_market.ledger import audit, create_user
 from dozor_market.reconcile import reconcile
 from dozor_market.ton.messages.arrival import AccountState, Bounce, Compute, Delivery

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from dozor_market.demo.toncenter import OUR_WALLET, Chain, Toncenter, body, raw, serve
+from dozor_market.demo.chain import OUR_WALLET, Chain, raw
+from dozor_market.demo.toncenter import Toncenter, body, serve
 from dozor_market.ton.messages.transactions import Position, Receipt
 from dozor_market.ton.providers.port import (
     ProviderKind,

@@ -8,7 +8,7 @@ import pytest
 from ton_core import Builder
 
 from dozor.storage.postgres.pool import Pool
-from dozor_market.demo.toncenter import OUR_JETTON_WALLET, Chain
+from dozor_market.demo.chain import OUR_JETTON_WALLET, Chain
 from dozor_market.ton.agreement import pending
 from dozor_market.ton.messages.arrival import AccountState
 from tests.checkers.town import CENT, MINTED, MINTED_SHOWN, Town, fork, open_town

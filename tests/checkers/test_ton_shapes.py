@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from ton_core import Address, Builder, Cell
 
-from dozor_market.demo.toncenter import (
+from dozor_market.demo.chain import (
     OUR_JETTON_WALLET,
     OUR_WALLET,
     PAYER,

@@ -13,7 +13,7 @@ from ton_core import Address
 
 from dozor.errors import Fatal
 from dozor.storage.postgres.pool import Pool
-from dozor_market.demo.toncenter import Chain, raw
+from dozor_market.demo.chain import Chain, raw
 from dozor_market.ton_deposits import check_transactions
 from tests.checkers.stage import StageContext
 from tests.checkers.town import CENT, DOWN, MINTED, Town, fork, open_town

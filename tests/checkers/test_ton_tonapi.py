@@ -9,7 +9,8 @@ from typing import Any
 from aiohttp import web
 from ton_core import Address, BlockIdExt, Cell, NetworkGlobalID, WorkchainID
 
-from dozor_market.demo.toncenter import OUR_JETTON_WALLET, OUR_WALLET, PAYER, Chain, Toncenter, raw
+from dozor_market.demo.chain import OUR_JETTON_WALLET, OUR_WALLET, PAYER, Chain, raw
+from dozor_market.demo.toncenter import Toncenter
 from dozor_market.ton.messages.transactions import Position
 from dozor_market.ton.providers.sources import (
     Head,

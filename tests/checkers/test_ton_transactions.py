@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ton_core import Address, Builder, Cell
 
-from dozor_market.demo.toncenter import OUR_JETTON_WALLET, OUR_WALLET, PAYER, Chain, Entry, raw
+from dozor_market.demo.chain import OUR_JETTON_WALLET, OUR_WALLET, PAYER, Chain, Entry, raw
 from dozor_market.ton.messages.arrival import Compute
 from dozor_market.ton.messages.transactions import (
     Kind,

@@ -12,7 +12,7 @@ from dozor.alerting.model.notification import NotificationKind
 from dozor.config.sections.tasks import Continuous, Cron, Every, Schedule
 from dozor.language.names import Language
 from dozor.supervision.core.state import RunOutcome, State
-from dozor.web.texts.texts import exactly, schedule_text, span, texts_of
+from dozor.web.texts import exactly, schedule_text, span, texts_of
 
 RU, EN = texts_of(Language.RU), texts_of(Language.EN)
 

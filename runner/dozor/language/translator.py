@@ -19,7 +19,7 @@ from dozor.language.names import Language
 if TYPE_CHECKING:
     from fluent.runtime import FluentBundle
 
-AREAS = frozenset(("config", "log", "error", "cli", "doctor", "setup"))
+AREAS = frozenset(("config", "log", "error", "cli", "doctor", "setup", "demo", "web"))
 _SIMPLE = re.compile(r"^([a-z][a-z0-9-]*) = (.+)\n(?=[^ }\[]|\Z)", re.MULTILINE)
 _ARGUMENT = re.compile(r"\{ \$([a-z_]+) \}")
 
@@ -89,7 +89,8 @@ def _fixed(language: Language, key: str) -> str:
     return _format(language, "", key, {})
 
 
-def _source(language: Language, area: str) -> str:
+def source(language: Language, area: str) -> str:
+    """The file of an area; "": of the chat and the alerts."""
     name = f"{area}.{language.value}.ftl" if area else f"{language.value}.ftl"
     return Path(__file__).with_name(name).read_text("utf-8")
 
@@ -98,7 +99,7 @@ def _source(language: Language, area: str) -> str:
 def _simple(language: Language, area: str) -> dict[str, tuple[tuple[str, bool], ...]]:
     """Texts of one line that hold nothing but `{ $argument }`: pieces of text and arguments in turn."""
     found = {}
-    for key, text in _SIMPLE.findall(_source(language, area)):
+    for key, text in _SIMPLE.findall(source(language, area)):
         pieces = _ARGUMENT.split(text)
         if not any("{" in piece for piece in pieces[::2]):
             found[key] = tuple((piece, bool(place % 2)) for place, piece in enumerate(pieces))
@@ -112,5 +113,5 @@ def _bundle(language: Language, area: str) -> FluentBundle:
 
     # No isolation marks: they would stand in logs, in copied commands and in the lengths of entities.
     bundle = FluentBundle([language.value], use_isolating=False)
-    bundle.add_resource(FluentResource(_source(language, area)))
+    bundle.add_resource(FluentResource(source(language, area)))
     return bundle

@@ -1,5 +1,6 @@
 """`dozor demo`: a made-up marketplace with faults injected on purpose, told as a story.
 
-stage.py sets it up and takes it down, market.py is the marketplace and what goes wrong with it, story.py the
-order of events, words.py the words of the narrator, screen.py how it all looks in a terminal.
+stage.py sets it up and takes it down, market.py is the marketplace and what goes wrong with it, story.py
+the order of events, chain.py a made-up chain, toncenter.py its API, words.py the words of the narrator,
+screen.py how it all looks in a terminal.
 """

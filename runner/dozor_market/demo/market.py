@@ -11,7 +11,8 @@ from typing import Final
 from dozor.storage.postgres.pool import Pool
 from dozor_market.bidding import create_auction, place_bid
 from dozor_market.codes import issue_code
-from dozor_market.demo.toncenter import Chain, Toncenter, half
+from dozor_market.demo.chain import Chain
+from dozor_market.demo.toncenter import Toncenter, half
 from dozor_market.ledger import AccountKind, audit, create_user, transfer
 from dozor_market.selling import pay_presale, pledge
 from dozor_market.ton.messages.arrival import AccountState

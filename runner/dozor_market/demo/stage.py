@@ -25,6 +25,7 @@ from dozor.storage.postgres.embedded import EmbeddedServer, start_embedded
 from dozor.storage.postgres.migrate import migrate
 from dozor.storage.postgres.migration_sets import CORE
 from dozor.storage.postgres.pool import create_pool, unavailable
+from dozor_market.demo.chain import OUR_WALLET
 from dozor_market.demo.market import Market
 from dozor_market.demo.screen import Chat, Screen
 from dozor_market.demo.story import (
@@ -37,7 +38,7 @@ from dozor_market.demo.story import (
     Story,
     StoryError,
 )
-from dozor_market.demo.toncenter import OUR_WALLET, serve
+from dozor_market.demo.toncenter import serve
 from dozor_market.demo.words import Words, words
 from dozor_market.ledger import LedgerError
 from dozor_market.schema import MIGRATIONS

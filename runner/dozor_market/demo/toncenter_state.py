@@ -9,13 +9,12 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from aiohttp import web
 from ton_core import Address, Builder, Cell
 
-if TYPE_CHECKING:
-    from dozor_market.demo.toncenter import Chain, Entry
+from dozor_market.demo.chain import Chain, Entry
 
 FIRST_BLOCK: Final = 1000
 """Number of the newest block before the first transaction."""

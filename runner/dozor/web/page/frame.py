@@ -16,7 +16,7 @@ from dozor.language.names import Language
 from dozor.web.page.markup import Html, join, raw, tag
 from dozor.web.page.view import Wanted
 from dozor.web.sources import Sources
-from dozor.web.texts.texts import texts_of
+from dozor.web.texts import texts_of
 
 SCRIPTS = ("base.js", "bars.js", "live.js", "tasks.js", "task.js", "acts.js", "start.js")
 

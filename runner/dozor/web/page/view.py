@@ -22,7 +22,7 @@ from dozor.supervision.core.state import State
 from dozor.supervision.tasks.task import SupervisedTask
 from dozor.web.page.feed import is_healthy
 from dozor.web.sources import Sources
-from dozor.web.texts.texts import schedule_text, texts_of
+from dozor.web.texts import schedule_text, texts_of
 
 SHOWN = 2500
 """Tasks on one page; those that need a person come first, the search finds the others."""

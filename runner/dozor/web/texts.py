@@ -1,8 +1,14 @@
-"""Which texts the status page has; `english` and `russian` hold them."""
+"""The texts of the status page, from `web.*.ftl`; durations and schedules in its words."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import Any, assert_never
+
+from dozor.config.sections.tasks import Continuous, Cron, Every, Schedule
+from dozor.language.names import Language
+from dozor.language.templates import templates
 
 Plural = dict[str, str]
 """A text for each plural category that the language has for whole numbers (https://cldr.unicode.org)."""
@@ -10,8 +16,8 @@ Plural = dict[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Texts:
-    """`states` by value, `counted` after how many tasks are in it. Short units follow a number. `{…}` is
-    filled in, `{n}` with the plural's number.
+    """`states` by value, `counted` after how many tasks are in it, `window` by days. Short units follow a
+    number. `{…}` is filled in, `{n}` with the plural's number.
     """
 
     title: str
@@ -144,3 +150,48 @@ class Texts:
     minutes: str
     hours: str
     days: str
+
+
+@cache
+def texts_of(language: Language) -> Texts:
+    """Raises KeyError if a text is missing: a bug."""
+    found = templates(language, "web")
+    values: dict[str, Any] = {
+        field.name: found[f"web-{field.name.replace('_', '-')}"] for field in fields(Texts)
+    }
+    values["window"] = {days.removeprefix("d"): text for days, text in values["window"].items()}
+    return Texts(**values)
+
+
+def span(texts: Texts, seconds: float) -> str:
+    """The largest unit alone, as page.js has it too."""
+    whole = max(0, int(seconds))
+    for size, unit in ((86400, texts.days), (3600, texts.hours), (60, texts.minutes)):
+        if whole >= size:
+            return f"{whole // size} {unit}"
+    return f"{whole} {texts.seconds}"
+
+
+def exactly(texts: Texts, seconds: float) -> str:
+    """All units that are not 0: "1 min 30 s", "0.25 s"."""
+    if seconds < 60 and seconds != int(seconds):
+        return f"{seconds:g} {texts.seconds}"
+    parts, rest = [], round(seconds)
+    for size, unit in ((86400, texts.days), (3600, texts.hours), (60, texts.minutes), (1, texts.seconds)):
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts)
+
+
+def schedule_text(texts: Texts, schedule: Schedule) -> str:
+    """When a task runs."""
+    match schedule:
+        case Every(seconds):
+            return texts.every.format(time=exactly(texts, seconds))
+        case Cron():
+            return str(schedule)
+        case Continuous():
+            return texts.continuous
+        case _:
+            assert_never(schedule)
