@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from datetime import tzinfo
 
 from aiogram import Bot
-from aiogram.exceptions import AiogramError, TelegramNotFound, TelegramUnauthorizedError
-from aiogram.methods import GetMe
 from aiogram.utils.token import TokenValidationError
 from loguru import logger
 
@@ -17,7 +14,7 @@ from dozor.alerting.policy.oncall import OnCall
 from dozor.clock import Clock
 from dozor.config.sections.config import LanguageChoice, TelegramConfig
 from dozor.control.commands.actor import Source
-from dozor.errors import TelegramUnavailableError, TokenRefusedError
+from dozor.errors import TokenRefusedError
 from dozor.language import msg
 from dozor.language.names import Language
 from dozor.language.translator import Translator
@@ -28,11 +25,11 @@ from dozor_bot.live_cards import LiveCards
 from dozor_bot.maintenance import Maintenance
 from dozor_bot.menus import Menus
 from dozor_bot.people import People, language_of
-from dozor_bot.poller import CALL_TIMEOUT, Poller
+from dozor_bot.poller import Poller
 from dozor_bot.router import Router
 from dozor_bot.security.access import Access
 from dozor_bot.security.totp import TotpGuard
-from dozor_bot.telegram.errors import description, unauthorized
+from dozor_bot.telegram.errors import unauthorized
 from dozor_bot.telegram.incoming import Sender
 from dozor_bot.telegram.replies import Replies
 from dozor_bot.telegram.server_time import ServerTime
@@ -42,14 +39,6 @@ from dozor_bot.views.actions import BY_COMMAND
 
 NOBODY = OnCall()
 """No rotation."""
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who the token belongs to."""
-
-    user_id: int
-    username: str
 
 
 class TelegramBot:
@@ -96,18 +85,6 @@ class TelegramBot:
     def transport_to(self, chat_id: int, thread_id: int | None = None) -> TelegramTransport:
         """Messages to another chat, topic or person."""
         return TelegramTransport(self._bot, chat_id, thread_id, self._translator)
-
-    async def check_token(self) -> Identity:
-        """Asks Telegram. Raises TokenRefusedError, or TelegramUnavailableError if it cannot be asked now."""
-        try:
-            me = await self._bot(GetMe(), request_timeout=CALL_TIMEOUT)
-        except (TelegramUnauthorizedError, TelegramNotFound) as error:
-            raise TokenRefusedError(f"{unauthorized()} ({description(error)})") from None
-        except AiogramError as error:
-            raise TelegramUnavailableError(
-                msg("error-telegram-unreachable", reason=description(error))
-            ) from None
-        return Identity(me.id, me.username or "")
 
     async def set_my_commands(self) -> None:
         """The menus of commands, where they differ from what was set before. A failure is only logged."""

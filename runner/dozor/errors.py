@@ -65,10 +65,6 @@ class TelegramError(DozorError):
     """Telegram cannot be used as it is; the message says what to do."""
 
 
-class TelegramUnavailableError(TelegramError):
-    """Telegram does not answer. Trying again later makes sense."""
-
-
 class TokenRefusedError(TelegramError):
     """Telegram does not know this token, or it is not one."""
 

@@ -9,27 +9,13 @@ import pytest
 
 from dozor.clock import SteadyClock
 from dozor.config.sections.config import TelegramConfig
-from dozor.errors import TelegramUnavailableError, TokenRefusedError
+from dozor.errors import TokenRefusedError
 from dozor.language import Language
 from dozor.storage.postgres.pool import Pool
-from dozor_bot.app import Identity, build_bot
+from dozor_bot.app import build_bot
 from tests.bot.botapi.faults import FaultKind
 from tests.bot.botapi.server import BotApi
 from tests.bot.conftest import ADMIN, GROUP, OPERATOR, VIEWER, ZONE, build, configure
-
-
-async def test_the_token_is_asked_about(api: BotApi, pool: Pool) -> None:
-    telegram = build(api, pool)
-    try:
-        assert await telegram.check_token() == Identity(42, "OurDozorBot")
-        api.fail(FaultKind.UNAUTHORIZED)
-        with pytest.raises(TokenRefusedError, match="@BotFather"):
-            await telegram.check_token()
-        await api.stop()
-        with pytest.raises(TelegramUnavailableError, match="Telegram cannot be reached"):
-            await telegram.check_token()
-    finally:
-        await telegram.close()
 
 
 def _names(api: BotApi, menu: str) -> list[str]:

@@ -101,7 +101,6 @@ error-cannot-connect = cannot connect to { $host }:{ $port } ({ $reason })
 error-proxy-refused = the proxy refused: HTTP { $status }
 error-timed-out = timed out
 error-connection-lost = connection broken ({ $reason })
-error-telegram-unreachable = Telegram cannot be reached: { $reason }
 error-token-empty = telegram.token is empty: there is no bot to build
 error-token-shape = telegram.token is not a bot's token. { $remedy }
 error-needs-pyotp = telegram.totp: needs pyotp: { $command }

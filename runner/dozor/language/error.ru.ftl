@@ -101,7 +101,6 @@ error-cannot-connect = нет соединения с { $host }:{ $port } ({ $re
 error-proxy-refused = прокси отказал: HTTP { $status }
 error-timed-out = нет ответа вовремя
 error-connection-lost = соединение оборвалось ({ $reason })
-error-telegram-unreachable = Telegram недоступен: { $reason }
 error-token-empty = telegram.token пуст: бота не из чего создать
 error-token-shape = telegram.token не похож на токен бота. { $remedy }
 error-needs-pyotp = telegram.totp: нужен pyotp: { $command }

@@ -113,7 +113,6 @@ SELECT * FROM dozor.incidents
 WHERE state <> 'resolved' OR resolved_at > now() - make_interval(secs => $1) ORDER BY id
 """
 RECENT_INCIDENTS_SQL = "SELECT * FROM dozor.incidents ORDER BY id DESC LIMIT $1"
-ONE_INCIDENT_SQL = "SELECT * FROM dozor.incidents WHERE id = $1"
 LAST_INCIDENT_ID_SQL = "SELECT coalesce(max(id), 0) FROM dozor.incidents"
 
 STORM_GROUPS_SQL = """
@@ -123,11 +122,6 @@ SELECT max(severity) FILTER (WHERE severity = 'critical') IS NOT NULL AS critica
        (array_agg(task ORDER BY state = 'resolved', id))[1:$2] AS tasks
 FROM dozor.incidents WHERE storm = $1
 GROUP BY kind, fingerprint
-"""
-
-STORM_MEMBERS_SQL = """
-SELECT * FROM dozor.incidents WHERE storm = $1
-ORDER BY state = 'resolved', severity <> 'critical', id LIMIT $2 OFFSET $3
 """
 
 OPENED_BETWEEN_SQL = """
@@ -179,11 +173,6 @@ async def read_recent(connection: Connection, limit: int = 50) -> list[IncidentR
     return [_incident(row) for row in await connection.fetch(RECENT_INCIDENTS_SQL, limit)]
 
 
-async def read_one(connection: Connection | Pool, incident_id: int) -> IncidentRow | None:
-    row = await connection.fetchrow(ONE_INCIDENT_SQL, incident_id)
-    return None if row is None else _incident(row)
-
-
 async def last_id(connection: Connection) -> int:
     """The highest id given so far, 0 if none."""
     found: int = await connection.fetchval(LAST_INCIDENT_ID_SQL)
@@ -205,13 +194,6 @@ async def read_storm(connection: Connection | Pool, storm: int, names: int = 3) 
         for row in await connection.fetch(STORM_GROUPS_SQL, storm, names)
     ]
     return sorted(groups, key=lambda group: group.rank)
-
-
-async def read_storm_members(
-    connection: Connection | Pool, storm: int, limit: int, offset: int = 0
-) -> list[IncidentRow]:
-    """A page of a storm's incidents: open before resolved, critical before the others."""
-    return [_incident(row) for row in await connection.fetch(STORM_MEMBERS_SQL, storm, limit, offset)]
 
 
 async def read_opened(connection: Connection | Pool, since: float, until: float) -> list[IncidentRow]:

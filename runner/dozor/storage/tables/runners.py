@@ -124,11 +124,6 @@ class Registration:
     before: LastEnd | None = None
     starts: int = 1
 
-    @property
-    def unclean_before(self) -> bool:
-        """The runner before this one did not end by itself."""
-        return self.before is not None and not self.before.clean
-
 
 @dataclass(frozen=True, slots=True)
 class RunsInFlight:
