@@ -1,4 +1,4 @@
-"""Puts the bot together. Importing this loads aiogram, which takes seconds: never before supervision runs."""
+"""Builds the bot. Importing this module loads aiogram, which takes seconds: supervision runs before it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bot's commands: names, roles, and what the menu says. What is not here does not exist."""
+"""The table of the bot's commands: names, roles, and the texts of the menu."""
 
 from __future__ import annotations
 

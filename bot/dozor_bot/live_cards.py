@@ -1,4 +1,4 @@
-"""Messages that stay true while somebody looks at them: a card of a running task, edited at Telegram's pace.
+"""Task cards that are kept up to date while they are looked at: edited within Telegram's rate limits.
 
 A few messages of a chat are kept up to date, for some minutes, and an edit is made only where the text has
 changed: edits count against the limits of a chat as messages do (about 20 a minute in a group).

@@ -1,4 +1,4 @@
-"""What the bot does by the clock: live messages, questions nobody has answered, counts of floods."""
+"""The bot's periodic work: live messages, expired confirmations, counts of refused requests."""
 
 from __future__ import annotations
 

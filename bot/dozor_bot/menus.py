@@ -1,4 +1,4 @@
-"""Menus of commands, by scope and language: each person sees what their role may do, strangers what they may.
+"""Menus of commands by scope and language: each person sees the commands that their role may use.
 
 A menu is no authorisation, only a help. What has been set is remembered, so that a start changes only what
 the configuration has changed, and takes away the menu of somebody who has lost their role.

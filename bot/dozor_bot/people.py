@@ -1,4 +1,4 @@
-"""What people and chats are called and which language people read, as their Telegram tells it."""
+"""Names of people and chats, and the languages that people use, as updates of Telegram give them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Taking updates: our own supervised loop, each update handled exactly once, across restarts too.
+"""Polls for updates in a supervised loop; each update is handled exactly once, across restarts too.
 
 The offset is confirmed by the next `getUpdates`, after the update's id is stored together with what it
 does. Killed before the commit, the update comes again; killed after it, its id is found and it is skipped.

@@ -1,4 +1,4 @@
-"""What an update leads to: writes that share a transaction with the update's id, then the answers."""
+"""Responses to an update: writes in the transaction of the update's id, then the answers."""
 
 from __future__ import annotations
 

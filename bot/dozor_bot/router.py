@@ -1,4 +1,4 @@
-"""From an update to the work it leads to. Default deny: the role is checked on every message and press."""
+"""Routes updates to handlers. Default deny: the role is checked for every message and press."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Has pictures drawn by another process, one at a time: its memory goes with it, and the loop never waits."""
+"""Draws pictures in another process, one at a time: its memory is freed, and the loop does not wait."""
 
 from __future__ import annotations
 

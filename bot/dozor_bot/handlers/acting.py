@@ -1,4 +1,4 @@
-"""Commands through the database door, and the truth about what came of them, in one message."""
+"""Submits commands that change tasks to the command queue, and reports their results in one message."""
 
 from __future__ import annotations
 

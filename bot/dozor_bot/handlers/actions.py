@@ -1,4 +1,4 @@
-"""Restart, pause, resume, run, by command, choice or button: what is meant, and whether to ask first."""
+"""Restart, pause, resume and run, by command or button: resolves the task, and asks for confirmation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One command about alerts through the database door, and what came of it."""
+"""Submits one command about alerts to the command queue, and reports its result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every handler works with."""
+"""The handler context: the dependencies that every handler is given."""
 
 from __future__ import annotations
 

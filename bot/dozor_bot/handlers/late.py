@@ -1,4 +1,4 @@
-"""Commands and presses that arrive late, or whose button is unknown: what they meant can be done now.
+"""Late commands and presses, and unknown buttons: answered with a button that carries them out now.
 
 `m:again:restart presale_checker` carries a whole command; where it has no room for one, `m:again:#token`
 refers to a command in memory. `m:late.restart:presale_checker` is the press `restart` once more, and says

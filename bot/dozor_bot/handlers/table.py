@@ -1,4 +1,4 @@
-"""Which handler takes what, and from which role on. A command or a button that is not here does nothing."""
+"""The table of handlers and of the role that each needs. A command or button that is not in it is ignored."""
 
 from __future__ import annotations
 

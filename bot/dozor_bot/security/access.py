@@ -1,4 +1,4 @@
-"""Who may do what: roles by user id, everybody else nothing. Membership of a chat is no role."""
+"""Access control: roles by user id. Everybody else has none; membership of a chat gives no role."""
 
 from __future__ import annotations
 

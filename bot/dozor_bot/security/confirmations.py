@@ -1,4 +1,4 @@
-"""The second step of what should not happen by a slip of the thumb: the same person, in a minute, once."""
+"""Confirmations of risky actions: by the same person, within a minute, once."""
 
 from __future__ import annotations
 

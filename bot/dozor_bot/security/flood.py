@@ -1,4 +1,4 @@
-"""Floods: how much one person may ask, and audit rows that count what they stand for."""
+"""Rate limits for each person, and audit rows that each count several refused requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One answer to a person, and the forms it can take: what a chat refuses in one form it may take in another.
+"""One answer to a person in several forms: where a chat refuses one form, a simpler one is sent.
 
 edit ──refused──▶ a new message
 photo, file ──refused──▶ text

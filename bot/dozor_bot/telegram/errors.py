@@ -1,4 +1,4 @@
-"""What Telegram's answers mean: every error of a call becomes one of a closed set.
+"""Classifies Telegram's errors: each failed call becomes one of a closed set of outcomes.
 
 Descriptions are matched by prefix, in any case, after "Bad Request: " and the like. They are no part of
 the documented API; these are the ones its server is known to give (https://github.com/tdlib/telegram-bot-api).

@@ -1,4 +1,4 @@
-"""An update of Telegram, reduced to what matters here: a command, a press, news of a chat, or nothing.
+"""Reduces an update of Telegram to what the bot uses: a command, a press, news of a chat, or nothing.
 
 Updates are read as plain JSON, field by field. A field or a content type that this version does not know
 therefore changes nothing for the command beside it (a command may reply to any kind of message).

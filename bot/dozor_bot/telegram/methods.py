@@ -1,4 +1,4 @@
-"""The calls whose answers must never be lost to a change of Telegram's schema: they come back as plain data.
+"""Methods whose answers are returned as plain data: a changed schema of Telegram loses no answer.
 
 aiogram turns answers into models of every field. A field of a new kind would then fail the answer to an
 alert that has arrived, and it would be sent for ever; or fail a whole batch of updates, and the bot is deaf.

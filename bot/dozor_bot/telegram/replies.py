@@ -1,4 +1,4 @@
-"""Answers to people. They wait as long as Telegram tells us to, and take simpler forms where one is refused.
+"""Sends answers to people: waits out rate limits, and takes simpler forms where one is refused.
 
 An answer that has to wait for longer than a few seconds is handed over to a task of its own, so that it
 holds up neither the updates behind it nor answers to other chats. Answers that wait for one chat leave in

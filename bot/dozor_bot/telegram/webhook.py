@@ -1,4 +1,4 @@
-"""Updates that Telegram brings by itself, through our own web server: the alternative to polling."""
+"""Receives updates by webhook, through our own web server: the alternative to polling."""
 
 from __future__ import annotations
 

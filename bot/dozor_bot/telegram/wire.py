@@ -1,4 +1,4 @@
-"""A `Message` as the Bot API takes it: text, entities with UTF-16 offsets, an inline keyboard.
+"""Converts a `Message` to the Bot API's form: text, entities with UTF-16 offsets, an inline keyboard.
 
 Never a parse_mode: what nobody parses cannot fail to parse.
 """

@@ -1,4 +1,4 @@
-"""What came of commands, in words: never more than what really happened. Pure."""
+"""Texts of the results of commands. Pure."""
 
 from __future__ import annotations
 

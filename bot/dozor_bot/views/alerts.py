@@ -1,4 +1,4 @@
-"""Incidents, silences and on-call in words. Pure."""
+"""Texts of incidents, silences and on-call. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`/status name`: one task in full. Pure."""
+"""The text of `/status name`: one task in full. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a chart shows and says: the order for the painter, and the text under the picture. Pure."""
+"""A chart: the data for the painter, and the text under the picture. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`/history`, `/errors`, `/incidents` and `/audit` in words: a line an event, the newest first. Pure."""
+"""Texts of `/history`, `/errors`, `/incidents` and `/audit`: a line for each event, newest first. Pure."""
 
 from __future__ import annotations
 

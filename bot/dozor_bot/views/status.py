@@ -1,4 +1,4 @@
-"""`/status` in words: the worst first, ten a page, no tables that break on a phone. Pure."""
+"""The text of `/status`: the worst first, ten tasks a page, fit for a phone. Pure."""
 
 from __future__ import annotations
 

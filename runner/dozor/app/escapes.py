@@ -1,4 +1,4 @@
-"""What reaches the event loop itself: attributed to a run, else an alert."""
+"""Exceptions that reach the event loop itself: attributed to a run, else reported as an incident."""
 
 from __future__ import annotations
 

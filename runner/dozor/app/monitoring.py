@@ -1,4 +1,4 @@
-"""The watch over the supervision itself, with its voice: troubles go to the watch, an alarm straight out."""
+"""Builds the monitors of supervision: troubles become incidents, a blocked loop an emergency message."""
 
 from __future__ import annotations
 

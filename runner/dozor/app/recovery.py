@@ -1,4 +1,4 @@
-"""What a new start finds: tasks as the last runner left them, and what is said of the time in between."""
+"""Recovers the state of tasks that the previous runner left, and reports the time without a runner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The composition root: builds everything from the configuration, in a straight line."""
+"""The composition root: builds every part of a runner from the configuration, step by step."""
 
 from __future__ import annotations
 

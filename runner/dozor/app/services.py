@@ -1,4 +1,4 @@
-"""The runner's own long-lived parts, supervised as checkers are: restarted, and never given up."""
+"""The runner's long-lived services, supervised as checkers are: restarted, and never stopped for failures."""
 
 from __future__ import annotations
 

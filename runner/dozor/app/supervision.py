@@ -1,4 +1,4 @@
-"""The supervisor built from the configuration and from what the runner before has left."""
+"""Builds the supervisor from the configuration and the recovered state of tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bot within a runner: loaded late, built once, closed at the end. The one place that imports `bot`."""
+"""The bot within a runner: imported late, built once, closed at the end. Nothing else imports it."""
 
 from __future__ import annotations
 

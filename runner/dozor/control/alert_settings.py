@@ -1,4 +1,4 @@
-"""The alerting room, furnished from the configuration and from what the database remembers."""
+"""Settings of alerting, from the configuration and from the database."""
 
 from __future__ import annotations
 

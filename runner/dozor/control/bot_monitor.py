@@ -1,4 +1,4 @@
-"""Watches the bot: deaf to commands, or failing at them. Told by whatever way is open, as any incident."""
+"""Monitors the bot: an incident when it gets no updates, or when its handlers fail."""
 
 from __future__ import annotations
 

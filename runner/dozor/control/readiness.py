@@ -1,4 +1,4 @@
-"""Can the runner do its job? Judged from what its parts really did last. Pure."""
+"""Readiness: judged from the last activity of the runner's parts. Pure."""
 
 from __future__ import annotations
 

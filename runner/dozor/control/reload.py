@@ -1,4 +1,4 @@
-"""Change without restart: a changed configuration is applied to the tasks that changed, or refused whole."""
+"""Reload: a changed configuration is applied to the tasks that changed, or refused as a whole."""
 
 from __future__ import annotations
 

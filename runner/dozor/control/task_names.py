@@ -1,4 +1,4 @@
-"""Which task is meant: a name, an unambiguous part of one, or a typo."""
+"""Resolves the name of a task: a whole name, an unambiguous part of one, or a typo."""
 
 from __future__ import annotations
 

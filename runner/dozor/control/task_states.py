@@ -1,4 +1,4 @@
-"""The states of a task as people see them: one row for each, for the chat, the command line and the page."""
+"""The states of a task as displayed: one row for each, for chat, command line and page."""
 
 from __future__ import annotations
 

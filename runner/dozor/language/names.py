@@ -1,4 +1,4 @@
-"""The languages Dozor speaks."""
+"""The languages of Dozor's texts."""
 
 from __future__ import annotations
 

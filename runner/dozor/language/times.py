@@ -1,4 +1,4 @@
-"""Durations, distances in time and clock times, as people say them."""
+"""Durations, distances in time and clock times as texts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is our own database there? One answer for all who ask: supervision, `/readyz`, the status page."""
+"""Availability of Dozor's own database, for supervision, `/readyz` and the status page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What has been kept long enough is deleted, a portion at a time."""
+"""Deletes rows that are older than their retention, a batch at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Patience with the database: asking for as long as it takes, and rounds that sit an outage out."""
+"""Retries database work until the database is available again."""
 
 from __future__ import annotations
 

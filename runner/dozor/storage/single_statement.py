@@ -1,4 +1,4 @@
-"""Several writes as one statement: one round trip and one commit, for what people wait for."""
+"""Combines several writes into one statement: one round trip and one commit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known and not written, in a file: while the database is away and people are told from memory.
+"""The spool: a file with unwritten messages, for the time while the database is away.
 
 A runner that is killed then would take with it what it has said: the next one would say it again unmarked,
 and leave messages without an end. The next start takes the file up; it goes once the database has it all.

@@ -1,4 +1,4 @@
-"""What waits to be written while the database is away or busy: merged, in order, bounded."""
+"""The write buffer: unwritten changes while the database is away or busy, merged, in order, bounded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Outages are not bugs: tasks wait while something they require is down, and are released spread out."""
+"""Dependency outages: tasks that require a dependency are held while it is down, and released staggered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Starts that wait until what must be in the database before them has been committed."""
+"""The start gate: an attempt waits until the failure before it has been committed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The control loop: thousands of tasks on one heap and one timer; performs what the machine decides."""
+"""The supervisor: all tasks on one timer heap; performs the effects that the state machine asks for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tasks come, change and go while the others run on."""
+"""Adds, changes and removes tasks while the others go on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When to look at which task: one heap and one timer for all of them."""
+"""The timer heap: one heap and one loop timer for all tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far behind a checker is: reported every run; an incident when it succeeds and yet falls behind."""
+"""The backlog of a checker: reported by each run; an incident when it grows although runs succeed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a checker is given. The runner's Context satisfies it; so does any small stand-in of a test."""
+"""The context that a checker is given. The runner's Context satisfies it, and a test's stand-in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a source has been read. Move the cursor in the transaction that keeps what was read."""
+"""The position up to which a source has been read, moved in the transaction that stores what was read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Items that cannot be processed: set aside, told about once, never in the way of the others."""
+"""The quarantine: items that cannot be processed are set aside and alerted once; the others go on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attachments: files sent under messages that have arrived, as far as that delays no message.
+"""Attachments: files sent after the messages they belong to, within the same rate limits.
 
     pending ──attach──▶ Delivered ──────────────▶ done
                         RetryAfter, Unavailable ▶ pending, after a pause that is doubled each time

@@ -1,4 +1,4 @@
-"""What the models of all sections are made of."""
+"""The base class of all sections."""
 
 from __future__ import annotations
 

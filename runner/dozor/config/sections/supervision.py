@@ -1,4 +1,4 @@
-"""What the runner watches beside its tasks: what they depend on, its own loop, its own size."""
+"""What is monitored beside the tasks: their dependencies, the event loop, the runner's own resources."""
 
 from __future__ import annotations
 

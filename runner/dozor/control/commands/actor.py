@@ -1,4 +1,4 @@
-"""Who acts, and through which door."""
+"""Who submits a command, and from where: the chat, the command line or the page."""
 
 from __future__ import annotations
 

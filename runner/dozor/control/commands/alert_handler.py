@@ -1,4 +1,4 @@
-"""What people ask of alerts: take an incident on, keep quiet, change who is on call. The runner's side."""
+"""Executes commands about alerts: acknowledge, silence, change who is on call."""
 
 from __future__ import annotations
 

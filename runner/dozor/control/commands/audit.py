@@ -1,4 +1,4 @@
-"""Who did what, when, from where, and what came of it."""
+"""The audit log: who did what, when, from where, and with which result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The door for people. Bot, command line and web page write a row here; the runner carries it out.
+"""The command queue. Bot, command line and page insert a row; the runner executes it.
 
 A command expires: one that nobody took in time is never carried out hours later.
 """

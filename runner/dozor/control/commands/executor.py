@@ -1,4 +1,4 @@
-"""Carries out the commands that people have written: in order, once, each answered in its own transaction."""
+"""Executes queued commands: in order, once, each with its result in its own transaction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Follows the runs that commands have started, so that people learn how they ended."""
+"""Tracks the runs that commands have started, so that people learn how they ended."""
 
 from __future__ import annotations
 

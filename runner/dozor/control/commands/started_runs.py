@@ -1,4 +1,4 @@
-"""What really came of a command: the run it has started, and who gave the same command a moment before."""
+"""The result of a command: the run that it started, or the same command given a moment before."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What has happened: runs, incidents and what people did. A read model over the database.
+"""History: runs, incidents and actions of people. A read model over the database.
 
 Times are seconds since the epoch (UTC), durations in seconds.
 """

@@ -1,4 +1,4 @@
-"""What an incident is about, in one line of text: also where no error text was stored, as for storms."""
+"""The summary of an incident in one line, also for kinds that store no error text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is owed and not yet delivered, for people to look at: a read model over the outbox."""
+"""Undelivered messages: a read model over the outbox."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people and chats are called: a read model over `dozor.people`, which the bot writes."""
+"""Names of people and chats: a read model over `dozor.people`, which the bot writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A task's runs over a day, a week or a month, in portions of time. A read model over the history.
+"""Statistics of a task's runs over a day, a week or a month. A read model over the history.
 
 Times are seconds since the epoch (UTC), durations in seconds. A row of history may stand for many successes:
 its longest run is known, and the others count as their mean.

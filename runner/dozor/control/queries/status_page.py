@@ -1,4 +1,4 @@
-"""One page of `/status`, counted, sorted and cut by the database: thousands of tasks cost no more than ten.
+"""One page of `/status`, counted, sorted and limited by the database.
 
 The health of a task is decided twice, in SQL and by `health_of`, from one table; a test compares them.
 """

@@ -1,4 +1,4 @@
-"""Everything that is shown of one task: runs over some windows, errors, traceback, timeline, incidents.
+"""The details of one task: runs over several windows, errors, traceback, timeline, incidents.
 
 A read model over the database, in one snapshot. Times are seconds since the epoch (UTC), durations are in
 seconds.

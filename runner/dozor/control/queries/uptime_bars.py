@@ -1,4 +1,4 @@
-"""The last periods of a task at a glance: in which of them did runs fail? A read model over the history."""
+"""Uptime bars: in which of its last periods a task had failures. A read model over the history."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The database of a configuration: an embedded server, or somebody's own."""
+"""The database of a configuration: an embedded server, or an external one."""
 
 from __future__ import annotations
 

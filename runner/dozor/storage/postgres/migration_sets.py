@@ -1,4 +1,4 @@
-"""Which migrations a database needs: the core's, and those of the packages its tasks use.
+"""The sets of migrations that a database needs: the core's, and those of packages that its tasks use.
 
 A package that keeps tables ships `migrations/NNNN_name.sql` and declares a `MigrationSet` under the entry
 point group `dozor.migrations`; the entry point's name is the package's import name:

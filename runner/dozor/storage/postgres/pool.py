@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL, and what their errors mean: away for now, or wrong until a person acts."""
+"""Connections to PostgreSQL, and the classification of their errors: temporary, or in need of a person."""
 
 from __future__ import annotations
 

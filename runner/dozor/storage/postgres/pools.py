@@ -1,4 +1,4 @@
-"""The pools of one runner. Checkers and page requests can use up their own, and no other."""
+"""The connection pools of one runner. Checkers and page requests have their own."""
 
 from __future__ import annotations
 

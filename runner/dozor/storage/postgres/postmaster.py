@@ -1,4 +1,4 @@
-"""Is a PostgreSQL server at work in a data directory? Read from its `postmaster.pid`, never from memory.
+"""Whether a PostgreSQL server runs in a data directory, read from its `postmaster.pid`.
 
 The file's lines are the pid, the data directory, the start (epoch seconds), the port, the
 directory of the socket, the address, a shared memory key and the status

@@ -1,4 +1,4 @@
-"""Table `dozor.commands`, the runner's side: what became of a command. Its audit row comes with it."""
+"""Table `dozor.commands`, the runner's side: results of commands, with their audit rows."""
 
 from __future__ import annotations
 

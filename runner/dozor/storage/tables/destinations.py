@@ -1,4 +1,4 @@
-"""Table `dozor.destinations`: what was learnt of where messages go, for the next start to know."""
+"""Table `dozor.destinations`: the known state of destinations, for the next start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Table `dozor.notifications`: what stays unsent, what went another way, and the summaries of that."""
+"""Table `dozor.notifications`: undelivered messages, failover through another channel, and its summaries."""
 
 from __future__ import annotations
 

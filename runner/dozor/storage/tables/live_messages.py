@@ -1,4 +1,4 @@
-"""Table `dozor.living_messages`: what each chat shows of each incident, and what of it is out of date."""
+"""Table `dozor.living_messages`: the live message of each incident in each chat."""
 
 from __future__ import annotations
 

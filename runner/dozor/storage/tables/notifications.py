@@ -1,4 +1,4 @@
-"""Table `dozor.notifications`: the outbox. A row is one message owed to one destination."""
+"""Table `dozor.notifications`: the outbox. A row is one message for one destination."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Table `dozor.runners`: who works on this database, and the lock that makes it one at a time."""
+"""Table `dozor.runners`: the runners of this database, and the lock that allows one at a time."""
 
 from __future__ import annotations
 

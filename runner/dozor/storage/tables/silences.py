@@ -1,4 +1,4 @@
-"""Tables `dozor.silences` and `dozor.oncall_overrides`: what people have asked for about alerts."""
+"""Tables `dozor.silences` and `dozor.oncall_overrides`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can happen to a task, and what the machine asks to be done about it."""
+"""Events of a task, and the effects that the state machine asks for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The runs that were due while nobody was on watch. Pure."""
+"""Misfires: runs that were due while no runner was running. Pure."""
 
 from __future__ import annotations
 

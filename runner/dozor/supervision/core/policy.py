@@ -1,4 +1,4 @@
-"""The rules one task is supervised by."""
+"""The policy of one task: the limits and delays that it is supervised by."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A supervised checker: what to call, and by which rules."""
+"""The specification of a supervised task: the function to call, and its policy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known about a task at one moment. Frozen: a change is a new value."""
+"""The state of a task at one moment. Frozen: a change is a new value."""
 
 from __future__ import annotations
 

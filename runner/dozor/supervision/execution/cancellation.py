@@ -1,4 +1,4 @@
-"""Ending a run that is to end, and what follows when it does not.
+"""Cancels a run, and escalates when it does not end.
 
 told ──patience──▶ cancelled again ──patience──▶ reported with its stack, and abandoned: counted, its
                                                  incident open, its task never run beside it

@@ -1,4 +1,4 @@
-"""Carries out one run: calls the checker where it belongs, and turns whatever it does into an ending."""
+"""Executes one run: calls the checker on the loop, in a thread or in a process, and classifies its ending."""
 
 from __future__ import annotations
 

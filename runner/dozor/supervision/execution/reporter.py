@@ -1,4 +1,4 @@
-"""Carries a run's own words to the supervisor, from the loop or from a thread."""
+"""Carries a run's reports (heartbeat, progress, backlog, alerts) to the supervisor, also from threads."""
 
 from __future__ import annotations
 

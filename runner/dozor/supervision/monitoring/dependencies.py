@@ -1,4 +1,4 @@
-"""Named dependencies: asked from time to time, and whenever a run that requires one has failed."""
+"""Probes of named dependencies: at intervals, and whenever a run that requires one has failed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Leak and drift: what the runner itself uses, against its limits."""
+"""Monitors the runner's own memory and descriptors against their limits."""
 
 from __future__ import annotations
 

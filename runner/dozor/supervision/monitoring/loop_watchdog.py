@@ -1,4 +1,4 @@
-"""A blocked event loop: noticed, named and told while it is blocked, by a thread of its own.
+"""The loop watchdog: a thread that notices a blocked event loop, names the cause and alerts meanwhile.
 
 The loop leaves a sign of life several times within the limit. Where it does not, the thread samples the
 stack of the loop's thread: the frame of `carry_out` in it knows whose run is being stepped. Code that keeps

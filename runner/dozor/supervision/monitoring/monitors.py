@@ -1,4 +1,4 @@
-"""Everything that watches over the supervision itself, built together."""
+"""Builds all monitors of supervision."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Goes round once a second and looks at what shows only by its absence: successes, heartbeats, true time."""
+"""Checks every second what no event shows: missing successes, missing heartbeats, changes of the clock."""
 
 from __future__ import annotations
 

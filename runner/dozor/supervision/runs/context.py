@@ -1,4 +1,4 @@
-"""What a checker is given: `async def check(ctx)`."""
+"""The context that a checker is given: `async def check(ctx)`."""
 
 from __future__ import annotations
 

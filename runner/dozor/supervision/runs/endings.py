@@ -1,4 +1,4 @@
-"""How a run ended, as a failure: with where it was, if it took too long."""
+"""Converts the ending of a run to a failure, with its stack if it exceeded its time limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An exception as text: what it was, what caused it, where in the user's own code, and its traceback."""
+"""Converts an exception to text: type, causes, place in the user's own code, and traceback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One call of a checker: what is known of it while it goes on, and how it is carried out."""
+"""One run of a task: its data while it is in progress."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What healthy runs change is written from time to time, not run by run."""
+"""The checkpoint: states changed by successful runs are written at intervals, not run by run."""
 
 from __future__ import annotations
 

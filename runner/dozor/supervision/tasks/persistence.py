@@ -1,4 +1,4 @@
-"""What a new process begins with: a task's state from its row, and the run that the old one lost."""
+"""Restores the state of a task from its row, and records a run that the previous process lost."""
 
 from __future__ import annotations
 

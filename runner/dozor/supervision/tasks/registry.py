@@ -1,4 +1,4 @@
-"""The supervised tasks by name and by number, and which of them the database does not know yet."""
+"""The registry of supervised tasks by name and by number."""
 
 from __future__ import annotations
 

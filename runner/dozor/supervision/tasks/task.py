@@ -1,4 +1,4 @@
-"""What the supervisor keeps of each task beside its state: its run, and what the checkpoint must write."""
+"""A supervised task: its state, its run in progress, and what the checkpoint must write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is counted of every run. On the hot path: a few additions into flat arrays, about 120 bytes a task."""
+"""Metrics of runs: on the hot path, a few additions into flat arrays, about 120 bytes a task."""
 
 from __future__ import annotations
 

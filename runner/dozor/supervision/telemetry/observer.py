@@ -1,4 +1,4 @@
-"""What the supervisor tells of: changes of state, and troubles that no change of state shows."""
+"""Interfaces of listeners: changes of state, and troubles that no change of state shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One process of a checker, from outside: started, spoken to, listened to, killed."""
+"""One process of a checker, seen from the runner: started, messaged, read and killed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a child process prints: lines of the log, at a bounded rate; the rest is counted.
+"""The output of a child process: lines for the log, at a limited rate; the rest is counted.
 
 The pipe is read on the loop without waiting for its end, which a process that holds it may put off for ever.
 """

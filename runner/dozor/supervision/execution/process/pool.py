@@ -1,4 +1,4 @@
-"""The processes of all checkers that have their own."""
+"""The child processes of all tasks with `isolation: process`."""
 
 from __future__ import annotations
 

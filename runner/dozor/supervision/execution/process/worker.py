@@ -1,4 +1,4 @@
-"""The inside of a checker's own process (`isolation: process`); `client` in this package starts it.
+"""The program of a child process (`isolation: process`); `client` in this package starts it.
 
     runner ──▶ worker   hello, run, stop (set ctx.stopping), cancel, where (where is it now?)
     worker ──▶ runner   born, ready | broken, then:
