@@ -1,4 +1,4 @@
-"""The tree of errors that Dozor raises on purpose.
+"""The hierarchy of errors that Dozor raises on purpose.
 
 Each message says what is wrong and what would be right, in words a person on
 call can act on; the command line prints it as one line, without a traceback.

@@ -1,4 +1,4 @@
-"""Exceptions of code that is not ours: texts at a bounded cost, causes, and frames that are let go.
+"""Exceptions of other people's code: texts at a bounded cost, causes, and frames that are released.
 
 An exception may hold a text of any size, raise in its `__str__`, override the attributes that a traceback is
 made of, or refer to itself. Nothing here raises for that, and nothing copies a text before it is cut.

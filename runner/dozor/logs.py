@@ -1,4 +1,4 @@
-"""The log: loguru, one sink, and one border where secrets are taken out.
+"""Logging: loguru with one sink, behind the redaction of secrets.
 
 On a terminal lines are for people, elsewhere each is a JSON object. A traceback that repeats itself is shown
 in full ten times, then once in a while, and counted in between.

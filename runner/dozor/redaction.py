@@ -1,4 +1,4 @@
-"""The one border that keeps secrets out of logs, messages and the database.
+"""Redaction: removes secrets from logs, messages and database rows.
 
 Whatever may hold the words of an exception, a URL or a request passes here on its way out.
 """

@@ -1,4 +1,4 @@
-"""Putting things up for auction and bidding for them.
+"""Creates auctions and places bids.
 
 A bid sets its money aside and, in an open auction, releases the one it beats, all in one statement. Whether
 it is late is decided by the database's clock, read after the auction's row is locked: a bid and the

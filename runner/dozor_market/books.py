@@ -1,4 +1,4 @@
-"""What the books say about themselves: the audit, deposits against postings, accounts that are missing."""
+"""Checks of the ledger against itself: the audit, deposits against postings, missing accounts."""
 
 from __future__ import annotations
 

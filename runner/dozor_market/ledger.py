@@ -1,4 +1,4 @@
-"""The ledger's door: post a movement, read a balance, audit the whole.
+"""The ledger: post a movement, read a balance, audit the whole.
 
 Balance, immutability, uniqueness of references and no-overdraft are the database's own constraints
 (migration 0010); this module only words them. Amounts are integers of the smallest unit.

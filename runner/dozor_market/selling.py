@@ -1,4 +1,4 @@
-"""Presales from the people's side: paying, delivering, pledging collateral.
+"""Presales for buyers and sellers: pay, deliver, pledge collateral.
 
 Whether a delivery is late is decided by the database's clock, read after the presale's row is locked: a
 delivery and the refund of its presale never run side by side.

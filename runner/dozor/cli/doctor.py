@@ -1,4 +1,4 @@
-"""`dozor doctor`: everything that may keep an alert from arriving, each with its remedy."""
+"""`dozor doctor`: checks everything that may keep an alert from arriving, each with its remedy."""
 
 from __future__ import annotations
 

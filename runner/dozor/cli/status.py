@@ -1,4 +1,4 @@
-"""`dozor status`, `history`, `incidents`: what there is to see."""
+"""`dozor status`, `history`, `incidents`: states, runs and incidents as tables or JSON."""
 
 from __future__ import annotations
 

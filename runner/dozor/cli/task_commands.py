@@ -1,4 +1,4 @@
-"""`dozor restart|pause|resume|run-now NAME`: through the same door as the bot."""
+"""`dozor restart|pause|resume|run-now NAME`: through the same command queue as the bot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules about more than one key. They look at the values as written, so that one mistake hides no other."""
+"""Rules about more than one key. They read the values as written, so that one mistake hides no other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a runner keeps files of its own, and whether others may write to or read what they must not."""
+"""Paths of the runner's own files, and whether others may write or read what they must not."""
 
 from __future__ import annotations
 

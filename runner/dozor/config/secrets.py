@@ -1,4 +1,4 @@
-"""What of a configuration is secret."""
+"""Which values of a configuration are secret."""
 
 from __future__ import annotations
 

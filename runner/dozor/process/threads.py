@@ -1,4 +1,4 @@
-"""Threads of Dozor's own work, and those of `asyncio.to_thread` in checkers, apart from each other.
+"""Threads of Dozor's own work, apart from those of `asyncio.to_thread` in checkers.
 
 The default executor of a loop has a few threads for everybody: `asyncio.to_thread`,
 `run_in_executor(None, …)` and every name look-up. Checkers that never give theirs back stop

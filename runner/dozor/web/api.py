@@ -1,4 +1,4 @@
-"""Health and status as JSON, for probes, uptime services and programs."""
+"""Health and status as JSON, for probes, monitoring services and programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is the process alive, are its tasks well? Pure: judged from what the loop and the tasks really did last."""
+"""Liveness of the process and health of its tasks, judged from their last activity. Pure."""
 
 from __future__ import annotations
 

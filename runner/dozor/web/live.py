@@ -1,4 +1,4 @@
-"""The status as the runner has it in memory: fresher than the database, and there while it is away."""
+"""The status from the runner's memory: fresher than the database, and available while it is away."""
 
 from __future__ import annotations
 

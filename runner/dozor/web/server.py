@@ -1,4 +1,4 @@
-"""The web server: health, metrics, the status page. A supervised part like any other."""
+"""The web server: health, metrics, the status page. A supervised service like the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the web server shows: handed in by the composition root, read and never written."""
+"""The web server's data sources: passed in by the composition root, only read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers in the arguments of checkers that are no money: batches, workers, seconds. Pure."""
+"""Numbers in the arguments of checkers that are not money: batches, workers, seconds. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arguments of the TON checkers that are no money: providers, addresses, jettons. Pure.
+"""Arguments of the TON checkers that are not money: providers, addresses, jettons. Pure.
 
 Nothing of the extra `ton` is imported: `dozor check` and the start of a runner read these arguments, and the
 libraries of that extra are slow to import.

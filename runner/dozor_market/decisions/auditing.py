@@ -1,4 +1,4 @@
-"""Who decides about money, and where the decision is recorded."""
+"""Records who decided about money."""
 
 from __future__ import annotations
 

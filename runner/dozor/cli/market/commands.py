@@ -1,4 +1,4 @@
-"""`dozor market`: what the marketplace's checkers leave to a person; deposits that were missed."""
+"""`dozor market`: deposits that were missed, and decisions that the checkers leave to a person."""
 
 from __future__ import annotations
 

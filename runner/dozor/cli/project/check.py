@@ -1,4 +1,4 @@
-"""`dozor check`: is the configuration usable, do all checkers import?"""
+"""`dozor check`: validates the configuration and imports every checker."""
 
 from __future__ import annotations
 

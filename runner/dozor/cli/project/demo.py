@@ -1,4 +1,4 @@
-"""`dozor demo`: the whole story on a made-up marketplace."""
+"""`dozor demo`: a demonstration on a made-up marketplace."""
 
 from __future__ import annotations
 

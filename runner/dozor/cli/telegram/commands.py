@@ -1,4 +1,4 @@
-"""`dozor telegram`: a group of one command so far."""
+"""`dozor telegram`: the group of its commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an update says of the chat where it came from and of the person behind it. Plain JSON in, no calls."""
+"""What an update says about its chat and its sender: plain JSON in, no calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Can the second channel be used at all? Asked with the checkers' imports, before anything starts."""
+"""Whether the fallback channel can be used: checked with the checkers' imports, before anything starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is told of what, when, and who is on call."""
+"""Sections `alerts`, `oncall` and `silences`: destinations, severities, escalation, on-call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Change single values of a YAML file in its text, so that comments, order and layout stay as they are."""
+"""Changes single values of a YAML file in its text, so that comments, order and layout stay."""
 
 from __future__ import annotations
 

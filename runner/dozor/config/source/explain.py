@@ -1,4 +1,4 @@
-"""Pydantic's findings in our own words. Values are shown only where they cannot be secret."""
+"""Translates pydantic's errors to messages of our own. Values are shown only where they cannot be secret."""
 
 from __future__ import annotations
 

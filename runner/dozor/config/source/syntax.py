@@ -1,4 +1,4 @@
-"""What is wrong with a file that is not YAML, in words that help."""
+"""Explains YAML syntax errors in words that help."""
 
 from __future__ import annotations
 

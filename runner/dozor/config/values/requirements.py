@@ -1,4 +1,4 @@
-"""What a task may require beside the dependencies of its configuration. Without pydantic, as `schedules`."""
+"""Built-in requirements of tasks, beside the named dependencies. Without pydantic, as `schedules`."""
 
 from __future__ import annotations
 

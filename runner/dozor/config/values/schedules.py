@@ -1,4 +1,4 @@
-"""When a task runs. Without pydantic: `safe_background_task` imports this module."""
+"""Schedules: `every`, `cron`, continuous. Without pydantic: `safe_background_task` imports this module."""
 
 from __future__ import annotations
 

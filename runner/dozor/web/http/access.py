@@ -1,4 +1,4 @@
-"""Who may ask for what: the Host header, the token, and how often a token may be guessed.
+"""Access to the web server: the Host header, the token, and the rate of token guesses.
 
 A page of a foreign site can make a browser resolve the site's own name to this address (DNS rebinding). The
 browser then sends that name in `Host`, which is why names that are not known are refused.

@@ -1,4 +1,4 @@
-"""Answers that several requests share: under load each is made at most once a second."""
+"""Responses that several requests share: computed at most once a second under load."""
 
 from __future__ import annotations
 

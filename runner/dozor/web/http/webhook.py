@@ -1,4 +1,4 @@
-"""`POST /telegram`: what Telegram brings, handed on to the bot. Only with `telegram.webhook`."""
+"""`POST /telegram`: passes webhook updates on to the bot. Only with `telegram.webhook`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How late the event loop is: the longest delay of a short timer within the last minute."""
+"""Event loop lag: the longest delay of a short timer within the last minute."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page acts: with the token of the configuration, through the same queue and audit as the bot."""
+"""Actions on the page: with the token of the configuration, through the same command queue as the bot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`/`, `/task/NAME` and what keeps them up to date: an event stream, and polls where no stream gets through.
+"""`/`, `/task/NAME` and their updates: an event stream, and polling where no stream gets through.
 
 EventSource gives up after an answer other than 200 (https://html.spec.whatwg.org/#sse-processing-model), and
 a proxy may hold a stream back: so the script asks `/api/page` whenever the stream has been silent.

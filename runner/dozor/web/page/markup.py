@@ -1,4 +1,4 @@
-"""HTML by construction: whatever is not `Html` already is escaped, so no text can become markup."""
+"""HTML by construction: everything that is not `Html` is escaped."""
 
 from __future__ import annotations
 

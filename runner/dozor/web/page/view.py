@@ -1,4 +1,4 @@
-"""What the status page shows, as plain data: pure, but for what is asked of the runner's memory.
+"""The data of the status page. Pure, except for what is read from the runner's memory.
 
 Times of tasks are whole seconds relative to the `now` of the message that carries them, which is a fifth of
 the bytes of absolute ones; what is zero, absent or usual is left out. All other times are seconds since the

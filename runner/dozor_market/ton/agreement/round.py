@@ -1,4 +1,4 @@
-"""One round of asking every provider about one wallet: what is confirmed, waits or is contradicted."""
+"""One round of asking every provider about one wallet: transactions confirmed, waiting or contradicted."""
 
 from __future__ import annotations
 

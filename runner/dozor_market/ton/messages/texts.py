@@ -1,4 +1,4 @@
-"""Texts that others wrote, in a form that the database and an alert can keep. Pure."""
+"""Texts of strangers, made safe for the database and for alerts. Pure."""
 
 from __future__ import annotations
 

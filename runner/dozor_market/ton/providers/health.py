@@ -1,4 +1,4 @@
-"""What is wrong with providers in one run: frozen, an older state, unverifiable answers, none at all."""
+"""Faults of providers in one run: frozen, an older state, unverifiable answers, no answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One wallet in one run: ask the providers, keep what is in doubt, credit what is confirmed."""
+"""One wallet in one run: asks the providers, stores what is in doubt, credits what is confirmed."""
 
 from __future__ import annotations
 

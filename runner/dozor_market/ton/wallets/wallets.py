@@ -1,4 +1,4 @@
-"""Many wallets in one run: each read by itself, several at once within the providers' limits.
+"""Runs over many wallets: several at once within the providers' limits; each fails by itself.
 
 A wallet that cannot be read is an incident of that wallet, and the others go on.
 """
