@@ -230,6 +230,10 @@ async def test_new_code_that_does_not_take_its_arguments_stops_the_task_at_once(
     assert "the function needs lot" in failure.error_text
 
 
+def children_of(host: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    return psutil.Process(host.pid).children(recursive=True)
+
+
 async def test_processes_end_with_the_runner_also_when_it_is_killed(tmp_path: Path) -> None:
     path = tmp_path / "pids"
     script = tmp_path / "host.py"
@@ -248,9 +252,9 @@ async def test_processes_end_with_the_runner_also_when_it_is_killed(tmp_path: Pa
     host = _host(script)
     try:
         await until(lambda: len(lines(path)) > 3, within=START)
-        children = psutil.Process(host.pid).children(recursive=True)
-        names = sorted(child.name() for child in children)
-        assert names == ["dozor:keeper", "dozor:keeper", "dozor:own", "dozor:stuck"]
+        names = ["dozor:keeper", "dozor:keeper", "dozor:own", "dozor:stuck"]
+        await until(lambda: sorted(child.name() for child in children_of(host)) == names, within=START)
+        children = children_of(host)
         host.send_signal(signal.SIGKILL)
         host.wait()
         await until(lambda: not any(child.is_running() for child in children), within=10)
