@@ -10,8 +10,8 @@ from tests.house.sources import ROOT
 
 PAGES = sorted([*ROOT.glob("README*.md"), ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
 
-_FENCE = re.compile(
-    r"^(?:<!-- (?P<about>[a-z]+): (?P<name>[^\n]*?) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$",
+_FENCE = re.compile(  # a block of a list item is indented
+    r"^ *(?:<!-- (?P<about>[a-z]+): (?P<name>[^\n]*?) -->\n *)?```(?P<language>\w*)\n(?P<text>.*?)^ *```$",
     re.MULTILINE | re.DOTALL,
 )
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
