@@ -10,7 +10,7 @@ from tests.house.sources import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 USER_PAGES = (
-    "quick-start", "writing-checkers", "your-database", "telegram", "on-call", "recipes", "troubleshooting", "faq",
+    "quick-start", "writing-checkers", "your-database", "databases", "telegram", "on-call", "recipes", "troubleshooting", "faq",
     "cli", "http-api", "upgrading", "backup", "coming-from",
 )  # fmt: skip
 """The user's part of docs/, in the order of the index; each in English and, as NAME.ru.md, in Russian."""
