@@ -2,7 +2,8 @@
 
     python -m tests.alerting.chat_picture
 
-reads docs/images/chat.LANGUAGE.txt, which tests/alerting/test_transcript.py writes, and writes chat.LANGUAGE.svg.
+reads docs/images/chat.LANGUAGE.txt, which tests/alerting/test_transcript.py writes, and writes
+chat.LANGUAGE.svg beside it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ LINE, BUTTON, GAP = 20, 30, 10
 COLUMNS = 72
 """Characters of a line before it is wrapped."""
 STYLE = """\
-text { font: 14px system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; fill: #17212b }
+text { font: 14px system-ui, "Segoe UI", Roboto, "Noto Sans", sans-serif; fill: #17212b }
 .back { fill: #dfe7ec } .bubble { fill: #ffffff } .button { fill: #e6eff5 }
 .head { font-weight: 600 } .small { font-size: 12px; fill: #5b6b78 } .label { fill: #1d6fa5; text-anchor: middle }
 @media (prefers-color-scheme: dark) {
@@ -78,7 +79,11 @@ def draw(events: list[Event]) -> str:
 
 
 def _bubble(event: Event, top: int) -> tuple[list[str], int]:
-    wrapped = [(piece, index == 0) for index, line in enumerate(event.lines) for piece in textwrap.wrap(line, COLUMNS)]
+    wrapped = [
+        (piece, index == 0)
+        for index, line in enumerate(event.lines)
+        for piece in textwrap.wrap(line, COLUMNS)
+    ]
     inner = WIDTH - 2 * MARGIN
     height = 2 * PADDING + LINE * (len(wrapped) + 1) + (BUTTON + 4) * len(event.buttons) - 4
     parts = [f'<rect class="bubble" x="{MARGIN}" y="{top}" width="{inner}" height="{height}" rx="10"/>']
@@ -93,7 +98,9 @@ def _bubble(event: Event, top: int) -> tuple[list[str], int]:
         width = (inner - 2 * PADDING - 4 * (len(row) - 1)) / len(row)
         for index, label in enumerate(row):
             x = MARGIN + PADDING + index * (width + 4)
-            parts.append(f'<rect class="button" x="{x:.0f}" y="{y}" width="{width:.0f}" height="{BUTTON}" rx="6"/>')
+            parts.append(
+                f'<rect class="button" x="{x:.0f}" y="{y}" width="{width:.0f}" height="{BUTTON}" rx="6"/>'
+            )
             parts.append(f'<text class="label" x="{x + width / 2:.0f}" y="{y + 20}">{escape(label)}</text>')
         y += BUTTON + 4
     return parts, height

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -84,7 +84,9 @@ async def test_the_transcript_is_what_the_chat_shows(room: Room, language: str) 
     path = IMAGES / f"chat.{language}.txt"
     if os.environ.get("DOZOR_RENEW"):
         path.write_text(shown, "utf-8")
-    assert path.read_text("utf-8") == shown, "renew it: DOZOR_RENEW=1 pytest tests/alerting/test_transcript.py"
+    assert path.read_text("utf-8") == shown, (
+        "renew it: DOZOR_RENEW=1 pytest tests/alerting/test_transcript.py"
+    )
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -93,7 +95,7 @@ def test_the_picture_of_the_readme_is_drawn_from_the_transcript(language: str) -
     picture = (IMAGES / f"chat.{language}.svg").read_text("utf-8")
     assert picture == draw(events), "renew it: python -m tests.alerting.chat_picture"
     assert len(events) >= 6
-    assert ElementTree.fromstring(picture).tag.endswith("svg")
-    shown = " ".join(ElementTree.fromstring(picture).itertext()).split()
+    assert ET.fromstring(picture).tag.endswith("svg")
+    shown = " ".join(ET.fromstring(picture).itertext()).split()
     for event in events:
         assert all(word in shown for line in event.lines for word in line.split())

@@ -10,8 +10,8 @@ from tests.house.sources import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 USER_PAGES = (
-    "quick-start", "writing-checkers", "your-database", "databases", "telegram", "on-call", "recipes", "troubleshooting", "faq",
-    "cli", "http-api", "upgrading", "backup", "coming-from",
+    "quick-start", "writing-checkers", "your-database", "databases", "telegram", "on-call", "recipes",
+    "troubleshooting", "faq", "cli", "http-api", "upgrading", "backup", "coming-from",
 )  # fmt: skip
 """The user's part of docs/, in the order of the index; each in English and, as NAME.ru.md, in Russian."""
 

@@ -45,7 +45,9 @@ async def check_orders():
 
 def steps(page: str, name: str) -> list[str]:
     """The commands of one block of the page."""
-    [block] = [block for block in blocks_of(ROOT / "docs" / page) if (block.about, block.name) == ("play", name)]
+    [block] = [
+        block for block in blocks_of(ROOT / "docs" / page) if (block.about, block.name) == ("play", name)
+    ]
     return textwrap.dedent(block.text).splitlines()
 
 
@@ -82,7 +84,9 @@ class Shop:
         process = Process(command, cwd=self.folder, output=output, env=self.variables)
         code = await process.ends(within=SLOW)
         assert code == 0, f"$ {line}\n{process.text}"
-        for name, _, value in (one.partition("=") for one in (self.folder / "variables").read_text().splitlines()):
+        for name, _, value in (
+            one.partition("=") for one in (self.folder / "variables").read_text().splitlines()
+        ):
             if value:
                 self.variables[name] = value
         return process.text
@@ -182,7 +186,15 @@ async def test_the_embedded_one_is_copied_restored_and_moved(
 
 
 def test_every_command_of_the_page_is_played() -> None:
-    played = ["server-backup", "server-restore", "folder-backup", "folder-restore", "embedded-dump", "move", "move-start"]
+    played = [
+        "server-backup",
+        "server-restore",
+        "folder-backup",
+        "folder-restore",
+        "embedded-dump",
+        "move",
+        "move-start",
+    ]
     for page in PAGES:
         blocks = [block for block in blocks_of(ROOT / "docs" / page) if block.language == "sh"]
         assert [block.name for block in blocks] == played

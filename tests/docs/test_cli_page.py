@@ -25,8 +25,16 @@ def test_every_command_is_in_a_table(page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_exit_code_is_in_the_table(page: str) -> None:
-    codes = {int(code) for code in re.findall(r"^\| (\d+) \|", (ROOT / "docs" / page).read_text("utf-8"), re.MULTILINE)}
-    known = {value for module in (options, demo) for name, value in vars(module).items() if name.startswith("EXIT_")}
+    codes = {
+        int(code)
+        for code in re.findall(r"^\| (\d+) \|", (ROOT / "docs" / page).read_text("utf-8"), re.MULTILINE)
+    }
+    known = {
+        value
+        for module in (options, demo)
+        for name, value in vars(module).items()
+        if name.startswith("EXIT_")
+    }
     assert codes == known | {0}
 
 

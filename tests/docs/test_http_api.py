@@ -82,7 +82,10 @@ async def test_every_answer_has_the_keys_of_its_example(site: tuple[str, Process
             assert answer.status == 200
         async with session.get(f"{address}/api/status", headers={"Host": "foreign.example"}) as answer:
             assert answer.status == 421
-    async with aiohttp.ClientSession() as stranger, stranger.post(f"{address}/api/tasks/orders/pause") as answer:
+    async with (
+        aiohttp.ClientSession() as stranger,
+        stranger.post(f"{address}/api/tasks/orders/pause") as answer,
+    ):
         assert answer.status == 401
     assert await runner.stop() == 0
 

@@ -3,8 +3,9 @@
 Blocks of a page work in one folder: `<!-- file: NAME -->` before a block writes it there; then, in order,
 ```python without a name is run; ```yaml is a whole configuration that `dozor check` must accept, unless the
 page shows otherwise; ```console shows commands after "$ " and what they print, "…" standing for anything;
-```sh is not run, but its make targets and dozor commands must exist. Every module written as a file is imported, and
-run by pytest if it holds tests. `<!-- before: LIBRARY -->` marks code of another library, which is only compiled.
+```sh is not run, but its make targets and dozor commands must exist. Every module written as a file is
+imported, and run by pytest if it holds tests. `<!-- before: LIBRARY -->` marks code of another library, which
+is only compiled. A Russian page whose blocks are those of the English one is not run again.
 """
 
 from __future__ import annotations
@@ -91,7 +92,10 @@ def english(page: Path) -> Path:
 
 
 def same_code(page: Path, other: Path) -> bool:
-    pairs = [[(block.language, block.about, block.name, block.text) for block in blocks_of(one)] for one in (page, other)]
+    pairs = [
+        [(block.language, block.about, block.name, block.text) for block in blocks_of(one)]
+        for one in (page, other)
+    ]
     return pairs[0] == pairs[1]
 
 

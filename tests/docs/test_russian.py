@@ -11,7 +11,10 @@ from tests.docs.pages import LINK, USER_PAGES, blocks_of
 from tests.house.sources import ROOT
 
 DOCS = ROOT / "docs"
-PAIRS = [*((DOCS / f"{name}.md", DOCS / f"{name}.ru.md") for name in USER_PAGES), (DOCS / "README.md", DOCS / "README.ru.md")]
+PAIRS = [
+    *((DOCS / f"{name}.md", DOCS / f"{name}.ru.md") for name in USER_PAGES),
+    (DOCS / "README.md", DOCS / "README.ru.md"),
+]
 IDS = [pair[0].stem for pair in PAIRS]
 CYRILLIC = re.compile(r"[а-яё]", re.IGNORECASE)
 
@@ -29,7 +32,10 @@ def shape(page: Path) -> list[str]:
 @pytest.mark.parametrize(("english", "russian"), PAIRS, ids=IDS)
 def test_both_languages_have_the_same_sections_tables_and_blocks(english: Path, russian: Path) -> None:
     assert shape(english) == shape(russian)
-    kinds = [[(block.language, block.about, block.name) for block in blocks_of(page)] for page in (english, russian)]
+    kinds = [
+        [(block.language, block.about, block.name) for block in blocks_of(page)]
+        for page in (english, russian)
+    ]
     assert kinds[0] == kinds[1]
 
 
@@ -50,5 +56,9 @@ def test_russian_pages_lead_to_russian_pages_and_name_the_others(russian: Path) 
 
 @pytest.mark.parametrize("russian", [pair[1] for pair in PAIRS], ids=IDS)
 def test_every_paragraph_and_row_is_translated(russian: Path) -> None:
-    lines = [line for line in prose(russian).splitlines() if re.search(r"[A-Za-z]{3} [A-Za-z]{3,} [a-z]{3,} [a-z]{3,}", re.sub(r"`[^`]*`", "", line))]
+    lines = [
+        line
+        for line in prose(russian).splitlines()
+        if re.search(r"[A-Za-z]{3} [A-Za-z]{3,} [a-z]{3,} [a-z]{3,}", re.sub(r"`[^`]*`", "", line))
+    ]
     assert not [line for line in lines if not CYRILLIC.search(line)]

@@ -9,7 +9,7 @@ import pytest
 import dozor.language
 from tests.house.sources import ROOT
 
-FOLDER = (ROOT / "runner" / "dozor" / "language")
+FOLDER = ROOT / "runner" / "dozor" / "language"
 
 
 def messages(language: str) -> list[str]:
@@ -29,7 +29,9 @@ def quoted(page: str) -> list[str]:
     return [one for one in re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE) if " " in one]
 
 
-@pytest.mark.parametrize(("page", "language"), [("troubleshooting.md", "en"), ("troubleshooting.ru.md", "ru")])
+@pytest.mark.parametrize(
+    ("page", "language"), [("troubleshooting.md", "en"), ("troubleshooting.ru.md", "ru")]
+)
 def test_what_is_quoted_is_what_is_printed(page: str, language: str) -> None:
     texts = messages(language)
     hints = {"en": "; did you mean …?", "ru": "; может быть, …?"}
