@@ -24,7 +24,8 @@ COLUMNS = 72
 STYLE = """\
 text { font: 14px system-ui, "Segoe UI", Roboto, "Noto Sans", sans-serif; fill: #17212b }
 .back { fill: #dfe7ec } .bubble { fill: #ffffff } .button { fill: #e6eff5 }
-.head { font-weight: 600 } .small { font-size: 12px; fill: #5b6b78 } .label { fill: #1d6fa5; text-anchor: middle }
+.head { font-weight: 600 } .small { font-size: 12px; fill: #5b6b78 }
+.label { fill: #1d6fa5; text-anchor: middle }
 @media (prefers-color-scheme: dark) {
   text { fill: #f0f4f7 } .back { fill: #0e1621 } .bubble { fill: #182533 } .button { fill: #24384b }
   .small { fill: #93a6b5 } .label { fill: #7cc4ff }
