@@ -37,6 +37,12 @@ class PoolExhaustedError(StorageError, TimeoutError):
     """Runs of checkers hold every connection of `ctx.db`; the message names them. The server is well."""
 
 
+class UnknownDatabaseError(StorageError, KeyError):
+    """`ctx.databases` has no database of that name; the message names those that there are."""
+
+    __str__ = Exception.__str__  # KeyError shows its message in quotes
+
+
 class SchemaError(StorageError):
     """The schema is missing, older or newer than this program, or an applied migration was edited."""
 
@@ -51,6 +57,10 @@ class CommandRefusedError(DozorError):
 
 class RunHungError(DozorError):
     """A run cannot be ended, and its task asks for the process to end with it (`on_hang: exit`)."""
+
+
+class SetupError(DozorError):
+    """A `setup` could not be opened, so the run did not begin. What it raised is the cause."""
 
 
 class NeverRanError(DozorError):

@@ -1,10 +1,10 @@
-"""One incident's life as its chat shows it; the READMEs show the same."""
+"""One incident as its chat shows it; docs/images/chat.*.txt holds the same, and the READMEs its picture."""
 
 from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
-from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -13,11 +13,10 @@ from dozor.alerting.policy.escalation import Level
 from dozor.alerting.policy.oncall import OnCall, Person
 from dozor.control.commands.commands import AlertCommand
 from tests.alerting.chat import Post, Shown
+from tests.alerting.chat_picture import IMAGES, LANGUAGES, draw, parse
 from tests.alerting.room import Room
 from tests.alerting.story import failure
 
-FOLDER = Path(__file__).parents[2]
-BEGIN, END = "<!-- transcript -->\n```text\n", "```\n<!-- end of transcript -->"
 NEW, REPLY, EDIT = 0, 1, 2
 WORDS = {"en": ("message", "in reply to", "edited"), "ru": ("сообщение", "ответ на", "изменено")}
 INDENT = "   "
@@ -60,10 +59,8 @@ def _buttons(message: Message) -> list[str]:
     return [" ".join(f"[{button.label}]" for button in row) for row in message.buttons]
 
 
-@pytest.mark.parametrize(("page", "language"), [("README.md", "en"), ("README.ru.md", "ru")])
-async def test_the_readme_shows_one_incidents_life_as_the_chat_does(
-    room: Room, page: str, language: str
-) -> None:
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_the_transcript_is_what_the_chat_shows(room: Room, language: str) -> None:
     people = OnCall({"ann": Person(name="ann", mention="@ann")})
     room.furnish(levels=(Level(900.0, "ann"),), oncall=people)
     post = Post(room, language=language, name_of={"telegram:111": "Ann"}.get)
@@ -84,11 +81,21 @@ async def test_the_readme_shows_one_incidents_life_as_the_chat_does(
     checker.succeed()
     await post.deliver(60)
     shown = transcript(post, language)
-    path = FOLDER / page
-    text = path.read_text("utf-8")
+    path = IMAGES / f"chat.{language}.txt"
     if os.environ.get("DOZOR_RENEW"):
-        head, _, rest = text.partition(BEGIN)
-        _, _, tail = rest.partition(END)
-        text = f"{head}{BEGIN}{shown}{END}{tail}"
-        path.write_text(text, "utf-8")
-    assert f"{BEGIN}{shown}{END}" in text, "renew it: DOZOR_RENEW=1 pytest tests/alerting/test_transcript.py"
+        path.write_text(shown, "utf-8")
+    assert path.read_text("utf-8") == shown, (
+        "renew it: DOZOR_RENEW=1 pytest tests/alerting/test_transcript.py"
+    )
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_picture_of_the_readme_is_drawn_from_the_transcript(language: str) -> None:
+    events = parse((IMAGES / f"chat.{language}.txt").read_text("utf-8"))
+    picture = (IMAGES / f"chat.{language}.svg").read_text("utf-8")
+    assert picture == draw(events), "renew it: python -m tests.alerting.chat_picture"
+    assert len(events) >= 6
+    assert ET.fromstring(picture).tag.endswith("svg")
+    shown = " ".join(ET.fromstring(picture).itertext()).split()
+    for event in events:
+        assert all(word in shown for line in event.lines for word in line.split())

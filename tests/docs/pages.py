@@ -8,10 +8,15 @@ from pathlib import Path
 
 from tests.house.sources import ROOT
 
-PAGES = sorted([*ROOT.glob("README*.md"), ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+USER_PAGES = (
+    "quick-start", "writing-checkers", "your-database", "databases", "telegram", "on-call", "recipes",
+    "troubleshooting", "faq", "cli", "http-api", "upgrading", "backup", "coming-from",
+)  # fmt: skip
+"""The user's part of docs/, in the order of the index; each in English and, as NAME.ru.md, in Russian."""
 
-_FENCE = re.compile(
-    r"^(?:<!-- (?P<about>[a-z]+): (?P<name>[^\n]*?) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$",
+_FENCE = re.compile(  # a block of a list item is indented
+    r"^ *(?:<!-- (?P<about>[a-z]+): (?P<name>[^\n]*?) -->\n *)?```(?P<language>\w*)\n(?P<text>.*?)^ *```$",
     re.MULTILINE | re.DOTALL,
 )
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")

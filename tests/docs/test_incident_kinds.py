@@ -16,7 +16,7 @@ AS_REPORTED = {
 
 def test_every_kind_stands_there_with_its_default_severity() -> None:
     text = (ROOT / "docs" / "alerting.md").read_text(encoding="utf-8")
-    table = text[text.index("| kind | told when | severity |") :].split("\n\n")[0]
+    table = text[text.index("| kind | reported when | severity |") :].split("\n\n")[0]
     found = {}
     for line in table.splitlines()[2:]:
         names, _, severity = (cell.strip() for cell in line.strip("|").rsplit("|", 2))

@@ -3,12 +3,16 @@
 Blocks of a page work in one folder: `<!-- file: NAME -->` before a block writes it there; then, in order,
 ```python without a name is run; ```yaml is a whole configuration that `dozor check` must accept, unless the
 page shows otherwise; ```console shows commands after "$ " and what they print, "…" standing for anything;
-```sh is not run, but its make targets and dozor commands must exist.
+```sh is not run, but its make targets and dozor commands must exist. Every module written as a file is
+imported, and run by pytest if it holds tests. `<!-- before: LIBRARY -->` marks code of another library, which
+is only compiled. A Russian page whose blocks are those of the English one is not run again.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import posixpath
 import re
 import subprocess
 import sys
@@ -50,6 +54,8 @@ def test_code_on_the_page_works(page: Path, short_dir: Path) -> None:
     folder = short_dir / f"page-{page.relative_to(ROOT).with_suffix('').as_posix().replace('/', '-')}"
     folder.mkdir()
     blocks = blocks_of(page)
+    if page.name.endswith(".ru.md") and same_code(page, english(page)):
+        return  # the English page runs it
     refused = "".join(block.text for block in blocks if block.language == "console")
     for block in blocks:
         if block.about == "file":
@@ -57,12 +63,20 @@ def test_code_on_the_page_works(page: Path, short_dir: Path) -> None:
             (folder / block.name).write_text(block.text, encoding="utf-8")
     for block in blocks:
         match block.language:
+            case "python" if block.about == "before":
+                compile(block.text, str(block), "exec")
             case "python" if block.about != "file":
                 ran = run(folder, sys.executable, "-W", "error", "-c", block.text)
                 assert ran.returncode == 0, f"{block}\n{ran.stdout}"
             case "python" if "def test_" in block.text:
                 ran = run(folder, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", block.name)
                 assert ran.returncode == 0, f"{block}\n{ran.stdout}"
+            case "python":
+                module = block.name.removesuffix(".py").replace("/", ".")
+                ran = run(folder, sys.executable, "-W", "error", "-c", f"import {module}")
+                assert ran.returncode == 0, f"{block}\n{ran.stdout}"
+            case "json" if "…" not in block.text:
+                json.loads(block.text)
             case "yaml" if f"check -c {block.name}\n" not in refused:
                 check_configuration(folder, block)
             case "console":
@@ -73,10 +87,26 @@ def test_code_on_the_page_works(page: Path, short_dir: Path) -> None:
                 pass
 
 
+def english(page: Path) -> Path:
+    return page.with_name(page.name.replace(".ru.md", ".md"))
+
+
+def same_code(page: Path, other: Path) -> bool:
+    pairs = [
+        [(block.language, block.about, block.name, block.text) for block in blocks_of(one)]
+        for one in (page, other)
+    ]
+    return pairs[0] == pairs[1]
+
+
 def check_configuration(folder: Path, block: Block) -> None:
     name = block.name or "block.yaml"
     (folder / name).write_text(block.text, encoding="utf-8")
-    secrets = dict.fromkeys(re.findall(r"\$\{(\w+)\}", block.text), "something")
+    wanted = re.findall(r"\$\{(\w+)\}", block.text)
+    secrets = {
+        variable: "postgresql://u:p@localhost/d" if variable.endswith("_URL") else "something"
+        for variable in wanted
+    }
     ran = run(folder, "dozor", "check", "-c", name, **secrets)
     assert ran.returncode == 0, f"{block}\n{ran.stdout}"
 
@@ -126,6 +156,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_every_page_is_reached_from_the_readme() -> None:
     linked = set(LINK.findall((ROOT / "README.md").read_text(encoding="utf-8")))
     for page in (ROOT / "docs").glob("*.md"):
-        linked |= {f"docs/{target}" for target in LINK.findall(page.read_text(encoding="utf-8"))}
+        targets = LINK.findall(page.read_text(encoding="utf-8"))
+        linked |= {posixpath.normpath(f"docs/{target.partition('#')[0]}") for target in targets}
     missing = [page for page in names(PAGES) if page not in linked and page != "README.md"]
     assert not missing

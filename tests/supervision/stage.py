@@ -66,7 +66,10 @@ def spec(name: str, function: Callable[..., Any], **given: Any) -> TaskSpec:
     """A task that runs and restarts quickly unless `given` says otherwise; keys of a spec or of a policy."""
     own = {
         key: given.pop(key)
-        for key in ("isolation", "args", "max_memory", "max_runs", "on_hang", "reference", "env", "unusable")
+        for key in (
+            *("isolation", "args", "max_memory", "max_runs", "on_hang", "reference", "env", "unusable"),
+            "setup",
+        )
         if key in given
     }
     rules: dict[str, Any] = {

@@ -6,13 +6,16 @@ import asyncio
 import subprocess
 import sys
 import threading
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dozor import Context
-from dozor.errors import DatabaseUnavailableError
+from dozor.errors import DatabaseUnavailableError, UnknownDatabaseError
 from dozor.testing import Alert, Backlog, FakeContext, Progress
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -34,6 +37,31 @@ def test_it_records_what_a_checker_reports() -> None:
     assert ctx.progress_reports == [Progress(1, 4)]
     assert ctx.backlogs == [Backlog(3, NOW, 60)]
     assert ctx.alerts == [Alert("too many"), Alert("far too many", "critical")]
+
+
+def test_databases_and_resources(postgres: str) -> None:
+    seen: list[object] = []
+    stub = object()
+
+    @asynccontextmanager
+    async def opened(databases: Mapping[str, Any], resources: str) -> AsyncIterator[str]:
+        yield f"{resources} {await databases['shop'].fetchval('SELECT 1')}"
+        seen.append("closed")
+
+    async def check(ctx: Context) -> None:
+        seen.append(ctx.resources)
+        seen.append(await ctx.databases["shop"].fetchval("SELECT 2"))
+        assert ctx.databases["stub"] is stub
+        with pytest.raises(UnknownDatabaseError, match="did you mean shop"):
+            ctx.databases["shopp"]
+
+    ctx = FakeContext(databases={"shop": postgres, "stub": stub}, resources="shared", setup=opened)
+    ctx.run(check)
+    ctx.run(check)
+    assert seen == ["shared 1", 2, "closed"] * 2
+    assert FakeContext().resources is None
+    with pytest.raises(KeyError):
+        FakeContext().databases["shop"]
 
 
 def test_it_raises_what_the_checker_raises_and_refuses_what_the_runner_refuses() -> None:

@@ -14,6 +14,7 @@ from dozor.storage.postgres.pools import Pools
 from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.execution.cancellation import Canceller, GiveUp
 from dozor.supervision.execution.process.client import Launch
+from dozor.supervision.runs.resources import ResourcePlan, Resources
 from dozor.supervision.supervisor import Supervisor
 from dozor.supervision.telemetry.log import SupervisionLog
 
@@ -33,7 +34,7 @@ def build_supervisor(
     give_up: GiveUp,
 ) -> Supervisor:
     """Not started. `grace`: seconds that runs in progress get at the end."""
-    sizes = config.database.pools
+    sizes, plan = config.database.pools, ResourcePlan.of(config)
     return Supervisor(
         specs,
         observer=watch,
@@ -51,7 +52,9 @@ def build_supervisor(
             pool_size=sizes.process,
             acquire_timeout=sizes.acquire_timeout,
             withheld=withheld_names(config.filled),
+            resources=plan,
         ),
+        resources=Resources(plan, clock.now),
         commits=journal,
         crashes=recovered.crashes,
         canceller=Canceller(watch, patience=config.supervision.cancel_patience, give_up=give_up),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -38,6 +40,13 @@ _SCHEDULE = ("every", "cron")
 _Model = TypeVar("_Model", bound=Section)
 
 
+class CandidateKey(StrEnum):
+    """Which key names the function."""
+
+    RUN = "run"
+    SETUP = "setup"
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A function that an enabled task names, of a task that may have other problems.
@@ -50,6 +59,7 @@ class Candidate:
     isolation: Isolation | None
     args: Mapping[str, Any] | None = None
     env: tuple[str, ...] = ()
+    key: CandidateKey = CandidateKey.RUN
 
     @property
     def module(self) -> str:
@@ -58,6 +68,27 @@ class Candidate:
     @classmethod
     def of(cls, task: TaskConfig) -> Candidate:
         return cls(task.name, task.run, task.isolation, task.args, task.env)
+
+    @classmethod
+    def setups_of(cls, config: Config) -> Iterator[Candidate]:
+        """The setups of enabled tasks, and the runner's, whose name is ""."""
+        enabled = [task for task in config.tasks if task.enabled]
+        yield from cls.of_runner(config.setup, [task.isolation for task in enabled])
+        for task in enabled:
+            if task.setup is not None:
+                yield cls(task.name, task.setup, task.isolation, None, task.env, CandidateKey.SETUP)
+
+    @classmethod
+    def of_runner(cls, setup: object, isolations: Sequence[Isolation | None]) -> Iterator[Candidate]:
+        """The runner's setup, if it is one; it is opened in the processes of tasks with `isolations`."""
+        try:
+            reference = parse_reference(setup)
+        except ValueError:
+            return
+        if isolations:
+            apart = all(isolation is Isolation.PROCESS for isolation in isolations)
+            isolation = Isolation.PROCESS if apart else None
+            yield cls("", reference, isolation, key=CandidateKey.SETUP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +225,8 @@ class _Loading:
             self._task(name, self._mapping(raw, ("tasks", name)), defaults, timezone)
             for name, raw in raw_tasks.items()
         ]
+        isolations = [one.isolation for one in self.candidates]
+        self.candidates += Candidate.of_runner(values.get("setup"), isolations)
         if config is None or any(task is None for task in tasks):
             return None
         return config.model_copy(update={"tasks": tuple(tasks)})
@@ -246,6 +279,9 @@ class _Loading:
         candidate = _candidate(name, values) if task is None else Candidate.of(task)
         if candidate is not None and (task is None or task.enabled):
             self.candidates.append(candidate)
+            with suppress(ValueError):
+                setup = parse_reference(values.get("setup"))
+                self.candidates.append(replace(candidate, run=setup, args=None, key=CandidateKey.SETUP))
         if task is not None:
             inherited = frozenset(key for key in defaults if key not in own)
             self._note(*check_timing(task, place, inherited))

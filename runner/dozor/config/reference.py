@@ -23,6 +23,7 @@ from dozor.config.sections import alerts, tasks
 from dozor.config.sections import config as models
 from dozor.config.sections import supervision as watching
 from dozor.config.sections.base import Kind, Section
+from dozor.config.sections.databases import NamedDatabase
 from dozor.config.sections.totp import TotpConfig
 from dozor.config.values.durations import format_duration
 
@@ -75,6 +76,11 @@ def reference() -> str:
         "A mapping of names to what is asked. " + _intro(watching.DependencyConfig),
     ]
     parts.append(_table(watching.DependencyConfig))
+    parts += [
+        "## databases\n",
+        "A mapping of names to databases. " + _intro(NamedDatabase),
+        _table(NamedDatabase),
+    ]
     parts += [_DEFAULTS, "## tasks\n", "A mapping of names to tasks. " + _intro(tasks.TaskConfig)]
     parts.append("A name is " + docstrings_of(tasks.TaskConfig)["name"] + "\n")
     parts.append(_table(tasks.TaskConfig))
@@ -116,9 +122,7 @@ def _table(model: type[Section], links: typing.Sequence[str] = ()) -> str:
         info = model.model_fields[name]
         if model is models.Config and name == "tasks":
             value, default = "[mapping](#tasks)", "required"
-        elif model is models.Config and name == "dependencies":
-            value, default = "[mapping](#dependencies)", ""
-        elif name in links:
+        elif (model is models.Config and name in ("dependencies", "databases")) or name in links:
             value, default = f"[mapping](#{name})", ""
         else:
             value, default = kind_words(info), _default(info)

@@ -255,3 +255,9 @@ config-not-installed = { $name } is not installed, { $command } adds it
 config-import-known = the module { $name } cannot be imported: { $cause }
 config-wraps-yield = { $name }, which it wraps, holds a yield: calling it would run nothing; write a function without yield (or one that calls this one, if the decorator iterates)
 config-starved-after = starved_after is longer than acquire_timeout; write a shorter starved_after
+config-named-database-url = is no PostgreSQL URL; write postgresql://user@host:5432/database
+config-setup-parameter = a setup is called with databases= and resources= at most; its parameter { $name } would get no value{ $hint }
+config-setup-class = { $name } is no async context manager: it lacks __aenter__ or __aexit__
+config-setup-undecorated = an async generator is no context manager; put @{ $decorator } above it
+config-setup-sync = it is a plain context manager or generator; write async def with a yield, under @contextlib.asynccontextmanager
+config-setup-coroutine = an async def without yield returns no context manager; write one with a yield, under @contextlib.asynccontextmanager

@@ -255,3 +255,9 @@ config-not-installed = { $name }: не установлено, добавьте:
 config-import-known = модуль { $name } не импортируется: { $cause }
 config-wraps-yield = внутри неё { $name }, где есть yield: её вызов ничего не выполнит; напишите функцию без yield (или такую, которая вызывает эту, если декоратор сам её перебирает)
 config-starved-after = starved_after больше, чем acquire_timeout; уменьшите starved_after
+config-named-database-url = это не адрес PostgreSQL; напишите postgresql://user@host:5432/database
+config-setup-parameter = setup вызывается разве что с databases= и resources=; его параметр { $name } ничего не получит{ $hint }
+config-setup-class = { $name }: не асинхронный менеджер контекста, нет __aenter__ или __aexit__
+config-setup-undecorated = асинхронный генератор не менеджер контекста; поставьте над ним @{ $decorator }
+config-setup-sync = это обычный менеджер контекста или генератор; напишите async def с yield под @contextlib.asynccontextmanager
+config-setup-coroutine = async def без yield не возвращает менеджер контекста; напишите функцию с yield под @contextlib.asynccontextmanager

@@ -52,6 +52,7 @@ from dozor.supervision.execution.reporter import RunReporter
 from dozor.supervision.runs.context import Context, Reporter
 from dozor.supervision.runs.endings import failure_of
 from dozor.supervision.runs.ownership import CURRENT, OwnTask, Scope
+from dozor.supervision.runs.resources import Resources
 from dozor.supervision.runs.run import Run, StopReason
 from dozor.supervision.start_gate import CommitLog, StartGate, due_instead
 from dozor.supervision.task_changes import TaskChanges
@@ -92,11 +93,13 @@ class Supervisor:
         scoped: bool = True,
         commits: CommitLog | None = None,
         crashes: CrashVerdict = CrashVerdict(),  # noqa: B008 -- frozen
+        resources: Resources | None = None,
     ) -> None:
         self._observer = observer
         self._clock = clock
         self._log = log
         self._checkers = checkers
+        self.resources = resources
         self._is_outage = is_outage
         self._redact = redact
         self._grace = grace
@@ -115,7 +118,9 @@ class Supervisor:
         self._starts = StartGate(commits, self._begin, self.contexts)
         self._crash_watch = CrashWatch(crashes, self._starts) if crashes.record else None
         """Of the first minutes after an unclean end."""
-        self.task_changes = TaskChanges(self.registry, self.processes, self.reporter_for, self._end_soon)
+        self.task_changes = TaskChanges(
+            self.registry, self.processes, self.reporter_for, self._end_soon, resources
+        )
         self.canceller = canceller or Canceller()
         self.outage_of_others: Callable[[SupervisedTask, Run], Awaitable[bool]] = _nothing_was_down
         """Whether something that a task requires, beside the database, was down during its run."""
@@ -170,8 +175,8 @@ class Supervisor:
         if task is None:
             raise KeyError(name)
         before = task.state
-        if isinstance(event, Restart) and task.child is not None:
-            task.child.retire()  # a fresh process runs the code that is on disk now
+        if isinstance(event, Restart):
+            self.task_changes.renew(task)
         if self._crash_watch is not None and isinstance(event, Restart | RunNow):
             self._crash_watch.clear(name)
         self._apply(task, event, self._clock.now())
@@ -204,6 +209,8 @@ class Supervisor:
                 self._cancel(task, task.run, StopReason.ASKED, escalate=False)
         await self._ended(running, CANCEL_SECONDS)
         await self.processes.close(self.tasks)
+        if self.resources is not None:
+            await self.resources.close()
         self.registry.mark_dirty(*(task for task in self.tasks if task.stretch is not None))
         return tuple(task.spec.name for task in running if task.run is not None)
 
@@ -354,7 +361,10 @@ class Supervisor:
     def context(self, task: SupervisedTask, run: Run) -> Context:
         """What the checker is given."""
         reports = RunReporter(self._loop, self, task, run)
-        return Context(task.spec.name, run_id(self._generation, run.number), run, reports, self._checkers)
+        name, number, given = task.spec.name, run_id(self._generation, run.number), None
+        if self.resources is not None:
+            given = self.resources.for_run(name, number, lambda: run.ended or run.abandoned)
+        return Context(name, number, run, reports, self._checkers, given)
 
     def reporter_for(self, task: SupervisedTask) -> Callable[[Run], Reporter]:
         """Where runs of `task` in a process of its own speak to."""

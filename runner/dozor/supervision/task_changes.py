@@ -10,6 +10,7 @@ from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.core.state import TaskState
 from dozor.supervision.execution.process.pool import ProcessPool
 from dozor.supervision.runs.context import Reporter
+from dozor.supervision.runs.resources import Resources
 from dozor.supervision.runs.run import Run
 from dozor.supervision.tasks.registry import TaskRegistry
 from dozor.supervision.tasks.task import SupervisedTask
@@ -27,11 +28,13 @@ class TaskChanges:
         children: ProcessPool,
         reports_of: Callable[[SupervisedTask], Callable[[Run], Reporter]],
         end: Callable[[SupervisedTask], None],
+        resources: Resources | None = None,
     ) -> None:
         self._roster = roster
         self._children = children
         self._reports_of = reports_of
         self._end = end
+        self._resources = resources
 
     def add(
         self, spec: TaskSpec, stored: TaskState | None, now: float, *, spread: float = 0.0
@@ -48,6 +51,7 @@ class TaskChanges:
         task = self._roster.find(spec.name)
         assert task is not None
         self._children.take(task)
+        self._retire_setup(task)
         task.spec = spec
         self._children.give(task, self._reports_of(task))
         task.healthy_since = now
@@ -65,4 +69,15 @@ class TaskChanges:
         if task.run is not None:
             self._end(task)
         self._children.take(task)
+        self._retire_setup(task)
         self._roster.remove(task)
+
+    def renew(self, task: SupervisedTask) -> None:
+        """For a restart by a person: a fresh process, with the code that is on disk, and a fresh setup."""
+        if task.child is not None:
+            task.child.retire()
+        self._retire_setup(task)
+
+    def _retire_setup(self, task: SupervisedTask) -> None:
+        if self._resources is not None:
+            self._resources.retire(task.spec.name, None if task.run is None else task.run.task)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
 from dozor.clock import to_datetime
+from dozor.config.imports.setups import DATABASES, RESOURCES, given_to
 from dozor.config.imports.signatures import takes_context
 from dozor.errors import DatabaseUnavailableError
+from dozor.storage.postgres.named_databases import unknown_database
 from dozor.storage.postgres.pool import Pool, create_pool
 from dozor.supervision.execution.reporter import checked_severity
 from dozor.supervision.runs.context import Context
@@ -80,9 +83,13 @@ class FakeContext(Context):
     `attempt`: 1, or 1 more than the failures in a row before this run. `scheduled_at`: when the run was due,
     an aware datetime; by default now. `dsn`: the database behind `ctx.db`, connected by `run` and by
     `async with`; without it `ctx.db` raises `DatabaseUnavailableError`.
+
+    `databases`: what `ctx.databases` gives by name, each a DSN or something that stands for a pool.
+    `resources`: what `ctx.resources` gives. `setup`: the function of the configuration's `setup:`; it is
+    opened by `run` and by `async with`, may take `resources`, and its value is `ctx.resources`.
     """
 
-    __slots__ = ("_dsn", "_pool", "_recorder")
+    __slots__ = ("_dsn", "_named", "_opened", "_pool", "_recorder", "_setup", "_stack", "_value")
 
     def __init__(
         self,
@@ -92,6 +99,9 @@ class FakeContext(Context):
         attempt: int = 1,
         scheduled_at: datetime | None = None,
         dsn: str | None = None,
+        databases: Mapping[str, Any] | None = None,
+        resources: Any = None,
+        setup: Callable[..., Any] | None = None,
     ) -> None:
         if attempt < 1:
             raise ValueError(f"attempt must be at least 1, it is {attempt}")
@@ -103,6 +113,11 @@ class FakeContext(Context):
         super().__init__(task, run_id, Run(1, at, at, attempt), self._recorder, None)
         self._dsn = dsn
         self._pool: Pool | None = None
+        self._named = dict(databases or {})
+        self._opened = _Named({name: one for name, one in self._named.items() if not isinstance(one, str)})
+        self._value = resources
+        self._setup = setup
+        self._stack: AsyncExitStack | None = None
 
     @property
     def alerts(self) -> list[Alert]:
@@ -136,6 +151,16 @@ class FakeContext(Context):
             raise DatabaseUnavailableError(NO_DATABASE if self._dsn is None else NOT_OPEN)
         return self._pool
 
+    @property
+    def databases(self) -> Mapping[str, Pool]:
+        """The databases given, by name. Raises `UnknownDatabaseError` for one that is not open."""
+        return self._opened
+
+    @property
+    def resources(self) -> Any:
+        """What `resources` or `setup` gives."""
+        return self._value
+
     def stop(self) -> None:
         """Set `ctx.stopping`, as the end of the runner does."""
         self._run.ask_to_stop(StopReason.ASKED)
@@ -160,14 +185,47 @@ class FakeContext(Context):
                 await awaited(result)
 
     async def __aenter__(self) -> Self:
-        if self._dsn is not None and self._pool is None:
-            self._pool = await create_pool(self._dsn, min_size=0, max_size=10, application_name="dozor test")
+        if self._stack is not None:
+            return self
+        async with AsyncExitStack() as stack:
+            if self._dsn is not None:
+                self._pool = await self._connect(stack, self._dsn, as_asyncpg=False)
+            for name, one in self._named.items():
+                if isinstance(one, str):
+                    self._opened[name] = await self._connect(stack, one, as_asyncpg=True)
+            if self._setup is not None:
+                offered = {DATABASES: self._opened, RESOURCES: self._value}
+                taken = given_to(self._setup)
+                made = self._setup(**{name: value for name, value in offered.items() if name in taken})
+                stack.callback(setattr, self, "_value", self._value)
+                self._value = await stack.enter_async_context(made)
+            self._stack = stack.pop_all()
         return self
+
+    async def _connect(self, stack: AsyncExitStack, dsn: str, *, as_asyncpg: bool) -> Pool:
+        pool = await create_pool(
+            dsn, min_size=0, max_size=10, application_name="dozor test", as_asyncpg=as_asyncpg
+        )
+        stack.push_async_callback(_terminate, pool)
+        return pool
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.terminate()
-            await asyncio.sleep(0)  # the transports close on the loop
+        stack, self._stack = self._stack, None
+        self._pool = None
+        if stack is not None:
+            await stack.__aexit__(kind, error, trace)
+            for name, one in self._named.items():
+                if isinstance(one, str):
+                    self._opened.pop(name, None)
+
+
+class _Named(dict[str, Any]):
+    def __missing__(self, name: str) -> Any:
+        raise unknown_database(name, self)
+
+
+async def _terminate(pool: Pool) -> None:
+    pool.terminate()
+    await asyncio.sleep(0)  # the transports close on the loop

@@ -167,13 +167,14 @@ async def _run(
     from dozor.storage.postgres.checker_pool import CheckerPool
     from dozor.supervision.core.spec import from_config
     from dozor.supervision.execution.process.client import Launch
+    from dozor.supervision.runs.resources import ResourcePlan, Resources
     from dozor.supervision.supervisor import Supervisor
 
     assert callable(function)
     spec = from_config(task, function)
     spec = replace(spec, policy=replace(spec.policy, run_at_start=True, offset=0.0))
     clock, one = SteadyClock(), OneRun()
-    sizes = config.database.pools
+    sizes, plan = config.database.pools, ResourcePlan.of(config)
     pool = None
     if dsn is not None:
         pool = await CheckerPool.open(dsn, size=2, acquire_timeout=sizes.acquire_timeout, now=clock.now)
@@ -190,7 +191,9 @@ async def _run(
             folder=config.path.parent,
             pool_size=sizes.process,
             acquire_timeout=sizes.acquire_timeout,
+            resources=plan,
         ),
+        resources=Resources(plan, clock.now),
     )
     if spec.policy.continuous:
         click.echo(msg("setup-try-continuous", name=task.name), err=True)

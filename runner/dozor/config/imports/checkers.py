@@ -16,8 +16,9 @@ from dozor.config.imports.importing import CheckerImportError as CheckerImportEr
 from dozor.config.imports.importing import import_checker as import_checker
 from dozor.config.imports.importing import is_imported
 from dozor.config.imports.probing import NOTE, Found, Hung, Question, RemoteChecker, examine_function, probe
+from dozor.config.imports.setups import check_setup
 from dozor.config.imports.signatures import is_async
-from dozor.config.loading import Candidate, Draft, read_draft
+from dozor.config.loading import Candidate, CandidateKey, Draft, read_draft
 from dozor.config.secrets import register_config_secrets
 from dozor.config.sections.config import Config
 from dozor.config.sections.tasks import Isolation
@@ -74,7 +75,8 @@ def import_checkers(config: Config) -> dict[str, Checker]:
 
     Raises ConfigError as `load_with_checkers` does.
     """
-    candidates = tuple(Candidate.of(task) for task in config.tasks if task.enabled)
+    functions = tuple(Candidate.of(task) for task in config.tasks if task.enabled)
+    candidates = (*functions, *Candidate.setups_of(config))
     draft = Draft(config.source, config.path, config.lines, config.filled, {}, config, (), candidates)
     return _examined(draft, _Imports(draft)).checkers
 
@@ -102,10 +104,17 @@ class _Imports:
             if place == NOTE:
                 self.notes.append(f"{candidate.name}: {self.redactor.redact(text)}")
                 continue
-            self.problems.append(Problem(self.redactor.redact(text), self._place(candidate.name, place)))
+            where: Place = (candidate.key.value,) if candidate.key is CandidateKey.SETUP else place
+            self.problems.append(Problem(self.redactor.redact(text), self._place(candidate.name, where)))
+
+    def place_of(self, one: Candidate) -> Place:
+        """Where its function is named."""
+        return self._place(one.name, (one.key.value,))
 
     def _place(self, task: str, place: Place) -> Place:
         """Of the task itself, or of `defaults` if the key comes from there."""
+        if not task:
+            return place
         key, lines = place[0], self.draft.lines
         inherited = ("tasks", task, key) not in lines and ("defaults", key) in lines
         return ("defaults", *place) if inherited else ("tasks", task, *place)
@@ -132,9 +141,10 @@ def _examined(
     # What a child process could not import is not tried here, where it would do harm.
     refused = {problem.place for problem in found.problems}
     for one in apart:
-        found.checkers[one.name] = RemoteChecker(one.run)
+        if one.key is CandidateKey.RUN:
+            found.checkers[one.name] = RemoteChecker(one.run)
     for one in here:
-        if not only_probe and ("tasks", one.name, "run") not in refused:
+        if not only_probe and found.place_of(one) not in refused:
             _import_here(found, one, draft.path.parent)
     if config is not None:
         found.problems += check_channels(config)
@@ -149,17 +159,17 @@ def _new(candidates: list[Candidate]) -> list[Candidate]:
 
 
 def _probe(found: _Imports, apart: list[Candidate], together: list[Candidate], *, allow_hung: bool) -> None:
-    questions = {one.name: _question(one) for one in (*apart, *together)}
+    questions = {(one.name, one.key): _question(one) for one in (*apart, *together)}
     if not questions:
         return
     answers = probe(
-        [questions[one.name] for one in apart],
-        [questions[one.name] for one in together],
+        [questions[one.name, one.key] for one in apart],
+        [questions[one.name, one.key] for one in together],
         found.draft.path.parent,
         withheld_names(found.draft.filled),
     )
     for one in (*apart, *together):
-        match answers[questions[one.name]]:
+        match answers[questions[one.name, one.key]]:
             case Hung(text):
                 if allow_hung and one.isolation is Isolation.PROCESS:
                     found.hung[one.name] = found.redactor.redact(text)
@@ -175,13 +185,16 @@ def _import_here(found: _Imports, one: Candidate, folder: Path) -> None:
     except CheckerImportError as error:
         found.note(one, ((("run",), str(error)),))
         return
+    if one.key is CandidateKey.SETUP:
+        found.note(one, tuple((("setup",), text) for text in check_setup(function)))
+        return
     found.checkers[one.name] = function
     found.note(one, examine_function(function, one.args, blocking=_may_block(one)))
 
 
 def _question(one: Candidate) -> Question:
     args = None if one.args is None else pickle.dumps(dict(one.args))
-    return Question(one.run, args, _may_block(one), one.env)
+    return Question(one.run, args, _may_block(one), one.env, one.key is CandidateKey.SETUP)
 
 
 def _may_block(one: Candidate) -> bool:

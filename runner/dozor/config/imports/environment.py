@@ -15,7 +15,7 @@ from dozor.config.values.secret_names import SECRET_NAME
 from dozor.language import msg
 
 ALWAYS_WITHHELD = frozenset(("BOT_TOKEN", "DATABASE_URL"))
-SECTIONS = frozenset(("telegram", "database", "web", "alerts", "oncall", "dependencies"))
+SECTIONS = frozenset(("telegram", "database", "databases", "web", "alerts", "oncall", "dependencies"))
 """Sections whose `${NAME}` are withheld."""
 ARGS = "args"
 

@@ -27,6 +27,7 @@ from typing import Any
 from dozor.arguments import argument_problems
 from dozor.config.imports.environment import ALWAYS_WITHHELD, child_environment, explain_withheld
 from dozor.config.imports.importing import Checker, CheckerImportError, import_checker
+from dozor.config.imports.setups import check_setup
 from dozor.config.imports.signatures import check_function, what_it_is
 from dozor.config.source.problems import Place
 from dozor.language import Language, msg
@@ -63,6 +64,8 @@ class Question:
     args: bytes | None = None
     blocking: bool = True
     env: tuple[str, ...] = ()
+    setup: bool = False
+    """It is named by a `setup`."""
 
     @property
     def module(self) -> str:
@@ -110,6 +113,8 @@ def examine(question: Question, folder: Path) -> Found:
         function = import_checker(question.run, folder)
     except CheckerImportError as error:
         return ((("run",), str(error)),)
+    if question.setup:
+        return tuple((("setup",), text) for text in check_setup(function))
     args = None if question.args is None else pickle.loads(question.args)  # noqa: S301 -- the parent wrote it
     problems = examine_function(function, args, blocking=question.blocking)
     found = what_it_is(function)
@@ -228,7 +233,9 @@ class _Child:
             "path": [str(entry) for entry in sys.path],
             "withheld": sorted(self.withheld),
             "seconds": self.seconds,
-            "groups": [[[q.run, _encoded(q.args), q.blocking] for q in group] for group in self.groups],
+            "groups": [
+                [[q.run, _encoded(q.args), q.blocking, q.setup] for q in group] for group in self.groups
+            ],
         }
 
     def listen(self) -> None:
@@ -340,8 +347,10 @@ def main(arguments: list[str]) -> None:
         # Half a second before the time is up, so that the output says where the import is.
         faulthandler.dump_traceback_later(max(request["seconds"] - 0.5, 0.1))
         found = [
-            examine(Question(run, None if args is None else base64.b64decode(args), blocking), folder)
-            for run, args, blocking in group
+            examine(
+                Question(run, None if args is None else base64.b64decode(args), blocking, setup=setup), folder
+            )
+            for run, args, blocking, setup in group
         ]
         faulthandler.cancel_dump_traceback_later()
         end.sendall(json.dumps({"found": found}).encode() + b"\n")

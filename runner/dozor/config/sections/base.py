@@ -39,6 +39,9 @@ UserIds = Annotated[
     BeforeValidator(fields.parse_user_ids),
     Kind('list of user ids; one id or text such as "111, 222" will do'),
 ]
+SetupReference = Annotated[
+    str, BeforeValidator(fields.parse_reference), Kind("`module:function`, an async context manager")
+]
 Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value), Kind("text")]
 
 

@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo
 from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, ValidationInfo, model_validator
 
 from dozor.config.sections.alerts import AlertsConfig, OnCallConfig
-from dozor.config.sections.base import Duration, Kind, PoolSize, Section, Timezone, UserIds
+from dozor.config.sections.base import Duration, Kind, PoolSize, Section, SetupReference, Timezone, UserIds
+from dozor.config.sections.databases import NamedDatabase
 from dozor.config.sections.supervision import DependencyConfig, LimitsConfig, SupervisionConfig
 from dozor.config.sections.tasks import Isolation, TaskConfig
 from dozor.config.sections.totp import TotpConfig
@@ -306,6 +307,16 @@ class Config(Section):
         dict[str, DependencyConfig], BeforeValidator(lambda value: {} if value is None else value)
     ] = Field(default_factory=dict)
     """What tasks may require beside the database, by name."""
+
+    databases: Annotated[
+        dict[str, NamedDatabase], BeforeValidator(lambda value: {} if value is None else value)
+    ] = Field(default_factory=dict)
+    """Databases of your own for checkers, by name: `ctx.databases["shop"]`."""
+
+    setup: SetupReference | None = None
+    """An async context manager that is opened before the first run and closed at the end of the runner. Its
+    value is `ctx.resources` of tasks without a `setup` of their own. See [your database](databases.md#setup).
+    """
 
     tasks: tuple[TaskConfig, ...] = ()
     """In the order of the file."""

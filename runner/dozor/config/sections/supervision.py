@@ -76,6 +76,9 @@ class SupervisionConfig(Section):
     cancel_patience: Duration = 5.0
     """How long a cancelled run may take to end. Then it is cancelled again; as long after that it is hung."""
 
+    setup_timeout: Duration = 30.0
+    """How long a `setup` may take to open, and to close. One that is not open then fails the run."""
+
     watch_config: bool = False
     """Apply a changed config file by itself. Without it: `dozor reload`, or SIGHUP."""
 

@@ -9,7 +9,17 @@ from zoneinfo import ZoneInfo
 from pydantic import BeforeValidator, Field, model_validator
 
 from dozor.config.sections.alerts import Severities
-from dozor.config.sections.base import Count, Duration, Kind, Number, Section, Size, Text, Timezone
+from dozor.config.sections.base import (
+    Count,
+    Duration,
+    Kind,
+    Number,
+    Section,
+    SetupReference,
+    Size,
+    Text,
+    Timezone,
+)
 from dozor.config.values import fields
 from dozor.config.values.durations import format_duration, parse_positive
 from dozor.config.values.schedules import Continuous as Continuous
@@ -234,8 +244,14 @@ class TaskConfig(Section):
     ] = ()
     """With `isolation: process`: variables that its process gets although they are withheld from it.
 
-    Withheld are `BOT_TOKEN`, `DATABASE_URL`, what `telegram`, `database`, `web`, `alerts`, `oncall` and
-    `dependencies` refer to, and what arguments with secret names (`api_key`) refer to.
+    Withheld are `BOT_TOKEN`, `DATABASE_URL`, what `telegram`, `database`, `databases`, `web`, `alerts`,
+    `oncall` and `dependencies` refer to, and what arguments with secret names (`api_key`) refer to.
+    """
+
+    setup: SetupReference | None = None
+    """An async context manager that is opened before the task's first run, and closed when the runner ends or
+    the task is changed, removed or restarted by a person. Its value is `ctx.resources`. See
+    [your database](databases.md#setup).
     """
 
     requires: Annotated[

@@ -153,8 +153,10 @@ def kind_of(value: object) -> str:
 def model_at(model: type[Section], loc: tuple[int | str, ...]) -> type[Section] | None:
     """The model that stands at `loc` within `model`."""
     current: type[Section] | None = model
+    named = False
     for step in loc:
-        if isinstance(step, int):
+        if isinstance(step, int) or named:
+            named = False  # of a list or a mapping of names: an element
             continue
         field = current.model_fields.get(step) if current else None
         if field is None:
@@ -162,7 +164,13 @@ def model_at(model: type[Section], loc: tuple[int | str, ...]) -> type[Section] 
         # Of several (`stop` or a mapping) the one with keys is meant.
         models = [found for found in _models_in(field.annotation) if found.known_keys()]
         current = models[0] if models else None
+        named = current is not None and _is_mapping(field.annotation)
     return current
+
+
+def _is_mapping(annotation: Any) -> bool:
+    options = (annotation, *typing.get_args(annotation))
+    return any(typing.get_origin(option) is dict for option in options)
 
 
 def _models_in(annotation: Any) -> Iterator[type[Section]]:

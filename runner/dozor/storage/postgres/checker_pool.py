@@ -64,8 +64,18 @@ class CheckerPool:
     `now`: seconds since the epoch.
     """
 
-    def __init__(self, pool: Pool, size: int, acquire_timeout: float, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        size: int,
+        acquire_timeout: float,
+        now: Callable[[], float],
+        *,
+        label: str = "ctx.db",
+    ) -> None:
         self._pool = pool
+        self._label = label
+        """What a checker calls it, for errors."""
         self.size = size
         self.acquire_timeout = acquire_timeout
         self._now = now
@@ -135,6 +145,7 @@ class CheckerPool:
                 logger.bind(task=held.db.task, run_id=held.db.run_id).warning(
                     msg(
                         "log-pool-reclaimed",
+                        pool=self._label,
                         task=held.db.task,
                         run=held.db.run_id,
                         seconds=f"{now - held.since:.0f}",
@@ -150,7 +161,7 @@ class CheckerPool:
         """Raises PoolExhaustedError if no run returned one in time, else as asyncpg."""
         if asyncio.get_running_loop() is not self._loop:
             raise RuntimeError(
-                "ctx.db belongs to the runner's event loop and cannot be used from another one: "
+                f"{self._label} belongs to the runner's event loop and cannot be used from another one: "
                 "use an `async def` checker, or a connection of your own in a thread"
             )
         began = self._now()
@@ -159,12 +170,16 @@ class CheckerPool:
             raise PoolExhaustedError(self._exhausted(limit))
         left = None if timeout is None else max(0.001, timeout - (self._now() - began))
         try:
-            connection = await self._pool.acquire(timeout=left)
+            connection = await self.connected(left)
         except BaseException:
             self._free_slot()
             raise
         self._held[id(connection)] = _Held(db, connection, self._now(), timeout)
         return connection
+
+    async def connected(self, timeout: float | None) -> Connection:
+        """A connection that nobody holds, made now if need be. Raises as `asyncpg.Pool.acquire`."""
+        return await self._pool.acquire(timeout=timeout)
 
     async def release(self, connection: Connection, timeout: float | None) -> None:
         """Returned even if the caller is cancelled meanwhile. asyncpg.InterfaceError for a foreign one."""
@@ -223,7 +238,7 @@ class CheckerPool:
         connecting = self.size - len(holders)
         rest += msg("error-pool-connecting", count=connecting) if connecting > 0 else ""
         held = f"{named or msg('error-pool-nobody')}{rest}"
-        return msg("error-pool-exhausted", seconds=f"{limit:g}", held=held)
+        return msg("error-pool-exhausted", pool=self._label, seconds=f"{limit:g}", held=held)
 
 
 def _in_words(holder: Holder) -> str:

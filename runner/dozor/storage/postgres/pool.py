@@ -83,13 +83,20 @@ async def create_pool(
     timeout: float = CONNECT_TIMEOUT,
     command_timeout: float | None = COMMAND_TIMEOUT,
     statement_cache: bool = True,
+    as_asyncpg: bool = False,
 ) -> Pool:
     """A pool with `min_size` connections made now; with 0 none, so the server may be away.
+
+    `as_asyncpg`: connections as asyncpg makes them, for other people's databases: jsonb as text, and the
+    server's own timezone and application name where the address gives them.
 
     It mends itself: a connection that died is replaced at the next `acquire`. What fails later raises
     asyncpg's own errors; `unavailable` tells which. Raises as `connect`.
     """
     options = _options(dsn, application_name, timeout, command_timeout, statement_cache)
+    if as_asyncpg:
+        named = "application_name=" in dsn
+        options["server_settings"] = {} if named else {"application_name": application_name}
     contexts = CleanContext()
 
     async def open_apart(*args: Any, loop: asyncio.AbstractEventLoop, **options: Any) -> Connection:
@@ -104,7 +111,12 @@ async def create_pool(
             raise
 
     pool = asyncpg.create_pool(
-        dsn, min_size=min_size, max_size=max_size, init=_prepare, connect=open_apart, **options
+        dsn,
+        min_size=min_size,
+        max_size=max_size,
+        init=None if as_asyncpg else _prepare,
+        connect=open_apart,
+        **options,
     )
     try:
         await pool
@@ -139,6 +151,20 @@ def unavailable(error: BaseException) -> bool:
             return bool(_CLOSED.search(str(error)))
         case _:
             return False
+
+
+def of_connecting(error: BaseException) -> bool:
+    """Can it come from making a connection: the server, the way to it, or the address?"""
+    return isinstance(error, _RAISED)
+
+
+def named_connect_error(name: str, dsn: str, error: Exception) -> StorageError:
+    """Why a connection to the database `name` under `databases:` cannot be made. It holds no password."""
+    if out_of_resources(error):
+        return OutOfResourcesError(describe(error))
+    reason = connect_error_text(error).replace("database.url", f"databases.{name}")
+    text = msg("error-named-database", name=name, address=address(dsn, f"databases.{name}"), reason=reason)
+    return DatabaseUnavailableError(text) if unavailable(error) else StorageError(text)
 
 
 def refused(error: BaseException) -> bool:
@@ -176,19 +202,19 @@ def connect_error_text(error: BaseException) -> str:
     )
 
 
-def address(dsn: str) -> str:
+def address(dsn: str, unknown: str = "database.url") -> str:
     """Where `dsn` points, for people: host and port, or the socket's folder; nothing secret."""
     try:
         parts = urlsplit(dsn)
         host, port = parts.hostname, parts.port
         sockets = parse_qs(parts.query).get("host", [])
     except ValueError:
-        return "database.url"
+        return unknown
     if "@" in parts.path + parts.query + parts.fragment:  # a password with an unquoted / ? or #
-        return "database.url"
+        return unknown
     if sockets:
         return sockets[0]
-    return f"{host}:{port or 5432}" if host else "database.url"
+    return f"{host}:{port or 5432}" if host else unknown
 
 
 def storable(text: str) -> str:

@@ -40,6 +40,8 @@ class TaskSpec:
     on_hang: OnHang = OnHang.ABANDON
     env: tuple[str, ...] = ()
     """Withheld variables that its own process gets all the same."""
+    setup: str = ""
+    """ "module:function" of an async context manager that is opened before the first run; "" for none."""
     unusable: str = ""
     """Why its own process cannot be started, found before the start; a restart by a person tries again."""
 
@@ -59,6 +61,7 @@ def from_config(task: TaskConfig, function: Checker, *, unusable: str = "") -> T
         max_runs=task.max_runs,
         on_hang=task.on_hang,
         env=task.env,
+        setup=task.setup or "",
         unusable=unusable,
         policy=Policy(
             schedule=task.schedule,

@@ -17,6 +17,7 @@ from dozor.process import forking
 from dozor.supervision.runs.context import Context
 from dozor.supervision.runs.memory import reclaim_memory
 from dozor.supervision.runs.ownership import CURRENT
+from dozor.supervision.runs.resources import Resources
 from dozor.supervision.runs.results import awaited
 from dozor.supervision.runs.run import Run, StopReason, call_in_thread
 from dozor.supervision.tasks.task import SupervisedTask
@@ -30,6 +31,8 @@ class RunHost(Protocol):
 
     @property
     def contexts(self) -> CleanContext: ...
+    @property
+    def resources(self) -> Resources | None: ...
     def context(self, task: SupervisedTask, run: Run) -> Context: ...
     async def explained(self, task: SupervisedTask, run: Run, error: BaseException) -> bool:
         """Whether an outage of something the task stands on explains its failure."""
@@ -54,7 +57,14 @@ async def execute(host: RunHost, task: SupervisedTask, run: Run) -> None:
     forks = forking.generation
     error: BaseException | None = None
     outage = False
+    resources = host.resources
     try:
+        if (
+            resources is not None
+            and spec.isolation is not Isolation.PROCESS
+            and resources.plan.needed_by(spec)
+        ):
+            await resources.open(spec)
         match spec.isolation:
             case Isolation.INLINE:
                 if spec.takes_context:

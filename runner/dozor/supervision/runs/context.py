@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from loguru import logger
 
@@ -11,14 +12,24 @@ from dozor.clock import to_datetime
 from dozor.errors import DatabaseUnavailableError
 from dozor.language import msg
 from dozor.storage.postgres.checker_pool import CheckerPool, RunDatabase
+from dozor.storage.postgres.named_databases import unknown_database
 from dozor.storage.postgres.pool import Pool
 from dozor.supervision.runs.reports import checked_backlog, checked_progress
+from dozor.supervision.runs.resources import RunResources
 from dozor.supervision.runs.run import Run, Stopping
 
 if TYPE_CHECKING:
     from loguru import Logger
 
 
+class _NoDatabases(dict[str, Pool]):
+    """For runs without a section `databases:`."""
+
+    def __missing__(self, name: str) -> Pool:
+        raise unknown_database(name, {})
+
+
+_NO_DATABASES: Mapping[str, Pool] = _NoDatabases()
 LONGEST_ALERT = 262_144
 """Characters of `ctx.alert` that are looked at, four times what is kept: redacting a megabyte takes 0.3 s."""
 
@@ -35,10 +46,16 @@ class Reporter(Protocol):
 class Context:
     """One run of one task, as its checker sees it."""
 
-    __slots__ = ("_checkers", "_db", "_reports", "_run", "run_id", "task")
+    __slots__ = ("_checkers", "_db", "_given", "_reports", "_run", "run_id", "task")
 
     def __init__(
-        self, task: str, run_id: str, run: Run, reports: Reporter, checkers: CheckerPool | None
+        self,
+        task: str,
+        run_id: str,
+        run: Run,
+        reports: Reporter,
+        checkers: CheckerPool | None,
+        given: RunResources | None = None,
     ) -> None:
         self.task = task
         self.run_id = run_id
@@ -46,6 +63,7 @@ class Context:
         self._run = run
         self._reports = reports
         self._checkers = checkers
+        self._given = given
         self._db: RunDatabase | None = None
 
     @property
@@ -72,6 +90,21 @@ class Context:
                 raise DatabaseUnavailableError(msg("error-no-database-here"))
             self._db = self._checkers.for_run(self.task, self.run_id, lambda: run.ended or run.abandoned)
         return self._db
+
+    @property
+    def databases(self) -> Mapping[str, Pool]:
+        """The databases of the section `databases:` by name, each an asyncpg pool as `ctx.db` is.
+
+        An unknown name raises `UnknownDatabaseError`, a KeyError. A query fails with
+        `DatabaseUnavailableError` while the server does not answer, and with `StorageError` if a person has
+        to act; both name the database.
+        """
+        return _NO_DATABASES if self._given is None else self._given.databases
+
+    @property
+    def resources(self) -> Any:
+        """The value of the task's `setup`, or else of the runner's; None where there is none."""
+        return None if self._given is None else self._given.value
 
     @property
     def log(self) -> Logger:

@@ -16,7 +16,7 @@ import os
 import pickle
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ from dozor.supervision.runs.remote_failure import (
     memory_limit_error,
     process_died_error,
 )
+from dozor.supervision.runs.resources import ResourcePlan
 from dozor.supervision.runs.run import Run
 
 ANSWER_SECONDS = 1.0
@@ -75,6 +76,7 @@ class Launch:
     pool_size: int = 5
     acquire_timeout: float = 30.0
     withheld: frozenset[str] = frozenset()
+    resources: ResourcePlan = field(default_factory=ResourcePlan)
 
 
 class ProcessClient:
@@ -334,7 +336,10 @@ class ProcessClient:
     async def _close_process(self) -> None:
         process, self._process = self._process, None
         if process is not None:
-            await asyncio.shield(self._leave(process, LET_GO_SECONDS))
+            plan = self._launch.resources
+            holds = plan.setup or plan.databases or self._spec.setup
+            patience = plan.setup_timeout + LET_GO_SECONDS if holds else LET_GO_SECONDS
+            await asyncio.shield(self._leave(process, patience))
 
     def _leave(self, process: ProcessHandle, patience: float) -> asyncio.Task[None]:
         leaving = asyncio.create_task(process.close(patience))
@@ -355,6 +360,8 @@ class ProcessClient:
             "pool_size": self._launch.pool_size,
             "acquire_timeout": self._launch.acquire_timeout,
             "withheld": sorted(withheld),
+            "resources": self._launch.resources.to_frame(),
+            "setup": spec.setup,
             # Dates and all, which JSON has no form for.
             "args": _encoded(spec.args),
         }

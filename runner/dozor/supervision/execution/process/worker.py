@@ -39,6 +39,7 @@ from dozor.language.process import use_language
 from dozor.process import forking
 from dozor.storage.postgres.checker_pool import CheckerPool
 from dozor.storage.postgres.pool import unavailable
+from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.core.state import Failure
 from dozor.supervision.execution.left_behind import LeftBehind
 from dozor.supervision.execution.process.ipc import OF_ANOTHER_PROCESS, Channel, Frame
@@ -50,6 +51,7 @@ from dozor.supervision.runs.failure import describe
 from dozor.supervision.runs.memory import reclaim_memory
 from dozor.supervision.runs.ownership import CURRENT, Scope, own_tasks, own_threads
 from dozor.supervision.runs.remote_failure import to_frame
+from dozor.supervision.runs.resources import ResourcePlan, Resources
 from dozor.supervision.runs.results import awaited
 from dozor.supervision.runs.run import Run, StopReason, call_in_thread
 from dozor.supervision.runs.stacks import await_chain, chain_of_thread
@@ -57,6 +59,8 @@ from dozor.supervision.runs.subprocesses import own_subprocesses
 
 PR_SET_NAME = 15  # linux/prctl.h
 MAX_LOG_TEXT = 100_000
+CLOSE_SECONDS = 1.0
+"""Beyond the limit of a setup: how long all of them may take to be closed before this process ends."""
 REPORTS_EVERY = 0.05
 """Seconds between two reports of the same kind (progress, backlog, heartbeat): the last one counts."""
 
@@ -189,6 +193,7 @@ class _Worker:
         self._words = _Reporter(channel)
         self._run: Run | None = None
         self._checkers: CheckerPool | None = None
+        self._resources: Resources | None = None
         self._main = threading.get_ident()
 
     async def serve(self) -> None:
@@ -213,6 +218,7 @@ class _Worker:
                 now=SteadyClock().now,
                 application_name=f"dozor {self._task}",
             )
+        self._open_resources()
         self._contexts = CleanContext()  # with what the checker's module has set while it was imported
         self._left_behind = LeftBehind(self._task, self._tell, self._loop, self._contexts.timers)
         threading.Thread(target=self._listen, name="dozor pipe", daemon=True).start()
@@ -221,6 +227,22 @@ class _Worker:
             await asyncio.sleep(1.0)
             if self._checkers is not None:
                 self._checkers.reclaim()
+
+    def _open_resources(self) -> None:
+        """Nothing is opened before the first run."""
+        hello = self._hello
+        if "resources" not in hello:
+            return  # from a runner older than this file
+        plan = ResourcePlan.from_frame(hello["resources"])
+        self._spec = TaskSpec(
+            name=self._task,
+            function=self._function,
+            setup=hello["setup"],
+            takes_context=takes_context(self._function),
+        )
+        if plan.needed_by(self._spec):
+            name = f"dozor {self._task}"
+            self._resources = Resources(plan, SteadyClock().now, application_name=name)
 
     def _import(self) -> Checker:
         """The code on disk may be newer than what the runner has checked. Raises CheckerImportError."""
@@ -246,6 +268,13 @@ class _Worker:
                     self._channel.send({"type": "where", "chain": self._where()})
                 case _:
                     continue  # a newer runner's word: this process is about to be replaced
+        if self._resources is not None and self._run is None:
+            try:
+                asyncio.run_coroutine_threadsafe(self._resources.close(), self._loop).result(
+                    self._resources.plan.setup_timeout + CLOSE_SECONDS
+                )
+            except BaseException as error:  # noqa: BLE001 -- the process ends all the same
+                self._channel.send({"type": "log", "level": "ERROR", "text": repr(error)[:MAX_LOG_TEXT]})
         os._exit(0)
 
     def _where(self) -> list[str]:
@@ -276,9 +305,13 @@ class _Worker:
         error: BaseException | None = None
         forks = forking.generation
         try:
-            given = {}
+            given: dict[str, Any] = {}
+            resources = None
+            if self._resources is not None:
+                await self._resources.open(self._spec)
+                resources = self._resources.for_run(self._task, run_id, lambda: run.ended or run.abandoned)
             if takes_context(self._function):
-                given = {"ctx": Context(self._task, run_id, run, self._words, self._checkers)}
+                given = {"ctx": Context(self._task, run_id, run, self._words, self._checkers, resources)}
             if is_async(self._function):
                 await awaited(self._function(**fresh(self._args), **given))
             else:
