@@ -95,7 +95,8 @@ class TelegramBot:
 
     def transport_to(self, chat_id: int, thread_id: int | None = None) -> TelegramTransport:
         """Messages to another chat, topic or person."""
-        return TelegramTransport(self._bot, chat_id, thread_id, self._translator)
+        buttons = self.transport is None or self.transport.buttons
+        return TelegramTransport(self._bot, chat_id, thread_id, self._translator, buttons=buttons)
 
     async def check_token(self) -> Identity:
         """Asks Telegram. Raises TokenRefusedError, or TelegramUnavailableError if it cannot be asked now."""
@@ -162,7 +163,8 @@ def build_bot(
     translator = Translator(language)
     transport = None
     if config.chat is not None:
-        transport = TelegramTransport(bot, config.chat.chat_id, config.chat.thread_id, translator)
+        chat = config.chat
+        transport = TelegramTransport(bot, chat.chat_id, chat.thread_id, translator, buttons=config.commands)
     per_person = config.language is LanguageChoice.PER_PERSON
     chats = Chats(clock, config.chat.chat_id if config.chat is not None else None, reopen)
 
