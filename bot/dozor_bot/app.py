@@ -84,7 +84,8 @@ class TelegramBot:
 
     def transport_to(self, chat_id: int, thread_id: int | None = None) -> TelegramTransport:
         """Messages to another chat, topic or person."""
-        return TelegramTransport(self._bot, chat_id, thread_id, self._translator)
+        buttons = self.transport is None or self.transport.buttons
+        return TelegramTransport(self._bot, chat_id, thread_id, self._translator, buttons=buttons)
 
     async def set_my_commands(self) -> None:
         """The menus of commands, where they differ from what was set before. A failure is only logged."""
@@ -139,7 +140,8 @@ def build_bot(
     translator = Translator(language)
     transport = None
     if config.chat is not None:
-        transport = TelegramTransport(bot, config.chat.chat_id, config.chat.thread_id, translator)
+        chat = config.chat
+        transport = TelegramTransport(bot, chat.chat_id, chat.thread_id, translator, buttons=config.commands)
     per_person = config.language is LanguageChoice.PER_PERSON
     chats = Chats(clock, config.chat.chat_id if config.chat is not None else None, reopen)
 

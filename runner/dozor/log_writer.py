@@ -204,6 +204,16 @@ class LogWriter:
         return None
 
 
+class ConsoleForm:
+    """Whether standard error of this process takes JSON only: `dozor run --log-format json`."""
+
+    def __init__(self) -> None:
+        self.json = False
+
+
+CONSOLE = ConsoleForm()
+
+
 class QueuedStream(io.TextIOWrapper):
     """Stands for `sys.stdout` or `sys.stderr` of the runner: what is printed goes to `writer`."""
 

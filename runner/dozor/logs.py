@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from loguru import logger
 
 from dozor.language import msg
-from dozor.log_writer import DescriptorSink, LogWriter, QueuedStream
+from dozor.log_writer import CONSOLE, DescriptorSink, LogWriter, QueuedStream
 from dozor.redaction import Redactor
 
 if TYPE_CHECKING:
@@ -187,6 +187,7 @@ def queue_standard_streams(form: LogFormat) -> LogWriter:
     From here on `print` of a checker waits for nobody either.
     """
     error, output = sys.stderr, sys.stdout
+    CONSOLE.json = not is_human(form, error)
     note = dropped_note(form, error)
     writer = LogWriter(DescriptorSink(error.fileno()), note=note)
     same = os.path.samestat(os.fstat(error.fileno()), os.fstat(output.fileno()))

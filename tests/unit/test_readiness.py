@@ -79,3 +79,9 @@ def test_a_chat_that_urgent_messages_cannot_reach_is_a_reason() -> None:
     held = replace(WITH_BOT, held_chats={"": "told to wait", "-100:7": "502"})
     assert len(evaluate(held).reasons) == 2
     assert "-100:7" in evaluate(held).reasons[1]
+
+
+def test_with_commands_left_to_another_bot_no_poll_is_missed_and_a_chat_that_refuses_is() -> None:
+    alerts_only = replace(WITH_BOT, telegram_commands=False, telegram_polled_at=None)
+    assert evaluate(alerts_only).ready
+    assert not evaluate(replace(alerts_only, chat_refuses="kicked")).ready

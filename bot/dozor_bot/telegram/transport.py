@@ -38,8 +38,18 @@ SEND_TIMEOUT = 15
 class TelegramTransport:
     """Sends to `chat_id`, or to its topic `thread_id`. After `ChatMoved` it sends to the new chat."""
 
-    def __init__(self, bot: Bot, chat_id: int, thread_id: int | None, translator: Translator) -> None:
+    def __init__(
+        self,
+        bot: Bot,
+        chat_id: int,
+        thread_id: int | None,
+        translator: Translator,
+        *,
+        buttons: bool = True,
+    ) -> None:
         self._bot = bot
+        self.buttons = buttons
+        """Whether somebody here answers presses."""
         self._chat_id = chat_id
         self._thread_id = thread_id
         self._translator = translator
@@ -165,7 +175,7 @@ class TelegramTransport:
         form["text"], entities = to_text(message)
         if entities and Simpler.PLAIN not in tried:
             form["entities"] = entities
-        keyboard = to_keyboard(message.buttons)
+        keyboard = to_keyboard(message.buttons) if self.buttons else None
         if keyboard is not None and Simpler.NO_BUTTONS not in tried:
             form["reply_markup"] = keyboard
         if message.silent:
@@ -192,7 +202,7 @@ class TelegramTransport:
         form["text"], entities = to_text(message)
         if entities and Simpler.PLAIN not in tried:
             form["entities"] = entities
-        keyboard = to_keyboard(message.buttons)
+        keyboard = to_keyboard(message.buttons) if self.buttons else None
         if keyboard is not None and Simpler.NO_BUTTONS not in tried:
             form["reply_markup"] = keyboard
         return EditMessageText(link_preview_options=NO_PREVIEW, **form)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import importlib
 import importlib.metadata
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from loguru import logger
@@ -35,7 +35,7 @@ from dozor.app.supervision import build_supervisor
 from dozor.app.telegram import TelegramSide
 from dozor.clock import SteadyClock
 from dozor.config import Config
-from dozor.config.imports.checkers import Checker, load_with_checkers
+from dozor.config.imports.checkers import Checker, examine_apart, load_with_checkers
 from dozor.config.secrets import register_config_secrets
 from dozor.config.values.incident_kinds import IncidentKind
 from dozor.control.alert_settings import oncall
@@ -58,7 +58,7 @@ from dozor.storage.postgres.pool import Pool
 from dozor.storage.postgres.pools import Pools
 from dozor.storage.retention import run_pruner
 from dozor.storage.spool import Spool
-from dozor.supervision.core.spec import TaskSpec, from_config
+from dozor.supervision.core.spec import TaskSpec, from_config, with_unusable
 from dozor.supervision.monitoring.monitors import Monitors
 from dozor.supervision.supervisor import Supervisor
 from dozor.supervision.tasks.task import SupervisedTask, run_id
@@ -67,7 +67,6 @@ from dozor.supervision.telemetry.metrics import RunMetrics
 if TYPE_CHECKING:
     from dozor.web.sources import Sources as WebSources
 
-NOTHING_UNUSABLE: Mapping[str, str] = MappingProxyType({})
 VERSION = importlib.metadata.version("dozor")
 FLUSH_SECONDS = 10.0
 """How long the end of the runner waits for the database to take what is still to be written."""
@@ -89,23 +88,21 @@ class Runner:
         *,
         wait: bool = False,
         grace: float = 10.0,
-        unusable: Mapping[str, str] = NOTHING_UNUSABLE,
+        unexamined: bool = False,
     ) -> None:
         self.config = config
         use_language(config.language)
         self.redactor = Redactor()
         register_config_secrets(config, self.redactor)
         self._wait = wait
+        self._unexamined = unexamined
         self._grace = grace
         self._clock = SteadyClock()
         self._started_at = self._clock.now()
         self._cleanups = Cleanups()
         self._deliveries = DeliveryMetrics()
         self._enabled = [task for task in config.tasks if task.enabled]
-        self._specs: list[TaskSpec] = [
-            from_config(task, checkers[task.name], unusable=unusable.get(task.name, ""))
-            for task in self._enabled
-        ]
+        self._specs: list[TaskSpec] = [from_config(task, checkers[task.name]) for task in self._enabled]
         self.unstopped: tuple[str, ...] = ()
         """Tasks whose run would not end when the runner did: what they hold is not let go."""
         self.failed: asyncio.Future[DozorError] = asyncio.Future()
@@ -124,14 +121,14 @@ class Runner:
     def from_config(cls, path: str | Path, *, wait: bool = False, grace: float = 10.0) -> Self:
         """Read the configuration and import the checkers. Raises ConfigError with every problem.
 
-        Checkers with `isolation: process` are imported in child processes only. One whose import does not end
-        stops its own task, with an incident.
+        Checkers with `isolation: process` are imported in child processes only, when the runner is entered:
+        that raises ConfigError as well. One whose import does not end stops its own task, with an incident.
 
         Call it where a loop runs. `wait`: stay in line while another runner works on the database.
         `grace`: seconds that runs in progress get at the end.
         """
-        loaded = load_with_checkers(Path(path), allow_hung=True)
-        return cls(loaded.config, loaded.checkers, wait=wait, grace=grace, unusable=loaded.hung)
+        loaded = load_with_checkers(Path(path), allow_hung=True, later=True)
+        return cls(loaded.config, loaded.checkers, wait=wait, grace=grace, unexamined=loaded.unexamined)
 
     async def __aenter__(self) -> Self:
         try:
@@ -151,6 +148,9 @@ class Runner:
         await self._cleanups.run()
 
     async def _start(self) -> None:
+        if self._unexamined:
+            hung = await in_own_thread(examine_apart, self.config)
+            self._specs = with_unusable(self._specs, hung)
         warming = asyncio.create_task(in_own_thread(warm, self._languages()))
         database = await self._open_database()
         tracing = self._open_tracing()
@@ -432,6 +432,7 @@ class Runner:
             dispatcher_at=at(self.dispatcher.last_progress_at),
             commands_at=at(self.executor.last_progress_at),
             telegram_wanted=self._telegram.wanted,
+            telegram_commands=self._telegram.takes_commands,
             telegram_problem=self._telegram.problem,
             telegram_polled_at=None if polled_at is None else at(polled_at),
             chat_refuses=self.dispatcher.refused,

@@ -48,6 +48,11 @@ class TelegramSide:
         return self._config.telegram.token is not None
 
     @property
+    def takes_commands(self) -> bool:
+        """Whether updates are taken here, and not by a bot of the user's own with the same token."""
+        return self.wanted and self._config.telegram.commands
+
+    @property
     def problem(self) -> str | None:
         """What is wrong now, in words."""
         return self._unbuilt or (None if self._bot is None else self._bot.poller.problem)
@@ -123,7 +128,7 @@ class TelegramSide:
 
     def parts(self, watch: IncidentManager) -> dict[str, Callable[[], Awaitable[None]]]:
         """The bot's long-lived parts, and the one that watches it; nothing without a token."""
-        if not self.wanted:
+        if not self.takes_commands:
             return {}
         watching = BotMonitor(
             watch, self._clock, lambda: self.polled_at, lambda: self.problem, time.monotonic

@@ -10,6 +10,7 @@ import click
 
 from dozor.cli.task_commands import cli_actor
 from dozor.cli.terminal.completion import complete_task
+from dozor.cli.terminal.layout import fitted
 from dozor.cli.terminal.options import EXIT_FAILED, config_option
 from dozor.cli.terminal.session import database, known_names, run_async, runner_at_work
 from dozor.cli.terminal.task_names import the_task
@@ -79,7 +80,7 @@ def unsilence(config_path: Path, name: str) -> None:
 def oncall(config_path: Path, person: str | None, duration: str | None) -> None:
     """Who is on call; with a name that person takes over, to the end of the shift unless told."""
     if person is None:
-        click.echo(run_async(_who(config_path)))
+        click.echo(fitted(run_async(_who(config_path))))
     else:
         run_async(_ask(config_path, AlertCommand.ONCALL, person, seconds=_seconds(duration)))
 
@@ -116,7 +117,7 @@ async def _ask(config_path: Path, name: AlertCommand, target: str, **args: Any) 
         async with pool.acquire() as connection, connection.transaction():
             number = await submit(connection, name, target, cli_actor(), args=args)
         result = await wait(pool, number, timeout=WAIT)
-    click.echo(_said(name, target, result), err=not result.ok)
+    click.echo(fitted(_said(name, target, result)), err=not result.ok)
     if not result.ok:
         raise SystemExit(EXIT_FAILED)
 

@@ -19,6 +19,7 @@ from dozor.cli.doctoring.runner import check_runner
 from dozor.cli.doctoring.sending import send_directly, send_through_runner
 from dozor.cli.doctoring.smells import check_config
 from dozor.cli.doctoring.telegram import check_telegram
+from dozor.cli.terminal.layout import fitted
 from dozor.cli.terminal.options import EXIT_FAILED, config_option
 from dozor.cli.terminal.session import run_async
 from dozor.config import Config, load
@@ -49,7 +50,7 @@ def doctor(config_path: Path, *, send: bool, as_json: bool) -> None:
         )
     else:
         for one in findings:
-            click.echo(redactor.redact(_lines(one)))
+            click.echo(fitted(redactor.redact(_lines(one))))
     if any(one.level is Level.FAILED for one in findings):
         raise SystemExit(EXIT_FAILED)
 

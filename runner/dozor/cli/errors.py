@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from dozor.cli.terminal.completion import complete_task
-from dozor.cli.terminal.layout import indented, output_width
+from dozor.cli.terminal.layout import fitted, indented, output_width
 from dozor.cli.terminal.options import config_option
 from dozor.cli.terminal.session import database, known_names, run_async
 from dozor.cli.terminal.task_names import the_task
@@ -41,7 +41,8 @@ def errors(config_path: Path, name: str, limit: int, *, as_json: bool) -> None:
     else:
         for one in groups:
             first, last = in_zone(one.first_at, config.timezone), in_zone(one.last_at, config.timezone)
-            click.echo(f"×{one.times}  {last}" if one.times == 1 else f"×{one.times}  {first} … {last}")
+            when = last if one.times == 1 else f"{first} … {last}"
+            click.echo(fitted(f"×{one.times}  {when}"))
             click.echo(indented(f"{one.error_type}: {one.error_text}", output_width(), "  "))
 
 

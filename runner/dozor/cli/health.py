@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from dozor.cli.terminal.layout import fitted
 from dozor.cli.terminal.options import EXIT_FAILED, config_option
 from dozor.errors import CommandRefusedError
 from dozor.language import msg
@@ -47,7 +48,7 @@ def health(config_path: Path, url: str | None, what: str, timeout: float, *, as_
     else:
         name = msg(_NAMES[what])
         said = msg("cli-health-yes", what=name) if ok else msg("cli-health-no", what=name)
-        click.echo(f"{said}{_why(answer)}", err=not ok)
+        click.echo(fitted(f"{said}{_why(answer)}"), err=not ok)
     if not ok:
         raise SystemExit(EXIT_FAILED)
 

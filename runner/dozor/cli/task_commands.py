@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from dozor.cli.terminal.completion import complete_task
+from dozor.cli.terminal.layout import fitted
 from dozor.cli.terminal.options import EXIT_FAILED, config_option
 from dozor.cli.terminal.session import known_names, run_async, runner_at_work
 from dozor.cli.terminal.task_names import the_tasks
@@ -48,7 +49,7 @@ def _command(command: CommandName, help_text: str) -> click.Command:
         for name, result in results.items():
             state = msg("cli-state-unknown") if result.state is None else state_word(result.state)
             text = msg(_SAYS[result.reason], name=name, state=state)
-            click.echo(text, err=not result.ok)
+            click.echo(fitted(text), err=not result.ok)
         if not all(result.ok for result in results.values()):
             raise SystemExit(EXIT_FAILED)
 

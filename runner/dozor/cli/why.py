@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dozor.cli.terminal.layout import fitted
 from dozor.cli.terminal.options import config_option
 from dozor.cli.terminal.session import database, run_async
 from dozor.errors import CommandRefusedError
@@ -34,7 +35,9 @@ def why(config_path: Path, incident: str, *, as_json: bool) -> None:
     config, found = run_async(_read(config_path, known))
     if found is None:
         raise CommandRefusedError(Translator(config.language).format("why-no-incident", id=incident[:60]))
-    click.echo(json.dumps(found.to_json(), ensure_ascii=False, indent=2) if as_json else _text(config, found))
+    click.echo(
+        json.dumps(found.to_json(), ensure_ascii=False, indent=2) if as_json else fitted(_text(config, found))
+    )
 
 
 async def _read(config_path: Path, number: int) -> tuple[Config, Why | None]:

@@ -27,6 +27,8 @@ def check_sections(values: Mapping[str, Any]) -> Iterator[Problem]:
             msg("config-token-without-chat"),
             ("telegram", "chat"),
         )
+    if isinstance(telegram, dict) and telegram.get("commands") is False and telegram.get("webhook"):
+        yield Problem(msg("config-webhook-without-commands"), ("telegram", "webhook"))
     database = values.get("database")
     if isinstance(database, dict) and "url" in database and database["url"] in (None, ""):
         # An unset variable must not move production to an empty database on the local disk.

@@ -119,8 +119,10 @@ def _options(annotation: Any, words: str, definitions: dict[str, Schema]) -> lis
         elif isinstance(option, type) and issubclass(option, Section):
             if option.model_fields:
                 found.append(_reference(option, definitions))
-                if _takes_a_number(option):
+                if _takes(option, 1):
                     found.append({"type": ["string", "number"]})
+                elif _takes(option, "postgresql://host/name"):
+                    found.append({"type": "string"})
         elif origin is tuple and inside[-1] is Ellipsis:
             items = _options(inside[0], "" if words.startswith("list of `{") else words, definitions)
             found.append({"type": "array", "items": _any_of([*items, _FILLED_IN])})
@@ -136,10 +138,10 @@ def _options(annotation: Any, words: str, definitions: dict[str, Schema]) -> lis
     return found
 
 
-def _takes_a_number(model: type[Section]) -> bool:
-    """Whether a mapping has a short form: an id for a person, a duration for `restart_delay`."""
+def _takes(model: type[Section], value: object) -> bool:
+    """Whether a mapping has a short form: an id for a person, a duration for `restart_delay`, a URL."""
     try:
-        model.model_validate(1)
+        model.model_validate(value)
     except ValidationError:
         return False
     return True

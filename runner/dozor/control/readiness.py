@@ -27,6 +27,8 @@ class HealthSnapshot:
     dispatcher_at: float
     commands_at: float
     telegram_wanted: bool
+    telegram_commands: bool = True
+    """Whether updates are taken here."""
     telegram_problem: str | None
     telegram_polled_at: float | None
     chat_refuses: str | None
@@ -64,6 +66,8 @@ def evaluate(vitals: HealthSnapshot) -> Readiness:
     if vitals.telegram_wanted:
         if vitals.telegram_problem is not None:
             reasons.append(msg("log-ready-telegram", problem=vitals.telegram_problem))
+        elif not vitals.telegram_commands:
+            pass  # somebody else's bot takes the updates
         elif vitals.telegram_polled_at is None:
             reasons.append(msg("log-ready-not-polled"))
         elif now - vitals.telegram_polled_at > DEAF_AFTER:

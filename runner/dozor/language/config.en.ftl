@@ -261,3 +261,4 @@ config-setup-class = { $name } is no async context manager: it lacks __aenter__ 
 config-setup-undecorated = an async generator is no context manager; put @{ $decorator } above it
 config-setup-sync = it is a plain context manager or generator; write async def with a yield, under @contextlib.asynccontextmanager
 config-setup-coroutine = an async def without yield returns no context manager; write one with a yield, under @contextlib.asynccontextmanager
+config-webhook-without-commands = with commands: false no updates are taken; remove webhook, or commands

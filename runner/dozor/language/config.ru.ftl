@@ -261,3 +261,4 @@ config-setup-class = { $name }: не асинхронный менеджер к�
 config-setup-undecorated = асинхронный генератор не менеджер контекста; поставьте над ним @{ $decorator }
 config-setup-sync = это обычный менеджер контекста или генератор; напишите async def с yield под @contextlib.asynccontextmanager
 config-setup-coroutine = async def без yield не возвращает менеджер контекста; напишите функцию с yield под @contextlib.asynccontextmanager
+config-webhook-without-commands = при commands: false обновления не принимаются; уберите webhook или commands

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 import time
+from datetime import UTC, datetime
 from typing import TextIO
 
 from dozor.alerting.delivery.transport import Delivered, Outcome, Unavailable
 from dozor.alerting.model.message import Message
 from dozor.language import msg
-from dozor.log_writer import LogWriter, QueuedStream, StreamSink
+from dozor.log_writer import CONSOLE, LogWriter, QueuedStream, StreamSink
 
 SECONDS = 5.0
 """How long the console may take to take a message."""
@@ -18,7 +20,8 @@ LOOK_EVERY = 0.005
 
 
 class ConsoleTransport:
-    """Writes to `stream` (by default standard error), in a frame that sets it apart from the log.
+    """Writes to `stream` (by default standard error), in a frame that sets it apart from the log. Where the
+    log is JSON, a message on standard error is one line of JSON as well, with `alert: true`.
 
     The text of an attachment is written under the message, whatever its length.
     """
@@ -33,10 +36,7 @@ class ConsoleTransport:
 
     async def send(self, message: Message) -> Outcome:
         stream = self._stream or sys.stderr
-        text = f"╭──\n{_framed(message.plain)}"
-        if message.document is not None:
-            text += f"├── {message.document.name}\n{_framed(message.document.text)}"
-        text += "╰──\n"
+        text = _json(message) if self._stream is None and CONSOLE.json else _frame(message)
         encoding = getattr(stream, "encoding", None) or "utf-8"
         ticket = self._writer(stream).send(text.encode(encoding, "replace"))
         until = time.monotonic() + SECONDS
@@ -57,6 +57,26 @@ class ConsoleTransport:
         if self._own is None or self._own[0] is not stream:
             self._own = (stream, LogWriter(StreamSink(stream), note=lambda count: "", name="dozor console"))
         return self._own[1]
+
+
+def _frame(message: Message) -> str:
+    text = f"╭──\n{_framed(message.plain)}"
+    if message.document is not None:
+        text += f"├── {message.document.name}\n{_framed(message.document.text)}"
+    return text + "╰──\n"
+
+
+def _json(message: Message) -> str:
+    """The keys are those of the log's lines, see `dozor.logs`."""
+    entry = {
+        "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "level": "WARNING",
+        "message": message.plain,
+        "alert": True,
+    }
+    if message.document is not None:
+        entry["document"] = message.document.text
+    return json.dumps(entry, ensure_ascii=False) + "\n"
 
 
 def _framed(text: str) -> str:

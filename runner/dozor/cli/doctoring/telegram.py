@@ -34,8 +34,9 @@ async def check_telegram(config: TelegramConfig, people: Iterable[Person] = ()) 
         if not me.ok:
             return [_token_refused(me)]
         found = [ok("token", f"@{me.result.get('username')}, id {me.result['id']}"), _clock(me)]
-        found.append(_privacy(me.result))
-        found.append(_webhook(await api.call("getWebhookInfo")))
+        if config.commands:
+            found.append(_privacy(me.result))
+            found.append(_webhook(await api.call("getWebhookInfo")))
         if config.chat is not None:
             found += await _chat(api, config.chat, int(me.result["id"]))
         found += await _people(api, config)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, assert_never
 import click
 
 from dozor.cli.terminal.completion import complete_task
-from dozor.cli.terminal.layout import output_width, wrapped
+from dozor.cli.terminal.layout import fitted, output_width, wrapped
 from dozor.cli.terminal.options import EXIT_FAILED, config_option
 from dozor.cli.terminal.session import run_async
 from dozor.cli.terminal.task_names import the_task
@@ -210,7 +210,7 @@ async def _run(
             pool.terminate()
             await asyncio.sleep(0)
     for line in _report(config, task, supervised, one.alerts, ended):
-        click.echo(redactor.redact(line))
+        click.echo(fitted(redactor.redact(line)))
     return ended.failure is None
 
 

@@ -6,6 +6,9 @@ import os
 import shutil
 import sys
 import textwrap
+from typing import TextIO
+
+import click
 
 NARROWEST = 40
 WIDEST = 200
@@ -35,3 +38,28 @@ def wrapped(text: str, width: int) -> str:
 def indented(text: str, width: int, indent: str) -> str:
     """As `wrapped`, with `indent` before each line."""
     return "\n".join(indent + line for line in wrapped(text, width - len(indent)).split("\n"))
+
+
+def fitted(text: str, stream: TextIO | None = None) -> str:
+    """`text` for a terminal: lines that are too long are wrapped between words, with their own indent.
+
+    Unchanged where `stream` (standard output) is no terminal, so that programs read it line by line.
+    """
+    if not (stream or sys.stdout).isatty():
+        return text
+    width = max(NARROWEST, min(WIDEST, shutil.get_terminal_size((PLAIN, 24)).columns))
+    return "\n".join(_fitted_line(line, width) for line in text.split("\n"))
+
+
+def _fitted_line(line: str, width: int) -> str:
+    if len(click.unstyle(line)) <= width:
+        return line
+    indent = " " * (len(line) - len(line.lstrip()))
+    return textwrap.fill(
+        line,
+        width,
+        subsequent_indent=indent,
+        replace_whitespace=False,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import click
 
+from dozor.cli.terminal.layout import fitted
 from dozor.errors import ConfigError, DozorError, root_cause
 from dozor.language import msg
 
@@ -73,13 +75,13 @@ class DozorGroup(click.Group):
             click.echo(str(error), err=True)
             ctx.exit(EXIT_CONFIG)
         except DozorError as error:
-            click.echo(f"dozor: {error}", err=True)
+            click.echo(fitted(f"dozor: {error}", sys.stderr), err=True)
             ctx.exit(EXIT_FAILED)
         except Exception as error:
             text = _known(root_cause(error))
             if text is None:
                 raise
-            click.echo(f"dozor: {text}", err=True)
+            click.echo(fitted(f"dozor: {text}", sys.stderr), err=True)
             ctx.exit(EXIT_FAILED)
 
 

@@ -41,6 +41,8 @@ class Loaded:
     hung: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     """What was found under `run:` where it is not simply a function, by task."""
+    unexamined: bool = False
+    """`examine_apart` has to be called before anything is started."""
 
 
 def load_with_checkers(
@@ -50,6 +52,7 @@ def load_with_checkers(
     language: Language | None = None,
     allow_hung: bool = False,
     probe_new: bool = False,
+    later: bool = False,
 ) -> Loaded:
     """The configuration in the file `path` and its checkers. Raises ConfigError with every problem, by line:
     of the file, of its imports and calls, of the second channel, and of extras that are not installed.
@@ -57,10 +60,11 @@ def load_with_checkers(
     `allow_hung`: a module of a child process whose import does not end is no problem, see `Loaded.hung`.
     `probe_new`: modules that are not imported yet are imported in a child process first, so that one that
     hangs or crashes is a problem and does no harm to this process.
+    `later`: leave to `examine_apart` what takes long and is not needed here, if there is no problem so far.
     """
     with language_for_now(language or from_file(Path(path), env)):
         draft = read_draft(path, env)
-        return _examined(draft, _Imports(draft), allow_hung=allow_hung, probe_new=probe_new)
+        return _examined(draft, _Imports(draft), allow_hung=allow_hung, probe_new=probe_new, later=later)
 
 
 def check_file(path: Path | str, env: Mapping[str, str] = os.environ) -> Loaded:
@@ -68,6 +72,19 @@ def check_file(path: Path | str, env: Mapping[str, str] = os.environ) -> Loaded:
     with language_for_now(from_file(Path(path), env)):
         draft = read_draft(path, env)
         return _examined(draft, _Imports(draft), only_probe=True)
+
+
+def examine_apart(config: Config) -> Mapping[str, str]:
+    """The rest of `load_with_checkers(later=True)`: child processes import their modules, and the second
+    channel is checked. Blocks for as long as the imports take. Gives `Loaded.hung`; raises
+    ConfigError with every problem.
+    """
+    functions = tuple(Candidate.of(task) for task in config.tasks if task.enabled)
+    candidates = tuple(
+        one for one in (*functions, *Candidate.setups_of(config)) if one.isolation is Isolation.PROCESS
+    )
+    draft = Draft(config.source, config.path, config.lines, config.filled, {}, config, (), candidates)
+    return _examined(draft, _Imports(draft), allow_hung=True).hung
 
 
 def import_checkers(config: Config) -> dict[str, Checker]:
@@ -127,6 +144,7 @@ def _examined(
     allow_hung: bool = False,
     probe_new: bool = False,
     only_probe: bool = False,
+    later: bool = False,
 ) -> Loaded:
     """Raises ConfigError with the problems of the draft and of its imports."""
     config = draft.config
@@ -137,7 +155,8 @@ def _examined(
     found.problems += draft.problems
     apart = [one for one in draft.candidates if one.isolation is Isolation.PROCESS]
     here = [one for one in draft.candidates if one.isolation is not Isolation.PROCESS]
-    _probe(found, apart, here if only_probe else _new(here) if probe_new else [], allow_hung=allow_hung)
+    if not later:
+        _probe(found, apart, here if only_probe else _new(here) if probe_new else [], allow_hung=allow_hung)
     # What a child process could not import is not tried here, where it would do harm.
     refused = {problem.place for problem in found.problems}
     for one in apart:
@@ -146,12 +165,16 @@ def _examined(
     for one in here:
         if not only_probe and found.place_of(one) not in refused:
             _import_here(found, one, draft.path.parent)
-    if config is not None:
+    unexamined = later and config is not None and not found.problems
+    if later and not unexamined:
+        _probe(found, apart, [], allow_hung=allow_hung)
+    if config is not None and not unexamined:
         found.problems += check_channels(config)
+    if config is not None:
         found.problems += check_extras(config)
     if config is None or found.problems:
         raise as_error(draft.source, draft.lines, found.problems)
-    return Loaded(config, found.checkers, found.hung, tuple(found.notes))
+    return Loaded(config, found.checkers, found.hung, tuple(found.notes), unexamined)
 
 
 def _new(candidates: list[Candidate]) -> list[Candidate]:

@@ -167,6 +167,9 @@ class TelegramConfig(Section):
     viewers: UserIds = ()
     """Telegram ids of persons who only see."""
 
+    commands: bool = True
+    """false: alerts only, without buttons; updates are left to a bot of your own with the same token."""
+
     webhook: Annotated[str | None, BeforeValidator(addresses.parse_webhook), Kind("https URL, or null")] = (
         None
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -80,6 +80,16 @@ def from_config(task: TaskConfig, function: Checker, *, unusable: str = "") -> T
             run_at_start=task.run_at_start or bool(unusable),
         ),
     )
+
+
+def with_unusable(specs: Iterable[TaskSpec], unusable: Mapping[str, str]) -> list[TaskSpec]:
+    """`specs`, of which those named by `unusable` run, and fail, at the start."""
+    return [
+        replace(spec, unusable=unusable[spec.name], policy=replace(spec.policy, run_at_start=True))
+        if spec.name in unusable
+        else spec
+        for spec in specs
+    ]
 
 
 def offset(name: str, jitter: float | None) -> float:

@@ -109,7 +109,7 @@ class _RunnerSeries(Collector):
             value=float(DROPPED_LINES.total),
         )
         yield from self._alerts()
-        if vitals.telegram_wanted:
+        if vitals.telegram_wanted and vitals.telegram_commands:
             yield GaugeMetricFamily(
                 "dozor_telegram_last_poll_timestamp_seconds",
                 "When Telegram last answered a poll; 0: never. Absent without a token.",
