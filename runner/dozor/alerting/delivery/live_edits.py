@@ -36,6 +36,9 @@ from dozor.storage.tables import live_messages as living
 from dozor.storage.tables.incidents import StormGroup
 from dozor.storage.tables.notifications import MessagePlace, NotificationRow
 
+END_PATIENCE = 10.0
+"""Seconds for which ends in further messages leave room for other messages, as updates do."""
+
 
 class LiveMessageEditor:
     """`state`: shared with the delivery worker, whose messages go first."""
@@ -51,6 +54,7 @@ class LiveMessageEditor:
         self._not_before = float("-inf")
         self._failed: set[int] = set()
         # Incidents whose edit failed; the others are tried first.
+        self._end_waits_since: float | None = None
 
     async def message(self, incident: Incident, *, retold: bool = False) -> Message:
         """What its live message is to show now. `retold`: it replaces one in another chat."""
@@ -81,7 +85,8 @@ class LiveMessageEditor:
         over = outdated.incident.state == IncidentState.RESOLVED
         pace = self._state.wait_to_send() if over else self._state.wait_to_edit()
         if (wait := max(pace, self._not_before - context.clock.now())) > 0:
-            return wait
+            ends = None if over else await self._end_next(transport)
+            return wait if ends is None else min(wait, ends)
         row = outdated.incident
         incident = read(row)
         if incident is None:
@@ -124,9 +129,18 @@ class LiveMessageEditor:
         """Show the end of an incident in another of its messages, without buttons; None: none is left."""
         context, key = self._context, self._key
         found = await context.until_available(lambda: living.read_unended(context.pool, key))
+        now = context.clock.now()
         if found is None:
+            self._end_waits_since = None
             return None
-        if (wait := max(self._state.wait_to_edit(), self._not_before - context.clock.now())) > 0:
+        if self._end_waits_since is None:
+            self._end_waits_since = now
+        # Room is kept for messages, but in a busy group answers of the bot use up all other room.
+        left = self._end_waits_since + END_PATIENCE - now
+        pace = self._state.wait_to_send()
+        if left > 0:
+            pace = min(self._state.wait_to_edit(), max(pace, left))
+        if (wait := max(pace, self._not_before - now)) > 0:
             return wait
         incident = read(found.incident)
         outcome: EditOutcome = Gone("")
