@@ -167,6 +167,8 @@ class EndCause(StrEnum):
     """Its task has left the configuration, or is disabled."""
     LAPSED = "lapsed"
     """A checker's own alert that was not repeated for an hour."""
+    STOPPED = "stopped"
+    """The run that hung has ended, and with it the task was stopped."""
 
 
 FIRING = frozenset(
