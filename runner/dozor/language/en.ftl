@@ -110,6 +110,7 @@ start-cut-off = The last run was cut off: a crash, kill -9 or power.
 start-cut-off-at = Last sign of life at { $at }, then a crash, kill -9 or power.
 start-kept = States of tasks and error counts are kept.
 start-last-gap = The last time it was away for { $duration }.
+start-suspects = Suspected of ending the runner: { $tasks }. They start one at a time, the first in { $duration }; whichever ends it again is stopped.
 start-lost = Cut off in the middle: { $tasks }
 start-missed = Scheduled runs missed: { $runs } (tasks: { $tasks })
 start-missed-more = Scheduled runs missed: at least { $runs } (tasks: { $tasks })
