@@ -6,6 +6,8 @@ import pytest
 
 from dozor.alerting.model.incident import AlertSettings
 from dozor.alerting.model.notification import AlertData
+from dozor.app.alert_services import DestinationMonitor
+from dozor.config.sections.config import TelegramConfig
 from dozor.config.values.incident_kinds import IncidentKind
 from dozor.control.bot_monitor import BotMonitor
 from dozor.control.readiness import DEAF_AFTER
@@ -145,3 +147,15 @@ async def test_every_message_of_an_incident_ends_in_a_busy_group(room: Room) -> 
     assert not any(shown.actions for shown in post.messages)
     assert all("✅" in shown.header for shown in post.messages if shown is not post.messages[-1])
     assert max(shown.versions[-1][0] for shown in post.messages) - over <= 45
+
+
+async def test_the_incident_of_a_chat_that_left_the_configuration_is_closed(room: Room) -> None:
+    def monitor(chat: int) -> DestinationMonitor:
+        telegram = TelegramConfig.model_validate({"chat": chat, "admins": [111]})
+        return DestinationMonitor(telegram, room.watch, frozenset({"-300"}))
+
+    before = monitor(-100)
+    before.changed("", "kicked")
+    before.changed("-300", "kicked")
+    monitor(-200).changed("", None)  # as a new place reports
+    assert [one.fingerprint for one in room.watch.open_incidents] == ["-300"]
