@@ -31,6 +31,7 @@ from dozor_bot.security.access import Access
 from dozor_bot.security.totp import TotpGuard
 from dozor_bot.telegram.errors import unauthorized
 from dozor_bot.telegram.incoming import Sender
+from dozor_bot.telegram.owed import OwedAnswers
 from dozor_bot.telegram.replies import Replies
 from dozor_bot.telegram.server_time import ServerTime
 from dozor_bot.telegram.session import Session
@@ -148,7 +149,8 @@ def build_bot(
     def translator_of(sender: Sender) -> Translator:
         return Translator(language_of(sender, language)) if per_person else translator
 
-    replies = Replies(bot, paces or RateLimiters(clock), clock, translator_of, chats)
+    owed = OwedAnswers(pool)
+    replies = Replies(bot, paces or RateLimiters(clock), clock, translator_of, chats, owed)
     desk = HandlerContext(
         pool,
         translator,
@@ -165,7 +167,7 @@ def build_bot(
     )
     access = Access(admins=config.admins, operators=config.operators, viewers=config.viewers)
     router = Router(desk, access)
-    poller = Poller(bot, pool, router, clock, webhook=config.webhook)
+    poller = Poller(bot, pool, router, clock, webhook=config.webhook, owed=owed)
     menus = Menus(bot, pool, translator, access, chats, per_person=per_person)
     upkeep = Maintenance(desk, router, menus, bot)
     return TelegramBot(bot, poller, upkeep, replies, transport, translator, menus, access, desk.people)

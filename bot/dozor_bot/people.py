@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dozor.alerting.model.safe_text import one_line, shorten
 from dozor.alerting.rendering.render import who
 from dozor.control.commands.actor import Source
-from dozor.control.queries.people import CHAT, read_names
+from dozor.control.queries.people import CHAT, place_name, read_names
 from dozor.language.names import Language
 from dozor.language.translator import Translator
 from dozor.storage.postgres.pool import Pool
@@ -78,9 +78,7 @@ class People:
 
     def place_name(self, place: str) -> str | None:
         """Of a destination such as "-1001:17" or "111": the title of the chat, or the person's name."""
-        chat, _, topic = place.partition(":")
-        name = self.name_of(f"{CHAT}:{chat}") or self.name_of(f"{Source.TELEGRAM}:{chat}")
-        return f"{name}:{topic}" if name is not None and topic else name
+        return place_name(place, self.name_of)
 
     def called(self, actor: str, translator: Translator) -> str:
         """By name where it is known; else in words."""

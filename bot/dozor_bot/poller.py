@@ -29,9 +29,11 @@ from dozor.language import msg
 from dozor.storage.postgres.pool import Pool, unavailable
 from dozor_bot.responses import Response
 from dozor_bot.router import Router
+from dozor_bot.telegram.answers import Effort
 from dozor_bot.telegram.errors import description, unauthorized
 from dozor_bot.telegram.incoming import UnreadableUpdateError
 from dozor_bot.telegram.methods import GetUpdates, GetWebhookInfo
+from dozor_bot.telegram.owed import OwedAnswer, OwedAnswers
 from dozor_bot.telegram.webhook import Inbox, secret_of, trouble_of
 
 POLL_TIMEOUT = 50
@@ -73,7 +75,9 @@ class Poller:
         poll_timeout: int = POLL_TIMEOUT,
         hold_off: float = HOLD_OFF,
         webhook: str | None = None,
+        owed: OwedAnswers | None = None,
     ) -> None:
+        self._owed = OwedAnswers(pool) if owed is None else owed
         self._webhook = webhook
         self.inbox = None if webhook is None else Inbox(secret_of(bot.token))
         """Where the web server puts what Telegram brings; None: updates are polled for."""
@@ -103,6 +107,7 @@ class Poller:
             await asyncio.sleep(max(0.0, self._refused_at + self._hold_off - self._clock.now()))
         try:
             await self._identify()
+            await self._resume()
             if self.inbox is not None:
                 await self._receive(self.inbox)
             while True:
@@ -189,7 +194,7 @@ class Poller:
         while left:
             try:
                 for raw, work in zip(left, await self._prepare_all(left), strict=True):
-                    await self._take(raw["update_id"], work)
+                    await self._take(raw, work)
                     self._offset = raw["update_id"] + 1
                     left = left[1:]
                 await self._prune()
@@ -227,27 +232,65 @@ class Poller:
             self.on_defect(error)
             return self._router.apology(raw, "handler-failed")
 
-    async def _take(self, update_id: int, work: Response | None) -> None:
+    async def _resume(self) -> None:
+        """Send the answers that an earlier process has left; without the database, at the next start."""
+        try:
+            for left in await self._owed.read():
+                work = await self._resumed(left)
+                if work is not None:
+                    await self._spawn(left.update_id, work)
+        except Exception as error:
+            if not unavailable(error):
+                raise
+            logger.warning(msg("log-updates-wait", error=type(error).__name__))
+
+    async def _resumed(self, left: OwedAnswer) -> Response | None:
+        """None: it is answered no more, and its row is gone."""
+        try:
+            work = await self._router.resume(left)
+            if work is not None and left.state is None and work.owed_for is Effort.ACTION:
+                # It asked something before and would act now: not after a question that may have been read.
+                work = None if left.attempted else await self._resubmitted(left, work)
+        except Exception as error:
+            if unavailable(error):
+                raise
+            logger.opt(exception=error).error(msg("log-update-failed", number=left.update_id))
+            work = self._router.apology(left.source, "handler-failed")
+        if work is None:
+            await self._owed.answered(left.update_id)
+        return work
+
+    async def _resubmitted(self, left: OwedAnswer, work: Response) -> Response:
+        async with self._pool.acquire() as connection, connection.transaction():
+            await work.write(connection)
+            await self._owed.keep(connection, left.update_id, left.source, work.state(), work.owed_for.value)
+        return work
+
+    async def _take(self, raw: dict[str, Any], work: Response | None) -> None:
         """The update's id and its writes, in one transaction; then its answers, in the background."""
+        update_id: int = raw["update_id"]
         if work is None:
             return
         try:
-            fresh = await self._store(update_id, work)
+            fresh = await self._store(raw, work)
         except Exception as error:
             if unavailable(error):
                 raise
             logger.opt(exception=error).error(msg("log-update-failed", number=update_id))
             self.on_defect(error)
             work = self._router.apology_to(work.recipient(), "handler-failed")
-            fresh = await self._store(update_id, work)
+            fresh = await self._store(raw, work)
         if fresh:
             await self._spawn(update_id, work)
 
-    async def _store(self, update_id: int, work: Response) -> bool:
+    async def _store(self, raw: dict[str, Any], work: Response) -> bool:
+        update_id = raw["update_id"]
         async with self._pool.acquire() as connection, connection.transaction():
             if await connection.fetchval(TAKE_SQL, update_id) is None:
                 return False
             await work.write(connection)
+            if work.recipient() is not None:
+                await self._owed.keep(connection, update_id, raw, work.state(), work.owed_for.value)
             return True
 
     async def _notify_delayed(self, raws: list[dict[str, Any]]) -> None:
@@ -273,6 +316,9 @@ class Poller:
             if not unavailable(error):
                 self.on_defect(error)
             await self._router.apology_to(work.recipient(), key).send()
+            await self._owed.answered(update_id)
+        else:
+            await self._owed.answered(update_id)
         finally:
             self._free.release()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from dozor.alerting.model.message import Message
 from dozor.control.commands import audit
@@ -24,11 +25,20 @@ class Response:
         """Who is told of a failure; None: nobody."""
         return None
 
+    @property
+    def owed_for(self) -> Effort:
+        """How long its answer is worth sending."""
+        return Effort.READ
+
+    def state(self) -> dict[str, Any] | None:
+        """After `write`: what another process rebuilds the answer from; None: nothing was submitted."""
+        return None
+
     async def write(self, connection: Connection) -> None:
         """Inside the transaction that stores the update's id: happens exactly once. No network here."""
 
     async def send(self) -> None:
-        """After the commit: answers. Lost if the process is killed meanwhile."""
+        """After the commit: answers. If the process is killed meanwhile, the next one sends them."""
 
 
 @dataclass(kw_only=True)
@@ -72,6 +82,13 @@ class Both(Response):
 
     def recipient(self) -> Sender | None:
         return self.then.recipient()
+
+    @property
+    def owed_for(self) -> Effort:
+        return self.then.owed_for
+
+    def state(self) -> dict[str, Any] | None:
+        return self.then.state()
 
     async def write(self, connection: Connection) -> None:
         await self.first.write(connection)

@@ -8,6 +8,8 @@ from dozor.alerting.model.safe_text import one_line, shorten
 from dozor.alerting.rendering.callback_data import decode
 from dozor.storage.postgres.pool import Connection
 from dozor_bot.commands import BY_NAME, ROLE_NAMES, CommandSpec
+from dozor_bot.handlers.acting import Action
+from dozor_bot.handlers.alerting import AlertAction
 from dozor_bot.handlers.context import HandlerContext
 from dozor_bot.handlers.help import show_identity_to_a_stranger
 from dozor_bot.handlers.late import answer_late_press, explain_unknown, unwrap
@@ -27,6 +29,7 @@ from dozor_bot.telegram.incoming import (
     chat_of,
     read_update,
 )
+from dozor_bot.telegram.owed import OwedAnswer
 from dozor_bot.telegram.replies import PressAnswer
 
 AUDITED_UNITS = 40
@@ -73,6 +76,23 @@ class Router:
                 return await self._pressed(incoming)
             case _:
                 assert_never(incoming)
+
+    async def resume(self, owed: OwedAnswer) -> Response | None:
+        """The answer that an earlier process has left; None: the person has no role any more.
+
+        A command that was submitted is not submitted again; what only reads is read as it is now.
+        Raises UnreadableUpdateError.
+        """
+        incoming = read_update(owed.source, self.username)
+        if not isinstance(incoming, Command | Pressed):
+            return None
+        if owed.state is None:
+            return await self.prepare(owed.source)
+        if self._access.role_of(incoming.sender.user_id) is None:
+            return None
+        desk = self._context_for(incoming.sender)
+        restored = AlertAction if "alert" in owed.state else Action
+        return restored.restored(desk, incoming.sender, owed.state)
 
     def has_uncounted(self) -> bool:
         """Whether a flood is over whose attempts are not all written down."""

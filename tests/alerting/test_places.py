@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from dozor.alerting.delivery.destination import enter
-from dozor.alerting.delivery.transport import ChatMoved, Outcome, Place
+from dozor.alerting.delivery.transport import ChatMoved, Outcome, Place, RetryAfter
 from dozor.alerting.model.message import Message
 from dozor.control.commands.commands import AlertCommand
 from dozor.storage.tables import destinations
@@ -160,6 +160,102 @@ async def test_a_place_met_by_something_else_than_a_message_counts_as_well(room:
     await post.deliver(30)
     assert len(post.messages) == 2
     assert await room.pool.fetchval("SELECT moved_to FROM dozor.destinations") == -100500
+
+
+@pytest.mark.parametrize("change", OTHERS)
+async def test_what_the_place_has_already_is_edited_there_and_not_sent_again(room: Room, change: str) -> None:
+    before = at(room, FIRST)
+    fail(room, 3)
+    await before.deliver(5)
+    between = at(room, OTHERS[change])
+    await between.deliver(20)
+    assert len(between.messages) == 1
+    fail(room, 1)
+    after = at(room, FIRST)  # the change was taken back
+    after.chat.messages = before.chat.messages
+    await after.deliver(60)
+    assert len(after.messages) == 1
+    assert len(after.messages[0].versions) == 2
+    fail(room, 1)
+    await after.deliver(60)
+    assert after.messages[1].message.reply_to == 1
+
+
+async def test_a_change_taken_back_before_anything_left_sends_nothing(room: Room) -> None:
+    before = at(room, FIRST)
+    fail(room, 3)
+    await before.deliver(5)
+    between = at(room, OTHERS["chat"])
+    between.chat.script = [RetryAfter(600)]
+    await between.deliver(5)
+    after = at(room, FIRST)
+    after.chat.messages = before.chat.messages
+    await after.deliver(700)
+    assert between.messages == []
+    assert len(after.messages) == 1
+
+
+async def test_what_got_worse_elsewhere_is_sent_to_the_place_that_does_not_know(room: Room) -> None:
+    before = at(room, FIRST)
+    fail(room, 3)
+    await before.deliver(5)
+    between = at(room, OTHERS["chat"])
+    fail(room, 2)
+    await between.deliver(60)
+    after = at(room, FIRST)
+    after.chat.messages = before.chat.messages
+    await after.deliver(60)
+    assert len(after.messages) == 2
+    assert after.messages[1].header.startswith("🛑")
+
+
+async def test_a_chat_that_moves_again_after_a_change_taken_back_sends_nothing(room: Room) -> None:
+    post = at(room, FIRST)
+    fail(room, 3)
+    await post.deliver(5)
+    assert isinstance(post.chat, Placed)
+    post.chat.move(-100500)
+    await post.deliver(30)
+    assert len(post.messages) == 2
+    between = at(room, OTHERS["chat"])
+    await between.deliver(30)
+    again = at(room, FIRST)  # which has become -100500
+    again.chat.messages = post.chat.messages
+    assert isinstance(again.chat, Placed)
+    again.chat.move(-100500)
+    await again.deliver(60)
+    assert len(again.messages) == 2
+
+
+async def test_a_message_past_the_database_in_the_new_chat_is_not_followed_by_another(room: Room) -> None:
+    post = at(room, FIRST)
+    fail(room, 3)
+    await post.deliver(5)
+    fail(room, 2)
+    await room.journal.write()
+    assert isinstance(post.chat, Placed)
+    post.chat.move(-100500)
+    [(key,)] = await room.pool.fetch("SELECT key FROM dozor.notifications WHERE kind = 'critical_stop'")
+    direct = post.dispatcher.directly
+    direct.delivered[key], direct.place = 2, post.chat.place  # as the outage sender notes it
+    post.chat.messages *= 2
+    await post.deliver(60)
+    assert len(post.messages) == 2
+
+
+async def test_nothing_is_sent_anew_before_the_journal_is_written(room: Room) -> None:
+    lagging = [True]
+    post = Post(room, lagging=lambda: lagging[0])
+    before = at(room, FIRST)
+    fail(room, 3)
+    await before.deliver(5)
+    post.chat = Placed(room, OTHERS["chat"])
+    post.dispatcher.set_transport(post.chat, chat_id=-200)
+    await post.dispatcher.deliver_next()
+    assert await room.pool.fetchval("SELECT count(*) FROM dozor.notifications WHERE key LIKE 'anew-%'") == 0
+    lagging[0] = False
+    await post.deliver(30)
+    assert len(post.messages) == 1
 
 
 KNOWN = DestinationRow(

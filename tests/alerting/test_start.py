@@ -21,6 +21,7 @@ from dozor.storage.tables import incidents
 from dozor.storage.tables.incidents import IncidentRow
 from dozor.supervision.core.events import Pause
 from dozor.supervision.core.state import State
+from tests.alerting.chat import Post
 from tests.alerting.room import NAME, Room
 
 
@@ -237,3 +238,24 @@ async def test_its_buttons_restart_what_is_stopped_and_stay_when_it_is_over(room
 )
 def test_how_loudly_a_clean_start_is_told(found: AlertData, expected: Severity | None) -> None:
     assert report_severity(found) is expected
+
+
+@pytest.mark.parametrize(("language", "words"), [("ru", "Подозреваются"), ("en", "Suspected of ending")])
+async def test_suspects_of_a_crash_loop_are_told_once_before_one_is_stopped(
+    room: Room, language: str, words: str
+) -> None:
+    post = Post(room, language=language)
+    for number in range(4):
+        await room.again(killed=True)
+        suspects = (NAME, "b") if number >= 2 else ()
+        room.start(
+            unclean_end=True, off_for=1.0, off_since=room.clock.at, suspects=suspects, suspects_hold=12.0
+        )
+        await post.deliver(5)
+        room.clock.at += 30
+    await post.deliver(60)
+    told = [shown for shown in post.messages if words in shown.versions[0][1].plain]
+    assert len(told) == 1
+    [line] = [line for line in told[0].versions[0][1].plain.splitlines() if words in line]
+    assert f"{NAME}, b" in line
+    assert not told[0].message.silent

@@ -181,6 +181,10 @@ def test_what_was_closed_does_not_work_again(
         assert not WORKS.search(text), text
         assert "✅" not in text
         assert not re.search("Восстановилась|by itself", text), text
+    if kind is IncidentKind.HUNG:
+        text = said(kind, KINDS[kind].severity, IncidentState.RESOLVED, message, language, ended="stopped")
+        assert re.search("задача остановлена|the task is stopped", text.partition("\n")[0]), text
+        assert "✅" not in text
 
 
 def test_queued_by_an_older_version_it_is_worded_by_what_is_known() -> None:

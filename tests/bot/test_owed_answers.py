@@ -17,6 +17,7 @@ from tests.bot.botapi.model import StoredMessage
 from tests.bot.botapi.server import BotApi
 from tests.bot.conftest import ADMIN, FORUM, GROUP, OPERATOR, TOPIC, Running, build
 from tests.bot.executor import Executor
+from tests.waiting import until
 
 RESTART = "/restart presale_checker"
 RESTARTED = {
@@ -219,3 +220,79 @@ async def test_a_group_that_moved_is_answered_in_its_new_chat(
     answer = await _told(api, new)
     assert answer.text.startswith(RESTARTED[spoken])
     await api.wait_until(lambda: f"chat:{new}/ru" in api.world.commands, what="the menus of the new chat")
+
+
+async def _rows(pool: Pool) -> int:
+    count = await pool.fetchval("SELECT count(*) FROM dozor.bot_answers")
+    assert isinstance(count, int)
+    return count
+
+
+@pytest.mark.parametrize("command", [RESTART, "/silence presale_checker 1h", "/status", "/pause presale"])
+async def test_an_answer_that_waits_when_the_process_ends_is_sent_by_the_next_one(
+    api: BotApi,
+    pool: Pool,
+    executor: Executor,
+    spoken: Language,
+    command: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(replies, "PATIENCE", 0.0)
+    api.fail(FaultKind.RETRY_AFTER, method="sendMessage", chat_id=GROUP, seconds=60)
+    running = Running(build(api, pool, spoken))
+    try:
+        api.say(OPERATOR, command, chat_id=GROUP)
+        await api.wait_until(lambda: any(call.status == 429 for call in api.calls), what="the refusal")
+        await until(lambda: running.telegram.poller.answering == 0)
+    finally:
+        await running.close()
+    assert (api.world.sent(GROUP), await _rows(pool)) == ([], 1)
+    commands = await pool.fetchval("SELECT count(*) FROM dozor.commands")
+    following = Running(build(api, pool, spoken))
+    try:
+        answer = await _told(api, GROUP)
+        assert "presale_checker" in answer.text
+        await until(lambda: following.telegram.poller.answering == 0)
+    finally:
+        await following.close()
+    assert await pool.fetchval("SELECT count(*) FROM dozor.commands") == commands
+    assert await _rows(pool) == 0
+    assert len(api.world.sent(GROUP)) == 1
+
+
+async def test_an_answer_that_arrived_is_not_sent_by_the_next_process(
+    api: BotApi, pool: Pool, executor: Executor, spoken: Language
+) -> None:
+    running = Running(build(api, pool, spoken))
+    try:
+        for command in (RESTART, "/help", "/whoami", "/oncall", "/silence presale_checker 1h"):
+            api.say(OPERATOR, command)
+        await _told(api, OPERATOR, 5)
+        await until(lambda: running.telegram.poller.answering == 0)
+    finally:
+        await running.close()
+    assert await _rows(pool) == 0
+
+
+async def test_nobody_without_a_role_is_answered_by_the_next_process(
+    api: BotApi, pool: Pool, executor: Executor, spoken: Language, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replies, "PATIENCE", 0.0)
+    api.fail(FaultKind.RETRY_AFTER, method="sendMessage", chat_id=GROUP, seconds=60)
+    running = Running(build(api, pool, spoken))
+    try:
+        api.say(OPERATOR, RESTART, chat_id=GROUP)
+        await api.wait_until(lambda: any(call.status == 429 for call in api.calls), what="the refusal")
+        await until(lambda: running.telegram.poller.answering == 0)
+    finally:
+        await running.close()
+    telegram = build(api, pool, spoken)
+    telegram._access.assign(admins=[ADMIN], operators=[], viewers=[])
+    following = Running(telegram)
+    try:
+        api.say(ADMIN, "/whoami")
+        await _told(api, ADMIN)
+    finally:
+        await following.close()
+    assert api.world.sent(GROUP) == []
+    assert await _rows(pool) == 0

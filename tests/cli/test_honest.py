@@ -89,6 +89,14 @@ async def test_errors_ack_silence_and_oncall(site: Site, tmp_path: Path) -> None
     [silence] = site.runner.watch.silences.values()
     assert (silence.target, silence.reason) == ("order_mail", "a deployment")
     assert (await run("unsilence", "order_mail", "-c", config)).exit_code == 0
+    asked = await run("silence", "mail", "30", "-c", config)
+    assert (asked.exit_code, "30 of what?" in asked.output) == (1, True)
+    assert (await run("silence", "mail", "2 часа", "выкатка", "-c", config)).exit_code == 0
+    [silence] = site.runner.watch.silences.values()
+    assert silence.ends_at is not None
+    assert abs(silence.ends_at - silence.created_at - 7200) < 60
+    assert silence.reason == "выкатка"
+    assert (await run("unsilence", "order_mail", "-c", config)).exit_code == 0
     assert not site.runner.watch.silences
     assert "Nobody is on call" in (await run("oncall", "-c", config)).output
     assert (await run("oncall", "ann", "-c", config)).exit_code == 1

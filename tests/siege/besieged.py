@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import gc
 import logging
 import os
@@ -92,6 +93,14 @@ def prepare(truth: Truth, dsn: str, port: int, folder: Path) -> tuple[Config, di
     file.write_text(yaml.safe_dump(configuration(truth, dsn, port), allow_unicode=True, sort_keys=False))
     config = load(file)
     return config, import_checkers(config)
+
+
+def at_home(config: Config, chat_id: int) -> Config:
+    """Configured for another group as the chat of the configuration, in the same topic."""
+    chat = config.telegram.chat
+    assert chat is not None
+    moved = config.telegram.model_copy(update={"chat": dataclasses.replace(chat, chat_id=chat_id)})
+    return config.model_copy(update={"telegram": moved})
 
 
 class HastyRunner(Runner):

@@ -19,8 +19,9 @@ from dozor.storage.postgres.pool import connect, disconnect
 from tests.server import PostgresControl
 from tests.siege import plan as plans
 from tests.siege import truth as truths
-from tests.siege.besieged import live, prepare
+from tests.siege.besieged import at_home, live, prepare
 from tests.siege.haste import EPOCH, Haste
+from tests.siege.places import home_of
 from tests.siege.plan import Blow, BlowKind, Death, Moment, Plan
 from tests.siege.processes import Board, Cell, Child
 from tests.siege.standin import serve
@@ -162,10 +163,11 @@ class Siege:
             elif mending is None and blows and now >= blows[-1].at:
                 mending = self._strike(blows.pop(), now)
             if self._runner is None and birth is not None and now >= birth:
+                here = at_home(config, home_of(len(chronicle.births)))
                 chronicle.births.append(haste.now())
                 self._runner = Child(
-                    lambda: live(
-                        config, checkers, haste, chronicle.truth, self._board, self.log, self.console
+                    lambda here=here: live(  # type: ignore[misc]
+                        here, checkers, haste, chronicle.truth, self._board, self.log, self.console
                     )
                 )
                 birth = None

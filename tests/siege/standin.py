@@ -16,7 +16,7 @@ from typing import Any
 from tests.bot.botapi.refusal import Refusal
 from tests.bot.botapi.server import BotApi, Call
 from tests.siege.haste import Haste
-from tests.siege.places import ANN, FORUM, GROUP, SECOND_TOPIC, TOPIC
+from tests.siege.places import ANN, FORUM, GROUP, OTHER_HOME, SECOND_TOPIC, TOPIC
 from tests.siege.plan import Moment, Plan
 from tests.siege.processes import Board, Cell
 from tests.siege.weather import Weather
@@ -122,6 +122,7 @@ async def _serve(haste: Haste, plan: Plan, board: Board) -> Seen:
     api.world.add_chat(
         FORUM, "supergroup", "Дежурные", is_forum=True, topics={TOPIC: True, SECOND_TOPIC: True}
     )
+    api.world.add_chat(OTHER_HOME, "supergroup", "Другие дежурные", is_forum=True, topics={TOPIC: True})
     api.world.add_chat(GROUP, "group", "Громкие")
     api.keep_pace()
     works = Siegeworks(api, haste, board)

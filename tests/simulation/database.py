@@ -169,6 +169,7 @@ class Database:
         shows: float | None,
         at: float,
         decision: object,
+        *place: object,
     ) -> None:
         owed = self._settle(number, "delivered")
         owed.message_id = message_id

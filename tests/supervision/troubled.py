@@ -91,3 +91,26 @@ async def ask_database(ctx: Context) -> None:
 def note(ctx: Context, line: str) -> None:
     with (FOLDER / f"{ctx.task}.runs").open("a") as file:
         file.write(line + "\n")
+
+
+async def spin(ctx: Context) -> None:
+    """Never ends, and never lets anything else run."""
+    while True:
+        pass
+
+
+def end_late(ctx: Context) -> None:
+    """Listens to nobody, and fails after four seconds."""
+    time.sleep(4)  # noqa: TID251 -- what this one is about
+    raise RuntimeError("late")
+
+
+async def end_late_on_the_loop(ctx: Context) -> None:
+    """Swallows cancellation for four seconds, and fails."""
+    until = time.monotonic() + 4
+    while time.monotonic() < until:
+        try:
+            await asyncio.sleep(0.1)
+        except asyncio.CancelledError:
+            continue
+    raise RuntimeError("late")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from dozor.storage.spool import NAME
+from tests.bot.botapi.faults import FaultKind, Faults
 from tests.bot.botapi.server import BotApi
 from tests.server import PostgresControl
 from tests.system.stage import QUICK, Stage
-from tests.system.telegram import DUPLICATE, chat_has, section, texts
+from tests.system.telegram import ADMIN, CHAT, DUPLICATE, chat_has, section, texts
 from tests.waiting import until
 
 
@@ -44,4 +47,29 @@ async def test_what_it_told_and_knew_outlives_it(
     assert len([text for text in said if text.startswith("🛑 failing")]) == 1
     assert len([text for text in said if text.startswith("🔴 PostgreSQL")]) == 1
     assert not any(DUPLICATE in text for text in said)
+    assert await following.stop() == 0
+
+
+@pytest.mark.parametrize("refused", [True, False])
+async def test_the_answer_to_a_command_outlives_it(stage: Stage, telegram: BotApi, refused: bool) -> None:
+    """Killed before the answer was delivered: refused for now, or on its way without an answer."""
+    stage.write({"well": {**QUICK, "every": "1h"}}, telegram=section(telegram))
+    process = await stage.watch()
+    await process.says("опрашиваю как")
+    fault = FaultKind.RETRY_AFTER if refused else FaultKind.HANG
+    telegram.fail(fault, method="sendMessage", chat_id=CHAT, seconds=60, times=None)
+    telegram.say(ADMIN, "/pause well", chat_id=CHAT)
+    await telegram.wait_until(
+        lambda: any("⏸ well" in str(call.params) for call in telegram.calls_of("sendMessage")),
+        timeout=30,
+        what="the attempt",
+    )
+    if refused:
+        await process.says("ответ ждёт")
+    process.kill()
+    telegram.faults = Faults()
+    following = await stage.watch()
+    await chat_has(telegram, "⏸ well")
+    [answer] = [text for text in texts(telegram) if text.startswith("⏸ well")]
+    assert (DUPLICATE in answer) is not refused
     assert await following.stop() == 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from dozor.alerting.model.message import Button, Message, Span
 from dozor.alerting.rendering.callback_data import Origin, encode
@@ -41,8 +43,34 @@ class Action(Response):
     ids: dict[str, int] = field(default_factory=dict)
     earlier: dict[str, DuplicateCommand] = field(default_factory=dict)
 
+    @property
+    def owed_for(self) -> Effort:
+        return Effort.ACTION
+
     def recipient(self) -> Sender:
         return self.sender
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "action": self.action.value,
+            "tasks": self.tasks,
+            "in_place": self.in_place,
+            "ids": self.ids,
+            "earlier": {task: asdict(same) for task, same in self.earlier.items()},
+        }
+
+    @staticmethod
+    def restored(desk: HandlerContext, sender: Sender, state: Mapping[str, Any]) -> Action:
+        """Of `state`, by another process."""
+        return Action(
+            desk=desk,
+            sender=sender,
+            action=CommandName(state["action"]),
+            tasks=tuple(state["tasks"]),
+            in_place=state["in_place"],
+            ids=dict(state["ids"]),
+            earlier={task: DuplicateCommand(**same) for task, same in state["earlier"].items()},
+        )
 
     async def write(self, connection: Connection) -> None:
         self.ids, self.earlier = {}, {}

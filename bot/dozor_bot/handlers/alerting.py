@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from dozor.alerting.model.message import Message, Span
 from dozor.control.commands.commands import AlertCommand, CommandReason, submit, wait
@@ -35,8 +36,36 @@ class AlertAction(Response):
     """Builds the list that the button stands under, with the result above it."""
     command_id: int = 0
 
+    @property
+    def owed_for(self) -> Effort:
+        return Effort.ACTION
+
     def recipient(self) -> Sender:
         return self.sender
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "alert": self.name.value,
+            "target": self.target,
+            "seconds": self.seconds,
+            "under_alert": self.under_alert,
+            "in_place": self.in_place,
+            "command_id": self.command_id,
+        }
+
+    @staticmethod
+    def restored(desk: HandlerContext, sender: Sender, state: Mapping[str, Any]) -> AlertAction:
+        """Of `state`, by another process; the list that the button stood under is a plain answer then."""
+        return AlertAction(
+            desk=desk,
+            sender=sender,
+            name=AlertCommand(state["alert"]),
+            target=state["target"],
+            seconds=state["seconds"],
+            under_alert=state["under_alert"],
+            in_place=state["in_place"],
+            command_id=state["command_id"],
+        )
 
     async def write(self, connection: Connection) -> None:
         args: dict[str, object] = {} if self.seconds is None else {"seconds": self.seconds}

@@ -7,7 +7,7 @@ therefore changes nothing for the command beside it (a command may reply to any 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -48,6 +48,8 @@ class Sender:
     """The person's @name without the @, "" if they have none."""
     chat_title: str = ""
     """Of a group or channel."""
+    update_id: int = field(default=0, compare=False)
+    """Of the command or press that is answered; 0: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,14 @@ def read_update(update: Json, username: str) -> Incoming | None:
 
     Raises UnreadableUpdateError, which names the field.
     """
+    incoming = _read(update, username)
+    if isinstance(incoming, Command | Pressed):
+        sender = replace(incoming.sender, update_id=int(update["update_id"]))
+        return replace(incoming, sender=sender)
+    return incoming
+
+
+def _read(update: Json, username: str) -> Incoming | None:
     if (query := update.get("callback_query")) is not None:
         return _read_press(_object(query, "callback_query"), int(update["update_id"]))
     for kind in ("message", "channel_post"):

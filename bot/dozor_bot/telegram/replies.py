@@ -2,7 +2,7 @@
 
 An answer that has to wait for longer than a few seconds is handed over to a task of its own, so that it
 holds up neither the updates behind it nor answers to other chats. Answers that wait for one chat leave in
-their order. Waiting answers are kept in memory: a process that ends meanwhile logs how many it leaves.
+their order. The next process sends those that a process leaves, see `dozor_bot.telegram.owed`.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from dozor_bot.telegram.answers import Answer, AnswerNotes, Effort, File, Photo
 from dozor_bot.telegram.errors import Simpler, classify, description, is_gone, is_not_modified, is_stale_press
 from dozor_bot.telegram.incoming import NO_MESSAGE, Sender
 from dozor_bot.telegram.methods import EditMessageText, SendChatAction
+from dozor_bot.telegram.owed import OwedAnswers
 from dozor_bot.telegram.wire import NO_PREVIEW, to_keyboard, to_text
 
 ANSWER_TIMEOUT = 5
@@ -102,7 +103,9 @@ class Replies:
         clock: Clock,
         translator_of: Callable[[Sender], Translator] = _in_russian,
         events: ChatEvents = NOBODY_LISTENS,
+        owed: OwedAnswers | None = None,
     ) -> None:
+        self._owed = owed
         self._bot = bot
         self._paces = paces
         self._clock = clock
@@ -201,7 +204,8 @@ class Replies:
         )
         place = None if in_place == NO_MESSAGE else in_place
         until = self._clock.now() + effort.value
-        return Answer(to, message, effort, until, notes, media=media, in_place=place)
+        doubtful = self._owed is not None and self._owed.may_have_arrived(to.update_id)
+        return Answer(to, message, effort, until, notes, media=media, in_place=place, unknown=doubtful)
 
     async def _deliver(self, answer: Answer) -> int | None:
         """The id of the message in the sender's chat; None if it arrived elsewhere, later, or not at all."""
@@ -242,9 +246,16 @@ class Replies:
         later = self._deliver_later(answer, self._clock.now() + wait)
         task = asyncio.create_task(later, name="telegram answer that waits")
         self._waiting[task] = answer.to.chat_id
+        if self._owed is not None:
+            self._owed.handed_over(answer.to.update_id)
         task.add_done_callback(lambda done: self._waiting.pop(done, None))
 
     async def _deliver_later(self, answer: Answer, not_before: float) -> None:
+        await self._in_turn(answer, not_before)
+        if self._owed is not None:
+            await self._owed.delivered_later(answer.to.update_id)
+
+    async def _in_turn(self, answer: Answer, not_before: float) -> None:
         """In turn with the others of the chat. `not_before`: seconds since the epoch."""
         backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         async with self._turns.setdefault(answer.to.chat_id, asyncio.Lock()):
@@ -266,10 +277,15 @@ class Replies:
         request, chat_id = answer.request(), answer.to.chat_id
         self._paces.of(chat_id).consume_for_reply(self._clock.now())
         answer.attempts += 1
+        if self._owed is not None and answer.effort is not Effort.OPTIONAL:
+            await self._owed.attempt(answer.to.update_id)
         try:
             sent = await self._bot(request, request_timeout=REPLY_TIMEOUT)
         except AiogramError as error:
-            return self._refused(answer, error)
+            following = self._refused(answer, error)
+            if self._owed is not None and not answer.unknown:
+                await self._owed.refused(answer.to.update_id)
+            return following
         self._events.takes_messages(chat_id)
         message_id = sent.get("message_id") if isinstance(sent, dict) else None
         return message_id if isinstance(message_id, int) else answer.in_place or NO_MESSAGE

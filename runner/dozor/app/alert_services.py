@@ -88,7 +88,12 @@ class AlertServices:
 class DestinationMonitor:
     """Opens an incident while a destination refuses messages; the admins get it in private."""
 
-    def __init__(self, config: TelegramConfig, watch: IncidentManager) -> None:
+    def __init__(
+        self, config: TelegramConfig, watch: IncidentManager, routed: frozenset[str] | None = None
+    ) -> None:
+        """`routed`: keys of the other destinations; None: not known, no incident is closed for its chat."""
+        self._routed = frozenset(routed or ())
+        self._knows_routes = routed is not None
         self._admins = tuple(str(admin) for admin in config.admins)
         self._chat = "" if config.chat is None else str(config.chat.chat_id)
         self._watch = watch
@@ -98,7 +103,16 @@ class DestinationMonitor:
         if key in self._admins or not self._admins:
             return  # nobody is left but the console
         name = key or self._chat
+        if not key and self._knows_routes:
+            self._forget_former_chats()
         if reason is None:
             self._watch.resolve_incident(IncidentKind.TELEGRAM, name, to=self._admins)
         else:
             self._watch.open_incident(IncidentKind.TELEGRAM, name, AlertData(text=reason), to=self._admins)
+
+    def _forget_former_chats(self) -> None:
+        """A chat that the configuration does not have any more can be refused or reached by nobody."""
+        for incident in self._watch.open_incidents:
+            former = incident.fingerprint not in (self._chat, *self._routed)
+            if incident.kind is IncidentKind.TELEGRAM and former:
+                self._watch.resolve_incident(IncidentKind.TELEGRAM, incident.fingerprint, to=self._admins)

@@ -154,6 +154,8 @@ async def startup_report(
         lost=(run.task for run in left.lost),
         pending=sum(count for _, count in owed.values()),
         now=now,
+        suspects=[name for name in left.crashes.suspects if name in {one.spec.name for one in supervised}],
+        hold=left.crashes.hold,
     )
 
 

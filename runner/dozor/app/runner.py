@@ -38,7 +38,7 @@ from dozor.config import Config
 from dozor.config.imports.checkers import Checker, examine_apart, load_with_checkers
 from dozor.config.secrets import register_config_secrets
 from dozor.config.values.incident_kinds import IncidentKind
-from dozor.control.alert_settings import oncall
+from dozor.control.alert_settings import oncall, routed_places
 from dozor.control.commands.commands import COMMANDS_CHANNEL
 from dozor.control.commands.executor import CommandExecutor
 from dozor.control.readiness import HealthSnapshot, Readiness, evaluate
@@ -185,7 +185,7 @@ class Runner:
             self._clock,
             direct_sends=direct_sends,
             on_attempt=[self._deliveries.sent, *([] if tracing is None else [tracing.delivery])],
-            on_dead=DestinationMonitor(self.config.telegram, watch).changed,
+            on_dead=DestinationMonitor(self.config.telegram, watch, routed_places(self.config)).changed,
         )
         reloader = self._build_reloader(supervisor, watch, pools.core, database)
         await self._build_executor(pools.core, journal, supervisor, watch, reloader)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from dozor.cli.terminal.layout import fitted
 from dozor.cli.terminal.options import EXIT_FAILED, config_option
 from dozor.cli.terminal.session import database, known_names, run_async, runner_at_work
 from dozor.cli.terminal.task_names import the_task
+from dozor.config import load
 from dozor.control.commands.commands import AlertCommand, CommandReason, CommandResult, submit, wait
 from dozor.errors import CommandRefusedError
 from dozor.language import msg
@@ -49,20 +51,19 @@ def ack(config_path: Path, incident: str, *, undo: bool, duration: str | None) -
     """Take incident ID on: no reminders, nobody else is called. For 8 h unless told."""
     number = _incident(incident)
     name = AlertCommand.UNACK if undo else AlertCommand.ACK
-    run_async(_ask(config_path, name, number, seconds=_seconds(duration)))
+    run_async(_ask(config_path, name, number, _words(() if duration is None else (duration,))))
 
 
 @click.command(help=msg("cli-help-silence"))
 @config_option
 @click.argument("name", shell_complete=complete_task, metavar=msg("cli-metavar-scope"))
-@click.argument("duration", required=False, metavar=msg("cli-metavar-duration"))
-@click.argument("reason", nargs=-1, metavar=msg("cli-metavar-reason"))
-def silence(config_path: Path, name: str, duration: str | None, reason: tuple[str, ...]) -> None:
+@click.argument("words", nargs=-1, metavar=f"{msg('cli-metavar-duration')} {msg('cli-metavar-reason')}")
+def silence(config_path: Path, name: str, words: tuple[str, ...]) -> None:
     """Send no messages about a task, an incident (#17) or everything for some time."""
-    if duration is None and not name.startswith("#"):
+    words = _words(words)
+    if not words and not name.startswith("#"):
         raise CommandRefusedError(msg("cli-alert-how-long"))
-    more = {"reason": " ".join(reason)} if reason else {}
-    run_async(_ask(config_path, AlertCommand.SILENCE, name, seconds=_seconds(duration), **more))
+    run_async(_ask(config_path, AlertCommand.SILENCE, name, words, with_reason=True))
 
 
 @click.command(help=msg("cli-help-unsilence"))
@@ -76,13 +77,13 @@ def unsilence(config_path: Path, name: str) -> None:
 @click.command(help=msg("cli-help-oncall"))
 @config_option
 @click.argument("person", required=False, metavar=msg("cli-metavar-person"))
-@click.argument("duration", required=False, metavar=msg("cli-metavar-duration"))
-def oncall(config_path: Path, person: str | None, duration: str | None) -> None:
+@click.argument("words", nargs=-1, metavar=msg("cli-metavar-duration"))
+def oncall(config_path: Path, person: str | None, words: tuple[str, ...]) -> None:
     """Who is on call; with a name that person takes over, to the end of the shift unless told."""
     if person is None:
         click.echo(fitted(run_async(_who(config_path))))
     else:
-        run_async(_ask(config_path, AlertCommand.ONCALL, person, seconds=_seconds(duration)))
+        run_async(_ask(config_path, AlertCommand.ONCALL, person, _words(words)))
 
 
 def _incident(text: str) -> str:
@@ -92,20 +93,43 @@ def _incident(text: str) -> str:
     return str(int(number))
 
 
-def _seconds(text: str | None) -> float | None:
-    from dozor.config.values.durations import parse_positive
-
-    if text is None:
-        return None
-    try:
-        return parse_positive(text)
-    except ValueError as error:
-        raise CommandRefusedError(str(error).replace("{value}", repr(text))) from None
+def _words(given: tuple[str, ...]) -> tuple[str, ...]:
+    """A length in quotes, "30 minutes", is the same as one without."""
+    return tuple(word for one in given for word in one.split())
 
 
-async def _ask(config_path: Path, name: AlertCommand, target: str, **args: Any) -> None:
+def _period(words: tuple[str, ...], timezone: tzinfo, *, with_reason: bool) -> dict[str, Any]:
+    """As arguments of the command: `seconds`, and the other words as `reason`.
+
+    Lengths and moments are written as in the chat. Raises CommandRefusedError.
+    """
+    from dozor.control.commands.periods import Lasting, Unusable, WithoutUnit, parse_period
+
+    if not words:
+        return {}
+    match parse_period(words, time.time(), timezone):
+        case Lasting(seconds, used) if used == len(words) or with_reason:
+            return {"seconds": seconds, **({"reason": " ".join(words[used:])} if words[used:] else {})}
+        case WithoutUnit(number):
+            raise CommandRefusedError(msg("cli-period-unit", number=str(number)))
+        case Unusable.NOT_POSITIVE:
+            raise CommandRefusedError(msg("cli-period-not-positive"))
+        case Unusable.TOO_LONG:
+            raise CommandRefusedError(msg("cli-period-too-long"))
+        case Lasting() | Unusable.NOT_UNDERSTOOD:
+            raise CommandRefusedError(msg("cli-period-unclear", words=" ".join(words)[:80]))
+
+
+async def _ask(
+    config_path: Path,
+    name: AlertCommand,
+    target: str,
+    period: tuple[str, ...] = (),
+    *,
+    with_reason: bool = False,
+) -> None:
     """Have the runner do it and print how it ended. Raises SystemExit if it was refused."""
-    args = {key: value for key, value in args.items() if value is not None}
+    args = _period(period, load(config_path).timezone, with_reason=with_reason)
     async with runner_at_work(config_path) as (config, pool):
         match name:
             case AlertCommand.SILENCE | AlertCommand.UNSILENCE:

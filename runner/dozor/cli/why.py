@@ -51,10 +51,14 @@ def _text(config: Config, found: Why) -> str:
     from dozor.alerting.rendering.decisions import why_lines, why_title
     from dozor.alerting.rendering.phrases import Phrasebook
     from dozor.control.alert_settings import oncall
+    from dozor.control.queries.people import place_name
 
     say = Phrasebook(Translator(config.language), config.timezone, time.time(), found.names.get)
     lines = [why_title(say, found.id, found.task, found.kind)]
     if found.left_out:
         lines.append(say("why-left-out", count=found.left_out))
-    lines += why_lines(say, found.decisions, oncall(config.oncall).places.get)
+    people = oncall(config.oncall, config.telegram).places
+    lines += why_lines(
+        say, found.decisions, lambda place: people.get(place) or place_name(place, found.names.get)
+    )
     return "\n".join(lines if found.decisions else [*lines, say("why-nothing")])

@@ -51,6 +51,12 @@ def routing(config: Config) -> Routing:
     )
 
 
+def routed_places(config: Config) -> frozenset[str]:
+    """Keys of all destinations but the chat of the configuration: further chats and people on call."""
+    chats = {_place(config.telegram, chat.chat) for chat in config.alerts.chats}
+    return frozenset(chats | set(oncall(config.oncall, config.telegram).places))
+
+
 def quiet_hours(config: Config) -> QuietHours | None:
     """None: there are none."""
     span = config.alerts.quiet_hours

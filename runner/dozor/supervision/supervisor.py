@@ -411,17 +411,18 @@ class Supervisor:
         task.run = None
         if self._crash_watch is not None:
             self._crash_watch.ended(task)
-        if self.registry.at(task.index) is not task:
-            self._log.cancelled(task.spec.name)  # removed meanwhile
-            return
         try:
-            if error is None and (run.reason is None or run.reason is StopReason.ASKED):
+            if self.registry.at(task.index) is not task:
+                self._log.cancelled(task.spec.name)  # removed meanwhile
+            elif error is None and (run.reason is None or run.reason is StopReason.ASKED):
                 self._succeeded(task, run, self._clock.now())
             else:
                 task.last_ended = (run.number, run.attempt)
                 self._failed(task, run, error, self._clock.now(), outage=outage)
         except Exception:  # noqa: BLE001 -- the supervision border: as in _due
             self._look_again_later(task)
+        finally:
+            self.canceller.over(task, run)
 
     def _succeeded(self, task: SupervisedTask, run: Run, now: float) -> None:
         healthy = (

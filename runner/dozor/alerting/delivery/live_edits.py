@@ -15,6 +15,8 @@ from dozor.alerting.delivery.transport import (
     EditingTransport,
     EditOutcome,
     Gone,
+    Place,
+    PlacedTransport,
     Rejected,
     RetryAfter,
     Transport,
@@ -32,7 +34,10 @@ from dozor.language import msg
 from dozor.storage.tables import incidents, notifications
 from dozor.storage.tables import live_messages as living
 from dozor.storage.tables.incidents import StormGroup
-from dozor.storage.tables.notifications import NotificationRow
+from dozor.storage.tables.notifications import MessagePlace, NotificationRow
+
+END_PATIENCE = 10.0
+"""Seconds for which ends in further messages leave room for other messages, as updates do."""
 
 
 class LiveMessageEditor:
@@ -49,6 +54,7 @@ class LiveMessageEditor:
         self._not_before = float("-inf")
         self._failed: set[int] = set()
         # Incidents whose edit failed; the others are tried first.
+        self._end_waits_since: float | None = None
 
     async def message(self, incident: Incident, *, retold: bool = False) -> Message:
         """What its live message is to show now. `retold`: it replaces one in another chat."""
@@ -79,7 +85,8 @@ class LiveMessageEditor:
         over = outdated.incident.state == IncidentState.RESOLVED
         pace = self._state.wait_to_send() if over else self._state.wait_to_edit()
         if (wait := max(pace, self._not_before - context.clock.now())) > 0:
-            return wait
+            ends = None if over else await self._end_next(transport)
+            return wait if ends is None else min(wait, ends)
         row = outdated.incident
         incident = read(row)
         if incident is None:
@@ -122,9 +129,18 @@ class LiveMessageEditor:
         """Show the end of an incident in another of its messages, without buttons; None: none is left."""
         context, key = self._context, self._key
         found = await context.until_available(lambda: living.read_unended(context.pool, key))
+        now = context.clock.now()
         if found is None:
+            self._end_waits_since = None
             return None
-        if (wait := max(self._state.wait_to_edit(), self._not_before - context.clock.now())) > 0:
+        if self._end_waits_since is None:
+            self._end_waits_since = now
+        # Room is kept for messages, but in a busy group answers of the bot use up all other room.
+        left = self._end_waits_since + END_PATIENCE - now
+        pace = self._state.wait_to_send()
+        if left > 0:
+            pace = min(self._state.wait_to_edit(), max(pace, left))
+        if (wait := max(pace, self._not_before - now)) > 0:
             return wait
         incident = read(found.incident)
         outcome: EditOutcome = Gone("")
@@ -151,23 +167,36 @@ class LiveMessageEditor:
     async def moved(self, chat_id: int) -> None:
         """The chat has become `chat_id`: its old messages cannot be edited."""
         # In this order: an old id may be that of another message there.
-        await self._leave()
+        await self._leave(chat_id)
         await self._state.moved(chat_id)
 
     async def replaced(self) -> None:
         """The destination is another chat, topic or bot than before, as `state` has it."""
-        await self._leave()
+        await self._leave(self._state.chat_id)
         await self._state.keep()
 
-    async def _leave(self) -> None:
-        """Forget the old messages, and queue what is open anew; repeating it changes nothing."""
+    async def _leave(self, chat_id: int) -> None:
+        """Forget the old messages, and queue what is open anew; repeating it changes nothing.
+
+        What was delivered in the new place already (before a change that was taken back, by another
+        destination, while the database was away) is edited there and not sent again.
+        """
         context, key = self._context, self._key
         shown = await context.until_available(lambda: living.forget_all(context.pool, key))
-        firing = [kind.value for kind in FIRING]
+        alerts = [kind.value for kind in FIRING]
         rows = await context.until_available(
-            lambda: incidents.read_open_told(context.pool, key, shown, firing)
+            lambda: incidents.read_open_told(context.pool, key, shown, alerts)
         )
         opened = [incident for row in rows if (incident := read(row)) is not None]
+        if opened and isinstance(transport := self._transport, PlacedTransport):
+            place = place_of(transport.place, chat_id)
+            kinds = {incident.id: firing(incident).value for incident in opened}
+            adopted = await context.until_available(
+                lambda: living.adopt(context.pool, key, place, kinds, alerts)
+            )
+            opened = [incident for incident in opened if incident.id not in adopted]
+        queued = await context.until_available(lambda: notifications.pending_anew(context.pool, key))
+        opened = [incident for incident in opened if incident.id not in queued]
         if opened:
             logger.info(msg("log-told-anew", key=key, count=len(opened)))
             notes = [to_row(told_anew(one, key, context.clock.now())) for one in opened]
@@ -183,6 +212,11 @@ def first_line(message: Message) -> Message:
     texts = [span.text for span in message.spans]
     end = next((place for place, text in enumerate(texts) if text.startswith("\n")), len(texts))
     return Message(spans=message.spans[:end], silent=True)
+
+
+def place_of(place: Place, chat_id: int | None = None) -> MessagePlace:
+    """As stored with a notification. `chat_id`: instead of that of `place`."""
+    return chat_id or place.chat_id, place.thread_id, place.bot_id
 
 
 def told_anew(incident: Incident, destination: str, now: float) -> Notification:

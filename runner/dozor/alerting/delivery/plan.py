@@ -67,6 +67,8 @@ def plan(claimed: ClaimedNotification, note: Notification, now: float, *, can_ed
 def _firing(claimed: ClaimedNotification, note: Notification, incident: Incident) -> Step:
     if incident.storm is not None and not incident.told and not claimed.fired:
         return Drop("superseded", "it is in the digest of a storm", NotifyReason.GROUPED)
+    if incident.is_open and note.facts.retold and claimed.living_id is not None:
+        return _superseded("it is shown there already", Because.SAID)
     if incident.is_open:
         # A digest is made when it leaves: an older one that still waits is as new as this.
         return Send(note, is_live=True, supersedes_all=note.kind is NotificationKind.STORM)

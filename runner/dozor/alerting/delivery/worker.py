@@ -24,7 +24,7 @@ from loguru import logger
 from dozor.alerting.delivery.attachments import AttachmentQueue
 from dozor.alerting.delivery.context import DeliveryAttempt, DeliveryContext, outcome_of
 from dozor.alerting.delivery.destination import DestinationState
-from dozor.alerting.delivery.live_edits import LiveMessageEditor
+from dozor.alerting.delivery.live_edits import LiveMessageEditor, place_of
 from dozor.alerting.delivery.plan import Drop, Edit, Send, Step, plan
 from dozor.alerting.delivery.rate_limit import RateLimiter
 from dozor.alerting.delivery.transport import NAME as SECOND_CHANNEL
@@ -54,7 +54,7 @@ from dozor.language import msg
 from dozor.storage.tables import destinations, notifications
 from dozor.storage.tables import fallback_deliveries as unsent
 from dozor.storage.tables.destinations import DestinationRow
-from dozor.storage.tables.notifications import ClaimedNotification
+from dozor.storage.tables.notifications import NOWHERE, ClaimedNotification, MessagePlace
 
 BEHIND_PAUSE = 0.3
 EDIT_ATTEMPTS = 3
@@ -117,7 +117,8 @@ class DestinationWorker:
 
     async def step(self) -> float | None:
         """Do the next thing; the seconds to wait before another, None if there is nothing to do."""
-        await self._settle_place()
+        if not self._context.journal_lagging():  # what was sent past the database is not in the tables yet
+            await self._settle_place()
         if (wait := self._state.wait_to_send()) > 0:
             if self.refused is not None:
                 await self._call_in_the_group()
@@ -257,6 +258,10 @@ class DestinationWorker:
         sent_to, transport = self._context.direct_sends.place, self.transport
         return sent_to is None or not isinstance(transport, PlacedTransport) or transport.place == sent_to
 
+    def _place(self) -> MessagePlace:
+        transport = self.transport
+        return place_of(transport.place) if isinstance(transport, PlacedTransport) else NOWHERE
+
     def _plan(self, claimed: ClaimedNotification) -> Step:
         note = from_claimed(claimed)
         if claimed.row.key in self._context.direct_sends.unknown:
@@ -340,6 +345,7 @@ class DestinationWorker:
                 message_id,
                 context.clock.now(),
                 shows,
+                place=self._place(),
                 decision=decision,
             )
         )

@@ -41,6 +41,8 @@ from dozor.supervision.tasks.task import SupervisedTask, run_id
 from dozor.supervision.telemetry.metrics import RunMetrics
 from dozor.supervision.telemetry.observer import Transition, Trouble, TroubleKind
 
+STOP_TURN = 1.0
+"""Seconds: what ends within them after a critical stop of the same task ended by it."""
 MAX_CAUSES = 5
 """Open incidents of one failure streak; failures with other causes are counted in the worst of them."""
 
@@ -163,6 +165,8 @@ class IncidentManager:
 
     def cleared(self, trouble: Trouble) -> None:
         """It is over."""
+        if trouble.kind is TroubleKind.HUNG and self._end_with_stop(trouble):
+            return
         self.resolve_incident(IncidentKind(trouble.kind.value), trouble.subject, task=trouble.task)
 
     def open_incident(
@@ -208,6 +212,18 @@ class IncidentManager:
         self._inhibit.forget(found.id)
         decision = rules.on_recovery(self.settings(task), found, now)
         self.commit(self.planner.plan_notifications(decision, recovery_facts(found, now), now, to=to))
+
+    def _end_with_stop(self, trouble: Trouble) -> bool:
+        """Whether the run that hung ended by stopping its task just now: no message of its own says that."""
+        now, name = self._clock.now(), trouble.task or ""
+        found = self.store.find((name, trouble.kind.value, trouble.subject))
+        stops = (one for one in self.store.failures_of(name) if one.kind is IncidentKind.CRITICAL_STOP)
+        if found is None or not found.is_open or not any(now - one.notified_at < STOP_TURN for one in stops):
+            return False
+        decision = Decision(rules.resolve(found, now).incident, because=Because.STOPPED)
+        facts = recovery_facts(found, now, ended=EndCause.STOPPED)
+        self.commit(self.planner.plan_notifications(decision, facts, now))
+        return True
 
     # -- by the clock
 

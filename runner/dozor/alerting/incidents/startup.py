@@ -44,11 +44,14 @@ def startup_report(
     lost: Iterable[str],
     pending: int,
     now: float,
+    suspects: Sequence[str] = (),
+    hold: float = 0.0,
 ) -> AlertData:
     """What a start has found.
 
     `tasks`: as they begin. `stored`: as the last runner left them. `lost`: whose runs were cut off in the
-    middle. `pending`: messages not sent yet. `now`: seconds since the epoch.
+    middle. `pending`: messages not sent yet. `now`: seconds since the epoch. `suspects`: of a crash loop, the
+    first of which starts in `hold` seconds.
     """
     before = registration.before
     if before is None:
@@ -68,6 +71,8 @@ def startup_report(
         missed_tasks=due.tasks,
         missed_more=due.more,
         owed_before=pending,
+        suspects=tuple(suspects),
+        suspects_hold=hold,
     )
 
 
@@ -95,7 +100,9 @@ def decide(
     text = msg("log-nobody-on-watch", time=format_duration(round(gap)))
     kind = IncidentKind.UNCLEAN_END
     decision = rules.on_trouble(settings, incident, kind, None, RUNNER, text, now, new_id)
-    if decision.incident is not None and decision.notify is None and gap >= LONG_GAP:
+    known = () if incident is None or not incident.is_open else stored_facts(incident).suspects
+    news = gap >= LONG_GAP or not set(found.suspects) <= set(known)
+    if decision.incident is not None and decision.notify is None and news:
         return Decision(replace(decision.incident, notified_at=now), NotificationKind.TROUBLE)
     return decision
 
@@ -123,6 +130,7 @@ def stable_again(incident: Incident, tasks: Iterable[SupervisedTask], now: float
         lasted=now - incident.opened_at,
         stopped_tasks=tuple(name for name in facts.stopped_tasks if name in stopped),
         paused_tasks=(),
+        suspects=(),
         open_before=0,
         owed_before=0,
     )

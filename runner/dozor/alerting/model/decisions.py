@@ -85,6 +85,8 @@ class Because(StrEnum):
     """Its task has left the configuration."""
     LAPSED = "lapsed"
     """A checker's own alert that was not repeated for an hour."""
+    STOPPED = "stopped"
+    """The run that hung has ended by the critical stop of its task, whose message says so."""
     OVER = "over"
     """It was over before the message left."""
     BROKEN_AGAIN = "broken_again"

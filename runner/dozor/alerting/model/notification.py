@@ -128,6 +128,10 @@ class AlertData:
     paused_tasks: tuple[str, ...] = ()
     lost_tasks: tuple[str, ...] = ()
     """Their runs were cut off in the middle."""
+    suspects: tuple[str, ...] = ()
+    """In a run at each of the last unclean ends: started one at a time, and stopped if it happens again."""
+    suspects_hold: float = 0.0
+    """Seconds until the first of them starts."""
     missed_runs: int = 0
     """Due while there was no runner."""
     missed_tasks: int = 0
@@ -167,6 +171,8 @@ class EndCause(StrEnum):
     """Its task has left the configuration, or is disabled."""
     LAPSED = "lapsed"
     """A checker's own alert that was not repeated for an hour."""
+    STOPPED = "stopped"
+    """The run that hung has ended, and with it the task was stopped."""
 
 
 FIRING = frozenset(

@@ -33,6 +33,7 @@ _BECAUSE: dict[Because, str] = {
     Because.FLAPPING: "why-because-flapping",
     Because.CALMING: "why-because-calming",
     Because.UNHEARD: "why-because-unheard",
+    Because.STOPPED: "why-because-stopped",
     Because.SAME_END: "why-because-same-end",
     Because.UNCONFIGURED: "why-because-unconfigured",
     Because.LAPSED: "why-because-lapsed",

@@ -84,6 +84,9 @@ def _found(say: Phrasebook, facts: AlertData) -> list[Span]:
     lines: list[Span] = []
     if facts.lost_tasks:
         lines.append(Span(say("start-lost", tasks=_names(say, facts.lost_tasks))))
+    if facts.suspects:
+        seconds = say.duration(facts.suspects_hold)
+        lines.append(Span(say("start-suspects", tasks=_names(say, facts.suspects), duration=seconds)))
     if facts.missed_runs:
         key = "start-missed-more" if facts.missed_more else "start-missed"
         lines.append(Span(say(key, runs=facts.missed_runs, tasks=facts.missed_tasks)))

@@ -126,6 +126,8 @@ def _over_key(facts: AlertData, kind: IncidentKind | None) -> str:
         return "over-unconfigured"
     if facts.ended == EndCause.LAPSED:
         return "over-lapsed"
+    if facts.ended == EndCause.STOPPED:
+        return "over-hung-stopped"
     match kind:
         case IncidentKind.CRITICAL_STOP | IncidentKind.REPEATED_ERRORS:
             return "alert-recovered"

@@ -13,6 +13,7 @@ from typing import Any
 from dozor.alerting.delivery.transport import NAME as SECOND_CHANNEL
 from dozor.alerting.model.decisions import NotifyDecision, NotifyReason, from_json, to_json
 from dozor.clock import to_iso
+from dozor.control.queries.people import actors_of_place
 from dozor.storage.postgres.pool import Connection, Row
 
 MESSAGES = 500
@@ -49,7 +50,7 @@ _SETTLED = frozenset(
 class Why:
     """Decisions about one incident, in the order of time.
 
-    `left_out`: older messages that are not read. `names`: what the people in it are called, by actor.
+    `left_out`: older messages that are not read. `names`: of the people and chats in it, by actor.
     """
 
     id: int
@@ -87,6 +88,7 @@ async def read_why(connection: Connection, incident_id: int, now: float) -> Why 
     decisions += [one for message in messages for one in _delivery(message, now)]
     decisions.sort(key=lambda one: one.at)  # stable: what was queued comes before what became of it
     actors = list({one.by for one in decisions if one.by is not None})
+    actors += {actor for one in decisions for place in one.to for actor in actors_of_place(place)}
     names = {found["actor"]: found["name"] for found in await connection.fetch(NAMES_SQL, actors)}
     return Why(
         id=row["id"],

@@ -140,7 +140,7 @@ WHERE i.state <> 'resolved'
   AND NOT EXISTS (
       SELECT 1 FROM dozor.notifications w
       WHERE w.incident_id = i.id AND w.destination = $1 AND w.state IN ('pending', 'sending')
-        AND w.kind = ANY($3::text[]))
+        AND w.kind = ANY($3::text[]) AND w.key NOT LIKE 'anew-%')
   AND NOT EXISTS (SELECT 1 FROM dozor.incidents s WHERE s.id = i.storm AND s.state <> 'resolved')
 ORDER BY i.id
 """
@@ -204,7 +204,9 @@ async def read_opened(connection: Connection | Pool, since: float, until: float)
 async def read_open_told(
     connection: Connection | Pool, destination: str, shown: Sequence[int], firing: Sequence[str]
 ) -> list[IncidentRow]:
-    """Open incidents that `destination` was notified of, oldest first; not those about to be sent there.
+    """Open incidents that `destination` was notified of, oldest first.
+
+    Not those about to be sent there for the first time.
 
     `shown`: incidents with a live message there. `firing`: kinds of messages about something wrong.
     """

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from dozor.storage.postgres.pool import Connection, Pool
 from dozor.storage.tables.incidents import IncidentRow, from_json
-from dozor.storage.tables.notifications import Decision
+from dozor.storage.tables.notifications import Decision, MessagePlace
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,33 @@ FORGET_SQL = "DELETE FROM dozor.living_messages WHERE destination = $1 AND incid
 FORGET_ALL_SQL = """
 WITH others AS (DELETE FROM dozor.incident_messages WHERE destination = $1)
 DELETE FROM dozor.living_messages WHERE destination = $1 RETURNING incident_id
+"""
+
+# Messages of a place that a destination edits again, now that it is this place. Only of an incident whose
+# newest alert here is of its present kind: one that became worse is sent anew.
+ADOPT_SQL = """
+WITH here AS (
+    SELECT n.id, n.incident_id, n.message_id, n.kind, n.delivered_at
+    FROM dozor.notifications n JOIN dozor.incidents i ON i.id = n.incident_id
+    WHERE i.state <> 'resolved' AND n.state = 'delivered' AND n.message_id IS NOT NULL
+      AND n.chat_id = $2 AND n.thread_id IS NOT DISTINCT FROM $3 AND n.bot_id IS NOT DISTINCT FROM $4
+      AND n.kind NOT IN ('recovered', 'past')),
+newest AS (
+    SELECT DISTINCT ON (h.incident_id) h.incident_id, h.message_id, h.kind
+    FROM here h WHERE h.kind = ANY($7::text[]) ORDER BY h.incident_id, h.id DESC),
+live AS (
+    INSERT INTO dozor.living_messages (destination, incident_id, first_id, message_id, shown_at)
+    SELECT $1, w.incident_id, (SELECT min(h.message_id) FROM here h WHERE h.incident_id = w.incident_id),
+           w.message_id, '-infinity'
+    FROM newest w
+    JOIN unnest($5::int8[], $6::text[]) AS o(id, kind) ON o.id = w.incident_id AND o.kind = w.kind
+    ON CONFLICT (destination, incident_id) DO NOTHING
+    RETURNING incident_id),
+others AS (
+    INSERT INTO dozor.incident_messages (destination, message_id, incident_id)
+    SELECT $1, h.message_id, h.incident_id FROM here h JOIN live USING (incident_id)
+    ON CONFLICT DO NOTHING)
+SELECT incident_id FROM live
 """
 
 # A chat that has been gone for two weeks is not brought up to date any more.
@@ -119,6 +146,22 @@ async def forget(pool: Pool, destination: str, incident_id: int) -> None:
 async def forget_all(pool: Pool, destination: str) -> list[int]:
     """It is another chat, topic or bot now: its old messages cannot be reached. The incidents they showed."""
     return [row["incident_id"] for row in await pool.fetch(FORGET_ALL_SQL, destination)]
+
+
+async def adopt(
+    pool: Pool,
+    destination: str,
+    place: MessagePlace,
+    kinds: Mapping[int, str],
+    firing: Sequence[str],
+) -> list[int]:
+    """Edit again what `place` has of open incidents, from whatever destination; their ids.
+
+    `kinds`: those that may be taken, each with the kind of notification that it is now. `firing`: kinds of
+    notifications about something wrong.
+    """
+    rows = await pool.fetch(ADOPT_SQL, destination, *place, list(kinds), list(kinds.values()), list(firing))
+    return [row["incident_id"] for row in rows]
 
 
 async def prune(connection: Connection) -> None:

@@ -13,6 +13,11 @@ Decision = Mapping[str, Any]
 """Why a message was settled or put back, as JSON (`alerting.model.decisions`): appended to its row's log."""
 
 
+MessagePlace = tuple[int | None, int | None, int | None]
+"""Chat, topic (0: the chat itself) and bot that a message id belongs to; None: not known."""
+NOWHERE: MessagePlace = (None, None, None)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotificationRow:
     """A message to be owed. Times are seconds since the epoch (UTC).
@@ -100,7 +105,8 @@ LEFT JOIN dozor.living_messages l ON l.incident_id = c.incident_id AND l.destina
 DELIVERED_SQL = """
 WITH delivered AS (
     UPDATE dozor.notifications SET state = 'delivered', delivered_at = to_timestamp($5), transport = $2,
-        message_id = $3, last_error = NULL, decisions = dozor.with_decision(decisions, $6)
+        message_id = $3, last_error = NULL, decisions = dozor.with_decision(decisions, $6),
+        chat_id = $7, thread_id = $8, bot_id = $9
     WHERE id = $1
     RETURNING incident_id, destination, kind),
 noted AS (
@@ -166,6 +172,11 @@ WHERE n.destination = $1 AND n.kind = 'escalation' AND n.state IN ('pending', 's
 ON CONFLICT (key) DO NOTHING
 """
 
+PENDING_ANEW_SQL = """
+SELECT incident_id FROM dozor.notifications
+WHERE destination = $1 AND state IN ('pending', 'sending') AND key LIKE 'anew-%'
+"""
+
 PENDING_BY_DESTINATION_SQL = """
 SELECT destination, extract(epoch FROM min(created_at))::float8 AS since, count(*) AS count
 FROM dozor.notifications WHERE state IN ('pending', 'sending') GROUP BY destination
@@ -223,13 +234,14 @@ async def mark_delivered(
     at: float,
     shows: float | None = None,
     *,
+    place: MessagePlace = NOWHERE,
     decision: Decision | None = None,
 ) -> None:
-    """It arrived at `at` (seconds since the epoch).
+    """It arrived at `at` (seconds since the epoch), in `place`.
 
     `shows`: the `updated_at` of the incident that this message shows, and goes on showing from now on.
     """
-    await pool.execute(DELIVERED_SQL, notification_id, transport, message_id, shows, at, decision)
+    await pool.execute(DELIVERED_SQL, notification_id, transport, message_id, shows, at, decision, *place)
 
 
 async def put_back(
@@ -286,6 +298,11 @@ async def mark_shown(
 async def copy_calls(pool: Pool, destination: str) -> None:
     """Owe the calls that wait for `destination` to the chat of the configuration as well, each once."""
     await pool.execute(COPY_CALLS_SQL, destination)
+
+
+async def pending_anew(pool: Pool, destination: str) -> set[int]:
+    """Incidents that are about to be sent there anew, see `alerting.delivery.live_edits.told_anew`."""
+    return {row["incident_id"] for row in await pool.fetch(PENDING_ANEW_SQL, destination)}
 
 
 async def pending_by_destination(pool: Pool) -> dict[str, tuple[float, int]]:

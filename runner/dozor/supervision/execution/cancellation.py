@@ -21,6 +21,8 @@ from dozor.supervision.telemetry.observer import NullTroubleListener, Trouble, T
 
 PATIENCE = 5.0
 """Seconds a cancelled run has, twice, before it counts as hung."""
+PROCESS_PATIENCE = 4.0
+"""The same, at least, for a run in a process: it answers, obeys or is killed within 6 seconds."""
 
 GiveUp = Callable[[SupervisedTask], None]
 
@@ -55,17 +57,24 @@ class Canceller:
         run.cancel(reason)
         if escalate and run.escalation is None:
             loop = asyncio.get_running_loop()
-            run.escalation = loop.call_later(self._patience, self._retry, loop, task, run)
+            run.escalation = loop.call_later(self._patience_with(run), self._retry, loop, task, run)
 
     def ended(self, task: SupervisedTask, run: Run) -> None:
         """A run that was told to end has ended."""
         for timer in (run.cancelling, run.escalation):
             if timer is not None:
                 timer.cancel()
+
+    def over(self, task: SupervisedTask, run: Run) -> None:
+        """After what followed from its end: a run that was abandoned hangs no more."""
         if run.abandoned:
             name = task.spec.name
             logger.bind(task=name).warning(msg("log-abandoned-ended", name=name, number=run.number))
             self.troubles.cleared(Trouble(kind=TroubleKind.HUNG, subject=name, task=name))
+
+    def _patience_with(self, run: Run) -> float:
+        """Twice this is more than a process has, which is killed when it does not end by itself."""
+        return max(self._patience, PROCESS_PATIENCE) if run.in_process else self._patience
 
     def _look(self, run: Run) -> None:
         """Note where it is. A process tells it by itself."""
@@ -78,7 +87,7 @@ class Canceller:
         name = task.spec.name
         logger.bind(task=name).warning(msg("log-cancelling-again", name=name))
         run.task.cancel()
-        run.escalation = loop.call_later(self._patience, self._abandon, loop, task, run)
+        run.escalation = loop.call_later(self._patience_with(run), self._abandon, loop, task, run)
 
     def _abandon(self, loop: asyncio.AbstractEventLoop, task: SupervisedTask, run: Run) -> None:
         if run.ended:
@@ -94,7 +103,7 @@ class Canceller:
                 kind=TroubleKind.HUNG,
                 subject=name,
                 task=name,
-                seconds=2 * self._patience,
+                seconds=2 * self._patience_with(run),
                 chain=tuple(chain),
             )
         )

@@ -8,7 +8,16 @@ from dozor.alerting.incidents.pipeline.stage import Candidate, Held
 from dozor.alerting.model.decisions import Because, NotifyReason
 from dozor.alerting.model.notification import FIRING, NotificationKind
 
-_ENDS = frozenset({Because.CALMING, Because.UNHEARD, Because.SAME_END, Because.UNCONFIGURED, Because.LAPSED})
+_ENDS = frozenset(
+    {
+        Because.CALMING,
+        Because.UNHEARD,
+        Because.SAME_END,
+        Because.UNCONFIGURED,
+        Because.LAPSED,
+        Because.STOPPED,
+    }
+)
 """Why there is no message about an end."""
 
 
