@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
 from dozor.config.sections.config import Config
 from dozor.config.values.secret_names import SECRET_NAME
@@ -69,7 +69,7 @@ def _secrets(config: Config) -> Iterator[str]:
             yield from (line.strip() for line in reference.value.splitlines())
         elif "://" not in reference.value and looks_random(reference.value):
             yield reference.value
-    yield from _passwords_in_texts(config.model_dump(exclude={"path"}))
+    yield from _passwords_in_texts(config)
     token = config.telegram.token
     if token is not None:
         text = token.get_secret_value()
@@ -108,19 +108,24 @@ def passwords_in(url: str) -> Iterator[str]:
 
 def _passwords_in_texts(value: object) -> Iterator[str]:
     """Of every URL anywhere in `value`."""
-    match value:
-        case Mapping():
-            for inner in value.values():
-                yield from _passwords_in_texts(inner)
-        case list() | tuple() | set() | frozenset():
-            for inner in value:
-                yield from _passwords_in_texts(inner)
-        case SecretStr():
-            yield from _passwords_in_texts(value.get_secret_value())
-        case str() if "://" in value:
-            yield from _passwords_if_url(value)
-        case _:
-            pass
+    waiting: list[object] = [value]
+    while waiting:
+        match waiting.pop():
+            case str() as text:
+                if "://" in text:
+                    yield from _passwords_if_url(text)
+            case None | bool() | int() | float():
+                pass
+            case BaseModel() as model:
+                waiting.extend(vars(model).values())
+            case list() | tuple() | set() | frozenset() as several:
+                waiting.extend(several)
+            case SecretStr() as secret:
+                waiting.append(secret.get_secret_value())
+            case Mapping() as mapping:
+                waiting.extend(mapping.values())
+            case _:
+                pass
 
 
 def _in_argument(names: tuple[str, ...], value: object) -> Iterator[str]:

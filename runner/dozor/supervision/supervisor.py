@@ -6,8 +6,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
-from functools import partial
-from typing import assert_never
+from typing import Final, assert_never
 
 from loguru import logger
 
@@ -51,7 +50,7 @@ from dozor.supervision.execution.process.pool import ProcessPool
 from dozor.supervision.execution.reporter import RunReporter
 from dozor.supervision.runs.context import Context, Reporter
 from dozor.supervision.runs.endings import failure_of
-from dozor.supervision.runs.ownership import CURRENT, OwnTask, Scope
+from dozor.supervision.runs.ownership import OwnTask, Scope
 from dozor.supervision.runs.resources import Resources
 from dozor.supervision.runs.run import Run, StopReason
 from dozor.supervision.start_gate import CommitLog, StartGate, due_instead
@@ -70,6 +69,9 @@ CANCEL_SECONDS = 5.0
 _DUE = Due()
 _HELD = State.HELD
 _SUCCEEDED = Succeeded()
+# Members of enums that every run is compared with: to look one up in its class takes longer.
+_RUNNING: Final = State.RUNNING
+_PROCESS: Final = Isolation.PROCESS
 
 
 class Supervisor:
@@ -113,6 +115,7 @@ class Supervisor:
         self._timetable = TimerHeap(clock, self._due, self.contexts.timers)
         self.registry = TaskRegistry()
         self._dirty = self.registry.dirty
+        self._slots = self.registry.slots
         self.processes = ProcessPool(launch or Launch())
         self.gate = DependencyGate(self.registry, clock, self._apply)
         self._starts = StartGate(commits, self._begin, self.contexts)
@@ -152,6 +155,7 @@ class Supervisor:
     def start(self) -> None:
         """Begin to supervise, on the running loop."""
         self._loop = asyncio.get_running_loop()
+        self._left_behind = LeftBehind(self._tell_of_leftovers, self._loop, self.contexts.timers)
         if self._crash_watch is not None:
             self._crash_watch.begin(self._clock.now())
         for task in self.tasks:
@@ -243,7 +247,7 @@ class Supervisor:
     # -- time
 
     def _due(self, index: int, at: float, now: float) -> None:
-        task = self.registry.at(index)
+        task = self._slots[index]
         if task is None or task.state.next_at != at:
             return  # removed, or planned anew meanwhile
         if self._crash_watch is not None and task.run is None:
@@ -287,8 +291,9 @@ class Supervisor:
             return
         task.state = after
         self._dirty[task] = None
-        if after.next_at is not None and (after.next_at != before.next_at or event is _DUE):
-            self._timetable.plan(after.next_at, task.index)
+        next_at = after.next_at
+        if next_at is not None and (event is _DUE or next_at != before.next_at):
+            self._timetable.plan(next_at, task.index)
         if effects is START_RUN:
             if self.closing:  # a run that was to start anew: the next runner does it
                 task.state = after._replace(state=State.WAITING, running_since=None)
@@ -344,19 +349,20 @@ class Supervisor:
             task.announced = True
             self._log.starting(task.spec.name)
         # Not loop.create_task: the same thing a microsecond dearer, ten thousand times a second.
-        context, scope = self.contexts.fresh(), None
-        if self._scoped and task.spec.isolation is not Isolation.PROCESS:
-            if task.left_behind is None:
-                task.left_behind = LeftBehind(
-                    task.spec.name,
-                    partial(self.checker_alert, task, severity="warning"),
-                    self._loop,
-                    self.contexts.timers,
-                )
-            scope = Scope(task.spec.name, task.left_behind)
-            context.run(CURRENT.set, scope)
-        run.task = carrier = OwnTask(execute(self, task, run), loop=self._loop, context=context)
+        spec, scope = task.spec, None
+        name = spec.name
+        if self._scoped and spec.isolation is not _PROCESS:
+            scope = Scope(name, self._left_behind)
+        # With a name: asyncio would make one up, which costs more.
+        run.task = carrier = OwnTask(
+            execute(self, task, run, scope), loop=self._loop, name=name, context=self.contexts.fresh()
+        )
         carrier.scope = scope
+
+    def _tell_of_leftovers(self, name: str, text: str) -> None:
+        task = self.registry.find(name)
+        if task is not None:
+            self.checker_alert(task, text, "warning")
 
     def context(self, task: SupervisedTask, run: Run) -> Context:
         """What the checker is given."""
@@ -412,7 +418,7 @@ class Supervisor:
         if self._crash_watch is not None:
             self._crash_watch.ended(task)
         try:
-            if self.registry.at(task.index) is not task:
+            if self._slots[task.index] is not task:
                 self._log.cancelled(task.spec.name)  # removed meanwhile
             elif error is None and (run.reason is None or run.reason is StopReason.ASKED):
                 self._succeeded(task, run, self._clock.now())
@@ -425,21 +431,24 @@ class Supervisor:
             self.canceller.over(task, run)
 
     def _succeeded(self, task: SupervisedTask, run: Run, now: float) -> None:
+        before, policy = task.state, task.spec.policy
         healthy = (
-            task.state.state is State.RUNNING
-            and task.state.failure_record.failing_since is None
-            and not task.state.restart_pending
+            before.state is _RUNNING
+            and before.failure_record.failing_since is None
+            and not before.restart_pending
         )
         if healthy:
-            task.state, _ = step(task.spec.policy, task.state, _SUCCEEDED, now)
-            if task.state.next_at is not None:
-                self._timetable.plan(task.state.next_at, task.index)
+            after, _ = step(policy, before, _SUCCEEDED, now)
+            task.state = after
+            next_at = after.next_at
+            if next_at is not None:
+                self._timetable.plan(next_at, task.index)
             self._dirty[task] = None
             if self.gate.down:
                 self._hold_if_waiting(task, now)
         else:
             self._apply(task, _SUCCEEDED, now, EndedRun(run.number, run.started_at, run.attempt))
-        if task.spec.policy.continuous:
+        if policy.continuous:
             task.announced = False
         task.add_success(run.number, run.started_at, now, urgent=not healthy)
         self._observer.succeeded(task, now - run.started_at, run.started_at - run.due_at)

@@ -1,4 +1,4 @@
-"""The timer heap: one heap and one loop timer for all tasks."""
+"""The timer heap: one heap of short spans of time, and one loop timer, for all tasks."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import asyncio
 from collections.abc import Callable
 from contextvars import Context
 from heapq import heappop, heappush
+from typing import Final
 
 from dozor.clock import SteadyClock
 
 SLACK = 0.002
 """Seconds: what is due within it is started in one go, so that 10,000 tasks don't cost 10,000 wake-ups."""
+_SPANS_A_SECOND: Final = 500
+"""Plans are kept by spans of the length of `SLACK`: the heap holds spans, far fewer than there are plans."""
 
 
 class TimerHeap:
@@ -24,6 +27,7 @@ class TimerHeap:
         "_due",
         "_heap",
         "_loop",
+        "_plans",
         "_stopped",
         "_timer",
         "_timer_at",
@@ -36,7 +40,10 @@ class TimerHeap:
         self._clock = clock
         self._context = context
         self._due = due
-        self._heap: list[tuple[float, int]] = []
+        self._heap: list[int] = []
+        """The spans that have plans, each once."""
+        self._plans: dict[int, list[tuple[float, int]]] = {}
+        """(at, index) by span, in no order."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
@@ -45,7 +52,7 @@ class TimerHeap:
 
     def late_by(self, now: float) -> float:
         """Seconds since the earliest entry was due; 0 while there is time yet."""
-        return max(0.0, now - self._heap[0][0]) if self._heap else 0.0
+        return max(0.0, now - self._earliest()) if self._heap else 0.0
 
     def start(self) -> None:
         """On the running loop."""
@@ -60,6 +67,7 @@ class TimerHeap:
     def clear(self) -> None:
         """Forget every plan."""
         self._heap.clear()
+        self._plans.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -67,9 +75,19 @@ class TimerHeap:
 
     def plan(self, at: float, index: int) -> None:
         """Look at `index` at `at`."""
-        heappush(self._heap, (at, index))
+        span = int(at * _SPANS_A_SECOND)
+        plans = self._plans.get(span)
+        if plans is None:
+            self._plans[span] = [(at, index)]
+            heappush(self._heap, span)
+        else:
+            plans.append((at, index))
         if at < self._timer_at:
             self._arm()
+
+    def _earliest(self) -> float:
+        """The time of the earliest plan; there must be one."""
+        return min(self._plans[self._heap[0]])[0]
 
     def _arm(self) -> None:
         """Set the timer to the earliest plan."""
@@ -79,7 +97,7 @@ class TimerHeap:
         if self._stopped or self._loop is None or not self._heap:
             self._timer_at = float("inf")
             return
-        self._timer_at = at = self._heap[0][0]
+        self._timer_at = at = self._earliest()
         self._timer = self._loop.call_at(self._clock.to_loop(at), self._tick, context=self._context)
 
     def _tick(self) -> None:
@@ -90,7 +108,20 @@ class TimerHeap:
         heap = self._heap
         self.last_tick_at = now = self._clock.now()
         horizon = now + SLACK
-        while heap and heap[0][0] <= horizon:
-            at, index = heappop(heap)
-            self._due(index, at, now)
-        self._arm()
+        last = int(horizon * _SPANS_A_SECOND)
+        plans: list[tuple[float, int]] = []
+        later: list[tuple[float, int]] = []
+        try:
+            while heap and heap[0] <= last:
+                plans = self._plans.pop(heappop(heap))
+                plans.sort(reverse=True)
+                while plans:
+                    at, index = plans.pop()
+                    if at > horizon:
+                        later.append((at, index))
+                    else:
+                        self._due(index, at, now)
+        finally:  # a KeyboardInterrupt may come in between: the other plans are kept
+            for at, index in (*plans, *later):
+                self.plan(at, index)
+            self._arm()

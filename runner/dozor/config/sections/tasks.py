@@ -69,6 +69,10 @@ class TaskAlerts(Section):
     severity: Severities = Field(default_factory=dict)
     """How loud each kind of incident of this task is."""
 
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """Itself: nobody changes it, and pydantic would copy the default for every task."""
+        return self
+
 
 def _whole_count(value: object) -> int:
     count = fields.parse_whole(value, msg("config-not-whole-ten", value="{value}"))
@@ -148,6 +152,9 @@ def _on_critical(value: object) -> Stop | RetryEvery:
     raise ValueError(msg("config-on-critical", value="{value}"))
 
 
+_MINUTE = RestartDelay(initial=60)
+
+
 class TaskConfig(Section):
     """One supervised checker. The task's name is its key under `tasks`."""
 
@@ -189,7 +196,7 @@ class TaskConfig(Section):
     """Keyword arguments the function is called with, besides `ctx`."""
 
     restart_delay: Annotated[RestartDelay, Kind("duration, or mapping, see below")] = Field(
-        default_factory=lambda: RestartDelay(initial=60)
+        default_factory=lambda: _MINUTE
     )
     """Time between a failure and the next try. A continuous checker that returned waits as long."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import lru_cache
 
 from dozor.language import msg
 
@@ -67,6 +68,7 @@ def _seconds(value: object) -> float:
         return LONGEST * 2
 
 
+@lru_cache(maxsize=1024)  # thousands of tasks have a few lengths of time between them
 def _read(text: str) -> float:
     if _NUMBER.fullmatch(text):
         return float(text)

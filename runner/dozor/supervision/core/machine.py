@@ -16,7 +16,7 @@ its run, and a stopped one may be probed, by a person's run-now or by `on_critic
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import assert_never
+from typing import Final, assert_never
 
 from dozor.supervision.core.events import (
     ASK_TO_STOP,
@@ -44,6 +44,10 @@ from dozor.supervision.core.schedule import first_due, next_due
 from dozor.supervision.core.state import State, StopCause, TaskState
 
 Step = tuple[TaskState, tuple[Effect, ...]]
+
+_WAITING: Final = State.WAITING
+_new = tuple.__new__
+"""Makes a TaskState of all its values, in order: half the cost of calling the class, twice in every run."""
 
 
 def step(policy: Policy, task: TaskState, event: Event, now: float) -> Step:
@@ -131,6 +135,8 @@ def _first_due(policy: Policy, now: float, spread: float) -> float:
 
 
 def _due(policy: Policy, task: TaskState, now: float) -> Step:
+    if task.state is _WAITING:  # nearly always
+        return _started(policy, task, State.RUNNING, now)
     match task.state:
         case State.WAITING | State.BACKOFF | State.HELD:
             return _started(policy, task, State.RUNNING, now)
@@ -147,21 +153,24 @@ def _due(policy: Policy, task: TaskState, now: float) -> Step:
 
 
 def _started(policy: Policy, task: TaskState, state: State, now: float) -> Step:
-    due_at = task.next_at if task.next_at is not None else now
-    started = TaskState(
+    _, next_at, _, _, _, failures, runs_total, _, succeeded_at, duration, failure_record = task
+    deadline = None
+    if failures or policy.timeout is not None:
+        deadline = _next_deadline(policy, failures, now, now)
+    started = (
         state,
-        _next_deadline(policy, task.failures, now, now),
-        due_at,
+        deadline,
+        now if next_at is None else next_at,
         now,
         False,
-        task.failures,
-        task.runs_total + 1,
+        failures,
+        runs_total + 1,
         now,
-        task.succeeded_at,
-        task.duration,
-        task.failure_record,
+        succeeded_at,
+        duration,
+        failure_record,
     )
-    return started, START_RUN
+    return _new(TaskState, started), START_RUN
 
 
 def _next_deadline(policy: Policy, failures: int, started_at: float, now: float) -> float | None:
@@ -202,36 +211,24 @@ def _proven(policy: Policy, task: TaskState) -> Step:
 
 
 def _succeeded(policy: Policy, task: TaskState, now: float) -> Step:
-    past = task.failure_record
+    state, _, due_at, started_at, restart_pending, _, runs_total, _, _, _, past = task
     if past.failing_since is not None:
         past = replace(past, failing_since=None)
-    if task.restart_pending:
+    if restart_pending:
         return _started(policy, _ended(task, now, succeeded_at=now, failures=0), State.RUNNING, now)
-    if task.state is State.PAUSED:
+    if state is State.PAUSED:
         return _ended(task, now, succeeded_at=now, failures=0), NOTHING
     due = next_due(
         policy.schedule,
-        task.due_at if task.due_at is not None else now,
+        now if due_at is None else due_at,
         now,
         rest=policy.restart_delay.initial,
         skip_missed=policy.skip_missed,
         offset=policy.offset,
     )
-    started_at = task.running_since
-    waiting = TaskState(
-        State.WAITING,
-        due,
-        due,
-        None,
-        False,
-        0,
-        task.runs_total,
-        started_at,
-        now,
-        None if started_at is None else now - started_at,
-        past,
-    )
-    return waiting, NOTHING
+    duration = None if started_at is None else now - started_at
+    waiting = (_WAITING, due, due, None, False, 0, runs_total, started_at, now, duration, past)
+    return _new(TaskState, waiting), NOTHING
 
 
 def _failed(policy: Policy, task: TaskState, event: Failed, now: float) -> Step:

@@ -81,4 +81,4 @@ class Policy:
 
     @property
     def continuous(self) -> bool:
-        return isinstance(self.schedule, Continuous)
+        return type(self.schedule) is Continuous

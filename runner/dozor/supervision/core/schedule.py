@@ -29,11 +29,12 @@ def next_due(
     `rest` (seconds) is the pause of a continuous task that returned; `offset` (seconds) lies between the
     ticks of a cron expression and this task's starts, in `due_at` and in the answer.
     """
+    if type(schedule) is Every:  # before the patterns: once for every run
+        following = due_at + schedule.seconds
+        if following > now:
+            return following
     match schedule:
         case Every(seconds):
-            following = due_at + seconds
-            if following > now:
-                return following
             latest = due_at + math.floor((now - due_at) / seconds) * seconds
             return latest + seconds if skip_missed else latest
         case Cron():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from types import CoroutineType
-from typing import Protocol, assert_never
+from typing import Final, Protocol, assert_never
 
 from loguru import logger
 
@@ -16,7 +16,7 @@ from dozor.language import msg
 from dozor.process import forking
 from dozor.supervision.runs.context import Context
 from dozor.supervision.runs.memory import reclaim_memory
-from dozor.supervision.runs.ownership import CURRENT
+from dozor.supervision.runs.ownership import CURRENT, Scope
 from dozor.supervision.runs.resources import Resources
 from dozor.supervision.runs.results import awaited
 from dozor.supervision.runs.run import Run, StopReason, call_in_thread
@@ -48,44 +48,39 @@ async def never_an_outage(error: BaseException, started_at: float, used_database
     return False
 
 
-async def execute(host: RunHost, task: SupervisedTask, run: Run) -> None:
+_INLINE: Final = Isolation.INLINE
+_PROCESS: Final = Isolation.PROCESS
+
+
+async def execute(host: RunHost, task: SupervisedTask, run: Run, scope: Scope | None) -> None:
     """Run the checker and tell `host` how it ended. Raises nothing, whatever the checker raises.
 
-    Called in a context of its own, which the checker may change: `host` is told outside it.
+    Called in a context of its own, which the checker may change: `host` is told outside it. What the run
+    starts is attributed to `scope`.
     """
+    if scope is not None:
+        CURRENT.set(scope)
     spec = task.spec
     forks = forking.generation
     error: BaseException | None = None
     outage = False
     resources = host.resources
     try:
-        if (
-            resources is not None
-            and spec.isolation is not Isolation.PROCESS
-            and resources.plan.needed_by(spec)
-        ):
+        if resources is not None and spec.isolation is not _PROCESS and resources.plan.needed_by(spec):
             await resources.open(spec)
-        match spec.isolation:
-            case Isolation.INLINE:
-                if spec.takes_context:
-                    result = spec.function(ctx=host.context(task, run), **task.arguments())
-                elif spec.args:
-                    result = spec.function(**task.arguments())
-                else:
-                    result = spec.function()
-                if type(result) is CoroutineType:
-                    result = await result
-                if result is not None:
-                    await awaited(result)
-            case Isolation.THREAD:
-                given = {"ctx": host.context(task, run)} if spec.takes_context else {}
-                await call_in_thread(spec.function, {**task.arguments(), **given}, run)
-            case Isolation.PROCESS:
-                assert task.child is not None
-                run.in_process = True
-                await task.child.perform(run, host.context(task, run).run_id)
-            case _:
-                assert_never(spec.isolation)
+        if spec.isolation is _INLINE:
+            if spec.takes_context:
+                result = spec.function(ctx=host.context(task, run), **task.arguments())
+            elif spec.args:
+                result = spec.function(**task.arguments())
+            else:
+                result = spec.function()
+            if type(result) is CoroutineType:
+                result = await result
+            if result is not None:
+                await awaited(result)
+        else:
+            await _elsewhere(host, task, run)
     except GeneratorExit:
         raise
     except BaseException as caught:  # noqa: BLE001 -- the supervision border: recorded by `run_ended`
@@ -95,13 +90,12 @@ async def execute(host: RunHost, task: SupervisedTask, run: Run) -> None:
             outage = await _explained(host, task, run, caught)
     if forking.generation != forks:
         forking.end_if_forked(forks, error)
-    scope = CURRENT.get()
-    if scope is not None and (scope.tasks is not None or scope.broken is not None):
-        scope.left_tasks()
-        if error is None and run.reason is not StopReason.ASKED:
-            error = scope.broken
-        scope.broken = None
     if scope is not None:
+        if scope.tasks is not None or scope.broken is not None:
+            scope.left_tasks()
+            if error is None and run.reason is not StopReason.ASKED:
+                error = scope.broken
+            scope.broken = None
         scope.ended = True
     if outage:
         host.contexts.run(host.run_ended, task, run, error, outage=True)
@@ -113,6 +107,21 @@ async def execute(host: RunHost, task: SupervisedTask, run: Run) -> None:
         release(error)
         error = None  # its traceback would refer to this frame, and the frame to it
         reclaim_memory()
+
+
+async def _elsewhere(host: RunHost, task: SupervisedTask, run: Run) -> None:
+    """Run the checker in a thread, or in its process."""
+    spec = task.spec
+    match spec.isolation:
+        case Isolation.INLINE | Isolation.THREAD:
+            given = {"ctx": host.context(task, run)} if spec.takes_context else {}
+            await call_in_thread(spec.function, {**task.arguments(), **given}, run)
+        case Isolation.PROCESS:
+            assert task.child is not None
+            run.in_process = True
+            await task.child.perform(run, host.context(task, run).run_id)
+        case _:
+            assert_never(spec.isolation)
 
 
 async def _explained(host: RunHost, task: SupervisedTask, run: Run, error: BaseException) -> bool:

@@ -19,37 +19,37 @@ MOST_NAMED = 5
 
 
 class LeftBehind:
-    """Of one task. Nothing is ever cancelled: client libraries keep background tasks.
+    """Of all tasks. Nothing is ever cancelled: client libraries keep background tasks.
 
-    `tell` gives a text to people; it is called on `loop`, in `context`.
+    `tell` gives a text about the task of that name to people; it is called on `loop`, in `context`.
     """
 
-    __slots__ = ("_context", "_loop", "_task", "_tell", "_told")
+    __slots__ = ("_context", "_loop", "_tell", "_told")
 
     def __init__(
-        self, task: str, tell: Callable[[str], None], loop: asyncio.AbstractEventLoop, context: Context
+        self, tell: Callable[[str, str], None], loop: asyncio.AbstractEventLoop, context: Context
     ) -> None:
-        self._task = task
         self._tell = tell
         self._loop = loop
         self._context = context
-        self._told = False
+        self._told: set[str] = set()
+        """Names of the tasks of which it was reported: once for each."""
 
     def look(self, scope: Scope) -> None:
         """The run of `scope` has ended."""
-        if self._told:
+        if scope.name in self._told:
             return
         if scope.processes or any(not task.done() for task in scope.tasks or ()) or threads_of(scope):
             self._loop.call_later(LOOK_AFTER, self._report, scope, context=self._context)
 
-    def failed_apart(self, error: BaseException) -> None:
+    def failed_apart(self, name: str, error: BaseException) -> None:
         """In any thread."""
         place = place_of(error)
         what = line_of(error) + (f" ({place})" if place else "")
         text = msg("log-leftover-failed", error=what)
-        logger.bind(task=self._task).opt(exception=bounded(error)).error("{}", text)
+        logger.bind(task=name).opt(exception=bounded(error)).error("{}", text)
         try:
-            self._loop.call_soon_threadsafe(self._tell, text, context=self._context)
+            self._loop.call_soon_threadsafe(self._tell, name, text, context=self._context)
         except RuntimeError:
             return  # the loop has closed
 
@@ -57,9 +57,9 @@ class LeftBehind:
         tasks = [task for task in scope.tasks or () if not task.done()]
         threads = threads_of(scope)
         processes = subprocesses_of(scope)
-        if self._told or not (tasks or threads or processes):
+        if scope.name in self._told or not (tasks or threads or processes):
             return
-        self._told = True
+        self._told.add(scope.name)
         names = sorted(
             {_name(task) for task in tasks}
             | {thread.name for thread in threads}
@@ -72,8 +72,8 @@ class LeftBehind:
             processes=len(processes),
             names=", ".join(names[:MOST_NAMED]),
         )
-        logger.bind(task=self._task).warning("{}", text)
-        self._tell(text)
+        logger.bind(task=scope.name).warning("{}", text)
+        self._tell(scope.name, text)
 
 
 def _name(task: asyncio.Task[object]) -> str:

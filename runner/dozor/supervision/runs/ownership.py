@@ -34,8 +34,8 @@ class LeftoverListener(Protocol):
         """The run of `scope` has ended. On the loop."""
         ...
 
-    def failed_apart(self, error: BaseException) -> None:
-        """`error` in something that the run started and that it did not wait for; the run is over.
+    def failed_apart(self, name: str, error: BaseException) -> None:
+        """`error` in something that a run of the task `name` started and did not wait for; the run is over.
 
         In any thread.
         """
@@ -68,7 +68,7 @@ class Scope:
         """An error that nobody else hears of."""
         error = tamed(error)
         if self.ended:
-            self.listener.failed_apart(error)
+            self.listener.failed_apart(self.name, error)
             return
         if self.broken is None:
             self.broken = error

@@ -39,7 +39,7 @@ class _Listener:
     def look(self, scope: Scope) -> None:
         """Not called: what a setup starts is meant to go on."""
 
-    def failed_apart(self, error: BaseException) -> None:
+    def failed_apart(self, name: str, error: BaseException) -> None:
         """Logs it, in any thread."""
         text = msg("log-setup-part-failed", setup=self._reference, error=_told(error))
         logger.opt(exception=bounded(error)).error("{}", text)

@@ -13,10 +13,11 @@ from dozor.supervision.tasks.task import SupervisedTask
 class TaskRegistry:
     """A task keeps its number for good; the number of a removed one is not given again."""
 
-    __slots__ = ("_by_name", "_slots", "dirty")
+    __slots__ = ("_by_name", "dirty", "slots")
 
     def __init__(self) -> None:
-        self._slots: list[SupervisedTask | None] = []
+        self.slots: list[SupervisedTask | None] = []
+        """By number; None if it has been removed. For reading."""
         self._by_name: dict[str, SupervisedTask] = {}
         self.dirty: dict[SupervisedTask, None] = {}
         """What the database does not know yet, the longest waiting first."""
@@ -29,25 +30,21 @@ class TaskRegistry:
     @property
     def numbers(self) -> int:
         """How many numbers have been given."""
-        return len(self._slots)
+        return len(self.slots)
 
     def find(self, name: str) -> SupervisedTask | None:
         return self._by_name.get(name)
 
-    def at(self, index: int) -> SupervisedTask | None:
-        """None if it has been removed."""
-        return self._slots[index]
-
     def add(self, task: SupervisedTask) -> None:
         """`task.index` must be `numbers`."""
-        assert task.index == len(self._slots)
-        self._slots.append(task)
+        assert task.index == len(self.slots)
+        self.slots.append(task)
         self._by_name[task.spec.name] = task
         self.dirty[task] = None
 
     def remove(self, task: SupervisedTask) -> None:
         """What is left of its run is nobody's business any more."""
-        self._slots[task.index] = None
+        self.slots[task.index] = None
         self._by_name.pop(task.spec.name, None)
         self.dirty.pop(task, None)
 

@@ -10,7 +10,6 @@ from dozor.storage.tables.tasks import CheckpointRow, TaskRow
 from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.core.state import FailureRecord, RunOutcome, TaskState
 from dozor.supervision.runs.arguments import fresh
-from dozor.supervision.runs.ownership import LeftoverListener
 from dozor.supervision.runs.run import Run
 
 _NOTHING: frozenset[str] = frozenset()
@@ -62,7 +61,6 @@ class SupervisedTask:
         "held_for",
         "index",
         "last_ended",
-        "left_behind",
         "overdue",
         "progress",
         "run",
@@ -97,14 +95,13 @@ class SupervisedTask:
         """From when on a success is expected, if that is later than the last success."""
         self.overdue = False
         """People were told."""
-        self.left_behind: LeftoverListener | None = None
-        """Hears of what its runs leave behind."""
         self.announced = False
         """The log has said that it started; a healthy periodic task is not announced again at every tick."""
 
     def arguments(self) -> dict[str, Any]:
         """The configured arguments, for one run: what it changes in them reaches no other run."""
-        return {name: fresh(value) for name, value in self.spec.args.items()}
+        args = self.spec.args
+        return {name: fresh(value) for name, value in args.items()} if args else {}
 
     def add_success(self, number: int, started_at: float, finished_at: float, *, urgent: bool) -> None:
         stretch = self.stretch
@@ -139,17 +136,10 @@ class SupervisedTask:
 
     def hot_row(self) -> CheckpointRow:
         """The part of the state that healthy runs change."""
-        state = self.state
-        return (
-            self.spec.name,
-            state.state,
-            state.runs_total,
-            state.started_at,
-            state.succeeded_at,
-            state.duration,
-            state.due_at if state.running_since is None and state.next_at is not None else None,
-            state.running_since,
-        )
+        state, next_at, due_at, running_since, _, _, runs, started_at, succeeded_at, duration, _ = self.state
+        if running_since is not None or next_at is None:
+            due_at = None
+        return self.spec.name, state, runs, started_at, succeeded_at, duration, due_at, running_since
 
     def row(self) -> TaskRow:
         """The whole state, as the database keeps it."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from dozor.storage.postgres.checker_pool import Holder
-from dozor.supervision.core.events import Event
-from dozor.supervision.core.state import TaskState
-from dozor.supervision.tasks.task import SupervisedTask
+if TYPE_CHECKING:  # every command of the command line imports this module, for the names of troubles
+    from dozor.storage.postgres.checker_pool import Holder
+    from dozor.supervision.core.events import Event
+    from dozor.supervision.core.state import TaskState
+    from dozor.supervision.tasks.task import SupervisedTask
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,7 +220,7 @@ class _Worker:
             )
         self._open_resources()
         self._contexts = CleanContext()  # with what the checker's module has set while it was imported
-        self._left_behind = LeftBehind(self._task, self._tell, self._loop, self._contexts.timers)
+        self._left_behind = LeftBehind(self._tell, self._loop, self._contexts.timers)
         threading.Thread(target=self._listen, name="dozor pipe", daemon=True).start()
         self._channel.send({"type": "ready"})
         while True:
@@ -335,7 +335,7 @@ class _Worker:
             reclaim_memory()
         self._left_behind.look(scope)
 
-    def _tell(self, text: str) -> None:
+    def _tell(self, name: str, text: str) -> None:
         """What a run has left behind."""
         self._channel.send({"type": "alert", "text": text, "severity": "warning"})
 
