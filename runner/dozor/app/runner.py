@@ -52,7 +52,7 @@ from dozor.process.threads import in_own_thread
 from dozor.redaction import Redactor
 from dozor.storage.journal import NO_HOOKS, NO_STATES, Commit, Journal, JournalHooks, StateSource
 from dozor.storage.postgres.database import Database
-from dozor.storage.postgres.listen import Listener
+from dozor.storage.postgres.listen import listening
 from dozor.storage.postgres.migration_sets import sets_for
 from dozor.storage.postgres.pool import Pool
 from dozor.storage.postgres.pools import Pools
@@ -250,7 +250,8 @@ class Runner:
             written=spool.remove,
             appended=NO_HOOKS.appended if tracing is None else tracing.incidents,
         )
-        self.journal = await Journal.open(database.dsn, VERSION, self._clock, wait=self._wait, hooks=hooks)
+        dsn = database.session_dsn or database.dsn
+        self.journal = await Journal.open(dsn, VERSION, self._clock, wait=self._wait, hooks=hooks)
         self._cleanups.add("journal", self._close_journal)
         return self.journal
 
@@ -326,11 +327,11 @@ class Runner:
         monitors: Monitors,
         reloader: Reloader,
     ) -> Services:
-        listener = Listener(database.dsn, {COMMANDS_CHANNEL: self.executor.wake}, self._clock)
+        listen = listening(database.session_dsn, {COMMANDS_CHANNEL: self.executor.wake}, self._clock)
         parts: dict[str, Callable[[], Awaitable[None]]] = {
             "journal": self._write,
             "commands": self.executor.run,
-            "listener": listener.run,
+            "listener": listen,
             "reminders": self._remind,
             "housekeeping": lambda: run_pruner(pool),
             "dispatcher": self._dispatch,

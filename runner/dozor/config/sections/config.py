@@ -90,6 +90,13 @@ class PoolsConfig(Section):
         return self
 
 
+class Pooling(StrEnum):
+    """What a connection to `database.url` gets of the server."""
+
+    SESSION = "session"
+    TRANSACTION = "transaction"
+
+
 class DatabaseConfig(Section):
     """Where state, incidents and messages owed are kept: a PostgreSQL."""
 
@@ -103,6 +110,20 @@ class DatabaseConfig(Section):
 
     data_dir: Path = Field(default=Path(".dozor/postgres"), validate_default=True)
     """Folder of the embedded server's data, relative to the config file."""
+
+    pooling: Annotated[Pooling, Kind("`session`, `transaction`")] = Pooling.SESSION
+    """`transaction`: `url` leads to a pooler that gives each transaction any free session, such as pgbouncer
+    with `pool_mode = transaction`. Nothing is kept in a session then: statements are not cached, and LISTEN
+    and the runner's lock go through `direct_url`. The same holds for `ctx.db`: no `SET`, session advisory
+    locks, LISTEN or temporary tables. Without a pooler, or with `pool_mode = session`: `session`.
+    """
+
+    direct_url: Annotated[
+        SecretStr | None, _secret(addresses.parse_direct_url), Kind("`postgresql://…`, or null")
+    ] = None
+    """With `pooling: transaction`: the same database past the pooler, for one or two connections. Without it
+    (allowed with `cluster.enabled`) commands are looked for every 100 ms instead of by LISTEN.
+    """
 
     pools: PoolsConfig = PoolsConfig()
     """How many connections are used for what."""

@@ -24,6 +24,7 @@ from dozor.errors import (
 from dozor.language import msg
 from dozor.process.descriptors import RESERVE, describe
 from dozor.process.forking import own
+from dozor.storage.postgres.pooling import unmarked, without_session_state
 
 Pool: TypeAlias = asyncpg.Pool
 Connection: TypeAlias = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
@@ -44,18 +45,19 @@ async def connect(
     command_timeout: float | None = COMMAND_TIMEOUT,
     statement_cache: bool = True,
 ) -> Connection:
-    """One connection. `statement_cache=False` behind a pgbouncer that pools transactions.
+    """One connection. `statement_cache=False`: no statement is kept, as always behind a pooler that shares
+    sessions (`pooling.dsn_of`).
 
     Raises DatabaseUnavailableError if trying again later makes sense, else StorageError with the remedy.
     """
     options = _options(dsn, application_name, timeout, command_timeout, statement_cache)
     try:
         try:
-            connection = await _open(dsn, **options)
+            connection = await _open(**options)
         except OSError as error:
             if not (out_of_resources(error) and RESERVE.release()):
                 raise
-            connection = await _open(dsn, **options)
+            connection = await _open(**options)
     except _RAISED as error:
         raise _connect_error(dsn, error) from _cause(error)
     try:
@@ -104,7 +106,7 @@ async def create_pool(
             raise
 
     pool = asyncpg.create_pool(
-        dsn, min_size=min_size, max_size=max_size, init=_prepare, connect=open_apart, **options
+        min_size=min_size, max_size=max_size, init=_prepare, connect=open_apart, **options
     )
     try:
         await pool
@@ -214,13 +216,17 @@ def _options(
     if not dsn.startswith(_SCHEMES):
         raise StorageError(msg(_BAD_URL))
     _check_tls_settings(dsn)
+    dsn, shared = unmarked(dsn)
     options: dict[str, Any] = {
+        "dsn": dsn,
         "timeout": timeout,
         "command_timeout": command_timeout,
         "server_settings": {"application_name": application_name, "timezone": "UTC"},
     }
-    if not statement_cache:
+    if shared or not statement_cache:
         options["statement_cache_size"] = 0
+    if shared:
+        options["connection_class"] = without_session_state(asyncpg.Connection)
     return options
 
 
