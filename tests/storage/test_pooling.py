@@ -1,4 +1,4 @@
-"""Behind a real pgbouncer: what a session shared between clients keeps from working, and what is done instead."""
+"""Behind a real pgbouncer: what a session shared between clients breaks, and what is done instead."""
 
 from __future__ import annotations
 
@@ -69,9 +69,9 @@ async def test_two_sessions_locks_are_granted_behind_such_a_pooler(pooled: str) 
 
 
 async def test_a_pooler_that_shares_sessions_is_found(pooled: str) -> None:
-    with pytest.raises(StorageError, match="pooling: transaction with direct_url"):
+    with pytest.raises(StorageError, match="Write database"):
         await check_own_sessions(pooled)
-    with pytest.raises(StorageError, match="database.direct_url must lead past it"):
+    with pytest.raises(StorageError, match="must lead past it"):
         await check_own_sessions(pooled, direct=True)
 
 
@@ -148,7 +148,7 @@ async def test_without_a_session_it_is_looked_for_every_100_ms() -> None:
     looks: list[float] = []
     loop = asyncio.get_running_loop()
     service = listening(None, {"channel": lambda: looks.append(loop.time())}, SteadyClock())
-    task = asyncio.ensure_future(service())
+    task = asyncio.create_task(service())
     await until(lambda: len(looks) >= 4, within=10)
     task.cancel()
     assert looks[-1] - looks[0] >= 0.28
@@ -157,7 +157,7 @@ async def test_without_a_session_it_is_looked_for_every_100_ms() -> None:
 async def test_with_a_session_it_listens(pooled: str, database: str) -> None:
     heard = asyncio.Event()
     opened = await Database.open(configured(pooled, pooling="transaction", direct_url=database))
-    task = asyncio.ensure_future(listening(opened.session_dsn, {"channel": heard.set}, SteadyClock())())
+    task = asyncio.create_task(listening(opened.session_dsn, {"channel": heard.set}, SteadyClock())())
     await asyncio.wait_for(heard.wait(), 10)  # once after connecting
     heard.clear()
     through = await connect(marked(pooled))

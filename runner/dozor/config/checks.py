@@ -36,6 +36,10 @@ def check_sections(values: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(msg("config-database-url-empty"), ("database", "url"))
     if isinstance(database, dict):
         yield from _check_pooling(database, clustered=clustered(values))
+    if clustered(values):
+        url = database.get("url", "embedded") if isinstance(database, dict) else "embedded"
+        if isinstance(url, str) and url.strip() == "embedded":
+            yield Problem(msg("config-cluster-embedded"), ("cluster", "enabled"))
 
 
 def clustered(values: Mapping[str, Any]) -> bool:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
 
 import asyncpg
 from loguru import logger
@@ -124,7 +125,7 @@ class Listener:
 
 def listening(
     dsn: str | None, channels: Mapping[str, Wake], clock: Clock, *, application_name: str = "dozor listen"
-) -> Callable[[], Awaitable[None]]:
+) -> Callable[[], Coroutine[Any, Any, None]]:
     """A service that wakes for `channels`.
 
     `dsn` None (`Database.session_dsn`): every `POLL_EVERY` seconds, as there is no session to listen on.

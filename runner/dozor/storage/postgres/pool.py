@@ -44,13 +44,16 @@ async def connect(
     timeout: float = CONNECT_TIMEOUT,
     command_timeout: float | None = COMMAND_TIMEOUT,
     statement_cache: bool = True,
+    kind: type[asyncpg.Connection] = asyncpg.Connection,
 ) -> Connection:
     """One connection. `statement_cache=False`: no statement is kept, as always behind a pooler that shares
     sessions (`pooling.dsn_of`).
 
+    `kind`: such as `fence.fenced_connection(…)`.
+
     Raises DatabaseUnavailableError if trying again later makes sense, else StorageError with the remedy.
     """
-    options = _options(dsn, application_name, timeout, command_timeout, statement_cache)
+    options = _options(dsn, application_name, timeout, command_timeout, statement_cache, kind)
     try:
         try:
             connection = await _open(**options)
@@ -85,13 +88,14 @@ async def create_pool(
     timeout: float = CONNECT_TIMEOUT,
     command_timeout: float | None = COMMAND_TIMEOUT,
     statement_cache: bool = True,
+    kind: type[asyncpg.Connection] = asyncpg.Connection,
 ) -> Pool:
     """A pool with `min_size` connections made now; with 0 none, so the server may be away.
 
     It mends itself: a connection that died is replaced at the next `acquire`. What fails later raises
     asyncpg's own errors; `unavailable` tells which. Raises as `connect`.
     """
-    options = _options(dsn, application_name, timeout, command_timeout, statement_cache)
+    options = _options(dsn, application_name, timeout, command_timeout, statement_cache, kind)
     contexts = CleanContext()
 
     async def open_apart(*args: Any, loop: asyncio.AbstractEventLoop, **options: Any) -> Connection:
@@ -211,7 +215,12 @@ def _descriptors(connection: Any) -> tuple[int, ...]:
 
 
 def _options(
-    dsn: str, application_name: str, timeout: float, command_timeout: float | None, statement_cache: bool
+    dsn: str,
+    application_name: str,
+    timeout: float,
+    command_timeout: float | None,
+    statement_cache: bool,
+    kind: type[asyncpg.Connection],
 ) -> dict[str, Any]:
     if not dsn.startswith(_SCHEMES):
         raise StorageError(msg(_BAD_URL))
@@ -219,14 +228,13 @@ def _options(
     dsn, shared = unmarked(dsn)
     options: dict[str, Any] = {
         "dsn": dsn,
+        "connection_class": without_session_state(kind) if shared else kind,
         "timeout": timeout,
         "command_timeout": command_timeout,
         "server_settings": {"application_name": application_name, "timezone": "UTC"},
     }
     if shared or not statement_cache:
         options["statement_cache_size"] = 0
-    if shared:
-        options["connection_class"] = without_session_state(asyncpg.Connection)
     return options
 
 
