@@ -6,7 +6,7 @@ import asyncio
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from loguru import logger
@@ -22,7 +22,7 @@ from dozor.language import msg
 from dozor.storage.journal import Commit, Journal
 from dozor.storage.postgres.pool import Connection, Pool
 from dozor.storage.spool import NAME as SPOOL
-from dozor.storage.spool import Spool
+from dozor.storage.spool import Spool, SpoolState
 from dozor.storage.tables import notifications, runners, runs, tasks
 from dozor.storage.tables.runs import RunRow
 from dozor.storage.tables.tasks import TaskRow, declaration
@@ -139,6 +139,25 @@ async def replay_spool(journal: Journal, spool: Spool, direct_sends: DirectSends
             incidents=len(kept.incidents),
             messages=len(kept.notifications),
         ),
+    )
+
+
+async def keep_unwritten(journal: Journal, spool: Spool, direct_sends: DirectSends) -> None:
+    """Keep in the file what a leader that lost its lease could not write, for whoever leads next here."""
+    unwritten = journal.unwritten
+    if not (unwritten.tasks or unwritten.incidents or unwritten.notifications):
+        return
+    await spool.keep(
+        SpoolState(
+            runner_id=journal.registration.runner_id,
+            tasks=unwritten.tasks,
+            incidents=unwritten.incidents,
+            notifications=unwritten.notifications,
+            delivered=dict(direct_sends.delivered),
+            elsewhere=frozenset(direct_sends.via_fallback),
+            unknown=frozenset(direct_sends.unknown),
+            place=None if direct_sends.place is None else astuple(direct_sends.place),
+        )
     )
 
 

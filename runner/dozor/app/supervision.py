@@ -14,6 +14,7 @@ from dozor.storage.postgres.pools import Pools
 from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.execution.cancellation import Canceller, GiveUp
 from dozor.supervision.execution.process.client import Launch
+from dozor.supervision.start_gate import HeldBack
 from dozor.supervision.supervisor import Supervisor
 from dozor.supervision.telemetry.log import SupervisionLog
 
@@ -31,6 +32,7 @@ def build_supervisor(
     redact: Callable[[str], str],
     grace: float,
     give_up: GiveUp,
+    held: HeldBack | None = None,
 ) -> Supervisor:
     """Not started. `grace`: seconds that runs in progress get at the end."""
     sizes = config.database.pools
@@ -54,5 +56,6 @@ def build_supervisor(
         ),
         commits=journal,
         crashes=recovered.crashes,
+        held=held,
         canceller=Canceller(watch, patience=config.supervision.cancel_patience, give_up=give_up),
     )

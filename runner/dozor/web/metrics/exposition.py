@@ -109,12 +109,28 @@ class _RunnerSeries(Collector):
             value=float(DROPPED_LINES.total),
         )
         yield from self._alerts()
+        yield from self._cluster()
         if vitals.telegram_wanted:
             yield GaugeMetricFamily(
                 "dozor_telegram_last_poll_timestamp_seconds",
                 "When Telegram last answered a poll; 0: never. Absent without a token.",
                 value=vitals.telegram_polled_at or 0.0,
             )
+
+    def _cluster(self) -> Iterable[Metric]:
+        view = self._sources.cluster
+        if view is None:
+            return
+        yield GaugeMetricFamily(
+            "dozor_leader", "1 if this process leads the cluster, else 0.", value=float(view.leads)
+        )
+        yield GaugeMetricFamily("dozor_epoch", "Epoch of the last leader known.", value=float(view.epoch))
+        replicas = GaugeMetricFamily(
+            "dozor_replicas", "Processes of the cluster, lost ones not counted.", labels=("role",)
+        )
+        for role, count in view.present.items():
+            replicas.add_metric((role.value,), float(count))
+        yield replicas
 
     def _alerts(self) -> Iterable[Metric]:
         sent = CounterMetricFamily(
