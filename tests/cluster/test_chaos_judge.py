@@ -9,7 +9,7 @@ import pytest
 
 from tests.cluster.chaos import judge
 from tests.cluster.chaos.faults import Fault, order
-from tests.cluster.chaos.judge import Command, Evidence, Run, Spell, Takeover, Write
+from tests.cluster.chaos.judge import Command, Evidence, Passing, Run, Spell, Takeover, Write
 
 
 def run(number: int, began: float, ended: float | None, *, epoch: int = 1, pid: int = 10) -> Run:
@@ -21,7 +21,7 @@ WELL = Evidence(
     writes=[Write("tasks", 1, 1), Write("tasks", 2, 2)],
     spells=[Spell("spell-1", told=1, over=1)],
     commands=[Command(1, "done", 1), Command(2, "done", 0)],
-    takeovers=[Takeover("kill -9", 2.0, 1, by_hand=False), Takeover("SIGTERM", 0.4, 2, by_hand=True)],
+    takeovers=[Takeover("kill -9", 2.0, 1, Passing.LOSS), Takeover("SIGTERM", 0.4, 2, Passing.HAND_OVER)],
 )
 
 
@@ -73,11 +73,11 @@ def command_waits(found: Evidence) -> Evidence:
 
 
 def three_conflicts(found: Evidence) -> Evidence:
-    return replace(found, takeovers=[Takeover("kill -9", 2.0, 3, by_hand=False)])
+    return replace(found, takeovers=[Takeover("kill -9", 2.0, 3, Passing.LOSS)])
 
 
 def nobody_led(found: Evidence) -> Evidence:
-    return replace(found, takeovers=[Takeover("kill -9", None, 0, by_hand=False)])
+    return replace(found, takeovers=[Takeover("kill -9", None, 0, Passing.LOSS)])
 
 
 @pytest.mark.parametrize(

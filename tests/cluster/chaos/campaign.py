@@ -18,8 +18,8 @@ from dozor.storage.postgres.migrate import migrate
 from dozor.storage.postgres.pool import Pool, create_pool, of_database
 from tests.bot.botapi.server import BotApi
 from tests.cluster.chaos import judge
-from tests.cluster.chaos.faults import TAKES_LEADERSHIP, Fault
-from tests.cluster.chaos.judge import Command, Evidence, Run, Spell, Takeover, Write
+from tests.cluster.chaos.faults import OF_DATABASE, TAKES_LEADERSHIP, Fault
+from tests.cluster.chaos.judge import Command, Evidence, Passing, Run, Spell, Takeover, Write
 from tests.cluster.chaos.proxy import Link, LinkState
 from tests.cluster.chaos.replicas import LEASE, SICK, Replica, write_config
 from tests.pgbouncer import PgBouncer
@@ -82,6 +82,12 @@ class Outcome:
     evidence: Evidence
     faults: list[Fault] = field(default_factory=list)
     unmended: str = ""
+
+
+def _passing(fault: Fault) -> Passing:
+    if fault in OF_DATABASE:
+        return Passing.DATABASE
+    return Passing.HAND_OVER if fault is Fault.TERM else Passing.LOSS
 
 
 class Campaign:
@@ -183,10 +189,10 @@ class Campaign:
                 replica.start(offset=1 if fault is Fault.CLOCK and replica is before.leader else 0)
         conflicts = sum(call.status == 409 for call in self._api.calls[before.calls :])
         if seconds is not None or fault in TAKES_LEADERSHIP:
-            self._takeovers.append(Takeover(fault.value, seconds, conflicts, by_hand=fault is Fault.TERM))
+            self._takeovers.append(Takeover(fault.value, seconds, conflicts, _passing(fault)))
         after = "the same one leads" if seconds is None else f"{seconds:.2f} s"
         self._say(f"{number + 1:3d} {fault.value}: {after}, {conflicts} × 409")
-        await self._mended()
+        await self._mended(before)
 
     async def _before(self) -> _Before:
         row = await self._ask(LEADER_SQL)
@@ -266,10 +272,13 @@ class Campaign:
                 while not self._tells(word):  # noqa: ASYNC110 -- of the stand-in
                     await asyncio.sleep(0.1)
 
-    async def _mended(self) -> None:
-        """Until all replicas are there, one leads, and its runs begin."""
+    async def _mended(self, before: _Before | None = None) -> None:
+        """Until all replicas are there, one leads, its runs begin, and it has asked Telegram for updates."""
+        calls = 0 if before is None else before.calls
         async with asyncio.timeout(MENDED):
-            while not await self._whole():
+            while not await self._whole() or not any(
+                call.method == "getUpdates" for call in self._api.calls[calls:]
+            ):
                 for replica in self._replicas:
                     if not replica.pid:
                         replica.start(offset=replica.offset)
@@ -300,7 +309,8 @@ class Campaign:
         row = await self._ask(
             "SELECT (SELECT count(*) FROM dozor.notifications WHERE state IN ('pending', 'sending'))"
             " + (SELECT count(*) FROM dozor.commands WHERE state = 'pending')"
-            " + (SELECT count(*) FROM dozor.incidents WHERE task LIKE 'sick%' AND state <> 'resolved') AS count"
+            " + (SELECT count(*) FROM dozor.incidents WHERE task LIKE 'sick%' AND state <> 'resolved')"
+            " AS count"
         )
         return int(row["count"]) + len(self._api.world.updates)
 

@@ -25,6 +25,8 @@ class Fault(StrEnum):
     CLOCK = "kill -9, and back with a wall clock off by an hour"
 
 
+OF_DATABASE = frozenset((Fault.RESTART_FAST, Fault.RESTART_IMMEDIATE, Fault.END_SESSIONS))
+"""They befall every replica alike."""
 TAKES_LEADERSHIP = frozenset(
     (
         Fault.KILL,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from itertools import pairwise
 from statistics import median
 
@@ -62,6 +63,16 @@ class Command:
     runs: int
 
 
+class Passing(Enum):
+    """How leadership passed on."""
+
+    LOSS = "take-over"
+    HAND_OVER = "hand-over"
+    """The former leader was asked to stop (SIGTERM) and resigned."""
+    DATABASE = "after a fault of the database"
+    """Nobody could lead for a while."""
+
+
 @dataclass(frozen=True, slots=True)
 class Takeover:
     """Leadership passed on. `seconds`: from the fault to the first run of the next leader; None: never."""
@@ -69,8 +80,7 @@ class Takeover:
     fault: str
     seconds: float | None
     conflicts: int
-    by_hand: bool
-    """The former leader was asked to stop (SIGTERM) and resigned."""
+    passing: Passing
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,14 +207,14 @@ def problems(evidence: Evidence) -> list[str]:
 
 
 def figures(takeovers: Sequence[Takeover]) -> str:
-    """Worst and median of take-overs, and the worst hand-over, in seconds."""
-    lost = [one.seconds for one in takeovers if one.seconds is not None and not one.by_hand]
-    handed = [one.seconds for one in takeovers if one.seconds is not None and one.by_hand]
+    """Worst and median in seconds, and how many, of each kind of passing."""
     parts = []
-    if lost:
-        parts.append(f"take-over worst {max(lost):.2f} s, median {median(lost):.2f} s ({len(lost)})")
-    if handed:
-        parts.append(f"hand-over worst {max(handed):.2f} s, median {median(handed):.2f} s ({len(handed)})")
+    for passing in Passing:
+        took = [one.seconds for one in takeovers if one.passing is passing and one.seconds is not None]
+        if took:
+            parts.append(
+                f"{passing.value} worst {max(took):.2f} s, median {median(took):.2f} s ({len(took)})"
+            )
     return "; ".join(parts) or "no take-over"
 
 
