@@ -84,6 +84,40 @@ class Outcome:
     unmended: str = ""
 
 
+class Begins:
+    """When runs of each epoch began, read on from where it was read last."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._read = 0
+        self._first: dict[int, float] = {}
+        self._last: dict[int, float] = {}
+
+    def first_after(self, epoch: int) -> float | None:
+        """The first begin of a later epoch, by CLOCK_MONOTONIC."""
+        self._read_on()
+        return min((began for later, began in self._first.items() if later > epoch), default=None)
+
+    def last_of(self, epoch: int) -> float:
+        """The latest begin of `epoch`; -inf: there is none."""
+        self._read_on()
+        return self._last.get(epoch, float("-inf"))
+
+    def _read_on(self) -> None:
+        if not self._file.exists():
+            return
+        with self._file.open() as file:
+            file.seek(self._read)
+            fresh = file.read()
+        whole = fresh[: fresh.rfind("\n") + 1]
+        self._read += len(whole)
+        for line in whole.splitlines():
+            kind, _, _, _, at, _, epoch = line.split()
+            if kind == "begin":
+                self._first.setdefault(int(epoch), int(at) / 1e9)
+                self._last[int(epoch)] = int(at) / 1e9
+
+
 def _passing(fault: Fault) -> Passing:
     if fault in OF_DATABASE:
         return Passing.DATABASE
@@ -100,6 +134,7 @@ class Campaign:
         self._replicas: list[Replica] = []
         self._takeovers: list[Takeover] = []
         self._words: list[str] = []
+        self._begins = Begins(folder / "runs")
         self._asked = 0
         self._done: list[Fault] = []
         self._control: PostgresControl
@@ -247,12 +282,12 @@ class Campaign:
         patience = MENDED if fault in TAKES_LEADERSHIP else HELD
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
-            later = [run.began for run in self._runs() if run.epoch > before.epoch]
-            if later:
+            began = self._begins.first_after(before.epoch)
+            if began is not None:
                 if fault in (Fault.STOP, Fault.STOP_IN_TRANSACTION):
                     # A stop that outlasts the take-over, as that of a machine: what comes of it once it ends?
                     await asyncio.sleep(0.3)
-                return min(later) - before.at
+                return began - before.at
             await asyncio.sleep(0.02)
         return None
 
@@ -296,7 +331,7 @@ class Campaign:
         if not pids <= set(roles) or not lease["valid"] or roles.get(lease["pid"]) != "leader":
             return False
         recent = time.monotonic() - 1.0
-        return any(run.epoch == lease["epoch"] and run.began > recent for run in self._runs())
+        return self._begins.last_of(lease["epoch"]) > recent
 
     async def _drained(self) -> None:
         """Until nothing waits to be sent or carried out."""

@@ -114,13 +114,13 @@ def write_config(folder: Path, api_url: str) -> None:
     """One configuration for all; the address of the database comes from the environment."""
     shutil.copy(HERE / "checkers.py", folder / "chaos_checkers.py")
     steady: Mapping[str, object] = {"run": "chaos_checkers:work", "every": "300ms", "restart_delay": "200ms"}
-    tasks = {f"work_{number}": dict(steady) for number in range(4)}
+    tasks = {f"work_{number}": dict(steady) for number in range(3)}
     tasks["long"] = {"run": "chaos_checkers:work", "every": "500ms", "args": {"seconds": 1.0}}
     for number in range(SICK):  # several, as one that fails again and again is told of as flapping
         tasks[f"sick_{number}"] = {
             "run": "chaos_checkers:sick",
-            "every": "500ms",
-            "restart_delay": "250ms",
+            "every": "2s",
+            "restart_delay": "300ms",
             "max_consecutive_failures": None,
             "alerts": {"repeated_errors": 2},
         }
