@@ -15,8 +15,9 @@ from uuid import uuid4
 
 from loguru import logger
 
-from dozor.app.leading import VERSION, LeaderTerm, LeadingPart, Surroundings, Teardown
+from dozor.app.leading import LeadingPart
 from dozor.app.standby import StandbyPart
+from dozor.app.surroundings import VERSION, LeaderTerm, Surroundings, Teardown
 from dozor.cluster import handover, replicas
 from dozor.cluster.handover import HeldStarts
 from dozor.cluster.leadership import Ending, Leadership
