@@ -80,6 +80,7 @@ class LeadingPart:
         self.superseded = asyncio.Event()
         """Set when a transaction was refused because another replica leads."""
         self.teardown = Teardown.WRITE
+        self._cuts: list[Callable[[], Awaitable[None]]] = []
         self.unstopped: tuple[str, ...] = ()
         """Tasks whose run would not end when the runner did: what they hold is not let go."""
         self._states = NO_STATES
@@ -190,6 +191,7 @@ class LeadingPart:
             fence = self._term.fence
             self.journal = await Journal.open_fenced(database.dsn, fence, self._clock, hooks=hooks)
         self._cleanups.add("journal", self._close_journal)
+        self._cuts.append(self._abandon_journal)
         return self.journal
 
     async def _open_pools(self, database: Database) -> Pools:
@@ -202,6 +204,7 @@ class LeadingPart:
             None if self._term is None else self._term.fence,
         )
         self._cleanups.add(msg("log-part-pool"), self.pools.close)
+        self._cuts.append(self.pools.close)
         return self.pools
 
     async def _open_telegram(self, pool: Pool) -> TelegramSide:
@@ -433,10 +436,20 @@ class LeadingPart:
         while await self.journal.write(self._states):
             pass
 
+    async def lose(self) -> None:
+        """The lease is lost: cancel the runs, then end every session without waiting for the server."""
+        self.teardown = Teardown.LOST
+        if self._watching is not None:
+            await self._stop_supervising()
+        for cut in self._cuts:
+            await cut()
+
+    async def _abandon_journal(self) -> None:
+        await recovery.keep_unwritten(self.journal, self._spool_file, self._direct_sends)
+        self.journal.abandon()
+
     async def _close_journal(self) -> None:
         if self.teardown is not Teardown.WRITE:
-            if self.teardown is Teardown.LOST:
-                await recovery.keep_unwritten(self.journal, self._spool_file, self._direct_sends)
             self.journal.abandon()
             return
         try:

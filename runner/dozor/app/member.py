@@ -200,7 +200,7 @@ class ClusterMember:
                 logger.error(msg("log-cluster-superseded", epoch=term.epoch))
             case _:
                 assert_never(ending)
-        part.teardown = Teardown.LOST
+        await part.lose()
         await cleanups.run()
         self.unstopped = part.unstopped
         if not part.unstopped:
@@ -216,7 +216,7 @@ class ClusterMember:
         self, error: BaseException | None, term: Term, cleanups: Cleanups, part: LeadingPart
     ) -> None:
         """The leading part could not be built, or was not wanted any more."""
-        part.teardown = Teardown.LOST
+        await part.lose()
         await cleanups.run()
         await self.leadership.resign(term)
         self.window.close()
