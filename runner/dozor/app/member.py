@@ -15,8 +15,9 @@ from uuid import uuid4
 
 from loguru import logger
 
-from dozor.app.leading import VERSION, LeaderTerm, LeadingPart, Surroundings, Teardown
+from dozor.app.leading import LeadingPart
 from dozor.app.standby import StandbyPart
+from dozor.app.surroundings import VERSION, LeaderTerm, Surroundings, Teardown
 from dozor.cluster import handover, replicas
 from dozor.cluster.handover import HeldStarts
 from dozor.cluster.leadership import Ending, Leadership
@@ -205,7 +206,7 @@ class ClusterMember:
                 logger.error(msg("log-cluster-superseded", epoch=term.epoch))
             case _:
                 assert_never(ending)
-        part.teardown = Teardown.LOST
+        await part.lose()
         await cleanups.run()
         self.unstopped = part.unstopped
         if not part.unstopped:
@@ -221,7 +222,7 @@ class ClusterMember:
         self, error: BaseException | None, term: Term, cleanups: Cleanups, part: LeadingPart
     ) -> None:
         """The leading part could not be built, or was not wanted any more."""
-        part.teardown = Teardown.LOST
+        await part.lose()
         await cleanups.run()
         await self.leadership.resign(term)
         self.window.close()
