@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from dozor.clock import to_iso
+from dozor.control.queries.cluster import ClusterReport, read_cluster
 from dozor.storage.postgres.pool import Connection, Row
 from dozor.storage.tables.runners import read_holder
 from dozor.supervision.core.state import State
@@ -166,6 +167,8 @@ class StatusReport:
     tasks: tuple[TaskStatus, ...]
     alerts: AlertsBacklog
     now: float
+    cluster: ClusterReport | None = None
+    """None: without a cluster."""
 
     @property
     def stopped(self) -> tuple[TaskStatus, ...]:
@@ -293,6 +296,7 @@ async def read_status_of(connection: Connection, task_rows: Sequence[Row]) -> St
         tasks=tuple(_task(row, now.timestamp()) for row in task_rows),
         alerts=alerts,
         now=now.timestamp(),
+        cluster=await read_cluster(connection),
     )
 
 
