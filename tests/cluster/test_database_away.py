@@ -1,4 +1,4 @@
-"""The database goes away for longer than the lease: runs are cancelled, the process stands by and leads again."""
+"""The database is away for longer than the lease: runs are cancelled, and the process leads again later."""
 
 from __future__ import annotations
 

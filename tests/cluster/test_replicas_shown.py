@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -36,15 +38,15 @@ async def fill(pool: Pool) -> str:
     leader = holder("b")
     term = await lease.take(pool, leader, 30.0)
     assert term is not None
-    for who, role, more in (
-        (holder("a"), ReplicaRole.STANDBY, {}),
-        (leader, ReplicaRole.LEADER, {"epoch": term.epoch}),
-        (holder("c"), ReplicaRole.STANDBY, {}),
-        (holder("w1"), ReplicaRole.WORKER, {"slots": 20, "running": 3}),
-        (holder("z"), ReplicaRole.STANDBY, {}),
+    standby = Beat(role=ReplicaRole.STANDBY, epoch=None, beats_every=1.0, config_digest="x")
+    for who, what in (
+        (holder("a"), standby),
+        (leader, replace(standby, role=ReplicaRole.LEADER, epoch=term.epoch)),
+        (holder("c"), standby),
+        (holder("w1"), replace(standby, role=ReplicaRole.WORKER, slots=20, running=3)),
+        (holder("z"), standby),
     ):
-        values = {"epoch": None, **more}
-        await replicas.beat(pool, who, Beat(role=role, beats_every=1.0, config_digest="x", **values), 0.0)
+        await replicas.beat(pool, who, what, 0.0)
     await pool.execute("UPDATE dozor.replicas SET seen_at = now() - interval '1 h' WHERE name = 'z'")
     return clock((await lease.read(pool)).since)
 
@@ -91,7 +93,6 @@ async def test_dozor_replicas(pool: Pool, database: str, tmp_path: Path) -> None
     config = tmp_path / "config.yaml"
     config.write_text(f"language: en\ndatabase: {{url: '{database}'}}\ntasks: {{t: {{run: 'json:dumps'}}}}\n")
     command = ["replicas", "-c", str(config)]
-    import asyncio
 
     async def run(*more: str) -> tuple[int, str]:
         done = await asyncio.to_thread(CliRunner().invoke, cli, [*command, *more])
@@ -104,7 +105,7 @@ async def test_dozor_replicas(pool: Pool, database: str, tmp_path: Path) -> None
     code, text = await run()
     assert code == 0, text
     assert text.startswith("Leader b (epoch ")
-    assert "lost, silent for 1 h" in text
+    assert "lost, silent for 1h" in text
     code, text = await run("--json")
     found = json.loads(text)
     assert (code, found["leader"]) == (0, "b")
