@@ -22,10 +22,14 @@ PATIENCE = 10.0
 class PgBouncer:
     """`mode`: pgbouncer's `pool_mode`. `sizes`: sessions of the server, for each database and user.
 
+    `text`: a whole configuration instead, of which only addresses and passwords are replaced.
+
     It runs until `close`. Its files are in `folder`, which must not be listed by others but may be passed.
     """
 
-    def __init__(self, folder: Path, dsn: str, *, mode: str = "transaction", sizes: int = 20) -> None:
+    def __init__(
+        self, folder: Path, dsn: str, *, mode: str = "transaction", sizes: int = 20, text: str | None = None
+    ) -> None:
         program = programs.require("pgbouncer", "pgbouncer", "/usr/sbin/pgbouncer")
         parts = urlsplit(dsn)
         where = parse_qs(parts.query)
@@ -33,14 +37,9 @@ class PgBouncer:
         self.port = free_port()
         folder.mkdir(parents=True, exist_ok=True)
         config = folder / "pgbouncer.ini"
+        target = f"* = host={host} port={port} user={parts.username or 'postgres'}"
         config.write_text(
-            "[databases]\n"
-            f"* = host={host} port={port} user={parts.username or 'postgres'}\n"
-            "[pgbouncer]\n"
-            f"listen_addr = 127.0.0.1\nlisten_port = {self.port}\nunix_socket_dir =\n"
-            f"auth_type = any\npool_mode = {mode}\ndefault_pool_size = {sizes}\nmax_client_conn = 500\n"
-            # The default of 15 s delays everything after a restart of the server.
-            "server_login_retry = 1\nserver_check_delay = 5\nlog_connections = 0\nlog_disconnections = 0\n"
+            _written(mode, sizes, target, self.port) if text is None else _here(text, target, self.port)
         )
         command = [program, "-q", str(config)]
         if os.geteuid() == 0:  # pgbouncer refuses to run as root
@@ -69,6 +68,31 @@ class PgBouncer:
                     return
             nap.wait(0.02)
         raise AssertionError(f"pgbouncer does not start: {self.log.read_text(errors='replace')}")
+
+
+def _written(mode: str, sizes: int, target: str, port: int) -> str:
+    return (
+        f"[databases]\n{target}\n"
+        "[pgbouncer]\n"
+        f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
+        f"auth_type = any\npool_mode = {mode}\ndefault_pool_size = {sizes}\nmax_client_conn = 500\n"
+        # The default of 15 s delays everything after a restart of the server.
+        "server_login_retry = 1\nserver_check_delay = 5\nlog_connections = 0\nlog_disconnections = 0\n"
+    )
+
+
+def _here(text: str, target: str, port: int) -> str:
+    """`text` with the addresses of this machine, and without passwords."""
+    for key, value in (
+        (r"\w+ = host=", target),
+        (r"listen_addr = ", "listen_addr = 127.0.0.1"),
+        (r"listen_port = ", f"listen_port = {port}"),
+        (r"auth_type = ", "auth_type = any"),
+        (r"auth_file = ", "unix_socket_dir ="),
+    ):
+        text, count = re.subn(rf"^{key}.*$", value, text, flags=re.MULTILINE)
+        assert count == 1, key
+    return text
 
 
 def free_port() -> int:
