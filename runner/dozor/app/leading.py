@@ -29,6 +29,7 @@ from dozor.app.alerting import (
     build_renderer,
 )
 from dozor.app.monitoring import build_monitors
+from dozor.app.replica_monitor import ReplicaMonitor
 from dozor.app.services import Services
 from dozor.app.supervision import build_supervisor
 from dozor.app.surroundings import VERSION, LeaderTerm, Surroundings, Teardown
@@ -279,7 +280,7 @@ class LeadingPart:
             "reminders": self._remind,
             "housekeeping": lambda: run_pruner(pool),
             "dispatcher": self._dispatch,
-            **({} if self._term is None else {"handover": partial(self._term.held.follow, pool)}),
+            **({} if self._term is None else self._cluster_parts(self._term, pool)),
             **alert_services.build(),
             **monitors.parts(),
         }
@@ -290,6 +291,12 @@ class LeadingPart:
         parts |= telegram.parts(self.watch)
         self.services = Services(parts, self._clock, self.redactor.redact)
         return self.services
+
+    def _cluster_parts(self, term: LeaderTerm, pool: Pool) -> dict[str, Callable[[], Awaitable[None]]]:
+        return {
+            "handover": partial(term.held.follow, pool),
+            "replicas": ReplicaMonitor(self.watch, term.view).run,
+        }
 
     def _say_started(self, journal: Journal, telegram: TelegramSide) -> None:
         for hint in self.config.hints:
