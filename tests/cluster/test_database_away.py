@@ -1,4 +1,4 @@
-"""The database is away for longer than the lease: runs are cancelled, and the process leads again later."""
+"""Without a database for longer than the lease, runs are cancelled and the process stands by again."""
 
 from __future__ import annotations
 

@@ -18,6 +18,8 @@ from loguru import logger
 from dozor.alerting.delivery.direct_sends import DirectSends
 from dozor.alerting.delivery.dispatcher import Dispatcher
 from dozor.alerting.incidents.manager import IncidentManager
+from dozor.alerting.model.full_text import set_text
+from dozor.alerting.model.notification import AlertData
 from dozor.alerting.reports.runner import RunnerReports
 from dozor.alerting.tracing import Tracing, open_tracing
 from dozor.app import recovery
@@ -29,11 +31,13 @@ from dozor.app.alerting import (
     build_renderer,
 )
 from dozor.app.monitoring import build_monitors
+from dozor.app.replica_monitor import ReplicaMonitor
 from dozor.app.services import Services
 from dozor.app.supervision import build_supervisor
 from dozor.app.surroundings import VERSION, LeaderTerm, Surroundings, Teardown
 from dozor.app.telegram import TelegramSide
 from dozor.config import Config
+from dozor.config.values.incident_kinds import IncidentKind
 from dozor.control.alert_settings import oncall
 from dozor.control.commands.commands import COMMANDS_CHANNEL
 from dozor.control.commands.executor import CommandExecutor
@@ -58,8 +62,12 @@ from dozor.supervision.telemetry.metrics import RunMetrics
 if TYPE_CHECKING:
     from dozor.web.sources import Sources as WebSources
 
+OVERTAKEN = "outage file"
+"""Subject of the incident about messages that a former leader sent from memory."""
 FLUSH_SECONDS = 10.0
 """How long the end of the runner waits for the database to take what is still to be written."""
+SERVICES_SECONDS = 0.1
+"""How long services may take to end by themselves before their sessions are cut: the server may be silent."""
 TELL_SECONDS = 5.0
 """How long the end of the runner waits for messages owed to leave."""
 
@@ -80,6 +88,7 @@ class LeadingPart:
         self.superseded = asyncio.Event()
         """Set when a transaction was refused because another replica leads."""
         self.teardown = Teardown.WRITE
+        self._serving = False
         self._cuts: list[Callable[[], Awaitable[None]]] = []
         self.unstopped: tuple[str, ...] = ()
         """Tasks whose run would not end when the runner did: what they hold is not let go."""
@@ -155,11 +164,13 @@ class LeadingPart:
         monitors.start()
         self._cleanups.add("watchdog", monitors.stop)
         services.start()
+        self._serving = True
         self._cleanups.add("services", services.stop)
         self._cleanups.add(msg("log-part-messages"), self._tell_the_last)
         await recovery.act_on_crashes(supervisor, journal, recovered.crashes)
         supervisor.start()
         self._cleanups.add(msg("log-part-runs"), self._stop_supervising)
+        self._report_overtaken(watch)
         reports.started(supervisor, report, silent=self._term is not None)
         self._say_started(journal, telegram)
 
@@ -221,7 +232,7 @@ class LeadingPart:
         self, journal: Journal, spool: Spool, direct_sends: DirectSends
     ) -> recovery.RecoveredState:
         """What the runner before this one has left."""
-        await recovery.replay_spool(journal, spool, direct_sends)
+        self._sent_when_overtaken = await recovery.replay_spool(journal, spool, direct_sends)
         recovered = await recovery.read_recovered(
             journal.connection,
             self._enabled,
@@ -283,7 +294,7 @@ class LeadingPart:
             "reminders": self._remind,
             "housekeeping": lambda: run_pruner(pool),
             "dispatcher": self._dispatch,
-            **({} if self._term is None else {"handover": partial(self._term.held.follow, pool)}),
+            **({} if self._term is None else self._cluster_parts(self._term, pool)),
             **alert_services.build(),
             **monitors.parts(),
         }
@@ -294,6 +305,19 @@ class LeadingPart:
         parts |= telegram.parts(self.watch)
         self.services = Services(parts, self._clock, self.redactor.redact)
         return self.services
+
+    def _report_overtaken(self, watch: IncidentManager) -> None:
+        """What this process sent during an outage, if another one has led since: nobody else knows of it."""
+        sent = self._sent_when_overtaken
+        if sent:
+            text = msg("log-overtaken-sent", messages="\n".join(sent))
+            watch.open_incident(IncidentKind.CHECKER, OVERTAKEN, set_text(AlertData(), text))
+
+    def _cluster_parts(self, term: LeaderTerm, pool: Pool) -> dict[str, Callable[[], Awaitable[None]]]:
+        return {
+            "handover": partial(term.held.follow, pool),
+            "replicas": ReplicaMonitor(self.watch, term.view).run,
+        }
 
     def _say_started(self, journal: Journal, telegram: TelegramSide) -> None:
         for hint in self.config.hints:
@@ -445,8 +469,15 @@ class LeadingPart:
         self.teardown = Teardown.LOST
         if self._watching is not None:
             await self._stop_supervising()
+        stopping = asyncio.create_task(self._stop_services())
+        await asyncio.wait((stopping,), timeout=SERVICES_SECONDS)
         for cut in self._cuts:
             await cut()
+        await stopping
+
+    async def _stop_services(self) -> None:
+        if self._serving:
+            await self.services.stop()
 
     async def _abandon_journal(self) -> None:
         await recovery.keep_unwritten(self.journal, self._spool_file, self._direct_sends)
