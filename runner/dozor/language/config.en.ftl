@@ -255,3 +255,6 @@ config-not-installed = { $name } is not installed, { $command } adds it
 config-import-known = the module { $name } cannot be imported: { $cause }
 config-wraps-yield = { $name }, which it wraps, holds a yield: calling it would run nothing; write a function without yield (or one that calls this one, if the decorator iterates)
 config-starved-after = starved_after is longer than acquire_timeout; write a shorter starved_after
+config-placement = { $value } is no placement; write leader, pool or {"{"}pool: NAME{"}"}
+config-placement-without-cluster = a pool needs cluster.enabled: true; add it, or leave placement out
+config-needs-pgqueuer = a cluster needs PgQueuer, which is not installed: { $command }

@@ -255,3 +255,6 @@ config-not-installed = { $name }: не установлено, добавьте:
 config-import-known = модуль { $name } не импортируется: { $cause }
 config-wraps-yield = внутри неё { $name }, где есть yield: её вызов ничего не выполнит; напишите функцию без yield (или такую, которая вызывает эту, если декоратор сам её перебирает)
 config-starved-after = starved_after больше, чем acquire_timeout; уменьшите starved_after
+config-placement = { $value }: нет такого размещения; укажите leader, pool или {"{"}pool: ИМЯ{"}"}
+config-placement-without-cluster = пулу нужно cluster.enabled: true; добавьте его или уберите placement
+config-needs-pgqueuer = кластеру нужен PgQueuer, он не установлен: { $command }
