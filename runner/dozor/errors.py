@@ -45,6 +45,10 @@ class RunnerBusyError(StorageError):
     """Another runner works on this database; the message says which."""
 
 
+class SupersededError(StorageError):
+    """Another replica of the cluster leads by now: this one may write nothing of its period any more."""
+
+
 class CommandRefusedError(DozorError):
     """A command cannot be carried out: unknown task, wrong state, nobody to carry it out."""
 

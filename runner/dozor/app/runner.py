@@ -37,7 +37,9 @@ from dozor.clock import SteadyClock
 from dozor.config import Config
 from dozor.config.imports.checkers import Checker, load_with_checkers
 from dozor.config.secrets import register_config_secrets
+from dozor.config.source.problems import Problem, as_error
 from dozor.config.values.incident_kinds import IncidentKind
+from dozor.config.values.roles import Role
 from dozor.control.alert_settings import oncall
 from dozor.control.commands.commands import COMMANDS_CHANNEL
 from dozor.control.commands.executor import CommandExecutor
@@ -121,16 +123,23 @@ class Runner:
         self.services: Services
 
     @classmethod
-    def from_config(cls, path: str | Path, *, wait: bool = False, grace: float = 10.0) -> Self:
+    def from_config(
+        cls, path: str | Path, *, wait: bool = False, grace: float = 10.0, role: Role | None = None
+    ) -> Self:
         """Read the configuration and import the checkers. Raises ConfigError with every problem.
 
         Checkers with `isolation: process` are imported in child processes only. One whose import does not end
         stops its own task, with an incident.
 
         Call it where a loop runs. `wait`: stay in line while another runner works on the database.
-        `grace`: seconds that runs in progress get at the end.
+        `grace`: seconds that runs in progress get at the end. `role`: of this process in a cluster (None:
+        all); a ConfigError without `cluster.enabled`.
         """
         loaded = load_with_checkers(Path(path), allow_hung=True)
+        config = loaded.config
+        if role is not None and not config.cluster.enabled:
+            problem = Problem(msg("config-role-without-cluster", role=role.value), ("cluster", "enabled"))
+            raise as_error(config.source, config.lines, [problem])
         return cls(loaded.config, loaded.checkers, wait=wait, grace=grace, unusable=loaded.hung)
 
     async def __aenter__(self) -> Self:

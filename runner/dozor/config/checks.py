@@ -19,6 +19,9 @@ from dozor.language import msg
 LARGEST_ARGUMENTS = 4_000_000
 """Bytes of a task's `args` as they are sent to its process with each start."""
 
+_TRUE = frozenset(("true", "yes", "on", "1", "y", "t"))
+"""What pydantic takes for true."""
+
 
 def check_sections(values: Mapping[str, Any]) -> Iterator[Problem]:
     telegram = values.get("telegram")
@@ -31,6 +34,17 @@ def check_sections(values: Mapping[str, Any]) -> Iterator[Problem]:
     if isinstance(database, dict) and "url" in database and database["url"] in (None, ""):
         # An unset variable must not move production to an empty database on the local disk.
         yield Problem(msg("config-database-url-empty"), ("database", "url"))
+    if clustered(values):
+        url = database.get("url", "embedded") if isinstance(database, dict) else "embedded"
+        if isinstance(url, str) and url.strip() == "embedded":
+            yield Problem(msg("config-cluster-embedded"), ("cluster", "enabled"))
+
+
+def clustered(values: Mapping[str, Any]) -> bool:
+    """Does the file, as written, ask for a cluster?"""
+    cluster = values.get("cluster")
+    enabled = cluster.get("enabled") if isinstance(cluster, dict) else False
+    return enabled is True or (isinstance(enabled, str) and enabled.strip().lower() in _TRUE)
 
 
 def check_defaults(defaults: Mapping[str, Any]) -> Iterator[Problem]:

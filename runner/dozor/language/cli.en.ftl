@@ -76,6 +76,7 @@ cli-help-json = Print JSON.
 cli-help-limit = How many to show.
 cli-help-run = Supervise the checkers of the configuration until SIGTERM or SIGINT.
 cli-help-wait = Stay in line while another runner works on this database.
+cli-help-role = What this process does in a cluster; without it: all. Needs cluster.enabled.
 cli-help-grace = Seconds that runs in progress get at the end.
 cli-help-log-level = Log lines of this level and above.
 cli-help-log-format = auto: for people on a terminal, JSON lines elsewhere.

@@ -235,3 +235,4 @@ error-jetton-entry = jettons.{ $currency } is an address, or wallet and master, 
 error-jetton-currency = jettons: { $currency } is not a currency of market.currencies that can be a jetton
 error-jetton-decimals = { $currency } has { $decimals } decimals: amounts of more than { $most } decimals do not fit the ledger
 error-reconcile-args = args of the reconciliation: { $error }
+error-superseded = Epoch { $epoch } is over: another replica of the cluster leads by now. Nothing was written.

@@ -236,3 +236,4 @@ error-jetton-entry = jettons.{ $currency }: ожидается адрес или
 error-jetton-currency = jettons: { $currency } нет среди валют market.currencies, которые могут быть жетоном
 error-jetton-decimals = у { $currency } { $decimals } знаков после запятой: суммы с более чем { $most } знаками не помещаются в учёт
 error-reconcile-args = args сверки: { $error }
+error-superseded = Эпоха { $epoch } закончилась: кластером уже управляет другая реплика. Ничего не записано.

@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, ValidationI
 
 from dozor.config.sections.alerts import AlertsConfig, OnCallConfig
 from dozor.config.sections.base import Duration, Kind, PoolSize, Section, Timezone, UserIds
+from dozor.config.sections.cluster import ClusterConfig
 from dozor.config.sections.supervision import DependencyConfig, LimitsConfig, SupervisionConfig
 from dozor.config.sections.tasks import Isolation, TaskConfig
 from dozor.config.sections.totp import TotpConfig
@@ -296,6 +297,9 @@ class Config(Section):
 
     limits: LimitsConfig = LimitsConfig()
     """What the runner itself may use."""
+
+    cluster: ClusterConfig = ClusterConfig()
+    """Several processes on one database."""
 
     state_dir: Annotated[Path | None, BeforeValidator(_state_dir), Kind("folder, or null")] = None
     """Folder of the messages that an outage of the database keeps from being written there, relative to the

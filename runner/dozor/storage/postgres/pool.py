@@ -43,12 +43,16 @@ async def connect(
     timeout: float = CONNECT_TIMEOUT,
     command_timeout: float | None = COMMAND_TIMEOUT,
     statement_cache: bool = True,
+    kind: type[asyncpg.Connection] = asyncpg.Connection,
 ) -> Connection:
     """One connection. `statement_cache=False` behind a pgbouncer that pools transactions.
+
+    `kind`: such as `fence.fenced_connection(…)`.
 
     Raises DatabaseUnavailableError if trying again later makes sense, else StorageError with the remedy.
     """
     options = _options(dsn, application_name, timeout, command_timeout, statement_cache)
+    options["connection_class"] = kind
     try:
         try:
             connection = await _open(dsn, **options)
@@ -83,6 +87,7 @@ async def create_pool(
     timeout: float = CONNECT_TIMEOUT,
     command_timeout: float | None = COMMAND_TIMEOUT,
     statement_cache: bool = True,
+    kind: type[asyncpg.Connection] = asyncpg.Connection,
 ) -> Pool:
     """A pool with `min_size` connections made now; with 0 none, so the server may be away.
 
@@ -90,6 +95,7 @@ async def create_pool(
     asyncpg's own errors; `unavailable` tells which. Raises as `connect`.
     """
     options = _options(dsn, application_name, timeout, command_timeout, statement_cache)
+    options["connection_class"] = kind
     contexts = CleanContext()
 
     async def open_apart(*args: Any, loop: asyncio.AbstractEventLoop, **options: Any) -> Connection:
