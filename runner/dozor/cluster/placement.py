@@ -1,8 +1,8 @@
 """Distribution of runs to workers: the port, and PgQueuer behind it. Only this module imports `pgqueuer`.
 
-PgQueuer decides which worker gets a job, and nothing else. A job is acknowledged in the transaction that claims
-its run, so PgQueuer never has a job in progress, and none of its ways to hand one out again applies. Who owns a
-run is decided by its row in `dozor.pool_runs`.
+PgQueuer decides which worker gets a job, and nothing else. A job is acknowledged in the transaction that
+claims its run, so PgQueuer never has a job in progress, and none of its ways to hand one out again applies.
+Who owns a run is decided by its row in `dozor.pool_runs`.
 """
 
 from __future__ import annotations
@@ -89,11 +89,12 @@ class PgQueuerQueue:
 
     def __init__(self) -> None:
         from pgqueuer.adapters.persistence.qb import QueryQueueBuilder
+        from pgqueuer.domain.types import QueueManagerId
 
         self._settings = settings()
         self._builder: QueryQueueBuilder = QueryQueueBuilder(self._settings)
         self._enqueue: str = self._builder.build_enqueue_query("skip")
-        self._manager = uuid.uuid4()
+        self._manager = QueueManagerId(uuid.uuid4())
 
     async def enqueue(self, connection: Connection, orders: Sequence[PoolOrder]) -> None:
         nothing = [None] * len(orders)
@@ -108,11 +109,12 @@ class PgQueuerQueue:
         )
 
     async def dequeue(self, connection: Connection, pools: Sequence[str], limit: int) -> list[Offer]:
+        from pgqueuer.domain.types import QueueEntrypoint
         from pgqueuer.ports.repository import EntrypointExecutionParameter
 
         unlimited = EntrypointExecutionParameter(concurrency_limit=0)
         jobs = await self._queries(connection).dequeue(
-            limit, dict.fromkeys(pools, unlimited), self._manager, None, _STALE_AFTER
+            limit, {QueueEntrypoint(name): unlimited for name in pools}, self._manager, None, _STALE_AFTER
         )
         return [_offer(job) for job in jobs]
 

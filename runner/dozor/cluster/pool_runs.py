@@ -3,8 +3,8 @@
     started ──committed with the task's state──▶ queued ──▶ running ──▶ ended ──▶ consumed with what follows
                                                              └─ no heartbeat for `silent_after` ──▶ lost ─┘
 
-Only the leader calls this. Its writes go through connections that the fence admits, so that a former leader gives
-nothing up and consumes nothing.
+Only the leader calls this. Its writes go through connections that the fence admits, so that a former leader
+gives nothing up and consumes nothing.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class _Waiting:
 class PoolRuns:
     """The `Distributor` of a leader. `silent_after`: seconds.
 
-    `journal` writes what `take` gives; `pool` is the leader's own, which only reads where the fence is closed.
+    `journal` writes what `take` gives; `pool` is that of the leader, which passes the fence.
     """
 
     def __init__(
@@ -375,7 +375,7 @@ class PoolRuns:
                 self._ended(end, waiting, self._error_of(end), host, outage=False)
 
     def _judge(self, loads: Collection[pool_runs.PoolLoad]) -> None:
-        """Nobody takes a pool's runs: the oldest waits for a minute, and none was claimed within that time."""
+        """Does nobody take the runs of a pool? The oldest waits for a minute, none was claimed."""
         queued = {load.pool: load for load in loads if load.state is PoolRunState.QUEUED}
         claimed = {load.pool: load.waited for load in loads if load.state is PoolRunState.RUNNING}
         for pool, load in queued.items():
@@ -384,8 +384,8 @@ class PoolRuns:
                 self._idle[pool] = None
                 self._troubles.raised(_no_worker(pool, load.waited, load.count))
         for pool in list(self._idle):
-            load = queued.get(pool)
-            if load is None or min(load.waited, claimed.get(pool, load.waited)) < NOT_TAKEN_AFTER:
+            left = queued.get(pool)
+            if left is None or min(left.waited, claimed.get(pool, left.waited)) < NOT_TAKEN_AFTER:
                 del self._idle[pool]
                 self._troubles.cleared(_no_worker(pool, 0.0, 0))
 

@@ -1,11 +1,11 @@
-"""A worker: takes runs of its pools, carries them out with the executor of a local run, and reports their ends.
+"""A worker: takes runs of its pools, carries them out as local runs are, and reports their ends.
 
     free slots ──dequeue, claim, acknowledge: one transaction──▶ running ──▶ ended by (id, token) ──▶ free
                   └─ task unknown, or another `run` or `args`: passed on
 
-One statement a second carries the heartbeats of all runs and brings back what is to stop and what was taken away.
-A worker that cannot send it for four fifths of the time after which the leader gives its runs up cancels them, so
-that the next attempt finds none of them in progress.
+One statement a second carries the heartbeats of all runs and brings back what is to stop and what was taken
+away. A worker that cannot send it for four fifths of the time after which the leader gives its runs up
+cancels them, so that the next attempt finds none of them in progress.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from loguru import logger
 
-from dozor.clock import SteadyClock
 from dozor.cluster.placement import JobQueue, Offer, digest_of
 from dozor.language import msg
 from dozor.storage.health import DatabaseHealth
 from dozor.storage.postgres.pool import Pool, of_database, unavailable
+from dozor.storage.postgres.run_fence import RunFence
 from dozor.storage.tables import pool_runs
 from dozor.storage.tables.pool_runs import Claim, Held, PoolRunOutcome, StopRequest, WorkerEnd
 from dozor.supervision.core.policy import Policy
@@ -68,21 +68,29 @@ class AssignedRuns(Supervisor):
 
     Every task is paused for this supervisor, and each run is one that a person would have asked for: so time
     limits, heartbeats, hangs, processes and what a run leaves behind are those of any supervisor. `ended` is
-    called with the end of each run, on the loop.
+    called with the end of each run, and `tell` with (task, text, severity) of each alert, on the loop.
     """
 
     def __init__(
-        self, specs: Iterable[TaskSpec], *, ended: Callable[[Assigned, WorkerEnd], None], **options: Any
+        self,
+        specs: Iterable[TaskSpec],
+        *,
+        ended: Callable[[Assigned, WorkerEnd], None],
+        tell: Callable[[str, str, str], None],
+        silent_after: float,
+        redact: Callable[[str], str],
+        **options: Any,
     ) -> None:
         specs = [_without_schedule(spec) for spec in specs]
         super().__init__(
             specs,
             stored={spec.name: TaskState(State.PAUSED) for spec in specs},
-            observer=_NobodyObserves(),
+            observer=_AlertsOnly(tell),
+            redact=redact,
             **options,
         )
         self._report_end = ended
-        self._redact_text: Callable[[str], str] = options.get("redact", str)
+        self._idle = silent_after / 2
         self.assigned: dict[str, Assigned] = {}
         """Runs in progress, by id."""
         self._by_run: dict[Run, Assigned] = {}
@@ -116,7 +124,7 @@ class AssignedRuns(Supervisor):
     def context(self, task: SupervisedTask, run: Run) -> Context:
         assigned = self._by_run.get(run) or self._attach(task, run)
         claim = assigned.claim
-        fence = (pool_runs.FENCE_SQL, (claim.id, claim.token))
+        fence = RunFence(claim.id, str(claim.token), self._idle, on_worker=True)
         return Context(
             task.spec.name,
             claim.id,
@@ -174,7 +182,7 @@ class AssignedRuns(Supervisor):
         elif run.reason is StopReason.ASKED:
             outcome = PoolRunOutcome.CANCELLED
         else:
-            shown, described = failure_of(run, error, task.spec.policy, self._redact_text)
+            shown, described = failure_of(run, error, task.spec.policy, self._redact)
             failure = to_frame(described)
             outcome = PoolRunOutcome.INTERRUPTED if outage else PoolRunOutcome.FAILED
             logger.bind(task=task.spec.name, run_id=claim.id).opt(exception=shown).error(
@@ -184,17 +192,20 @@ class AssignedRuns(Supervisor):
         return WorkerEnd(claim.id, claim.token, outcome, failure, reports)
 
 
-class _NobodyObserves:
-    """The leader observes the task; a worker only has its runs."""
+class _AlertsOnly:
+    """The leader observes the task; a worker has its runs, and alerts of their own."""
+
+    def __init__(self, tell: Callable[[str, str, str], None]) -> None:
+        self._tell = tell
 
     def transition(self, transition: Transition) -> None:
-        """Of a paused task whose run ended: the end is reported by `run_ended`."""
+        """Of a task that is always paused here."""
 
     def succeeded(self, task: SupervisedTask, seconds: float, lateness: float) -> None:
-        """As `transition`."""
+        """The end of a run is reported by `run_ended`."""
 
     def checker_alert(self, task: SupervisedTask, text: str, severity: str) -> None:
-        """Replaced by `_Reports` for runs; for what a run has left behind see `Worker.alert`."""
+        self._tell(task.spec.name, text, severity)
 
 
 class _Reports:
@@ -226,7 +237,7 @@ class _Reports:
 
 
 class HangReports:
-    """The `TroubleListener` of a worker's runs: a hang is reported to the leader, all else is the leader's."""
+    """The `TroubleListener` of a worker's runs: a hang is reported to the leader, which sees all else."""
 
     def __init__(self) -> None:
         self.hung: dict[str, tuple[str, ...]] = {}
@@ -245,17 +256,19 @@ class HangReports:
 
 
 class Worker:
-    """Takes runs of `pools`, at most `slots` at once. `name`: for people; `silent_after`: the leader's patience.
+    """Takes runs of `pools`, at most `slots` at once. `name`: for people.
+
+    `silent_after`: seconds without a heartbeat after which the leader gives a run up.
 
     `pool`: connections without a codec for jsonb. `poll_every`: seconds between looks for runs.
-    `build` makes the supervisor of its runs, given what hears of their ends.
+    `build` makes the supervisor of its runs, which calls `ended` and `alert`.
     """
 
     def __init__(
         self,
         pool: Pool,
         queue: JobQueue,
-        build: Callable[[Callable[[Assigned, WorkerEnd], None]], AssignedRuns],
+        build: Callable[[Worker], AssignedRuns],
         hangs: HangReports,
         health: DatabaseHealth,
         *,
@@ -267,7 +280,6 @@ class Worker:
     ) -> None:
         self._pool = pool
         self._queue = queue
-        self.runs = build(self._ended)
         self._hangs = hangs
         self._health = health
         self._name = name
@@ -283,6 +295,7 @@ class Worker:
         self._beaten_at = time.clock_gettime(time.CLOCK_BOOTTIME)
         self.closing = False
         """No more runs are taken."""
+        self.runs = build(self)
 
     @property
     def running(self) -> int:
@@ -298,7 +311,7 @@ class Worker:
         self._alerts.append((task, text, severity))
 
     def parts(self) -> dict[str, Callable[[], Awaitable[None]]]:
-        """To be supervised: a part that fails, as after its sessions were terminated, works again in a second."""
+        """To be supervised: a part that fails is started again after a second."""
         return {
             "worker": self._take_runs,
             "worker heartbeat": self._beat,
@@ -326,7 +339,8 @@ class Worker:
                 taken = await self._take_once()
                 self._health.report_up()
             except Exception as error:
-                self._note(error)
+                if not self._sat_out(error):
+                    raise
                 await asyncio.sleep(RETRY_AFTER)
                 continue
             if taken and self.running < self._slots:
@@ -343,23 +357,24 @@ class Worker:
         limit = min(self._slots - self.running, CLAIM_AT_ONCE)
         if limit <= 0:
             return 0
-        async with asyncio.timeout(STATEMENT_SECONDS), self._pool.acquire() as connection:
-            async with connection.transaction():
-                offers = await self._queue.dequeue(connection, self._pools, limit)
-                if not offers:
-                    return 0
-                mine, others = self._sorted(offers)
-                if others:
-                    await self._queue.pass_on(connection, others)
-                claims = []
-                if mine:
-                    claims = await pool_runs.claim(connection, [offer.run for offer in mine], self._name)
-                    await self._queue.acknowledge(connection, mine)
+        claims: list[Claim] = []
+        async with (
+            asyncio.timeout(STATEMENT_SECONDS),
+            self._pool.acquire() as connection,
+            connection.transaction(),
+        ):
+            offers = await self._queue.dequeue(connection, self._pools, limit)
+            if not offers:
+                return 0
+            mine, others = self._sorted(offers)
+            if others:
+                await self._queue.pass_on(connection, others)
+            if mine:
+                claims = await pool_runs.claim(connection, [offer.run for offer in mine], self._name)
+                await self._queue.acknowledge(connection, mine)
         for claim in claims:
             if self.closing:
-                self._ends[claim.id] = WorkerEnd(
-                    claim.id, claim.token, PoolRunOutcome.CANCELLED, None, None
-                )
+                self._ends[claim.id] = WorkerEnd(claim.id, claim.token, PoolRunOutcome.CANCELLED, None, None)
             else:
                 self.runs.begin(claim)
         return len(mine)
@@ -378,7 +393,8 @@ class Worker:
 
     # -- ends
 
-    def _ended(self, assigned: Assigned, end: WorkerEnd) -> None:
+    def ended(self, assigned: Assigned, end: WorkerEnd) -> None:
+        """A run has ended: report it, unless it was taken away."""
         if assigned.taken_away:
             logger.bind(task=assigned.claim.task).warning(
                 msg("log-pool-end-discarded", name=assigned.claim.task, run=end.id)
@@ -395,8 +411,9 @@ class Worker:
             try:
                 await self._write_once()
             except Exception as error:
-                self._note(error)
                 self._ends_wanted.set()
+                if not self._sat_out(error):
+                    raise
                 await asyncio.sleep(RETRY_AFTER)
 
     async def _write_once(self) -> None:
@@ -428,7 +445,8 @@ class Worker:
                 self._beaten_at = began
                 self._health.report_up()
             except Exception as error:
-                self._note(error)
+                if not self._sat_out(error):
+                    raise
             if time.clock_gettime(time.CLOCK_BOOTTIME) - self._beaten_at > self._lost_after:
                 self._lose_all()
             await asyncio.sleep(BEAT_EVERY)
@@ -483,18 +501,17 @@ class Worker:
         )
         self.runs.stop_run(assigned, StopRequest.CANCEL)
 
-    def _note(self, error: Exception) -> None:
-        """An outage is sat out; what is none is for the supervision of this part."""
+    def _sat_out(self, error: Exception) -> bool:
+        """Whether it is an outage, to be tried again; what is none is for the supervision of this part."""
+        if not isinstance(error, TimeoutError) and not of_database(error):
+            return False
         if not isinstance(error, TimeoutError) and not unavailable(error):
-            if not of_database(error):
-                raise error
             logger.opt(exception=error).error(msg("log-worker-statement"))
         self._health.report_down(f"{type(error).__name__}: {str(error)[:200]}")
+        return True
 
 
 def _without_schedule(spec: TaskSpec) -> TaskSpec:
-    from dataclasses import replace
-
     policy = spec.policy
     return replace(
         spec,
@@ -509,6 +526,3 @@ def _without_schedule(spec: TaskSpec) -> TaskSpec:
             requires_database=policy.requires_database,
         ),
     )
-
-
-__all__ = ["AssignedRuns", "Assigned", "HangReports", "Worker", "asdict"]

@@ -18,6 +18,7 @@ from dozor.config.values.requirements import DATABASE
 from dozor.language import msg
 from dozor.storage.journal import Checkpoint
 from dozor.storage.postgres.checker_pool import CheckerPool
+from dozor.storage.postgres.run_fence import RunFence
 from dozor.storage.tables.pool_runs import StopRequest
 from dozor.supervision.core.crash_loop import CrashVerdict
 from dozor.supervision.core.events import (
@@ -95,6 +96,7 @@ class Supervisor:
         commits: CommitLog | None = None,
         crashes: CrashVerdict = CrashVerdict(),  # noqa: B008 -- frozen
         distributor: Distributor | None = None,
+        fence: RunFence | None = None,
     ) -> None:
         self._observer = observer
         self._clock = clock
@@ -107,6 +109,7 @@ class Supervisor:
         self._scoped = scoped
         """Whether its tasks are other people's code."""
         self.random = random.Random()  # noqa: S311 -- spreads load, guards nothing
+        self._fence = fence
         self._distributor = distributor or NoDistributor()
         self._number = 0
         self.contexts = CleanContext()
@@ -367,7 +370,15 @@ class Supervisor:
     def context(self, task: SupervisedTask, run: Run) -> Context:
         """What the checker is given."""
         reports = RunReporter(self._loop, self, task, run)
-        return Context(task.spec.name, run_id(self._generation, run.number), run, reports, self._checkers)
+        return Context(
+            task.spec.name,
+            run_id(self._generation, run.number),
+            run,
+            reports,
+            self._checkers,
+            epoch=self._generation,
+            fence=self._fence,
+        )
 
     def reporter_for(self, task: SupervisedTask) -> Callable[[Run], Reporter]:
         """Where runs of `task` in a process of its own speak to."""

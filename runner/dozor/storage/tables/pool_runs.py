@@ -66,7 +66,7 @@ class PoolOrder:
 
 @dataclass(frozen=True, slots=True)
 class PoolChanges:
-    """What the leader writes with the states that it belongs to. `taken`: ids of runs whose end is consumed."""
+    """What the leader writes with the states it belongs to. `taken`: ids of runs whose end is consumed."""
 
     orders: tuple[PoolOrder, ...] = ()
     taken: tuple[str, ...] = ()
@@ -111,7 +111,7 @@ class PoolReport:
 
 @dataclass(frozen=True, slots=True)
 class PoolLoad:
-    """How many runs of a pool are in a state. `waited`: seconds since the oldest was queued or last claimed."""
+    """Runs of a pool in a state. `waited`: seconds since the oldest was queued, or the last one claimed."""
 
     pool: str
     state: PoolRunState
@@ -238,7 +238,8 @@ FORGET_ALERTS_SQL = "DELETE FROM dozor.pool_alerts WHERE id <= $1"
 
 CLAIM_SQL = """
 UPDATE dozor.pool_runs r
-SET state = 'running', token = token + 1, claimed_by = $2, claimed_at = now(), heartbeat_at = clock_timestamp()
+SET state = 'running', token = token + 1, claimed_by = $2, claimed_at = now(),
+    heartbeat_at = clock_timestamp()
 WHERE id = ANY($1::text[]) AND state = 'queued'
 RETURNING id, token, task, extract(epoch FROM due_at)::float8 AS due_at, epoch, attempt
 """
@@ -271,10 +272,6 @@ WITH over AS (
     WHERE r.id = e.id AND r.token = e.token AND r.state = 'running'
     RETURNING r.id)
 SELECT id, pg_notify('dozor_pool_ended', '') FROM over
-"""
-
-FENCE_SQL = """
-SELECT 1 FROM dozor.pool_runs WHERE id = $1 AND token = $2 AND state = 'running' FOR KEY SHARE
 """
 
 
@@ -388,4 +385,3 @@ async def end(connection: Connection | Pool, ends: Sequence[WorkerEnd]) -> set[s
 
 def _json(value: dict[str, Any] | None) -> str | None:
     return None if value is None else encode_json(value)
-

@@ -1,7 +1,8 @@
 """Runs that workers carry out: what the supervisor asks of whoever distributes them.
 
 A third kind of execution beside a call in this process and a process of its own. The run is queued with the
-checkpoint that holds the state of its task, and its end is consumed with the checkpoint that holds what follows.
+checkpoint that holds the state of its task, and its end is consumed with the checkpoint that holds what
+follows.
 """
 
 from __future__ import annotations
