@@ -45,8 +45,12 @@ class RunnerBusyError(StorageError):
     """Another runner works on this database; the message says which."""
 
 
-class SupersededError(StorageError):
+class SupersededError(RunnerBusyError):
     """Another replica of the cluster leads by now: this one may write nothing of its period any more."""
+
+
+class LeaseLostError(DozorError):
+    """The lease of a cluster was lost, and runs of this process did not end in time."""
 
 
 class CommandRefusedError(DozorError):

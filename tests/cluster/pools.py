@@ -12,6 +12,7 @@ from pathlib import Path
 from dozor.clock import SteadyClock
 from dozor.cluster.placement import PgQueuerQueue
 from dozor.cluster.pool_runs import PoolRuns
+from dozor.cluster.trust_window import TrustWindow
 from dozor.cluster.worker import AssignedRuns, HangReports, Worker
 from dozor.storage.health import DatabaseHealth
 from dozor.storage.journal import Journal, JournalHooks, StateSource
@@ -149,7 +150,7 @@ async def working(
         name=name,
         pools=tuple(pools),
         slots=slots,
-        silent_after=silent_after,
+        window=TrustWindow(silent_after),
     )
     worker.runs.start()
     listener = Listener(dsn, {QUEUED_CHANNEL: worker.wake}, clock)

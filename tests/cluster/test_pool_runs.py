@@ -103,7 +103,8 @@ async def test_a_pause_cancels_the_run_on_the_worker_and_takes_a_queued_one_back
         task = leader.supervisor.find("queued")
         assert task is not None
         long_task = leader.supervisor.find("long")
-        assert long_task is not None and long_task.run is not None
+        assert long_task is not None
+        assert long_task.run is not None
         leader.supervisor.silent(long_task, long_task.run)  # as after the grace period
         await until(cancelled.is_set, within=20)
         if task.run is not None:
@@ -150,24 +151,26 @@ async def test_a_silent_worker_is_given_up_and_what_it_returns_later_changes_not
         await asyncio.sleep(0.05)
 
     first, second = spec("t", stuck, max_consecutive_failures=5), spec("t", well, max_consecutive_failures=5)
-    async with leading(cluster_database, first, silent_after=1.0) as leader:
-        async with working(cluster_database, first, name="a", silent_after=60.0) as a:
-            await until(lambda: bool(a.runs.assigned), within=20)
-            a.closing = True  # it takes nothing more
-            a._wake.set()
-            beat = a._send
+    async with (
+        leading(cluster_database, first, silent_after=1.0) as leader,
+        working(cluster_database, first, name="a", silent_after=60.0) as a,
+    ):
+        await until(lambda: bool(a.runs.assigned), within=20)
+        a.closing = True  # it takes nothing more
+        a._wake.set()
+        beat = a._send
 
-            async def away(held: Any) -> Any:
-                return [] if held else await beat(held)
+        async def away(held: Any) -> Any:
+            return [] if held else await beat(held)
 
-            a._send = away  # type: ignore[method-assign]  # its heartbeats do not arrive
-            await until(lambda: leader.failure("t") == "WorkerLost", within=20)
-            async with working(cluster_database, second, name="b"):
-                await until(lambda: leader.seen.successes.get("t", 0) >= 1, within=20)
-                release.set()
-                await until(lambda: bool(fences), within=20)
-                before = len(leader.seen.failures("t"))
-                await until(lambda: leader.seen.successes.get("t", 0) >= 3, within=20)
+        a._send = away  # type: ignore[method-assign]  # its heartbeats do not arrive
+        await until(lambda: leader.failure("t") == "WorkerLost", within=20)
+        async with working(cluster_database, second, name="b"):
+            await until(lambda: leader.seen.successes.get("t", 0) >= 1, within=20)
+            release.set()
+            await until(lambda: bool(fences), within=20)
+            before = len(leader.seen.failures("t"))
+            await until(lambda: leader.seen.successes.get("t", 0) >= 3, within=20)
     assert fences == ["superseded"]
     assert len(leader.seen.failures("t")) == before == 1
 
@@ -268,5 +271,5 @@ async def test_rows_of_ended_runs_and_of_pgqueuers_log_are_deleted(cluster_datab
             )
 
         async with asyncio.timeout(20):
-            while await rows():
+            while await rows():  # noqa: ASYNC110 -- rows of the database
                 await asyncio.sleep(0.1)

@@ -12,12 +12,14 @@ from loguru import logger
 from dozor.app.services import Services
 from dozor.clock import SteadyClock
 from dozor.cluster.placement import PgQueuerQueue
+from dozor.cluster.trust_window import TrustWindow
 from dozor.cluster.worker import AssignedRuns, HangReports, Worker
 from dozor.config import Config
 from dozor.config.imports.checkers import Checker
 from dozor.config.imports.environment import withheld_names
 from dozor.config.sections.tasks import PoolPlacement
 from dozor.language import msg
+from dozor.process.deadline_timer import DeadlineTimer
 from dozor.process.lifecycle import Cleanups
 from dozor.storage.health import DatabaseHealth
 from dozor.storage.postgres.checker_pool import CheckerPool
@@ -70,16 +72,19 @@ async def start_worker(
     redact: Callable[[str], str],
     grace: float,
     give_up: GiveUp,
+    timer: DeadlineTimer | None,
     listen: bool = True,
 ) -> WorkerPart:
     """Take runs of `config.cluster.pools` until `cleanups` are run. Raises as `create_pool`.
 
-    `name`: of this process, for people. `grace`: seconds for runs at the end. `listen` false: NOTIFY does not
-    reach this process, so it looks ten times a second.
+    `timer`: ends the process when a run outlives the window. `name`: of this process, for people.
+    `grace`: seconds for runs at the end. `listen` false: NOTIFY does not reach this process, so it looks ten
+    times a second.
     """
     sizes = config.database.pools
     pool = await create_pool(
         dsn,
+        min_size=0,
         max_size=WORKER_CONNECTIONS,
         application_name="dozor worker",
         command_timeout=STATEMENT_TIMEOUT,
@@ -133,7 +138,7 @@ async def start_worker(
         name=name,
         pools=config.cluster.pools,
         slots=config.cluster.slots,
-        silent_after=silent_after,
+        window=TrustWindow(silent_after, timer),
         poll_every=1.0 if listen else 0.1,
     )
     monitor = TaskMonitor(worker.runs, hangs, clock)

@@ -123,7 +123,7 @@ async def _run(
     own_loop(loop)
     loop.set_default_executor(threads := CheckerThreads())
     with ImportWatch(now_importing, flush):
-        runner = Runner.from_config(config_path, wait=wait, grace=grace, role=role)
+        runner = Runner.from_config(config_path, wait=wait, grace=grace, role=role, own_process=True)
     stop = asyncio.Event()
     signals = on_signals(stop, flush)
     log = configure(
@@ -139,7 +139,7 @@ async def _run(
         return 0
     await starting
     escaped.report = runner.report_escape
-    signals.on(signal.SIGHUP, runner.reloader.soon, "SIGHUP")
+    signals.on(signal.SIGHUP, runner.reload_soon, "SIGHUP")
     # What is there by now stays: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()

@@ -122,6 +122,10 @@ class PoolRuns:
         self.counts: Mapping[str, int] = {}
         """Runs by state, for `dozor_pool_runs`."""
 
+    def states(self) -> Mapping[str, int]:
+        """`counts`, for whoever shows them."""
+        return self.counts
+
     # -- Distributor
 
     def start(self, task: SupervisedTask, run: Run) -> None:

@@ -4,14 +4,13 @@
                   └─ task unknown, or another `run` or `args`: passed on
 
 One statement a second carries the heartbeats of all runs and brings back what is to stop and what was taken
-away. A worker that cannot send it for four fifths of the time after which the leader gives its runs up
+away. A worker that cannot send it for most of the time after which the leader gives its runs up
 cancels them, so that the next attempt finds none of them in progress.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -20,6 +19,7 @@ from typing import Any
 from loguru import logger
 
 from dozor.cluster.placement import JobQueue, Offer, digest_of
+from dozor.cluster.trust_window import TrustWindow
 from dozor.language import msg
 from dozor.storage.health import DatabaseHealth
 from dozor.storage.postgres.pool import Pool, of_database, unavailable
@@ -46,8 +46,8 @@ RETRY_AFTER = 0.5
 """Seconds after which a worker that lost its sessions tries again."""
 STATEMENT_SECONDS = 5.0
 """How long a statement of the worker may take before it is tried again."""
-LOST_SHARE = 0.8
-"""Share of the leader's patience after which a worker without contact cancels its runs."""
+WINDOW_EVERY = 0.1
+"""Seconds between looks at the window."""
 
 
 @dataclass(slots=True, eq=False)
@@ -258,7 +258,7 @@ class HangReports:
 class Worker:
     """Takes runs of `pools`, at most `slots` at once. `name`: for people.
 
-    `silent_after`: seconds without a heartbeat after which the leader gives a run up.
+    `window`: while it is open, no run of this worker is given up; its `ttl` is the patience of the leader.
 
     `pool`: connections without a codec for jsonb. `poll_every`: seconds between looks for runs.
     `build` makes the supervisor of its runs, which calls `ended` and `alert`.
@@ -275,7 +275,7 @@ class Worker:
         name: str,
         pools: tuple[str, ...],
         slots: int,
-        silent_after: float,
+        window: TrustWindow,
         poll_every: float = POLL_EVERY,
     ) -> None:
         self._pool = pool
@@ -285,14 +285,14 @@ class Worker:
         self._name = name
         self._pools = pools
         self._slots = slots
-        self._lost_after = silent_after * LOST_SHARE
+        self._window = window
+        self._patience = min(STATEMENT_SECONDS, window.ttl / 3)
         self._poll_every = poll_every
         self._wake = asyncio.Event()
         self._ends: dict[str, WorkerEnd] = {}
         """Not written yet, by id."""
         self._ends_wanted = asyncio.Event()
         self._alerts: list[tuple[str, str, str]] = []
-        self._beaten_at = time.clock_gettime(time.CLOCK_BOOTTIME)
         self.closing = False
         """No more runs are taken."""
         self.runs = build(self)
@@ -316,6 +316,7 @@ class Worker:
             "worker": self._take_runs,
             "worker heartbeat": self._beat,
             "worker results": self._write_ends,
+            "worker window": self._keep_window,
         }
 
     async def stop(self) -> None:
@@ -358,8 +359,9 @@ class Worker:
         if limit <= 0:
             return 0
         claims: list[Claim] = []
+        began = self._window.now()
         async with (
-            asyncio.timeout(STATEMENT_SECONDS),
+            asyncio.timeout(self._patience),
             self._pool.acquire() as connection,
             connection.transaction(),
         ):
@@ -372,6 +374,8 @@ class Worker:
             if mine:
                 claims = await pool_runs.claim(connection, [offer.run for offer in mine], self._name)
                 await self._queue.acknowledge(connection, mine)
+        if claims:
+            self._window.extend(began)
         for claim in claims:
             if self.closing:
                 self._ends[claim.id] = WorkerEnd(claim.id, claim.token, PoolRunOutcome.CANCELLED, None, None)
@@ -422,7 +426,7 @@ class Worker:
         if not ends:
             return
         await self._send_alerts()
-        async with asyncio.timeout(STATEMENT_SECONDS):
+        async with asyncio.timeout(self._patience):
             written = await pool_runs.end(self._pool, ends)
         for end in ends:
             self._ends.pop(end.id, None)
@@ -439,17 +443,25 @@ class Worker:
 
     async def _beat(self) -> None:
         while True:
-            began = time.clock_gettime(time.CLOCK_BOOTTIME)
+            began = self._window.now()
             try:
                 await self._beat_once()
-                self._beaten_at = began
+                if self.runs.assigned:
+                    self._window.extend(began)
                 self._health.report_up()
             except Exception as error:
                 if not self._sat_out(error):
                     raise
-            if time.clock_gettime(time.CLOCK_BOOTTIME) - self._beaten_at > self._lost_after:
+            await asyncio.sleep(max(0.0, BEAT_EVERY - (self._window.now() - began)))
+
+    async def _keep_window(self) -> None:
+        """Cancel all runs before the leader gives them up; the kernel timer ends a process that does not."""
+        while True:
+            await asyncio.sleep(WINDOW_EVERY)
+            if not self.runs.assigned:
+                self._window.close()
+            elif self._window.now() >= self._window.closes_at:
                 self._lose_all()
-            await asyncio.sleep(BEAT_EVERY)
 
     async def _beat_once(self) -> None:
         held: list[Held] = []
@@ -482,7 +494,7 @@ class Worker:
 
     async def _send(self, held: list[Held]) -> list[pool_runs.Answer]:
         alerts = list(self._alerts)
-        async with asyncio.timeout(STATEMENT_SECONDS):
+        async with asyncio.timeout(self._patience):
             answers = await pool_runs.beat(self._pool, held, alerts)
         del self._alerts[: len(alerts)]
         return answers

@@ -22,7 +22,15 @@ from dozor.clock import Clock
 from dozor.errors import DatabaseUnavailableError, RunnerBusyError, StorageError, out_of_resources
 from dozor.language import msg
 from dozor.storage.health import DatabaseHealth
-from dozor.storage.postgres.pool import Connection, connect, connect_error_text, of_database, refused
+from dozor.storage.postgres.fence import Fence, kind_of_connection
+from dozor.storage.postgres.pool import (
+    Connection,
+    connect,
+    connect_error_text,
+    of_database,
+    refused,
+    unavailable,
+)
 from dozor.storage.single_statement import StatementBatch
 from dozor.storage.tables import command_results as answers
 from dozor.storage.tables import incidents, notifications, pool_runs, runners, runs, silences, tasks
@@ -39,6 +47,8 @@ WRITE_TIMEOUT = 20.0
 """Seconds a transaction may take before the database counts as away."""
 BEHIND = (1.0, 600.0)
 """Seconds: who reads the tables waits for what has waited between these; longer is a defect."""
+WAITING_AGAIN = 0.5
+"""Seconds between attempts of a waiting runner whose session was lost."""
 TAKE_OVER_SECONDS = 30.0
 """How long to wait for our own lost session to be gone before concluding that another runner has the lock."""
 
@@ -87,8 +97,10 @@ class Journal:
         *,
         checkpoint_every: float = 1.0,
         hooks: JournalHooks = NO_HOOKS,
+        fence: Fence | None = None,
     ) -> None:
         self._dsn = dsn
+        self._fence = fence
         self._connection: Connection | None = connection
         self.registration = registration
         self.health = DatabaseHealth(clock, self._probe)
@@ -122,31 +134,64 @@ class Journal:
     ) -> Journal:
         """Take the lock and register. Raises RunnerBusyError if another runner works on this database.
 
-        With `wait`, stay in line instead until it has ended.
+        With `wait`, stay in line instead until it has ended, also when the session that waits is lost.
         """
-        connection = await connect(dsn, application_name="dozor", command_timeout=WRITE_TIMEOUT)
+        said: list[str] = []
+        while True:
+            connection = None
+            try:
+                connection = await connect(dsn, application_name="dozor", command_timeout=WRITE_TIMEOUT)
+                await _wait_for_lock(connection, said, wait=wait)
+                registration = await runners.register(connection, version)
+            except BaseException as error:
+                if connection is not None:
+                    connection.terminate()
+                # Without `wait`, and before it has ever waited, the start fails as it always did.
+                if said and isinstance(error, Exception) and (unavailable(error) or _was_cut(error)):
+                    logger.warning(msg("log-waiting-session-lost", reason=type(error).__name__))
+                    await asyncio.sleep(WAITING_AGAIN)
+                    continue
+                if isinstance(error, TimeoutError):
+                    raise DatabaseUnavailableError(
+                        msg("error-session-timeout", seconds=f"{WRITE_TIMEOUT:g}")
+                    ) from None
+                raise
+            return cls(dsn, connection, registration, clock, checkpoint_every=checkpoint_every, hooks=hooks)
+
+    @classmethod
+    async def open_fenced(
+        cls,
+        dsn: str,
+        fence: Fence,
+        clock: Clock,
+        *,
+        checkpoint_every: float = 1.0,
+        hooks: JournalHooks = NO_HOOKS,
+    ) -> Journal:
+        """Of a leader of a cluster: no lock is taken, every transaction passes the fence instead.
+
+        Raises SupersededError if another replica leads.
+        """
+        connection = await connect(
+            dsn,
+            application_name="dozor",
+            command_timeout=WRITE_TIMEOUT,
+            kind=fence.connection,
+        )
         try:
-            said = False
-            while not await runners.try_lock(connection):
-                holder = await runners.read_holder(connection)
-                if holder is None:
-                    continue  # it has just gone
-                if not wait:
-                    raise RunnerBusyError(msg("error-runner-busy", holder=holder))
-                if not said:
-                    logger.info(msg("log-waiting-for-runner", holder=holder))
-                    said = True
-                await asyncio.sleep(0.5)
-            registration = await runners.register(connection, version)
-        except TimeoutError:
-            connection.terminate()
-            raise DatabaseUnavailableError(
-                msg("error-session-timeout", seconds=f"{WRITE_TIMEOUT:g}")
-            ) from None
+            registration = await runners.register_leader(connection, fence.term.epoch)
         except BaseException:
             connection.terminate()
             raise
-        return cls(dsn, connection, registration, clock, checkpoint_every=checkpoint_every, hooks=hooks)
+        return cls(
+            dsn,
+            connection,
+            registration,
+            clock,
+            checkpoint_every=checkpoint_every,
+            hooks=hooks,
+            fence=fence,
+        )
 
     @property
     def connection(self) -> Connection:
@@ -411,7 +456,15 @@ class Journal:
         if connection is not None and connection.is_closed():
             self.health.report_cut()
         self._lose_session()
-        connection = await connect(self._dsn, application_name="dozor", command_timeout=WRITE_TIMEOUT)
+        connection = await connect(
+            self._dsn,
+            application_name="dozor",
+            command_timeout=WRITE_TIMEOUT,
+            kind=kind_of_connection(self._fence),
+        )
+        if self._fence is not None:
+            self._connection = connection
+            return
         try:
             deadline = self._clock.now() + TAKE_OVER_SECONDS
             while not await runners.try_lock(connection):
@@ -441,3 +494,23 @@ class Journal:
         if self._connection is not None and self._connection.is_closed():
             self._wanted.set()
             raise DatabaseUnavailableError(msg("error-session-ended"))
+
+
+async def _wait_for_lock(connection: Connection, said: list[str], *, wait: bool) -> None:
+    """Take the lock of the session. `said`: what was logged already, by this call and earlier ones."""
+    while not await runners.try_lock(connection):
+        holder = await runners.read_holder(connection)
+        if holder is None:
+            continue  # it has just gone
+        if not wait:
+            raise RunnerBusyError(msg("error-runner-busy", holder=holder))
+        text = msg("log-waiting-for-runner", holder=holder)
+        if text not in said:
+            logger.info("{}", text)
+            said.append(text)
+        await asyncio.sleep(0.5)
+
+
+def _was_cut(error: Exception) -> bool:
+    """Was the session ended from outside: by an administrator, a restart, a time limit of the server?"""
+    return of_database(error) and not refused(error) and not isinstance(error, StorageError)

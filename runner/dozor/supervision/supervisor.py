@@ -56,7 +56,7 @@ from dozor.supervision.runs.context import Context, Reporter
 from dozor.supervision.runs.endings import failure_of
 from dozor.supervision.runs.ownership import CURRENT, OwnTask, Scope
 from dozor.supervision.runs.run import Run, StopReason
-from dozor.supervision.start_gate import CommitLog, StartGate, due_instead
+from dozor.supervision.start_gate import CommitLog, HeldBack, StartGate, due_instead
 from dozor.supervision.task_changes import TaskChanges
 from dozor.supervision.tasks.checkpoint import CHECKPOINT_ROWS
 from dozor.supervision.tasks.registry import TaskRegistry
@@ -97,8 +97,9 @@ class Supervisor:
         crashes: CrashVerdict = CrashVerdict(),  # noqa: B008 -- frozen
         distributor: Distributor | None = None,
         fence: RunFence | None = None,
+        held: HeldBack | None = None,
     ) -> None:
-        self._observer = observer
+        self._observer, self._held = observer, held
         self._clock = clock
         self._log = log
         self._checkers = checkers
@@ -113,7 +114,7 @@ class Supervisor:
         self._distributor = distributor or NoDistributor()
         self._number = 0
         self.contexts = CleanContext()
-        """Of now, before any checker has run: the base of every run's context, and of our own timers."""
+        """Of now, before any checker has run: of every run's context, and of our own timers."""
         self._timetable = TimerHeap(clock, self._due, self.contexts.timers)
         self.registry = TaskRegistry()
         self._dirty = self.registry.dirty
@@ -195,18 +196,23 @@ class Supervisor:
             else:
                 self._starts.open()
 
-    async def stop(self) -> tuple[str, ...]:
-        """No new runs; ask those in progress to end, cancel them after the grace period.
-
-        The names of tasks whose run would not end.
-        """
+    async def ask_to_end(self, seconds: float) -> list[SupervisedTask]:
+        """No new runs; ask those in progress to end. Those that have not after `seconds`."""
         self.halt()
         # Runs of workers go on: the next leader adopts them.
         running = [task for task in self.tasks if task.run is not None and task.run.remote is None]
         for task in running:
             if task.run is not None:
                 task.run.ask_to_stop(StopReason.ASKED)
-        await self._ended(running, self._grace)
+        await self._ended(running, seconds)
+        return [task for task in running if task.run is not None]
+
+    async def stop(self, grace: float | None = None) -> tuple[str, ...]:
+        """No new runs; ask those in progress to end, cancel them after the grace period.
+
+        The names of tasks whose run would not end. `grace`: seconds, in place of the usual ones.
+        """
+        running = await self.ask_to_end(self._grace if grace is None else grace)
         for task in running:
             if task.run is not None:
                 self._cancel(task, task.run, StopReason.ASKED, escalate=False)
@@ -259,6 +265,12 @@ class Supervisor:
                 self._timetable.plan(later, task.index)
                 return
             self._crash_watch.about_to_start(task, now)
+        if self._held is not None and task.run is None:
+            later = self._held.look_again_at(task.spec.name, now)
+            if later is not None:
+                task.state = task.state._replace(next_at=later)
+                self._timetable.plan(later, task.index)
+                return
         if task.awaited_commit is not None and task.run is None and not self._starts.admits(task):
             return
         try:
@@ -299,7 +311,7 @@ class Supervisor:
             if self.closing:  # a run that was to start anew: the next runner does it
                 task.state = after._replace(state=State.WAITING, running_since=None)
             elif event is not _DUE and self._starts.must_wait(
-                task, first=isinstance(event, Failed) or self._crash_watch is not None
+                task, first=isinstance(event, Failed) or (self._crash_watch or self._held) is not None
             ):
                 # What must be in the database first may not be there yet: it is due at once instead.
                 task.state = due_instead(before, after, now)

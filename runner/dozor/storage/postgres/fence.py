@@ -1,8 +1,8 @@
 """Transactions that only the present leader of a cluster can make.
 
 Each opens with BEGIN, time limits and `dozor.fence` in one message, so a process that is stopped at any
-moment holds at most a transaction that the server ends by itself. `dozor.fence` locks the lease FOR KEY SHARE:
-until the transaction ends nobody takes the lease, and renewals pass.
+moment holds at most a transaction that the server ends by itself. `dozor.fence` locks the lease FOR KEY
+SHARE: until the transaction ends nobody takes the lease, and renewals pass.
 
 A connection of `fenced_connection(term, limit)` opens every transaction so, and puts each writing statement
 that stands alone into one. What only reads is left alone.
@@ -53,6 +53,24 @@ def superseded(error: BaseException) -> bool:
     return isinstance(error, SupersededError) or (
         isinstance(error, asyncpg.PostgresError) and getattr(error, "sqlstate", None) == SUPERSEDED
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """What the leader's connections are made with. `limit`: see `opening`."""
+
+    term: Term
+    limit: float
+
+    @property
+    def connection(self) -> type[asyncpg.Connection]:
+        """The class of the leader's connections."""
+        return fenced_connection(self.term, self.limit)
+
+
+def kind_of_connection(fence: Fence | None) -> type[asyncpg.Connection]:
+    """For `connect` and `create_pool`; without a cluster (None) asyncpg's own."""
+    return asyncpg.Connection if fence is None else fence.connection
 
 
 @asynccontextmanager
