@@ -44,3 +44,11 @@ def _write(ctx: Context, what: str) -> None:
     line = f"{time.monotonic()} {what} {ctx.run_id} {os.getpid()}\n"
     with (FOLDER / f"{ctx.task}.spans").open("a") as file:
         file.write(line)
+
+
+async def long(ctx: Context) -> None:
+    _write(ctx, "begin")
+    try:
+        await asyncio.sleep(60)
+    finally:
+        _write(ctx, "end")

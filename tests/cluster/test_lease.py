@@ -146,6 +146,8 @@ async def test_on_a_fenced_connection_every_write_is_refused_once_another_leads(
         with pytest.raises(SupersededError):
             await write
     async with own.acquire() as connection:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            assert await connection.fetchval("SELECT count(*) FROM dozor.audit") == 7
         for _ in range(2):  # the refused transaction is not taken for an open one
             with pytest.raises(SupersededError):
                 async with connection.transaction():

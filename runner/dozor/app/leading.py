@@ -7,12 +7,9 @@ process and torn down at the end of it; the fence of its connections refuses wha
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import importlib
 import importlib.metadata
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,7 +17,6 @@ from loguru import logger
 
 from dozor.alerting.delivery.direct_sends import DirectSends
 from dozor.alerting.delivery.dispatcher import Dispatcher
-from dozor.alerting.delivery.metrics import DeliveryMetrics
 from dozor.alerting.incidents.manager import IncidentManager
 from dozor.alerting.reports.runner import RunnerReports
 from dozor.alerting.tracing import Tracing, open_tracing
@@ -35,14 +31,11 @@ from dozor.app.alerting import (
 from dozor.app.monitoring import build_monitors
 from dozor.app.services import Services
 from dozor.app.supervision import build_supervisor
+from dozor.app.surroundings import VERSION, LeaderTerm, Surroundings, Teardown
 from dozor.app.telegram import TelegramSide
-from dozor.clock import SteadyClock
-from dozor.cluster.handover import HeldStarts
 from dozor.cluster.placement import PgQueuerQueue
 from dozor.cluster.pool_runs import PoolRuns
-from dozor.cluster.trust_window import TrustWindow
-from dozor.cluster.view import ClusterView
-from dozor.config import Config, TaskConfig
+from dozor.config import Config
 from dozor.control.alert_settings import oncall
 from dozor.control.commands.commands import COMMANDS_CHANNEL
 from dozor.control.commands.executor import CommandExecutor
@@ -52,10 +45,8 @@ from dozor.errors import DatabaseUnavailableError, DozorError, RunHungError, Sup
 from dozor.language import msg
 from dozor.process.lifecycle import Cleanups
 from dozor.process.threads import in_own_thread
-from dozor.redaction import Redactor
 from dozor.storage.journal import NO_HOOKS, NO_STATES, Commit, Journal, JournalHooks, StateSource
 from dozor.storage.postgres.database import Database
-from dozor.storage.postgres.fence import Fence
 from dozor.storage.postgres.listen import Listener
 from dozor.storage.postgres.pool import Pool
 from dozor.storage.postgres.pools import Pools
@@ -63,7 +54,6 @@ from dozor.storage.postgres.run_fence import RunFence
 from dozor.storage.retention import run_pruner
 from dozor.storage.spool import Spool
 from dozor.storage.tables.pool_runs import ENDED_CHANNEL
-from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.monitoring.monitors import Monitors
 from dozor.supervision.supervisor import Supervisor
 from dozor.supervision.tasks.task import SupervisedTask, run_id
@@ -72,58 +62,10 @@ from dozor.supervision.telemetry.metrics import RunMetrics
 if TYPE_CHECKING:
     from dozor.web.sources import Sources as WebSources
 
-VERSION = importlib.metadata.version("dozor")
 FLUSH_SECONDS = 10.0
 """How long the end of the runner waits for the database to take what is still to be written."""
 TELL_SECONDS = 5.0
 """How long the end of the runner waits for messages owed to leave."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Surroundings:
-    """What a leading part is built in, the same for each term. `grace`: seconds for runs at the end.
-
-    `wait`: stay in line for the lock of the session. `failed`: set when this process cannot go on.
-    """
-
-    config: Config
-    enabled: list[TaskConfig]
-    specs: list[TaskSpec]
-    redactor: Redactor
-    clock: SteadyClock
-    started_at: float
-    grace: float
-    wait: bool
-    database: Database
-    deliveries: DeliveryMetrics
-    failed: asyncio.Future[DozorError]
-    warming: asyncio.Task[None]
-    listening: Callable[[int], None]
-    configured: Callable[[Config], None]
-
-    @property
-    def digest(self) -> str:
-        """Equal for equal configurations; what belongs to one machine is left out, secrets as well."""
-        shown = self.config.model_dump(exclude={"path", "web", "state_dir"})
-        return hashlib.sha256(repr(shown).encode()).hexdigest()[:16]
-
-
-@dataclass(frozen=True, kw_only=True)
-class LeaderTerm:
-    """Of a leader of a cluster: its fence, until when it may act, and what it may not start yet."""
-
-    fence: Fence
-    window: TrustWindow
-    held: HeldStarts
-    view: ClusterView
-
-
-class Teardown(StrEnum):
-    """How the leading part ends."""
-
-    WRITE = "write"  # everything is written, and what is due is sent
-    RESIGNED = "resigned"  # everything was written before the lease was resigned; runs get their grace
-    LOST = "lost"  # nothing more can be written: runs are cancelled, what waits is kept in a file
 
 
 class LeadingPart:
@@ -142,6 +84,7 @@ class LeadingPart:
         self.superseded = asyncio.Event()
         """Set when a transaction was refused because another replica leads."""
         self.teardown = Teardown.WRITE
+        self._cuts: list[Callable[[], Awaitable[None]]] = []
         self.unstopped: tuple[str, ...] = ()
         """Tasks whose run would not end when the runner did: what they hold is not let go."""
         self._states = NO_STATES
@@ -259,6 +202,7 @@ class LeadingPart:
             fence = self._term.fence
             self.journal = await Journal.open_fenced(database.dsn, fence, self._clock, hooks=hooks)
         self._cleanups.add("journal", self._close_journal)
+        self._cuts.append(self._abandon_journal)
         return self.journal
 
     async def _open_pools(self, database: Database) -> Pools:
@@ -271,6 +215,7 @@ class LeadingPart:
             None if self._term is None else self._term.fence,
         )
         self._cleanups.add(msg("log-part-pool"), self.pools.close)
+        self._cuts.append(self.pools.close)
         return self.pools
 
     async def _open_telegram(self, pool: Pool) -> TelegramSide:
@@ -533,10 +478,20 @@ class LeadingPart:
         while await self.journal.write(self._states):
             pass
 
+    async def lose(self) -> None:
+        """The lease is lost: cancel the runs, then end every session without waiting for the server."""
+        self.teardown = Teardown.LOST
+        if self._watching is not None:
+            await self._stop_supervising()
+        for cut in self._cuts:
+            await cut()
+
+    async def _abandon_journal(self) -> None:
+        await recovery.keep_unwritten(self.journal, self._spool_file, self._direct_sends)
+        self.journal.abandon()
+
     async def _close_journal(self) -> None:
         if self.teardown is not Teardown.WRITE:
-            if self.teardown is Teardown.LOST:
-                await recovery.keep_unwritten(self.journal, self._spool_file, self._direct_sends)
             self.journal.abandon()
             return
         try:

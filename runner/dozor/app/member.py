@@ -16,8 +16,9 @@ from uuid import uuid4
 
 from loguru import logger
 
-from dozor.app.leading import VERSION, LeaderTerm, LeadingPart, Surroundings, Teardown
+from dozor.app.leading import LeadingPart
 from dozor.app.standby import StandbyPart
+from dozor.app.surroundings import VERSION, LeaderTerm, Surroundings, Teardown
 from dozor.app.worker import WorkerPart, start_worker
 from dozor.cluster import handover, replicas
 from dozor.cluster.handover import HeldStarts
@@ -243,7 +244,7 @@ class ClusterMember:
                 logger.error(msg("log-cluster-superseded", epoch=term.epoch))
             case _:
                 assert_never(ending)
-        part.teardown = Teardown.LOST
+        await part.lose()
         await cleanups.run()
         self.unstopped = part.unstopped
         if not part.unstopped:
@@ -259,7 +260,7 @@ class ClusterMember:
         self, error: BaseException | None, term: Term, cleanups: Cleanups, part: LeadingPart
     ) -> None:
         """The leading part could not be built, or was not wanted any more."""
-        part.teardown = Teardown.LOST
+        await part.lose()
         await cleanups.run()
         await self.leadership.resign(term)
         self.window.close()

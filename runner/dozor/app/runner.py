@@ -14,10 +14,11 @@ from dozor.alerting.incidents.facts import fingerprint_of
 from dozor.alerting.incidents.manager import IncidentManager
 from dozor.alerting.model.full_text import set_text
 from dozor.alerting.model.notification import AlertData
-from dozor.app.leading import VERSION as VERSION
-from dozor.app.leading import LeadingPart, Surroundings
+from dozor.app.leading import LeadingPart
 from dozor.app.member import MEMBER_SECONDS, ClusterMember
 from dozor.app.services import Services
+from dozor.app.surroundings import VERSION as VERSION
+from dozor.app.surroundings import Surroundings
 from dozor.app.worker import pool_specs
 from dozor.clock import SteadyClock
 from dozor.config import Config
@@ -57,8 +58,8 @@ class Runner:
     becomes that of the process: of Dozor's log lines and errors.
 
     With `cluster.enabled` it may stand by while another process leads; `leads` says which. No kernel timer
-    ends the application when the lease is lost, so a run that blocks the event loop beyond it can overlap with
-    one of the next leader; `failed` is set instead.
+    ends the application when the lease is lost, so a run that blocks the event loop beyond it can overlap
+    with one of the next leader; `failed` is set instead.
     """
 
     def __init__(

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from dozor.alerting.delivery.metrics import DeliveryMetrics
 from dozor.alerting.model.incident import Incident, from_row
-from dozor.app.leading import VERSION, Surroundings
 from dozor.app.services import Services
+from dozor.app.surroundings import VERSION, Surroundings
 from dozor.cluster.leadership import Leadership, LeaseSeen
 from dozor.cluster.view import ClusterView
 from dozor.control.readiness import HealthSnapshot

@@ -141,7 +141,7 @@ class Journal:
             connection = None
             try:
                 connection = await connect(dsn, application_name="dozor", command_timeout=WRITE_TIMEOUT)
-                await _wait_for_lock(connection, said, wait=wait)
+                await runners.wait_for_lock(connection, said, wait=wait)
                 registration = await runners.register(connection, version)
             except BaseException as error:
                 if connection is not None:
@@ -494,21 +494,6 @@ class Journal:
         if self._connection is not None and self._connection.is_closed():
             self._wanted.set()
             raise DatabaseUnavailableError(msg("error-session-ended"))
-
-
-async def _wait_for_lock(connection: Connection, said: list[str], *, wait: bool) -> None:
-    """Take the lock of the session. `said`: what was logged already, by this call and earlier ones."""
-    while not await runners.try_lock(connection):
-        holder = await runners.read_holder(connection)
-        if holder is None:
-            continue  # it has just gone
-        if not wait:
-            raise RunnerBusyError(msg("error-runner-busy", holder=holder))
-        text = msg("log-waiting-for-runner", holder=holder)
-        if text not in said:
-            logger.info("{}", text)
-            said.append(text)
-        await asyncio.sleep(0.5)
 
 
 def _was_cut(error: Exception) -> bool:

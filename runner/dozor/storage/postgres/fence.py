@@ -114,7 +114,7 @@ def fenced_connection(term: Term, limit: float) -> type[asyncpg.Connection]:
         __slots__ = ()
 
         async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
-            if query.startswith("BEGIN"):
+            if query.startswith("BEGIN") and "READ ONLY" not in query:
                 return await self._open(query.rstrip(";"), timeout)
             if self._alone(query):
                 async with self.transaction():

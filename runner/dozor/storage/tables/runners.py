@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from dataclasses import dataclass
 
+from loguru import logger
+
+from dozor.errors import RunnerBusyError
 from dozor.language import msg
 from dozor.storage.postgres.pool import Connection
 
@@ -157,6 +161,24 @@ class EndRow:
 async def try_lock(connection: Connection) -> bool:
     """Take the lock for as long as this session lives; False if somebody has it."""
     return bool(await connection.fetchval(TRY_LOCK_SQL, LOCK_KEY))
+
+
+async def wait_for_lock(connection: Connection, said: list[str], *, wait: bool) -> None:
+    """Take the lock of the session; with `wait` stay in line until its holder has ended.
+
+    `said`: what was logged already, by this call and earlier ones. Raises RunnerBusyError without `wait`.
+    """
+    while not await try_lock(connection):
+        holder = await read_holder(connection)
+        if holder is None:
+            continue  # it has just gone
+        if not wait:
+            raise RunnerBusyError(msg("error-runner-busy", holder=holder))
+        text = msg("log-waiting-for-runner", holder=holder)
+        if text not in said:
+            logger.info("{}", text)
+            said.append(text)
+        await asyncio.sleep(0.5)
 
 
 async def read_holder(connection: Connection, apart_from: str = "") -> LockHolder | None:
