@@ -21,15 +21,6 @@ async def run(ctx: Context) -> None:
         _write(ctx, "end")
 
 
-async def long(ctx: Context) -> None:
-    """Until it is cancelled."""
-    _write(ctx, "begin")
-    try:
-        await asyncio.sleep(3600)
-    finally:
-        _write(ctx, "end")
-
-
 async def fenced(ctx: Context) -> None:
     """Writes a row for each run, in a transaction of the run."""
     async with ctx.fence() as connection:
