@@ -27,12 +27,12 @@ import yaml
 
 from dozor.storage.postgres.embedded import start_embedded
 from dozor.storage.postgres.migrate import migrate
-from dozor.storage.postgres.migration_sets import CORE, QUEUE
+from dozor.storage.postgres.migration_sets import CORE, QUEUE, MigrationSet
 from dozor.storage.postgres.pool import Pool, connect, create_pool
 
 GOALS = "goals: at least 50 % of PgQueuer alone; due to begun at most 25 ms p50, 60 ms p99"
 DOZOR = Path(sys.executable).with_name("dozor")
-CHECKER = '''
+CHECKER = """
 import time
 from pathlib import Path
 
@@ -47,18 +47,18 @@ async def nothing() -> None:
 
 async def begun(ctx: Context) -> None:
     BEGUN.write(f"{time.time() - ctx.scheduled_at.timestamp()}\\n")
-'''
+"""
 RUNS = "SELECT sum(runs_total) FROM dozor.tasks"
 BATCH = 500
 
 
-async def _database(server: str) -> str:
+async def _database(server: str, *sets: MigrationSet) -> str:
     name = f"b_{uuid.uuid4().hex[:8]}"
     connection = await connect(server)
     await connection.execute(f"CREATE DATABASE {name}")
     await connection.close()
     dsn = server.replace("@/postgres?", f"@/{name}?")
-    await migrate(dsn, (CORE, QUEUE))
+    await migrate(dsn, sets)
     return dsn
 
 
@@ -94,7 +94,7 @@ class Product:
 
 
 async def _throughput(server: str, workers: int, tasks: int, seconds: float) -> float:
-    dsn = await _database(server)
+    dsn = await _database(server, CORE, QUEUE)
     named = {f"t{n}": {"run": "pooled:nothing", "every": "20ms", "placement": "pool"} for n in range(tasks)}
     with tempfile.TemporaryDirectory() as folder:
         product = Product(Path(folder), dsn, named)
@@ -113,7 +113,7 @@ async def _throughput(server: str, workers: int, tasks: int, seconds: float) -> 
 
 
 async def _latency(server: str, seconds: float) -> list[float]:
-    dsn = await _database(server)
+    dsn = await _database(server, CORE, QUEUE)
     named = {f"t{n}": {"run": "pooled:begun", "every": "1s", "placement": "pool"} for n in range(100)}
     with tempfile.TemporaryDirectory() as folder:
         product = Product(Path(folder), dsn, named)
@@ -140,7 +140,8 @@ async def _rate(count: Callable[[], Awaitable[Any]], seconds: float) -> float:
 
 async def _raw(server: str, workers: int, seconds: float) -> float:
     """PgQueuer alone: its own statements, batched, without a run of ours."""
-    dsn = await _database(server)
+    alone = MigrationSet(QUEUE.schema, QUEUE.package, files=QUEUE.load()[:1])  # with its log
+    dsn = await _database(server, alone)
     pool = await create_pool(dsn, max_size=4, json_codec=False)
     processes = [
         subprocess.Popen([sys.executable, "-m", "benchmarks.pool", "--raw", role, dsn], env={**os.environ})
@@ -190,7 +191,10 @@ async def _raw_process(role: str, dsn: str) -> None:
 
 
 async def _measure(options: argparse.Namespace) -> None:
-    with tempfile.TemporaryDirectory(prefix="dozor-") as folder, start_embedded(Path(folder) / "pg") as server:
+    with (
+        tempfile.TemporaryDirectory(prefix="dozor-") as folder,
+        start_embedded(Path(folder) / "pg") as server,
+    ):
         print(GOALS)
         for workers in options.workers:
             raw = await _raw(server.dsn, workers, options.seconds)

@@ -69,7 +69,7 @@ async def leading(
     journal = await Journal.open(dsn, "test", clock, hooks=JournalHooks(distribute=queue.enqueue))
     pool = await create_pool(dsn, max_size=5)
     epoch = journal.registration.runner_id
-    runs = PoolRuns(pool, queue, journal, seen, clock, epoch=epoch, silent_after=silent_after)
+    runs = PoolRuns(pool, journal, seen, clock, epoch=epoch, silent_after=silent_after)
     await tasks.declare(
         journal.connection,
         [

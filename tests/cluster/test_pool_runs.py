@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dozor.cluster.placement import PRUNE_LOG, pending_upgrade
+from dozor.cluster.placement import pending_upgrade
 from dozor.config.sections.tasks import Every
 from dozor.errors import Superseded
 from dozor.storage.postgres.pool import create_pool
@@ -25,8 +25,6 @@ ROWS_SQL = "SELECT count(*) FROM dozor.pool_runs WHERE state <> 'taken'"
 async def test_the_migration_makes_what_the_installed_pgqueuer_declares(cluster_database: str) -> None:
     pool = await create_pool(cluster_database)
     assert await pending_upgrade(pool) == ()
-    async with pool.acquire() as connection:
-        await connection.prepare(PRUNE_LOG)
     pool.terminate()
 
 
@@ -252,7 +250,7 @@ async def test_a_pool_without_workers_is_an_incident_until_one_comes(
             await until(lambda: bool(leader.seen.over), within=20)
 
 
-async def test_rows_of_ended_runs_and_of_pgqueuers_log_are_deleted(cluster_database: str) -> None:
+async def test_nothing_is_left_of_runs_that_are_over(cluster_database: str) -> None:
     async def check() -> None:
         await asyncio.sleep(0)
 

@@ -250,11 +250,10 @@ class LeadingPart:
 
     def _build_pool_runs(self, journal: Journal, pool: Pool, watch: IncidentManager) -> PoolRuns | None:
         """What gives runs to workers; None without a cluster."""
-        if self._term is None or self._queue is None:
+        if self._term is None:
             return None
         self._pool_runs = PoolRuns(
             pool,
-            self._queue,
             journal,
             watch,
             self._clock,

@@ -35,11 +35,6 @@ PASS_ON_AFTER = timedelta(milliseconds=250)
 _STALE_AFTER = timedelta(days=1)
 """PgQueuer's limit for jobs in progress, of which there are none."""
 
-# The schema is that of the migration set QUEUE; a test prepares this statement where it exists.
-PRUNE_LOG = """
-DELETE FROM dozor_queue.pgqueuer_log WHERE id IN (SELECT id FROM dozor_queue.pgqueuer_log LIMIT $1)
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class Offer:
@@ -68,10 +63,6 @@ class JobQueue(Protocol):
 
     async def pass_on(self, connection: Connection, offers: Sequence[Offer]) -> None:
         """Leave these jobs to other workers, after a moment."""
-        ...
-
-    async def prune(self, connection: Connection, limit: int) -> None:
-        """Delete at most `limit` rows of what the queue records and nobody reads."""
         ...
 
 
@@ -125,9 +116,6 @@ class PgQueuerQueue:
         queries = self._queries(connection)
         for offer in offers:
             await queries.retry_job(offer.job, PASS_ON_AFTER, None)
-
-    async def prune(self, connection: Connection, limit: int) -> None:
-        await connection.execute(PRUNE_LOG, limit)
 
     def _queries(self, connection: Connection) -> Queries:
         from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver

@@ -18,7 +18,7 @@ from typing import Any, Protocol, assert_never
 from loguru import logger
 
 from dozor.clock import Clock, to_datetime
-from dozor.cluster.placement import JobQueue, digest_of
+from dozor.cluster.placement import digest_of
 from dozor.language import msg
 from dozor.storage.postgres.pool import Pool, unavailable
 from dozor.storage.tables import pool_runs
@@ -31,6 +31,7 @@ from dozor.storage.tables.pool_runs import (
     PoolRunState,
     StopRequest,
 )
+from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.execution.executor import RunHost
 from dozor.supervision.runs.context import Reporter
 from dozor.supervision.runs.remote_failure import RemoteError, from_frame, worker_lost
@@ -89,7 +90,6 @@ class PoolRuns:
     def __init__(
         self,
         pool: Pool,
-        queue: JobQueue,
         journal: CommitLog,
         troubles: TroubleListener,
         clock: Clock,
@@ -98,7 +98,6 @@ class PoolRuns:
         silent_after: float,
     ) -> None:
         self._pool = pool
-        self._queue = queue
         self._journal = journal
         self._troubles = troubles
         self._clock = clock
@@ -108,6 +107,7 @@ class PoolRuns:
         self._orders: dict[str, PoolOrder] = {}
         self._taken: list[str] = []
         self._touched: dict[SupervisedTask, None] = {}
+        self._digests: dict[str, tuple[TaskSpec, str]] = {}
         self._stops: dict[str, StopRequest] = {}
         self._orphans: set[str] = set()
         """Runs of tasks that this leader does not have."""
@@ -141,10 +141,17 @@ class PoolRuns:
             epoch=self._epoch,
             attempt=run.attempt,
             number=run.number,
-            digest=digest_of(spec.reference, spec.args),
+            digest=self._digest(spec),
         )
         self._touched[task] = None
         self._journal.request_write()
+
+    def _digest(self, spec: TaskSpec) -> str:
+        """Of the present specification; computed once for each."""
+        known = self._digests.get(spec.name)
+        if known is None or known[0] is not spec:
+            known = self._digests[spec.name] = (spec, digest_of(spec.reference, spec.args))
+        return known[1]
 
     def stop(self, run: Run, request: StopRequest) -> None:
         assert run.remote is not None
@@ -233,7 +240,6 @@ class PoolRuns:
             if await pool_runs.give_up(connection, self._silent_after):
                 self._wake.set()
             await connection.execute(pool_runs.FORGET_SQL, FORGET_AT_ONCE)
-            await self._queue.prune(connection, FORGET_AT_ONCE)
         for report in await pool_runs.read_reports(self._pool, self._reported_at):
             self._reported_at = report.at
             waiting = self._waiting.get(report.id)

@@ -41,7 +41,7 @@ BEAT_EVERY = 1.0
 """Seconds between heartbeats."""
 POLL_EVERY = 1.0
 """Seconds between looks for runs, where NOTIFY wakes."""
-CLAIM_AT_ONCE = 200
+CLAIM_AT_ONCE = 500
 RETRY_AFTER = 0.5
 """Seconds after which a worker that lost its sessions tries again."""
 STATEMENT_SECONDS = 5.0

@@ -47,6 +47,8 @@ WRITE_TIMEOUT = 20.0
 """Seconds a transaction may take before the database counts as away."""
 BEHIND = (1.0, 600.0)
 """Seconds: who reads the tables waits for what has waited between these; longer is a defect."""
+SEEN_EVERY = 0.5
+"""Seconds."""
 WAITING_AGAIN = 0.5
 """Seconds between attempts of a waiting runner whose session was lost."""
 TAKE_OVER_SECONDS = 30.0
@@ -120,6 +122,7 @@ class Journal:
         self._subscribers: list[Callable[[], None]] = []
         self._commit_listeners: list[Callable[[int], None]] = []
         self.last_written_at = clock.now()
+        self._seen_at = 0.0
 
     @classmethod
     async def open(
@@ -387,7 +390,10 @@ class Journal:
                 queued = await pool_runs.write(connection, checkpoint.pool)
                 if queued:
                     await self._hooks.distribute(connection, queued)
-            await connection.execute(runners.SEEN_SQL, self.registration.runner_id)
+            # Of a leader whose runs go to workers, many a second: the row is written twice a second.
+            if checkpoint.pool is None or self._clock.now() - self._seen_at > SEEN_EVERY:
+                await connection.execute(runners.SEEN_SQL, self.registration.runner_id)
+                self._seen_at = self._clock.now()
             if checkpoint.in_flight is not None:
                 await runners.write_in_flight(connection, self.registration.runner_id, checkpoint.in_flight)
 

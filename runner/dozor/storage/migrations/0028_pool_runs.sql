@@ -1,6 +1,7 @@
 -- Runs that the leader gives to workers (`placement: pool`). PgQueuer distributes them; who owns a run, and how it
 -- ended, is decided by its row here. Only additions: the version before does not touch these tables.
 
+-- No index holds a column that changes: every update is a HOT update. The table has rows of runs in progress only.
 -- queued ─claimed by a worker─▶ running ─ended by it, by (id, token)─▶ ended ─consumed by the leader─▶ taken
 --    │                             └─silent for too long, by the leader alone─▶ lost ─────────────────▶ taken
 --    └─taken back by the leader──────────────────────────────────────────────▶ ended
@@ -26,10 +27,8 @@ CREATE TABLE dozor.pool_runs (
     failure       jsonb,                            -- of `failed` and `interrupted`
     ended_at      timestamptz,
     UNIQUE (task, due_at)
-) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000,
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000,
         autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_threshold = 2000);
-
-CREATE INDEX pool_runs_over ON dozor.pool_runs (id) WHERE state IN ('ended', 'lost');
 
 -- `ctx.alert` of runs on workers, until the leader has made incidents of them.
 CREATE TABLE dozor.pool_alerts (

@@ -160,21 +160,27 @@ class Answer:
     stop: StopRequest | None
 
 
+# A row that a transaction of the run still holds (ctx.fence, left open) is deleted later: see FORGET_SQL.
 TAKE_SQL = """
-UPDATE dozor.pool_runs SET state = 'taken' WHERE id = ANY($1::text[]) AND state IN ('ended', 'lost')
+WITH free AS (
+    SELECT id FROM dozor.pool_runs
+    WHERE id = ANY($1::text[]) AND state IN ('ended', 'lost') FOR UPDATE SKIP LOCKED),
+gone AS (
+    DELETE FROM dozor.pool_runs r USING free WHERE r.id = free.id)
+UPDATE dozor.pool_runs SET state = 'taken'
+WHERE id = ANY($1::text[]) AND state IN ('ended', 'lost') AND id NOT IN (SELECT id FROM free)
 """
 
 QUEUE_SQL = """
+WITH woken AS MATERIALIZED (SELECT pg_notify('dozor_pool_queued', ''))
 INSERT INTO dozor.pool_runs (id, task, due_at, pool, epoch, attempt, number)
-SELECT * FROM (
-    SELECT n.id, n.task, to_timestamp(n.due_at), n.pool, n.epoch, n.attempt, n.number
-    FROM unnest($1::text[], $2::text[], $3::float8[], $4::text[], $5::int8[], $6::int4[], $7::int4[])
-         AS n(id, task, due_at, pool, epoch, attempt, number)) AS n
+SELECT n.id, n.task, to_timestamp(n.due_at), n.pool, n.epoch, n.attempt, n.number
+FROM unnest($1::text[], $2::text[], $3::float8[], $4::text[], $5::int8[], $6::int4[], $7::int4[])
+     AS n(id, task, due_at, pool, epoch, attempt, number)
+WHERE EXISTS (SELECT FROM woken)
 ON CONFLICT DO NOTHING
 RETURNING id
 """
-
-WAKE_WORKERS_SQL = "SELECT pg_notify('dozor_pool_queued', '')"
 
 OPEN_SQL = """
 SELECT id, task, extract(epoch FROM due_at)::float8 AS due_at,
@@ -270,8 +276,9 @@ WITH over AS (
     FROM unnest($1::text[], $2::int8[], $3::text[], $4::text[], $5::text[])
          AS e(id, token, outcome, failure, reports)
     WHERE r.id = e.id AND r.token = e.token AND r.state = 'running'
-    RETURNING r.id)
-SELECT id, pg_notify('dozor_pool_ended', '') FROM over
+    RETURNING r.id),
+woken AS MATERIALIZED (SELECT pg_notify('dozor_pool_ended', '') WHERE EXISTS (SELECT FROM over))
+SELECT id FROM over WHERE EXISTS (SELECT FROM woken)
 """
 
 
@@ -285,7 +292,6 @@ async def write(connection: Connection, changes: PoolChanges) -> list[PoolOrder]
         (one.id, one.task, one.due_at, one.pool, one.epoch, one.attempt, one.number) for one in changes.orders
     ]
     queued = {row["id"] for row in await connection.fetch(QUEUE_SQL, *map(list, zip(*rows, strict=True)))}
-    await connection.execute(WAKE_WORKERS_SQL)
     return [one for one in changes.orders if one.id in queued]
 
 
