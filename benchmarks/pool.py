@@ -3,8 +3,8 @@
     python -m benchmarks.pool [--workers 1 2 4] [--tasks 2000] [--seconds 8] [--latency 15]
 
 Product: a leader and the workers are `dozor run` processes on an embedded server. A run counts when the state
-that follows it is committed. PgQueuer and Procrastinate: one process enqueues in batches, as many workers dequeue
-and acknowledge; a job counts when it is acknowledged. Due to begun: `time.time()` in the checker, less its due time,
+that follows it is committed. PgQueuer: one process enqueues in batches, as many workers dequeue and
+acknowledge; a job counts when it is acknowledged. Due to begun: `time.time()` in the checker, less its due time,
 with 100 tasks once a second.
 """
 
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import statistics
 import subprocess
 import sys
@@ -20,6 +19,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +104,7 @@ async def _throughput(server: str, workers: int, tasks: int, seconds: float) -> 
                 product.start("worker")
             product.start("leader")
             async with asyncio.timeout(60):
-                while (await pool.fetchval(RUNS) or 0) < tasks:
+                while (await pool.fetchval(RUNS) or 0) < tasks:  # noqa: ASYNC110 -- rows of the database
                     await asyncio.sleep(0.1)
             return await _rate(lambda: pool.fetchval(RUNS), seconds)
         finally:
@@ -122,7 +122,7 @@ async def _latency(server: str, seconds: float) -> list[float]:
             for role in ("worker", "worker", "leader"):
                 product.start(role)
             async with asyncio.timeout(60):
-                while not begun.exists() or begun.stat().st_size < 2_000:
+                while not begun.exists() or begun.stat().st_size < 2_000:  # noqa: ASYNC110 -- a file
                     await asyncio.sleep(0.1)
             skipped = len(begun.read_text().splitlines())
             await asyncio.sleep(seconds)
@@ -138,19 +138,20 @@ async def _rate(count: Callable[[], Awaitable[Any]], seconds: float) -> float:
     return float(last - first) / (time.perf_counter() - began)
 
 
+def _started(role: str, dsn: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-m", "benchmarks.pool", "--raw", role, dsn])
+
+
 async def _raw(server: str, workers: int, seconds: float) -> float:
     """PgQueuer alone: its own statements, batched, without a run of ours."""
     alone = MigrationSet(QUEUE.schema, QUEUE.package, files=QUEUE.load()[:1])  # with its log
     dsn = await _database(server, alone)
     pool = await create_pool(dsn, max_size=4, json_codec=False)
-    processes = [
-        subprocess.Popen([sys.executable, "-m", "benchmarks.pool", "--raw", role, dsn], env={**os.environ})
-        for role in ["enqueue", *["dequeue"] * workers]
-    ]
+    processes = [_started(role, dsn) for role in ("enqueue", *("dequeue",) * workers)]
     count = "SELECT count(*) FROM dozor_queue.pgqueuer_log WHERE status = 'successful'"
     try:
         async with asyncio.timeout(60):
-            while await pool.fetchval(count) < BATCH:
+            while await pool.fetchval(count) < BATCH:  # noqa: ASYNC110 -- rows of the database
                 await asyncio.sleep(0.1)
         return await _rate(lambda: pool.fetchval(count), seconds)
     finally:
@@ -171,8 +172,6 @@ async def _raw_process(role: str, dsn: str) -> None:
 
     pool: Pool = await create_pool(dsn, max_size=4, json_codec=False)
     queries = Queries(AsyncpgPoolDriver(pool), qbe=environment(), qbq=QueryQueueBuilder(settings()))
-    from datetime import timedelta
-
     if role == "enqueue":
         while True:
             waiting = await pool.fetchval("SELECT count(*) FROM dozor_queue.pgqueuer")

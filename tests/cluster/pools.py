@@ -10,10 +10,11 @@ from functools import partial
 from pathlib import Path
 
 from dozor.clock import SteadyClock
+from dozor.cluster.assigned import AssignedRuns, HangReports
 from dozor.cluster.placement import PgQueuerQueue
 from dozor.cluster.pool_runs import PoolRuns
 from dozor.cluster.trust_window import TrustWindow
-from dozor.cluster.worker import AssignedRuns, HangReports, Worker
+from dozor.cluster.worker import Worker
 from dozor.storage.health import DatabaseHealth
 from dozor.storage.journal import Journal, JournalHooks, StateSource
 from dozor.storage.postgres.checker_pool import CheckerPool

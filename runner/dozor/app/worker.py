@@ -11,9 +11,10 @@ from loguru import logger
 
 from dozor.app.services import Services
 from dozor.clock import SteadyClock
+from dozor.cluster.assigned import AssignedRuns, HangReports
 from dozor.cluster.placement import PgQueuerQueue
 from dozor.cluster.trust_window import TrustWindow
-from dozor.cluster.worker import AssignedRuns, HangReports, Worker
+from dozor.cluster.worker import Worker
 from dozor.config import Config
 from dozor.config.imports.checkers import Checker
 from dozor.config.imports.environment import withheld_names

@@ -182,6 +182,8 @@ ON CONFLICT DO NOTHING
 RETURNING id
 """
 
+WAKE_WORKERS_SQL = "SELECT pg_notify('dozor_pool_queued', '')"
+
 OPEN_SQL = """
 SELECT id, task, extract(epoch FROM due_at)::float8 AS due_at,
        extract(epoch FROM queued_at)::float8 AS queued_at, attempt, state
