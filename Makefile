@@ -4,7 +4,7 @@ BIN := .venv/bin
 WORKERS ?= 4
 COMPILE := $(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
 # The image works with a PostgreSQL of its own host: everything but `embedded`.
-IMAGE_EXTRAS := channels charts ton totp tracing
+IMAGE_EXTRAS := channels charts cluster ton totp tracing
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 
 .PHONY: help install run demo test lint audit check-deploy bench simulate chaos lock

@@ -69,6 +69,10 @@ class Fatal(DozorError):  # noqa: N818 -- a public name of the library, raised b
     """Raised by a checker for an error that trying again cannot mend: its task stops at once."""
 
 
+class Superseded(DozorError):  # noqa: N818 -- a public name of the library, caught by checkers
+    """The run of this checker, or the leader that runs it, was overtaken: nothing of it may be written."""
+
+
 class TelegramError(DozorError):
     """Telegram cannot be used as it is; the message says what to do."""
 

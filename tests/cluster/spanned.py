@@ -21,6 +21,16 @@ async def run(ctx: Context) -> None:
         _write(ctx, "end")
 
 
+async def fenced(ctx: Context) -> None:
+    """Writes a row for each run, in a transaction of the run."""
+    async with ctx.fence() as connection:
+        await connection.execute(
+            "INSERT INTO fenced (run_id, epoch, pid) VALUES ($1, $2, $3)", ctx.run_id, ctx.epoch, os.getpid()
+        )
+    _write(ctx, "begin")
+    _write(ctx, "end")
+
+
 def _write(ctx: Context, what: str) -> None:
     line = f"{time.monotonic()} {what} {ctx.run_id} {os.getpid()}\n"
     with (FOLDER / f"{ctx.task}.spans").open("a") as file:

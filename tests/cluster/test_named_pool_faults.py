@@ -52,16 +52,16 @@ async def give_up(pool: Pool) -> list[str]:
 
 async def silent(pool: Pool, seconds: float) -> None:
     """As if the last heartbeat of all runs had been so long ago."""
-    await pool.execute(
-        "UPDATE dozor.pool_runs SET heartbeat_at = now() - make_interval(secs => $1)", seconds
-    )
+    await pool.execute("UPDATE dozor.pool_runs SET heartbeat_at = now() - make_interval(secs => $1)", seconds)
 
 
 def succeeded(of: Claim) -> WorkerEnd:
     return WorkerEnd(of.id, of.token, PoolRunOutcome.SUCCEEDED, None, None)
 
 
-async def test_procrastinate_1518_a_run_of_a_worker_that_nobody_knows_any_more_is_given_up(pool: Pool) -> None:
+async def test_procrastinate_1518_a_run_of_a_worker_that_nobody_knows_any_more_is_given_up(
+    pool: Pool,
+) -> None:
     """There: a job stayed in progress for ever once the row of its worker was deleted."""
     await queue(pool, order())
     assert await claim(pool, "w1", "1-1")
@@ -73,7 +73,7 @@ async def test_procrastinate_1518_a_run_of_a_worker_that_nobody_knows_any_more_i
 async def test_procrastinate_1518_a_restarted_worker_of_the_same_name_keeps_no_old_run_alive(
     pool: Pool,
 ) -> None:
-    """There: a restarted pod had the id of the former one, and its heartbeats were taken for those of its job."""
+    """There: a restarted pod had the id of the former one, whose job its heartbeats kept alive."""
     await queue(pool, order(1), order(2, due_at=2000.0))
     assert await claim(pool, "w1", "1-1")
     await silent(pool, SILENT + 1)

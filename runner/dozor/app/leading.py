@@ -36,6 +36,8 @@ from dozor.app.services import Services
 from dozor.app.supervision import build_supervisor
 from dozor.app.surroundings import VERSION, LeaderTerm, Surroundings, Teardown
 from dozor.app.telegram import TelegramSide
+from dozor.cluster.placement import PgQueuerQueue
+from dozor.cluster.pool_runs import PoolRuns
 from dozor.config import Config
 from dozor.config.values.incident_kinds import IncidentKind
 from dozor.control.alert_settings import oncall
@@ -52,8 +54,10 @@ from dozor.storage.postgres.database import Database
 from dozor.storage.postgres.listen import listening
 from dozor.storage.postgres.pool import Pool
 from dozor.storage.postgres.pools import Pools
+from dozor.storage.postgres.run_fence import RunFence
 from dozor.storage.retention import run_pruner
 from dozor.storage.spool import Spool
+from dozor.storage.tables.pool_runs import ENDED_CHANNEL
 from dozor.supervision.monitoring.monitors import Monitors
 from dozor.supervision.supervisor import Supervisor
 from dozor.supervision.tasks.task import SupervisedTask, run_id
@@ -93,6 +97,8 @@ class LeadingPart:
         self.unstopped: tuple[str, ...] = ()
         """Tasks whose run would not end when the runner did: what they hold is not let go."""
         self._states = NO_STATES
+        self._queue = None if term is None else PgQueuerQueue()
+        self._pool_runs: PoolRuns | None = None
         self._watching: tuple[Supervisor, IncidentManager] | None = None
         self.supervisor: Supervisor
         self.journal: Journal
@@ -126,7 +132,11 @@ class LeadingPart:
             grace=self._around.grace,
             give_up=self._give_up,
             held=None if self._term is None else self._term.held,
+            distributor=self._build_pool_runs(journal, pools.core, watch),
+            fence=self._run_fence(),
         )
+        if self._pool_runs is not None:
+            self._pool_runs.adopt(recovered.on_workers, supervisor)
         reports = RunnerReports(watch, self._clock)
         self._states = StateSource(take_checkpoint=supervisor.take_checkpoint, dropped=reports.dropped)
         self._watching = (supervisor, watch)
@@ -193,6 +203,7 @@ class LeadingPart:
             tried=lambda: direct_sends.tried,
             written=spool.remove,
             appended=NO_HOOKS.appended if tracing is None else tracing.incidents,
+            distribute=NO_HOOKS.distribute if self._queue is None else self._queue.enqueue,
         )
         if self._term is None:
             self.journal = await Journal.open(
@@ -239,6 +250,7 @@ class LeadingPart:
             self._specs,
             journal.registration.runner_id,
             self._clock.now(),
+            cluster=self._term is not None,
         )
         journal.append(Commit(runs=recovered.lost))
         return recovered
@@ -250,6 +262,28 @@ class LeadingPart:
             journal.connection, self.config, self._enabled, journal, self._clock, self._run_metrics
         )
         return self.watch
+
+    def _build_pool_runs(self, journal: Journal, pool: Pool, watch: IncidentManager) -> PoolRuns | None:
+        """What gives runs to workers; None without a cluster."""
+        if self._term is None:
+            return None
+        self._pool_runs = PoolRuns(
+            pool,
+            journal,
+            watch,
+            self._clock,
+            epoch=self._term.fence.term.epoch,
+            silent_after=self.config.cluster.lease_ttl,
+        )
+        return self._pool_runs
+
+    def _run_fence(self) -> RunFence | None:
+        """For `ctx.fence` of the runs of this process."""
+        if self._term is None:
+            return None
+        term = self._term.fence.term
+        idle = self.config.cluster.lease_ttl / 2
+        return RunFence(str(term.epoch), str(term.holder), idle, on_worker=False)
 
     def _build_reloader(
         self, supervisor: Supervisor, watch: IncidentManager, pool: Pool, database: Database
@@ -286,7 +320,12 @@ class LeadingPart:
         monitors: Monitors,
         reloader: Reloader,
     ) -> Services:
-        listen = listening(database.session_dsn, {COMMANDS_CHANNEL: self.executor.wake}, self._clock)
+        wakes: dict[str, Callable[[], object]] = {COMMANDS_CHANNEL: self.executor.wake}
+        of_pools: dict[str, Callable[[], Awaitable[None]]] = {}
+        if self._pool_runs is not None:
+            wakes[ENDED_CHANNEL] = self._pool_runs.wake
+            of_pools = self._pool_runs.parts(self.supervisor)
+        listen = listening(database.session_dsn, wakes, self._clock)
         parts: dict[str, Callable[[], Awaitable[None]]] = {
             "journal": self._write,
             "commands": self.executor.run,
@@ -295,6 +334,7 @@ class LeadingPart:
             "housekeeping": lambda: run_pruner(pool),
             "dispatcher": self._dispatch,
             **({} if self._term is None else self._cluster_parts(self._term, pool)),
+            **of_pools,
             **alert_services.build(),
             **monitors.parts(),
         }
@@ -387,6 +427,7 @@ class LeadingPart:
             on_call=lambda: self.watch.oncall.now(self._clock.now(), self.watch.overrides),
             silence=self.watch.silences.get,
             cluster=None if self._term is None else self._term.view,
+            pool_runs=None if self._pool_runs is None else self._pool_runs.states,
             name_of=self._telegram.name_of,
             place_of=oncall(self.config.oncall).places.get,
             webhook=self._telegram.webhook,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import assert_never
 from uuid import uuid4
@@ -18,6 +19,7 @@ from loguru import logger
 from dozor.app.leading import LeadingPart
 from dozor.app.standby import StandbyPart
 from dozor.app.surroundings import VERSION, LeaderTerm, Surroundings, Teardown
+from dozor.app.worker import WorkerPart, start_worker
 from dozor.cluster import handover, replicas
 from dozor.cluster.handover import HeldStarts
 from dozor.cluster.leadership import Ending, Leadership
@@ -25,7 +27,8 @@ from dozor.cluster.lease import Holder, Term
 from dozor.cluster.replicas import Beat, ReplicaRole
 from dozor.cluster.trust_window import TrustWindow
 from dozor.cluster.view import ClusterView
-from dozor.errors import DozorError, LeaseLostError, StorageError, SupersededError
+from dozor.config.values.roles import Role
+from dozor.errors import DozorError, LeaseLostError, RunHungError, StorageError, SupersededError
 from dozor.language import msg
 from dozor.process.deadline_timer import DeadlineTimer, is_init
 from dozor.process.identity import ProcessIdentity
@@ -33,7 +36,9 @@ from dozor.process.lifecycle import Cleanups
 from dozor.storage.postgres.fence import Fence
 from dozor.storage.postgres.pool import connect, disconnect, of_database
 from dozor.storage.tables import runners
+from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.supervisor import CANCEL_SECONDS
+from dozor.supervision.tasks.task import SupervisedTask
 
 MEMBER_SECONDS = 30.0
 """How long the end of a member may take, beside the grace for its runs."""
@@ -46,9 +51,22 @@ AGAIN_SECONDS = 0.5
 
 
 class ClusterMember:
-    """`start` it, and `stop` it. `timer` None: in an application of somebody else's."""
+    """`start` it, and `stop` it. `timer` None: in an application of somebody else's.
 
-    def __init__(self, around: Surroundings, timer: DeadlineTimer | None) -> None:
+    `assigned`: the tasks whose runs it may take as a worker.
+    """
+
+    def __init__(
+        self,
+        around: Surroundings,
+        timer: DeadlineTimer | None,
+        role: Role = Role.ALL,
+        assigned: Sequence[TaskSpec] = (),
+    ) -> None:
+        self._role = role
+        self._assigned = assigned
+        self._working = Cleanups()
+        self._worker: WorkerPart | None = None
         self._around = around
         self._timer = timer
         config = around.config
@@ -83,8 +101,10 @@ class ClusterMember:
     async def stop(self) -> None:
         """Hand over and end."""
         self._stopping.set()
+        ending = asyncio.create_task(self._working.run())
         if self._life is not None:
             await self._life
+        await ending
         if self._beating is not None:
             self._beating.cancel()
             with suppress(asyncio.CancelledError):
@@ -97,6 +117,10 @@ class ClusterMember:
 
     async def _live(self) -> None:
         try:
+            if self._role is not Role.LEADER:
+                await self._start_worker()
+            if self._role is Role.WORKER:
+                await self._stopping.wait()
             while not self._stopping.is_set():
                 term = await self._stand_by()
                 if term is not None:
@@ -105,6 +129,27 @@ class ClusterMember:
             logger.opt(exception=error).critical(msg("log-cluster-defect"))
             known = error if isinstance(error, DozorError) else DozorError(f"{type(error).__name__}: {error}")
             self._fail(known)
+
+    async def _start_worker(self) -> None:
+        """Take runs of pools, whoever leads, until this process ends."""
+        around = self._around
+        self._worker = await start_worker(
+            around.config,
+            self._assigned,
+            self._working,
+            dsn=around.database.dsn,
+            session_dsn=around.database.session_dsn,
+            name=self.me.name,
+            clock=around.clock,
+            redact=around.redactor.redact,
+            grace=around.grace,
+            give_up=self._give_up,
+            timer=None if self._timer is None else DeadlineTimer(),
+        )
+
+    def _give_up(self, task: SupervisedTask) -> None:
+        """`on_hang: exit` of a run on this worker."""
+        self._fail(RunHungError(msg("error-run-hung", name=task.spec.name)))
 
     async def _stand_by(self) -> Term | None:
         """Until this process leads; None: it is to end."""
@@ -185,6 +230,9 @@ class ClusterMember:
         except (TimeoutError, StorageError) as error:
             logger.error(msg("log-changes-lost", error=str(error) or msg("log-no-answer-in-time")))
             await self._lose(Ending.EXPIRING, term, cleanups, part)
+            if not self.unstopped:
+                # Nothing of this term is in progress: the next leader need not wait for the lease to expire.
+                await self.leadership.resign(term)
             return
         keeping.cancel()
         await asyncio.wait((keeping,))
@@ -280,13 +328,19 @@ class ClusterMember:
     def _state(self, every: float) -> Beat:
         cluster = self._around.config.cluster
         return Beat(
-            role=ReplicaRole.LEADER if self.term is not None else ReplicaRole.STANDBY,
+            role=ReplicaRole.LEADER if self.term is not None else self._idle_role,
             epoch=None if self.term is None else self.term.epoch,
             beats_every=every,
             config_digest=self._around.digest,
-            pools=cluster.pools,
-            slots=0,
+            pools=cluster.pools if self._worker is not None else (),
+            slots=cluster.slots if self._worker is not None else 0,
+            running=0 if self._worker is None else self._worker.worker.running,
         )
+
+    @property
+    def _idle_role(self) -> ReplicaRole:
+        """Of a process that does not lead."""
+        return ReplicaRole.WORKER if self._role is Role.WORKER else ReplicaRole.STANDBY
 
     async def _say_goodbye(self) -> None:
         with suppress(TimeoutError, StorageError, OSError):

@@ -23,7 +23,8 @@ from dozor.storage.journal import Commit, Journal
 from dozor.storage.postgres.pool import Connection, Pool
 from dozor.storage.spool import NAME as SPOOL
 from dozor.storage.spool import Spool, SpoolState
-from dozor.storage.tables import notifications, runners, runs, tasks
+from dozor.storage.tables import notifications, pool_runs, runners, runs, tasks
+from dozor.storage.tables.pool_runs import PoolRunRow
 from dozor.storage.tables.runs import RunRow
 from dozor.storage.tables.tasks import TaskRow, declaration
 from dozor.supervision.core.crash_loop import CrashVerdict, RunnerEnd, judge
@@ -47,6 +48,8 @@ class RecoveredState:
     rows: Mapping[str, TaskRow]
     states: Mapping[str, TaskState]
     lost: tuple[RunRow, ...]
+    on_workers: tuple[PoolRunRow, ...] = ()
+    """Runs that workers have, or are to have: they are not lost."""
     crashes: CrashVerdict = NO_CRASHES
     """What the ends of the runners before this one say of its tasks."""
 
@@ -57,6 +60,8 @@ async def read_recovered(
     specs: Sequence[TaskSpec],
     generation: int,
     now: float,
+    *,
+    cluster: bool = False,
 ) -> RecoveredState:
     """Declare the tasks that are configured, and read what is known of them.
 
@@ -70,11 +75,17 @@ async def read_recovered(
     failed: dict[str, tuple[float, ...]] = {}
     if windows:
         failed = await runs.read_failures(connection, list(windows), now - max(windows.values()))
-    lost = (lost_run(row, generation, now) for row in rows.values())
+    on_workers: list[PoolRunRow] = []
+    if cluster:
+        await pool_runs.adopt(connection, generation)
+        on_workers = await pool_runs.read_open(connection)
+    going_on = {row.task for row in on_workers}
+    lost = (lost_run(row, generation, now) for row in rows.values() if row.name not in going_on)
     return RecoveredState(
         rows=rows,
         states={name: from_row(row, failed.get(name, ())) for name, row in rows.items()},
         lost=tuple(run for run in lost if run is not None),
+        on_workers=tuple(on_workers),
         crashes=judge([_end(row) for row in await runners.read_last_ends(connection, generation, ENDS_READ)]),
     )
 

@@ -19,6 +19,7 @@ from dozor.app.member import MEMBER_SECONDS, ClusterMember
 from dozor.app.services import Services
 from dozor.app.surroundings import VERSION as VERSION
 from dozor.app.surroundings import Surroundings
+from dozor.app.worker import pool_specs
 from dozor.clock import SteadyClock
 from dozor.config import Config
 from dozor.config.imports.checkers import Checker, load_with_checkers
@@ -70,6 +71,7 @@ class Runner:
         grace: float = 10.0,
         unusable: Mapping[str, str] = NOTHING_UNUSABLE,
         timer: DeadlineTimer | None = None,
+        role: Role = Role.ALL,
     ) -> None:
         """`timer`: in a cluster it ends the process with the lease, so the process must be all Dozor's."""
         self.config = config
@@ -88,6 +90,10 @@ class Runner:
             from_config(task, checkers[task.name], unusable=unusable.get(task.name, ""))
             for task in self._enabled
         ]
+        self._role = role
+        self._assigned: list[TaskSpec] = []
+        if config.cluster.enabled and role is not Role.LEADER:
+            self._assigned = pool_specs(config, checkers, unusable)
         self.failed: asyncio.Future[DozorError] = asyncio.Future()
         """Set when the runner cannot go on: another one has taken over."""
         self.web_port: int | None = None
@@ -121,7 +127,15 @@ class Runner:
             problem = Problem(msg("config-role-without-cluster", role=role.value), ("cluster", "enabled"))
             raise as_error(config.source, config.lines, [problem])
         timer = DeadlineTimer() if own_process and config.cluster.enabled and AVAILABLE else None
-        return cls(config, loaded.checkers, wait=wait, grace=grace, unusable=loaded.hung, timer=timer)
+        return cls(
+            config,
+            loaded.checkers,
+            wait=wait,
+            grace=grace,
+            unusable=loaded.hung,
+            timer=timer,
+            role=role or Role.ALL,
+        )
 
     async def __aenter__(self) -> Self:
         try:
@@ -162,7 +176,7 @@ class Runner:
             configured=self._configured,
         )
         if self.config.cluster.enabled:
-            self._member = member = ClusterMember(around, self._timer)
+            self._member = member = ClusterMember(around, self._timer, self._role, self._assigned)
             self._cleanups.add("cluster", member.stop, seconds=self._grace + MEMBER_SECONDS)
             member.start()
         else:

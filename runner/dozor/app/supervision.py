@@ -11,8 +11,10 @@ from dozor.config import Config
 from dozor.config.imports.environment import withheld_names
 from dozor.storage.journal import Journal
 from dozor.storage.postgres.pools import Pools
+from dozor.storage.postgres.run_fence import RunFence
 from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.execution.cancellation import Canceller, GiveUp
+from dozor.supervision.execution.distribution import Distributor
 from dozor.supervision.execution.process.client import Launch
 from dozor.supervision.start_gate import HeldBack
 from dozor.supervision.supervisor import Supervisor
@@ -33,6 +35,8 @@ def build_supervisor(
     grace: float,
     give_up: GiveUp,
     held: HeldBack | None = None,
+    distributor: Distributor | None = None,
+    fence: RunFence | None = None,
 ) -> Supervisor:
     """Not started. `grace`: seconds that runs in progress get at the end."""
     sizes = config.database.pools
@@ -57,5 +61,7 @@ def build_supervisor(
         commits=journal,
         crashes=recovered.crashes,
         held=held,
+        distributor=distributor,
+        fence=fence,
         canceller=Canceller(watch, patience=config.supervision.cancel_patience, give_up=give_up),
     )

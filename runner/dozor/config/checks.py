@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from dozor.config.sections.supervision import names_in
-from dozor.config.sections.tasks import Isolation, TaskConfig
+from dozor.config.sections.tasks import Isolation, PoolPlacement, TaskConfig
 from dozor.config.source.problems import Place, Problem
 from dozor.config.values.durations import format_duration
 from dozor.config.values.fields import nearest
@@ -104,6 +104,22 @@ def check_process(task: TaskConfig, place: Place, inherited: frozenset[str]) -> 
             "config-args-too-large", size=format_size(round(size, -5)), most=format_size(LARGEST_ARGUMENTS)
         )
         yield Problem(text, (*where, "args"))
+
+
+def check_placements(tasks: Iterable[TaskConfig | None], values: Mapping[str, Any]) -> Iterator[Problem]:
+    """A pool has workers only in a cluster."""
+    if clustered(values):
+        return
+    defaults = values.get("defaults")
+    for task in tasks:
+        if task is not None and isinstance(task.placement, PoolPlacement):
+            raw = values.get("tasks")
+            own = raw.get(task.name) if isinstance(raw, dict) else None
+            inherited = isinstance(defaults, dict) and not (isinstance(own, dict) and "placement" in own)
+            where: Place = ("defaults",) if inherited else ("tasks", task.name)
+            yield Problem(msg("config-placement-without-cluster"), (*where, "placement"))
+            if inherited:
+                return
 
 
 def check_timing(task: TaskConfig, place: Place, inherited: frozenset[str]) -> Iterator[Problem]:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from dozor.config.checks import (
     check_defaults,
+    check_placements,
     check_process,
     check_requirements,
     check_sections,
@@ -194,6 +195,7 @@ class _Loading:
             self._task(name, self._mapping(raw, ("tasks", name)), defaults, timezone)
             for name, raw in raw_tasks.items()
         ]
+        self._note(*check_placements(tasks, values))
         if config is None or any(task is None for task in tasks):
             return None
         return config.model_copy(update={"tasks": tuple(tasks)})

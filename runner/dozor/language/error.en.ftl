@@ -238,5 +238,7 @@ error-jetton-currency = jettons: { $currency } is not a currency of market.curre
 error-jetton-decimals = { $currency } has { $decimals } decimals: amounts of more than { $most } decimals do not fit the ledger
 error-reconcile-args = args of the reconciliation: { $error }
 error-superseded = Epoch { $epoch } is over: another replica of the cluster leads by now. Nothing was written.
+error-fence-without-cluster = ctx.fence() needs a cluster: set cluster.enabled, or use ctx.db
+error-run-superseded = Run { $run } was given up: another attempt may be in progress. Nothing was written.
 error-stands-by = This process stands by: another one of the cluster leads.
 error-lease-lost = The lease of the cluster was lost while runs went on: they may overlap with runs of the next leader.

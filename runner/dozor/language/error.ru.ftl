@@ -239,5 +239,7 @@ error-jetton-currency = jettons: { $currency } нет среди валют mark
 error-jetton-decimals = у { $currency } { $decimals } знаков после запятой: суммы с более чем { $most } знаками не помещаются в учёт
 error-reconcile-args = args сверки: { $error }
 error-superseded = Эпоха { $epoch } закончилась: кластером уже управляет другая реплика. Ничего не записано.
+error-fence-without-cluster = ctx.fence() нужен кластер: включите cluster.enabled или используйте ctx.db
+error-run-superseded = Запуск { $run } больше не действует: возможно, уже идёт другая попытка. Ничего не записано.
 error-stands-by = Этот процесс в резерве: кластером управляет другой.
 error-lease-lost = Аренда кластера потеряна, а запуски ещё шли: они могли пересечься с запусками следующего лидера.

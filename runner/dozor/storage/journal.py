@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Set
+from collections.abc import Awaitable, Callable, Sequence, Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,8 +33,9 @@ from dozor.storage.postgres.pool import (
 )
 from dozor.storage.single_statement import StatementBatch
 from dozor.storage.tables import command_results as answers
-from dozor.storage.tables import incidents, notifications, runners, runs, silences, tasks
+from dozor.storage.tables import incidents, notifications, pool_runs, runners, runs, silences, tasks
 from dozor.storage.tables.notifications import NotificationRow
+from dozor.storage.tables.pool_runs import PoolOrder
 from dozor.storage.tables.runners import Registration
 from dozor.storage.write_buffer import Checkpoint, Commit, Dropped, WriteBuffer, newer, without
 
@@ -46,6 +47,8 @@ WRITE_TIMEOUT = 20.0
 """Seconds a transaction may take before the database counts as away."""
 BEHIND = (1.0, 600.0)
 """Seconds: who reads the tables waits for what has waited between these; longer is a defect."""
+SEEN_EVERY = 0.5
+"""Seconds."""
 WAITING_AGAIN = 0.5
 """Seconds between attempts of a waiting runner whose session was lost."""
 TAKE_OVER_SECONDS = 30.0
@@ -62,6 +65,10 @@ class StateSource:
     """What to write when the queue has overflowed."""
 
 
+async def _nobody(connection: Connection, orders: Sequence[PoolOrder]) -> None:
+    """Without a cluster nothing is distributed."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalHooks:
     """Whom the journal asks and informs. The functions must not raise."""
@@ -72,6 +79,8 @@ class JournalHooks:
     """Called with what is to be written."""
     written: Callable[[], None] = lambda: None
     """Called when all that was in hand is in the database."""
+    distribute: Callable[[Connection, Sequence[PoolOrder]], Awaitable[None]] = _nobody
+    """Enqueues runs for workers, in the transaction that it is called in. Raises what the server answers."""
 
 
 NO_STATES: Final = StateSource()
@@ -113,6 +122,7 @@ class Journal:
         self._subscribers: list[Callable[[], None]] = []
         self._commit_listeners: list[Callable[[int], None]] = []
         self.last_written_at = clock.now()
+        self._seen_at = 0.0
 
     @classmethod
     async def open(
@@ -353,7 +363,7 @@ class Journal:
         self._lose_session()
 
     async def _transact(self, connection: Connection, batch: WriteBuffer, checkpoint: Checkpoint) -> None:
-        if batch.urgent and not checkpoint.hot:
+        if batch.urgent and not checkpoint.hot and checkpoint.pool is None:
             async with asyncio.timeout(WRITE_TIMEOUT):
                 await self._in_one_statement(connection, batch, checkpoint)
             return
@@ -376,7 +386,14 @@ class Journal:
                 await silences.write_overrides(connection, list(batch.overrides.values()))
             if batch.answers:
                 await answers.answer(connection, batch.answers)
-            await connection.execute(runners.SEEN_SQL, self.registration.runner_id)
+            if checkpoint.pool is not None:
+                queued = await pool_runs.write(connection, checkpoint.pool)
+                if queued:
+                    await self._hooks.distribute(connection, queued)
+            # Of a leader whose runs go to workers, many a second: the row is written twice a second.
+            if checkpoint.pool is None or self._clock.now() - self._seen_at > SEEN_EVERY:
+                await connection.execute(runners.SEEN_SQL, self.registration.runner_id)
+                self._seen_at = self._clock.now()
             if checkpoint.in_flight is not None:
                 await runners.write_in_flight(connection, self.registration.runner_id, checkpoint.in_flight)
 
@@ -404,7 +421,10 @@ class Journal:
         """
         batch, checkpoint = self._batch, self._checkpoint
         parts: list[tuple[WriteBuffer, Checkpoint]] = [
-            (WriteBuffer(), Checkpoint(hot=checkpoint.hot, in_flight=checkpoint.in_flight))
+            (
+                WriteBuffer(),
+                Checkpoint(hot=checkpoint.hot, in_flight=checkpoint.in_flight, pool=checkpoint.pool),
+            )
         ]
         states = [*batch.tasks.values(), *checkpoint.full]
         parts.extend((WriteBuffer(tasks={task.name: task}), Checkpoint()) for task in states)

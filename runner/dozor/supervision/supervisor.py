@@ -18,6 +18,8 @@ from dozor.config.values.requirements import DATABASE
 from dozor.language import msg
 from dozor.storage.journal import Checkpoint
 from dozor.storage.postgres.checker_pool import CheckerPool
+from dozor.storage.postgres.run_fence import RunFence
+from dozor.storage.tables.pool_runs import StopRequest
 from dozor.supervision.core.crash_loop import CrashVerdict
 from dozor.supervision.core.events import (
     START_RUN,
@@ -44,6 +46,7 @@ from dozor.supervision.core.state import Failure, State, TaskState
 from dozor.supervision.crash_watch import CrashWatch
 from dozor.supervision.dependency_hold import DependencyGate
 from dozor.supervision.execution.cancellation import Canceller
+from dozor.supervision.execution.distribution import Distributor, NoDistributor
 from dozor.supervision.execution.executor import IsOutage, execute, never_an_outage
 from dozor.supervision.execution.left_behind import LeftBehind
 from dozor.supervision.execution.process.client import Launch
@@ -92,6 +95,8 @@ class Supervisor:
         scoped: bool = True,
         commits: CommitLog | None = None,
         crashes: CrashVerdict = CrashVerdict(),  # noqa: B008 -- frozen
+        distributor: Distributor | None = None,
+        fence: RunFence | None = None,
         held: HeldBack | None = None,
     ) -> None:
         self._observer, self._held = observer, held
@@ -105,6 +110,8 @@ class Supervisor:
         self._scoped = scoped
         """Whether its tasks are other people's code."""
         self.random = random.Random()  # noqa: S311 -- spreads load, guards nothing
+        self._fence = fence
+        self._distributor = distributor or NoDistributor()
         self._number = 0
         self.contexts = CleanContext()
         """Of now, before any checker has run: of every run's context, and of our own timers."""
@@ -192,7 +199,8 @@ class Supervisor:
     async def ask_to_end(self, seconds: float) -> list[SupervisedTask]:
         """No new runs; ask those in progress to end. Those that have not after `seconds`."""
         self.halt()
-        running = [task for task in self.tasks if task.run is not None]
+        # Runs of workers go on: the next leader adopts them.
+        running = [task for task in self.tasks if task.run is not None and task.run.remote is None]
         for task in running:
             if task.run is not None:
                 task.run.ask_to_stop(StopReason.ASKED)
@@ -226,7 +234,12 @@ class Supervisor:
     def take_checkpoint(self, limit: int = CHECKPOINT_ROWS) -> Checkpoint:
         """What has changed since the last one, of `limit` tasks; it counts as written from now on."""
         now = self._clock.now()
-        taken = self.registry.take_checkpoint(self._generation, now, last=self.closing, limit=limit)
+        taken = self.registry.take_checkpoint(
+            self._generation, now, last=self.closing, limit=limit, first=self._distributor.touched
+        )
+        changes = self._distributor.take()
+        if changes is not None:
+            taken = replace(taken, pool=changes)
         watch = self._crash_watch
         if watch is None:
             return taken
@@ -328,7 +341,7 @@ class Supervisor:
                 self._start_run(task, now)
             case AskToStop():
                 if task.run is not None:
-                    task.run.ask_to_stop(StopReason.ASKED)
+                    self._ask_to_stop(task.run)
             case StopRun():
                 self._end_soon(task)
             case TimeOut():
@@ -348,6 +361,9 @@ class Supervisor:
         if not task.announced:
             task.announced = True
             self._log.starting(task.spec.name)
+        if task.spec.pool is not None:
+            self._distributor.start(task, run)
+            return
         # Not loop.create_task: the same thing a microsecond dearer, ten thousand times a second.
         context, scope = self.contexts.fresh(), None
         if self._scoped and task.spec.isolation is not Isolation.PROCESS:
@@ -366,7 +382,15 @@ class Supervisor:
     def context(self, task: SupervisedTask, run: Run) -> Context:
         """What the checker is given."""
         reports = RunReporter(self._loop, self, task, run)
-        return Context(task.spec.name, run_id(self._generation, run.number), run, reports, self._checkers)
+        return Context(
+            task.spec.name,
+            run_id(self._generation, run.number),
+            run,
+            reports,
+            self._checkers,
+            epoch=self._generation,
+            fence=self._fence,
+        )
 
     def reporter_for(self, task: SupervisedTask) -> Callable[[Run], Reporter]:
         """Where runs of `task` in a process of its own speak to."""
@@ -384,16 +408,42 @@ class Supervisor:
         """Ask its run to end, and cancel it after the grace period."""
         run = task.run
         if run is not None:
-            run.ask_to_stop(StopReason.ASKED)
+            self._ask_to_stop(run)
             run.cancelling = self._loop.call_later(
                 self._grace, self._cancel, task, run, StopReason.ASKED, context=self.contexts.timers
             )
+
+    def _ask_to_stop(self, run: Run) -> None:
+        run.ask_to_stop(StopReason.ASKED)
+        if run.remote is not None:
+            self._distributor.stop(run, StopRequest.ASK)
+
+    def adopt(self, task: SupervisedTask, due_at: float, started_at: float, attempt: int) -> Run:
+        """A run that a worker has, and that an earlier leader began. To be called before `start`.
+
+        Times are seconds since the epoch. A stopped or paused task stays so.
+        """
+        self._number = number = self._number + 1
+        run = task.run = Run(number, due_at, started_at, attempt)
+        task.announced = True
+        kept = task.state.state in (State.STOPPED, State.PAUSED)
+        task.state = task.state._replace(
+            state=task.state.state if kept else State.RUNNING,
+            next_at=self._clock.now(),
+            due_at=due_at,
+            running_since=started_at,
+        )
+        return run
 
     def silent(self, task: SupervisedTask, run: Run) -> None:
         """It has sent no heartbeat for too long."""
         self._cancel(task, run, StopReason.SILENT)
 
     def _cancel(self, task: SupervisedTask, run: Run, reason: StopReason, *, escalate: bool = True) -> None:
+        if run.remote is not None:  # its worker sees to it that it ends
+            run.cancel(reason)
+            self._distributor.stop(run, StopRequest.CANCEL)
+            return
         self.contexts.run(self.canceller.cancel, task, run, reason, escalate=escalate)
         if run.task is not None:
             # A coroutine cancelled before its first step never runs: then nobody else would end the run.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -61,6 +61,8 @@ class Sources:
     """Addresses under which this server is reached from outside."""
     timezone: str = "UTC"
     """Of the times of day on the page."""
+    pool_runs: Callable[[], Mapping[str, int]] | None = None
+    """Runs on workers by state; None: without a cluster, or not the leader."""
     on_call: Callable[[], Shift | None] = lambda: None
     """Who is on call now; None: there is no rotation."""
     silence: Callable[[int], Silence | None] = lambda number: None

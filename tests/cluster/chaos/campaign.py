@@ -15,6 +15,7 @@ from pathlib import Path
 import asyncpg
 
 from dozor.storage.postgres.migrate import migrate
+from dozor.storage.postgres.migration_sets import CORE, QUEUE
 from dozor.storage.postgres.pool import Pool, create_pool, of_database
 from tests.bot.botapi.server import BotApi
 from tests.cluster.chaos import judge
@@ -166,7 +167,7 @@ class Campaign:
         place = Path(tempfile.mkdtemp(prefix="dozor-chaos-"))
         self._control = control = await asyncio.to_thread(PostgresControl, place / "pg")
         stack.callback(control.stop)
-        await migrate(control.dsn)
+        await migrate(control.dsn, (CORE, QUEUE))
         self._pool = await create_pool(control.dsn, min_size=0, max_size=3, application_name="chaos")
         stack.callback(self._pool.terminate)
         await self._pool.execute("ALTER SYSTEM SET fsync = off")

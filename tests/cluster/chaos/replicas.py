@@ -130,6 +130,7 @@ def write_config(folder: Path, api_url: str) -> None:
         "database": {"url": "${CHAOS_URL}", "pooling": "transaction"},
         "cluster": {"enabled": True, "lease_ttl": f"{LEASE:g}s"},
         "telegram": {"token": TOKEN, "api_url": api_url, "chat": ADMIN, "admins": [ADMIN]},
+        "alerts": {"reopen_within": "1s"},  # each time of failures is an incident of its own
         "web": {"listen": None},
         "state_dir": "state",
         "tasks": tasks,

@@ -126,6 +126,10 @@ def _trouble(say: Phrasebook, task: str, facts: AlertData) -> str:
             if lasted is None or facts.count is None:
                 return say("alert-pool-exhausted-plain", subject=subject)
             return say("alert-pool-exhausted", subject=subject, size=facts.count, duration=lasted)
+        case IncidentKind.NO_WORKER:
+            if lasted is None or facts.count is None:
+                return say("alert-no-worker-plain", subject=subject)
+            return say("alert-no-worker", subject=subject, count=facts.count, duration=lasted)
         case IncidentKind.BACKLOG:
             if lasted is None or facts.count is None:
                 return say("alert-backlog-plain", task=task or subject)

@@ -85,6 +85,8 @@ def _still_key(note: Notification, kind: IncidentKind | None) -> str:
             return "still-limit"
         case IncidentKind.POOL_EXHAUSTED:
             return "still-pool-exhausted"
+        case IncidentKind.NO_WORKER:
+            return "still-no-worker"
         case IncidentKind.BACKLOG:
             known = facts.count is not None and facts.lasted is not None
             return "still-backlog" if known else "still-backlog-plain"
@@ -143,6 +145,8 @@ def _over_key(facts: AlertData, kind: IncidentKind | None) -> str:
             return "over-limit"
         case IncidentKind.POOL_EXHAUSTED:
             return "alert-over-pool"
+        case IncidentKind.NO_WORKER:
+            return "over-no-worker"
         case IncidentKind.BACKLOG:
             return "over-backlog"
         case IncidentKind.UNCLEAN_END:

@@ -10,3 +10,4 @@ class Role(StrEnum):
 
     ALL = "all"
     LEADER = "leader"
+    WORKER = "worker"

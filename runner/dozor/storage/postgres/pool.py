@@ -89,11 +89,14 @@ async def create_pool(
     command_timeout: float | None = COMMAND_TIMEOUT,
     statement_cache: bool = True,
     kind: type[asyncpg.Connection] = asyncpg.Connection,
+    json_codec: bool = True,
 ) -> Pool:
     """A pool with `min_size` connections made now; with 0 none, so the server may be away.
 
     It mends itself: a connection that died is replaced at the next `acquire`. What fails later raises
     asyncpg's own errors; `unavailable` tells which. Raises as `connect`.
+
+    `json_codec` false: jsonb is text, as PgQueuer takes it.
     """
     options = _options(dsn, application_name, timeout, command_timeout, statement_cache, kind)
     contexts = CleanContext()
@@ -110,7 +113,11 @@ async def create_pool(
             raise
 
     pool = asyncpg.create_pool(
-        min_size=min_size, max_size=max_size, init=_prepare, connect=open_apart, **options
+        min_size=min_size,
+        max_size=max_size,
+        init=_prepare if json_codec else None,
+        connect=open_apart,
+        **options,
     )
     try:
         await pool

@@ -73,7 +73,7 @@ async def execute(host: RunHost, task: SupervisedTask, run: Run) -> None:
             case Isolation.PROCESS:
                 assert task.child is not None
                 run.in_process = True
-                await task.child.perform(run, host.context(task, run).run_id)
+                await task.child.perform(run, host.context(task, run))
             case _:
                 assert_never(spec.isolation)
     except GeneratorExit:

@@ -109,6 +109,13 @@ class _RunnerSeries(Collector):
             value=float(DROPPED_LINES.total),
         )
         yield from self._alerts()
+        if sources.pool_runs is not None:
+            on_workers = GaugeMetricFamily(
+                "dozor_pool_runs", "Runs of pools: waiting for a worker, and in progress.", labels=("state",)
+            )
+            for state, count in sources.pool_runs().items():
+                on_workers.add_metric((state,), float(count))
+            yield on_workers
         yield from self._cluster()
         if vitals.telegram_wanted:
             yield GaugeMetricFamily(
