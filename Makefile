@@ -4,10 +4,10 @@ BIN := .venv/bin
 WORKERS ?= 4
 COMPILE := $(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
 # The image works with a PostgreSQL of its own host: everything but `embedded`.
-IMAGE_EXTRAS := channels charts ton totp tracing
+IMAGE_EXTRAS := channels charts cluster ton totp tracing
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 
-.PHONY: help install run demo test lint audit check-deploy bench simulate lock
+.PHONY: help install run demo test lint audit check-deploy bench simulate chaos lock
 
 help: ## what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s "$$(printf '\t')"
@@ -53,6 +53,9 @@ bench: .venv/.installed-dev ## the benchmarks, each beside a named peer
 
 simulate: .venv/.installed-dev ## a year of a hundred tasks under a virtual clock, faults injected
 	$(BIN)/python -m tests.simulation.play
+
+chaos: .venv/.installed-dev ## three replicas behind pgbouncers under 200 faults, half an hour
+	$(BIN)/python -m tests.cluster.chaos
 
 # Required by axe-playwright-python, whose axe.min.js alone is used: a browser driver of 50 MB.
 UNUSED := $(foreach name,playwright pyee greenlet,--no-emit-package $(name))

@@ -36,6 +36,14 @@ class PostgresControl:
         self.stop()
         self.start()
 
+    def restart_immediately(self) -> None:
+        """An immediate shutdown (`pg_ctl stop -m immediate`): no session ends in order; then recovery."""
+        assert self._server is not None
+        processes = self._processes()
+        os.kill(self._server.pid, signal.SIGQUIT)
+        psutil.wait_procs(processes, timeout=10)
+        self.restart()
+
     def kill(self) -> None:
         """kill -9 of the server, as a crash of the machine. `start` recovers it."""
         assert self._server is not None

@@ -7,6 +7,7 @@ Packages, upper layers first; each imports only those below it:
     control         commands of people, and the queries behind what they see
     toolkit         for people's own checkers: queues, cursors, quarantine, backlog
     testing         for tests of people's own checkers: FakeContext, a pytest plugin
+    cluster         several processes on one database: the lease, leadership
     alerting        incidents, notifications, delivery
     supervision     the state machine of a task, the control loop, runs
     storage         PostgreSQL: write-behind queue, a module a table family, migrations

@@ -51,6 +51,14 @@ class RunnerBusyError(StorageError):
     """Another runner works on this database; the message says which."""
 
 
+class SupersededError(RunnerBusyError):
+    """Another replica of the cluster leads by now: this one may write nothing of its period any more."""
+
+
+class LeaseLostError(DozorError):
+    """The lease of a cluster was lost, and runs of this process did not end in time."""
+
+
 class CommandRefusedError(DozorError):
     """A command cannot be carried out: unknown task, wrong state, nobody to carry it out."""
 
@@ -69,6 +77,10 @@ class NeverRanError(DozorError):
 
 class Fatal(DozorError):  # noqa: N818 -- a public name of the library, raised by checkers
     """Raised by a checker for an error that trying again cannot mend: its task stops at once."""
+
+
+class Superseded(DozorError):  # noqa: N818 -- a public name of the library, caught by checkers
+    """The run of this checker, or the leader that runs it, was overtaken: nothing of it may be written."""
 
 
 class TelegramError(DozorError):

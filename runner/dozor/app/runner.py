@@ -1,77 +1,51 @@
-"""The composition root: builds every part of a runner from the configuration, step by step."""
+"""The public `Runner`: one leading part, or a member of a cluster that leads from time to time."""
 
 from __future__ import annotations
 
 import asyncio
-import importlib
-import importlib.metadata
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from loguru import logger
-
-from dozor.alerting.delivery.direct_sends import DirectSends
 from dozor.alerting.delivery.dispatcher import Dispatcher
 from dozor.alerting.delivery.metrics import DeliveryMetrics
 from dozor.alerting.incidents.facts import fingerprint_of
 from dozor.alerting.incidents.manager import IncidentManager
 from dozor.alerting.model.full_text import set_text
 from dozor.alerting.model.notification import AlertData
-from dozor.alerting.reports.runner import RunnerReports
-from dozor.alerting.tracing import Tracing, open_tracing
-from dozor.app import recovery as start
-from dozor.app.alert_services import AlertServices, DestinationMonitor
-from dozor.app.alerting import (
-    build_alert_handler,
-    build_dispatcher,
-    build_incident_manager,
-    build_renderer,
-)
-from dozor.app.monitoring import build_monitors
+from dozor.app.leading import LeadingPart
+from dozor.app.member import MEMBER_SECONDS, ClusterMember
 from dozor.app.services import Services
-from dozor.app.supervision import build_supervisor
-from dozor.app.telegram import TelegramSide
+from dozor.app.surroundings import VERSION as VERSION
+from dozor.app.surroundings import Surroundings
+from dozor.app.worker import pool_specs
 from dozor.clock import SteadyClock
 from dozor.config import Config
 from dozor.config.imports.checkers import Checker, examine_apart, load_with_checkers
 from dozor.config.secrets import register_config_secrets
+from dozor.config.source.problems import Problem, as_error
 from dozor.config.values.incident_kinds import IncidentKind
-from dozor.control.alert_settings import oncall, routed_places
-from dozor.control.commands.commands import COMMANDS_CHANNEL
+from dozor.config.values.roles import Role
 from dozor.control.commands.executor import CommandExecutor
-from dozor.control.readiness import HealthSnapshot, Readiness, evaluate
+from dozor.control.readiness import HealthSnapshot, Readiness
 from dozor.control.reload import Reloader
-from dozor.errors import DatabaseUnavailableError, DozorError, RunHungError
+from dozor.errors import CommandRefusedError, DozorError
 from dozor.language import Language, msg
 from dozor.language.process import use_language
 from dozor.language.translator import warm
+from dozor.process.deadline_timer import AVAILABLE, DeadlineTimer
 from dozor.process.lifecycle import Cleanups
 from dozor.process.threads import in_own_thread
 from dozor.redaction import Redactor
-from dozor.storage.journal import NO_HOOKS, NO_STATES, Commit, Journal, JournalHooks, StateSource
+from dozor.storage.journal import Journal
 from dozor.storage.postgres.database import Database
-from dozor.storage.postgres.listen import Listener
 from dozor.storage.postgres.migration_sets import sets_for
-from dozor.storage.postgres.pool import Pool
 from dozor.storage.postgres.pools import Pools
-from dozor.storage.retention import run_pruner
-from dozor.storage.spool import Spool
 from dozor.supervision.core.spec import TaskSpec, from_config, with_unusable
-from dozor.supervision.monitoring.monitors import Monitors
 from dozor.supervision.supervisor import Supervisor
-from dozor.supervision.tasks.task import SupervisedTask, run_id
-from dozor.supervision.telemetry.metrics import RunMetrics
 
 if TYPE_CHECKING:
     from dozor.web.sources import Sources as WebSources
-
-VERSION = importlib.metadata.version("dozor")
-FLUSH_SECONDS = 10.0
-"""How long the end of the runner waits for the database to take what is still to be written."""
-TELL_SECONDS = 5.0
-"""How long the end of the runner waits for messages owed to leave."""
 
 
 class Runner:
@@ -79,6 +53,10 @@ class Runner:
 
     It takes no signals and does not touch the application's logging. The language of the configuration
     becomes that of the process: of Dozor's log lines and errors.
+
+    With `cluster.enabled` it may stand by while another process leads; `leads` says which. No kernel timer
+    ends the application when the lease is lost, so a run that blocks the event loop beyond it can overlap
+    with one of the next leader; `failed` is set instead.
     """
 
     def __init__(
@@ -89,7 +67,10 @@ class Runner:
         wait: bool = False,
         grace: float = 10.0,
         unexamined: bool = False,
+        timer: DeadlineTimer | None = None,
+        role: Role = Role.ALL,
     ) -> None:
+        """`timer`: in a cluster it ends the process with the lease, so the process must be all Dozor's."""
         self.config = config
         use_language(config.language)
         self.redactor = Redactor()
@@ -97,38 +78,59 @@ class Runner:
         self._wait = wait
         self._unexamined = unexamined
         self._grace = grace
+        self._timer = timer
         self._clock = SteadyClock()
         self._started_at = self._clock.now()
         self._cleanups = Cleanups()
         self._deliveries = DeliveryMetrics()
         self._enabled = [task for task in config.tasks if task.enabled]
         self._specs: list[TaskSpec] = [from_config(task, checkers[task.name]) for task in self._enabled]
-        self.unstopped: tuple[str, ...] = ()
-        """Tasks whose run would not end when the runner did: what they hold is not let go."""
+        self._role = role
+        self._assigned: list[TaskSpec] = []
+        if config.cluster.enabled and role is not Role.LEADER:
+            self._assigned = pool_specs(config, checkers)
         self.failed: asyncio.Future[DozorError] = asyncio.Future()
         """Set when the runner cannot go on: another one has taken over."""
-        self._watching: tuple[Supervisor, IncidentManager] | None = None
-        self._states = NO_STATES
         self.web_port: int | None = None
         """Where the web server listens, once it does."""
-        self.supervisor: Supervisor
-        self.journal: Journal
-        self.watch: IncidentManager
-        self.dispatcher: Dispatcher
-        self.services: Services
+        self._leading: LeadingPart | None = None
+        self._member: ClusterMember | None = None
 
     @classmethod
-    def from_config(cls, path: str | Path, *, wait: bool = False, grace: float = 10.0) -> Self:
+    def from_config(
+        cls,
+        path: str | Path,
+        *,
+        wait: bool = False,
+        grace: float = 10.0,
+        role: Role | None = None,
+        own_process: bool = False,
+    ) -> Self:
         """Read the configuration and import the checkers. Raises ConfigError with every problem.
 
         Checkers with `isolation: process` are imported in child processes only, when the runner is entered:
         that raises ConfigError as well. One whose import does not end stops its own task, with an incident.
 
         Call it where a loop runs. `wait`: stay in line while another runner works on the database.
-        `grace`: seconds that runs in progress get at the end.
+        `grace`: seconds that runs in progress get at the end. `role`: of this process in a cluster (None:
+        all); a ConfigError without `cluster.enabled`. `own_process`: the process is all Dozor's, and in a
+        cluster a kernel timer may end it with the lease.
         """
         loaded = load_with_checkers(Path(path), allow_hung=True, later=True)
-        return cls(loaded.config, loaded.checkers, wait=wait, grace=grace, unexamined=loaded.unexamined)
+        config = loaded.config
+        if role is not None and not config.cluster.enabled:
+            problem = Problem(msg("config-role-without-cluster", role=role.value), ("cluster", "enabled"))
+            raise as_error(config.source, config.lines, [problem])
+        timer = DeadlineTimer() if own_process and config.cluster.enabled and AVAILABLE else None
+        return cls(
+            config,
+            loaded.checkers,
+            wait=wait,
+            grace=grace,
+            unexamined=loaded.unexamined,
+            timer=timer,
+            role=role or Role.ALL,
+        )
 
     async def __aenter__(self) -> Self:
         try:
@@ -144,81 +146,41 @@ class Runner:
         await self.stop()
 
     async def stop(self) -> None:
-        """No new runs, a grace period for those in progress, then everything is written down."""
+        """No new runs, a grace period for those in progress, then everything is written down.
+
+        In a cluster everything is written and the lease resigned first, so that another one leads at once.
+        """
         await self._cleanups.run()
 
     async def _start(self) -> None:
         if self._unexamined:
             hung = await in_own_thread(examine_apart, self.config)
             self._specs = with_unusable(self._specs, hung)
+            self._assigned = with_unusable(self._assigned, hung)
         warming = asyncio.create_task(in_own_thread(warm, self._languages()))
-        database = await self._open_database()
-        tracing = self._open_tracing()
-        spool, direct_sends = await self._spool(), DirectSends()
-        journal = await self._open_journal(database, tracing, spool, direct_sends)
-        pools = await self._open_pools(database)
-        telegram = await self._open_telegram(pools.core)
-        recovered = await self._recover(journal, spool, direct_sends)
-        watch = await self._build_incident_manager(journal, tracing)
-        self.supervisor = supervisor = build_supervisor(
-            self._specs,
-            self.config,
-            watch,
-            recovered,
-            journal=journal,
-            pools=pools,
-            dsn=database.dsn,
-            clock=self._clock,
-            redact=self.redactor.redact,
-            grace=self._grace,
-            give_up=self._give_up,
-        )
-        reports = RunnerReports(watch, self._clock)
-        self._states = StateSource(take_checkpoint=supervisor.take_checkpoint, dropped=reports.dropped)
-        self._watching = (supervisor, watch)
-        monitors = build_monitors(self.config, supervisor, watch, self._clock, pools, self.redactor.redact)
-        renderer = build_renderer(self.config, self._clock, watch, telegram.name_of)
-        self.dispatcher = dispatcher = build_dispatcher(
-            pools.core,
-            renderer,
-            journal,
-            self._clock,
-            direct_sends=direct_sends,
-            on_attempt=[self._deliveries.sent, *([] if tracing is None else [tracing.delivery])],
-            on_dead=DestinationMonitor(self.config.telegram, watch, routed_places(self.config)).changed,
-        )
-        reloader = self._build_reloader(supervisor, watch, pools.core, database)
-        await self._build_executor(pools.core, journal, supervisor, watch, reloader)
-        alert_services = AlertServices(
+        around = Surroundings(
             config=self.config,
-            pool=pools.core,
-            watch=watch,
-            journal=journal,
-            supervisor=supervisor,
-            dispatcher=dispatcher,
-            words=renderer,
+            enabled=self._enabled,
+            specs=self._specs,
+            redactor=self.redactor,
             clock=self._clock,
-            spool=spool,
-            well=lambda: self.readiness().ready,
+            started_at=self._started_at,
+            grace=self._grace,
+            wait=self._wait,
+            database=await self._open_database(),
+            deliveries=self._deliveries,
+            failed=self.failed,
+            warming=warming,
+            listening=self._listening,
+            configured=self._configured,
         )
-        services = self._build_services(database, pools.core, telegram, alert_services, monitors, reloader)
-        journal.health.subscribe(lambda up: self._database_changed(database, up=up))
-        now = self._clock.now()
-        report = await start.startup_report(journal, pools.core, supervisor.tasks, recovered, now)
-        start.say_in_the_log(report, supervisor.tasks)
-        await warming  # the services put alerts into words on the loop
-        monitors.start()
-        self._cleanups.add("watchdog", monitors.stop)
-        services.start()
-        self._cleanups.add("services", services.stop)
-        self._cleanups.add(msg("log-part-messages"), self._tell_the_last)
-        await start.act_on_crashes(supervisor, journal, recovered.crashes)
-        supervisor.start()
-        self._cleanups.add(msg("log-part-runs"), self._stop_supervising)
-        reports.started(supervisor, report)
-        self._say_started(journal, telegram)
-
-    # -- the steps of the start; what a step opens is closed in the reverse order
+        if self.config.cluster.enabled:
+            self._member = member = ClusterMember(around, self._timer, self._role, self._assigned)
+            self._cleanups.add("cluster", member.stop, seconds=self._grace + MEMBER_SECONDS)
+            member.start()
+        else:
+            self._leading = LeadingPart(around, self._cleanups)
+            await self._leading.start()
 
     def _languages(self) -> tuple[Language, ...]:
         """In which texts may be needed: with a bot, that of each person."""
@@ -227,272 +189,101 @@ class Runner:
 
     async def _open_database(self) -> Database:
         """The server, with its schema up to date."""
-        database = await Database.open(self.config.database, wait=self._wait)
+        wait = self._wait or self.config.cluster.enabled
+        database = await Database.open(self.config.database, wait=wait)
         self._cleanups.add(msg("log-part-server"), database.close)
         await database.prepare(await in_own_thread(sets_for, self.config))
         return database
 
-    def _open_tracing(self) -> Tracing | None:
-        tracing = open_tracing(VERSION, self._clock)
-        if tracing is not None:
-            self._cleanups.add("traces", tracing.close)
-        return tracing
-
-    async def _spool(self) -> Spool:
-        return Spool(await in_own_thread(start.outage_file, self.config))
-
-    async def _open_journal(
-        self, database: Database, tracing: Tracing | None, spool: Spool, direct_sends: DirectSends
-    ) -> Journal:
-        """Take the lock: from here on no other runner works on this database."""
-        hooks = JournalHooks(
-            tried=lambda: direct_sends.tried,
-            written=spool.remove,
-            appended=NO_HOOKS.appended if tracing is None else tracing.incidents,
-        )
-        self.journal = await Journal.open(database.dsn, VERSION, self._clock, wait=self._wait, hooks=hooks)
-        self._cleanups.add("journal", self._close_journal)
-        return self.journal
-
-    async def _open_pools(self, database: Database) -> Pools:
-        config = self.config
-        self.pools = await Pools.open(
-            database.dsn, config.database.pools, config.queried_dependencies, self._clock.now
-        )
-        self._cleanups.add(msg("log-part-pool"), self.pools.close)
-        return self.pools
-
-    async def _open_telegram(self, pool: Pool) -> TelegramSide:
-        self._telegram = TelegramSide(self.config, pool, self._clock)
-        self._cleanups.add("telegram", self._telegram.close)
-        await self._telegram.read_names()
-        return self._telegram
-
-    async def _recover(
-        self, journal: Journal, spool: Spool, direct_sends: DirectSends
-    ) -> start.RecoveredState:
-        """What the runner before this one has left."""
-        await start.replay_spool(journal, spool, direct_sends)
-        recovered = await start.read_recovered(
-            journal.connection,
-            self._enabled,
-            self._specs,
-            journal.registration.runner_id,
-            self._clock.now(),
-        )
-        journal.append(Commit(runs=recovered.lost))
-        return recovered
-
-    async def _build_incident_manager(self, journal: Journal, tracing: Tracing | None) -> IncidentManager:
-        count = len(self._specs)
-        self._run_metrics = RunMetrics(count) if tracing is None else tracing.measures(count)
-        self.watch = await build_incident_manager(
-            journal.connection, self.config, self._enabled, journal, self._clock, self._run_metrics
-        )
-        return self.watch
-
-    def _build_reloader(
-        self, supervisor: Supervisor, watch: IncidentManager, pool: Pool, database: Database
-    ) -> Reloader:
-        self.reloader = Reloader(
-            self.config, supervisor, watch, pool, self._clock, self.redactor, self._use, database
-        )
-        return self.reloader
-
-    async def _build_executor(
-        self,
-        pool: Pool,
-        journal: Journal,
-        supervisor: Supervisor,
-        watch: IncidentManager,
-        reloader: Reloader,
-    ) -> None:
-        self.executor = CommandExecutor(
-            pool,
-            journal,
-            supervisor,
-            self._clock,
-            frozenset(task.name for task in self.config.tasks if not task.enabled),
-            await build_alert_handler(journal.connection, watch, self._clock),
-            reloader.reload,
-        )
-
-    def _build_services(
-        self,
-        database: Database,
-        pool: Pool,
-        telegram: TelegramSide,
-        alert_services: AlertServices,
-        monitors: Monitors,
-        reloader: Reloader,
-    ) -> Services:
-        listener = Listener(database.dsn, {COMMANDS_CHANNEL: self.executor.wake}, self._clock)
-        parts: dict[str, Callable[[], Awaitable[None]]] = {
-            "journal": self._write,
-            "commands": self.executor.run,
-            "listener": listener.run,
-            "reminders": self._remind,
-            "housekeeping": lambda: run_pruner(pool),
-            "dispatcher": self._dispatch,
-            **alert_services.build(),
-            **monitors.parts(),
-        }
-        if self.config.supervision.watch_config:
-            parts["config file"] = reloader.watch_file
-        if self.config.web.listen is not None:
-            parts["web"] = self._serve
-        parts |= telegram.parts(self.watch)
-        self.services = Services(parts, self._clock, self.redactor.redact)
-        return self.services
-
-    def _say_started(self, journal: Journal, telegram: TelegramSide) -> None:
-        for hint in self.config.hints:
-            logger.info("{}", self.redactor.redact(hint))
-        number = journal.registration.runner_id
-        logger.info(msg("log-on-duty", version=VERSION, tasks=len(self._specs), runner=number))
-        telegram.say_if_absent()
-
-    # -- parts
-
-    def _use(self, config: Config) -> None:
-        """After a reload."""
-        self.config = config
-        self.executor.disabled = frozenset(task.name for task in config.tasks if not task.enabled)
-        self._telegram.use_people(config.telegram)
-
-    def _give_up(self, task: SupervisedTask) -> None:
-        """on_hang: exit. The service manager starts us anew."""
-        if not self.failed.done():
-            self.failed.set_result(RunHungError(msg("error-run-hung", name=task.spec.name)))
-
-    async def _write(self) -> None:
-        try:
-            await self.journal.run(self._states)
-        except DozorError as error:
-            if isinstance(error, DatabaseUnavailableError):
-                raise
-            if not self.failed.done():
-                self.failed.set_result(error)
-            await asyncio.Event().wait()  # nothing may be written any more; the runner is about to end
-
-    async def _remind(self) -> None:
-        while True:
-            await asyncio.sleep(1.0)
-            self.watch.tick(self.supervisor)
-
-    async def _dispatch(self) -> None:
-        await self._telegram.connect(self.dispatcher)
-        await self.dispatcher.run()
-
-    async def _serve(self) -> None:
-        web = await in_own_thread(importlib.import_module, "dozor.web.server")
-        await web.serve(self.config.web.listen, self.web_sources(), ready=self._listening)
-
     def _listening(self, port: int) -> None:
         self.web_port = port
 
-    def web_sources(self) -> WebSources:
-        from dozor.web.sources import Sources, this_runner
-
-        return Sources(
-            clock=self._clock,
-            pool=self.pools.web,
-            supervisor=self.supervisor,
-            journal=self.journal,
-            vitals=self.vitals,
-            measures=self._run_metrics,
-            deliveries=self._deliveries,
-            open_incidents=lambda: self.watch.open_incidents,
-            runner=this_runner(self.journal.registration.runner_id, VERSION, self._started_at),
-            language=self.config.language,
-            token=self.config.web.token,
-            public=self.config.web.public,
-            hosts=self.config.web.hosts,
-            urls=(self.config.web.public_url, self.config.telegram.webhook),
-            timezone=self.config.timezone.key,
-            on_call=lambda: self.watch.oncall.now(self._clock.now(), self.watch.overrides),
-            silence=self.watch.silences.get,
-            name_of=self._telegram.name_of,
-            place_of=oncall(self.config.oncall).places.get,
-            webhook=self._telegram.webhook,
-            webhook_admits=None if self._telegram.webhook is None else self._telegram.admits,
-        )
+    def _configured(self, config: Config) -> None:
+        """After a reload."""
+        self.config = config
 
     # -- what others ask
 
+    @property
+    def leads(self) -> bool:
+        """Does this process supervise at present? Always, without a cluster."""
+        return self._present is not None
+
+    @property
+    def leading(self) -> LeadingPart:
+        """What supervises. Raises CommandRefusedError while this process stands by."""
+        found = self._present
+        if found is None:
+            raise CommandRefusedError(msg("error-stands-by"))
+        return found
+
+    @property
+    def _present(self) -> LeadingPart | None:
+        return self._leading if self._member is None else self._member.leading
+
+    @property
+    def unstopped(self) -> tuple[str, ...]:
+        """Tasks whose run would not end when the runner did: what they hold is not let go."""
+        if self._member is not None:
+            return self._member.unstopped
+        return () if self._leading is None else self._leading.unstopped
+
+    @property
+    def supervisor(self) -> Supervisor:
+        return self.leading.supervisor
+
+    @property
+    def journal(self) -> Journal:
+        return self.leading.journal
+
+    @property
+    def watch(self) -> IncidentManager:
+        return self.leading.watch
+
+    @property
+    def dispatcher(self) -> Dispatcher:
+        return self.leading.dispatcher
+
+    @property
+    def services(self) -> Services:
+        return self.leading.services
+
+    @property
+    def executor(self) -> CommandExecutor:
+        return self.leading.executor
+
+    @property
+    def pools(self) -> Pools:
+        return self.leading.pools
+
+    @property
+    def reloader(self) -> Reloader:
+        return self.leading.reloader
+
+    def reload_soon(self, by: str) -> None:
+        """Reload in the background; for a signal handler. A standby reads the file when it begins to lead."""
+        if self.leads:
+            self.reloader.soon(by)
+
+    def web_sources(self) -> WebSources:
+        return self.leading.web_sources()
+
     def vitals(self) -> HealthSnapshot:
-        """What `/healthz` and `/readyz` are judged by. A clock that was set makes nothing late."""
-        at, polled_at = self._clock.in_present_time, self._telegram.polled_at
-        return HealthSnapshot(
-            now=self._clock.now(),
-            supervision_late=self.supervisor.late_by(self._clock.now()),
-            database_up=self.journal.health.up,
-            database_down_since=self.journal.health.down_since,
-            journal_written_at=at(self.journal.last_written_at),
-            dispatcher_at=at(self.dispatcher.last_progress_at),
-            commands_at=at(self.executor.last_progress_at),
-            telegram_wanted=self._telegram.wanted,
-            telegram_commands=self._telegram.takes_commands,
-            telegram_problem=self._telegram.problem,
-            telegram_polled_at=None if polled_at is None else at(polled_at),
-            chat_refuses=self.dispatcher.refused,
-            held_chats=self.dispatcher.holds,
-            failing_parts=dict(self.services.failing),
-        )
+        """What `/healthz` and `/readyz` are judged by."""
+        return self.leading.vitals()
+
+    def readiness(self) -> Readiness:
+        return self.leading.readiness()
 
     def report_escape(self, text: str) -> None:
         """An error that no task could be held responsible for, as an incident."""
+        if not self.leads:
+            return  # it is in the log
         text = self.redactor.redact(text)
         facts = set_text(AlertData(), text)
         self.watch.open_incident(IncidentKind.CHECKER, fingerprint_of(text), facts)
 
     def details_for_the_log(self, task: str) -> dict[str, object]:
         """The present or last run and the open incident of `task`, as far as there are any."""
-        if self._watching is None:
-            return {}
-        supervisor, watch = self._watching
-        known: dict[str, object] = {"incident": next((i.id for i in watch.store.failures_of(task)), None)}
-        supervised = supervisor.find(task)
-        if supervised is not None:
-            run = supervised.run
-            last = supervised.last_ended if run is None else (run.number, run.attempt)
-            if last is not None:
-                known |= {"run_id": run_id(self.journal.registration.runner_id, last[0]), "attempt": last[1]}
-        return known
-
-    def readiness(self) -> Readiness:
-        return evaluate(self.vitals())
-
-    # -- inside
-
-    def _database_changed(self, database: Database, *, up: bool) -> None:
-        self.supervisor.dependency_changed(up=up)
-        if not up:
-            database.revive()
-
-    async def _stop_supervising(self) -> None:
-        self.unstopped = await self.supervisor.stop()
-        for name in self.unstopped:
-            logger.error(msg("log-would-not-stop", name=name))
-
-    async def _tell_the_last(self) -> None:
-        """Have what the end has brought written and, if it goes quickly, delivered."""
-        try:
-            async with asyncio.timeout(TELL_SECONDS):
-                await self.journal.flush()
-        except TimeoutError:
-            logger.warning(msg("log-changes-in-time"))
-            return
-        try:
-            async with asyncio.timeout(TELL_SECONDS):
-                await self.dispatcher.idle()
-        except TimeoutError:
-            logger.warning(msg("log-messages-left"))
-
-    async def _close_journal(self) -> None:
-        try:
-            async with asyncio.timeout(FLUSH_SECONDS):
-                await self.journal.close(self._states, clean=not self.failed.done())
-        except (TimeoutError, DozorError) as error:
-            self.journal.abandon()
-            logger.error(msg("log-changes-lost", error=str(error) or msg("log-no-answer-in-time")))
+        present = self._present
+        return {} if present is None else present.details_for_the_log(task)

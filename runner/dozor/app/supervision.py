@@ -11,10 +11,13 @@ from dozor.config import Config
 from dozor.config.imports.environment import withheld_names
 from dozor.storage.journal import Journal
 from dozor.storage.postgres.pools import Pools
+from dozor.storage.postgres.run_fence import RunFence
 from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.execution.cancellation import Canceller, GiveUp
+from dozor.supervision.execution.distribution import Distributor
 from dozor.supervision.execution.process.client import Launch
 from dozor.supervision.runs.resources import ResourcePlan, Resources
+from dozor.supervision.start_gate import HeldBack
 from dozor.supervision.supervisor import Supervisor
 from dozor.supervision.telemetry.log import SupervisionLog
 
@@ -32,6 +35,9 @@ def build_supervisor(
     redact: Callable[[str], str],
     grace: float,
     give_up: GiveUp,
+    held: HeldBack | None = None,
+    distributor: Distributor | None = None,
+    fence: RunFence | None = None,
 ) -> Supervisor:
     """Not started. `grace`: seconds that runs in progress get at the end."""
     sizes, plan = config.database.pools, ResourcePlan.of(config)
@@ -57,5 +63,8 @@ def build_supervisor(
         resources=Resources(plan, clock.now),
         commits=journal,
         crashes=recovered.crashes,
+        held=held,
+        distributor=distributor,
+        fence=fence,
         canceller=Canceller(watch, patience=config.supervision.cancel_patience, give_up=give_up),
     )

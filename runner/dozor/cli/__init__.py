@@ -27,6 +27,7 @@ HELP_FROM = 52
         "try": "dozor.cli.project.try_once:try_once",
         "check": "dozor.cli.project.check:check",
         "status": "dozor.cli.status:status",
+        "replicas": "dozor.cli.replicas:replicas",
         "history": "dozor.cli.status:history",
         "incidents": "dozor.cli.status:incidents",
         "why": "dozor.cli.why:why",

@@ -13,7 +13,13 @@ from typing import assert_never
 import click
 
 from dozor.cli.doctoring.channels import check_second_channel
-from dozor.cli.doctoring.database import check_disk, check_files, check_schema, check_server
+from dozor.cli.doctoring.database import (
+    check_disk,
+    check_files,
+    check_schema,
+    check_server,
+    check_sessions,
+)
 from dozor.cli.doctoring.finding import Finding, Level, failed, warning
 from dozor.cli.doctoring.runner import check_runner
 from dozor.cli.doctoring.sending import send_directly, send_through_runner
@@ -32,6 +38,7 @@ from dozor.redaction import Redactor
 from dozor.storage.postgres.embedded import find_embedded, start_embedded
 from dozor.storage.postgres.migration_sets import sets_for
 from dozor.storage.postgres.pool import connect, create_pool, disconnect
+from dozor.storage.postgres.pooling import dsn_of, marked
 
 
 @click.command(help=msg("cli-help-doctor"))
@@ -65,9 +72,13 @@ async def _examine(config: Config, *, send: bool) -> list[Finding]:
             if dsn is None:
                 found.append(warning("database", msg("doctor-no-database"), msg("doctor-no-database-remedy")))
             else:
+                sessions = await check_sessions(config.database)
+                if any(one.level is Level.FAILED for one in sessions):
+                    dsn = marked(dsn)  # what else there is to find is found as `pooling: transaction` would
                 connection = await connect(dsn, application_name="dozor doctor")
                 try:
                     found += await check_server(connection, config.connections)
+                    found += sessions
                     schema = await check_schema(
                         dsn, connection, embedded=config.database.url is None, sets=sets_for(config)
                     )
@@ -95,7 +106,7 @@ async def _examine(config: Config, *, send: bool) -> list[Finding]:
 async def _server(config: Config) -> AsyncIterator[str | None]:
     """The DSN; None if the embedded server has never been made. The doctor makes nothing."""
     if config.database.url is not None:
-        yield config.database.url.get_secret_value()
+        yield dsn_of(config.database)
         return
     data_dir = config.database.data_dir
     server = await asyncio.to_thread(find_embedded, data_dir)
@@ -139,6 +150,7 @@ ABOUT = {
     "database": "doctor-about-database",
     "version": "doctor-about-version",
     "server": "doctor-about-server",
+    "sessions": "doctor-about-sessions",
     "connections": "doctor-about-connections",
     "latency": "doctor-about-latency",
     "schema": "doctor-about-schema",

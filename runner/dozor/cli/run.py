@@ -15,6 +15,7 @@ import click
 from loguru import logger
 
 from dozor.cli.terminal.options import EXIT_FAILED, EXIT_HUNG, config_option
+from dozor.config.values.roles import Role
 from dozor.language import msg
 
 if TYPE_CHECKING:
@@ -34,6 +35,12 @@ MEND_EVERY = 1.0
 @click.command(help=msg("cli-help-run"))
 @config_option
 @click.option("--wait", is_flag=True, help=msg("cli-help-wait"))
+@click.option(
+    "--role",
+    type=click.Choice([role.value for role in Role]),
+    default=None,
+    help=msg("cli-help-role"),
+)
 @click.option(
     "--grace",
     type=float,
@@ -57,7 +64,9 @@ MEND_EVERY = 1.0
     envvar="DOZOR_LOG_FORMAT",
     help=msg("cli-help-log-format"),
 )
-def run(config_path: Path, *, wait: bool, grace: float, log_level: str, log_format: str) -> None:
+def run(
+    config_path: Path, *, wait: bool, role: str | None, grace: float, log_level: str, log_format: str
+) -> None:
     """Supervise the checkers of the configuration until SIGTERM or SIGINT."""
     from dozor.app.escapes import Escapes
     from dozor.logs import LogFormat, queue_standard_streams
@@ -73,7 +82,16 @@ def run(config_path: Path, *, wait: bool, grace: float, log_level: str, log_form
         own_tasks(loop.get_loop())
         own_threads()
         own_subprocesses()
-        main = _run(config_path, writer, form, escaped, wait=wait, grace=grace, log_level=log_level.upper())
+        main = _run(
+            config_path,
+            writer,
+            form,
+            escaped,
+            wait=wait,
+            role=None if role is None else Role(role),
+            grace=grace,
+            log_level=log_level.upper(),
+        )
         code = run_to_end(loop.get_loop(), main, escaped)
     sys.exit(code)
 
@@ -85,6 +103,7 @@ async def _run(
     escaped: Escapes,
     *,
     wait: bool,
+    role: Role | None,
     grace: float,
     log_level: str,
 ) -> int:
@@ -106,7 +125,7 @@ async def _run(
     own_loop(loop)
     loop.set_default_executor(threads := CheckerThreads())
     with ImportWatch(now_importing, flush):
-        runner = Runner.from_config(config_path, wait=wait, grace=grace)
+        runner = Runner.from_config(config_path, wait=wait, grace=grace, role=role, own_process=True)
     stop = asyncio.Event()
     signals = on_signals(stop, flush)
     log = configure(
@@ -122,7 +141,7 @@ async def _run(
         return 0
     await starting
     escaped.report = runner.report_escape
-    signals.on(signal.SIGHUP, runner.reloader.soon, "SIGHUP")
+    signals.on(signal.SIGHUP, runner.reload_soon, "SIGHUP")
     # What is there by now stays: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()

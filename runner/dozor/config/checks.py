@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from dozor.config.sections.supervision import names_in
-from dozor.config.sections.tasks import Isolation, TaskConfig
+from dozor.config.sections.tasks import Isolation, PoolPlacement, TaskConfig
 from dozor.config.source.problems import Place, Problem
 from dozor.config.values.durations import format_duration
 from dozor.config.values.fields import nearest
@@ -18,6 +18,9 @@ from dozor.language import msg
 
 LARGEST_ARGUMENTS = 4_000_000
 """Bytes of a task's `args` as they are sent to its process with each start."""
+
+_TRUE = frozenset(("true", "yes", "on", "1", "y", "t"))
+"""What pydantic takes for true."""
 
 
 def check_sections(values: Mapping[str, Any]) -> Iterator[Problem]:
@@ -33,6 +36,32 @@ def check_sections(values: Mapping[str, Any]) -> Iterator[Problem]:
     if isinstance(database, dict) and "url" in database and database["url"] in (None, ""):
         # An unset variable must not move production to an empty database on the local disk.
         yield Problem(msg("config-database-url-empty"), ("database", "url"))
+    if isinstance(database, dict):
+        yield from _check_pooling(database, clustered=clustered(values))
+    if clustered(values):
+        url = database.get("url", "embedded") if isinstance(database, dict) else "embedded"
+        if isinstance(url, str) and url.strip() == "embedded":
+            yield Problem(msg("config-cluster-embedded"), ("cluster", "enabled"))
+
+
+def clustered(values: Mapping[str, Any]) -> bool:
+    """Does the file, as written, ask for a cluster?"""
+    cluster = values.get("cluster")
+    enabled = cluster.get("enabled") if isinstance(cluster, dict) else False
+    return enabled is True or (isinstance(enabled, str) and enabled.strip().lower() in _TRUE)
+
+
+def _check_pooling(database: Mapping[str, Any], *, clustered: bool) -> Iterator[Problem]:
+    direct = database.get("direct_url") not in (None, "")
+    if database.get("pooling") != "transaction":
+        if direct:
+            yield Problem(msg("config-direct-without-pooling"), ("database", "direct_url"))
+        return
+    url = database.get("url", "embedded")
+    if isinstance(url, str) and url.strip() == "embedded":
+        yield Problem(msg("config-pooling-embedded"), ("database", "pooling"))
+    elif not direct and not clustered:
+        yield Problem(msg("config-pooling-without-session"), ("database", "pooling"))
 
 
 def check_defaults(defaults: Mapping[str, Any]) -> Iterator[Problem]:
@@ -77,6 +106,22 @@ def check_process(task: TaskConfig, place: Place, inherited: frozenset[str]) -> 
             "config-args-too-large", size=format_size(round(size, -5)), most=format_size(LARGEST_ARGUMENTS)
         )
         yield Problem(text, (*where, "args"))
+
+
+def check_placements(tasks: Iterable[TaskConfig | None], values: Mapping[str, Any]) -> Iterator[Problem]:
+    """A pool has workers only in a cluster."""
+    if clustered(values):
+        return
+    defaults = values.get("defaults")
+    for task in tasks:
+        if task is not None and isinstance(task.placement, PoolPlacement):
+            raw = values.get("tasks")
+            own = raw.get(task.name) if isinstance(raw, dict) else None
+            inherited = isinstance(defaults, dict) and not (isinstance(own, dict) and "placement" in own)
+            where: Place = ("defaults",) if inherited else ("tasks", task.name)
+            yield Problem(msg("config-placement-without-cluster"), (*where, "placement"))
+            if inherited:
+                return
 
 
 def check_timing(task: TaskConfig, place: Place, inherited: frozenset[str]) -> Iterator[Problem]:

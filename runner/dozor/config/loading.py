@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from dozor.config.checks import (
     check_defaults,
+    check_placements,
     check_process,
     check_requirements,
     check_sections,
@@ -227,6 +228,7 @@ class _Loading:
         ]
         isolations = [one.isolation for one in self.candidates]
         self.candidates += Candidate.of_runner(values.get("setup"), isolations)
+        self._note(*check_placements(tasks, values))
         if config is None or any(task is None for task in tasks):
             return None
         return config.model_copy(update={"tasks": tuple(tasks)})

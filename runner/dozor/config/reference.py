@@ -23,6 +23,7 @@ from dozor.config.sections import alerts, tasks
 from dozor.config.sections import config as models
 from dozor.config.sections import supervision as watching
 from dozor.config.sections.base import Kind, Section
+from dozor.config.sections.cluster import ClusterConfig
 from dozor.config.sections.databases import NamedDatabase
 from dozor.config.sections.totp import TotpConfig
 from dozor.config.values.durations import format_duration
@@ -57,6 +58,7 @@ _SECTIONS: tuple[tuple[str, type[Section]], ...] = (
     ("web", models.WebConfig),
     ("supervision", watching.SupervisionConfig),
     ("limits", watching.LimitsConfig),
+    ("cluster", ClusterConfig),
 )
 
 _DEFAULTS = """## defaults

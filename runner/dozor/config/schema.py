@@ -98,6 +98,8 @@ def _short_form(words: str) -> list[Schema]:
     """What may stand for a list or a mapping: its one item, or the value of its first key."""
     if words.startswith("`stop` or"):
         return [{"const": "stop"}]
+    if words.startswith("`leader`, `pool`"):
+        return [{"enum": ["leader", "pool"]}]
     if words.startswith("list of `{"):
         return []
     return _scalars(str, words) if words.startswith("list") else []

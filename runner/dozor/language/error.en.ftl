@@ -1,5 +1,7 @@
 error-no-database-here = ctx.db: this runner works without a database
 error-postgres-at = PostgreSQL at { $address }: { $reason }
+error-pooler-shares-sessions = PostgreSQL at { $address }: a pooler there shares sessions between clients (pgbouncer with pool_mode = transaction or statement), but database.pooling is session: the lock that keeps a second runner out would be granted twice. Write database.pooling: transaction with direct_url: postgresql://… past the pooler, or set pool_mode = session
+error-direct-shares-sessions = PostgreSQL at { $address }: a pooler there shares sessions between clients, but database.direct_url must lead past it. Write the address of the server itself, or of a pooler with pool_mode = session
 error-database-url = database.url is not usable: it should read postgresql://user:password@host:5432/name, with special characters in the password percent-encoded (@ as %40, / as %2F)
 error-wrong-password = wrong user or password: correct database.url
 error-not-let-in = the server does not let this user in from here: correct database.url, or allow it in pg_hba.conf
@@ -243,3 +245,8 @@ error-setup-where = ; it is at { $where }
 error-setup-kind = it returned { $kind }, which is no async context manager
 error-setup-leaving = setup { $setup } of the earlier configuration is not closed yet
 error-setup-ended = it ended before it was open
+error-superseded = Epoch { $epoch } is over: another replica of the cluster leads by now. Nothing was written.
+error-fence-without-cluster = ctx.fence() needs a cluster: set cluster.enabled, or use ctx.db
+error-run-superseded = Run { $run } was given up: another attempt may be in progress. Nothing was written.
+error-stands-by = This process stands by: another one of the cluster leads.
+error-lease-lost = The lease of the cluster was lost while runs went on: they may overlap with runs of the next leader.

@@ -1,5 +1,7 @@
 error-no-database-here = ctx.db: этот раннер работает без базы данных
 error-postgres-at = PostgreSQL на { $address }: { $reason }
+error-pooler-shares-sessions = PostgreSQL по адресу { $address }: пулер на пути отдаёт одну сессию разным клиентам (pgbouncer с pool_mode = transaction или statement), а database.pooling — session: блокировка, не пускающая второй dozor, досталась бы двоим. Напишите database.pooling: transaction и direct_url: postgresql://… в обход пулера или задайте pool_mode = session
+error-direct-shares-sessions = PostgreSQL по адресу { $address }: пулер на пути отдаёт одну сессию разным клиентам, а database.direct_url должен вести в обход него. Напишите адрес самого сервера или пулера с pool_mode = session
 error-database-url = database.url не годится: нужен вид postgresql://user:password@host:5432/name, а особые символы в пароле пишут через процент (@ как %40, / как %2F)
 error-wrong-password = неверный пользователь или пароль: исправьте database.url
 error-not-let-in = сервер не пускает этого пользователя отсюда: исправьте database.url или разрешите это в pg_hba.conf
@@ -244,3 +246,8 @@ error-setup-where = ; он здесь: { $where }
 error-setup-kind = он вернул { $kind }, а это не асинхронный менеджер контекста
 error-setup-leaving = setup { $setup } прежней конфигурации ещё не закрыт
 error-setup-ended = он закончился, не открывшись
+error-superseded = Эпоха { $epoch } закончилась: кластером уже управляет другая реплика. Ничего не записано.
+error-fence-without-cluster = ctx.fence() нужен кластер: включите cluster.enabled или используйте ctx.db
+error-run-superseded = Запуск { $run } больше не действует: возможно, уже идёт другая попытка. Ничего не записано.
+error-stands-by = Этот процесс в резерве: кластером управляет другой.
+error-lease-lost = Аренда кластера потеряна, а запуски ещё шли: они могли пересечься с запусками следующего лидера.

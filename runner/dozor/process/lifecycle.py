@@ -31,20 +31,23 @@ class Cleanups:
     """What has to be undone, last in first out. One that fails or hangs does not stop the others."""
 
     def __init__(self) -> None:
-        self._stack: list[tuple[str, Callable[[], Awaitable[object]]]] = []
+        self._stack: list[tuple[str, Callable[[], Awaitable[object]], float]] = []
 
-    def add(self, name: str, undo: Callable[[], Awaitable[object]]) -> None:
-        self._stack.append((name, undo))
+    def add(
+        self, name: str, undo: Callable[[], Awaitable[object]], *, seconds: float = CLEANUP_SECONDS
+    ) -> None:
+        """`seconds`: how long `undo` may take."""
+        self._stack.append((name, undo, seconds))
 
     async def run(self) -> None:
         """Undo everything, once."""
         while self._stack:
-            name, undo = self._stack.pop()
+            name, undo, seconds = self._stack.pop()
             try:
-                async with asyncio.timeout(CLEANUP_SECONDS):
+                async with asyncio.timeout(seconds):
                     await undo()
             except TimeoutError:
-                logger.error(msg("log-ending-slow", name=name, seconds=f"{CLEANUP_SECONDS:.0f}"))
+                logger.error(msg("log-ending-slow", name=name, seconds=f"{seconds:.0f}"))
             except Exception as error:  # noqa: BLE001 -- the border: the other cleanups must run
                 logger.opt(exception=error).error(msg("log-ending-failed", name=name))
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Set
+from collections.abc import Awaitable, Callable, Sequence, Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,11 +22,20 @@ from dozor.clock import Clock
 from dozor.errors import DatabaseUnavailableError, RunnerBusyError, StorageError, out_of_resources
 from dozor.language import msg
 from dozor.storage.health import DatabaseHealth
-from dozor.storage.postgres.pool import Connection, connect, connect_error_text, of_database, refused
+from dozor.storage.postgres.fence import Fence, kind_of_connection
+from dozor.storage.postgres.pool import (
+    Connection,
+    connect,
+    connect_error_text,
+    of_database,
+    refused,
+    unavailable,
+)
 from dozor.storage.single_statement import StatementBatch
 from dozor.storage.tables import command_results as answers
-from dozor.storage.tables import incidents, notifications, runners, runs, silences, tasks
+from dozor.storage.tables import incidents, notifications, pool_runs, runners, runs, silences, tasks
 from dozor.storage.tables.notifications import NotificationRow
+from dozor.storage.tables.pool_runs import PoolOrder
 from dozor.storage.tables.runners import Registration
 from dozor.storage.write_buffer import Checkpoint, Commit, Dropped, WriteBuffer, newer, without
 
@@ -38,6 +47,10 @@ WRITE_TIMEOUT = 20.0
 """Seconds a transaction may take before the database counts as away."""
 BEHIND = (1.0, 600.0)
 """Seconds: who reads the tables waits for what has waited between these; longer is a defect."""
+SEEN_EVERY = 0.5
+"""Seconds."""
+WAITING_AGAIN = 0.5
+"""Seconds between attempts of a waiting runner whose session was lost."""
 TAKE_OVER_SECONDS = 30.0
 """How long to wait for our own lost session to be gone before concluding that another runner has the lock."""
 
@@ -52,6 +65,10 @@ class StateSource:
     """What to write when the queue has overflowed."""
 
 
+async def _nobody(connection: Connection, orders: Sequence[PoolOrder]) -> None:
+    """Without a cluster nothing is distributed."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalHooks:
     """Whom the journal asks and informs. The functions must not raise."""
@@ -62,6 +79,8 @@ class JournalHooks:
     """Called with what is to be written."""
     written: Callable[[], None] = lambda: None
     """Called when all that was in hand is in the database."""
+    distribute: Callable[[Connection, Sequence[PoolOrder]], Awaitable[None]] = _nobody
+    """Enqueues runs for workers, in the transaction that it is called in. Raises what the server answers."""
 
 
 NO_STATES: Final = StateSource()
@@ -80,8 +99,10 @@ class Journal:
         *,
         checkpoint_every: float = 1.0,
         hooks: JournalHooks = NO_HOOKS,
+        fence: Fence | None = None,
     ) -> None:
         self._dsn = dsn
+        self._fence = fence
         self._connection: Connection | None = connection
         self.registration = registration
         self.health = DatabaseHealth(clock, self._probe)
@@ -101,6 +122,7 @@ class Journal:
         self._subscribers: list[Callable[[], None]] = []
         self._commit_listeners: list[Callable[[int], None]] = []
         self.last_written_at = clock.now()
+        self._seen_at = 0.0
 
     @classmethod
     async def open(
@@ -115,31 +137,64 @@ class Journal:
     ) -> Journal:
         """Take the lock and register. Raises RunnerBusyError if another runner works on this database.
 
-        With `wait`, stay in line instead until it has ended.
+        With `wait`, stay in line instead until it has ended, also when the session that waits is lost.
         """
-        connection = await connect(dsn, application_name="dozor", command_timeout=WRITE_TIMEOUT)
+        said: list[str] = []
+        while True:
+            connection = None
+            try:
+                connection = await connect(dsn, application_name="dozor", command_timeout=WRITE_TIMEOUT)
+                await runners.wait_for_lock(connection, said, wait=wait)
+                registration = await runners.register(connection, version)
+            except BaseException as error:
+                if connection is not None:
+                    connection.terminate()
+                # Without `wait`, and before it has ever waited, the start fails as it always did.
+                if said and isinstance(error, Exception) and (unavailable(error) or _was_cut(error)):
+                    logger.warning(msg("log-waiting-session-lost", reason=type(error).__name__))
+                    await asyncio.sleep(WAITING_AGAIN)
+                    continue
+                if isinstance(error, TimeoutError):
+                    raise DatabaseUnavailableError(
+                        msg("error-session-timeout", seconds=f"{WRITE_TIMEOUT:g}")
+                    ) from None
+                raise
+            return cls(dsn, connection, registration, clock, checkpoint_every=checkpoint_every, hooks=hooks)
+
+    @classmethod
+    async def open_fenced(
+        cls,
+        dsn: str,
+        fence: Fence,
+        clock: Clock,
+        *,
+        checkpoint_every: float = 1.0,
+        hooks: JournalHooks = NO_HOOKS,
+    ) -> Journal:
+        """Of a leader of a cluster: no lock is taken, every transaction passes the fence instead.
+
+        Raises SupersededError if another replica leads.
+        """
+        connection = await connect(
+            dsn,
+            application_name="dozor",
+            command_timeout=WRITE_TIMEOUT,
+            kind=fence.connection,
+        )
         try:
-            said = False
-            while not await runners.try_lock(connection):
-                holder = await runners.read_holder(connection)
-                if holder is None:
-                    continue  # it has just gone
-                if not wait:
-                    raise RunnerBusyError(msg("error-runner-busy", holder=holder))
-                if not said:
-                    logger.info(msg("log-waiting-for-runner", holder=holder))
-                    said = True
-                await asyncio.sleep(0.5)
-            registration = await runners.register(connection, version)
-        except TimeoutError:
-            connection.terminate()
-            raise DatabaseUnavailableError(
-                msg("error-session-timeout", seconds=f"{WRITE_TIMEOUT:g}")
-            ) from None
+            registration = await runners.register_leader(connection, fence.term.epoch)
         except BaseException:
             connection.terminate()
             raise
-        return cls(dsn, connection, registration, clock, checkpoint_every=checkpoint_every, hooks=hooks)
+        return cls(
+            dsn,
+            connection,
+            registration,
+            clock,
+            checkpoint_every=checkpoint_every,
+            hooks=hooks,
+            fence=fence,
+        )
 
     @property
     def connection(self) -> Connection:
@@ -308,7 +363,7 @@ class Journal:
         self._lose_session()
 
     async def _transact(self, connection: Connection, batch: WriteBuffer, checkpoint: Checkpoint) -> None:
-        if batch.urgent and not checkpoint.hot:
+        if batch.urgent and not checkpoint.hot and checkpoint.pool is None:
             async with asyncio.timeout(WRITE_TIMEOUT):
                 await self._in_one_statement(connection, batch, checkpoint)
             return
@@ -331,7 +386,14 @@ class Journal:
                 await silences.write_overrides(connection, list(batch.overrides.values()))
             if batch.answers:
                 await answers.answer(connection, batch.answers)
-            await connection.execute(runners.SEEN_SQL, self.registration.runner_id)
+            if checkpoint.pool is not None:
+                queued = await pool_runs.write(connection, checkpoint.pool)
+                if queued:
+                    await self._hooks.distribute(connection, queued)
+            # Of a leader whose runs go to workers, many a second: the row is written twice a second.
+            if checkpoint.pool is None or self._clock.now() - self._seen_at > SEEN_EVERY:
+                await connection.execute(runners.SEEN_SQL, self.registration.runner_id)
+                self._seen_at = self._clock.now()
             if checkpoint.in_flight is not None:
                 await runners.write_in_flight(connection, self.registration.runner_id, checkpoint.in_flight)
 
@@ -359,7 +421,10 @@ class Journal:
         """
         batch, checkpoint = self._batch, self._checkpoint
         parts: list[tuple[WriteBuffer, Checkpoint]] = [
-            (WriteBuffer(), Checkpoint(hot=checkpoint.hot, in_flight=checkpoint.in_flight))
+            (
+                WriteBuffer(),
+                Checkpoint(hot=checkpoint.hot, in_flight=checkpoint.in_flight, pool=checkpoint.pool),
+            )
         ]
         states = [*batch.tasks.values(), *checkpoint.full]
         parts.extend((WriteBuffer(tasks={task.name: task}), Checkpoint()) for task in states)
@@ -397,7 +462,15 @@ class Journal:
         if connection is not None and connection.is_closed():
             self.health.report_cut()
         self._lose_session()
-        connection = await connect(self._dsn, application_name="dozor", command_timeout=WRITE_TIMEOUT)
+        connection = await connect(
+            self._dsn,
+            application_name="dozor",
+            command_timeout=WRITE_TIMEOUT,
+            kind=kind_of_connection(self._fence),
+        )
+        if self._fence is not None:
+            self._connection = connection
+            return
         try:
             deadline = self._clock.now() + TAKE_OVER_SECONDS
             while not await runners.try_lock(connection):
@@ -427,3 +500,8 @@ class Journal:
         if self._connection is not None and self._connection.is_closed():
             self._wanted.set()
             raise DatabaseUnavailableError(msg("error-session-ended"))
+
+
+def _was_cut(error: Exception) -> bool:
+    """Was the session ended from outside: by an administrator, a restart, a time limit of the server?"""
+    return of_database(error) and not refused(error) and not isinstance(error, StorageError)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from dozor.storage.tables.command_results import CommandResultRow
 from dozor.storage.tables.incidents import IncidentRow
 from dozor.storage.tables.notifications import NotificationRow
+from dozor.storage.tables.pool_runs import PoolChanges
 from dozor.storage.tables.runners import RunsInFlight
 from dozor.storage.tables.runs import RunRow
 from dozor.storage.tables.silences import OverrideRow, SilenceRow
@@ -46,6 +47,8 @@ class Checkpoint:
     """More has changed than fits into one."""
     in_flight: RunsInFlight | None = None
     """Which tasks are in a run; None: as recorded before."""
+    pool: PoolChanges | None = None
+    """Runs to be queued for workers, and ends of such runs that these states contain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +162,11 @@ def without(checkpoint: Checkpoint, tasks: Container[str]) -> Checkpoint:
 def newer(older: Checkpoint, later: Checkpoint) -> Checkpoint:
     """Both: the newer state of a task winning; histories bounded as everything that waits."""
     in_flight = older.in_flight if later.in_flight is None else later.in_flight
+    pool = later.pool if older.pool is None else older.pool + (later.pool or PoolChanges())
     if not older.hot and not older.full and not older.runs:
-        return later if later.in_flight is in_flight else replace(later, in_flight=in_flight)
+        if later.in_flight is in_flight and later.pool is pool:
+            return later
+        return replace(later, in_flight=in_flight, pool=pool)
     hot = {row[0]: row for row in older.hot}
     full = {row.name: row for row in older.full}
     for name in {row.name for row in later.full}:
@@ -168,7 +174,7 @@ def newer(older: Checkpoint, later: Checkpoint) -> Checkpoint:
     hot.update((row[0], row) for row in later.hot)
     full.update((row.name, row) for row in later.full)
     history = [*older.runs, *later.runs][-MAX_WAITING_RUNS:]
-    return Checkpoint(list(hot.values()), list(full.values()), history, later.more, in_flight)
+    return Checkpoint(list(hot.values()), list(full.values()), history, later.more, in_flight, pool)
 
 
 def _without_file(row: NotificationRow) -> NotificationRow:

@@ -17,6 +17,8 @@ from dozor.config.values.requirements import DATABASE
 from dozor.language import msg
 from dozor.storage.journal import Checkpoint
 from dozor.storage.postgres.checker_pool import CheckerPool
+from dozor.storage.postgres.run_fence import RunFence
+from dozor.storage.tables.pool_runs import StopRequest
 from dozor.supervision.core.crash_loop import CrashVerdict
 from dozor.supervision.core.events import (
     START_RUN,
@@ -43,6 +45,7 @@ from dozor.supervision.core.state import Failure, State, TaskState
 from dozor.supervision.crash_watch import CrashWatch
 from dozor.supervision.dependency_hold import DependencyGate
 from dozor.supervision.execution.cancellation import Canceller
+from dozor.supervision.execution.distribution import Distributor, NoDistributor
 from dozor.supervision.execution.executor import IsOutage, execute, never_an_outage
 from dozor.supervision.execution.left_behind import LeftBehind
 from dozor.supervision.execution.process.client import Launch
@@ -53,7 +56,7 @@ from dozor.supervision.runs.endings import failure_of
 from dozor.supervision.runs.ownership import OwnTask, Scope
 from dozor.supervision.runs.resources import Resources
 from dozor.supervision.runs.run import Run, StopReason
-from dozor.supervision.start_gate import CommitLog, StartGate, due_instead
+from dozor.supervision.start_gate import CommitLog, HeldBack, StartGate, due_instead
 from dozor.supervision.task_changes import TaskChanges
 from dozor.supervision.tasks.checkpoint import CHECKPOINT_ROWS
 from dozor.supervision.tasks.registry import TaskRegistry
@@ -96,8 +99,11 @@ class Supervisor:
         commits: CommitLog | None = None,
         crashes: CrashVerdict = CrashVerdict(),  # noqa: B008 -- frozen
         resources: Resources | None = None,
+        distributor: Distributor | None = None,
+        fence: RunFence | None = None,
+        held: HeldBack | None = None,
     ) -> None:
-        self._observer = observer
+        self._observer, self._held = observer, held
         self._clock = clock
         self._log = log
         self._checkers = checkers
@@ -109,9 +115,11 @@ class Supervisor:
         self._scoped = scoped
         """Whether its tasks are other people's code."""
         self.random = random.Random()  # noqa: S311 -- spreads load, guards nothing
+        self._fence = fence
+        self._distributor = distributor or NoDistributor()
         self._number = 0
         self.contexts = CleanContext()
-        """Of now, before any checker has run: the base of every run's context, and of our own timers."""
+        """Of now, before any checker has run: of every run's context, and of our own timers."""
         self._timetable = TimerHeap(clock, self._due, self.contexts.timers)
         self.registry = TaskRegistry()
         self._dirty = self.registry.dirty
@@ -197,17 +205,23 @@ class Supervisor:
             else:
                 self._starts.open()
 
-    async def stop(self) -> tuple[str, ...]:
-        """No new runs; ask those in progress to end, cancel them after the grace period.
-
-        The names of tasks whose run would not end.
-        """
+    async def ask_to_end(self, seconds: float) -> list[SupervisedTask]:
+        """No new runs; ask those in progress to end. Those that have not after `seconds`."""
         self.halt()
-        running = [task for task in self.tasks if task.run is not None]
+        # Runs of workers go on: the next leader adopts them.
+        running = [task for task in self.tasks if task.run is not None and task.run.remote is None]
         for task in running:
             if task.run is not None:
                 task.run.ask_to_stop(StopReason.ASKED)
-        await self._ended(running, self._grace)
+        await self._ended(running, seconds)
+        return [task for task in running if task.run is not None]
+
+    async def stop(self, grace: float | None = None) -> tuple[str, ...]:
+        """No new runs; ask those in progress to end, cancel them after the grace period.
+
+        The names of tasks whose run would not end. `grace`: seconds, in place of the usual ones.
+        """
+        running = await self.ask_to_end(self._grace if grace is None else grace)
         for task in running:
             if task.run is not None:
                 self._cancel(task, task.run, StopReason.ASKED, escalate=False)
@@ -231,7 +245,12 @@ class Supervisor:
     def take_checkpoint(self, limit: int = CHECKPOINT_ROWS) -> Checkpoint:
         """What has changed since the last one, of `limit` tasks; it counts as written from now on."""
         now = self._clock.now()
-        taken = self.registry.take_checkpoint(self._generation, now, last=self.closing, limit=limit)
+        taken = self.registry.take_checkpoint(
+            self._generation, now, last=self.closing, limit=limit, first=self._distributor.touched
+        )
+        changes = self._distributor.take()
+        if changes is not None:
+            taken = replace(taken, pool=changes)
         watch = self._crash_watch
         if watch is None:
             return taken
@@ -257,6 +276,12 @@ class Supervisor:
                 self._timetable.plan(later, task.index)
                 return
             self._crash_watch.about_to_start(task, now)
+        if self._held is not None and task.run is None:
+            later = self._held.look_again_at(task.spec.name, now)
+            if later is not None:
+                task.state = task.state._replace(next_at=later)
+                self._timetable.plan(later, task.index)
+                return
         if task.awaited_commit is not None and task.run is None and not self._starts.admits(task):
             return
         try:
@@ -298,7 +323,7 @@ class Supervisor:
             if self.closing:  # a run that was to start anew: the next runner does it
                 task.state = after._replace(state=State.WAITING, running_since=None)
             elif event is not _DUE and self._starts.must_wait(
-                task, first=isinstance(event, Failed) or self._crash_watch is not None
+                task, first=isinstance(event, Failed) or (self._crash_watch or self._held) is not None
             ):
                 # What must be in the database first may not be there yet: it is due at once instead.
                 task.state = due_instead(before, after, now)
@@ -328,7 +353,7 @@ class Supervisor:
                 self._start_run(task, now)
             case AskToStop():
                 if task.run is not None:
-                    task.run.ask_to_stop(StopReason.ASKED)
+                    self._ask_to_stop(task.run)
             case StopRun():
                 self._end_soon(task)
             case TimeOut():
@@ -348,6 +373,9 @@ class Supervisor:
         if not task.announced:
             task.announced = True
             self._log.starting(task.spec.name)
+        if task.spec.pool is not None:
+            self._distributor.start(task, run)
+            return
         # Not loop.create_task: the same thing a microsecond dearer, ten thousand times a second.
         spec, scope = task.spec, None
         name = spec.name
@@ -370,7 +398,16 @@ class Supervisor:
         name, number, given = task.spec.name, run_id(self._generation, run.number), None
         if self.resources is not None:
             given = self.resources.for_run(name, number, lambda: run.ended or run.abandoned)
-        return Context(name, number, run, reports, self._checkers, given)
+        return Context(
+            name,
+            number,
+            run,
+            reports,
+            self._checkers,
+            given,
+            epoch=self._generation,
+            fence=self._fence,
+        )
 
     def reporter_for(self, task: SupervisedTask) -> Callable[[Run], Reporter]:
         """Where runs of `task` in a process of its own speak to."""
@@ -388,16 +425,42 @@ class Supervisor:
         """Ask its run to end, and cancel it after the grace period."""
         run = task.run
         if run is not None:
-            run.ask_to_stop(StopReason.ASKED)
+            self._ask_to_stop(run)
             run.cancelling = self._loop.call_later(
                 self._grace, self._cancel, task, run, StopReason.ASKED, context=self.contexts.timers
             )
+
+    def _ask_to_stop(self, run: Run) -> None:
+        run.ask_to_stop(StopReason.ASKED)
+        if run.remote is not None:
+            self._distributor.stop(run, StopRequest.ASK)
+
+    def adopt(self, task: SupervisedTask, due_at: float, started_at: float, attempt: int) -> Run:
+        """A run that a worker has, and that an earlier leader began. To be called before `start`.
+
+        Times are seconds since the epoch. A stopped or paused task stays so.
+        """
+        self._number = number = self._number + 1
+        run = task.run = Run(number, due_at, started_at, attempt)
+        task.announced = True
+        kept = task.state.state in (State.STOPPED, State.PAUSED)
+        task.state = task.state._replace(
+            state=task.state.state if kept else State.RUNNING,
+            next_at=self._clock.now(),
+            due_at=due_at,
+            running_since=started_at,
+        )
+        return run
 
     def silent(self, task: SupervisedTask, run: Run) -> None:
         """It has sent no heartbeat for too long."""
         self._cancel(task, run, StopReason.SILENT)
 
     def _cancel(self, task: SupervisedTask, run: Run, reason: StopReason, *, escalate: bool = True) -> None:
+        if run.remote is not None:  # its worker sees to it that it ends
+            run.cancel(reason)
+            self._distributor.stop(run, StopRequest.CANCEL)
+            return
         self.contexts.run(self.canceller.cancel, task, run, reason, escalate=escalate)
         if run.task is not None:
             # A coroutine cancelled before its first step never runs: then nobody else would end the run.

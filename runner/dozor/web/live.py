@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from dozor.clock import Clock
 from dozor.control.queries.status import AlertsBacklog, Progress, TaskStatus, read_backlog
-from dozor.storage.journal import Journal
 from dozor.storage.postgres.pool import Pool, unavailable
 from dozor.supervision.tasks.task import SupervisedTask
 from dozor.web.http.reuse import Reused
+from dozor.web.sources import Unwritten
 
 ASK_SECONDS = 1.0
 """How long an answer of the database may hold up a page."""
@@ -55,7 +55,7 @@ class _Owed:
 class AlertsOwed:
     """Messages not yet delivered: those in the database, and those that wait in memory for it."""
 
-    def __init__(self, pool: Pool, journal: Journal, clock: Clock) -> None:
+    def __init__(self, pool: Pool, journal: Unwritten, clock: Clock) -> None:
         self._pool = pool
         self._journal = journal
         self._clock = clock

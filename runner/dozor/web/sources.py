@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from aiohttp import web
 from pydantic import SecretStr
@@ -16,14 +17,24 @@ from dozor.alerting.policy.oncall import Shift
 from dozor.alerting.policy.silences import Silence
 from dozor.alerting.rendering.decisions import PlaceOf, nowhere
 from dozor.clock import Clock
+from dozor.cluster.view import ClusterView
 from dozor.config.sections.config import WebPublic
 from dozor.control.queries.status import RunnerInfo
 from dozor.control.readiness import HealthSnapshot
 from dozor.language.names import Language
-from dozor.storage.journal import Journal
 from dozor.storage.postgres.pool import Pool
+from dozor.storage.tables.notifications import NotificationRow
 from dozor.supervision.supervisor import Supervisor
 from dozor.supervision.telemetry.metrics import RunMetrics
+
+
+class Unwritten(Protocol):
+    """What waits to be written: the journal, or a standby's that has none."""
+
+    @property
+    def backlog(self) -> int: ...
+    @property
+    def unwritten_notifications(self) -> tuple[NotificationRow, ...]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +44,7 @@ class Sources:
     clock: Clock
     pool: Pool
     supervisor: Supervisor
-    journal: Journal
+    journal: Unwritten
     vitals: Callable[[], HealthSnapshot]
     measures: RunMetrics
     deliveries: DeliveryMetrics
@@ -50,6 +61,8 @@ class Sources:
     """Addresses under which this server is reached from outside."""
     timezone: str = "UTC"
     """Of the times of day on the page."""
+    pool_runs: Callable[[], Mapping[str, int]] | None = None
+    """Runs on workers by state; None: without a cluster, or not the leader."""
     on_call: Callable[[], Shift | None] = lambda: None
     """Who is on call now; None: there is no rotation."""
     silence: Callable[[int], Silence | None] = lambda number: None
@@ -58,14 +71,16 @@ class Sources:
     """The name of whoever acted ("telegram:111"); None: not known."""
     place_of: PlaceOf = nowhere
     """What a destination is called; None: nobody has named it."""
+    cluster: ClusterView | None = None
+    """None: without a cluster."""
     webhook: Callable[[bytes, str], Awaitable[int]] | None = None
     """Takes a body and Telegram's secret, gives the status of the answer; None: Telegram is polled."""
     webhook_admits: Callable[[str], bool] | None = None
     """Whether the secret header of a request is Telegram's, asked before its body is read."""
 
 
-def this_runner(runner_id: int, version: str, started_at: float) -> RunnerInfo:
-    """This process, as `/api/status` tells of it. `started_at`: seconds since the epoch."""
+def this_runner(runner_id: int, version: str, started_at: float, role: str = "all") -> RunnerInfo:
+    """This process, as `/api/status` shows it. `started_at`: seconds since the epoch."""
     return RunnerInfo(
         id=runner_id,
         host=socket.gethostname(),
@@ -74,6 +89,7 @@ def this_runner(runner_id: int, version: str, started_at: float) -> RunnerInfo:
         started_at=started_at,
         seen_at=started_at,
         alive=True,
+        role=role,
     )
 
 

@@ -126,6 +126,10 @@ def _trouble(say: Phrasebook, task: str, facts: AlertData) -> str:
             if lasted is None or facts.count is None:
                 return say("alert-pool-exhausted-plain", subject=subject)
             return say("alert-pool-exhausted", subject=subject, size=facts.count, duration=lasted)
+        case IncidentKind.NO_WORKER:
+            if lasted is None or facts.count is None:
+                return say("alert-no-worker-plain", subject=subject)
+            return say("alert-no-worker", subject=subject, count=facts.count, duration=lasted)
         case IncidentKind.BACKLOG:
             if lasted is None or facts.count is None:
                 return say("alert-backlog-plain", task=task or subject)
@@ -136,6 +140,8 @@ def _trouble(say: Phrasebook, task: str, facts: AlertData) -> str:
             return say("alert-bot-deaf") if subject == "commands" else say("alert-bot-defect")
         case IncidentKind.TELEGRAM:
             return say("alert-telegram", subject=subject)
+        case IncidentKind.REPLICA:
+            return say("alert-replica", subject=subject)
         case IncidentKind.CHECKER:
             text = shorten(one_line(facts.text or ""), LINE_UNITS)
             return say("alert-own", task=task or "Dozor", text=text or subject)

@@ -85,6 +85,8 @@ def _still_key(note: Notification, kind: IncidentKind | None) -> str:
             return "still-limit"
         case IncidentKind.POOL_EXHAUSTED:
             return "still-pool-exhausted"
+        case IncidentKind.NO_WORKER:
+            return "still-no-worker"
         case IncidentKind.BACKLOG:
             known = facts.count is not None and facts.lasted is not None
             return "still-backlog" if known else "still-backlog-plain"
@@ -94,6 +96,8 @@ def _still_key(note: Notification, kind: IncidentKind | None) -> str:
             return "still-bot-deaf" if facts.subject == DEAF else "still-bot-defect"
         case IncidentKind.TELEGRAM:
             return "still-telegram"
+        case IncidentKind.REPLICA:
+            return "still-replica"
         case IncidentKind.CHECKER:
             return "still-checker" if _first_line(facts) else "still-other"
         case IncidentKind.STORM:
@@ -143,6 +147,8 @@ def _over_key(facts: AlertData, kind: IncidentKind | None) -> str:
             return "over-limit"
         case IncidentKind.POOL_EXHAUSTED:
             return "alert-over-pool"
+        case IncidentKind.NO_WORKER:
+            return "over-no-worker"
         case IncidentKind.BACKLOG:
             return "over-backlog"
         case IncidentKind.UNCLEAN_END:
@@ -151,6 +157,8 @@ def _over_key(facts: AlertData, kind: IncidentKind | None) -> str:
             return "alert-over-bot"
         case IncidentKind.TELEGRAM:
             return "over-telegram"
+        case IncidentKind.REPLICA:
+            return "over-replica"
         case IncidentKind.STORM:
             return "alert-over-storm"
         case IncidentKind.CHECKER | None:

@@ -22,8 +22,10 @@ class RunnerReports:
         self._manager = manager
         self._clock = clock
 
-    def started(self, supervisor: Supervisor, found: AlertData) -> None:
+    def started(self, supervisor: Supervisor, found: AlertData, *, silent: bool = False) -> None:
         """Report what a start has found: after an unclean end as an incident, else as a message.
+
+        `silent`: a message without bad news is not sent, as after a hand-over between replicas of a cluster.
 
         Incidents of tasks that are not supervised any more are resolved first.
         """
@@ -34,7 +36,8 @@ class RunnerReports:
         decision = start.decide(manager.settings(None), known, found, now, manager.store.next_id)
         facts = start.incident_facts(found, decision.incident)
         changes = manager.planner.plan_notifications(decision, facts, now)
-        if (severity := start.report_severity(found)) is not None:
+        severity = start.report_severity(found)
+        if severity is not None and not (silent and severity is Severity.INFO):
             kind = NotificationKind.RUNNER_STARTED
             changes.notifications += manager.notifications.broadcast(kind, severity, found, now)
         manager.commit(changes)

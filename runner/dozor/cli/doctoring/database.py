@@ -8,12 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dozor.cli.doctoring.finding import Finding, failed, ok, warning
-from dozor.config import Config
+from dozor.config import Config, DatabaseConfig
 from dozor.config.places import exposed, state_dir, unwritable
+from dozor.config.sections.config import Pooling
+from dozor.errors import StorageError
 from dozor.language import msg
+from dozor.storage.postgres.database import check_own_sessions
 from dozor.storage.postgres.migrate import check
 from dozor.storage.postgres.migration_sets import CORE, MigrationSet
 from dozor.storage.postgres.pool import Connection, connect_error_text, of_database
+from dozor.storage.postgres.pooling import session_dsn_of
 
 OLDEST_VERSION = 130000
 """`server_version_num` of the oldest PostgreSQL that is maintained or nearly so."""
@@ -87,6 +91,19 @@ async def check_server(connection: Connection, needed: int) -> list[Finding]:
     else:
         found.append(ok("connections", msg("doctor-connections", free=free, needed=needed)))
     return [*found, *await _round_trips(connection)]
+
+
+async def check_sessions(config: DatabaseConfig) -> list[Finding]:
+    """Whether sessions are one's own where LISTEN and the lock need that."""
+    dsn = session_dsn_of(config)
+    if dsn is None:
+        pooled = config.pooling is Pooling.TRANSACTION
+        return [ok("sessions", msg("doctor-sessions-polling"))] if pooled else []
+    try:
+        await check_own_sessions(dsn, direct=config.direct_url is not None)
+    except StorageError as error:
+        return [failed("sessions", str(error), msg("doctor-as-it-says"))]
+    return [ok("sessions", msg("doctor-sessions-own"))]
 
 
 async def _round_trips(connection: Connection) -> list[Finding]:

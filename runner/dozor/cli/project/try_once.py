@@ -134,14 +134,15 @@ async def _database(config: Config, *, wanted: bool) -> AsyncIterator[str | None
     from dozor.storage.postgres.database import Database
     from dozor.storage.postgres.migration_sets import sets_for
     from dozor.storage.postgres.pool import connect, disconnect
+    from dozor.storage.postgres.pooling import dsn_of
 
     if not wanted:
         yield None
         return
-    if config.database.url is not None:
-        dsn: str | None = config.database.url.get_secret_value()
+    dsn = dsn_of(config.database)
+    if dsn is not None:
         try:
-            await disconnect(await connect(str(dsn)))
+            await disconnect(await connect(dsn))
         except StorageError as error:
             click.echo(msg("setup-try-no-database", reason=error), err=True)
             dsn = None

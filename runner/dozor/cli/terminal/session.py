@@ -16,6 +16,7 @@ from dozor.storage.postgres.embedded import find_embedded, start_embedded
 from dozor.storage.postgres.migrate import check
 from dozor.storage.postgres.migration_sets import CORE, sets_named
 from dozor.storage.postgres.pool import Pool, create_pool
+from dozor.storage.postgres.pooling import dsn_of
 
 T = TypeVar("T")
 
@@ -39,9 +40,8 @@ async def database(config_path: Path, *schemas: str) -> AsyncIterator[tuple[Conf
     """
     config = load(config_path)
     server = None
-    if config.database.url is not None:
-        dsn = config.database.url.get_secret_value()
-    else:
+    dsn = dsn_of(config.database)
+    if dsn is None:
         data_dir = config.database.data_dir
         server = await asyncio.to_thread(find_embedded, data_dir)
         if server is None:

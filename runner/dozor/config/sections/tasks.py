@@ -20,6 +20,7 @@ from dozor.config.sections.base import (
     Text,
     Timezone,
 )
+from dozor.config.sections.cluster import parse_pool
 from dozor.config.values import fields
 from dozor.config.values.durations import format_duration, parse_positive
 from dozor.config.values.schedules import Continuous as Continuous
@@ -49,6 +50,10 @@ class OnHang(StrEnum):
 
     ABANDON = "abandon"
     EXIT = "exit"
+
+
+DEFAULT_POOL = "default"
+"""The pool of `placement: pool`."""
 
 
 class Requirement(StrEnum):
@@ -140,6 +145,35 @@ class RetryEvery(Section):
     @property
     def seconds(self) -> float:
         return self.retry_every
+
+
+class LeaderPlacement(Section):
+    """The leader runs it."""
+
+
+class PoolPlacement(Section):
+    """Workers of a pool run it."""
+
+    pool: Annotated[str, BeforeValidator(parse_pool)]
+    """The name of the pool, one of `cluster.pools` of the workers that are to run it."""
+
+    @property
+    def name(self) -> str:
+        return self.pool
+
+
+def _placement(value: object) -> LeaderPlacement | PoolPlacement:
+    match value:
+        case LeaderPlacement() | PoolPlacement():
+            return value
+        case "leader":
+            return LeaderPlacement()
+        case "pool":
+            return PoolPlacement(pool=DEFAULT_POOL)
+        case dict():
+            return PoolPlacement.model_validate(value)
+        case _:
+            raise ValueError(msg("config-placement", value="{value}"))
 
 
 def _on_critical(value: object) -> Stop | RetryEvery:
@@ -243,6 +277,15 @@ class TaskConfig(Section):
 
     max_runs: Count | None = None
     """With `isolation: process`: replace the process after so many runs."""
+
+    placement: Annotated[
+        LeaderPlacement | PoolPlacement,
+        BeforeValidator(_placement),
+        Kind("`leader`, `pool` or `{pool: gpu}`", default="`leader`"),
+    ] = LeaderPlacement()
+    """Who runs it: the leader, or a worker of a pool (`pool`: the pool `default`). A pool needs
+    `cluster.enabled`, see docs/cluster.md.
+    """
 
     env: Annotated[
         tuple[str, ...],

@@ -68,6 +68,15 @@ def parse_database_url(value: object) -> str | None:
     return text
 
 
+def parse_direct_url(value: object) -> str | None:
+    """As `parse_database_url`, for a server of somebody's own; empty: None."""
+    if value is None or value == "":
+        return None
+    if value == "embedded":
+        raise ValueError(msg("config-direct-embedded", form=_DSN_FORM))
+    return parse_database_url(value)
+
+
 def parse_api_url(value: object) -> str:
     """The Bot API server, without a slash at its end."""
     form = msg("config-api-form")

@@ -36,6 +36,8 @@ class IncidentKind(StrEnum):
     """The runner uses more than it should."""
     POOL_EXHAUSTED = "pool_exhausted"
     """Runs wait for a connection of `ctx.db` while other runs hold all of them."""
+    NO_WORKER = "no_worker"
+    """No worker takes the runs of a pool."""
     BACKLOG = "backlog"
     """More waits to be processed than should."""
     UNCLEAN_END = "unclean_end"
@@ -44,6 +46,8 @@ class IncidentKind(StrEnum):
     """The bot does not receive commands, or fails at them."""
     TELEGRAM = "telegram"
     """A chat refuses messages."""
+    REPLICA = "replica"
+    """A standby or a worker of the cluster is lost."""
     CHECKER = "checker"
     """A checker's own `ctx.alert`."""
     STORM = "storm"
@@ -92,12 +96,14 @@ KINDS: Mapping[IncidentKind, KindTraits] = MappingProxyType(
         IncidentKind.DEPENDENCY: KindTraits(severity=_C, text="kind-dependency", groupable=False),
         IncidentKind.LIMIT: KindTraits(severity=_W, text="kind-limit"),
         IncidentKind.POOL_EXHAUSTED: KindTraits(severity=_C, text="kind-pool-exhausted"),
+        IncidentKind.NO_WORKER: KindTraits(severity=_C, text="kind-no-worker"),
         IncidentKind.BACKLOG: KindTraits(severity=_W, text="kind-backlog"),
         IncidentKind.UNCLEAN_END: KindTraits(
             severity=_W, text="kind-unclean-end", groupable=False, reminded_while_flapping=True
         ),
         IncidentKind.BOT: KindTraits(severity=_W, text="kind-bot"),
         IncidentKind.TELEGRAM: KindTraits(severity=_C, text="kind-telegram", groupable=False),
+        IncidentKind.REPLICA: KindTraits(severity=_W, text="kind-replica"),
         IncidentKind.CHECKER: KindTraits(severity=_W, text="kind-checker", announced_as="checker"),
         IncidentKind.STORM: KindTraits(severity=_W, text="kind-storm", announced_as="storm"),
     }

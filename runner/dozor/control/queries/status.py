@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from dozor.clock import to_iso
+from dozor.control.queries.cluster import ClusterReport, read_cluster
 from dozor.storage.postgres.pool import Connection, Row
 from dozor.storage.tables.runners import read_holder
 from dozor.supervision.core.state import State
@@ -31,6 +32,9 @@ TASK_SQL = TASKS_SQL.replace("WHERE configured", "WHERE configured AND name = $1
 NAMES_SQL = "SELECT name FROM dozor.tasks WHERE configured ORDER BY position, name"
 
 ALL_NAMES_SQL = "SELECT name FROM dozor.tasks ORDER BY configured DESC, position, name"
+
+# A leader of a cluster behind a pgbouncer holds no lock.
+LEASED_SQL = "SELECT expires_at > clock_timestamp() FROM dozor.lease"
 
 BACKLOG_SQL = """
 SELECT count(*) AS pending, extract(epoch FROM now() - min(created_at))::float8 AS oldest_pending_s
@@ -61,6 +65,8 @@ class RunnerInfo:
     started_at: float
     seen_at: float
     alive: bool
+    role: str = "all"
+    """Of one that is alive: "all", or "standby" of a cluster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +167,8 @@ class StatusReport:
     tasks: tuple[TaskStatus, ...]
     alerts: AlertsBacklog
     now: float
+    cluster: ClusterReport | None = None
+    """None: without a cluster."""
 
     @property
     def stopped(self) -> tuple[TaskStatus, ...]:
@@ -174,7 +182,7 @@ class StatusReport:
             if runner is None
             else {
                 "id": runner.id,
-                "role": "all" if runner.alive else "gone",
+                "role": runner.role if runner.alive else "gone",
                 "started_at": to_iso(runner.started_at),
                 "version": runner.version,
                 "host": runner.host,
@@ -203,12 +211,14 @@ async def read_all_names(connection: Connection) -> list[str]:
 
 
 async def runner_on_watch(connection: Connection) -> bool:
-    """Whether a runner works on this database: it wrote lately, and its session still holds the lock.
+    """Whether a runner works on this database: it wrote lately, and still holds the lock or the lease.
 
     A killed runner loses the lock at once, long before its last sign of life is old.
     """
     runner = (await read_status_of(connection, ())).runner
-    return runner is not None and runner.alive and await read_holder(connection) is not None
+    if runner is None or not runner.alive:
+        return False
+    return await read_holder(connection) is not None or bool(await connection.fetchval(LEASED_SQL))
 
 
 async def read_backlog(connection: Connection) -> AlertsBacklog:
@@ -286,6 +296,7 @@ async def read_status_of(connection: Connection, task_rows: Sequence[Row]) -> St
         tasks=tuple(_task(row, now.timestamp()) for row in task_rows),
         alerts=alerts,
         now=now.timestamp(),
+        cluster=await read_cluster(connection),
     )
 
 

@@ -18,6 +18,7 @@ from dozor.storage.postgres.embedded import EmbeddedServer, start_embedded
 from dozor.storage.postgres.migrate import check, migrate
 from dozor.storage.postgres.migration_sets import CORE, MigrationSet
 from dozor.storage.postgres.pool import (
+    Connection,
     address,
     connect,
     connect_error_text,
@@ -25,6 +26,7 @@ from dozor.storage.postgres.pool import (
     of_database,
     unavailable,
 )
+from dozor.storage.postgres.pooling import dsn_of, session_dsn_of, shares_sessions
 
 PATIENCE = 30.0
 """Seconds to wait at the start for a server that is not there yet."""
@@ -35,7 +37,7 @@ READ_ONLY_SQL = "SELECT pg_is_in_recovery() OR current_setting('transaction_read
 
 async def _check_writable(dsn: str) -> None:
     """Raises DatabaseUnavailableError if the server only reads, as during a failover; else as `connect`."""
-    connection = await connect(dsn)
+    connection = await connect(dsn, statement_cache=False)
     try:
         if await connection.fetchval(READ_ONLY_SQL):
             reason = msg("error-read-only-server")
@@ -49,11 +51,36 @@ async def _check_writable(dsn: str) -> None:
         await disconnect(connection)
 
 
-class Database:
-    """`dsn` holds a password: never log it."""
+async def check_own_sessions(dsn: str, *, direct: bool = False) -> None:
+    """Raises StorageError if a pooler at `dsn` shares sessions, else as `connect`.
 
-    def __init__(self, dsn: str, server: EmbeddedServer | None) -> None:
+    `direct`: it is `database.direct_url`.
+    """
+    opened: list[Connection] = []
+    try:
+        opened += [await connect(dsn, statement_cache=False) for _ in range(2)]
+        shared = await shares_sessions(*opened)
+    except Exception as error:
+        if isinstance(error, StorageError) or not of_database(error):
+            raise
+        text = msg("error-postgres-at", address=address(dsn), reason=connect_error_text(error))
+        raise DatabaseUnavailableError(text) if unavailable(error) else StorageError(text) from error
+    finally:
+        for connection in opened:
+            await disconnect(connection)
+    if shared:
+        key = "error-direct-shares-sessions" if direct else "error-pooler-shares-sessions"
+        raise StorageError(msg(key, address=address(dsn)))
+
+
+class Database:
+    """`dsn` and `session_dsn` hold a password: never log them."""
+
+    def __init__(self, dsn: str, server: EmbeddedServer | None, session_dsn: str | None = None) -> None:
         self.dsn = dsn
+        """For `connect` and `create_pool`; sessions may be shared there."""
+        self.session_dsn = dsn if server is not None else session_dsn
+        """Where a session is one's own, for LISTEN and the runner's lock; None: no such address is known."""
         self._server = server
         self._reviving: asyncio.Task[None] | None = None
 
@@ -66,13 +93,15 @@ class Database:
         if config.url is None:
             server = await _started(config.data_dir)
             return cls(server.dsn, server)
-        dsn = config.url.get_secret_value()
+        dsn, session_dsn = str(dsn_of(config)), session_dsn_of(config)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + PATIENCE
         said = False
         while True:
             try:
                 await _check_writable(dsn)
+                if session_dsn is not None:
+                    await check_own_sessions(session_dsn, direct=session_dsn != dsn)
             except DatabaseUnavailableError as error:
                 if not wait and loop.time() > deadline:
                     raise
@@ -81,7 +110,7 @@ class Database:
                     said = True
                 await asyncio.sleep(0.5)
             else:
-                return cls(dsn, None)
+                return cls(dsn, None, session_dsn)
 
     @property
     def embedded(self) -> bool:

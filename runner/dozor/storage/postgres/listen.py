@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
 
 import asyncpg
 from loguru import logger
@@ -18,6 +19,9 @@ from dozor.clock import Clock
 from dozor.errors import StorageError
 from dozor.language import msg
 from dozor.storage.postgres.pool import Connection, connect, connect_error_text
+
+POLL_EVERY = 0.1
+"""Seconds between two looks where LISTEN cannot be used."""
 
 Wake = Callable[[], object]
 """Called on the loop, without arguments; `asyncio.Event.set`, say. Must not block or raise."""
@@ -117,6 +121,25 @@ class Listener:
                 msg("log-listen-closed") if error is None else connect_error_text(error),
             )
         self._told = True
+
+
+def listening(
+    dsn: str | None, channels: Mapping[str, Wake], clock: Clock, *, application_name: str = "dozor listen"
+) -> Callable[[], Coroutine[Any, Any, None]]:
+    """A service that wakes for `channels`.
+
+    `dsn` None (`Database.session_dsn`): every `POLL_EVERY` seconds, as there is no session to listen on.
+    """
+    if dsn is not None:
+        return Listener(dsn, channels, clock, application_name=application_name).run
+
+    async def poll() -> None:
+        while True:
+            await asyncio.sleep(POLL_EVERY)
+            for wake in channels.values():
+                wake()
+
+    return poll
 
 
 def _ignoring_arguments(wake: Wake) -> Callable[..., None]:

@@ -108,15 +108,18 @@ class MigrationSet:
 
 CORE = MigrationSet("dozor", "dozor.storage")
 """What every database has."""
+QUEUE = MigrationSet("dozor_queue", "dozor.cluster")
+"""The tables of PgQueuer, which a cluster needs (`cluster.enabled`)."""
 
 
 def sets_for(config: Config) -> tuple[MigrationSet, ...]:
-    """The core's, and those of the packages that tasks of `config` use, in the order of the packages' names.
+    """The core's, PgQueuer's for a cluster, and those of the packages that tasks of `config` use, by name.
 
     Raises SchemaError for a declaration that cannot be loaded.
     """
     used = {task.run.partition(":")[0].partition(".")[0] for task in config.tasks}
-    return (CORE, *(_load(declared) for declared in _declared() if declared.name in used))
+    cluster = (QUEUE,) if config.cluster.enabled else ()
+    return (CORE, *cluster, *(_load(declared) for declared in _declared() if declared.name in used))
 
 
 def sets_named(schemas: Iterable[str]) -> tuple[MigrationSet, ...]:
@@ -124,7 +127,7 @@ def sets_named(schemas: Iterable[str]) -> tuple[MigrationSet, ...]:
     wanted = dict.fromkeys(schemas)
     if not wanted:
         return ()
-    known = {found.schema: found for found in (CORE, *map(_load, _declared()))}
+    known = {found.schema: found for found in (CORE, QUEUE, *map(_load, _declared()))}
     for schema in wanted:
         if schema not in known:
             raise SchemaError(msg("error-no-such-schema", schema=schema, known=", ".join(known)))

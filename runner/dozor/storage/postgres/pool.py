@@ -24,6 +24,7 @@ from dozor.errors import (
 from dozor.language import msg
 from dozor.process.descriptors import RESERVE, describe
 from dozor.process.forking import own
+from dozor.storage.postgres.pooling import unmarked, without_session_state
 
 Pool: TypeAlias = asyncpg.Pool
 Connection: TypeAlias = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
@@ -43,19 +44,23 @@ async def connect(
     timeout: float = CONNECT_TIMEOUT,
     command_timeout: float | None = COMMAND_TIMEOUT,
     statement_cache: bool = True,
+    kind: type[asyncpg.Connection] = asyncpg.Connection,
 ) -> Connection:
-    """One connection. `statement_cache=False` behind a pgbouncer that pools transactions.
+    """One connection. `statement_cache=False`: no statement is kept, as always behind a pooler that shares
+    sessions (`pooling.dsn_of`).
+
+    `kind`: such as `fence.fenced_connection(…)`.
 
     Raises DatabaseUnavailableError if trying again later makes sense, else StorageError with the remedy.
     """
-    options = _options(dsn, application_name, timeout, command_timeout, statement_cache)
+    options = _options(dsn, application_name, timeout, command_timeout, statement_cache, kind)
     try:
         try:
-            connection = await _open(dsn, **options)
+            connection = await _open(**options)
         except OSError as error:
             if not (out_of_resources(error) and RESERVE.release()):
                 raise
-            connection = await _open(dsn, **options)
+            connection = await _open(**options)
     except _RAISED as error:
         raise _connect_error(dsn, error) from _cause(error)
     try:
@@ -84,6 +89,8 @@ async def create_pool(
     command_timeout: float | None = COMMAND_TIMEOUT,
     statement_cache: bool = True,
     as_asyncpg: bool = False,
+    kind: type[asyncpg.Connection] = asyncpg.Connection,
+    json_codec: bool = True,
 ) -> Pool:
     """A pool with `min_size` connections made now; with 0 none, so the server may be away.
 
@@ -92,8 +99,10 @@ async def create_pool(
 
     It mends itself: a connection that died is replaced at the next `acquire`. What fails later raises
     asyncpg's own errors; `unavailable` tells which. Raises as `connect`.
+
+    `json_codec` false: jsonb is text, as PgQueuer takes it.
     """
-    options = _options(dsn, application_name, timeout, command_timeout, statement_cache)
+    options = _options(dsn, application_name, timeout, command_timeout, statement_cache, kind)
     if as_asyncpg:
         named = "application_name=" in dsn
         options["server_settings"] = {} if named else {"application_name": application_name}
@@ -111,10 +120,9 @@ async def create_pool(
             raise
 
     pool = asyncpg.create_pool(
-        dsn,
         min_size=min_size,
         max_size=max_size,
-        init=None if as_asyncpg else _prepare,
+        init=_prepare if json_codec and not as_asyncpg else None,
         connect=open_apart,
         **options,
     )
@@ -235,17 +243,25 @@ def _descriptors(connection: Any) -> tuple[int, ...]:
 
 
 def _options(
-    dsn: str, application_name: str, timeout: float, command_timeout: float | None, statement_cache: bool
+    dsn: str,
+    application_name: str,
+    timeout: float,
+    command_timeout: float | None,
+    statement_cache: bool,
+    kind: type[asyncpg.Connection],
 ) -> dict[str, Any]:
     if not dsn.startswith(_SCHEMES):
         raise StorageError(msg(_BAD_URL))
     _check_tls_settings(dsn)
+    dsn, shared = unmarked(dsn)
     options: dict[str, Any] = {
+        "dsn": dsn,
+        "connection_class": without_session_state(kind) if shared else kind,
         "timeout": timeout,
         "command_timeout": command_timeout,
         "server_settings": {"application_name": application_name, "timezone": "UTC"},
     }
-    if not statement_cache:
+    if shared or not statement_cache:
         options["statement_cache_size"] = 0
     return options
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from dozor.config import PoolsConfig
 from dozor.storage.postgres.checker_pool import CheckerPool
+from dozor.storage.postgres.fence import Fence, kind_of_connection
 from dozor.storage.postgres.pool import Pool, create_pool
 
 
@@ -24,9 +25,21 @@ class Pools:
     """Behind `ctx.db`."""
 
     @classmethod
-    async def open(cls, dsn: str, config: PoolsConfig, probes: int, now: Callable[[], float]) -> Pools:
-        """Makes one connection, of `core`; raises as `create_pool`. `probes`: dependencies with a query."""
-        core = await create_pool(dsn, max_size=config.core, application_name="dozor")
+    async def open(
+        cls,
+        dsn: str,
+        config: PoolsConfig,
+        probes: int,
+        now: Callable[[], float],
+        fence: Fence | None = None,
+    ) -> Pools:
+        """Makes one connection, of `core`; raises as `create_pool`. `probes`: dependencies with a query.
+
+        `fence`: of a leader of a cluster, whose `core` only it writes through.
+        """
+        core = await create_pool(
+            dsn, max_size=config.core, application_name="dozor", kind=kind_of_connection(fence)
+        )
         return cls(
             core=core,
             web=await create_pool(dsn, min_size=0, max_size=config.web, application_name="dozor web"),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from dataclasses import dataclass
 
+from loguru import logger
+
+from dozor.errors import RunnerBusyError
 from dozor.language import msg
 from dozor.storage.postgres.pool import Connection
 
@@ -22,7 +26,7 @@ JOIN pg_stat_activity a ON a.pid = l.pid
 LEFT JOIN dozor.runners r ON a.application_name = 'dozor runner ' || r.id
 WHERE l.locktype = 'advisory' AND l.granted
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-  AND (l.classid::int8 << 32) + l.objid::int8 = $1
+  AND (l.classid::int8 << 32) + l.objid::int8 = $1 AND a.application_name <> $2
 """
 
 END_STALE_SQL = """
@@ -43,6 +47,12 @@ SELECT extract(epoch FROM last.ended_at)::float8 AS at,
        (SELECT bool_and(coalesce(r.clean, false)) FROM dozor.runners r WHERE r.id >= last.id) AS clean
 FROM last
 """
+
+# The same two for a leader, whose row is there before these are asked.
+END_STALE_BEFORE_SQL = END_STALE_SQL + "AND id < $1"
+LAST_END_BEFORE_SQL = LAST_END_SQL.replace("runners ORDER", "runners WHERE id < $1 ORDER").replace(
+    "r.id >= last.id)", "r.id >= last.id AND r.id < $1)"
+)
 
 STARTS_SQL = "SELECT count(*) FROM dozor.runners WHERE started_at > now() - make_interval(secs => $1)"
 
@@ -148,9 +158,27 @@ async def try_lock(connection: Connection) -> bool:
     return bool(await connection.fetchval(TRY_LOCK_SQL, LOCK_KEY))
 
 
-async def read_holder(connection: Connection) -> LockHolder | None:
-    """Who has the lock, None if nobody."""
-    row = await connection.fetchrow(HOLDER_SQL, LOCK_KEY)
+async def wait_for_lock(connection: Connection, said: list[str], *, wait: bool) -> None:
+    """Take the lock of the session; with `wait` stay in line until its holder has ended.
+
+    `said`: what was logged already, by this call and earlier ones. Raises RunnerBusyError without `wait`.
+    """
+    while not await try_lock(connection):
+        holder = await read_holder(connection)
+        if holder is None:
+            continue  # it has just gone
+        if not wait:
+            raise RunnerBusyError(msg("error-runner-busy", holder=holder))
+        text = msg("log-waiting-for-runner", holder=holder)
+        if text not in said:
+            logger.info("{}", text)
+            said.append(text)
+        await asyncio.sleep(0.5)
+
+
+async def read_holder(connection: Connection, apart_from: str = "") -> LockHolder | None:
+    """Who has the lock, None if nobody, or only sessions with the application name `apart_from`."""
+    row = await connection.fetchrow(HOLDER_SQL, LOCK_KEY, apart_from)
     return None if row is None else LockHolder(row["backend"], row["id"], row["host"], row["pid"])
 
 
@@ -164,6 +192,16 @@ async def register(connection: Connection, version: str) -> Registration:
     await adopt_session(connection, runner_id)
     before = None if last is None else LastEnd(last["at"], max(0.0, last["ago"]), last["clean"])
     return Registration(runner_id, before, starts)
+
+
+async def register_leader(connection: Connection, epoch: int) -> Registration:
+    """As `register`, of a leader whose row is there already: `epoch` is its id. On a fenced connection."""
+    async with connection.transaction():
+        await connection.execute(END_STALE_BEFORE_SQL, epoch)
+        last = await connection.fetchrow(LAST_END_BEFORE_SQL, epoch)
+        starts: int = await connection.fetchval(STARTS_SQL, START_WINDOW)
+    before = None if last is None else LastEnd(last["at"], max(0.0, last["ago"]), last["clean"])
+    return Registration(epoch, before, starts)
 
 
 async def adopt_session(connection: Connection, runner_id: int) -> None:

@@ -10,7 +10,15 @@ from typing import Any
 
 from dozor.config.imports.checkers import isolation_of
 from dozor.config.imports.signatures import takes_context
-from dozor.config.sections.tasks import Isolation, Misfire, OnHang, Requirement, RetryEvery, TaskConfig
+from dozor.config.sections.tasks import (
+    Isolation,
+    Misfire,
+    OnHang,
+    PoolPlacement,
+    Requirement,
+    RetryEvery,
+    TaskConfig,
+)
 from dozor.supervision.core.policy import Intensity, Policy, RestartDelay
 
 Checker = Callable[..., Any]
@@ -38,6 +46,8 @@ class TaskSpec:
     max_runs: int | None = None
     """Runs after which its own process is replaced."""
     on_hang: OnHang = OnHang.ABANDON
+    pool: str | None = None
+    """The pool of workers that runs it. None: the leader runs it."""
     env: tuple[str, ...] = ()
     """Withheld variables that its own process gets all the same."""
     setup: str = ""
@@ -46,9 +56,15 @@ class TaskSpec:
     """Why its own process cannot be started, found before the start; a restart by a person tries again."""
 
 
-def from_config(task: TaskConfig, function: Checker, *, unusable: str = "") -> TaskSpec:
-    """The specification of a configured task. One that is `unusable` runs, and fails, at the start."""
+def from_config(
+    task: TaskConfig, function: Checker, *, unusable: str = "", on_worker: bool = False
+) -> TaskSpec:
+    """The specification of a configured task. One that is `unusable` runs, and fails, at the start.
+
+    `on_worker`: for a worker, which times the runs of its pools; a leader only waits for their ends.
+    """
     delay, window = task.restart_delay, task.max_failures
+    pool = task.placement.name if isinstance(task.placement, PoolPlacement) and not on_worker else None
     return TaskSpec(
         name=task.name,
         function=function,
@@ -60,6 +76,7 @@ def from_config(task: TaskConfig, function: Checker, *, unusable: str = "") -> T
         max_memory=task.max_memory,
         max_runs=task.max_runs,
         on_hang=task.on_hang,
+        pool=pool,
         env=task.env,
         setup=task.setup or "",
         unusable=unusable,
@@ -68,13 +85,13 @@ def from_config(task: TaskConfig, function: Checker, *, unusable: str = "") -> T
             restart_delay=RestartDelay(delay.initial, delay.factor, delay.max, delay.jitter),
             max_consecutive_failures=task.max_consecutive_failures,
             stable_after=task.stable_after,
-            timeout=task.timeout,
+            timeout=task.timeout if pool is None else None,
             skip_missed=task.misfire is Misfire.SKIP,
             stop_retry_every=task.on_critical.seconds if isinstance(task.on_critical, RetryEvery) else None,
             requires_database=Requirement.DATABASE in task.requires,
             requires=frozenset(task.requires) - {Requirement.DATABASE.value},
             max_failures=None if window is None else Intensity(window.count, window.within),
-            heartbeat_timeout=task.heartbeat_timeout,
+            heartbeat_timeout=task.heartbeat_timeout if pool is None else None,
             overdue_after=task.overdue_after,
             offset=offset(task.name, task.start_jitter),
             run_at_start=task.run_at_start or bool(unusable),

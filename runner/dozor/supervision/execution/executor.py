@@ -119,7 +119,7 @@ async def _elsewhere(host: RunHost, task: SupervisedTask, run: Run) -> None:
         case Isolation.PROCESS:
             assert task.child is not None
             run.in_process = True
-            await task.child.perform(run, host.context(task, run).run_id)
+            await task.child.perform(run, host.context(task, run))
         case _:
             assert_never(spec.isolation)
 

@@ -83,7 +83,12 @@ class Monitors:
     def restore(self, kind: TroubleKind, subject: str, task: str | None) -> None:
         """A trouble that the runner before this one has told of, and not taken back."""
         match kind:
-            case TroubleKind.HUNG | TroubleKind.BLOCKED_LOOP | TroubleKind.POOL_EXHAUSTED:
+            case (
+                TroubleKind.HUNG
+                | TroubleKind.BLOCKED_LOOP
+                | TroubleKind.POOL_EXHAUSTED
+                | TroubleKind.NO_WORKER
+            ):
                 # It ended with that process.
                 self._troubles.cleared(Trouble(kind=kind, subject=subject, task=task))
             case TroubleKind.OVERDUE:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from loguru import logger
 
 from dozor.clock import to_datetime
-from dozor.errors import DatabaseUnavailableError
+from dozor.errors import DatabaseUnavailableError, DozorError
 from dozor.language import msg
 from dozor.storage.postgres.checker_pool import CheckerPool, RunDatabase
 from dozor.storage.postgres.named_databases import unknown_database
-from dozor.storage.postgres.pool import Pool
+from dozor.storage.postgres.pool import Connection, Pool
+from dozor.storage.postgres.run_fence import RunFence
 from dozor.supervision.runs.reports import checked_backlog, checked_progress
 from dozor.supervision.runs.resources import RunResources
 from dozor.supervision.runs.run import Run, Stopping
@@ -46,7 +49,7 @@ class Reporter(Protocol):
 class Context:
     """One run of one task, as its checker sees it."""
 
-    __slots__ = ("_checkers", "_db", "_given", "_reports", "_run", "run_id", "task")
+    __slots__ = ("_checkers", "_db", "_fence", "_given", "_reports", "_run", "epoch", "run_id", "task")
 
     def __init__(
         self,
@@ -56,10 +59,16 @@ class Context:
         reports: Reporter,
         checkers: CheckerPool | None,
         given: RunResources | None = None,
+        *,
+        epoch: int = 0,
+        fence: RunFence | None = None,
     ) -> None:
         self.task = task
         self.run_id = run_id
         """Unique for ever: the runner's generation and the number of the run, "17-41"."""
+        self.epoch = epoch
+        """Of the leader that began this run; a later leader has a greater one."""
+        self._fence = fence
         self._run = run
         self._reports = reports
         self._checkers = checkers
@@ -90,6 +99,20 @@ class Context:
                 raise DatabaseUnavailableError(msg("error-no-database-here"))
             self._db = self._checkers.for_run(self.task, self.run_id, lambda: run.ended or run.abandoned)
         return self._db
+
+    def fence(self) -> AbstractAsyncContextManager[Connection]:
+        """`async with ctx.fence() as connection:` a transaction on `ctx.db` that only a run in force commits.
+
+        Raises `Superseded` once the run was given up and another attempt may be in progress, or the leader
+        that runs it was replaced. Raises DozorError without a cluster, else as `db`.
+        """
+        if self._fence is None:
+            raise DozorError(msg("error-fence-without-cluster"))
+        return self._fence.transaction(self.db)
+
+    def fencing(self) -> dict[str, object]:
+        """What another process needs to give its checker the same `epoch` and `fence`."""
+        return {"epoch": self.epoch, "fence": None if self._fence is None else asdict(self._fence)}
 
     @property
     def databases(self) -> Mapping[str, Pool]:

@@ -37,6 +37,10 @@ class ProcessDiedError(RemoteError):
     """The process ended in the middle of a run."""
 
 
+class WorkerLost(RemoteError):  # noqa: N818 -- the name that people see as the error's type
+    """The worker that had the run was silent for too long, or the run's row has vanished."""
+
+
 class MemoryLimitError(RemoteError):
     """The process held more memory than `max_memory`."""
 
@@ -65,6 +69,12 @@ def process_died_error(
 def import_error(text: str, *, fatal: bool) -> RemoteError:
     """The checker's module cannot be imported."""
     return RemoteError(Failure("CheckerImportError", text.partition("\n")[0], "", text, fatal=fatal))
+
+
+def worker_lost(worker: str | None, silent_for: float) -> WorkerLost:
+    """`silent_for`: seconds without a heartbeat after which the leader gave the run up."""
+    text = msg("log-worker-lost", worker=worker or "?", seconds=f"{silent_for:g}")
+    return WorkerLost(Failure("WorkerLost", text, "", text))
 
 
 def memory_limit_error(used: int, limit: int) -> MemoryLimitError:

@@ -84,6 +84,7 @@ class Run:
         "in_process",
         "number",
         "reason",
+        "remote",
         "started_at",
         "task",
         "thread",
@@ -106,6 +107,8 @@ class Run:
         self.hung_at: tuple[str, ...] = ()
         """Where it was when it took too long: see `dozor.supervision.runs.stacks`."""
         self.in_process = False
+        self.remote: str | None = None
+        """Its id, where a worker carries it out, or this process carries it out as one."""
         self.abandoned = False
         """It ignored its cancellation, people were told."""
         self.ended = False

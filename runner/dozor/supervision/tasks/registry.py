@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from itertools import islice
 
 from dozor.storage.journal import Checkpoint
@@ -52,9 +52,22 @@ class TaskRegistry:
         for task in tasks:
             self.dirty[task] = None
 
-    def take_checkpoint(self, generation: int, now: float, *, last: bool, limit: int) -> Checkpoint:
-        """What has changed since the last one, of `limit` tasks; it counts as written from now on."""
-        taken: Iterable[SupervisedTask] = list(islice(self.dirty, limit))
+    def take_checkpoint(
+        self,
+        generation: int,
+        now: float,
+        *,
+        last: bool,
+        limit: int,
+        first: Collection[SupervisedTask] = (),
+    ) -> Checkpoint:
+        """What has changed since the last one, of `first` and `limit` others; it counts as written from now
+        on."""
+        taken: list[SupervisedTask] = [task for task in first if task in self.dirty]
         for task in taken:
+            del self.dirty[task]
+        others = list(islice(self.dirty, limit))
+        taken += others
+        for task in others:
             del self.dirty[task]
         return collect(taken, generation, now, last=last, more=bool(self.dirty))

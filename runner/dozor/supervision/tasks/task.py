@@ -10,6 +10,7 @@ from dozor.storage.tables.tasks import CheckpointRow, TaskRow
 from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.core.state import FailureRecord, RunOutcome, TaskState
 from dozor.supervision.runs.arguments import fresh
+from dozor.supervision.runs.context import Context
 from dozor.supervision.runs.run import Run
 
 _NOTHING: frozenset[str] = frozenset()
@@ -29,7 +30,7 @@ class CheckerProcess(Protocol):
 
     async def close(self) -> None: ...
 
-    async def perform(self, run: Run, run_id: str) -> None: ...
+    async def perform(self, run: Run, context: Context) -> None: ...
 
 
 class SuccessBatch:

@@ -64,6 +64,8 @@ class TroubleKind(StrEnum):
     """Something that tasks require is down. Subject: its name."""
     LIMIT = "limit"
     """The runner uses more than it should. Subject: of what."""
+    NO_WORKER = "no_worker"
+    """No worker takes the runs of a pool. Subject: the pool."""
     POOL_EXHAUSTED = "pool_exhausted"
     """Runs wait for a connection while other runs hold them all. Subject: the pool, `ctx.db`."""
 

@@ -135,7 +135,7 @@ function showHeader() {
   byId("ready").className = `pill ${ready && !stale ? "running" : "stopped"}`;
   byId("ready").textContent = stale ? texts.unknown : ready ? texts.ready : texts.not_ready;
   byId("runner").replaceChildren(fill(texts.runner, runner), `, ${texts.up} `, time(runner.started, "for"),
-    elsewhere ? ` · ${fill(texts.zone, { zone: settings.zone })}` : "");
+    elsewhere ? ` · ${fill(texts.zone, { zone: settings.zone })}` : "", page.cluster ? ` · ${page.cluster}` : "");
   byId("reasons").replaceChildren(...reasons.map((reason) => make("li", {}, reason)));
   const worst = page.incidents[0]?.severity;
   const bad = stale || !ready || worst === "critical";

@@ -109,12 +109,35 @@ class _RunnerSeries(Collector):
             value=float(DROPPED_LINES.total),
         )
         yield from self._alerts()
+        if sources.pool_runs is not None:
+            on_workers = GaugeMetricFamily(
+                "dozor_pool_runs", "Runs of pools: waiting for a worker, and in progress.", labels=("state",)
+            )
+            for state, count in sources.pool_runs().items():
+                on_workers.add_metric((state,), float(count))
+            yield on_workers
+        yield from self._cluster()
         if vitals.telegram_wanted and vitals.telegram_commands:
             yield GaugeMetricFamily(
                 "dozor_telegram_last_poll_timestamp_seconds",
                 "When Telegram last answered a poll; 0: never. Absent without a token.",
                 value=vitals.telegram_polled_at or 0.0,
             )
+
+    def _cluster(self) -> Iterable[Metric]:
+        view = self._sources.cluster
+        if view is None:
+            return
+        yield GaugeMetricFamily(
+            "dozor_leader", "1 if this process leads the cluster, else 0.", value=float(view.leads)
+        )
+        yield GaugeMetricFamily("dozor_epoch", "Epoch of the last leader known.", value=float(view.epoch))
+        replicas = GaugeMetricFamily(
+            "dozor_replicas", "Processes of the cluster, lost ones not counted.", labels=("role",)
+        )
+        for role, count in view.present.items():
+            replicas.add_metric((role.value,), float(count))
+        yield replicas
 
     def _alerts(self) -> Iterable[Metric]:
         sent = CounterMetricFamily(

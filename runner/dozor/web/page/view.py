@@ -8,12 +8,15 @@ epoch.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from dozor.alerting.model.incident import Incident
 from dozor.alerting.model.notification import SEVERITY_RANK
 from dozor.alerting.policy.silences import Silence
 from dozor.config.values.incident_kinds import KINDS, IncidentKind
+from dozor.control.queries.cluster import cluster_line, known_cluster
 from dozor.control.queries.outbox import PendingMessage
 from dozor.control.readiness import evaluate
 from dozor.control.task_states import Health, health_of
@@ -144,6 +147,7 @@ class PageViews:
                 "version": sources.runner.version,
                 "started": sources.runner.started_at,
             },
+            "cluster": self._cluster(),
             "ready": readiness.ready,
             "reasons": list(readiness.reasons),
             "counts": counts,
@@ -152,6 +156,16 @@ class PageViews:
             "oncall": self._on_call(),
             "owed": [_owed_view(message) for message in owed],
         }
+
+    def _cluster(self) -> str | None:
+        """Who leads, stands by and works, in one line; None: without a cluster."""
+        known = None if self._sources.cluster is None else known_cluster(self._sources.cluster)
+        zone = ZoneInfo(self._sources.timezone)
+        if known is None:
+            return None
+        return cluster_line(
+            known, self._translator, lambda at: f"{datetime.fromtimestamp(at, zone):%d.%m. %H:%M}"
+        )
 
     def kinds(self) -> dict[str, str]:
         """The names of the kinds of incidents."""

@@ -33,7 +33,7 @@ from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.execution.process.handle import ProcessHandle
 from dozor.supervision.execution.process.ipc import LARGEST, Frame, FrameError
 from dozor.supervision.execution.process.output import LINES_PER_SECOND
-from dozor.supervision.runs.context import Reporter
+from dozor.supervision.runs.context import Context, Reporter
 from dozor.supervision.runs.remote_failure import (
     RemoteError,
     from_frame,
@@ -128,7 +128,7 @@ class ProcessClient:
         if self._leaving:
             await asyncio.wait(self._leaving)
 
-    async def perform(self, run: Run, run_id: str) -> None:
+    async def perform(self, run: Run, context: Context) -> None:
         """Carry out one run. Raises what the checker raised as RemoteError, or how its process ended.
 
         Cancelled, it cancels the run in the process, kills the process if that is not obeyed, and raises
@@ -136,12 +136,12 @@ class ProcessClient:
         """
         try:
             process = await self._acquire()
-            await self._carry_out(process, run, run_id)
+            await self._carry_out(process, run, context)
         finally:
             self._run = None
             self._replace_if_worn()
 
-    async def _carry_out(self, process: ProcessHandle, run: Run, run_id: str) -> None:
+    async def _carry_out(self, process: ProcessHandle, run: Run, context: Context) -> None:
         loop = asyncio.get_running_loop()
         self._run = self._last_run = run
         self._ended = ended = loop.create_future()
@@ -153,7 +153,8 @@ class ProcessClient:
                 {
                     "type": "run",
                     "number": run.number,
-                    "run_id": run_id,
+                    "run_id": context.run_id,
+                    **context.fencing(),
                     "attempt": run.attempt,
                     "due_at": run.due_at,
                     "started_at": run.started_at,

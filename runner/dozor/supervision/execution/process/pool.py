@@ -29,7 +29,7 @@ class ProcessPool:
     def give(self, task: SupervisedTask, words: Callable[[Run], Reporter]) -> None:
         """A process for `task`, if it is to have one, in place of the one it has."""
         self.take(task)
-        if task.spec.isolation is Isolation.PROCESS:
+        if task.spec.isolation is Isolation.PROCESS and task.spec.pool is None:
             task.child = ProcessClient(task.spec, self._launch, words, self._starting)
 
     def take(self, task: SupervisedTask) -> None:

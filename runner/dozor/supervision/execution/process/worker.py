@@ -39,6 +39,7 @@ from dozor.language.process import use_language
 from dozor.process import forking
 from dozor.storage.postgres.checker_pool import CheckerPool
 from dozor.storage.postgres.pool import unavailable
+from dozor.storage.postgres.run_fence import RunFence
 from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.core.state import Failure
 from dozor.supervision.execution.left_behind import LeftBehind
@@ -291,15 +292,13 @@ class _Worker:
     def _start(self, frame: Frame) -> None:
         run = Run(frame["number"], frame["due_at"], frame["started_at"], frame["attempt"])
         self._run = run
-        run.task = self._loop.create_task(
-            self._carry_out(run, frame["run_id"]), context=self._contexts.fresh()
-        )
+        run.task = self._loop.create_task(self._carry_out(run, frame), context=self._contexts.fresh())
 
     def _cancel(self) -> None:
         if self._run is not None:
             self._run.cancel(StopReason.ASKED)
 
-    async def _carry_out(self, run: Run, run_id: str) -> None:
+    async def _carry_out(self, run: Run, frame: Frame) -> None:
         scope = Scope(self._task, self._left_behind)
         CURRENT.set(scope)
         error: BaseException | None = None
@@ -309,9 +308,23 @@ class _Worker:
             resources = None
             if self._resources is not None:
                 await self._resources.open(self._spec)
-                resources = self._resources.for_run(self._task, run_id, lambda: run.ended or run.abandoned)
+                resources = self._resources.for_run(
+                    self._task, frame["run_id"], lambda: run.ended or run.abandoned
+                )
             if takes_context(self._function):
-                given = {"ctx": Context(self._task, run_id, run, self._words, self._checkers, resources)}
+                fence = frame.get("fence")
+                given = {
+                    "ctx": Context(
+                        self._task,
+                        frame["run_id"],
+                        run,
+                        self._words,
+                        self._checkers,
+                        resources,
+                        epoch=frame.get("epoch", 0),
+                        fence=None if fence is None else RunFence(**fence),
+                    )
+                }
             if is_async(self._function):
                 await awaited(self._function(**fresh(self._args), **given))
             else:

@@ -1,0 +1,71 @@
+"""What a leading part and a standby part are built in, and how a leading part begins and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import importlib.metadata
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from dozor.alerting.delivery.metrics import DeliveryMetrics
+from dozor.clock import SteadyClock
+from dozor.cluster.handover import HeldStarts
+from dozor.cluster.trust_window import TrustWindow
+from dozor.cluster.view import ClusterView
+from dozor.config import Config, TaskConfig
+from dozor.errors import DozorError
+from dozor.redaction import Redactor
+from dozor.storage.postgres.database import Database
+from dozor.storage.postgres.fence import Fence
+from dozor.supervision.core.spec import TaskSpec
+
+VERSION = importlib.metadata.version("dozor")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What a leading part is built in, the same for each term. `grace`: seconds for runs at the end.
+
+    `wait`: stay in line for the lock of the session. `failed`: set when this process cannot go on.
+    """
+
+    config: Config
+    enabled: list[TaskConfig]
+    specs: list[TaskSpec]
+    redactor: Redactor
+    clock: SteadyClock
+    started_at: float
+    grace: float
+    wait: bool
+    database: Database
+    deliveries: DeliveryMetrics
+    failed: asyncio.Future[DozorError]
+    warming: asyncio.Task[None]
+    listening: Callable[[int], None]
+    configured: Callable[[Config], None]
+
+    @property
+    def digest(self) -> str:
+        """Equal for equal configurations; what belongs to one machine is left out, secrets as well."""
+        shown = self.config.model_dump(exclude={"path", "web", "state_dir"})
+        return hashlib.sha256(repr(shown).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeaderTerm:
+    """Of a leader of a cluster: its fence, until when it may act, and what it may not start yet."""
+
+    fence: Fence
+    window: TrustWindow
+    held: HeldStarts
+    view: ClusterView
+
+
+class Teardown(StrEnum):
+    """How the leading part ends."""
+
+    WRITE = "write"  # everything is written, and what is due is sent
+    RESIGNED = "resigned"  # everything was written before the lease was resigned; runs get their grace
+    LOST = "lost"  # nothing more can be written: runs are cancelled, what waits is kept in a file

@@ -1,0 +1,166 @@
+"""Distribution of runs to workers: the port, and PgQueuer behind it. Only this module imports `pgqueuer`.
+
+PgQueuer decides which worker gets a job, and nothing else. A job is acknowledged in the transaction that
+claims its run, so PgQueuer never has a job in progress, and none of its ways to hand one out again applies.
+Who owns a run is decided by its row in `dozor.pool_runs`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Protocol
+
+from dozor.storage.postgres.migration_sets import QUEUE
+from dozor.storage.postgres.pool import Connection, Pool
+from dozor.storage.tables.pool_runs import PoolOrder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pgqueuer.adapters.persistence.qb import QueryBuilderEnvironment, QueryQueueBuilder
+    from pgqueuer.domain.models import Job
+    from pgqueuer.domain.settings import DBSettings
+    from pgqueuer.queries import Queries
+
+CHANNEL = "dozor_pgqueuer"
+"""Of PgQueuer's own trigger. Nobody listens: it also notifies of each acknowledgement."""
+PASS_ON_AFTER = timedelta(milliseconds=250)
+"""For how long a job that this worker cannot run is not offered again."""
+_STALE_AFTER = timedelta(days=1)
+"""PgQueuer's limit for jobs in progress, of which there are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A job that was dequeued and neither acknowledged nor passed on. `run`: id of the run."""
+
+    run: str
+    task: str
+    digest: str
+    job: Any
+
+
+class JobQueue(Protocol):
+    """What distributes runs. Every method works in the transaction of the connection that it is given."""
+
+    async def enqueue(self, connection: Connection, orders: Sequence[PoolOrder]) -> None:
+        """One job for each run."""
+        ...
+
+    async def dequeue(self, connection: Connection, pools: Sequence[str], limit: int) -> list[Offer]:
+        """At most `limit` jobs of these pools, none of which another worker has."""
+        ...
+
+    async def acknowledge(self, connection: Connection, offers: Sequence[Offer]) -> None:
+        """These runs are claimed, or need no worker any more: their jobs are over."""
+        ...
+
+    async def pass_on(self, connection: Connection, offers: Sequence[Offer]) -> None:
+        """Leave these jobs to other workers, after a moment."""
+        ...
+
+
+def digest_of(reference: str, args: Mapping[str, Any]) -> str:
+    """Of what a task calls and with which arguments. A worker with another one passes the run on."""
+    text = json.dumps([reference, args], sort_keys=True, default=repr, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+class PgQueuerQueue:
+    """`JobQueue` on PgQueuer's tables in schema `dozor_queue`.
+
+    `connection` may have our codec for jsonb only in `enqueue`; the others need PgQueuer's own text.
+    """
+
+    def __init__(self) -> None:
+        from pgqueuer.adapters.persistence.qb import QueryQueueBuilder
+        from pgqueuer.domain.types import QueueManagerId
+
+        self._settings = settings()
+        self._builder: QueryQueueBuilder = QueryQueueBuilder(self._settings)
+        self._enqueue: str = self._builder.build_enqueue_query("skip")
+        self._manager = QueueManagerId(uuid.uuid4())
+
+    async def enqueue(self, connection: Connection, orders: Sequence[PoolOrder]) -> None:
+        nothing = [None] * len(orders)
+        await connection.execute(
+            self._enqueue,
+            [0] * len(orders),
+            [order.pool for order in orders],
+            [json.dumps([order.id, order.task, order.digest]).encode() for order in orders],
+            [timedelta()] * len(orders),
+            [order.id for order in orders],
+            nothing,  # headers: a codec of the connection would encode them twice
+        )
+
+    async def dequeue(self, connection: Connection, pools: Sequence[str], limit: int) -> list[Offer]:
+        from pgqueuer.domain.types import QueueEntrypoint
+        from pgqueuer.ports.repository import EntrypointExecutionParameter
+
+        unlimited = EntrypointExecutionParameter(concurrency_limit=0)
+        jobs = await self._queries(connection).dequeue(
+            limit, {QueueEntrypoint(name): unlimited for name in pools}, self._manager, None, _STALE_AFTER
+        )
+        return [_offer(job) for job in jobs]
+
+    async def acknowledge(self, connection: Connection, offers: Sequence[Offer]) -> None:
+        await self._queries(connection).log_jobs([(offer.job, "successful", None) for offer in offers])
+
+    async def pass_on(self, connection: Connection, offers: Sequence[Offer]) -> None:
+        queries = self._queries(connection)
+        for offer in offers:
+            await queries.retry_job(offer.job, PASS_ON_AFTER, None)
+
+    def _queries(self, connection: Connection) -> Queries:
+        from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
+        from pgqueuer.queries import Queries
+
+        return Queries(AsyncpgDriver(connection), qbq=self._builder, qbe=environment())
+
+
+@lru_cache(maxsize=1)
+def settings() -> DBSettings:
+    """Names of PgQueuer's objects. Variables of the environment (`PGQUEUER_…`) do not change them."""
+    from pgqueuer.domain.settings import DBSettings
+
+    return DBSettings(
+        prefix="",
+        db_schema=QUEUE.schema,
+        channel=CHANNEL,
+        function="fn_pgqueuer_changed",
+        statistics_table="pgqueuer_statistics",
+        queue_status_type="pgqueuer_status",
+        queue_table="pgqueuer",
+        queue_table_log="pgqueuer_log",
+        trigger="tg_pgqueuer_changed",
+        schedules_table="pgqueuer_schedules",
+        durability="durable",
+    )
+
+
+@lru_cache(maxsize=1)
+def environment() -> QueryBuilderEnvironment:
+    """What PgQueuer's statements about its schema are built from."""
+    from pgqueuer.adapters.persistence.qb import QueryBuilderEnvironment
+
+    return QueryBuilderEnvironment(settings())
+
+
+async def pending_upgrade(pool: Pool) -> tuple[str, ...]:
+    """The statements by which the installed release would change its schema; none if our migrations match."""
+    from pgqueuer.adapters.drivers.asyncpg import AsyncpgPoolDriver
+    from pgqueuer.queries import Queries
+
+    queries = Queries(AsyncpgPoolDriver(pool), qbe=environment())
+    return tuple((await queries.plan_upgrade()).statements)
+
+
+def _offer(job: Job) -> Offer:
+    run, task, digest = json.loads(job.payload or b"[]")
+    return Offer(run, task, digest, job)

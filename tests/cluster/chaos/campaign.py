@@ -1,0 +1,400 @@
+"""A campaign: faults one after the other against three replicas, until each has been overcome."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import asyncpg
+
+from dozor.storage.postgres.migrate import migrate
+from dozor.storage.postgres.migration_sets import CORE, QUEUE
+from dozor.storage.postgres.pool import Pool, create_pool, of_database
+from tests.bot.botapi.server import BotApi
+from tests.cluster.chaos import judge
+from tests.cluster.chaos.faults import OF_DATABASE, TAKES_LEADERSHIP, Fault
+from tests.cluster.chaos.judge import Command, Evidence, Passing, Run, Spell, Takeover, Write
+from tests.cluster.chaos.proxy import Link, LinkState
+from tests.cluster.chaos.replicas import LEASE, SICK, Replica, write_config
+from tests.pgbouncer import PgBouncer
+from tests.server import PostgresControl
+from tests.system.telegram import ADMIN, TOKEN
+
+HELD = LEASE + 2.0
+"""Seconds for which a fault lasts that does not end by itself."""
+MENDED = 45.0
+"""Seconds within which the cluster is whole again after a fault; beyond it the campaign stops."""
+DRAINED = 60.0
+"""Seconds in which the last messages leave."""
+
+# Each statement that changes a table which only the leader writes is noted, with who led at that moment.
+WITNESS_SQL = """
+CREATE SCHEMA chaos;
+CREATE TABLE chaos.writes (id bigserial PRIMARY KEY, name text NOT NULL, epoch bigint, lease bigint NOT NULL);
+CREATE FUNCTION chaos.note() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO chaos.writes (name, epoch, lease)
+    SELECT TG_TABLE_NAME, nullif(current_setting('dozor.epoch', true), '')::bigint, epoch FROM dozor.lease;
+    RETURN NULL;
+END
+$$;
+"""
+WATCHED = ("tasks", "runs", "incidents", "notifications", "destinations")
+LEADER_SQL = "SELECT epoch, pid, expires_at > clock_timestamp() AS valid FROM dozor.lease"
+ROLES_SQL = """
+SELECT pid, role FROM dozor.replicas
+WHERE seen_at > clock_timestamp() - make_interval(secs => 2 * beats_every)
+"""
+IN_TRANSACTION_SQL = """
+SELECT count(*) FROM pg_stat_activity
+WHERE state LIKE 'idle in transaction%' AND application_name LIKE 'dozor%'
+"""
+END_SESSIONS_SQL = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'
+"""
+SPELL_SQL = """
+SELECT count(*) FILTER (WHERE i.resolved_at IS NOT NULL) AS count
+FROM dozor.incidents i WHERE i::text LIKE '%' || $1 || '%'
+"""
+
+
+@dataclass(slots=True)
+class _Before:
+    """The cluster at the moment of a fault."""
+
+    at: float
+    epoch: int
+    leader: Replica
+    calls: int
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of a campaign. `unmended`: why it stopped early; empty: it did not."""
+
+    evidence: Evidence
+    faults: list[Fault] = field(default_factory=list)
+    unmended: str = ""
+
+
+class Begins:
+    """When runs of each epoch began, read on from where it was read last."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._read = 0
+        self._first: dict[int, float] = {}
+        self._last: dict[int, float] = {}
+
+    def first_after(self, epoch: int) -> float | None:
+        """The first begin of a later epoch, by CLOCK_MONOTONIC."""
+        self._read_on()
+        return min((began for later, began in self._first.items() if later > epoch), default=None)
+
+    def last_of(self, epoch: int) -> float:
+        """The latest begin of `epoch`; -inf: there is none."""
+        self._read_on()
+        return self._last.get(epoch, float("-inf"))
+
+    def _read_on(self) -> None:
+        if not self._file.exists():
+            return
+        with self._file.open() as file:
+            file.seek(self._read)
+            fresh = file.read()
+        whole = fresh[: fresh.rfind("\n") + 1]
+        self._read += len(whole)
+        for line in whole.splitlines():
+            kind, _, _, _, at, _, epoch = line.split()
+            if kind == "begin":
+                self._first.setdefault(int(epoch), int(at) / 1e9)
+                self._last[int(epoch)] = int(at) / 1e9
+
+
+def _passing(fault: Fault) -> Passing:
+    if fault in OF_DATABASE:
+        return Passing.DATABASE
+    return Passing.HAND_OVER if fault is Fault.TERM else Passing.LOSS
+
+
+class Campaign:
+    """In `folder`, which holds everything afterwards. `timer` False: replicas without the kernel timer."""
+
+    def __init__(self, folder: Path, say: Callable[[str], None], *, timer: bool = True) -> None:
+        self._folder = folder
+        self._say = say
+        self._timer = timer
+        self._replicas: list[Replica] = []
+        self._takeovers: list[Takeover] = []
+        self._words: list[str] = []
+        self._begins = Begins(folder / "runs")
+        self._asked = 0
+        self._done: list[Fault] = []
+        self._control: PostgresControl
+        self._pool: Pool
+        self._api: BotApi
+
+    async def run(self, faults: list[Fault], *, limit: float) -> Outcome:
+        """One fault after the other, for at most `limit` seconds; then everything is ended and judged."""
+        unmended = ""
+        async with AsyncExitStack() as stack:
+            await self._set_up(stack)
+            until = time.monotonic() + limit
+            try:
+                await self._mended()
+                for number, fault in enumerate(faults):
+                    if time.monotonic() > until:
+                        break
+                    await self._suffer(number, fault)
+                    self._done.append(fault)
+                await self._drained()
+            except TimeoutError:
+                unmended = f"after {self._done[-1:] or 'the start'}: not whole again within {MENDED:g} s"
+            return Outcome(await self._evidence(), self._done, unmended)
+
+    # -- set-up
+
+    async def _set_up(self, stack: AsyncExitStack) -> None:
+        # Paths of sockets are short, so not below `folder`.
+        place = Path(tempfile.mkdtemp(prefix="dozor-chaos-"))
+        self._control = control = await asyncio.to_thread(PostgresControl, place / "pg")
+        stack.callback(control.stop)
+        await migrate(control.dsn, (CORE, QUEUE))
+        self._pool = await create_pool(control.dsn, min_size=0, max_size=3, application_name="chaos")
+        stack.callback(self._pool.terminate)
+        await self._pool.execute("ALTER SYSTEM SET fsync = off")
+        await self._pool.execute("SELECT pg_reload_conf()")
+        await self._pool.execute(WITNESS_SQL)
+        for table in WATCHED:
+            await self._pool.execute(
+                f"CREATE TRIGGER chaos AFTER INSERT OR UPDATE OR DELETE ON dozor.{table} "
+                "FOR EACH STATEMENT EXECUTE FUNCTION chaos.note()"
+            )
+        self._api = BotApi(token=TOKEN)
+        self._api.world.add_user(ADMIN, "Anna")
+        await stack.enter_async_context(self._api)
+        write_config(self._folder, self._api.url)
+        for name in "abc":
+            bouncer = PgBouncer(place / f"bouncer-{name}", control.dsn, sizes=15)
+            link = Link(bouncer.port)
+            await link.open()
+            stack.push_async_callback(link.close)
+            replica = Replica(name, self._folder, link, bouncer, timer=self._timer)
+            stack.callback(replica.close)
+            self._replicas.append(replica)
+            replica.start()
+        burial = asyncio.create_task(self._bury())
+        stack.callback(burial.cancel)
+
+    async def _bury(self) -> None:
+        """Note every death at once: a run that was cut ended then."""
+        while True:
+            for replica in self._replicas:
+                replica.died()
+            await asyncio.sleep(0.005)
+
+    # -- one fault
+
+    async def _suffer(self, number: int, fault: Fault) -> None:
+        before = await self._before()
+        word = f"spell-{number:04d}"
+        illness = self._folder / f"sick_{number // 3 % SICK}"
+        if number % 3 == 0:
+            illness.write_text(word)
+            self._words.append(word)
+        self._api.world.say(ADMIN, "/run by_command")
+        self._api.notify()
+        self._asked += 1
+        heal = await self._strike(fault, before)
+        try:
+            seconds = await self._first_run_after(fault, before)
+        finally:
+            await heal()
+        await self._told(word)
+        illness.unlink(missing_ok=True)
+        for replica in self._replicas:
+            if not replica.pid:
+                replica.start(offset=1 if fault is Fault.CLOCK and replica is before.leader else 0)
+        conflicts = sum(call.status == 409 for call in self._api.calls[before.calls :])
+        if seconds is not None or fault in TAKES_LEADERSHIP:
+            self._takeovers.append(Takeover(fault.value, seconds, conflicts, _passing(fault)))
+        after = "the same one leads" if seconds is None else f"{seconds:.2f} s"
+        self._say(f"{number + 1:3d} {fault.value}: {after}, {conflicts} × 409")
+        await self._mended(before)
+
+    async def _before(self) -> _Before:
+        row = await self._ask(LEADER_SQL)
+        leader = next(one for one in self._replicas if one.pid == row["pid"])
+        return _Before(time.monotonic(), row["epoch"], leader, len(self._api.calls))
+
+    async def _strike(self, fault: Fault, before: _Before) -> Callable[[], Awaitable[None]]:
+        """What ends the fault again."""
+        leader = before.leader
+        pid = leader.pid
+        match fault:
+            case Fault.KILL | Fault.CLOCK:
+                leader.signal(signal.SIGKILL)
+            case Fault.TERM:
+                leader.signal(signal.SIGTERM)
+            case Fault.STOP | Fault.STOP_IN_TRANSACTION:
+                if fault is Fault.STOP_IN_TRANSACTION:
+                    await self._in_transaction()
+                before.at = time.monotonic()
+                leader.signal(signal.SIGSTOP)
+
+                async def resume() -> None:
+                    # As a machine that was suspended: without the timer the process goes on where it was.
+                    with suppress(ProcessLookupError):
+                        if leader.pid == pid:
+                            os.kill(pid, signal.SIGCONT)
+
+                return resume
+            case Fault.BLOCK | Fault.GIL:
+                order = "block" if fault is Fault.BLOCK else "hold the GIL"
+                (self._folder / f"{pid}.order").write_text(order)
+            case Fault.RESTART_FAST:
+                await asyncio.to_thread(self._control.restart)
+            case Fault.RESTART_IMMEDIATE:
+                await asyncio.to_thread(self._control.restart_immediately)
+            case Fault.END_SESSIONS:
+                await self._ask(END_SESSIONS_SQL)
+            case Fault.CUT:
+                await leader.link.become(LinkState.SILENT)
+            case Fault.REFUSE:
+                await leader.link.become(LinkState.REFUSED)
+            case Fault.SLOW:
+                await leader.link.become(LinkState.SLOW, 0.9 * LEASE)
+
+        async def heal() -> None:
+            await leader.link.become(LinkState.OPEN)
+
+        return heal
+
+    async def _first_run_after(self, fault: Fault, before: _Before) -> float | None:
+        """Seconds from the fault to the first run of a later epoch; None: the leader goes on."""
+        patience = MENDED if fault in TAKES_LEADERSHIP else HELD
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            began = self._begins.first_after(before.epoch)
+            if began is not None:
+                if fault in (Fault.STOP, Fault.STOP_IN_TRANSACTION):
+                    # A stop that outlasts the take-over, as that of a machine: what comes of it once it ends?
+                    await asyncio.sleep(0.3)
+                return began - before.at
+            await asyncio.sleep(0.02)
+        return None
+
+    async def _in_transaction(self) -> None:
+        """Until some transaction of Dozor is open, for at most 2 s."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(2):
+                while not (await self._ask(IN_TRANSACTION_SQL))["count"]:  # noqa: ASYNC110 -- the state of a database
+                    await asyncio.sleep(0)
+
+    async def _told(self, word: str) -> None:
+        """Until a message tells of `word`, if there is one to be told of."""
+        if word not in self._words:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(MENDED):
+                while not self._tells(word):  # noqa: ASYNC110 -- of the stand-in
+                    await asyncio.sleep(0.1)
+
+    async def _mended(self, before: _Before | None = None) -> None:
+        """Until all replicas are there, one leads, its runs begin, and it has asked Telegram for updates."""
+        calls = 0 if before is None else before.calls
+        async with asyncio.timeout(MENDED):
+            while not await self._whole() or not any(
+                call.method == "getUpdates" for call in self._api.calls[calls:]
+            ):
+                for replica in self._replicas:
+                    if not replica.pid:
+                        replica.start(offset=replica.offset)
+                await asyncio.sleep(0.1)
+
+    async def _whole(self) -> bool:
+        if not all(replica.pid for replica in self._replicas):
+            return False
+        try:
+            lease = await self._ask(LEADER_SQL)
+            roles = {row["pid"]: row["role"] for row in await self._fetch(ROLES_SQL)}
+        except TimeoutError:
+            return False
+        pids = {replica.pid for replica in self._replicas}
+        if not pids <= set(roles) or not lease["valid"] or roles.get(lease["pid"]) != "leader":
+            return False
+        recent = time.monotonic() - 1.0
+        return self._begins.last_of(lease["epoch"]) > recent
+
+    async def _drained(self) -> None:
+        """Until nothing waits to be sent or carried out."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAINED):
+                while await self._left():  # noqa: ASYNC110 -- the state of a database
+                    await asyncio.sleep(0.2)
+
+    async def _left(self) -> int:
+        row = await self._ask(
+            "SELECT (SELECT count(*) FROM dozor.notifications WHERE state IN ('pending', 'sending'))"
+            " + (SELECT count(*) FROM dozor.commands WHERE state = 'pending')"
+            " + (SELECT count(*) FROM dozor.incidents WHERE task LIKE 'sick%' AND state <> 'resolved')"
+            " AS count"
+        )
+        return int(row["count"]) + len(self._api.world.updates)
+
+    # -- evidence
+
+    def _runs(self) -> list[Run]:
+        file = self._folder / "runs"
+        lines = file.read_text().splitlines() if file.exists() else []
+        deaths = {pid: at for replica in self._replicas for pid, at in replica.deaths.items()}
+        return judge.read_runs(lines, deaths)
+
+    def _tells(self, word: str) -> int:
+        messages = self._api.world.sent(ADMIN)
+        return sum(any(word in text for text in message.history) for message in messages)
+
+    async def _evidence(self) -> Evidence:
+        runs = self._runs()
+        writes = await self._fetch("SELECT name, epoch, lease FROM chaos.writes")
+        commands = await self._fetch("SELECT id, state, run_number FROM dozor.commands ORDER BY id")
+        begun = [int(run.id.rpartition("-")[2]) for run in runs if run.task == "by_command"]
+        found = [
+            Command(
+                row["id"], row["state"], 0 if row["run_number"] is None else begun.count(row["run_number"])
+            )
+            for row in commands
+        ]
+        found += [Command(0, "never submitted", 0)] * (self._asked - len(commands))
+        over = {word: (await self._ask(SPELL_SQL, word))["count"] for word in self._words}
+        spells = [Spell(word, self._tells(word), over[word]) for word in self._words]
+        return Evidence(
+            runs,
+            [Write(row["name"], row["epoch"], row["lease"]) for row in writes],
+            spells,
+            found,
+            self._takeovers,
+        )
+
+    async def _ask(self, statement: str, *args: object) -> asyncpg.Record:
+        rows = await self._fetch(statement, *args)
+        return rows[0]
+
+    async def _fetch(self, statement: str, *args: object) -> list[asyncpg.Record]:
+        """Of the campaign's own; the database may be away for a moment."""
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    return list(await self._pool.fetch(statement, *args))
+                except Exception as error:
+                    if not of_database(error):
+                        raise
+                    await asyncio.sleep(0.05)

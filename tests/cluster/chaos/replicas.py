@@ -1,0 +1,150 @@
+"""The processes of a campaign: three replicas, each behind its own pgbouncer and its own link."""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import yaml
+
+from tests.cluster.chaos.proxy import Link
+from tests.pgbouncer import PgBouncer
+from tests.system.process import DOZOR
+from tests.system.telegram import ADMIN, TOKEN
+
+LEASE = 3.0
+"""Seconds: the shortest that is allowed."""
+SICK = 12
+"""Tasks that fail in turn."""
+HERE = Path(__file__).parent
+ROOT = HERE.parents[2]
+FAKETIME = (
+    "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
+    "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
+)
+
+
+class Replica:
+    """`dozor run` under a name, restarted as often as it is asked to."""
+
+    def __init__(self, name: str, folder: Path, link: Link, bouncer: PgBouncer, *, timer: bool) -> None:
+        self.name = name
+        self.link = link
+        self.deaths: dict[int, float] = {}
+        """When each process that has died was found dead, by CLOCK_MONOTONIC."""
+        self.offset = 0
+        """Hours by which the wall clock of the present process is ahead."""
+        self.ended: list[str] = []
+        """How processes ended, for people."""
+        self._bouncer = bouncer
+        self._folder = folder
+        self._log = folder / f"{name}.log"
+        self._timer = timer
+        self._popen: subprocess.Popen[bytes] | None = None
+        self._handle = -1
+
+    @property
+    def pid(self) -> int:
+        """0: there is no process."""
+        return 0 if self._popen is None else self._popen.pid
+
+    def start(self, *, offset: int = 0) -> None:
+        """`offset`: hours by which its wall clock is ahead."""
+        self.offset = offset
+        command = [str(DOZOR)] if self._timer else [sys.executable, "-m", "tests.cluster.chaos.replica"]
+        env: dict[str, str] = {
+            name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ
+        }
+        env |= {"LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT)}
+        env["CHAOS_URL"] = self._url()
+        if offset:
+            env |= _wrong_clock(offset)
+        with self._log.open("ab") as log:
+            self._popen = subprocess.Popen(
+                [*command, "run", "-c", str(self._folder / "config.yaml"), "--grace", "2"],
+                cwd=self._folder,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._handle = os.pidfd_open(self._popen.pid)
+
+    def signal(self, number: signal.Signals) -> None:
+        if self._popen is not None:
+            with suppress(ProcessLookupError):
+                self._popen.send_signal(number)
+
+    def died(self) -> bool:
+        """Has it ended? Then it is noted, once."""
+        if self._popen is None:
+            return False
+        ready, _, _ = select.select([self._handle], [], [], 0)
+        if not ready:
+            return False
+        now = time.monotonic()
+        code = self._popen.wait()
+        self.deaths[self._popen.pid] = now
+        self.ended.append(f"{self._popen.pid}: {code}")
+        os.close(self._handle)
+        self._popen = None
+        return True
+
+    def close(self) -> None:
+        if self._popen is not None:
+            self.signal(signal.SIGKILL)
+            self._popen.wait()
+            self.died()
+        self._bouncer.close()
+
+    def _url(self) -> str:
+        return self._bouncer.dsn.replace(f"port={self._bouncer.port}", f"port={self.link.port}")
+
+
+def write_config(folder: Path, api_url: str) -> None:
+    """One configuration for all; the address of the database comes from the environment."""
+    shutil.copy(HERE / "checkers.py", folder / "chaos_checkers.py")
+    steady: Mapping[str, object] = {"run": "chaos_checkers:work", "every": "300ms", "restart_delay": "200ms"}
+    tasks = {f"work_{number}": dict(steady) for number in range(3)}
+    tasks["long"] = {"run": "chaos_checkers:work", "every": "500ms", "args": {"seconds": 1.0}}
+    for number in range(SICK):  # several, as one that fails again and again is told of as flapping
+        tasks[f"sick_{number}"] = {
+            "run": "chaos_checkers:sick",
+            "every": "2s",
+            "restart_delay": "300ms",
+            "max_consecutive_failures": None,
+            "alerts": {"repeated_errors": 2},
+        }
+    tasks["by_command"] = {"run": "chaos_checkers:by_command", "every": "24h", "run_at_start": False}
+    whole = {
+        "language": "en",
+        "database": {"url": "${CHAOS_URL}", "pooling": "transaction"},
+        "cluster": {"enabled": True, "lease_ttl": f"{LEASE:g}s"},
+        "telegram": {"token": TOKEN, "api_url": api_url, "chat": ADMIN, "admins": [ADMIN]},
+        "alerts": {"reopen_within": "1s"},  # each time of failures is an incident of its own
+        "web": {"listen": None},
+        "state_dir": "state",
+        "tasks": tasks,
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump(whole, sort_keys=False))
+
+
+def _wrong_clock(hours: int) -> dict[str, str]:
+    library = next((path for path in FAKETIME if Path(path).exists()), None)
+    if library is None:
+        raise FileNotFoundError("libfaketime is not installed (Debian: apt-get install faketime)")
+    return {
+        "LD_PRELOAD": library,
+        "FAKETIME": f"{hours:+d}h",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "DONT_FAKE_MONOTONIC": "1",
+    }
