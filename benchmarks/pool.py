@@ -3,9 +3,9 @@
     python -m benchmarks.pool [--workers 1 2 4] [--tasks 2000] [--seconds 8] [--latency 15]
 
 Product: a leader and the workers are `dozor run` processes on an embedded server. A run counts when the state
-that follows it is committed. PgQueuer: one process enqueues in batches, as many workers dequeue and acknowledge;
-a job counts when it is acknowledged. Due to begun: `time.time()` in the checker, less its due time, with 100
-tasks once a second.
+that follows it is committed. PgQueuer: one process enqueues in batches, as many workers dequeue and
+acknowledge; a job counts when it is acknowledged. Due to begun: `time.time()` in the checker, less its due
+time, with 100 tasks once a second.
 """
 
 from __future__ import annotations
