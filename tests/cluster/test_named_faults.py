@@ -22,7 +22,7 @@ from dozor.cluster.trust_window import TrustWindow
 from dozor.errors import SupersededError
 from dozor.process.identity import ProcessIdentity
 from dozor.storage.postgres.fence import Fence
-from dozor.storage.postgres.pool import Pool, connect, disconnect
+from dozor.storage.postgres.pool import Pool, connect, create_pool, disconnect
 from dozor.storage.postgres.pooling import marked
 from tests.pgbouncer import PgBouncer
 from tests.system.stage import Stage
@@ -231,14 +231,15 @@ async def test_dbos_804_a_process_that_drains_takes_nothing_back(pool: Pool, dat
 
 
 async def test_procrastinate_1495_a_leader_killed_right_after_the_take_over_keeps_nothing_from_running(
-    pool: Pool, database: str, short_dir: Path
+    cluster_database: str, short_dir: Path
 ) -> None:
     """There: the time of a periodic task was recorded, its job was not: nothing ran after the restart."""
     folder = short_dir / f"s{uuid4().hex[:8]}"
     folder.mkdir()
     stage = Stage(folder)
     cluster = {"enabled": True, "lease_ttl": "3s"}
-    stage.write({"t": {"run": "scripted:obey", "every": "1h"}}, url=database, cluster=cluster)
+    stage.write({"t": {"run": "scripted:obey", "every": "1h"}}, url=cluster_database, cluster=cluster)
+    pool = await create_pool(cluster_database, max_size=1)
     try:
         first = stage.run()
         await asyncio.wait_for(_led(pool), 30)
@@ -247,6 +248,7 @@ async def test_procrastinate_1495_a_leader_killed_right_after_the_take_over_keep
         await until(lambda: bool(stage.runs("t")), within=30)
         assert stage.runs("t"), "the task never ran"
     finally:
+        pool.terminate()
         stage.close()
         stage.say()
 

@@ -68,6 +68,9 @@ async def connect(
     except _RAISED as error:
         connection.terminate()
         raise _connect_error(dsn, error) from _cause(error)
+    except BaseException:  # refused by the fence, or cancelled
+        connection.terminate()
+        raise
     return connection
 
 
