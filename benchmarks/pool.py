@@ -4,8 +4,8 @@
 
 Product: a leader and the workers are `dozor run` processes on an embedded server. A run counts when the state
 that follows it is committed. PgQueuer: one process enqueues in batches, as many workers dequeue and
-acknowledge; a job counts when it is acknowledged. Due to begun: `time.time()` in the checker, less its due time,
-with 100 tasks once a second.
+acknowledge; a job counts when it is acknowledged. Due to begun: `time.time()` in the checker, less its due
+time, with 100 tasks once a second.
 """
 
 from __future__ import annotations

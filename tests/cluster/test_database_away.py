@@ -1,4 +1,4 @@
-"""The database goes away for longer than the lease: runs are cancelled, the process stands by and leads again."""
+"""Without a database for longer than the lease, runs are cancelled and the process stands by again."""
 
 from __future__ import annotations
 

@@ -54,16 +54,18 @@ async def test_a_leader_stopped_beyond_its_lease_is_killed_and_no_run_overlaps(m
 
 
 async def test_a_leader_whose_loop_is_blocked_is_killed_before_another_one_leads(members: Members) -> None:
-    members.write({"block": {"run": "blocking:run", "every": "1m", "isolation": "inline"}})
+    members.write({"block": {"run": "blocking:run", "every": "200ms", "isolation": "inline"}})
     (members.folder / "blocking.py").write_text(
         "import time\nfrom pathlib import Path\n"
         "async def run():\n"
-        "    if not Path(__file__).with_name('once').exists():\n"
-        "        Path(__file__).with_name('once').touch()\n"
+        "    go = Path(__file__).with_name('go')\n"
+        "    if go.exists():\n"
+        "        go.unlink()\n"
         "        time.sleep(60)\n"
     )
     first = await members.leader()
     second = await members.standby()
+    (members.folder / "go").touch()
     assert await first.ends(within=TTL + 3) == -signal.SIGKILL
     await second.says(LEADS, within=TTL + 2)
     assert await second.stop() == 0

@@ -18,6 +18,8 @@ from loguru import logger
 from dozor.alerting.delivery.direct_sends import DirectSends
 from dozor.alerting.delivery.dispatcher import Dispatcher
 from dozor.alerting.incidents.manager import IncidentManager
+from dozor.alerting.model.full_text import set_text
+from dozor.alerting.model.notification import AlertData
 from dozor.alerting.reports.runner import RunnerReports
 from dozor.alerting.tracing import Tracing, open_tracing
 from dozor.app import recovery
@@ -29,6 +31,8 @@ from dozor.app.alerting import (
     build_renderer,
 )
 from dozor.app.monitoring import build_monitors
+from dozor.app.pools import adopt_runs, build_pool_runs, parts_of, run_fence, wakes_of
+from dozor.app.replica_monitor import ReplicaMonitor
 from dozor.app.services import Services
 from dozor.app.supervision import build_supervisor
 from dozor.app.surroundings import VERSION, LeaderTerm, Surroundings, Teardown
@@ -36,6 +40,7 @@ from dozor.app.telegram import TelegramSide
 from dozor.cluster.placement import PgQueuerQueue
 from dozor.cluster.pool_runs import PoolRuns
 from dozor.config import Config
+from dozor.config.values.incident_kinds import IncidentKind
 from dozor.control.alert_settings import oncall
 from dozor.control.commands.commands import COMMANDS_CHANNEL
 from dozor.control.commands.executor import CommandExecutor
@@ -50,10 +55,8 @@ from dozor.storage.postgres.database import Database
 from dozor.storage.postgres.listen import Listener
 from dozor.storage.postgres.pool import Pool
 from dozor.storage.postgres.pools import Pools
-from dozor.storage.postgres.run_fence import RunFence
 from dozor.storage.retention import run_pruner
 from dozor.storage.spool import Spool
-from dozor.storage.tables.pool_runs import ENDED_CHANNEL
 from dozor.supervision.monitoring.monitors import Monitors
 from dozor.supervision.supervisor import Supervisor
 from dozor.supervision.tasks.task import SupervisedTask, run_id
@@ -62,8 +65,12 @@ from dozor.supervision.telemetry.metrics import RunMetrics
 if TYPE_CHECKING:
     from dozor.web.sources import Sources as WebSources
 
+OVERTAKEN = "outage file"
+"""Subject of the incident about messages that a former leader sent from memory."""
 FLUSH_SECONDS = 10.0
 """How long the end of the runner waits for the database to take what is still to be written."""
+SERVICES_SECONDS = 0.1
+"""How long services may take to end by themselves before their sessions are cut: the server may be silent."""
 TELL_SECONDS = 5.0
 """How long the end of the runner waits for messages owed to leave."""
 
@@ -84,11 +91,11 @@ class LeadingPart:
         self.superseded = asyncio.Event()
         """Set when a transaction was refused because another replica leads."""
         self.teardown = Teardown.WRITE
+        self._serving = False
         self._cuts: list[Callable[[], Awaitable[None]]] = []
         self.unstopped: tuple[str, ...] = ()
         """Tasks whose run would not end when the runner did: what they hold is not let go."""
         self._states = NO_STATES
-        self._queue = None if term is None else PgQueuerQueue()
         self._pool_runs: PoolRuns | None = None
         self._watching: tuple[Supervisor, IncidentManager] | None = None
         self.supervisor: Supervisor
@@ -110,6 +117,7 @@ class LeadingPart:
         if self._term is not None:
             await self._term.held.read(pools.core)
         watch = await self._build_incident_manager(journal, tracing)
+        self._pool_runs = build_pool_runs(self._term, self.config, pools.core, journal, watch, self._clock)
         self.supervisor = supervisor = build_supervisor(
             self._specs,
             self.config,
@@ -123,11 +131,10 @@ class LeadingPart:
             grace=self._around.grace,
             give_up=self._give_up,
             held=None if self._term is None else self._term.held,
-            distributor=self._build_pool_runs(journal, pools.core, watch),
-            fence=self._run_fence(),
+            distributor=self._pool_runs,
+            fence=run_fence(self._term, self.config),
         )
-        if self._pool_runs is not None:
-            self._pool_runs.adopt(recovered.on_workers, supervisor)
+        adopt_runs(self._pool_runs, recovered, supervisor)
         reports = RunnerReports(watch, self._clock)
         self._states = StateSource(take_checkpoint=supervisor.take_checkpoint, dropped=reports.dropped)
         self._watching = (supervisor, watch)
@@ -165,11 +172,13 @@ class LeadingPart:
         monitors.start()
         self._cleanups.add("watchdog", monitors.stop)
         services.start()
+        self._serving = True
         self._cleanups.add("services", services.stop)
         self._cleanups.add(msg("log-part-messages"), self._tell_the_last)
         await recovery.act_on_crashes(supervisor, journal, recovered.crashes)
         supervisor.start()
         self._cleanups.add(msg("log-part-runs"), self._stop_supervising)
+        self._report_overtaken(watch)
         reports.started(supervisor, report, silent=self._term is not None)
         self._say_started(journal, telegram)
 
@@ -192,7 +201,7 @@ class LeadingPart:
             tried=lambda: direct_sends.tried,
             written=spool.remove,
             appended=NO_HOOKS.appended if tracing is None else tracing.incidents,
-            distribute=NO_HOOKS.distribute if self._queue is None else self._queue.enqueue,
+            distribute=NO_HOOKS.distribute if self._term is None else PgQueuerQueue().enqueue,
         )
         if self._term is None:
             self.journal = await Journal.open(
@@ -228,7 +237,7 @@ class LeadingPart:
         self, journal: Journal, spool: Spool, direct_sends: DirectSends
     ) -> recovery.RecoveredState:
         """What the runner before this one has left."""
-        await recovery.replay_spool(journal, spool, direct_sends)
+        self._sent_when_overtaken = await recovery.replay_spool(journal, spool, direct_sends)
         recovered = await recovery.read_recovered(
             journal.connection,
             self._enabled,
@@ -247,28 +256,6 @@ class LeadingPart:
             journal.connection, self.config, self._enabled, journal, self._clock, self._run_metrics
         )
         return self.watch
-
-    def _build_pool_runs(self, journal: Journal, pool: Pool, watch: IncidentManager) -> PoolRuns | None:
-        """What gives runs to workers; None without a cluster."""
-        if self._term is None:
-            return None
-        self._pool_runs = PoolRuns(
-            pool,
-            journal,
-            watch,
-            self._clock,
-            epoch=self._term.fence.term.epoch,
-            silent_after=self.config.cluster.lease_ttl,
-        )
-        return self._pool_runs
-
-    def _run_fence(self) -> RunFence | None:
-        """For `ctx.fence` of the runs of this process."""
-        if self._term is None:
-            return None
-        term = self._term.fence.term
-        idle = self.config.cluster.lease_ttl / 2
-        return RunFence(str(term.epoch), str(term.holder), idle, on_worker=False)
 
     def _build_reloader(
         self, supervisor: Supervisor, watch: IncidentManager, pool: Pool, database: Database
@@ -305,11 +292,7 @@ class LeadingPart:
         monitors: Monitors,
         reloader: Reloader,
     ) -> Services:
-        wakes: dict[str, Callable[[], object]] = {COMMANDS_CHANNEL: self.executor.wake}
-        of_pools: dict[str, Callable[[], Awaitable[None]]] = {}
-        if self._pool_runs is not None:
-            wakes[ENDED_CHANNEL] = self._pool_runs.wake
-            of_pools = self._pool_runs.parts(self.supervisor)
+        wakes = {COMMANDS_CHANNEL: self.executor.wake, **wakes_of(self._pool_runs)}
         listener = Listener(database.dsn, wakes, self._clock)
         parts: dict[str, Callable[[], Awaitable[None]]] = {
             "journal": self._write,
@@ -318,8 +301,8 @@ class LeadingPart:
             "reminders": self._remind,
             "housekeeping": lambda: run_pruner(pool),
             "dispatcher": self._dispatch,
-            **({} if self._term is None else {"handover": partial(self._term.held.follow, pool)}),
-            **of_pools,
+            **({} if self._term is None else self._cluster_parts(self._term, pool)),
+            **parts_of(self._pool_runs, self.supervisor),
             **alert_services.build(),
             **monitors.parts(),
         }
@@ -330,6 +313,19 @@ class LeadingPart:
         parts |= telegram.parts(self.watch)
         self.services = Services(parts, self._clock, self.redactor.redact)
         return self.services
+
+    def _report_overtaken(self, watch: IncidentManager) -> None:
+        """What this process sent during an outage, if another one has led since: nobody else knows of it."""
+        sent = self._sent_when_overtaken
+        if sent:
+            text = msg("log-overtaken-sent", messages="\n".join(sent))
+            watch.open_incident(IncidentKind.CHECKER, OVERTAKEN, set_text(AlertData(), text))
+
+    def _cluster_parts(self, term: LeaderTerm, pool: Pool) -> dict[str, Callable[[], Awaitable[None]]]:
+        return {
+            "handover": partial(term.held.follow, pool),
+            "replicas": ReplicaMonitor(self.watch, term.view).run,
+        }
 
     def _say_started(self, journal: Journal, telegram: TelegramSide) -> None:
         for hint in self.config.hints:
@@ -482,8 +478,15 @@ class LeadingPart:
         self.teardown = Teardown.LOST
         if self._watching is not None:
             await self._stop_supervising()
+        stopping = asyncio.create_task(self._stop_services())
+        await asyncio.wait((stopping,), timeout=SERVICES_SECONDS)
         for cut in self._cuts:
             await cut()
+        await stopping
+
+    async def _stop_services(self) -> None:
+        if self._serving:
+            await self.services.stop()
 
     async def _abandon_journal(self) -> None:
         await recovery.keep_unwritten(self.journal, self._spool_file, self._direct_sends)

@@ -81,6 +81,7 @@ class ClusterMember:
         self.term: Term | None = None
         self.unstopped: tuple[str, ...] = ()
         self._stopping = asyncio.Event()
+        self._role_changed = asyncio.Event()
         self._life: asyncio.Task[None] | None = None
         self._beating: asyncio.Task[None] | None = None
 
@@ -177,6 +178,7 @@ class ClusterMember:
         stopping = asyncio.create_task(self._stopping.wait())
         superseded = asyncio.create_task(part.superseded.wait())
         self.term = term
+        self._role_changed.set()
         try:
             ends = (keeping, stopping, superseded)
             await asyncio.wait((starting, *ends), return_when=asyncio.FIRST_COMPLETED)
@@ -291,9 +293,14 @@ class ClusterMember:
                     while True:
                         async with asyncio.timeout(every * 2):
                             await replicas.beat(connection, self.me, self._state(every), time.time())
+                            if self.term is not None:
+                                await replicas.forget(connection, self.term.epoch)
                             self.view.replicas = tuple(await replicas.read_replicas(connection))
                         self._note_epoch()
-                        await asyncio.sleep(every)
+                        with suppress(TimeoutError):
+                            async with asyncio.timeout(every):
+                                await self._role_changed.wait()
+                        self._role_changed.clear()
                 finally:
                     connection.terminate()
             except (TimeoutError, StorageError):
@@ -309,11 +316,10 @@ class ClusterMember:
             self.view.epoch = max(self.view.epoch, seen.row.term.epoch)
 
     def _state(self, every: float) -> Beat:
-        leads = self.leading is not None and self.term is not None
         cluster = self._around.config.cluster
         return Beat(
-            role=ReplicaRole.LEADER if leads else self._idle_role,
-            epoch=self.term.epoch if leads and self.term is not None else None,
+            role=ReplicaRole.LEADER if self.term is not None else self._idle_role,
+            epoch=None if self.term is None else self.term.epoch,
             beats_every=every,
             config_digest=self._around.digest,
             pools=cluster.pools if self._worker is not None else (),

@@ -126,18 +126,20 @@ async def act_on_crashes(supervisor: Supervisor, journal: Journal, verdict: Cras
         logger.warning(msg("log-crash-suspects", names=names, ends=verdict.ends, seconds=seconds))
 
 
-async def replay_spool(journal: Journal, spool: Spool, direct_sends: DirectSends) -> None:
+async def replay_spool(journal: Journal, spool: Spool, direct_sends: DirectSends) -> tuple[str, ...]:
     """Write what the runner before this one could not; to be called before anything is read.
 
-    What it had sent all the same is added to `direct_sends`.
+    What it had sent all the same is added to `direct_sends`. If another one led since, nothing is written,
+    the file is set aside, and the messages that had been sent are returned, each in a few words.
     """
     kept = spool.read()
     if kept is None:
-        return
+        return ()
     me = journal.registration.runner_id
     if not await runners.follows(journal.connection, kept.runner_id, me):
         spool.quarantine(msg("log-spool-of-another", runner_id=kept.runner_id))
-        return
+        sent = kept.delivered.keys() | kept.elsewhere | kept.unknown
+        return tuple(f"{row.task or 'Dozor'}: {row.kind}" for row in kept.notifications if row.key in sent)
     place = None if kept.place is None else Place(*kept.place)
     direct_sends.take_up(DirectSends(dict(kept.delivered), set(kept.elsewhere), set(kept.unknown), place))
     journal.append(Commit(tasks=kept.tasks, incidents=kept.incidents, notifications=kept.notifications))
@@ -151,6 +153,7 @@ async def replay_spool(journal: Journal, spool: Spool, direct_sends: DirectSends
             messages=len(kept.notifications),
         ),
     )
+    return ()
 
 
 async def keep_unwritten(journal: Journal, spool: Spool, direct_sends: DirectSends) -> None:

@@ -39,6 +39,7 @@ FROM dozor.lease
 """
 
 # A take-over must not wait: one that waits can outlive its client. Each CTE runs once; `free` holds the lock.
+# The row in dozor.runners counts as one that led from its first write on: until then both times are equal.
 TAKE_SQL = """
 WITH free AS (
     SELECT epoch FROM dozor.lease
@@ -46,7 +47,7 @@ WITH free AS (
     FOR UPDATE SKIP LOCKED
 ), watch AS (
     INSERT INTO dozor.runners (host, pid, version, started_at, seen_at)
-    SELECT $5, $8, $4, clock_timestamp(), clock_timestamp() FROM free
+    SELECT $5, $8, $4, now(), now() FROM free
     RETURNING id
 )
 UPDATE dozor.lease AS l

@@ -29,6 +29,12 @@ SET role = excluded.role, epoch = excluded.epoch, seen_at = excluded.seen_at,
 
 GONE_SQL = "DELETE FROM dozor.replicas WHERE id = $1"
 
+# Kept for an hour, so that people see which ones are missing.
+FORGET_REPLICAS_SQL = "DELETE FROM dozor.replicas WHERE seen_at < now() - interval '1 hour'"
+
+# The process of a leader that was lost is reported as an unclean end.
+FORGET_LEADERS_SQL = "DELETE FROM dozor.replicas WHERE role = 'leader' AND epoch < $1"
+
 READ_REPLICAS_SQL = """
 SELECT id, name, role, epoch, host, pid, version, extract(epoch FROM started_at)::float8 AS started_at,
        extract(epoch FROM role_since)::float8 AS role_since,
@@ -113,6 +119,12 @@ async def beat(connection: Connection | Pool, who: Holder, what: Beat, wall: flo
 async def gone(connection: Connection | Pool, replica: UUID) -> None:
     """It has ended, or its end is dealt with."""
     await connection.execute(GONE_SQL, replica)
+
+
+async def forget(connection: Connection | Pool, epoch: int) -> None:
+    """Remove rows of replicas that were lost long ago, and of leaders before `epoch`."""
+    await connection.execute(FORGET_REPLICAS_SQL)
+    await connection.execute(FORGET_LEADERS_SQL, epoch)
 
 
 async def read_replicas(connection: Connection | Pool) -> list[ReplicaRow]:

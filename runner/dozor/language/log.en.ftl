@@ -312,3 +312,7 @@ log-cluster-not-begun = Leading could not begin: { $reason }
 log-cluster-defect = A defect of the cluster's own: this process ends
 log-cluster-init = This process is PID 1: the kernel does not let its own timer end it when the lease is lost. Start it under tini, or docker run --init
 log-ready-no-leader = no leader has renewed its lease for { $seconds } s
+log-replica-lost-standby = standby { $name } has been silent for { $seconds } s
+log-replica-lost-worker = worker { $name } has been silent for { $seconds } s; it had { $running } runs
+log-overtaken-sent = While the database was away this process sent messages from memory, and another one led afterwards. They are in no incident:
+    { $messages }

@@ -303,3 +303,7 @@ log-cluster-not-begun = Не удалось начать управление: {
 log-cluster-defect = Ошибка в самом кластере: процесс завершается
 log-cluster-init = Этот процесс имеет PID 1: ядро не даст его таймеру завершить его при потере аренды. Запускайте под tini или docker run --init
 log-ready-no-leader = лидер не продлевал аренду { $seconds } с
+log-replica-lost-standby = резервная реплика { $name } молчит { $seconds } с
+log-replica-lost-worker = исполнитель { $name } молчит { $seconds } с; на нём было запусков: { $running }
+log-overtaken-sent = Пока база была недоступна, этот процесс отправлял сообщения из памяти, а потом управлял другой. Ни в одном инциденте их нет:
+    { $messages }

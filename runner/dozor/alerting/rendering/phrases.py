@@ -140,6 +140,8 @@ def _trouble(say: Phrasebook, task: str, facts: AlertData) -> str:
             return say("alert-bot-deaf") if subject == "commands" else say("alert-bot-defect")
         case IncidentKind.TELEGRAM:
             return say("alert-telegram", subject=subject)
+        case IncidentKind.REPLICA:
+            return say("alert-replica", subject=subject)
         case IncidentKind.CHECKER:
             text = shorten(one_line(facts.text or ""), LINE_UNITS)
             return say("alert-own", task=task or "Dozor", text=text or subject)

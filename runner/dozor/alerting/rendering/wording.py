@@ -96,6 +96,8 @@ def _still_key(note: Notification, kind: IncidentKind | None) -> str:
             return "still-bot-deaf" if facts.subject == DEAF else "still-bot-defect"
         case IncidentKind.TELEGRAM:
             return "still-telegram"
+        case IncidentKind.REPLICA:
+            return "still-replica"
         case IncidentKind.CHECKER:
             return "still-checker" if _first_line(facts) else "still-other"
         case IncidentKind.STORM:
@@ -153,6 +155,8 @@ def _over_key(facts: AlertData, kind: IncidentKind | None) -> str:
             return "alert-over-bot"
         case IncidentKind.TELEGRAM:
             return "over-telegram"
+        case IncidentKind.REPLICA:
+            return "over-replica"
         case IncidentKind.STORM:
             return "alert-over-storm"
         case IncidentKind.CHECKER | None:

@@ -46,6 +46,8 @@ class IncidentKind(StrEnum):
     """The bot does not receive commands, or fails at them."""
     TELEGRAM = "telegram"
     """A chat refuses messages."""
+    REPLICA = "replica"
+    """A standby or a worker of the cluster is lost."""
     CHECKER = "checker"
     """A checker's own `ctx.alert`."""
     STORM = "storm"
@@ -101,6 +103,7 @@ KINDS: Mapping[IncidentKind, KindTraits] = MappingProxyType(
         ),
         IncidentKind.BOT: KindTraits(severity=_W, text="kind-bot"),
         IncidentKind.TELEGRAM: KindTraits(severity=_C, text="kind-telegram", groupable=False),
+        IncidentKind.REPLICA: KindTraits(severity=_W, text="kind-replica"),
         IncidentKind.CHECKER: KindTraits(severity=_W, text="kind-checker", announced_as="checker"),
         IncidentKind.STORM: KindTraits(severity=_W, text="kind-storm", announced_as="storm"),
     }
