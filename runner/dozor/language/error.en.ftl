@@ -238,3 +238,4 @@ error-reconcile-args = args of the reconciliation: { $error }
 error-superseded = Epoch { $epoch } is over: another replica of the cluster leads by now. Nothing was written.
 error-stands-by = This process stands by: another one of the cluster leads.
 error-lease-lost = The lease of the cluster was lost while runs went on: they may overlap with runs of the next leader.
+error-lease-over = not called: this process may not act as the leader of the cluster any more
