@@ -228,7 +228,8 @@ class LeadingPart:
         return self.pools
 
     async def _open_telegram(self, pool: Pool) -> TelegramSide:
-        self._telegram = TelegramSide(self.config, pool, self._clock)
+        may_act = None if self._term is None else self._term.window.may_act
+        self._telegram = TelegramSide(self.config, pool, self._clock, may_act)
         self._cleanups.add("telegram", self._telegram.close)
         await self._telegram.read_names()
         return self._telegram
