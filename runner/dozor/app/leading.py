@@ -31,14 +31,12 @@ from dozor.app.alerting import (
     build_renderer,
 )
 from dozor.app.monitoring import build_monitors
-from dozor.app.pools import adopt_runs, build_pool_runs, parts_of, run_fence, wakes_of
+from dozor.app.pools import adopt_runs, build_pool_runs, distribute_of, parts_of, run_fence, wakes_of
 from dozor.app.replica_monitor import ReplicaMonitor
 from dozor.app.services import Services
 from dozor.app.supervision import build_supervisor
 from dozor.app.surroundings import VERSION, LeaderTerm, Surroundings, Teardown
 from dozor.app.telegram import TelegramSide
-from dozor.cluster.placement import PgQueuerQueue
-from dozor.cluster.pool_runs import PoolRuns
 from dozor.config import Config
 from dozor.config.values.incident_kinds import IncidentKind
 from dozor.control.alert_settings import oncall
@@ -96,7 +94,6 @@ class LeadingPart:
         self.unstopped: tuple[str, ...] = ()
         """Tasks whose run would not end when the runner did: what they hold is not let go."""
         self._states = NO_STATES
-        self._pool_runs: PoolRuns | None = None
         self._watching: tuple[Supervisor, IncidentManager] | None = None
         self.supervisor: Supervisor
         self.journal: Journal
@@ -201,12 +198,11 @@ class LeadingPart:
             tried=lambda: direct_sends.tried,
             written=spool.remove,
             appended=NO_HOOKS.appended if tracing is None else tracing.incidents,
-            distribute=NO_HOOKS.distribute if self._term is None else PgQueuerQueue().enqueue,
+            distribute=distribute_of(self._term),
         )
         if self._term is None:
-            self.journal = await Journal.open(
-                database.dsn, VERSION, self._clock, wait=self._around.wait, hooks=hooks
-            )
+            wait = self._around.wait
+            self.journal = await Journal.open(database.dsn, VERSION, self._clock, wait=wait, hooks=hooks)
         else:
             fence = self._term.fence
             self.journal = await Journal.open_fenced(database.dsn, fence, self._clock, hooks=hooks)
@@ -215,11 +211,10 @@ class LeadingPart:
         return self.journal
 
     async def _open_pools(self, database: Database) -> Pools:
-        config = self.config
         self.pools = await Pools.open(
             database.dsn,
-            config.database.pools,
-            config.queried_dependencies,
+            self.config.database.pools,
+            self.config.queried_dependencies,
             self._clock.now,
             None if self._term is None else self._term.fence,
         )

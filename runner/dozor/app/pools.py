@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from dozor.alerting.incidents.manager import IncidentManager
 from dozor.app.recovery import RecoveredState
 from dozor.app.surroundings import LeaderTerm
 from dozor.clock import SteadyClock
+from dozor.cluster.placement import PgQueuerQueue
 from dozor.cluster.pool_runs import PoolRuns
 from dozor.config import Config
 from dozor.storage.journal import Journal
-from dozor.storage.postgres.pool import Pool
+from dozor.storage.postgres.pool import Connection, Pool
 from dozor.storage.postgres.run_fence import RunFence
-from dozor.storage.tables.pool_runs import ENDED_CHANNEL
+from dozor.storage.tables.pool_runs import ENDED_CHANNEL, PoolOrder, distribute_nothing
 from dozor.supervision.supervisor import Supervisor
 
 
@@ -30,6 +31,13 @@ def build_pool_runs(
         return None
     epoch, silent_after = term.fence.term.epoch, config.cluster.lease_ttl
     return PoolRuns(pool, journal, watch, clock, epoch=epoch, silent_after=silent_after)
+
+
+def distribute_of(
+    term: LeaderTerm | None,
+) -> Callable[[Connection, Sequence[PoolOrder]], Awaitable[None]]:
+    """What enqueues runs within a transaction of the journal."""
+    return distribute_nothing if term is None else PgQueuerQueue().enqueue
 
 
 def run_fence(term: LeaderTerm | None, config: Config) -> RunFence | None:

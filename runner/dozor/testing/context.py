@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
@@ -12,7 +13,7 @@ from typing import Any, Self
 from dozor.clock import to_datetime
 from dozor.config.imports.signatures import takes_context
 from dozor.errors import DatabaseUnavailableError
-from dozor.storage.postgres.pool import Pool, create_pool
+from dozor.storage.postgres.pool import Connection, Pool, create_pool
 from dozor.supervision.execution.reporter import checked_severity
 from dozor.supervision.runs.context import Context
 from dozor.supervision.runs.results import awaited, may_need_awaiting
@@ -103,6 +104,12 @@ class FakeContext(Context):
         super().__init__(task, run_id, Run(1, at, at, attempt), self._recorder, None)
         self._dsn = dsn
         self._pool: Pool | None = None
+
+    @asynccontextmanager
+    async def fence(self) -> AsyncIterator[Connection]:
+        """A transaction on `ctx.db`; no run of a test is ever superseded."""
+        async with self.db.acquire() as connection, connection.transaction():
+            yield connection
 
     @property
     def alerts(self) -> list[Alert]:
