@@ -25,10 +25,13 @@ from typing import Any
 
 import yaml
 
+from benchmarks.marketplace import fill
 from dozor.storage.postgres.embedded import start_embedded
 from dozor.storage.postgres.migrate import migrate
 from dozor.storage.postgres.migration_sets import CORE, QUEUE, MigrationSet
 from dozor.storage.postgres.pool import Pool, connect, create_pool
+from dozor_market.ledger import audit
+from dozor_market.schema import MIGRATIONS
 
 GOALS = "goals: at least 50 % of PgQueuer alone; due to begun at most 25 ms p50, 60 ms p99"
 DOZOR = Path(sys.executable).with_name("dozor")
@@ -50,6 +53,7 @@ async def begun(ctx: Context) -> None:
 """
 RUNS = "SELECT sum(runs_total) FROM dozor.tasks"
 BATCH = 500
+AUCTIONS = 20_000
 
 
 async def _database(server: str, *sets: MigrationSet) -> str:
@@ -65,23 +69,25 @@ async def _database(server: str, *sets: MigrationSet) -> str:
 class Product:
     """A leader and workers in a folder of their own."""
 
-    def __init__(self, folder: Path, dsn: str, tasks: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, dsn: str, tasks: dict[str, Any], lease: str = "15s") -> None:
         self.folder = folder
         (folder / "pooled.py").write_text(CHECKER)
         config = {
             "language": "en",
             "database": {"url": dsn},
             "web": {"listen": None},
-            "cluster": {"enabled": True, "slots": 500},
+            "cluster": {"enabled": True, "slots": 500, "lease_ttl": lease},
             "tasks": tasks,
         }
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
         self._processes: list[subprocess.Popen[bytes]] = []
 
-    def start(self, role: str) -> None:
+    def start(self, role: str) -> subprocess.Popen[bytes]:
         log = (self.folder / f"{role}-{len(self._processes)}.log").open("wb")
         command = [str(DOZOR), "run", "-c", str(self.folder / "config.yaml"), "--role", role]
-        self._processes.append(subprocess.Popen(command, stdout=log, stderr=log))
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        self._processes.append(process)
+        return process
 
     def stop(self) -> None:
         for process in self._processes:
@@ -110,6 +116,36 @@ async def _throughput(server: str, workers: int, tasks: int, seconds: float) -> 
         finally:
             product.stop()
             pool.terminate()
+
+
+async def _auctions(server: str, workers: int, kills: int) -> str:
+    """The auctions checker as four tasks of a pool; a worker is killed every second while work is left."""
+    dsn = await _database(server, CORE, QUEUE, MIGRATIONS)
+    pool = await create_pool(dsn, max_size=2, command_timeout=None)
+    async with pool.acquire() as connection:
+        await fill(connection, people=500, auctions=AUCTIONS)
+    checker = {"run": "dozor_market.auctions:check_auctions", "every": "200ms", "placement": "pool"}
+    rules = {"args": {"batch": 20}, "restart_delay": "200ms", "max_consecutive_failures": None}
+    with tempfile.TemporaryDirectory() as folder:
+        product = Product(Path(folder), dsn, {f"a{n}": {**checker, **rules} for n in range(4)}, lease="3s")
+        try:
+            product.start("leader")
+            running = [product.start("worker") for _ in range(workers)]
+            done, left = 0, AUCTIONS
+            async with asyncio.timeout(240):
+                while left:
+                    await asyncio.sleep(1.0)
+                    left = await pool.fetchval("SELECT count(*) FROM market.auctions WHERE state = 'open'")
+                    if done < kills and left < AUCTIONS:
+                        running[done % workers].kill()
+                        running[done % workers] = product.start("worker")
+                        done += 1
+        finally:
+            product.stop()
+        async with pool.acquire() as connection:
+            faults = await audit(connection)
+        pool.terminate()
+    return f"{AUCTIONS:,} auctions settled under {done} kills; faults of the ledger: {faults or 'none'}"
 
 
 async def _latency(server: str, seconds: float) -> list[float]:
@@ -194,6 +230,13 @@ async def _measure(options: argparse.Namespace) -> None:
         tempfile.TemporaryDirectory(prefix="dozor-") as folder,
         start_embedded(Path(folder) / "pg") as server,
     ):
+        if options.auctions:
+            for workers in options.workers:
+                print(
+                    f"{workers} worker(s): {await _auctions(server.dsn, workers, options.auctions)}",
+                    flush=True,
+                )
+            return
         print(GOALS)
         for workers in options.workers:
             raw = await _raw(server.dsn, workers, options.seconds)
@@ -218,6 +261,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--tasks", type=int, default=2000)
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--latency", type=float, default=15.0)
+    parser.add_argument(
+        "--auctions", type=int, default=0, metavar="KILLS", help="the auctions checker instead"
+    )
     parser.add_argument("--raw", nargs=2, metavar=("ROLE", "DSN"), help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.raw:

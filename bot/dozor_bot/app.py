@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import tzinfo
 
 from aiogram import Bot
@@ -34,7 +35,7 @@ from dozor_bot.telegram.incoming import Sender
 from dozor_bot.telegram.owed import OwedAnswers
 from dozor_bot.telegram.replies import Replies
 from dozor_bot.telegram.server_time import ServerTime
-from dozor_bot.telegram.session import Session
+from dozor_bot.telegram.session import Session, always
 from dozor_bot.telegram.transport import TelegramTransport
 from dozor_bot.views.actions import BY_COMMAND
 
@@ -124,8 +125,10 @@ def build_bot(
     oncall: OnCall = NOBODY,
     paces: RateLimiters | None = None,
     reopen: Reopen = nothing_is_held,
+    may_act: Callable[[], bool] = always,
 ) -> TelegramBot:
     """No network yet. `paces`: shared with alerts; `reopen`: ends the pause of a chat that refused alerts.
+    `may_act`: whether this process may call Telegram now; of a cluster only the leader may.
 
     Raises TokenRefusedError for what is no token.
     """
@@ -134,7 +137,7 @@ def build_bot(
     proxy = None if config.proxy is None else config.proxy.get_secret_value()
     server_time = ServerTime(clock)
     try:
-        session = Session(config.api_url, proxy, server_time)
+        session = Session(config.api_url, proxy, server_time, may_act)
         bot = Bot(config.token.get_secret_value(), session=session)
     except TokenValidationError:
         raise TokenRefusedError(msg("error-token-shape", remedy=unauthorized())) from None

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dozor.alerting.fallback.telegram_alert import TelegramAlert
     from dozor.app import Runner
-    from dozor.errors import Fatal
+    from dozor.errors import Fatal, Superseded
     from dozor.supervision.background import (
         BackgroundAlert,
         CriticalStop,
@@ -41,6 +41,7 @@ __all__ = [
     "Recovery",
     "RepeatedErrors",
     "Runner",
+    "Superseded",
     "TelegramAlert",
     "safe_background_task",
 ]
@@ -54,6 +55,7 @@ _HOMES = {
     "Context": "dozor.supervision.runs.context",
     "Fatal": "dozor.errors",
     "Runner": "dozor.app",
+    "Superseded": "dozor.errors",
     "safe_background_task": "dozor.supervision.background",
 }
 

@@ -145,6 +145,22 @@ async def test_a_name_that_does_not_resolve_is_certainly_not_sent() -> None:
     assert isinstance(outcome, Unavailable)
 
 
+async def test_a_leader_outside_its_window_calls_nothing(api: BotApi) -> None:
+    leads = True
+    session = Session(api.url, may_act=lambda: leads)
+    try:
+        bot = Bot(api.token, session=session)
+        transport = TelegramTransport(bot, GROUP, None, Translator("ru"))
+        assert isinstance(await transport.send(ALERT), Delivered)
+        leads = False
+        assert isinstance(await transport.send(ALERT), Unavailable)
+        with pytest.raises(TelegramNetworkError):
+            await bot(GetMe())
+    finally:
+        await session.close()
+    assert len(api.world.sent(GROUP)) == 1
+
+
 async def test_a_group_that_became_a_supergroup_is_followed(api: BotApi, to_group: TelegramTransport) -> None:
     api.world.add_chat(-1009, "supergroup", "Дежурные")
     api.world.chats[GROUP].migrated_to = -1009

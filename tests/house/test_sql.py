@@ -18,6 +18,7 @@ from dozor.control.commands.actor import Source
 from dozor.storage.postgres.migrate import migrate
 from dozor.storage.postgres.migration_sets import CORE
 from dozor.storage.postgres.pool import connect, disconnect
+from dozor.storage.tables.pool_runs import PoolRunOutcome, PoolRunState, StopRequest
 from dozor.supervision.core.state import RunOutcome, State
 from dozor_market.ledger import AccountKind
 from dozor_market.schema import MIGRATIONS
@@ -34,6 +35,9 @@ WORDS: dict[str, type[StrEnum] | frozenset[str]] = {
     "dozor.notifications.severity": Severity,
     "dozor.audit.source": Source,
     "market.accounts.kind": AccountKind,
+    "dozor.pool_runs.state": PoolRunState,
+    "dozor.pool_runs.outcome": PoolRunOutcome,
+    "dozor.pool_runs.stop": StopRequest,
     # Words that only SQL speaks.
     "dozor.notifications.state": frozenset(
         {"pending", "sending", "delivered", "undeliverable", "superseded", "expired"}

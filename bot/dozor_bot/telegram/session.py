@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import socket
 import ssl
+from collections.abc import Callable
 from typing import Any, cast
 
 import certifi
@@ -58,6 +59,11 @@ class ForeignAnswerError(TelegramNetworkError):
         self.status = status
 
 
+def always() -> bool:
+    """Without a cluster every call may be made."""
+    return True
+
+
 def _socket_of_this_process(address: AddrInfoType) -> socket.socket:
     """Closed in forked children: one of those would keep the connection to the Bot API open."""
     family, kind, protocol, _, _ = address
@@ -69,8 +75,18 @@ def _socket_of_this_process(address: AddrInfoType) -> socket.socket:
 class Session(AiohttpSession):
     """One connection pool to one Bot API server."""
 
-    def __init__(self, api_url: str, proxy: str | None = None, server_time: ServerTime | None = None) -> None:
-        """`server_time` learns Telegram's time from every answer."""
+    def __init__(
+        self,
+        api_url: str,
+        proxy: str | None = None,
+        server_time: ServerTime | None = None,
+        may_act: Callable[[], bool] = always,
+    ) -> None:
+        """`server_time` learns Telegram's time from every answer. `may_act` is asked before each call.
+
+        A call that it refuses fails with NotSentError.
+        """
+        self._may_act = may_act
         super().__init__(api=TelegramAPIServer.from_base(api_url), timeout=CALL_TIMEOUT)
         self._socks = socks_of(proxy)
         self._http_proxy = proxy if self._socks is None else None
@@ -97,6 +113,8 @@ class Session(AiohttpSession):
         self, bot: Bot, method: TelegramMethod[TelegramType], timeout: int | None = None
     ) -> TelegramType:
         """Raises aiogram's errors for the API's refusals and the three above for everything else."""
+        if not self._may_act():
+            raise NotSentError(method, msg("error-lease-over"))
         session = await self.create_session()
         url = self.api.api_url(token=bot.token, method=method.__api_method__)
         limits = ClientTimeout(total=timeout or self.timeout, sock_connect=CONNECT_TIMEOUT)

@@ -31,13 +31,12 @@ from dozor.app.alerting import (
     build_renderer,
 )
 from dozor.app.monitoring import build_monitors
+from dozor.app.pools import adopt_runs, build_pool_runs, distribute_of, parts_of, run_fence, wakes_of
 from dozor.app.replica_monitor import ReplicaMonitor
 from dozor.app.services import Services
 from dozor.app.supervision import build_supervisor
 from dozor.app.surroundings import VERSION, LeaderTerm, Surroundings, Teardown
 from dozor.app.telegram import TelegramSide
-from dozor.cluster.placement import PgQueuerQueue
-from dozor.cluster.pool_runs import PoolRuns
 from dozor.config import Config
 from dozor.config.values.incident_kinds import IncidentKind
 from dozor.control.alert_settings import oncall, routed_places
@@ -54,10 +53,8 @@ from dozor.storage.postgres.database import Database
 from dozor.storage.postgres.listen import listening
 from dozor.storage.postgres.pool import Pool
 from dozor.storage.postgres.pools import Pools
-from dozor.storage.postgres.run_fence import RunFence
 from dozor.storage.retention import run_pruner
 from dozor.storage.spool import Spool
-from dozor.storage.tables.pool_runs import ENDED_CHANNEL
 from dozor.supervision.monitoring.monitors import Monitors
 from dozor.supervision.supervisor import Supervisor
 from dozor.supervision.tasks.task import SupervisedTask, run_id
@@ -97,8 +94,6 @@ class LeadingPart:
         self.unstopped: tuple[str, ...] = ()
         """Tasks whose run would not end when the runner did: what they hold is not let go."""
         self._states = NO_STATES
-        self._queue = None if term is None else PgQueuerQueue()
-        self._pool_runs: PoolRuns | None = None
         self._watching: tuple[Supervisor, IncidentManager] | None = None
         self.supervisor: Supervisor
         self.journal: Journal
@@ -119,6 +114,7 @@ class LeadingPart:
         if self._term is not None:
             await self._term.held.read(pools.core)
         watch = await self._build_incident_manager(journal, tracing)
+        self._pool_runs = build_pool_runs(self._term, self.config, pools.core, journal, watch, self._clock)
         self.supervisor = supervisor = build_supervisor(
             self._specs,
             self.config,
@@ -132,11 +128,10 @@ class LeadingPart:
             grace=self._around.grace,
             give_up=self._give_up,
             held=None if self._term is None else self._term.held,
-            distributor=self._build_pool_runs(journal, pools.core, watch),
-            fence=self._run_fence(),
+            distributor=self._pool_runs,
+            fence=run_fence(self._term, self.config),
         )
-        if self._pool_runs is not None:
-            self._pool_runs.adopt(recovered.on_workers, supervisor)
+        adopt_runs(self._pool_runs, recovered, supervisor)
         reports = RunnerReports(watch, self._clock)
         self._states = StateSource(take_checkpoint=supervisor.take_checkpoint, dropped=reports.dropped)
         self._watching = (supervisor, watch)
@@ -203,16 +198,11 @@ class LeadingPart:
             tried=lambda: direct_sends.tried,
             written=spool.remove,
             appended=NO_HOOKS.appended if tracing is None else tracing.incidents,
-            distribute=NO_HOOKS.distribute if self._queue is None else self._queue.enqueue,
+            distribute=distribute_of(self._term),
         )
         if self._term is None:
-            self.journal = await Journal.open(
-                database.session_dsn or database.dsn,
-                VERSION,
-                self._clock,
-                wait=self._around.wait,
-                hooks=hooks,
-            )
+            session, wait = database.session_dsn or database.dsn, self._around.wait
+            self.journal = await Journal.open(session, VERSION, self._clock, wait=wait, hooks=hooks)
         else:
             fence = self._term.fence
             self.journal = await Journal.open_fenced(database.dsn, fence, self._clock, hooks=hooks)
@@ -221,11 +211,10 @@ class LeadingPart:
         return self.journal
 
     async def _open_pools(self, database: Database) -> Pools:
-        config = self.config
         self.pools = await Pools.open(
             database.dsn,
-            config.database.pools,
-            config.queried_dependencies,
+            self.config.database.pools,
+            self.config.queried_dependencies,
             self._clock.now,
             None if self._term is None else self._term.fence,
         )
@@ -234,7 +223,8 @@ class LeadingPart:
         return self.pools
 
     async def _open_telegram(self, pool: Pool) -> TelegramSide:
-        self._telegram = TelegramSide(self.config, pool, self._clock)
+        may_act = None if self._term is None else self._term.window.may_act
+        self._telegram = TelegramSide(self.config, pool, self._clock, may_act)
         self._cleanups.add("telegram", self._telegram.close)
         await self._telegram.read_names()
         return self._telegram
@@ -262,28 +252,6 @@ class LeadingPart:
             journal.connection, self.config, self._enabled, journal, self._clock, self._run_metrics
         )
         return self.watch
-
-    def _build_pool_runs(self, journal: Journal, pool: Pool, watch: IncidentManager) -> PoolRuns | None:
-        """What gives runs to workers; None without a cluster."""
-        if self._term is None:
-            return None
-        self._pool_runs = PoolRuns(
-            pool,
-            journal,
-            watch,
-            self._clock,
-            epoch=self._term.fence.term.epoch,
-            silent_after=self.config.cluster.lease_ttl,
-        )
-        return self._pool_runs
-
-    def _run_fence(self) -> RunFence | None:
-        """For `ctx.fence` of the runs of this process."""
-        if self._term is None:
-            return None
-        term = self._term.fence.term
-        idle = self.config.cluster.lease_ttl / 2
-        return RunFence(str(term.epoch), str(term.holder), idle, on_worker=False)
 
     def _build_reloader(
         self, supervisor: Supervisor, watch: IncidentManager, pool: Pool, database: Database
@@ -320,11 +288,7 @@ class LeadingPart:
         monitors: Monitors,
         reloader: Reloader,
     ) -> Services:
-        wakes: dict[str, Callable[[], object]] = {COMMANDS_CHANNEL: self.executor.wake}
-        of_pools: dict[str, Callable[[], Awaitable[None]]] = {}
-        if self._pool_runs is not None:
-            wakes[ENDED_CHANNEL] = self._pool_runs.wake
-            of_pools = self._pool_runs.parts(self.supervisor)
+        wakes = {COMMANDS_CHANNEL: self.executor.wake, **wakes_of(self._pool_runs)}
         listen = listening(database.session_dsn, wakes, self._clock)
         parts: dict[str, Callable[[], Awaitable[None]]] = {
             "journal": self._write,
@@ -334,7 +298,7 @@ class LeadingPart:
             "housekeeping": lambda: run_pruner(pool),
             "dispatcher": self._dispatch,
             **({} if self._term is None else self._cluster_parts(self._term, pool)),
-            **of_pools,
+            **parts_of(self._pool_runs, self.supervisor),
             **alert_services.build(),
             **monitors.parts(),
         }

@@ -32,7 +32,11 @@ if TYPE_CHECKING:
 class TelegramSide:
     """`problem`, `polled_at`: for `/readyz`. Without a token nothing of this happens."""
 
-    def __init__(self, config: Config, pool: Pool, clock: SteadyClock) -> None:
+    def __init__(
+        self, config: Config, pool: Pool, clock: SteadyClock, may_act: Callable[[], bool] | None = None
+    ) -> None:
+        """`may_act`: of a cluster, whether this process still leads; asked before each call of Telegram."""
+        self._may_act = may_act
         self._config = config
         self._pool = pool
         self._clock = clock
@@ -99,6 +103,7 @@ class TelegramSide:
                 oncall(config.oncall, config.telegram),
                 dispatcher.paces,
                 dispatcher.reopen,
+                **({} if self._may_act is None else {"may_act": self._may_act}),
             )
         except DozorError as error:
             self._unbuilt = str(error)

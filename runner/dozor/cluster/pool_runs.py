@@ -18,6 +18,7 @@ from typing import Any, Protocol, assert_never
 from loguru import logger
 
 from dozor.clock import Clock, to_datetime
+from dozor.cluster.pace import GAP, Pace
 from dozor.cluster.placement import digest_of
 from dozor.language import msg
 from dozor.storage.postgres.pool import Pool, unavailable
@@ -112,6 +113,8 @@ class PoolRuns:
         self._orphans: set[str] = set()
         """Runs of tasks that this leader does not have."""
         self._wake = asyncio.Event()
+        self._requesting: asyncio.TimerHandle | None = None
+        self._requested_at = float("-inf")
         self._explaining: set[asyncio.Task[None]] = set()
         self._reported_at = 0.0
         self._alerts_upto = 0
@@ -144,6 +147,22 @@ class PoolRuns:
             digest=self._digest(spec),
         )
         self._touched[task] = None
+        self._request_write()
+
+    def _request_write(self) -> None:
+        """Soon: what is started within the same moment is one transaction."""
+        if self._requesting is not None:
+            return
+        loop = asyncio.get_running_loop()
+        left = self._requested_at + GAP - loop.time()
+        if left <= 0:
+            self._write_now()
+        else:
+            self._requesting = loop.call_later(left, self._write_now)
+
+    def _write_now(self) -> None:
+        self._requesting = None
+        self._requested_at = asyncio.get_running_loop().time()
         self._journal.request_write()
 
     def _digest(self, spec: TaskSpec) -> str:
@@ -203,12 +222,14 @@ class PoolRuns:
 
     async def _consume(self, host: PoolHost) -> None:
         """For ever: hand the ends of runs to the supervisor."""
+        pace = Pace()
         while True:
             try:
                 async with asyncio.timeout(POLL_EVERY):
                     await self._wake.wait()
             except TimeoutError:
                 pass
+            await pace.wait()
             self._wake.clear()
             try:
                 await self._send_stops()
@@ -218,9 +239,8 @@ class PoolRuns:
                     raise
                 await asyncio.sleep(POLL_EVERY)
                 continue
-            new = [end for end in ends if self._settle(end, host)]
-            if new:
-                self._journal.request_write()
+            for end in ends:
+                self._settle(end, host)
             if len(ends) == ENDS_AT_ONCE:
                 self._wake.set()
                 await asyncio.sleep(0)
@@ -266,15 +286,16 @@ class PoolRuns:
             async with self._pool.acquire() as connection:
                 await pool_runs.stop(connection, wanted)
 
-    def _settle(self, end: PoolEnd, host: PoolHost) -> bool:
-        """The run has ended; whether that was not known before."""
+    def _settle(self, end: PoolEnd, host: PoolHost) -> None:
+        """The run has ended. Nothing, if that is known and only not committed yet."""
         if end.id in self._orphans:
             self._orphans.discard(end.id)
             self._taken.append(end.id)
-            return True
+            self._request_write()
+            return
         waiting = self._waiting.get(end.id)
         if waiting is None or waiting.settling:
-            return False
+            return
         if end.reports is not None:
             self._relay(waiting, end.reports, host)
         error = self._error_of(end)
@@ -285,9 +306,8 @@ class PoolRuns:
             explaining = asyncio.create_task(self._explain(end, waiting, error, host))
             self._explaining.add(explaining)
             explaining.add_done_callback(self._explaining.discard)
-            return False
+            return
         self._ended(end, waiting, error, host, outage=outage)
-        return True
 
     async def _explain(self, end: PoolEnd, waiting: _Waiting, error: BaseException, host: PoolHost) -> None:
         """Something that its task requires may have been down."""

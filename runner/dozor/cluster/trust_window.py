@@ -45,6 +45,10 @@ class TrustWindow:
         """May this process act as the leader at this moment?"""
         return self.now() < self._until
 
+    def may_act(self) -> bool:
+        """As `trusted`, to be called by whoever is about to act."""
+        return self.trusted
+
     @property
     def closes_at(self) -> float:
         """When the leader begins to give up, unless it has renewed the lease by then."""

@@ -18,6 +18,7 @@ from contextlib import suppress
 from loguru import logger
 
 from dozor.cluster.assigned import Assigned, AssignedRuns, HangReports
+from dozor.cluster.pace import Pace
 from dozor.cluster.placement import PASS_ON_AFTER, JobQueue, Offer
 from dozor.cluster.trust_window import TrustWindow
 from dozor.language import msg
@@ -122,7 +123,9 @@ class Worker:
     # -- taking runs
 
     async def _take_runs(self) -> None:
+        pace = Pace()
         while not self.closing:
+            await pace.wait()
             self._wake.clear()
             if self._passed_on:
                 # Others are offered first what this worker has just passed on.
@@ -216,8 +219,10 @@ class Worker:
         self._ends_wanted.set()
 
     async def _write_ends(self) -> None:
+        pace = Pace()
         while True:
             await self._ends_wanted.wait()
+            await pace.wait()
             self._ends_wanted.clear()
             try:
                 await self._write_once()

@@ -250,3 +250,4 @@ error-fence-without-cluster = ctx.fence() needs a cluster: set cluster.enabled, 
 error-run-superseded = Run { $run } was given up: another attempt may be in progress. Nothing was written.
 error-stands-by = This process stands by: another one of the cluster leads.
 error-lease-lost = The lease of the cluster was lost while runs went on: they may overlap with runs of the next leader.
+error-lease-over = not called: this process may not act as the leader of the cluster any more

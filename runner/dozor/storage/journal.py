@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from loguru import logger
@@ -65,10 +65,6 @@ class StateSource:
     """What to write when the queue has overflowed."""
 
 
-async def _nobody(connection: Connection, orders: Sequence[PoolOrder]) -> None:
-    """Without a cluster nothing is distributed."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalHooks:
     """Whom the journal asks and informs. The functions must not raise."""
@@ -79,7 +75,7 @@ class JournalHooks:
     """Called with what is to be written."""
     written: Callable[[], None] = lambda: None
     """Called when all that was in hand is in the database."""
-    distribute: Callable[[Connection, Sequence[PoolOrder]], Awaitable[None]] = _nobody
+    distribute: Callable[[Connection, Sequence[PoolOrder]], Awaitable[None]] = pool_runs.distribute_nothing
     """Enqueues runs for workers, in the transaction that it is called in. Raises what the server answers."""
 
 
@@ -420,12 +416,7 @@ class Journal:
         False if the database could not take it at all: all of it is still in hand.
         """
         batch, checkpoint = self._batch, self._checkpoint
-        parts: list[tuple[WriteBuffer, Checkpoint]] = [
-            (
-                WriteBuffer(),
-                Checkpoint(hot=checkpoint.hot, in_flight=checkpoint.in_flight, pool=checkpoint.pool),
-            )
-        ]
+        parts: list[tuple[WriteBuffer, Checkpoint]] = [(WriteBuffer(), replace(checkpoint, full=(), runs=()))]
         states = [*batch.tasks.values(), *checkpoint.full]
         parts.extend((WriteBuffer(tasks={task.name: task}), Checkpoint()) for task in states)
         parts.extend(

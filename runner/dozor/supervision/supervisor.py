@@ -23,25 +23,22 @@ from dozor.supervision.core.crash_loop import CrashVerdict
 from dozor.supervision.core.events import (
     START_RUN,
     AskToStop,
-    Cancelled,
     Due,
     Effect,
     Event,
     Failed,
     Heartbeat,
-    Interrupted,
     PersonEvent,
     Restart,
     RunNow,
     StartRun,
     StopRun,
-    Succeeded,
     TimeOut,
 )
 from dozor.supervision.core.machine import step
 from dozor.supervision.core.schedule import stagger
 from dozor.supervision.core.spec import TaskSpec
-from dozor.supervision.core.state import Failure, State, TaskState
+from dozor.supervision.core.state import State, TaskState
 from dozor.supervision.crash_watch import CrashWatch
 from dozor.supervision.dependency_hold import DependencyGate
 from dozor.supervision.execution.cancellation import Canceller
@@ -51,8 +48,8 @@ from dozor.supervision.execution.left_behind import LeftBehind
 from dozor.supervision.execution.process.client import Launch
 from dozor.supervision.execution.process.pool import ProcessPool
 from dozor.supervision.execution.reporter import RunReporter
+from dozor.supervision.run_ends import RunEnds
 from dozor.supervision.runs.context import Context, Reporter
-from dozor.supervision.runs.endings import failure_of
 from dozor.supervision.runs.ownership import OwnTask, Scope
 from dozor.supervision.runs.resources import Resources
 from dozor.supervision.runs.run import Run, StopReason
@@ -71,13 +68,10 @@ CANCEL_SECONDS = 5.0
 """How long cancelled runs get at the end of the process before they are given up."""
 _DUE = Due()
 _HELD = State.HELD
-_SUCCEEDED = Succeeded()
-# Members of enums that every run is compared with: to look one up in its class takes longer.
-_RUNNING: Final = State.RUNNING
 _PROCESS: Final = Isolation.PROCESS
 
 
-class Supervisor:
+class Supervisor(RunEnds):
     """Supervises tasks on the running loop. `generation` makes run ids unique; `grace` in seconds."""
 
     def __init__(
@@ -492,66 +486,6 @@ class Supervisor:
             self._look_again_later(task)
         finally:
             self.canceller.over(task, run)
-
-    def _succeeded(self, task: SupervisedTask, run: Run, now: float) -> None:
-        before, policy = task.state, task.spec.policy
-        healthy = (
-            before.state is _RUNNING
-            and before.failure_record.failing_since is None
-            and not before.restart_pending
-        )
-        if healthy:
-            after, _ = step(policy, before, _SUCCEEDED, now)
-            task.state = after
-            next_at = after.next_at
-            if next_at is not None:
-                self._timetable.plan(next_at, task.index)
-            self._dirty[task] = None
-            if self.gate.down:
-                self._hold_if_waiting(task, now)
-        else:
-            self._apply(task, _SUCCEEDED, now, EndedRun(run.number, run.started_at, run.attempt))
-        if policy.continuous:
-            task.announced = False
-        task.add_success(run.number, run.started_at, now, urgent=not healthy)
-        self._observer.succeeded(task, now - run.started_at, run.started_at - run.due_at)
-
-    def _failed(
-        self, task: SupervisedTask, run: Run, error: BaseException | None, now: float, *, outage: bool
-    ) -> None:
-        name, policy = task.spec.name, task.spec.policy
-        ended = EndedRun(run.number, run.started_at, run.attempt)
-        if run.reason is StopReason.ASKED:
-            # Whatever it raised on its way: clients make errors of their own of a cancellation.
-            if not isinstance(error, asyncio.CancelledError):
-                self._log.ended_with(name, error)
-            elif not task.state.restart_pending:
-                self._log.cancelled(name)
-            task.announced = False
-            self._apply(task, Cancelled(), now, ended)
-            return
-        error, failure = failure_of(run, error, policy, self._redact)
-        task.announced = False
-        if outage:
-            logger.bind(task=name).warning(msg("log-task-held", name=name, error=failure.error_type))
-            self._apply(task, Interrupted(failure), now, ended)
-            self.gate.hold(task, now)
-            return
-        before = task.state
-        event = Failed(failure, self.random.random())
-        # Log first: were the log to fail, the state has not moved yet.
-        self._log.failed(name, before.failures + 1, policy.max_consecutive_failures, error)
-        self._apply(task, event, now, ended)
-        after = task.state
-        if after.state is State.BACKOFF and after.next_at is not None:
-            self._log.restarting(name, after.next_at - now)
-        elif after.state is State.STOPPED and before.state is not State.STOPPED:
-            self._log.critical_stop(name, after, policy.max_failures)
-
-    def stop_task(self, task: SupervisedTask, failure: Failure) -> None:
-        """Stop a task that is in no run, because of a fatal `failure` that was found before the start."""
-        self._apply(task, Failed(failure), self._clock.now())
-        self._log.critical_stop(task.spec.name, task.state, task.spec.policy.max_failures)
 
     # -- a run's own words
 

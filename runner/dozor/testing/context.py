@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
@@ -15,7 +15,7 @@ from dozor.config.imports.setups import DATABASES, RESOURCES, given_to
 from dozor.config.imports.signatures import takes_context
 from dozor.errors import DatabaseUnavailableError
 from dozor.storage.postgres.named_databases import unknown_database
-from dozor.storage.postgres.pool import Pool, create_pool
+from dozor.storage.postgres.pool import Connection, Pool, create_pool
 from dozor.supervision.execution.reporter import checked_severity
 from dozor.supervision.runs.context import Context
 from dozor.supervision.runs.results import awaited, may_need_awaiting
@@ -118,6 +118,12 @@ class FakeContext(Context):
         self._value = resources
         self._setup = setup
         self._stack: AsyncExitStack | None = None
+
+    @asynccontextmanager
+    async def fence(self) -> AsyncIterator[Connection]:
+        """A transaction on `ctx.db`; no run of a test is ever superseded."""
+        async with self.db.acquire() as connection, connection.transaction():
+            yield connection
 
     @property
     def alerts(self) -> list[Alert]:

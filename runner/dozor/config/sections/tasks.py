@@ -154,7 +154,7 @@ class LeaderPlacement(Section):
 class PoolPlacement(Section):
     """Workers of a pool run it."""
 
-    pool: Annotated[str, BeforeValidator(parse_pool)]
+    pool: Annotated[str, BeforeValidator(parse_pool), Kind("name of a pool")]
     """The name of the pool, one of `cluster.pools` of the workers that are to run it."""
 
     @property

@@ -103,7 +103,8 @@ async def create_pool(
     It mends itself: a connection that died is replaced at the next `acquire`. What fails later raises
     asyncpg's own errors; `unavailable` tells which. Raises as `connect`.
 
-    `json_codec` false: jsonb is text, as PgQueuer takes it.
+    `json_codec` false: jsonb is text, as PgQueuer takes it, and connections are returned without a RESET (a
+    round trip): whoever uses them changes no setting of the session.
     """
     options = _options(dsn, application_name, timeout, command_timeout, statement_cache, kind)
     if as_asyncpg:
@@ -127,6 +128,7 @@ async def create_pool(
         max_size=max_size,
         init=_prepare if json_codec and not as_asyncpg else None,
         connect=open_apart,
+        **({} if json_codec else {"reset": _keep_session}),
         **options,
     )
     try:
@@ -135,6 +137,10 @@ async def create_pool(
         pool.terminate()
         raise _connect_error(dsn, error) from _cause(error)
     return pool
+
+
+async def _keep_session(connection: Connection) -> None:
+    """Nothing to undo."""
 
 
 def unavailable(error: BaseException) -> bool:

@@ -297,6 +297,10 @@ async def write(connection: Connection, changes: PoolChanges) -> list[PoolOrder]
     return [one for one in changes.orders if one.id in queued]
 
 
+async def distribute_nothing(connection: Connection, orders: Sequence[PoolOrder]) -> None:
+    """Without a cluster."""
+
+
 async def read_open(connection: Connection) -> list[PoolRunRow]:
     """The runs whose end is not consumed."""
     rows = await connection.fetch(OPEN_SQL)
