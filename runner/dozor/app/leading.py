@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import importlib.metadata
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING

@@ -242,8 +242,7 @@ class Supervisor(RunEnds):
         taken = self.registry.take_checkpoint(
             self._generation, now, last=self.closing, limit=limit, first=self._distributor.touched
         )
-        changes = self._distributor.take()
-        if changes is not None:
+        if (changes := self._distributor.take()) is not None:
             taken = replace(taken, pool=changes)
         watch = self._crash_watch
         if watch is None:
@@ -263,15 +262,8 @@ class Supervisor(RunEnds):
         task = self._slots[index]
         if task is None or task.state.next_at != at:
             return  # removed, or planned anew meanwhile
-        if self._crash_watch is not None and task.run is None:
-            later = self._crash_watch.look_again_at(task, now)
-            if later is not None:
-                task.state = task.state._replace(next_at=later)
-                self._timetable.plan(later, task.index)
-                return
-            self._crash_watch.about_to_start(task, now)
-        if self._held is not None and task.run is None:
-            later = self._held.look_again_at(task.spec.name, now)
+        if task.run is None:
+            later = self._starts_later(task, now)
             if later is not None:
                 task.state = task.state._replace(next_at=later)
                 self._timetable.plan(later, task.index)
@@ -282,6 +274,15 @@ class Supervisor(RunEnds):
             self._apply(task, _DUE, max(now, at))
         except Exception:  # noqa: BLE001 -- the supervision border: one task's trouble is not the others'
             self._look_again_later(task)
+
+    def _starts_later(self, task: SupervisedTask, now: float) -> float | None:
+        """When to look again at a start that is held back; None: it may begin."""
+        if self._crash_watch is not None:
+            later = self._crash_watch.look_again_at(task, now)
+            if later is not None:
+                return later
+            self._crash_watch.about_to_start(task, now)
+        return None if self._held is None else self._held.look_again_at(task.spec.name, now)
 
     def _begin(self, task: SupervisedTask) -> None:
         """Its start has waited for a commit. What was planned for it may have changed meanwhile."""
@@ -492,10 +493,8 @@ class Supervisor(RunEnds):
     def on_heartbeat(self, task: SupervisedTask, run: Run) -> None:
         """A heartbeat of `run`."""
         if task.run is run:
-            run.heartbeat_at = self._clock.now()
-            self._apply(
-                task, Heartbeat(), self._clock.now(), EndedRun(run.number, run.started_at, run.attempt)
-            )
+            run.heartbeat_at = now = self._clock.now()
+            self._apply(task, Heartbeat(), now, EndedRun(run.number, run.started_at, run.attempt))
 
     def checker_alert(self, task: SupervisedTask, text: str, severity: str) -> None:
         self._observer.checker_alert(task, self._redact(text), severity)
