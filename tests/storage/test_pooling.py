@@ -89,7 +89,7 @@ async def test_it_is_found_while_other_clients_use_it(pooled: str) -> None:
     for other in others:
         other.cancel()
     await asyncio.gather(*others, return_exceptions=True)
-    pool.terminate()
+    await asyncio.wait_for(pool.close(), 10)  # a connection whose statement was cancelled is closed as well
 
 
 async def test_sessions_of_ones_own_are_not_mistaken(database: str, session_pooled: str) -> None:
