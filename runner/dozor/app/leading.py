@@ -367,6 +367,8 @@ class LeadingPart:
 
     async def _serve(self) -> None:
         web = await in_own_thread(importlib.import_module, "dozor.web.server")
+        if self._term is not None:
+            await self._term.retired.wait()  # the standby's server had the port
         await web.serve(self.config.web.listen, self.web_sources(), ready=self._around.listening)
 
     def web_sources(self) -> WebSources:

@@ -116,9 +116,17 @@ class ClusterMember:
             if self._role is Role.WORKER:
                 await self._stopping.wait()
             while not self._stopping.is_set():
-                term = await self._stand_by()
-                if term is not None:
-                    await self._lead(term)
+                standby = StandbyPart(self._around, self.leadership, self.view)
+                await standby.start()
+                try:
+                    term = await self._acquired()
+                except BaseException:
+                    await standby.stop()
+                    raise
+                if term is None:
+                    await standby.stop()
+                else:
+                    await self._lead(term, standby)
         except Exception as error:  # noqa: BLE001 -- the border: the process ends with it
             logger.opt(exception=error).critical(msg("log-cluster-defect"))
             known = error if isinstance(error, DozorError) else DozorError(f"{type(error).__name__}: {error}")
@@ -144,10 +152,8 @@ class ClusterMember:
         """`on_hang: exit` of a run on this worker."""
         self._fail(RunHungError(msg("error-run-hung", name=task.spec.name)))
 
-    async def _stand_by(self) -> Term | None:
+    async def _acquired(self) -> Term | None:
         """Until this process leads; None: it is to end."""
-        standby = StandbyPart(self._around, self.leadership, self.view)
-        await standby.start()
         acquiring = asyncio.create_task(self.leadership.acquire())
         stopping = asyncio.create_task(self._stopping.wait())
         try:
@@ -160,9 +166,8 @@ class ClusterMember:
             return acquiring.result()
         finally:
             stopping.cancel()
-            await standby.stop()
 
-    async def _lead(self, term: Term) -> None:
+    async def _lead(self, term: Term, standby: StandbyPart) -> None:
         logger.info(msg("log-cluster-leads", epoch=term.epoch))
         cleanups = Cleanups()
         leader = LeaderTerm(
@@ -170,10 +175,13 @@ class ClusterMember:
             window=self.window,
             held=HeldStarts(self.window),
             view=self.view,
+            retired=asyncio.Event(),
         )
         self.view.leads, self.view.epoch = True, term.epoch
         part = LeadingPart(self._around, cleanups, leader)
         keeping = asyncio.create_task(self.leadership.keep(term))
+        # Meanwhile: requests to the standby's web server must not delay the first run.
+        retiring = asyncio.create_task(_retire(standby, leader.retired))
         starting = asyncio.create_task(part.start())
         stopping = asyncio.create_task(self._stopping.wait())
         superseded = asyncio.create_task(part.superseded.wait())
@@ -203,6 +211,7 @@ class ClusterMember:
                 await self._hand_over(term, keeping, cleanups, part)
         finally:
             self.term, self.view.leads = None, False
+            await retiring
             for task in (keeping, stopping, superseded):
                 task.cancel()
 
@@ -349,3 +358,10 @@ class ClusterMember:
                     await handover.ended(connection, term.epoch)
                 finally:
                     await disconnect(connection)
+
+
+async def _retire(standby: StandbyPart, retired: asyncio.Event) -> None:
+    try:
+        await standby.stop()
+    finally:
+        retired.set()

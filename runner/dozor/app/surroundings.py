@@ -61,6 +61,8 @@ class LeaderTerm:
     window: TrustWindow
     held: HeldStarts
     view: ClusterView
+    retired: asyncio.Event
+    """Set when the standby part has ended, and with it its web server."""
 
 
 class Teardown(StrEnum):
