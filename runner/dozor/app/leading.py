@@ -204,8 +204,7 @@ class LeadingPart:
             wait = self._around.wait
             self.journal = await Journal.open(database.dsn, VERSION, self._clock, wait=wait, hooks=hooks)
         else:
-            fence = self._term.fence
-            self.journal = await Journal.open_fenced(database.dsn, fence, self._clock, hooks=hooks)
+            self.journal = await Journal.open_fenced(database.dsn, self._term.fence, self._clock, hooks=hooks)
         self._cleanups.add("journal", self._close_journal)
         self._cuts.append(self._abandon_journal)
         return self.journal
@@ -288,12 +287,11 @@ class LeadingPart:
         monitors: Monitors,
         reloader: Reloader,
     ) -> Services:
-        wakes = {COMMANDS_CHANNEL: self.executor.wake, **wakes_of(self._pool_runs)}
-        listener = Listener(database.dsn, wakes, self._clock)
+        wakes = {COMMANDS_CHANNEL: self.executor.wake} | wakes_of(self._pool_runs)
         parts: dict[str, Callable[[], Awaitable[None]]] = {
             "journal": self._write,
             "commands": self.executor.run,
-            "listener": listener.run,
+            "listener": Listener(database.dsn, wakes, self._clock).run,
             "reminders": self._remind,
             "housekeeping": lambda: run_pruner(pool),
             "dispatcher": self._dispatch,
@@ -326,8 +324,8 @@ class LeadingPart:
     def _say_started(self, journal: Journal, telegram: TelegramSide) -> None:
         for hint in self.config.hints:
             logger.info("{}", self.redactor.redact(hint))
-        number = journal.registration.runner_id
-        logger.info(msg("log-on-duty", version=VERSION, tasks=len(self._specs), runner=number))
+        number, tasks = journal.registration.runner_id, len(self._specs)
+        logger.info(msg("log-on-duty", version=VERSION, tasks=tasks, runner=number))
         telegram.say_if_absent()
 
     # -- parts
