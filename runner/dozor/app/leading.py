@@ -203,8 +203,7 @@ class LeadingPart:
             session, wait = database.session_dsn or database.dsn, self._around.wait
             self.journal = await Journal.open(session, VERSION, self._clock, wait=wait, hooks=hooks)
         else:
-            fence = self._term.fence
-            self.journal = await Journal.open_fenced(database.dsn, fence, self._clock, hooks=hooks)
+            self.journal = await Journal.open_fenced(database.dsn, self._term.fence, self._clock, hooks=hooks)
         self._cleanups.add("journal", self._close_journal)
         self._cuts.append(self._abandon_journal)
         return self.journal
@@ -287,12 +286,11 @@ class LeadingPart:
         monitors: Monitors,
         reloader: Reloader,
     ) -> Services:
-        wakes = {COMMANDS_CHANNEL: self.executor.wake, **wakes_of(self._pool_runs)}
-        listen = listening(database.session_dsn, wakes, self._clock)
+        wakes = {COMMANDS_CHANNEL: self.executor.wake} | wakes_of(self._pool_runs)
         parts: dict[str, Callable[[], Awaitable[None]]] = {
             "journal": self._write,
             "commands": self.executor.run,
-            "listener": listen,
+            "listener": listening(database.session_dsn, wakes, self._clock),
             "reminders": self._remind,
             "housekeeping": lambda: run_pruner(pool),
             "dispatcher": self._dispatch,
@@ -325,8 +323,8 @@ class LeadingPart:
     def _say_started(self, journal: Journal, telegram: TelegramSide) -> None:
         for hint in self.config.hints:
             logger.info("{}", self.redactor.redact(hint))
-        number = journal.registration.runner_id
-        logger.info(msg("log-on-duty", version=VERSION, tasks=len(self._specs), runner=number))
+        number, tasks = journal.registration.runner_id, len(self._specs)
+        logger.info(msg("log-on-duty", version=VERSION, tasks=tasks, runner=number))
         telegram.say_if_absent()
 
     # -- parts

@@ -161,7 +161,7 @@ def _alternatives(annotation: Any) -> list[Any]:
 def _scalars(kind: Any, words: str) -> list[Schema]:
     if kind is bool:
         return [{"type": "boolean"}]
-    if words == "duration":
+    if words.startswith("duration"):
         return [{"type": "number"}, {"type": "string", "pattern": _DURATION}]
     if isinstance(kind, type) and issubclass(kind, Enum) and not words:
         return [{"enum": [member.value for member in kind]}]
