@@ -112,6 +112,7 @@ class ClusterMember:
         await self._say_goodbye()
         self.leadership.close()
         self.window.close()
+        await asyncio.sleep(0)  # the transports of ended sessions close on the loop
 
     # -- the life of a member
 
