@@ -1,4 +1,4 @@
-"""What the end of a run makes of its task: the part of the supervisor that reads results."""
+"""Applies results and heartbeats of runs to their tasks: a part of the supervisor."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from loguru import logger
 
 from dozor.clock import SteadyClock
 from dozor.language import msg
-from dozor.supervision.core.events import Cancelled, Event, Failed, Interrupted, Succeeded
+from dozor.supervision.core.events import Cancelled, Event, Failed, Heartbeat, Interrupted, Succeeded
 from dozor.supervision.core.machine import step
 from dozor.supervision.core.state import Failure, State
 from dozor.supervision.dependency_hold import DependencyGate
@@ -105,3 +105,9 @@ class RunEnds(ABC):
         """Stop a task that is in no run, because of a fatal `failure` that was found before the start."""
         self._apply(task, Failed(failure), self._clock.now())
         self._log.critical_stop(task.spec.name, task.state, task.spec.policy.max_failures)
+
+    def on_heartbeat(self, task: SupervisedTask, run: Run) -> None:
+        """A heartbeat of `run`."""
+        if task.run is run:
+            run.heartbeat_at = now = self._clock.now()
+            self._apply(task, Heartbeat(), now, EndedRun(run.number, run.started_at, run.attempt))

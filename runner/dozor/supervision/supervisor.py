@@ -27,7 +27,6 @@ from dozor.supervision.core.events import (
     Effect,
     Event,
     Failed,
-    Heartbeat,
     PersonEvent,
     Restart,
     RunNow,
@@ -487,14 +486,6 @@ class Supervisor(RunEnds):
             self._look_again_later(task)
         finally:
             self.canceller.over(task, run)
-
-    # -- a run's own words
-
-    def on_heartbeat(self, task: SupervisedTask, run: Run) -> None:
-        """A heartbeat of `run`."""
-        if task.run is run:
-            run.heartbeat_at = now = self._clock.now()
-            self._apply(task, Heartbeat(), now, EndedRun(run.number, run.started_at, run.attempt))
 
     def checker_alert(self, task: SupervisedTask, text: str, severity: str) -> None:
         self._observer.checker_alert(task, self._redact(text), severity)
