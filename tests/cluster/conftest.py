@@ -30,6 +30,12 @@ def cluster_database(postgres: str, cluster_template: str) -> Iterator[str]:
 
 
 @pytest.fixture
+def database(cluster_database: str) -> str:
+    """What `pool` connects to: the database of `members`."""
+    return cluster_database
+
+
+@pytest.fixture
 def members(cluster_database: str) -> Iterator[Members]:
     folder = Path(tempfile.mkdtemp(prefix="dozor-"))
     members = Members(folder, cluster_database)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from dozor.storage.postgres.migrate import migrate
+from dozor.storage.postgres.migration_sets import CORE, QUEUE
 from tests.cluster.members import LEADS, TTL, Members, now
 from tests.server import PostgresControl
 
@@ -22,6 +24,7 @@ AWAY: dict[str, tuple[Callable[[PostgresControl], None], Callable[[PostgresContr
 @pytest.fixture
 def own(postgres_control: PostgresControl) -> Iterator[Members]:
     """Members on a server that the test may stop."""
+    asyncio.run(migrate(postgres_control.dsn, (CORE, QUEUE)))
     folder = Path(tempfile.mkdtemp(prefix="dozor-"))
     members = Members(folder, postgres_control.dsn)
     yield members

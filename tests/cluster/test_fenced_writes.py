@@ -42,18 +42,22 @@ UNFENCED = {
     "replicas": "presence: each process writes its own row",
     "handover": "a process that has resigned removes its own rows",
     "commands": "people submit commands through any process",
+    "pool_runs": "a worker's heartbeats and ends, by (id, token); the leader's own writes use its fenced pool",
+    "pool_alerts": "alerts of runs on a worker, in the statement of its heartbeats",
 }
 """Tables that may be written without the fence, and why."""
 
 CONNECTIONS = {
     "dozor.app.member": "presence, and the end of a hand-over",
     "dozor.app.standby": "the web server's pool: it reads, and submits commands",
+    "dozor.app.worker": "a worker: it claims and ends runs by (id, token), whoever leads",
     "dozor.cluster.leadership": "the lease itself",
     "dozor.storage.journal": "fenced, and the probe",
     "dozor.storage.postgres.checker_pool": "of people's own checkers, see ctx.fence",
     "dozor.storage.postgres.database": "reads whether the server can be written",
     "dozor.storage.postgres.listen": "LISTEN",
     "dozor.storage.postgres.migrate": "the schema",
+    "dozor.storage.postgres.named_databases": "of people's own databases",
     "dozor.storage.postgres.pools": "core is fenced; web submits commands, probes ask",
     "dozor.storage.postgres.pool": "the definitions",
 }
