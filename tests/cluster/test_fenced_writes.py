@@ -42,7 +42,7 @@ UNFENCED = {
     "replicas": "presence: each process writes its own row",
     "handover": "a process that has resigned removes its own rows",
     "commands": "people submit commands through any process",
-    "pool_runs": "a worker's heartbeats and ends, by (id, token); the leader's own writes use its fenced pool",
+    "pool_runs": "a worker's heartbeats and ends, by (id, token); the leader writes through its fenced pool",
     "pool_alerts": "alerts of runs on a worker, in the statement of its heartbeats",
 }
 """Tables that may be written without the fence, and why."""
