@@ -64,7 +64,7 @@ async def measure(folder: Path, tasks: int = TASKS, scrapes: int = SCRAPES) -> R
     checkers: dict[str, Checker] = dict.fromkeys(names, nothing)
     lateness = Lateness()
     async with Runner(load(path), checkers) as runner:
-        runner.watch.succeeded = lateness.wrap(runner.watch.succeeded)
+        runner.incident_manager.succeeded = lateness.wrap(runner.incident_manager.succeeded)
         listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         server = asyncio.create_task(
             serve(ListenAddress("127.0.0.1", 0), runner.web_sources(), ready=listening.set_result)

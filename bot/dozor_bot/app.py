@@ -32,7 +32,7 @@ from dozor_bot.security.access import Access
 from dozor_bot.security.totp import TotpGuard
 from dozor_bot.telegram.errors import unauthorized
 from dozor_bot.telegram.incoming import Sender
-from dozor_bot.telegram.owed import OwedAnswers
+from dozor_bot.telegram.pending_answers import PendingAnswers
 from dozor_bot.telegram.replies import Replies
 from dozor_bot.telegram.server_time import ServerTime
 from dozor_bot.telegram.session import Session, always
@@ -152,9 +152,9 @@ def build_bot(
     def translator_of(sender: Sender) -> Translator:
         return Translator(language_of(sender, language)) if per_person else translator
 
-    owed = OwedAnswers(pool)
+    owed = PendingAnswers(pool)
     replies = Replies(bot, paces or RateLimiters(clock), clock, translator_of, chats, owed)
-    desk = HandlerContext(
+    context = HandlerContext(
         pool,
         translator,
         timezone,
@@ -169,11 +169,11 @@ def build_bot(
         per_person=per_person,
     )
     access = Access(admins=config.admins, operators=config.operators, viewers=config.viewers)
-    router = Router(desk, access)
+    router = Router(context, access)
     poller = Poller(bot, pool, router, clock, webhook=config.webhook, owed=owed)
     menus = Menus(bot, pool, translator, access, chats, per_person=per_person)
-    upkeep = Maintenance(desk, router, menus, bot)
-    return TelegramBot(bot, poller, upkeep, replies, transport, translator, menus, access, desk.people)
+    upkeep = Maintenance(context, router, menus, bot)
+    return TelegramBot(bot, poller, upkeep, replies, transport, translator, menus, access, context.people)
 
 
 def _names(oncall: OnCall) -> dict[str, str]:

@@ -25,8 +25,8 @@ MENUS_AGAIN = 60.0
 class Maintenance:
     """Beside the poller; a step that fails is logged, and the next one comes all the same."""
 
-    def __init__(self, desk: HandlerContext, router: Router, menus: Menus, bot: Bot) -> None:
-        self._desk, self._router, self._menus, self._bot = desk, router, menus, bot
+    def __init__(self, context: HandlerContext, router: Router, menus: Menus, bot: Bot) -> None:
+        self._context, self._router, self._menus, self._bot = context, router, menus, bot
         self._asked_title_of: int | None = None
         self._menus_again_at = float("-inf")
 
@@ -43,7 +43,7 @@ class Maintenance:
     async def read_names(self) -> None:
         """What the process before this one knew. Without the database they are read later, by `step`."""
         try:
-            await self._desk.people.keep(self._desk.pool)
+            await self._context.people.keep(self._context.pool)
         except Exception as error:
             if not unavailable(error):
                 raise
@@ -51,17 +51,17 @@ class Maintenance:
 
     async def step(self) -> None:
         """Once through everything that is due."""
-        await self._desk.chats.settle()
+        await self._context.chats.settle()
         await self._set_menus()
-        await self._desk.live.refresh()
+        await self._context.live.refresh()
         await self._close_questions()
-        await self._desk.people.keep(self._desk.pool)
+        await self._context.people.keep(self._context.pool)
         await self._learn_title()
         await self.write_uncounted()
 
     async def _set_menus(self) -> None:
         """Where a chat has become reachable or another one; those that Telegram refuses, after a pause."""
-        chats, now = self._desk.chats, self._desk.clock.now()
+        chats, now = self._context.chats, self._context.clock.now()
         if not chats.menus_due or now < self._menus_again_at:
             return
         chats.menus_due = False
@@ -70,7 +70,7 @@ class Maintenance:
 
     async def _learn_title(self) -> None:
         """Of the chat of alerts, once: it is called by its name where nobody has written there yet."""
-        chat_id = self._desk.chats.of_alerts
+        chat_id = self._context.chats.of_alerts
         if chat_id is None or chat_id == self._asked_title_of or chat_id > 0:
             return
         self._asked_title_of = chat_id
@@ -80,16 +80,16 @@ class Maintenance:
             logger.debug(msg("log-no-chat-title", reason=description(error)))
             return
         if isinstance(title := chat.get("title"), str):
-            self._desk.people.remember_chat(chat_id, title)
+            self._context.people.remember_chat(chat_id, title)
 
     async def write_uncounted(self) -> None:
         """Audit rows of floods that are over."""
         if self._router.has_uncounted():
-            async with self._desk.pool.acquire() as connection, connection.transaction():
+            async with self._context.pool.acquire() as connection, connection.transaction():
                 await self._router.write_uncounted(connection)
 
     async def _close_questions(self) -> None:
-        for asked in self._desk.confirmations.take_expired(self._desk.clock.now()):
+        for asked in self._context.confirmations.take_expired(self._context.clock.now()):
             if asked.message_id is not None:
-                over = self._desk.in_language_of(asked.sender).say("confirm-expired")
-                await self._desk.replies.change(asked.sender, asked.message_id, over)
+                over = self._context.in_language_of(asked.sender).say("confirm-expired")
+                await self._context.replies.change(asked.sender, asked.message_id, over)

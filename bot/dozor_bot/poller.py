@@ -33,7 +33,7 @@ from dozor_bot.telegram.answers import Effort
 from dozor_bot.telegram.errors import description, unauthorized
 from dozor_bot.telegram.incoming import UnreadableUpdateError
 from dozor_bot.telegram.methods import GetUpdates, GetWebhookInfo
-from dozor_bot.telegram.owed import OwedAnswer, OwedAnswers
+from dozor_bot.telegram.pending_answers import PendingAnswer, PendingAnswers
 from dozor_bot.telegram.webhook import Inbox, secret_of, trouble_of
 
 POLL_TIMEOUT = 50
@@ -75,9 +75,9 @@ class Poller:
         poll_timeout: int = POLL_TIMEOUT,
         hold_off: float = HOLD_OFF,
         webhook: str | None = None,
-        owed: OwedAnswers | None = None,
+        owed: PendingAnswers | None = None,
     ) -> None:
-        self._owed = OwedAnswers(pool) if owed is None else owed
+        self._owed = PendingAnswers(pool) if owed is None else owed
         self._webhook = webhook
         self.inbox = None if webhook is None else Inbox(secret_of(bot.token))
         """Where the web server puts what Telegram brings; None: updates are polled for."""
@@ -244,7 +244,7 @@ class Poller:
                 raise
             logger.warning(msg("log-updates-wait", error=type(error).__name__))
 
-    async def _resumed(self, left: OwedAnswer) -> Response | None:
+    async def _resumed(self, left: PendingAnswer) -> Response | None:
         """None: it is answered no more, and its row is gone."""
         try:
             work = await self._router.resume(left)
@@ -260,7 +260,7 @@ class Poller:
             await self._owed.answered(left.update_id)
         return work
 
-    async def _resubmitted(self, left: OwedAnswer, work: Response) -> Response:
+    async def _resubmitted(self, left: PendingAnswer, work: Response) -> Response:
         async with self._pool.acquire() as connection, connection.transaction():
             await work.write(connection)
             await self._owed.keep(connection, left.update_id, left.source, work.state(), work.owed_for.value)

@@ -29,7 +29,7 @@ from dozor_bot.telegram.incoming import (
     chat_of,
     read_update,
 )
-from dozor_bot.telegram.owed import OwedAnswer
+from dozor_bot.telegram.pending_answers import PendingAnswer
 from dozor_bot.telegram.replies import PressAnswer
 
 AUDITED_UNITS = 40
@@ -45,9 +45,9 @@ EXPLAINED_FOR = 600.0
 class Router:
     """`username`: the bot's own, without @; commands addressed to another bot are not ours."""
 
-    def __init__(self, desk: HandlerContext, access: Access) -> None:
+    def __init__(self, context: HandlerContext, access: Access) -> None:
         self.username = ""
-        self._desk = desk
+        self._context = context
         self._access = access
         self._attempts = AuditThrottle()
         self._allowance = UserRateLimiter(BURST, RATE)
@@ -60,7 +60,7 @@ class Router:
         Raises UnreadableUpdateError.
         """
         if (chat_id := chat_of(update)) is not None:
-            self._desk.chats.heard_in(chat_id)
+            self._context.chats.heard_in(chat_id)
         incoming = read_update(update, self.username)
         match incoming:
             case None:
@@ -68,7 +68,7 @@ class Router:
             case Membership():
                 return self._membership(incoming)
             case Migration(old_id, new_id):
-                self._desk.chats.moved(old_id, new_id)
+                self._context.chats.moved(old_id, new_id)
                 return None
             case Command():
                 return await self._command(incoming)
@@ -77,7 +77,7 @@ class Router:
             case _:
                 assert_never(incoming)
 
-    async def resume(self, owed: OwedAnswer) -> Response | None:
+    async def resume(self, owed: PendingAnswer) -> Response | None:
         """The answer that an earlier process has left; None: the person has no role any more.
 
         A command that was submitted is not submitted again; what only reads is read as it is now.
@@ -90,17 +90,17 @@ class Router:
             return await self.prepare(owed.source)
         if self._access.role_of(incoming.sender.user_id) is None:
             return None
-        desk = self._context_for(incoming.sender)
+        context = self._context_for(incoming.sender)
         restored = AlertAction if "alert" in owed.state else Action
-        return restored.restored(desk, incoming.sender, owed.state)
+        return restored.restored(context, incoming.sender, owed.state)
 
     def has_uncounted(self) -> bool:
         """Whether a flood is over whose attempts are not all written down."""
-        return self._attempts.has_uncounted(self._desk.clock.now())
+        return self._attempts.has_uncounted(self._context.clock.now())
 
     async def write_uncounted(self, connection: Connection) -> None:
         """Audit rows of floods that are over: see `AuditThrottle`."""
-        uncounted = self._attempts.take_uncounted(self._desk.clock.now())
+        uncounted = self._attempts.take_uncounted(self._context.clock.now())
         try:
             for attempt, count in uncounted:
                 await _denial(attempt, count).write(connection)
@@ -123,8 +123,8 @@ class Router:
         """None: nobody hears of it."""
         if sender is None:
             return Response()
-        desk = self._desk.in_language_of(sender)
-        return desk.answer(sender, desk.translator.format(key))
+        context = self._context.in_language_of(sender)
+        return context.answer(sender, context.translator.format(key))
 
     # -- commands
 
@@ -138,43 +138,45 @@ class Router:
             return self._second_hand(command, role, action)
         if role is None:
             return self._unauthorised(command, spec, action)
-        desk = self._context_for(sender)
+        context = self._context_for(sender)
         if not self._allowed(sender):
-            answer = desk.answer(sender, desk.translator.format("too-many"))
+            answer = context.answer(sender, context.translator.format("too-many"))
             return self._attempt(sender, action, FLOOD, answer, target=command.argument)
         if spec is None:
-            return desk.answer(sender, desk.translator.format("command-unknown"))
+            return context.answer(sender, context.translator.format("command-unknown"))
         if role < spec.role:
-            answer = desk.answer(sender, _needs(desk, role, spec.role))
+            answer = context.answer(sender, _needs(context, role, spec.role))
             return self._attempt(sender, action, DENIED, answer, target=command.argument)
-        return await COMMAND_HANDLERS[spec.name](desk, command, role)
+        return await COMMAND_HANDLERS[spec.name](context, command, role)
 
     def _second_hand(self, command: Command, role: Role | None, action: str) -> Response | None:
         """Not the sender's own words: never carried out. Why is said once, to whom it can help."""
         sender, authorship = command.sender, command.authorship
         nobody = authorship in (Authorship.ANONYMOUS, Authorship.CHANNEL)
-        helps = self._desk.chats.is_of_alerts(sender.chat_id) if nobody else role is not None
+        helps = self._context.chats.is_of_alerts(sender.chat_id) if nobody else role is not None
         if not helps:
             return self._attempt(sender, action, DENIED)
-        desk = self._desk.in_language_of(sender) if nobody else self._context_for(sender)
+        context = self._context.in_language_of(sender) if nobody else self._context_for(sender)
         said = f"{sender.chat_id}/{sender.user_id}/{authorship}/{command.origin}"
         answer = None
-        if self._explained.take(said, desk.clock.now()):
-            answer = desk.answer(sender, desk.translator.format(_SECOND_HAND[authorship], command=action))
+        if self._explained.take(said, context.clock.now()):
+            answer = context.answer(
+                sender, context.translator.format(_SECOND_HAND[authorship], command=action)
+            )
         return self._attempt(sender, action, DENIED, answer)
 
     def _membership(self, member: Membership) -> Response:
-        desk = self._desk
+        context = self._context
         if member.title:
-            desk.people.remember_chat(member.chat_id, member.title)
-        return Notice(handle=lambda: desk.chats.changed(member))
+            context.people.remember_chat(member.chat_id, member.title)
+        return Notice(handle=lambda: context.chats.changed(member))
 
     def _unauthorised(self, command: Command, spec: CommandSpec | None, action: str) -> Response | None:
         """Silence and an audit row; but in private everybody may learn their own id."""
         sender = command.sender
         asks = spec is BY_NAME["whoami"] and sender.private and sender.user_id is not None
-        if asks and self._identities.take(sender.user_id or 0, self._desk.clock.now()):
-            return show_identity_to_a_stranger(self._desk.in_language_of(sender), sender)
+        if asks and self._identities.take(sender.user_id or 0, self._context.clock.now()):
+            return show_identity_to_a_stranger(self._context.in_language_of(sender), sender)
         return self._attempt(sender, action, DENIED, target=command.argument)
 
     # -- presses
@@ -185,52 +187,56 @@ class Router:
         written = f"press {shorten(one_line(pressed.data), AUDITED_UNITS)}"
         if role is None:
             return self._attempt(sender, written, DENIED)
-        desk = self._context_for(sender)
+        context = self._context_for(sender)
         if not self._allowed(sender):
             work = self._attempt(sender, written, FLOOD)
             if work is not None:
-                await self._say(desk, pressed, desk.translator.format("too-many"))
+                await self._say(context, pressed, context.translator.format("too-many"))
             return work
         press = decode(pressed.data) if pressed.data.isprintable() else None
         press, offered = unwrap(press)
         spec = None if press is None else PRESSES.get(press.action.partition(".")[0])
         if press is None or spec is None:
-            await self._say(desk, pressed, desk.translator.format("press-unknown"))
-            answer = None if pressed.shown is False else await explain_unknown(desk, pressed)
+            await self._say(context, pressed, context.translator.format("press-unknown"))
+            answer = None if pressed.shown is False else await explain_unknown(context, pressed)
             return self._attempt(sender, written, DENIED, answer)
         if role < spec.role:
             # Said in the answer to the press, to this person alone.
-            await self._say(desk, pressed, _needs(desk, role, spec.role))
+            await self._say(context, pressed, _needs(context, role, spec.role))
             return self._attempt(sender, written, DENIED)
         if pressed.shown is False:
             # A changed client can send any data; what Telegram shows under the message cannot be made up.
-            return await self._unknown_button(desk, pressed, written)
+            return await self._unknown_button(context, pressed, written)
         if spec.answers:
-            return await spec.handler(desk, pressed, press, role)
-        answered = await self._say(desk, pressed, desk.translator.format("press-taken") if spec.acts else "")
+            return await spec.handler(context, pressed, press, role)
+        answered = await self._say(
+            context, pressed, context.translator.format("press-taken") if spec.acts else ""
+        )
         if spec.acts and answered is PressAnswer.STALE:
             # Pressed minutes ago or before: the person meant another situation.
-            return await answer_late_press(desk, pressed, press, offered=offered)
-        return await spec.handler(desk, pressed, press, role)
+            return await answer_late_press(context, pressed, press, offered=offered)
+        return await spec.handler(context, pressed, press, role)
 
-    async def _say(self, desk: HandlerContext, pressed: Pressed, text: str) -> PressAnswer:
-        return await desk.replies.answer_press(pressed.callback_id, text)
+    async def _say(self, context: HandlerContext, pressed: Pressed, text: str) -> PressAnswer:
+        return await context.replies.answer_press(pressed.callback_id, text)
 
-    async def _unknown_button(self, desk: HandlerContext, pressed: Pressed, written: str) -> Response | None:
-        await self._say(desk, pressed, desk.translator.format("press-unknown"))
+    async def _unknown_button(
+        self, context: HandlerContext, pressed: Pressed, written: str
+    ) -> Response | None:
+        await self._say(context, pressed, context.translator.format("press-unknown"))
         return self._attempt(pressed.sender, written, DENIED)
 
     # -- both
 
     def _context_for(self, sender: Sender) -> HandlerContext:
-        self._desk.people.remember(sender)
+        self._context.people.remember(sender)
         if sender.private:
-            self._desk.chats.person_wrote(sender.chat_id)
-        return self._desk.in_language_of(sender)
+            self._context.chats.person_wrote(sender.chat_id)
+        return self._context.in_language_of(sender)
 
     def _allowed(self, sender: Sender) -> bool:
         assert sender.user_id is not None
-        return self._allowance.take(sender.user_id, self._desk.clock.now())
+        return self._allowance.take(sender.user_id, self._context.clock.now())
 
     def _attempt(
         self, sender: Sender, action: str, result: str, answer: Reply | None = None, *, target: str = ""
@@ -238,9 +244,9 @@ class Router:
         """An audit row, and perhaps an answer; of a flood one row in ten seconds, which counts the others."""
         target = shorten(one_line(target), AUDITED_UNITS)
         attempt = Attempt(sender.user_id, sender.chat_id, action, result, target)
-        count = self._attempts.note(attempt, self._desk.clock.now())
+        count = self._attempts.note(attempt, self._context.clock.now())
         if count is not None:
-            self._desk.people.remember(sender)  # the audit shows who it was by name
+            self._context.people.remember(sender)  # the audit shows who it was by name
         if count is None:
             return None if result == FLOOD else answer
         return _denial(attempt, count, answer)
@@ -258,6 +264,6 @@ def _denial(attempt: Attempt, count: int, answer: Reply | None = None) -> Denial
     return Denial(attempt=attempt, count=count, answer=answer)
 
 
-def _needs(desk: HandlerContext, role: Role, needed: Role) -> str:
-    text = desk.translator.format
+def _needs(context: HandlerContext, role: Role, needed: Role) -> str:
+    text = context.translator.format
     return text("forbidden", needed=text(ROLE_NAMES[needed]), role=text(ROLE_NAMES[role]))

@@ -38,7 +38,7 @@ class Room:
         self.direct_sends = direct_sends
         self.options: dict[str, Any] = {}
         self.began = clock.at
-        self._desk: AlertCommandHandler | None = None
+        self._context: AlertCommandHandler | None = None
         self.watch = self.new_watch([], 0)
         self.tasks = Tasks()
         self.story = self.new_task(NAME)
@@ -55,9 +55,9 @@ class Room:
 
     def ask(self, name: AlertCommand, target: str, **args: object) -> CommandReason:
         """A person's command, carried out."""
-        if self._desk is None or self._desk._watch is not self.watch:
-            self._desk = AlertCommandHandler(self.watch, self.clock)
-        return self._desk.execute(name, target, args, "telegram:111", target in self.tasks.all)
+        if self._context is None or self._context._manager is not self.watch:
+            self._context = AlertCommandHandler(self.watch, self.clock)
+        return self._context.execute(name, target, args, "telegram:111", target in self.tasks.all)
 
     def pass_time(self, seconds: float, step: float = 60.0) -> None:
         """The watch looks at the clock every `step` seconds."""

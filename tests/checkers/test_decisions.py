@@ -28,7 +28,7 @@ LATER = datetime(2100, 1, 1, tzinfo=UTC)
 END = "UPDATE market.auctions SET ends_at = now() - interval '1 second' WHERE id = $1"
 STATE = "SELECT state FROM market.auctions WHERE id = $1"
 AUDITED = "SELECT actor, action, target, result FROM dozor.audit ORDER BY id"
-AUDIT = CliAudit(Actor(Source.CLI, "ann@desk", "desk"))
+AUDIT = CliAudit(Actor(Source.CLI, "ann@context", "context"))
 
 
 async def run(database: str, folder: Path, *arguments: str, language: str = "en") -> tuple[int, str, str]:

@@ -75,10 +75,10 @@ async def test_errors_ack_silence_and_oncall(site: Site, tmp_path: Path) -> None
     assert errors.exit_code == 0
     assert "ValueError: the price is gone" in errors.output
     assert (await run("errors", "mail", "-c", config)).output == "order_mail: no errors\n"
-    [incident] = [one for one in site.runner.watch.open_incidents if one.task == "prices"]
+    [incident] = [one for one in site.runner.incident_manager.open_incidents if one.task == "prices"]
     acked = await run("ack", f"#{incident.id}", "--for", "2h", "-c", config)
     assert (acked.exit_code, acked.output) == (0, f"#{incident.id}: taken on\n")
-    assert site.runner.watch.find_incident(incident.id).state == "acknowledged"  # type: ignore[union-attr]
+    assert site.runner.incident_manager.find_incident(incident.id).state == "acknowledged"  # type: ignore[union-attr]
     assert (await run("ack", "999", "-c", config)).exit_code == 1
     assert (await run("ack", "x", "-c", config)).exit_code == 1
     assert (await run("ack", str(incident.id), "--undo", "-c", config)).exit_code == 0
@@ -86,18 +86,18 @@ async def test_errors_ack_silence_and_oncall(site: Site, tmp_path: Path) -> None
     assert (await run("silence", "mail", "soon", "-c", config)).exit_code == 1
     silenced = await run("silence", "mail", "1h", "a", "deployment", "-c", config)
     assert (silenced.exit_code, silenced.output) == (0, "order_mail: silenced\n")
-    [silence] = site.runner.watch.silences.values()
+    [silence] = site.runner.incident_manager.silences.values()
     assert (silence.target, silence.reason) == ("order_mail", "a deployment")
     assert (await run("unsilence", "order_mail", "-c", config)).exit_code == 0
     asked = await run("silence", "mail", "30", "-c", config)
     assert (asked.exit_code, "30 of what?" in asked.output) == (1, True)
     assert (await run("silence", "mail", "2 часа", "выкатка", "-c", config)).exit_code == 0
-    [silence] = site.runner.watch.silences.values()
+    [silence] = site.runner.incident_manager.silences.values()
     assert silence.ends_at is not None
     assert abs(silence.ends_at - silence.created_at - 7200) < 60
     assert silence.reason == "выкатка"
     assert (await run("unsilence", "order_mail", "-c", config)).exit_code == 0
-    assert not site.runner.watch.silences
+    assert not site.runner.incident_manager.silences
     assert "Nobody is on call" in (await run("oncall", "-c", config)).output
     assert (await run("oncall", "ann", "-c", config)).exit_code == 1
 

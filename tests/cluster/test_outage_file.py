@@ -28,7 +28,7 @@ async def test_it_is_set_aside_and_what_it_had_sent_is_listed(members: Members, 
         await until(lambda: runner.leads)
         assert not path.exists()
         assert path.with_name(NAME + ASIDE).exists()
-        found = [one for one in runner.watch.open_incidents if one.fingerprint == "outage file"]
+        found = [one for one in runner.incident_manager.open_incidents if one.fingerprint == "outage file"]
     assert len(found) == 1
     assert re.search("t: repeated_errors", found[0].summary)
     assert "never sent" not in found[0].summary

@@ -143,7 +143,7 @@ async def prepare(site: Site) -> None:
     assert stopped is not None
     await until(lambda: stopped.state.state is State.STOPPED)
     supervisor.command("ledger_audit", Pause("telegram:111"))
-    await until(lambda: site.runner.watch.open_incidents != ())
+    await until(lambda: site.runner.incident_manager.open_incidents != ())
     pool = site.runner.pools.core
     await pool.execute("DELETE FROM dozor.runs WHERE id LIKE '%-%' AND outcome = 'succeeded'")
     now = datetime.now(UTC) - timedelta(seconds=5)

@@ -106,9 +106,9 @@ async def test_an_incident_is_acknowledged_and_silenced_on_the_page(
         await tab.until("document.querySelector('#incidents [data-do=unack]')")
         await click(tab, "#incidents [data-do=silence]")
         await tab.until("document.getElementById('incidents').innerText.includes('silenced until')")
-        incident = site.runner.watch.open_incidents[0]
+        incident = site.runner.incident_manager.open_incidents[0]
         assert incident.acknowledged_by == "web:token"
-        silence = site.runner.watch.silences[incident.silenced_by or 0]
+        silence = site.runner.incident_manager.silences[incident.silenced_by or 0]
         assert silence.ends_at is not None
         assert silence.ends_at - silence.created_at == 3600
         await click(tab, "#incidents [data-do=unsilence]")

@@ -50,7 +50,7 @@ async def site(database: str, tmp_path: Path) -> AsyncIterator[Site]:
             assert task is not None
             await until(lambda task=task: task.state.state is State.STOPPED)  # type: ignore[misc]
         supervisor.command("ledger", Pause("telegram:111"))
-        await until(lambda: len(site.runner.watch.open_incidents) == 2)
+        await until(lambda: len(site.runner.incident_manager.open_incidents) == 2)
         yield site
 
 

@@ -35,7 +35,7 @@ class Action(Response):
     """One command for one or several tasks. The answer is kept true by edits until the runs are over."""
 
     sender: Sender
-    desk: HandlerContext
+    context: HandlerContext
     action: CommandName
     tasks: tuple[str, ...]
     in_place: int | None = None
@@ -60,10 +60,10 @@ class Action(Response):
         }
 
     @staticmethod
-    def restored(desk: HandlerContext, sender: Sender, state: Mapping[str, Any]) -> Action:
+    def restored(context: HandlerContext, sender: Sender, state: Mapping[str, Any]) -> Action:
         """Of `state`, by another process."""
         return Action(
-            desk=desk,
+            context=context,
             sender=sender,
             action=CommandName(state["action"]),
             tasks=tuple(state["tasks"]),
@@ -82,12 +82,12 @@ class Action(Response):
                 self.ids[task] = await submit(connection, self.action, task, actor_of(self.sender))
 
     async def send(self) -> None:
-        replies, at_work = self.desk.replies, self.in_place
+        replies, at_work = self.context.replies, self.in_place
         waiting = asyncio.create_task(self._results())
         try:
             done, _ = await asyncio.wait({waiting}, timeout=PATIENCE)
             if not done:
-                working = message(working_text(self.desk.translator, self.action, tuple(self.ids)))
+                working = message(working_text(self.context.translator, self.action, tuple(self.ids)))
                 at_work = await replies.show(self.sender, at_work, working, Effort.OPTIONAL)
             results = await waiting
         finally:
@@ -98,13 +98,13 @@ class Action(Response):
         if at_work is not None and self._goes_on(results, runs):
 
             async def again() -> tuple[Message, bool]:
-                newer = await read_started(self.desk.pool, list(self.ids.values()))
+                newer = await read_started(self.context.pool, list(self.ids.values()))
                 return self._answer(results, newer), self._goes_on(results, newer)
 
-            self.desk.live.keep(OpenCard(self.sender, at_work, again, answer))
+            self.context.live.keep(OpenCard(self.sender, at_work, again, answer))
 
     async def _results(self) -> dict[str, CommandResult]:
-        pool = self.desk.pool
+        pool = self.context.pool
         waits = [wait(pool, command_id, timeout=RESULT_TIMEOUT) for command_id in self.ids.values()]
         return dict(zip(self.ids, await asyncio.gather(*waits), strict=True))
 
@@ -114,7 +114,7 @@ class Action(Response):
         loop = asyncio.get_running_loop()
         deadline = loop.time() + RUN_PATIENCE
         while True:
-            runs = await read_started(self.desk.pool, list(self.ids.values()))
+            runs = await read_started(self.context.pool, list(self.ids.values()))
             if not self._goes_on(results, runs) or loop.time() > deadline:
                 return runs
             await asyncio.sleep(POLL_EVERY)
@@ -126,7 +126,7 @@ class Action(Response):
     # -- in words
 
     def _answer(self, results: dict[str, CommandResult], runs: dict[int, StartedRun]) -> Message:
-        translator, spans = self.desk.translator, list[Span]()
+        translator, spans = self.context.translator, list[Span]()
         # In a group everybody wants to know who it was.
         by = f" · {shown(self.sender.user_name)}" if not self.sender.private and self.sender.user_name else ""
         for task in self.tasks:
@@ -142,11 +142,11 @@ class Action(Response):
         return Message(spans=bounded(spans, MESSAGE_UNITS), buttons=self._buttons(results))
 
     def _told_earlier(self, task: str, same: DuplicateCommand) -> str:
-        translator = self.desk.translator
+        translator = self.context.translator
         distance = ago(translator, same.age)
         if same.actor == str(actor_of(self.sender)):
             return translator.format("earlier-self", task=shown(task), ago=distance)
-        name = self.desk.people.called(same.actor, translator)
+        name = self.context.people.called(same.actor, translator)
         return translator.format("earlier-other", task=shown(task), ago=distance, name=name)
 
     def _buttons(self, results: dict[str, CommandResult]) -> tuple[tuple[Button, ...], ...]:
@@ -154,7 +154,7 @@ class Action(Response):
         if len(self.tasks) != 1:
             return ()
         [task] = self.tasks
-        text, row = self.desk.translator.format, list[Button]()
+        text, row = self.context.translator.format, list[Button]()
         result, undo = results.get(task), UNDO.get(self.action)
         if undo is not None and result is not None and result.reason is CommandReason.DONE:
             row.append(Button(text("button-undo"), encode(Origin.MENU, undo.value, task)))

@@ -31,73 +31,83 @@ MANY = "many"
 """The action of a button that means every fitting task: `many.<command>`."""
 
 
-async def on_command(desk: HandlerContext, command: Command, role: Role) -> Response:
+async def on_command(context: HandlerContext, command: Command, role: Role) -> Response:
     """Reads, and decides; the command itself is written by the work's `write`."""
     to, action = command.sender, BY_COMMAND[command.name]
-    if (refusal := late(desk, command)) is not None:
+    if (refusal := late(context, command)) is not None:
         return refusal
-    tasks = (await desk.report()).tasks
+    tasks = (await context.report()).tasks
     if not command.argument:
-        return _choose(desk, to, action, tasks)
+        return _choose(context, to, action, tasks)
     if command.argument.casefold() in ALL_WORDS:
-        return await _many(desk, to, action, tasks, None)
+        return await _many(context, to, action, tasks, None)
     names = [task.name for task in tasks]
     meant = resolve(command.argument, names)
     words = command.argument.replace(",", " ").split()
     if isinstance(meant, Found):
-        return await decide(desk, to, action, _of((meant.name,), tasks), None)
+        return await decide(context, to, action, _of((meant.name,), tasks), None)
     found = [one.name for one in (resolve(word, names) for word in words) if isinstance(one, Found)]
     if len(words) > 1 and len(found) == len(words):
-        return await decide(desk, to, action, _of(tuple(dict.fromkeys(found)), tasks), None)
-    return not_one(desk, to, command.argument, meant, action.value)
+        return await decide(context, to, action, _of(tuple(dict.fromkeys(found)), tasks), None)
+    return not_one(context, to, command.argument, meant, action.value)
 
 
-async def on_press(desk: HandlerContext, pressed: Pressed, press: CallbackData, role: Role) -> Response:
+async def on_press(context: HandlerContext, pressed: Pressed, press: CallbackData, role: Role) -> Response:
     """One task, by its button."""
-    tasks = (await desk.report(press.task)).tasks
+    tasks = (await context.report(press.task)).tasks
     if not tasks:
-        return desk.answer(pressed.sender, desk.translator.format("refused-unknown", task=shown(press.task)))
-    return await decide(desk, pressed.sender, CommandName(press.action), tasks, press.origin)
+        return context.answer(
+            pressed.sender, context.translator.format("refused-unknown", task=shown(press.task))
+        )
+    return await decide(context, pressed.sender, CommandName(press.action), tasks, press.origin)
 
 
-async def on_many(desk: HandlerContext, pressed: Pressed, press: CallbackData, role: Role) -> Response:
+async def on_many(context: HandlerContext, pressed: Pressed, press: CallbackData, role: Role) -> Response:
     """Every task that the action fits, after a question."""
     action = BY_COMMAND.get(press.action.partition(".")[2])
     if action is None:
-        return desk.answer(pressed.sender, desk.translator.format("press-unknown"))
-    return await _many(desk, pressed.sender, action, (await desk.report()).tasks, press.origin)
+        return context.answer(pressed.sender, context.translator.format("press-unknown"))
+    return await _many(context, pressed.sender, action, (await context.report()).tasks, press.origin)
 
 
 async def _many(
-    desk: HandlerContext, to: Sender, action: CommandName, tasks: Sequence[TaskStatus], origin: Origin | None
+    context: HandlerContext,
+    to: Sender,
+    action: CommandName,
+    tasks: Sequence[TaskStatus],
+    origin: Origin | None,
 ) -> Response:
     fitting = [task for task in worst_first(tasks) if _is_meant_by_all(action, task)]
     if not fitting:
-        return desk.answer(to, desk.translator.format(_NOTHING[action]))
-    return await decide(desk, to, action, fitting, origin)
+        return context.answer(to, context.translator.format(_NOTHING[action]))
+    return await decide(context, to, action, fitting, origin)
 
 
 async def decide(
-    desk: HandlerContext, to: Sender, action: CommandName, tasks: Sequence[TaskStatus], origin: Origin | None
+    context: HandlerContext,
+    to: Sender,
+    action: CommandName,
+    tasks: Sequence[TaskStatus],
+    origin: Origin | None,
 ) -> Response:
     """At once, or after a second step where it matters."""
     names = tuple(task.name for task in tasks)
     in_place = to.message_id if origin is Origin.MENU and to.message_id != NO_MESSAGE else None
-    why = _reason_to_ask(desk, to, action, tasks)
+    why = _reason_to_ask(context, to, action, tasks)
     if why is not None and len(tasks) == 1:
-        async with desk.pool.acquire() as connection:
+        async with context.pool.acquire() as connection:
             if await read_earlier(connection, action, names[0]) is not None:
                 why = None  # somebody was faster: they are told so
     if why is None:
-        return act(desk, to, action, names, in_place)
-    return Question(desk=desk, sender=to, action=action, tasks=names, origin=origin, why=why)
+        return act(context, to, action, names, in_place)
+    return Question(context=context, sender=to, action=action, tasks=names, origin=origin, why=why)
 
 
 def _reason_to_ask(
-    desk: HandlerContext, to: Sender, action: CommandName, tasks: Sequence[TaskStatus]
+    context: HandlerContext, to: Sender, action: CommandName, tasks: Sequence[TaskStatus]
 ) -> str | None:
     """The question, if this should not happen by a slip of the thumb."""
-    text = desk.translator.format
+    text = context.translator.format
     if len(tasks) > 1:
         lines = [text(WORDS[action].sure, count=len(tasks))]
         lines += [f"• {shown(task.name)}" for task in tasks[:LISTED]]
@@ -107,10 +117,12 @@ def _reason_to_ask(
     [task] = tasks
     name, by = shown(task.name), task.state_by
     somebody = by is not None and by != str(actor_of(to))
-    who = "" if by is None else desk.people.called(by, desk.translator)
+    who = "" if by is None else context.people.called(by, context.translator)
     match action:
         case CommandName.RESTART if task.running_for_s is not None and task.state is not State.STOPPED:
-            return text("sure-interrupt", task=name, duration=duration(desk.translator, task.running_for_s))
+            return text(
+                "sure-interrupt", task=name, duration=duration(context.translator, task.running_for_s)
+            )
         case CommandName.RUN_NOW | CommandName.RESTART if task.state is State.PAUSED and somebody:
             return text("sure-paused-run", task=name, who=who)
         case CommandName.RESUME if task.state is State.PAUSED and somebody:
@@ -126,7 +138,7 @@ class Question(Response):
     Its button carries the command beside the token, so that after a restart the person can be told it.
     """
 
-    desk: HandlerContext
+    context: HandlerContext
     sender: Sender
     action: CommandName
     tasks: tuple[str, ...]
@@ -142,53 +154,53 @@ class Question(Response):
         return command if fits else token
 
     async def send(self) -> None:
-        desk, text = self.desk, self.desk.translator.format
-        until = desk.clock.now() + WITHIN
+        context, text = self.context, self.context.translator.format
+        until = context.clock.now() + WITHIN
         asked = Asked(self.sender, self.action, self.tasks, self.origin, until)
-        token = desk.confirmations.ask(asked)
+        token = context.confirmations.ask(asked)
         yes = Button(text(WORDS[self.action].yes), encode(Origin.MENU, "yes", self._data(token)))
         no = Button(text("button-cancel"), encode(Origin.MENU, "no", token))
         in_place = self.sender.message_id if self.origin is Origin.MENU else None
-        asked.message_id = await desk.replies.show(self.sender, in_place, message(self.why, [[yes, no]]))
+        asked.message_id = await context.replies.show(self.sender, in_place, message(self.why, [[yes, no]]))
 
 
 async def on_confirmed(
-    desk: HandlerContext, pressed: Pressed, press: CallbackData, role: Role
+    context: HandlerContext, pressed: Pressed, press: CallbackData, role: Role
 ) -> Response | None:
     """Yes or no to a question: of the person who was asked, in time, once. Answers the press itself."""
-    text, to = desk.translator.format, pressed.sender
+    text, to = context.translator.format, pressed.sender
     token, _, command = press.task.partition(".")
-    known = desk.confirmations.owner(token) is not None
-    asked = desk.confirmations.take(token, to.user_id, pressed.update_id, desk.clock.now())
+    known = context.confirmations.owner(token) is not None
+    asked = context.confirmations.take(token, to.user_id, pressed.update_id, context.clock.now())
     match asked:
         case Refusal.NOT_YOURS:
-            owner = desk.confirmations.owner(token)
+            owner = context.confirmations.owner(token)
             name = "" if owner is None else shown(owner.user_name)
-            await desk.replies.answer_press(pressed.callback_id, text("confirm-not-yours", name=name))
-            foreign = desk.confirmations.asked_by(token)
+            await context.replies.answer_press(pressed.callback_id, text("confirm-not-yours", name=name))
+            foreign = context.confirmations.asked_by(token)
             action = "press" if foreign is None else f"press {press.action} for {foreign.action}"
             target = "" if foreign is None else ", ".join(foreign.tasks)[:200]
             return Denial(attempt=Attempt(to.user_id, to.chat_id, action, DENIED, target), count=1)
         case Refusal.GONE:
-            await desk.replies.answer_press(pressed.callback_id, text("confirm-gone"))
-            return None if known else _forgotten(desk, pressed, press.action, command)
+            await context.replies.answer_press(pressed.callback_id, text("confirm-gone"))
+            return None if known else _forgotten(context, pressed, press.action, command)
         case Asked():
-            await desk.replies.answer_press(pressed.callback_id, "")
+            await context.replies.answer_press(pressed.callback_id, "")
     if press.action == "no":
-        return desk.in_place(to, to.message_id, message(text("confirm-cancelled")))
-    return act(desk, to, asked.action, asked.tasks, to.message_id)
+        return context.in_place(to, to.message_id, message(text("confirm-cancelled")))
+    return act(context, to, asked.action, asked.tasks, to.message_id)
 
 
-def _forgotten(desk: HandlerContext, pressed: Pressed, answer: str, command: str) -> Response:
+def _forgotten(context: HandlerContext, pressed: Pressed, answer: str, command: str) -> Response:
     """The question was asked before a restart, or long ago: what to send instead, in its place."""
-    text, to = desk.translator.format, pressed.sender
+    text, to = context.translator.format, pressed.sender
     if answer == "no":
-        return desk.in_place(to, to.message_id, message(text("confirm-cancelled")))
+        return context.in_place(to, to.message_id, message(text("confirm-cancelled")))
     name, _, task = command.partition(".")
     if name not in BY_COMMAND or not task:
-        return desk.in_place(to, to.message_id, message(text("confirm-forgotten-help")))
-    offered = offer(desk, to, text("confirm-forgotten"), f"{name} {task}")
-    return desk.in_place(to, to.message_id, offered.message)
+        return context.in_place(to, to.message_id, message(text("confirm-forgotten-help")))
+    offered = offer(context, to, text("confirm-forgotten"), f"{name} {task}")
+    return context.in_place(to, to.message_id, offered.message)
 
 
 def _of(names: tuple[str, ...], tasks: Sequence[TaskStatus]) -> list[TaskStatus]:
@@ -196,11 +208,13 @@ def _of(names: tuple[str, ...], tasks: Sequence[TaskStatus]) -> list[TaskStatus]
     return [by_name[name] for name in names]
 
 
-def _choose(desk: HandlerContext, to: Sender, action: CommandName, tasks: Sequence[TaskStatus]) -> Response:
-    text = desk.translator.format
+def _choose(
+    context: HandlerContext, to: Sender, action: CommandName, tasks: Sequence[TaskStatus]
+) -> Response:
+    text = context.translator.format
     names = [task.name for task in worst_first(tasks) if _makes_sense(action, task)]
     if not names:
-        return desk.answer(
+        return context.answer(
             to, text("choose-nothing-resume" if action is CommandName.RESUME else "choose-nothing")
         )
     question = text(WORDS[action].choose)
@@ -211,7 +225,7 @@ def _choose(desk: HandlerContext, to: Sender, action: CommandName, tasks: Sequen
     if count > 1:
         data = encode(Origin.MENU, f"{MANY}.{WORDS[action].command}", "-")
         buttons.insert(0, [Button(text(_ALL_BUTTONS[action], count=count), data)])
-    return desk.answer(to, question, buttons)
+    return context.answer(to, question, buttons)
 
 
 _NOTHING = {

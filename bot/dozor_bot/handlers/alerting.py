@@ -24,7 +24,7 @@ from dozor_bot.views.history import ViewContext
 class AlertAction(Response):
     """`target`: see `AlertCommand`. `under_alert`: its own message will show what is done."""
 
-    desk: HandlerContext
+    context: HandlerContext
     sender: Sender
     name: AlertCommand
     target: str
@@ -54,10 +54,10 @@ class AlertAction(Response):
         }
 
     @staticmethod
-    def restored(desk: HandlerContext, sender: Sender, state: Mapping[str, Any]) -> AlertAction:
+    def restored(context: HandlerContext, sender: Sender, state: Mapping[str, Any]) -> AlertAction:
         """Of `state`, by another process; the list that the button stood under is a plain answer then."""
         return AlertAction(
-            desk=desk,
+            context=context,
             sender=sender,
             name=AlertCommand(state["alert"]),
             target=state["target"],
@@ -74,11 +74,11 @@ class AlertAction(Response):
         self.command_id = await submit(connection, self.name, self.target, actor_of(self.sender), args=args)
 
     async def send(self) -> None:
-        desk, to = self.desk, self.sender
-        result = await wait(desk.pool, self.command_id, timeout=acting.RESULT_TIMEOUT)
+        context, to = self.context, self.sender
+        result = await wait(context.pool, self.command_id, timeout=acting.RESULT_TIMEOUT)
         if self.under_alert and result.reason is CommandReason.DONE:
             return
-        words = ViewContext(desk.translator, desk.timezone, desk.clock.now(), desk.people)
+        words = ViewContext(context.translator, context.timezone, context.clock.now(), context.people)
         text = alert_result(words, self.name, self.target, self.seconds, result.reason)
         if self.name is AlertCommand.ACK and result.reason is CommandReason.ALREADY:
             text = await self._who_was_first(words) or text
@@ -88,10 +88,10 @@ class AlertAction(Response):
         answer = Message(spans=(Span(text),), buttons=buttons)
         if self.relist is not None:
             answer = await self.relist(text)
-        await desk.replies.show(to, self.in_place, answer, Effort.ACTION)
+        await context.replies.show(to, self.in_place, answer, Effort.ACTION)
 
     async def _who_was_first(self, words: ViewContext) -> str | None:
-        async with self.desk.pool.acquire() as connection:
+        async with self.context.pool.acquire() as connection:
             incident = await read_incident(connection, int(self.target))
         if incident is None or incident.acknowledged_by is None:
             return None

@@ -37,83 +37,87 @@ UNITS = {"m": ("minutes", 60.0), "h": ("hours", 3600.0), "d": ("days", 86_400.0)
 """What a number without a unit may mean: the key of a text, and seconds."""
 
 
-async def on_ack(desk: HandlerContext, command: Command, role: Role) -> Response:
+async def on_ack(context: HandlerContext, command: Command, role: Role) -> Response:
     """Bare: of several open incidents, which one?"""
-    if (refusal := late(desk, command)) is not None:
+    if (refusal := late(context, command)) is not None:
         return refusal
     words = command.argument.split()
     number = words[0].lstrip("#№") if words else ""
     if number.isascii() and number.isdecimal() and len(number) < 18:
         if len(words) == 1:
-            return _act(desk, command.sender, AlertCommand.ACK, str(int(number)))
-        period = _period(desk, words[1:])
+            return _act(context, command.sender, AlertCommand.ACK, str(int(number)))
+        period = _period(context, words[1:])
         if isinstance(period, Lasting):
-            return _act(desk, command.sender, AlertCommand.ACK, str(int(number)), seconds=period.seconds)
-        return _ask_period(desk, command.sender, period, f"ack {int(number)}")
+            return _act(context, command.sender, AlertCommand.ACK, str(int(number)), seconds=period.seconds)
+        return _ask_period(context, command.sender, period, f"ack {int(number)}")
     if command.argument:
-        return desk.answer(command.sender, desk.translator.format("ack-number"))
-    async with desk.pool.acquire() as connection:
+        return context.answer(command.sender, context.translator.format("ack-number"))
+    async with context.pool.acquire() as connection:
         lines, _, _ = await read_incidents(connection, CHOICES)
-    return _show(desk, command.sender, ack_choice(words_of(desk), [line for line in lines if line.is_open]))
-
-
-async def on_silence(desk: HandlerContext, command: Command, role: Role) -> Response:
-    """`name|all 1h why`: what is missing is asked for by buttons."""
-    if (refusal := late(desk, command)) is not None:
-        return refusal
-    names, words = await desk.names(), command.argument.split()
-    if not words:
-        return _show(desk, command.sender, silence_choice(words_of(desk), names))
-    target = await _target(desk, command.sender, words[0], names, "silence")
-    if isinstance(target, Response):
-        return target
-    if len(words) == 1:
-        return _show(desk, command.sender, silence_scope(words_of(desk), target))
-    period = _period(desk, words[1:])
-    if not isinstance(period, Lasting):
-        return _ask_period(desk, command.sender, period, f"silence {target}", target)
-    reason = " ".join(words[1 + period.words :])
-    return _act(desk, command.sender, AlertCommand.SILENCE, target, seconds=period.seconds, reason=reason)
-
-
-async def on_unsilence(desk: HandlerContext, command: Command, role: Role) -> Response:
-    """Bare: which of the silences?"""
-    if (refusal := late(desk, command)) is not None:
-        return refusal
-    if not command.argument:
-        rows = await silences.read_active(desk.pool)
-        return _show(desk, command.sender, unsilence_choice(words_of(desk), rows))
-    names = await desk.names()
-    target = await _target(desk, command.sender, command.argument, names, "unsilence")
-    return (
-        target if isinstance(target, Response) else _act(desk, command.sender, AlertCommand.UNSILENCE, target)
+    return _show(
+        context, command.sender, ack_choice(words_of(context), [line for line in lines if line.is_open])
     )
 
 
-async def on_oncall(desk: HandlerContext, command: Command, role: Role) -> Response:
+async def on_silence(context: HandlerContext, command: Command, role: Role) -> Response:
+    """`name|all 1h why`: what is missing is asked for by buttons."""
+    if (refusal := late(context, command)) is not None:
+        return refusal
+    names, words = await context.names(), command.argument.split()
+    if not words:
+        return _show(context, command.sender, silence_choice(words_of(context), names))
+    target = await _target(context, command.sender, words[0], names, "silence")
+    if isinstance(target, Response):
+        return target
+    if len(words) == 1:
+        return _show(context, command.sender, silence_scope(words_of(context), target))
+    period = _period(context, words[1:])
+    if not isinstance(period, Lasting):
+        return _ask_period(context, command.sender, period, f"silence {target}", target)
+    reason = " ".join(words[1 + period.words :])
+    return _act(context, command.sender, AlertCommand.SILENCE, target, seconds=period.seconds, reason=reason)
+
+
+async def on_unsilence(context: HandlerContext, command: Command, role: Role) -> Response:
+    """Bare: which of the silences?"""
+    if (refusal := late(context, command)) is not None:
+        return refusal
+    if not command.argument:
+        rows = await silences.read_active(context.pool)
+        return _show(context, command.sender, unsilence_choice(words_of(context), rows))
+    names = await context.names()
+    target = await _target(context, command.sender, command.argument, names, "unsilence")
+    return (
+        target
+        if isinstance(target, Response)
+        else _act(context, command.sender, AlertCommand.UNSILENCE, target)
+    )
+
+
+async def on_oncall(context: HandlerContext, command: Command, role: Role) -> Response:
     """Bare: who is on call now and next. `/oncall [swap] name [4h]`: that person takes over (operators)."""
     words = [word for word in command.argument.split() if word.casefold() not in SWAP_WORDS]
     if not words:
-        return await _oncall(desk, command.sender, role)
-    if (refusal := late(desk, command)) is not None:
+        return await _oncall(context, command.sender, role)
+    if (refusal := late(context, command)) is not None:
         return refusal
     if role < Role.OPERATOR:
-        answer = desk.answer(command.sender, desk.translator.format("oncall-role"))
+        answer = context.answer(command.sender, context.translator.format("oncall-role"))
         attempt = Attempt(command.sender.user_id, command.sender.chat_id, "/oncall swap", DENIED)
         return Denial(attempt=attempt, count=1, answer=answer)
-    people = list(desk.oncall.people)
+    people = list(context.oncall.people)
     named = [count for count in range(len(words), 0, -1) if _person(words[:count], people) is not None]
     if not named:
         known = without_mention(", ".join(people)) or "—"
-        return desk.answer(command.sender, desk.translator.format("oncall-unknown", people=known))
+        return context.answer(command.sender, context.translator.format("oncall-unknown", people=known))
     person, rest = _person(words[: named[0]], people) or "", words[named[0] :]
     if not rest:
-        return _act(desk, command.sender, AlertCommand.ONCALL, person)
-    period = _period(desk, rest)
+        return _act(context, command.sender, AlertCommand.ONCALL, person)
+    period = _period(context, rest)
     if isinstance(period, Lasting) and period.words == len(rest):
-        return _act(desk, command.sender, AlertCommand.ONCALL, person, seconds=period.seconds)
+        return _act(context, command.sender, AlertCommand.ONCALL, person, seconds=period.seconds)
     wrong = Unusable.NOT_UNDERSTOOD if isinstance(period, Lasting) else period
-    return _ask_period(desk, command.sender, wrong, f"oncall {person}")
+    return _ask_period(context, command.sender, wrong, f"oncall {person}")
 
 
 def _person(words: list[str], people: list[str]) -> str | None:
@@ -121,18 +125,22 @@ def _person(words: list[str], people: list[str]) -> str | None:
     return meant.name if isinstance(meant, Found) else None
 
 
-def _period(desk: HandlerContext, words: list[str]) -> Period:
-    return parse_period(words, desk.clock.now(), desk.timezone)
+def _period(context: HandlerContext, words: list[str]) -> Period:
+    return parse_period(words, context.clock.now(), context.timezone)
 
 
 def _ask_period(
-    desk: HandlerContext, to: Sender, wrong: WithoutUnit | Unusable, command: str, target: str | None = None
+    context: HandlerContext,
+    to: Sender,
+    wrong: WithoutUnit | Unusable,
+    command: str,
+    target: str | None = None,
 ) -> Response:
     """What is wrong with the length of time. `command`: what the length is added to, without the slash.
 
     `target`: whose silence is asked for, so that buttons can offer lengths.
     """
-    text = desk.translator.format
+    text = context.translator.format
     match wrong:
         case WithoutUnit(number):
             row = [
@@ -141,49 +149,49 @@ def _ask_period(
                 if number * seconds <= LONGEST
             ]
             fits = all(len(button.data.encode()) <= DATA_BYTES for button in row)
-            return desk.answer(to, text("period-unit", number=str(number)), [row] if row and fits else ())
+            return context.answer(to, text("period-unit", number=str(number)), [row] if row and fits else ())
         case Unusable.NOT_POSITIVE:
-            return desk.answer(to, text("period-not-positive"))
+            return context.answer(to, text("period-not-positive"))
         case Unusable.TOO_LONG:
-            return desk.answer(to, text("period-too-long"))
+            return context.answer(to, text("period-too-long"))
         case Unusable.NOT_UNDERSTOOD if target is not None:
-            asked = silence_scope(words_of(desk), target)
+            asked = silence_scope(words_of(context), target)
             spans = (Span(text("silence-how-long") + "\n"), *asked.spans)
-            return _show(desk, to, replace(asked, spans=spans))
+            return _show(context, to, replace(asked, spans=spans))
         case Unusable.NOT_UNDERSTOOD:
-            return desk.answer(to, text("silence-how-long"))
+            return context.answer(to, text("silence-how-long"))
         case _:
             assert_never(wrong)
 
 
-async def _oncall(desk: HandlerContext, to: Sender, role: Role) -> Response:
-    overrides = await silences.read_overrides(desk.pool)
+async def _oncall(context: HandlerContext, to: Sender, role: Role) -> Response:
+    overrides = await silences.read_overrides(context.pool)
     may_swap = role >= Role.OPERATOR
-    message = oncall_message(words_of(desk), desk.oncall, overrides, to.user_id, may_swap=may_swap)
-    return _show(desk, to, message)
+    message = oncall_message(words_of(context), context.oncall, overrides, to.user_id, may_swap=may_swap)
+    return _show(context, to, message)
 
 
 # -- buttons
 
 
 async def on_incident_press(
-    desk: HandlerContext, pressed: Pressed, press: CallbackData, role: Role
+    context: HandlerContext, pressed: Pressed, press: CallbackData, role: Role
 ) -> Response:
     """Under an alert or in a list: take on, give back, keep quiet. `press.task` is the incident's id."""
     action, _, listed = press.action.partition(".")
     name, target, seconds = INCIDENT_PRESSES[action]
     if not (press.task.isascii() and press.task.isdigit()):
-        return desk.answer(pressed.sender, desk.translator.format("press-unknown"))
+        return context.answer(pressed.sender, context.translator.format("press-unknown"))
     in_place = pressed.sender.message_id if press.origin is Origin.MENU else None
     return AlertAction(
-        desk=desk,
+        context=context,
         sender=pressed.sender,
         name=name,
         target=target.format(press.task),
         seconds=seconds,
         under_alert=press.origin is Origin.ALERT and pressed.shown is True,
         in_place=in_place,
-        relist=None if not listed else lambda text: incidents_after(desk, text),
+        relist=None if not listed else lambda text: incidents_after(context, text),
     )
 
 
@@ -198,35 +206,35 @@ INCIDENT_PRESSES: dict[str, tuple[AlertCommand, str, float | None]] = {
 
 
 async def on_silence_press(
-    desk: HandlerContext, pressed: Pressed, press: CallbackData, role: Role
+    context: HandlerContext, pressed: Pressed, press: CallbackData, role: Role
 ) -> Response:
     """`silence:task` asks how long, `silence.1h:task` does it. `task` may be "all"."""
     how_long = SILENCE_FOR.get(press.action.partition(".")[2])
     if how_long is None:
-        return desk.in_place(
-            pressed.sender, pressed.sender.message_id, silence_scope(words_of(desk), press.task)
+        return context.in_place(
+            pressed.sender, pressed.sender.message_id, silence_scope(words_of(context), press.task)
         )
-    return _press(desk, pressed, AlertCommand.SILENCE, press.task, how_long)
+    return _press(context, pressed, AlertCommand.SILENCE, press.task, how_long)
 
 
 async def on_unsilence_press(
-    desk: HandlerContext, pressed: Pressed, press: CallbackData, role: Role
+    context: HandlerContext, pressed: Pressed, press: CallbackData, role: Role
 ) -> Response:
-    return _press(desk, pressed, AlertCommand.UNSILENCE, press.task)
+    return _press(context, pressed, AlertCommand.UNSILENCE, press.task)
 
 
 async def on_oncall_press(
-    desk: HandlerContext, pressed: Pressed, press: CallbackData, role: Role
+    context: HandlerContext, pressed: Pressed, press: CallbackData, role: Role
 ) -> Response:
     """The person who presses takes over until the end of the present shift."""
-    return _press(desk, pressed, AlertCommand.ONCALL, press.task)
+    return _press(context, pressed, AlertCommand.ONCALL, press.task)
 
 
 def _press(
-    desk: HandlerContext, pressed: Pressed, name: AlertCommand, target: str, seconds: float | None = None
+    context: HandlerContext, pressed: Pressed, name: AlertCommand, target: str, seconds: float | None = None
 ) -> Response:
     return AlertAction(
-        desk=desk,
+        context=context,
         sender=pressed.sender,
         name=name,
         target=target,
@@ -236,7 +244,7 @@ def _press(
 
 
 def _act(
-    desk: HandlerContext,
+    context: HandlerContext,
     to: Sender,
     name: AlertCommand,
     target: str,
@@ -244,18 +252,18 @@ def _act(
     seconds: float | None = None,
     reason: str = "",
 ) -> Response:
-    return AlertAction(desk=desk, sender=to, name=name, target=target, seconds=seconds, reason=reason)
+    return AlertAction(context=context, sender=to, name=name, target=target, seconds=seconds, reason=reason)
 
 
-def _show(desk: HandlerContext, to: Sender, message: Message) -> Response:
-    return Reply(sender=to, replies=desk.replies, message=message)
+def _show(context: HandlerContext, to: Sender, message: Message) -> Response:
+    return Reply(sender=to, replies=context.replies, message=message)
 
 
 async def _target(
-    desk: HandlerContext, to: Sender, query: str, names: list[str], action: str
+    context: HandlerContext, to: Sender, query: str, names: list[str], action: str
 ) -> str | Response:
     """ "all", or the task that `query` means; else what to ask back."""
     if query.casefold() in ALL_WORDS:
         return "all"
     meant = resolve(query, names)
-    return meant.name if isinstance(meant, Found) else not_one(desk, to, query, meant, action)
+    return meant.name if isinstance(meant, Found) else not_one(context, to, query, meant, action)

@@ -24,7 +24,7 @@ from dozor_bot.views.chart import DAY, PERIODS, Period, chart_caption, chart_ord
 class ShowChart(Response):
     """`in_place`: the message to change; None: a new one."""
 
-    desk: HandlerContext
+    context: HandlerContext
     sender: Sender
     task: str
     period: Period
@@ -34,48 +34,52 @@ class ShowChart(Response):
         return self.sender
 
     async def send(self) -> None:
-        desk, to, period = self.desk, self.sender, self.period
-        async with desk.pool.acquire() as connection:
+        context, to, period = self.context, self.sender, self.period
+        async with context.pool.acquire() as connection:
             report = await read_status(connection, self.task)
             statistics = await read_statistics(connection, self.task, period.seconds, period.portions)
         if not report.tasks:
-            await desk.replies.send(to, desk.say("refused-unknown", task=self.task))
+            await context.replies.send(to, context.say("refused-unknown", task=self.task))
             return
         [task] = report.tasks
         if self.in_place is None:
-            await desk.replies.say_uploading(to)
-        picture = await paint(chart_order(task, statistics, period, desk.translator, desk.timezone))
-        caption = chart_caption(task, statistics, period, desk.translator)
+            await context.replies.say_uploading(to)
+        picture = await paint(chart_order(task, statistics, period, context.translator, context.timezone))
+        caption = chart_caption(task, statistics, period, context.translator)
         file = BufferedInputFile(picture, f"{task.name}.png")
         if self.in_place is not None:
-            desk.live.close(to.chat_id, self.in_place)
-        note = Span("\n" + desk.translator.format("chart-no-photos"), Style.ITALIC)
+            context.live.close(to.chat_id, self.in_place)
+        note = Span("\n" + context.translator.format("chart-no-photos"), Style.ITALIC)
         instead = replace(caption, spans=(*caption.spans, note))
-        await desk.replies.show_photo(to, self.in_place, file, caption, instead)
+        await context.replies.show_photo(to, self.in_place, file, caption, instead)
 
 
-async def on_command(desk: HandlerContext, command: Command, role: Role) -> Response:
+async def on_command(context: HandlerContext, command: Command, role: Role) -> Response:
     """The period may stand before or behind the name."""
     if not is_installed(Extra.CHARTS):
-        return _not_installed(desk, command.sender)
+        return _not_installed(context, command.sender)
     words = command.argument.split()
     periods = [word for word in words if word.lower() in PERIODS]
     query = " ".join(word for word in words if word not in periods)
-    task = await one_task(desk, command.sender, "chart", query)
+    task = await one_task(context, command.sender, "chart", query)
     if isinstance(task, Response):
         return task
     period = PERIODS[periods[-1].lower()] if periods else DAY
-    return ShowChart(desk=desk, sender=command.sender, task=task, period=period)
+    return ShowChart(context=context, sender=command.sender, task=task, period=period)
 
 
-async def on_press(desk: HandlerContext, pressed: Pressed, press: CallbackData, role: Role) -> Response:
+async def on_press(context: HandlerContext, pressed: Pressed, press: CallbackData, role: Role) -> Response:
     if not is_installed(Extra.CHARTS):
-        return _not_installed(desk, pressed.sender)
+        return _not_installed(context, pressed.sender)
     period = PERIODS.get(press.action.partition(".")[2], DAY)
     in_place = pressed.sender.message_id if press.origin is Origin.MENU else None
-    return ShowChart(desk=desk, sender=pressed.sender, task=press.task, period=period, in_place=in_place)
+    return ShowChart(
+        context=context, sender=pressed.sender, task=press.task, period=period, in_place=in_place
+    )
 
 
-def _not_installed(desk: HandlerContext, to: Sender) -> Response:
+def _not_installed(context: HandlerContext, to: Sender) -> Response:
     """Charts are an extra: the answer names the command that adds it."""
-    return desk.answer(to, desk.translator.format("chart-needs-extra", command=install_command(Extra.CHARTS)))
+    return context.answer(
+        to, context.translator.format("chart-needs-extra", command=install_command(Extra.CHARTS))
+    )

@@ -17,17 +17,19 @@ CHOICES = 20
 QUERY_UNITS = 60
 
 
-def not_one(desk: HandlerContext, to: Sender, query: str, meant: Ambiguous | NotFound, action: str) -> Reply:
+def not_one(
+    context: HandlerContext, to: Sender, query: str, meant: Ambiguous | NotFound, action: str
+) -> Reply:
     """The words do not name one task: which one is meant? `action` is what a press will do."""
-    text = desk.translator.format
+    text = context.translator.format
     shown = shorten(one_line(query), QUERY_UNITS)
     match meant:
         case Ambiguous(names):
-            return desk.answer(to, text("name-ambiguous", query=shown), task_buttons(names, action))
+            return context.answer(to, text("name-ambiguous", query=shown), task_buttons(names, action))
         case NotFound(()):
-            return desk.answer(to, text("name-unknown", query=shown))
+            return context.answer(to, text("name-unknown", query=shown))
         case NotFound(names):
-            return desk.answer(to, text("name-unknown-like", query=shown), task_buttons(names, action))
+            return context.answer(to, text("name-unknown-like", query=shown), task_buttons(names, action))
         case _:
             assert_never(meant)
 

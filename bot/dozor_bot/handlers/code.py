@@ -25,7 +25,7 @@ _REFUSALS = {
 class AskCode(Response):
     """Asks for the code, and does nothing yet."""
 
-    desk: HandlerContext
+    context: HandlerContext
     sender: Sender
     action: CommandName
     tasks: tuple[str, ...]
@@ -35,9 +35,9 @@ class AskCode(Response):
         return self.sender
 
     async def send(self) -> None:
-        until = self.desk.clock.now() + WITHIN
-        self.desk.codes.expect(self.sender, Pending(self.action, self.tasks, until))
-        await self.desk.replies.show(self.sender, self.in_place, self.desk.say("code-needed"))
+        until = self.context.clock.now() + WITHIN
+        self.context.codes.expect(self.sender, Pending(self.action, self.tasks, until))
+        await self.context.replies.show(self.sender, self.in_place, self.context.say("code-needed"))
 
 
 @dataclass(kw_only=True)
@@ -45,34 +45,34 @@ class CodedAction(Action):
     """Once it is written, its code is used up."""
 
     async def send(self) -> None:
-        self.desk.codes.done(self.sender.user_id)
+        self.context.codes.done(self.sender.user_id)
         await super().send()
 
 
 def act(
-    desk: HandlerContext, to: Sender, action: CommandName, tasks: tuple[str, ...], in_place: int | None
+    context: HandlerContext, to: Sender, action: CommandName, tasks: tuple[str, ...], in_place: int | None
 ) -> Response:
     """The command at once, or after a code where one is needed."""
-    if desk.codes.needed(action):
-        return AskCode(desk=desk, sender=to, action=action, tasks=tasks, in_place=in_place)
-    return Action(sender=to, desk=desk, action=action, tasks=tasks, in_place=in_place)
+    if context.codes.needed(action):
+        return AskCode(context=context, sender=to, action=action, tasks=tasks, in_place=in_place)
+    return Action(sender=to, context=context, action=action, tasks=tasks, in_place=in_place)
 
 
-async def on_command(desk: HandlerContext, command: Command, role: Role) -> Response:
+async def on_command(context: HandlerContext, command: Command, role: Role) -> Response:
     """The code, and with it what was waiting for it."""
-    to, now = command.sender, desk.clock.now()
-    pending = desk.codes.pending(to.user_id, now)
+    to, now = command.sender, context.clock.now()
+    pending = context.codes.pending(to.user_id, now)
     if pending is None:
-        return desk.answer(to, desk.translator.format("code-nothing"))
-    verdict = desk.codes.check(to, command.argument.replace(" ", ""), now)
-    used = desk.codes.used(to.user_id)
+        return context.answer(to, context.translator.format("code-nothing"))
+    verdict = context.codes.check(to, command.argument.replace(" ", ""), now)
+    used = context.codes.used(to.user_id)
     if verdict is Verdict.RIGHT and used is not None and to.user_id is not None:
         step, message_id = used
-        if not await use_code(desk.pool, to.user_id, step, message_id or 0):
+        if not await use_code(context.pool, to.user_id, step, message_id or 0):
             verdict = Verdict.WRONG  # it was used before the bot was restarted
     if verdict is Verdict.RIGHT:
-        return CodedAction(sender=to, desk=desk, action=pending.action, tasks=pending.tasks)
-    answer = desk.answer(to, desk.translator.format(_REFUSALS[verdict]))
+        return CodedAction(sender=to, context=context, action=pending.action, tasks=pending.tasks)
+    answer = context.answer(to, context.translator.format(_REFUSALS[verdict]))
     attempt = Attempt(
         to.user_id, to.chat_id, f"/code for {pending.action}", DENIED, ", ".join(pending.tasks)[:200]
     )

@@ -14,10 +14,10 @@ from dozor_bot.telegram.incoming import Command, Sender
 from dozor_bot.views.status import NAME_UNITS
 
 
-async def show_help(desk: HandlerContext, command: Command, role: Role) -> Response:
+async def show_help(context: HandlerContext, command: Command, role: Role) -> Response:
     """The commands this person may use, by what they are for, with an example each."""
-    text = desk.translator.format
-    names = await desk.names()
+    text = context.translator.format
+    names = await context.names()
     example = shorten(one_line(names[0]), NAME_UNITS) if names else text("argument-name")
     spans = [Span(text("help-title"), Style.BOLD)]
     spans.append(Span("\n" + text("help-names") + "\n" + text("help-role", role=text(ROLE_NAMES[role]))))
@@ -31,7 +31,7 @@ async def show_help(desk: HandlerContext, command: Command, role: Role) -> Respo
             line = text("help-line", command=spec.name + argument, description=text(spec.description))
             spans.append(Span("\n" + line))
         spans += [Span("\n" + text("help-example") + " "), Span(_example(group, role, example), Style.CODE)]
-    return Reply(sender=command.sender, replies=desk.replies, message=Message(spans=tuple(spans)))
+    return Reply(sender=command.sender, replies=context.replies, message=Message(spans=tuple(spans)))
 
 
 def _example(group: Group, role: Role, task: str) -> str:
@@ -47,9 +47,9 @@ def _example(group: Group, role: Role, task: str) -> str:
             assert_never(group)
 
 
-async def show_identity(desk: HandlerContext, command: Command, role: Role) -> Response:
+async def show_identity(context: HandlerContext, command: Command, role: Role) -> Response:
     """Who Dozor takes this person for; to an admin in a group also the ids of the chat and its topic."""
-    text, sender = desk.translator.format, command.sender
+    text, sender = context.translator.format, command.sender
     spans: tuple[Span, ...] = (
         Span(text("whoami-id") + " "),
         Span(str(sender.user_id), Style.CODE),
@@ -58,15 +58,15 @@ async def show_identity(desk: HandlerContext, command: Command, role: Role) -> R
     if role is Role.ADMIN and not sender.private:
         chat = str(sender.chat_id) if sender.thread_id is None else f'"{sender.chat_id}:{sender.thread_id}"'
         spans += (Span("\n" + text("whoami-chat") + " "), Span(f"chat: {chat}", Style.CODE))
-    return Reply(sender=sender, replies=desk.replies, message=Message(spans=spans))
+    return Reply(sender=sender, replies=context.replies, message=Message(spans=spans))
 
 
-def show_identity_to_a_stranger(desk: HandlerContext, sender: Sender) -> Response:
+def show_identity_to_a_stranger(context: HandlerContext, sender: Sender) -> Response:
     """The only thing they ever get: their own id, to be passed on."""
-    text = desk.translator.format
+    text = context.translator.format
     spans = (
         Span(text("whoami-id") + " "),
         Span(str(sender.user_id), Style.CODE),
         Span("\n" + text("whoami-stranger")),
     )
-    return Recorded(sender=sender, replies=desk.replies, message=Message(spans=spans), action="/whoami")
+    return Recorded(sender=sender, replies=context.replies, message=Message(spans=spans), action="/whoami")

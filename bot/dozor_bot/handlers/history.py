@@ -46,7 +46,7 @@ Build = Callable[[HandlerContext, str, int], Awaitable[Message]]
 class ShowPage(Response):
     """`in_place`: the message to change; None: a new one."""
 
-    desk: HandlerContext
+    context: HandlerContext
     sender: Sender
     build: Build
     target: str = ""
@@ -57,17 +57,17 @@ class ShowPage(Response):
         return self.sender
 
     async def send(self) -> None:
-        message = await self.build(self.desk, self.target, self.page)
+        message = await self.build(self.context, self.target, self.page)
         if self.in_place is not None:
-            self.desk.live.close(self.sender.chat_id, self.in_place)
-        await self.desk.replies.show(self.sender, self.in_place, message)
+            self.context.live.close(self.sender.chat_id, self.in_place)
+        await self.context.replies.show(self.sender, self.in_place, message)
 
 
 @dataclass(kw_only=True)
 class SendTraceback(Response):
     """The whole traceback, as a file."""
 
-    desk: HandlerContext
+    context: HandlerContext
     sender: Sender
     run_id: str = ""
     incident_id: int | None = None
@@ -77,60 +77,62 @@ class SendTraceback(Response):
         return self.sender
 
     async def send(self) -> None:
-        desk, to = self.desk, self.sender
-        async with desk.pool.acquire() as connection:
+        context, to = self.context, self.sender
+        async with context.pool.acquire() as connection:
             if self.incident_id is None:
                 found = await read_traceback_of(connection, self.run_id)
             else:
                 found = await read_traceback_of_incident(connection, self.incident_id)
         if found is None:
-            await desk.replies.send(to, desk.say("traceback-gone"))
+            await context.replies.send(to, context.say("traceback-gone"))
             return
         file = BufferedInputFile(found.text.encode("utf-8", "replace"), f"{found.task}.txt")
-        words = words_of(desk)
-        caption = desk.say("traceback-of", task=found.task, error=found.error_type, at=words.clock(found.at))
-        await desk.replies.send_file(to, file, caption, traceback_message(words, caption, found.text))
+        words = words_of(context)
+        caption = context.say(
+            "traceback-of", task=found.task, error=found.error_type, at=words.clock(found.at)
+        )
+        await context.replies.send_file(to, file, caption, traceback_message(words, caption, found.text))
 
 
-async def _history(desk: HandlerContext, task: str, page: int) -> Message:
-    async with desk.pool.acquire() as connection:
+async def _history(context: HandlerContext, task: str, page: int) -> Message:
+    async with context.pool.acquire() as connection:
         events = await read_history(connection, task, PAGE + 1, page * PAGE)
-    return history_message(words_of(desk), task, events[:PAGE], page, more=len(events) > PAGE)
+    return history_message(words_of(context), task, events[:PAGE], page, more=len(events) > PAGE)
 
 
-async def _errors(desk: HandlerContext, task: str, page: int) -> Message:
-    async with desk.pool.acquire() as connection:
+async def _errors(context: HandlerContext, task: str, page: int) -> Message:
+    async with context.pool.acquire() as connection:
         groups = await read_errors(connection, task)
-    return errors_message(words_of(desk), task, groups)
+    return errors_message(words_of(context), task, groups)
 
 
-async def _incidents(desk: HandlerContext, target: str, page: int) -> Message:
-    async with desk.pool.acquire() as connection:
+async def _incidents(context: HandlerContext, target: str, page: int) -> Message:
+    async with context.pool.acquire() as connection:
         lines, open_count, total = await read_incidents(connection, PAGE, page * PAGE)
     return incidents_message(
-        words_of(desk), lines, page, open_count=open_count, total=total, may_act=target != VIEW_ONLY
+        words_of(context), lines, page, open_count=open_count, total=total, may_act=target != VIEW_ONLY
     )
 
 
-async def incidents_after(desk: HandlerContext, result: str) -> Message:
+async def incidents_after(context: HandlerContext, result: str) -> Message:
     """The first page of incidents, with what came of a button under it."""
-    page = await _incidents(desk, "", 0)
+    page = await _incidents(context, "", 0)
     return replace(page, spans=bounded((Span(result + "\n\n"), *page.spans), MESSAGE_UNITS))
 
 
-async def _storm(desk: HandlerContext, target: str, page: int) -> Message:
+async def _storm(context: HandlerContext, target: str, page: int) -> Message:
     """Everything behind a storm's digest."""
-    async with desk.pool.acquire() as connection:
+    async with context.pool.acquire() as connection:
         lines, open_count, total = await read_incidents(connection, PAGE, page * PAGE, _number(target))
     return incidents_message(
-        words_of(desk), lines, page, open_count=open_count, total=total, turns=("storm", target)
+        words_of(context), lines, page, open_count=open_count, total=total, turns=("storm", target)
     )
 
 
-async def _audit(desk: HandlerContext, target: str, page: int) -> Message:
-    async with desk.pool.acquire() as connection:
+async def _audit(context: HandlerContext, target: str, page: int) -> Message:
+    async with context.pool.acquire() as connection:
         lines = await read_audit(connection, PAGE + 1, page * PAGE)
-    return audit_message(words_of(desk), lines[:PAGE], page, more=len(lines) > PAGE)
+    return audit_message(words_of(context), lines[:PAGE], page, more=len(lines) > PAGE)
 
 
 PAGES: dict[str, Build] = {
@@ -142,26 +144,26 @@ PAGES: dict[str, Build] = {
 }
 
 
-async def on_command(desk: HandlerContext, command: Command, role: Role) -> Response:
+async def on_command(context: HandlerContext, command: Command, role: Role) -> Response:
     """`/incidents` and `/audit`: at once."""
     target = VIEW_ONLY if command.name == "incidents" and role < Role.OPERATOR else ""
-    return ShowPage(desk=desk, sender=command.sender, build=PAGES[command.name], target=target)
+    return ShowPage(context=context, sender=command.sender, build=PAGES[command.name], target=target)
 
 
-async def on_named_command(desk: HandlerContext, command: Command, role: Role) -> Response:
+async def on_named_command(context: HandlerContext, command: Command, role: Role) -> Response:
     """`/history` and `/errors`: of one task."""
-    task = await one_task(desk, command.sender, command.name, command.argument)
+    task = await one_task(context, command.sender, command.name, command.argument)
     if isinstance(task, Response):
         return task
-    return ShowPage(desk=desk, sender=command.sender, build=PAGES[command.name], target=task)
+    return ShowPage(context=context, sender=command.sender, build=PAGES[command.name], target=task)
 
 
-async def on_press(desk: HandlerContext, pressed: Pressed, press: CallbackData, role: Role) -> Response:
+async def on_press(context: HandlerContext, pressed: Pressed, press: CallbackData, role: Role) -> Response:
     """Another page in place of this one; under an alert, a reply to it."""
     action, _, written = press.action.partition(".")
     page = int(written) if written.isascii() and written.isdigit() and len(written) < 4 else 0
     return ShowPage(
-        desk=desk,
+        context=context,
         sender=pressed.sender,
         build=PAGES[action],
         target=VIEW_ONLY if action == "incidents" and role < Role.OPERATOR else press.task,
@@ -170,31 +172,31 @@ async def on_press(desk: HandlerContext, pressed: Pressed, press: CallbackData, 
     )
 
 
-async def on_trace(desk: HandlerContext, pressed: Pressed, press: CallbackData, role: Role) -> Response:
-    return SendTraceback(desk=desk, sender=pressed.sender, run_id=press.task)
+async def on_trace(context: HandlerContext, pressed: Pressed, press: CallbackData, role: Role) -> Response:
+    return SendTraceback(context=context, sender=pressed.sender, run_id=press.task)
 
 
 async def on_incident_trace(
-    desk: HandlerContext, pressed: Pressed, press: CallbackData, role: Role
+    context: HandlerContext, pressed: Pressed, press: CallbackData, role: Role
 ) -> Response:
     """Under an alert: `press.task` is the incident's id."""
-    return SendTraceback(desk=desk, sender=pressed.sender, incident_id=_number(press.task))
+    return SendTraceback(context=context, sender=pressed.sender, incident_id=_number(press.task))
 
 
-async def one_task(desk: HandlerContext, to: Sender, action: str, query: str) -> str | Response:
+async def one_task(context: HandlerContext, to: Sender, action: str, query: str) -> str | Response:
     """The task that `query` means, or what to ask back. `action`: what a press on an answer does."""
-    names = await desk.names()
+    names = await context.names()
     if not query:
-        question = desk.translator.format(CHOOSE[action] if names else "choose-nothing")
+        question = context.translator.format(CHOOSE[action] if names else "choose-nothing")
         if len(names) > CHOICES:
-            question += "\n" + desk.translator.format("choose-more", count=CHOICES, command=action)
-        return desk.answer(to, question, task_buttons(names, action))
+            question += "\n" + context.translator.format("choose-more", count=CHOICES, command=action)
+        return context.answer(to, question, task_buttons(names, action))
     meant = resolve(query, names)
-    return meant.name if isinstance(meant, Found) else not_one(desk, to, query, meant, action)
+    return meant.name if isinstance(meant, Found) else not_one(context, to, query, meant, action)
 
 
-def words_of(desk: HandlerContext) -> ViewContext:
-    return ViewContext(desk.translator, desk.timezone, desk.clock.now(), desk.people)
+def words_of(context: HandlerContext) -> ViewContext:
+    return ViewContext(context.translator, context.timezone, context.clock.now(), context.people)
 
 
 def _number(text: str) -> int:

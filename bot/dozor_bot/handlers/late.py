@@ -31,24 +31,24 @@ AGAIN, LATE = "again", "late."
 COMMAND_UNITS = 300
 
 
-def late(desk: HandlerContext, command: Command) -> Response | None:
+def late(context: HandlerContext, command: Command) -> Response | None:
     """None: it is not too late. By Telegram's clock, which has dated the command."""
-    age = desk.telegram_now() - command.date
+    age = context.telegram_now() - command.date
     if age <= STALE_AFTER:
         return None
-    text = desk.translator.format("too-old-command", duration=rough(desk.translator, age))
-    return offer(desk, command.sender, text, f"{command.name} {command.argument}".strip())
+    text = context.translator.format("too-old-command", duration=rough(context.translator, age))
+    return offer(context, command.sender, text, f"{command.name} {command.argument}".strip())
 
 
-def offer(desk: HandlerContext, to: Sender, text: str, command: str) -> Reply:
+def offer(context: HandlerContext, to: Sender, text: str, command: str) -> Reply:
     """`text`, the command below it to be copied, and a button that runs it. `command`: without the slash."""
     data = encode(Origin.MENU, AGAIN, command)
     if len(data.encode()) > DATA_BYTES or not data.isprintable():
-        data = encode(Origin.MENU, AGAIN, f"#{desk.late_commands.keep(command)}")
-    button = Button(desk.translator.format("button-again"), data)
+        data = encode(Origin.MENU, AGAIN, f"#{context.late_commands.keep(command)}")
+    button = Button(context.translator.format("button-again"), data)
     return Reply(
         sender=to,
-        replies=desk.replies,
+        replies=context.replies,
         message=Message(spans=_with_command(text, command), buttons=((button,),)),
         effort=Effort.ACTION,
     )
@@ -66,27 +66,27 @@ def unwrap(press: CallbackData | None) -> tuple[CallbackData | None, bool]:
 
 
 async def answer_late_press(
-    desk: HandlerContext, pressed: Pressed, press: CallbackData, *, offered: bool
+    context: HandlerContext, pressed: Pressed, press: CallbackData, *, offered: bool
 ) -> Response:
     """The command that does the same, and a button; no button if its like was late before."""
-    text, command = desk.translator.format("too-old-press"), await command_of(desk, press)
+    text, command = context.translator.format("too-old-press"), await command_of(context, press)
     spans = (Span(text),) if command is None else _with_command(text, command)
     data = encode(Origin.MENU, LATE + press.action, press.task)
     rows: tuple[tuple[Button, ...], ...] = ()
     if not offered and press.action != AGAIN and len(data.encode()) <= DATA_BYTES:
-        rows = ((Button(desk.translator.format("button-again"), data),),)
+        rows = ((Button(context.translator.format("button-again"), data),),)
     elif command is None:
-        spans = (Span(desk.translator.format("too-old-press-help")),)
+        spans = (Span(context.translator.format("too-old-press-help")),)
     message = Message(spans=spans, buttons=rows)
-    return Reply(sender=pressed.sender, replies=desk.replies, message=message, effort=Effort.ACTION)
+    return Reply(sender=pressed.sender, replies=context.replies, message=message, effort=Effort.ACTION)
 
 
-async def explain_unknown(desk: HandlerContext, pressed: Pressed) -> Reply:
+async def explain_unknown(context: HandlerContext, pressed: Pressed) -> Reply:
     """A button of an older version, or damaged data: the command that it may have meant."""
-    command = _guess(pressed.data, await desk.names())
+    command = _guess(pressed.data, await context.names())
     if command is not None:
-        return offer(desk, pressed.sender, desk.translator.format("press-of-old-version"), command)
-    return desk.answer(pressed.sender, desk.translator.format("press-of-old-version-help"))
+        return offer(context, pressed.sender, context.translator.format("press-of-old-version"), command)
+    return context.answer(pressed.sender, context.translator.format("press-of-old-version-help"))
 
 
 def _guess(data: str, names: list[str]) -> str | None:
@@ -102,7 +102,7 @@ def _guess(data: str, names: list[str]) -> str | None:
     return None
 
 
-async def command_of(desk: HandlerContext, press: CallbackData) -> str | None:
+async def command_of(context: HandlerContext, press: CallbackData) -> str | None:
     """The command, without the slash, that does what the press does; None: there is none."""
     action, _, rest = press.action.partition(".")
     if action in tuple(CommandName):
@@ -115,9 +115,9 @@ async def command_of(desk: HandlerContext, press: CallbackData) -> str | None:
         case "many":
             return f"{rest} all"
         case "again":
-            return desk.late_commands.get(press.task[1:]) if press.task.startswith("#") else press.task
+            return context.late_commands.get(press.task[1:]) if press.task.startswith("#") else press.task
         case "silence-1h" | "silence-4h" | "silence-until" | "unsilence-incident" if press.task.isdecimal():
-            task = await _task_of(desk, press.task)
+            task = await _task_of(context, press.task)
             if task is None:
                 return None
             return (
@@ -132,9 +132,9 @@ async def command_of(desk: HandlerContext, press: CallbackData) -> str | None:
 _LENGTHS = {"silence-1h": "1h", "silence-4h": "4h", "silence-until": "1d"}
 
 
-async def _task_of(desk: HandlerContext, number: str) -> str | None:
+async def _task_of(context: HandlerContext, number: str) -> str | None:
     if len(number) >= 18:
         return None
-    async with desk.pool.acquire() as connection:
+    async with context.pool.acquire() as connection:
         incident = await read_incident(connection, int(number))
     return None if incident is None else incident.task

@@ -30,7 +30,7 @@ SILENCES = 5
 class ShowList(Response):
     """`in_place`: the message to change; None: a new one."""
 
-    desk: HandlerContext
+    context: HandlerContext
     sender: Sender
     view: View
     in_place: int | None = None
@@ -39,22 +39,22 @@ class ShowList(Response):
         return self.sender
 
     async def send(self) -> None:
-        desk = self.desk
-        words = words_of(desk)
-        quiet = [silence_line(words, row) for row in (await silences.read_active(desk.pool))[:SILENCES]]
-        async with desk.pool.acquire() as connection:
+        context = self.context
+        words = words_of(context)
+        quiet = [silence_line(words, row) for row in (await silences.read_active(context.pool))[:SILENCES]]
+        async with context.pool.acquire() as connection:
             page = await read_page(connection, self.view.page, PAGE, failing=self.view.failing)
-        shown = status_message(page, desk.translator, desk.timezone, self.view, quiet)
+        shown = status_message(page, context.translator, context.timezone, self.view, quiet)
         if self.in_place is not None:
-            desk.live.close(self.sender.chat_id, self.in_place)
-        await desk.replies.show(self.sender, self.in_place, shown)
+            context.live.close(self.sender.chat_id, self.in_place)
+        await context.replies.show(self.sender, self.in_place, shown)
 
 
 @dataclass(kw_only=True)
 class ShowCard(Response):
     """One task. While it runs, the card is kept up to date."""
 
-    desk: HandlerContext
+    context: HandlerContext
     sender: Sender
     task: str
     role: Role
@@ -64,52 +64,52 @@ class ShowCard(Response):
         return self.sender
 
     async def send(self) -> None:
-        desk, to = self.desk, self.sender
-        card, task = await read_card(desk, self.task, self.role)
-        shown = await desk.replies.show(to, self.in_place, card)
+        context, to = self.context, self.sender
+        card, task = await read_card(context, self.task, self.role)
+        shown = await context.replies.show(to, self.in_place, card)
         if shown is not None and task is not None and task.running_for_s is not None:
 
             async def again() -> tuple[Message, bool]:
-                newer, now = await read_card(desk, self.task, self.role)
+                newer, now = await read_card(context, self.task, self.role)
                 return newer, now is not None and now.running_for_s is not None
 
-            desk.live.keep(OpenCard(to, shown, again, card))
+            context.live.keep(OpenCard(to, shown, again, card))
         elif shown is not None:
-            desk.live.close(to.chat_id, shown)
+            context.live.close(to.chat_id, shown)
 
 
-async def read_card(desk: HandlerContext, name: str, role: Role) -> tuple[Message, TaskStatus | None]:
+async def read_card(context: HandlerContext, name: str, role: Role) -> tuple[Message, TaskStatus | None]:
     """The card, and the task as it is; a task that is gone says so."""
-    async with desk.pool.acquire() as connection:
+    async with context.pool.acquire() as connection:
         report = await read_status(connection, name)
         recent = await runs.read_history(connection, name, RECENT)
     if not report.tasks:
-        return desk.say("refused-unknown", task=name), None
+        return context.say("refused-unknown", task=name), None
     [task] = report.tasks
     may_act = role >= Role.OPERATOR
-    words = desk.translator, desk.timezone
-    name_of = desk.people.name_of
+    words = context.translator, context.timezone
+    name_of = context.people.name_of
     return card_message(report, task, recent, *words, may_act=may_act, name_of=name_of), task
 
 
-async def on_command(desk: HandlerContext, command: Command, role: Role) -> Response:
+async def on_command(context: HandlerContext, command: Command, role: Role) -> Response:
     """Bare: the list; with a name: the card."""
     to, query = command.sender, command.argument
     if not query:
-        return ShowList(desk=desk, sender=to, view=View())
-    meant = resolve(query, await desk.names())
+        return ShowList(context=context, sender=to, view=View())
+    meant = resolve(query, await context.names())
     if not isinstance(meant, Found):
-        return not_one(desk, to, query, meant, "status")
-    return ShowCard(desk=desk, sender=to, task=meant.name, role=role)
+        return not_one(context, to, query, meant, "status")
+    return ShowCard(context=context, sender=to, task=meant.name, role=role)
 
 
-async def on_press(desk: HandlerContext, pressed: Pressed, press: CallbackData, role: Role) -> Response:
+async def on_press(context: HandlerContext, pressed: Pressed, press: CallbackData, role: Role) -> Response:
     """A card in place of the menu; under an alert, as a reply to it."""
     in_place = pressed.sender.message_id if press.origin is Origin.MENU else None
-    return ShowCard(desk=desk, sender=pressed.sender, task=press.task, role=role, in_place=in_place)
+    return ShowCard(context=context, sender=pressed.sender, task=press.task, role=role, in_place=in_place)
 
 
-async def on_list(desk: HandlerContext, pressed: Pressed, press: CallbackData, role: Role) -> Response:
+async def on_list(context: HandlerContext, pressed: Pressed, press: CallbackData, role: Role) -> Response:
     """A page of the list in place of another."""
     view = read_view(press.action.partition(".")[2])
-    return ShowList(desk=desk, sender=pressed.sender, view=view, in_place=pressed.sender.message_id)
+    return ShowList(context=context, sender=pressed.sender, view=view, in_place=pressed.sender.message_id)

@@ -54,25 +54,25 @@ class PressSpec:
 
 
 async def run_again(
-    desk: HandlerContext, pressed: Pressed, press: CallbackData, role: Role
+    context: HandlerContext, pressed: Pressed, press: CallbackData, role: Role
 ) -> Response | None:
     """A command that came too late, now: in the name of whoever presses, after the usual checks."""
-    text, to = desk.translator.format, pressed.sender
-    written = desk.late_commands.get(press.task[1:]) if press.task.startswith("#") else press.task
+    text, to = context.translator.format, pressed.sender
+    written = context.late_commands.get(press.task[1:]) if press.task.startswith("#") else press.task
     if written is None:
-        return desk.answer(to, text("again-forgotten"))
+        return context.answer(to, text("again-forgotten"))
     name, _, argument = written.partition(" ")
     spec = BY_NAME.get(name)
     if spec is None:
-        return desk.answer(to, text("press-of-old-version-help"))
+        return context.answer(to, text("press-of-old-version-help"))
     if role < spec.role:
         needs = text("forbidden", needed=text(ROLE_NAMES[spec.role]), role=text(ROLE_NAMES[role]))
         attempt = Attempt(to.user_id, to.chat_id, f"/{name}", DENIED)
-        return Denial(attempt=attempt, count=1, answer=desk.answer(to, needs))
-    command = Command(to, spec.name, argument, desk.telegram_now())
-    shown = desk.say("again-running", command=shorten(one_line(written), COMMAND_UNITS))
-    first = desk.in_place(to, to.message_id, shown)
-    return Both(first=first, then=await COMMAND_HANDLERS[spec.name](desk, command, role))
+        return Denial(attempt=attempt, count=1, answer=context.answer(to, needs))
+    command = Command(to, spec.name, argument, context.telegram_now())
+    shown = context.say("again-running", command=shorten(one_line(written), COMMAND_UNITS))
+    first = context.in_place(to, to.message_id, shown)
+    return Both(first=first, then=await COMMAND_HANDLERS[spec.name](context, command, role))
 
 
 PRESSES: dict[str, PressSpec] = {

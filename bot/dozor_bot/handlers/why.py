@@ -18,21 +18,21 @@ from dozor_bot.views.why import why_choice, why_message
 LAST_PAGE = 99
 
 
-async def on_command(desk: HandlerContext, command: Command, role: Role) -> Response:
+async def on_command(context: HandlerContext, command: Command, role: Role) -> Response:
     """Bare: of which incident? The open ones and the last others are offered."""
     number = command.argument.lstrip("#№")
     if command.argument and not _is_number(number):
-        return desk.answer(command.sender, desk.translator.format("why-number"))
+        return context.answer(command.sender, context.translator.format("why-number"))
     target = number or NO_INCIDENT
-    return ShowPage(desk=desk, sender=command.sender, build=_page, target=target)
+    return ShowPage(context=context, sender=command.sender, build=_page, target=target)
 
 
-async def on_press(desk: HandlerContext, pressed: Pressed, press: CallbackData, role: Role) -> Response:
+async def on_press(context: HandlerContext, pressed: Pressed, press: CallbackData, role: Role) -> Response:
     """Another incident or page in place of this one; under an alert, a reply to it."""
     written = press.action.partition(".")[2]
     page = int(written) if written.isascii() and written.isdigit() and len(written) < 4 else 0
     return ShowPage(
-        desk=desk,
+        context=context,
         sender=pressed.sender,
         build=_page,
         target=press.task,
@@ -41,17 +41,17 @@ async def on_press(desk: HandlerContext, pressed: Pressed, press: CallbackData, 
     )
 
 
-async def _page(desk: HandlerContext, target: str, page: int) -> Message:
-    words = words_of(desk)
-    async with desk.pool.acquire() as connection:
+async def _page(context: HandlerContext, target: str, page: int) -> Message:
+    words = words_of(context)
+    async with context.pool.acquire() as connection:
         if not _is_number(target):
             lines, _, _ = await read_incidents(connection, CHOICES)
             return why_choice(words, lines)
-        found = await read_why(connection, int(target), desk.clock.now())
+        found = await read_why(connection, int(target), context.clock.now())
     if found is None:
-        return desk.say("why-no-incident", id=str(int(target)))
-    places = desk.oncall.places
-    return why_message(words, found, page, lambda key: places.get(key) or desk.people.place_name(key))
+        return context.say("why-no-incident", id=str(int(target)))
+    places = context.oncall.places
+    return why_message(words, found, page, lambda key: places.get(key) or context.people.place_name(key))
 
 
 def _is_number(text: str) -> bool:

@@ -2,7 +2,7 @@
 
 An answer that has to wait for longer than a few seconds is handed over to a task of its own, so that it
 holds up neither the updates behind it nor answers to other chats. Answers that wait for one chat leave in
-their order. The next process sends those that a process leaves, see `dozor_bot.telegram.owed`.
+their order. The next process sends those that a process leaves, see `dozor_bot.telegram.pending_answers`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from dozor_bot.telegram.answers import Answer, AnswerNotes, Effort, File, Photo
 from dozor_bot.telegram.errors import Simpler, classify, description, is_gone, is_not_modified, is_stale_press
 from dozor_bot.telegram.incoming import NO_MESSAGE, Sender
 from dozor_bot.telegram.methods import EditMessageText, SendChatAction
-from dozor_bot.telegram.owed import OwedAnswers
+from dozor_bot.telegram.pending_answers import PendingAnswers
 from dozor_bot.telegram.wire import NO_PREVIEW, to_keyboard, to_text
 
 ANSWER_TIMEOUT = 5
@@ -103,7 +103,7 @@ class Replies:
         clock: Clock,
         translator_of: Callable[[Sender], Translator] = _in_russian,
         events: ChatEvents = NOBODY_LISTENS,
-        owed: OwedAnswers | None = None,
+        owed: PendingAnswers | None = None,
     ) -> None:
         self._owed = owed
         self._bot = bot

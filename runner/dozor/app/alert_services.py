@@ -36,7 +36,7 @@ class AlertServices:
 
     config: Config
     pool: Pool
-    watch: IncidentManager
+    manager: IncidentManager
     journal: Journal
     supervisor: Supervisor
     dispatcher: Dispatcher
@@ -49,13 +49,19 @@ class AlertServices:
         """By name."""
         config, alerts = self.config, self.config.alerts
         directly, failover = self.dispatcher.directly, self._failover()
-        queue = OutageQueue(self.journal, self.spool, directly, self.watch.store, self.words)
+        queue = OutageQueue(self.journal, self.spool, directly, self.manager.store, self.words)
         outage_sender = OutageSender(
-            self.watch, self.journal.health, queue, self.dispatcher, self._held, self.clock, failover
+            self.manager,
+            self.journal.health,
+            queue,
+            self.dispatcher,
+            self._held,
+            self.clock,
+            failover,
         )
         daily = DailyReports(
             self.pool,
-            self.watch,
+            self.manager,
             self.clock,
             config.timezone,
             lambda: len(self.supervisor.tasks),
@@ -89,14 +95,14 @@ class DestinationMonitor:
     """Opens an incident while a destination refuses messages; the admins get it in private."""
 
     def __init__(
-        self, config: TelegramConfig, watch: IncidentManager, routed: frozenset[str] | None = None
+        self, config: TelegramConfig, manager: IncidentManager, routed: frozenset[str] | None = None
     ) -> None:
         """`routed`: keys of the other destinations; None: not known, no incident is closed for its chat."""
         self._routed = frozenset(routed or ())
         self._knows_routes = routed is not None
         self._admins = tuple(str(admin) for admin in config.admins)
         self._chat = "" if config.chat is None else str(config.chat.chat_id)
-        self._watch = watch
+        self._manager = manager
 
     def changed(self, key: str, reason: str | None) -> None:
         """`reason` None: it takes messages again."""
@@ -106,13 +112,13 @@ class DestinationMonitor:
         if not key and self._knows_routes:
             self._forget_former_chats()
         if reason is None:
-            self._watch.resolve_incident(IncidentKind.TELEGRAM, name, to=self._admins)
+            self._manager.resolve_incident(IncidentKind.TELEGRAM, name, to=self._admins)
         else:
-            self._watch.open_incident(IncidentKind.TELEGRAM, name, AlertData(text=reason), to=self._admins)
+            self._manager.open_incident(IncidentKind.TELEGRAM, name, AlertData(text=reason), to=self._admins)
 
     def _forget_former_chats(self) -> None:
         """A chat that the configuration does not have any more can be refused or reached by nobody."""
-        for incident in self._watch.open_incidents:
+        for incident in self._manager.open_incidents:
             former = incident.fingerprint not in (self._chat, *self._routed)
             if incident.kind is IncidentKind.TELEGRAM and former:
-                self._watch.resolve_incident(IncidentKind.TELEGRAM, incident.fingerprint, to=self._admins)
+                self._manager.resolve_incident(IncidentKind.TELEGRAM, incident.fingerprint, to=self._admins)

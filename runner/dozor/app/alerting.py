@@ -55,11 +55,11 @@ async def build_incident_manager(
 
 
 async def build_alert_handler(
-    connection: Connection, watch: IncidentManager, clock: Clock
+    connection: Connection, manager: IncidentManager, clock: Clock
 ) -> AlertCommandHandler:
     """For commands about alerts."""
     return AlertCommandHandler(
-        watch,
+        manager,
         clock,
         last_silence_id=await silences.last_silence_id(connection),
         last_override_id=await silences.last_override_id(connection),
@@ -67,14 +67,14 @@ async def build_alert_handler(
 
 
 def build_renderer(
-    config: Config, clock: Clock, watch: IncidentManager, name_of: Callable[[str], str | None]
+    config: Config, clock: Clock, manager: IncidentManager, name_of: Callable[[str], str | None]
 ) -> MessageRenderer:
     """In the language of the configuration."""
     return MessageRenderer(
         Translator(config.language),
         config.timezone,
         clock,
-        watch.silences.get,
+        manager.silences.get,
         name_of=name_of,
         public_url=config.web.public_url,
     )

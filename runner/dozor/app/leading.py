@@ -21,7 +21,7 @@ from dozor.alerting.model.full_text import set_text
 from dozor.alerting.model.notification import AlertData
 from dozor.alerting.reports.runner import RunnerReports
 from dozor.alerting.tracing import Tracing, open_tracing
-from dozor.app import recovery
+from dozor.app import recovery, surroundings
 from dozor.app.alert_services import AlertServices, DestinationMonitor
 from dozor.app.alerting import (
     build_alert_handler,
@@ -64,12 +64,6 @@ if TYPE_CHECKING:
 
 OVERTAKEN = "outage file"
 """Subject of the incident about messages that a former leader sent from memory."""
-FLUSH_SECONDS = 10.0
-"""How long the end of the runner waits for the database to take what is still to be written."""
-SERVICES_SECONDS = 0.1
-"""How long services may take to end by themselves before their sessions are cut: the server may be silent."""
-TELL_SECONDS = 5.0
-"""How long the end of the runner waits for messages owed to leave."""
 
 
 class LeadingPart:
@@ -96,7 +90,7 @@ class LeadingPart:
         self._watching: tuple[Supervisor, IncidentManager] | None = None
         self.supervisor: Supervisor
         self.journal: Journal
-        self.watch: IncidentManager
+        self.incident_manager: IncidentManager
         self.dispatcher: Dispatcher
         self.services: Services
 
@@ -112,12 +106,12 @@ class LeadingPart:
         recovered = await self._recover(journal, spool, direct_sends)
         if self._term is not None:
             await self._term.held.read(pools.core)
-        watch = await self._build_incident_manager(journal, tracing)
-        self._pool_runs = build_pool_runs(self._term, self.config, pools.core, journal, watch, self._clock)
+        manager = await self._build_incident_manager(journal, tracing)
+        self._pool_runs = build_pool_runs(self._term, self.config, pools.core, journal, manager, self._clock)
         self.supervisor = supervisor = build_supervisor(
             self._specs,
             self.config,
-            watch,
+            manager,
             recovered,
             journal=journal,
             pools=pools,
@@ -131,11 +125,11 @@ class LeadingPart:
             fence=run_fence(self._term, self.config),
         )
         adopt_runs(self._pool_runs, recovered, supervisor)
-        reports = RunnerReports(watch, self._clock)
+        reports = RunnerReports(manager, self._clock)
         self._states = StateSource(take_checkpoint=supervisor.take_checkpoint, dropped=reports.dropped)
-        self._watching = (supervisor, watch)
-        monitors = build_monitors(self.config, supervisor, watch, self._clock, pools, self.redactor.redact)
-        renderer = build_renderer(self.config, self._clock, watch, telegram.name_of)
+        self._watching = (supervisor, manager)
+        monitors = build_monitors(self.config, supervisor, manager, self._clock, pools, self.redactor.redact)
+        renderer = build_renderer(self.config, self._clock, manager, telegram.name_of)
         self.dispatcher = dispatcher = build_dispatcher(
             pools.core,
             renderer,
@@ -143,14 +137,14 @@ class LeadingPart:
             self._clock,
             direct_sends=direct_sends,
             on_attempt=[self._deliveries.sent, *([] if tracing is None else [tracing.delivery])],
-            on_dead=DestinationMonitor(self.config.telegram, watch, routed_places(self.config)).changed,
+            on_dead=DestinationMonitor(self.config.telegram, manager, routed_places(self.config)).changed,
         )
-        reloader = self._build_reloader(supervisor, watch, pools.core, database)
-        await self._build_executor(pools.core, journal, supervisor, watch, reloader)
+        reloader = self._build_reloader(supervisor, manager, pools.core, database)
+        await self._build_executor(pools.core, journal, supervisor, manager, reloader)
         alert_services = AlertServices(
             config=self.config,
             pool=pools.core,
-            watch=watch,
+            manager=manager,
             journal=journal,
             supervisor=supervisor,
             dispatcher=dispatcher,
@@ -170,11 +164,11 @@ class LeadingPart:
         services.start()
         self._serving = True
         self._cleanups.add("services", services.stop)
-        self._cleanups.add(msg("log-part-messages"), self._tell_the_last)
+        self._cleanups.add(msg("log-part-messages"), self._send_the_last)
         await recovery.act_on_crashes(supervisor, journal, recovered.crashes)
         supervisor.start()
         self._cleanups.add(msg("log-part-runs"), self._stop_supervising)
-        self._report_overtaken(watch)
+        self._report_overtaken(manager)
         reports.started(supervisor, report, silent=self._term is not None)
         self._say_started(journal, telegram)
 
@@ -246,16 +240,16 @@ class LeadingPart:
     async def _build_incident_manager(self, journal: Journal, tracing: Tracing | None) -> IncidentManager:
         count = len(self._specs)
         self._run_metrics = RunMetrics(count) if tracing is None else tracing.measures(count)
-        self.watch = await build_incident_manager(
+        self.incident_manager = await build_incident_manager(
             journal.connection, self.config, self._enabled, journal, self._clock, self._run_metrics
         )
-        return self.watch
+        return self.incident_manager
 
     def _build_reloader(
-        self, supervisor: Supervisor, watch: IncidentManager, pool: Pool, database: Database
+        self, supervisor: Supervisor, manager: IncidentManager, pool: Pool, database: Database
     ) -> Reloader:
         self.reloader = Reloader(
-            self.config, supervisor, watch, pool, self._clock, self.redactor, self._use, database
+            self.config, supervisor, manager, pool, self._clock, self.redactor, self._use, database
         )
         return self.reloader
 
@@ -264,7 +258,7 @@ class LeadingPart:
         pool: Pool,
         journal: Journal,
         supervisor: Supervisor,
-        watch: IncidentManager,
+        manager: IncidentManager,
         reloader: Reloader,
     ) -> None:
         self.executor = CommandExecutor(
@@ -273,7 +267,7 @@ class LeadingPart:
             supervisor,
             self._clock,
             frozenset(task.name for task in self.config.tasks if not task.enabled),
-            await build_alert_handler(journal.connection, watch, self._clock),
+            await build_alert_handler(journal.connection, manager, self._clock),
             reloader.reload,
         )
 
@@ -303,21 +297,21 @@ class LeadingPart:
             parts["config file"] = reloader.watch_file
         if self.config.web.listen is not None:
             parts["web"] = self._serve
-        parts |= telegram.parts(self.watch)
+        parts |= telegram.parts(self.incident_manager)
         self.services = Services(parts, self._clock, self.redactor.redact)
         return self.services
 
-    def _report_overtaken(self, watch: IncidentManager) -> None:
+    def _report_overtaken(self, manager: IncidentManager) -> None:
         """What this process sent during an outage, if another one has led since: nobody else knows of it."""
         sent = self._sent_when_overtaken
         if sent:
             text = msg("log-overtaken-sent", messages="\n".join(sent))
-            watch.open_incident(IncidentKind.CHECKER, OVERTAKEN, set_text(AlertData(), text))
+            manager.open_incident(IncidentKind.CHECKER, OVERTAKEN, set_text(AlertData(), text))
 
     def _cluster_parts(self, term: LeaderTerm, pool: Pool) -> dict[str, Callable[[], Awaitable[None]]]:
         return {
             "handover": partial(term.held.follow, pool),
-            "replicas": ReplicaMonitor(self.watch, term.view).run,
+            "replicas": ReplicaMonitor(self.incident_manager, term.view).run,
         }
 
     def _say_started(self, journal: Journal, telegram: TelegramSide) -> None:
@@ -337,7 +331,7 @@ class LeadingPart:
         self._around.configured(config)
 
     def _give_up(self, task: SupervisedTask) -> None:
-        """on_hang: exit. The service manager starts us anew."""
+        """`on_hang: exit`: the service manager starts the process anew."""
         if not self.failed.done():
             self.failed.set_result(RunHungError(msg("error-run-hung", name=task.spec.name)))
 
@@ -356,7 +350,7 @@ class LeadingPart:
     async def _remind(self) -> None:
         while True:
             await asyncio.sleep(1.0)
-            self.watch.tick(self.supervisor)
+            self.incident_manager.tick(self.supervisor)
 
     async def _dispatch(self) -> None:
         await self._telegram.connect(self.dispatcher)
@@ -371,6 +365,7 @@ class LeadingPart:
     def web_sources(self) -> WebSources:
         from dozor.web.sources import Sources, this_runner
 
+        manager, web = self.incident_manager, self.config.web
         return Sources(
             clock=self._clock,
             pool=self.pools.web,
@@ -379,16 +374,16 @@ class LeadingPart:
             vitals=self.vitals,
             measures=self._run_metrics,
             deliveries=self._deliveries,
-            open_incidents=lambda: self.watch.open_incidents,
+            open_incidents=lambda: manager.open_incidents,
             runner=this_runner(self.journal.registration.runner_id, VERSION, self._around.started_at),
             language=self.config.language,
-            token=self.config.web.token,
-            public=self.config.web.public,
-            hosts=self.config.web.hosts,
-            urls=(self.config.web.public_url, self.config.telegram.webhook),
+            token=web.token,
+            public=web.public,
+            hosts=web.hosts,
+            urls=(web.public_url, self.config.telegram.webhook),
             timezone=self.config.timezone.key,
-            on_call=lambda: self.watch.oncall.now(self._clock.now(), self.watch.overrides),
-            silence=self.watch.silences.get,
+            on_call=lambda: manager.oncall.now(self._clock.now(), manager.overrides),
+            silence=manager.silences.get,
             cluster=None if self._term is None else self._term.view,
             pool_runs=None if self._pool_runs is None else self._pool_runs.states,
             name_of=self._telegram.name_of,
@@ -423,8 +418,8 @@ class LeadingPart:
         """The present or last run and the open incident of `task`, as far as there are any."""
         if self._watching is None:
             return {}
-        supervisor, watch = self._watching
-        known: dict[str, object] = {"incident": next((i.id for i in watch.store.failures_of(task)), None)}
+        supervisor, manager = self._watching
+        known: dict[str, object] = {"incident": next((i.id for i in manager.store.failures_of(task)), None)}
         supervised = supervisor.find(task)
         if supervised is not None:
             run = supervised.run
@@ -448,18 +443,18 @@ class LeadingPart:
         for name in self.unstopped:
             logger.error(msg("log-would-not-stop", name=name))
 
-    async def _tell_the_last(self) -> None:
+    async def _send_the_last(self) -> None:
         """Have what the end has brought written and, if it goes quickly, delivered."""
         if self.teardown is not Teardown.WRITE:
             return
         try:
-            async with asyncio.timeout(TELL_SECONDS):
+            async with asyncio.timeout(surroundings.TELL_SECONDS):
                 await self.journal.flush()
         except TimeoutError:
             logger.warning(msg("log-changes-in-time"))
             return
         try:
-            async with asyncio.timeout(TELL_SECONDS):
+            async with asyncio.timeout(surroundings.TELL_SECONDS):
                 await self.dispatcher.idle()
         except TimeoutError:
             logger.warning(msg("log-messages-left"))
@@ -475,7 +470,7 @@ class LeadingPart:
         if self._watching is not None:
             await self._stop_supervising()
         stopping = asyncio.create_task(self._stop_services())
-        await asyncio.wait((stopping,), timeout=SERVICES_SECONDS)
+        await asyncio.wait((stopping,), timeout=surroundings.SERVICES_SECONDS)
         for cut in self._cuts:
             await cut()
         await stopping
@@ -493,7 +488,7 @@ class LeadingPart:
             self.journal.abandon()
             return
         try:
-            async with asyncio.timeout(FLUSH_SECONDS):
+            async with asyncio.timeout(surroundings.FLUSH_SECONDS):
                 await self.journal.close(self._states, clean=not self.failed.done())
         except (TimeoutError, DozorError) as error:
             self.journal.abandon()

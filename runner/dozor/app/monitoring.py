@@ -18,7 +18,7 @@ from dozor.supervision.telemetry.observer import TroubleKind
 def build_monitors(
     config: Config,
     supervisor: Supervisor,
-    watch: IncidentManager,
+    manager: IncidentManager,
     clock: SteadyClock,
     pools: Pools,
     redact: Callable[[str], str],
@@ -26,9 +26,9 @@ def build_monitors(
     """Start it when the loop runs. It knows which troubles the runner before this one has told of."""
     # Words of its own: the alarm speaks from a thread.
     alarm = EmergencySender(config.telegram, Translator(config.language), redact)
-    vigil = Monitors(
+    monitors = Monitors(
         supervisor,
-        watch,
+        manager,
         clock,
         pools.core,
         probes=pools.probes,
@@ -41,7 +41,7 @@ def build_monitors(
         redact=redact,
     )
     kinds = {kind.value: kind for kind in TroubleKind}
-    for incident in watch.open_incidents:
+    for incident in manager.open_incidents:
         if incident.kind.value in kinds:
-            vigil.restore(kinds[incident.kind.value], incident.fingerprint, incident.task)
-    return vigil
+            monitors.restore(kinds[incident.kind.value], incident.fingerprint, incident.task)
+    return monitors

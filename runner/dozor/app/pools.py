@@ -23,14 +23,14 @@ def build_pool_runs(
     config: Config,
     pool: Pool,
     journal: Journal,
-    watch: IncidentManager,
+    manager: IncidentManager,
     clock: SteadyClock,
 ) -> PoolRuns | None:
     """What gives runs to workers; None without a cluster. `pool`: of the leader, fenced."""
     if term is None:
         return None
     epoch, silent_after = term.fence.term.epoch, config.cluster.lease_ttl
-    return PoolRuns(pool, journal, watch, clock, epoch=epoch, silent_after=silent_after)
+    return PoolRuns(pool, journal, manager, clock, epoch=epoch, silent_after=silent_after)
 
 
 def distribute_of(

@@ -34,8 +34,8 @@ def lost_replicas(rows: tuple[ReplicaRow, ...]) -> dict[str, str]:
 class ReplicaMonitor:
     """A service of the leading part."""
 
-    def __init__(self, watch: IncidentManager, view: ClusterView) -> None:
-        self._watch = watch
+    def __init__(self, manager: IncidentManager, view: ClusterView) -> None:
+        self._manager = manager
         self._view = view
 
     async def run(self) -> None:
@@ -46,9 +46,9 @@ class ReplicaMonitor:
     def look(self) -> None:
         """Open and close incidents."""
         lost = lost_replicas(self._view.replicas)
-        told = {i.fingerprint for i in self._watch.open_incidents if i.kind is IncidentKind.REPLICA}
+        told = {i.fingerprint for i in self._manager.open_incidents if i.kind is IncidentKind.REPLICA}
         for name, text in lost.items():
             if name not in told:
-                self._watch.open_incident(IncidentKind.REPLICA, name, AlertData(text=text))
+                self._manager.open_incident(IncidentKind.REPLICA, name, AlertData(text=text))
         for name in told - lost.keys():
-            self._watch.resolve_incident(IncidentKind.REPLICA, name)
+            self._manager.resolve_incident(IncidentKind.REPLICA, name)

@@ -237,8 +237,8 @@ class Runner:
         return self.leading.journal
 
     @property
-    def watch(self) -> IncidentManager:
-        return self.leading.watch
+    def incident_manager(self) -> IncidentManager:
+        return self.leading.incident_manager
 
     @property
     def dispatcher(self) -> Dispatcher:
@@ -281,7 +281,7 @@ class Runner:
             return  # it is in the log
         text = self.redactor.redact(text)
         facts = set_text(AlertData(), text)
-        self.watch.open_incident(IncidentKind.CHECKER, fingerprint_of(text), facts)
+        self.incident_manager.open_incident(IncidentKind.CHECKER, fingerprint_of(text), facts)
 
     def details_for_the_log(self, task: str) -> dict[str, object]:
         """The present or last run and the open incident of `task`, as far as there are any."""

@@ -25,7 +25,7 @@ from dozor.supervision.telemetry.log import SupervisionLog
 def build_supervisor(
     specs: list[TaskSpec],
     config: Config,
-    watch: IncidentManager,
+    manager: IncidentManager,
     recovered: RecoveredState,
     *,
     journal: Journal,
@@ -43,7 +43,7 @@ def build_supervisor(
     sizes, plan = config.database.pools, ResourcePlan.of(config)
     return Supervisor(
         specs,
-        observer=watch,
+        observer=manager,
         clock=clock,
         log=SupervisionLog(config.language, redact),
         generation=journal.registration.runner_id,
@@ -66,5 +66,5 @@ def build_supervisor(
         held=held,
         distributor=distributor,
         fence=fence,
-        canceller=Canceller(watch, patience=config.supervision.cancel_patience, give_up=give_up),
+        canceller=Canceller(manager, patience=config.supervision.cancel_patience, give_up=give_up),
     )

@@ -65,6 +65,15 @@ class LeaderTerm:
     """Set when the standby part has ended, and with it its web server."""
 
 
+# Limits of the end of the leading part, in seconds.
+FLUSH_SECONDS = 10.0
+"""How long the end of the runner waits for the database to take what is still to be written."""
+SERVICES_SECONDS = 0.1
+"""How long services may take to end by themselves before their sessions are cut: the server may be silent."""
+TELL_SECONDS = 5.0
+"""How long the end of the runner waits for pending messages to be sent."""
+
+
 class Teardown(StrEnum):
     """How the leading part ends."""
 

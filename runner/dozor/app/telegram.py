@@ -131,12 +131,12 @@ class TelegramSide:
         inbox = None if self._bot is None else self._bot.poller.inbox
         return 503 if inbox is None else await inbox.receive(body, secret)
 
-    def parts(self, watch: IncidentManager) -> dict[str, Callable[[], Awaitable[None]]]:
+    def parts(self, manager: IncidentManager) -> dict[str, Callable[[], Awaitable[None]]]:
         """The bot's long-lived parts, and the one that watches it; nothing without a token."""
         if not self.takes_commands:
             return {}
         watching = BotMonitor(
-            watch, self._clock, lambda: self.polled_at, lambda: self.problem, time.monotonic
+            manager, self._clock, lambda: self.polled_at, lambda: self.problem, time.monotonic
         )
         self._on_defect = watching.failed
         return {"telegram": self.poll, "telegram watch": watching.run}

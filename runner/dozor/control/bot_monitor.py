@@ -23,14 +23,14 @@ class BotMonitor:
 
     def __init__(
         self,
-        watch: IncidentManager,
+        manager: IncidentManager,
         clock: Clock,
         heard_at: Callable[[], float | None],
         problem: Callable[[], str | None],
         elapsed: Callable[[], float] | None = None,
     ) -> None:
         """`elapsed`: seconds that nobody can set, such as `time.monotonic`; None: nor is `clock` set."""
-        self._watch, self._clock = watch, clock
+        self._manager, self._clock = manager, clock
         self._heard_at, self._problem = heard_at, problem
         self._since = clock.now()
         self._elapsed = elapsed
@@ -49,12 +49,12 @@ class BotMonitor:
         silent = self._silent_for(now)
         if silent > DEAF_AFTER:
             text = self._problem() or msg("log-no-poll", seconds=f"{silent:.0f}")
-            self._watch.open_incident(IncidentKind.BOT, DEAF, AlertData(text=text), since=now - silent)
+            self._manager.open_incident(IncidentKind.BOT, DEAF, AlertData(text=text), since=now - silent)
         else:
-            self._watch.resolve_incident(IncidentKind.BOT, DEAF)
+            self._manager.resolve_incident(IncidentKind.BOT, DEAF)
         if self._failed_at is not None and now - self._failed_at > CALM_AFTER:
             self._failed_at = None
-            self._watch.resolve_incident(IncidentKind.BOT, DEFECT)
+            self._manager.resolve_incident(IncidentKind.BOT, DEFECT)
 
     def _silent_for(self, now: float) -> float:
         """Seconds since Telegram last gave updates; a clock that is set by a day does not add to them."""
@@ -68,6 +68,6 @@ class BotMonitor:
     def failed(self, error: BaseException) -> None:
         """The bot could not handle what somebody asked: a defect of ours."""
         self._failed_at = self._clock.now()
-        self._watch.open_incident(
+        self._manager.open_incident(
             IncidentKind.BOT, DEFECT, AlertData(text=f"{type(error).__name__}: {error}"[:500])
         )

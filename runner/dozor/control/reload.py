@@ -49,7 +49,7 @@ class Reloader:
         self,
         config: Config,
         supervisor: Supervisor,
-        watch: IncidentManager,
+        manager: IncidentManager,
         pool: Pool,
         clock: Clock,
         redactor: Redactor,
@@ -58,8 +58,8 @@ class Reloader:
     ) -> None:
         self._config = config
         self._supervisor = supervisor
-        self._watch = watch
-        self._reports = RunnerReports(watch, clock)
+        self._manager = manager
+        self._reports = RunnerReports(manager, clock)
         self._pool = pool
         self._clock = clock
         self._redactor = redactor
@@ -128,7 +128,7 @@ class Reloader:
         # From here on nothing waits and nothing fails: all of it, or none.
         supervisor, now = self._supervisor, self._clock.now()
         supervisor.processes.withhold(withheld_names(new.filled))
-        self._watch.use_settings(all_settings(new, enabled))
+        self._manager.use_settings(all_settings(new, enabled))
         for name in changes.removed:
             supervisor.task_changes.remove(name)
         for task in changes.changed:
@@ -141,7 +141,7 @@ class Reloader:
             supervised = supervisor.find(task.name)
             if supervised is not None:
                 supervisor.processes.warm(supervised)
-        self._watch.resolve_removed_tasks(supervisor)
+        self._manager.resolve_removed_tasks(supervisor)
         # Sections that need a new start stay as they were, so that the next reload still says so.
         kept = {name: getattr(self._config, name) for name in changes.kept_back}
         if "telegram" in kept:

@@ -19,9 +19,9 @@ class DependencyGate:
     """Knows what is down, and for what each held task waits. `apply` lets something happen to a task."""
 
     def __init__(
-        self, roster: TaskRegistry, clock: Clock, apply: Callable[[SupervisedTask, Event, float], None]
+        self, registry: TaskRegistry, clock: Clock, apply: Callable[[SupervisedTask, Event, float], None]
     ) -> None:
-        self._roster = roster
+        self._registry = registry
         self._clock = clock
         self._apply = apply
         self._subscribers: list[Callable[[], None]] = []
@@ -36,11 +36,11 @@ class DependencyGate:
         now = self._clock.now()
         if not up:
             self.down |= {name}
-            for task in self._roster.tasks:
+            for task in self._registry.tasks:
                 self.hold(task, now)
             return
         self.down -= {name}
-        held = [task for task in self._roster.tasks if task.state.state is State.HELD]
+        held = [task for task in self._registry.tasks if task.state.state is State.HELD]
         released = []
         for task in held:
             task.held_for &= self.down
@@ -74,7 +74,7 @@ class DependencyGate:
         """The tasks that are held at this moment because `name` is down."""
         return tuple(
             task.spec.name
-            for task in self._roster.tasks
+            for task in self._registry.tasks
             if name in task.held_for and task.state.state is State.HELD
         )
 
@@ -82,7 +82,7 @@ class DependencyGate:
         """The tasks whose troubles an outage of `name` explains: they require it, or wait for it."""
         return tuple(
             task.spec.name
-            for task in self._roster.tasks
+            for task in self._registry.tasks
             if name in task.spec.policy.needs or name in task.held_for
         )
 

@@ -24,13 +24,13 @@ class TaskChanges:
 
     def __init__(
         self,
-        roster: TaskRegistry,
+        registry: TaskRegistry,
         children: ProcessPool,
         reports_of: Callable[[SupervisedTask], Callable[[Run], Reporter]],
         end: Callable[[SupervisedTask], None],
         resources: Resources | None = None,
     ) -> None:
-        self._roster = roster
+        self._registry = registry
         self._children = children
         self._reports_of = reports_of
         self._end = end
@@ -40,15 +40,15 @@ class TaskChanges:
         self, spec: TaskSpec, stored: TaskState | None, now: float, *, spread: float = 0.0
     ) -> SupervisedTask:
         """One more; it runs as its schedule says, from now on."""
-        task = SupervisedTask(spec, self._roster.numbers, restore(spec.policy, stored, now, spread=spread))
+        task = SupervisedTask(spec, self._registry.numbers, restore(spec.policy, stored, now, spread=spread))
         task.healthy_since = now
-        self._roster.add(task)
+        self._registry.add(task)
         self._children.give(task, self._reports_of(task))
         return task
 
     def replace(self, spec: TaskSpec, now: float) -> None:
         """New rules for a task that is there. A run in progress is asked to end; streak, stop, pause stay."""
-        task = self._roster.find(spec.name)
+        task = self._registry.find(spec.name)
         assert task is not None
         self._children.take(task)
         self._retire_setup(task)
@@ -60,17 +60,17 @@ class TaskChanges:
         else:
             task.state = restore(replace(spec.policy, run_at_start=False), task.state, now)
             task.held_for = frozenset()  # the new rules may require something else
-        self._roster.mark_dirty(task)
+        self._registry.mark_dirty(task)
 
     def remove(self, name: str) -> None:
         """Supervise it no longer. A run in progress is asked to end; what becomes of it is not told."""
-        task = self._roster.find(name)
+        task = self._registry.find(name)
         assert task is not None
         if task.run is not None:
             self._end(task)
         self._children.take(task)
         self._retire_setup(task)
-        self._roster.remove(task)
+        self._registry.remove(task)
 
     def renew(self, task: SupervisedTask) -> None:
         """For a restart by a person: a fresh process, with the code that is on disk, and a fresh setup."""

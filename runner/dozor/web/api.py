@@ -14,7 +14,7 @@ from dozor.control.queries.status import StatusReport
 from dozor.control.readiness import evaluate
 from dozor.web.health import Pulse, unwell
 from dozor.web.http.reuse import Reused
-from dozor.web.live import AlertsOwed, task_status
+from dozor.web.live import PendingAlerts, task_status
 from dozor.web.sources import SOURCES, Sources
 
 AT_ONCE = 250
@@ -67,7 +67,7 @@ async def health_tasks(request: web.Request) -> web.Response:
 class Status:
     """The handler of `/api/status`."""
 
-    def __init__(self, sources: Sources, owed: AlertsOwed) -> None:
+    def __init__(self, sources: Sources, owed: PendingAlerts) -> None:
         self._sources = sources
         self._owed = owed
         self._texts: Reused[None, str] = Reused()
@@ -88,7 +88,7 @@ class Status:
         return around.replace('"tasks": []', f'"tasks": [{", ".join(tasks)}]', 1)
 
 
-async def read_live(sources: Sources, owed: AlertsOwed) -> StatusReport:
+async def read_live(sources: Sources, owed: PendingAlerts) -> StatusReport:
     """The status as the runner has it in memory; thousands of tasks without holding up the loop."""
     alerts = await owed.read()
     now = sources.clock.now()

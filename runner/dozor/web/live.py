@@ -52,7 +52,7 @@ class _Owed:
     oldest_at: float | None
 
 
-class AlertsOwed:
+class PendingAlerts:
     """Messages not yet delivered: those in the database, and those that wait in memory for it."""
 
     def __init__(self, pool: Pool, journal: Unwritten, clock: Clock) -> None:

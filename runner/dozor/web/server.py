@@ -21,7 +21,7 @@ from dozor.web import api
 from dozor.web.http import webhook
 from dozor.web.http.access import Access, guard, names_of
 from dozor.web.http.connections import BACKLOG, CONNECTIONS, RECEIVE_BUFFER, Connections, together
-from dozor.web.live import AlertsOwed
+from dozor.web.live import PendingAlerts
 from dozor.web.metrics.exposition import Metrics
 from dozor.web.metrics.lag import LoopLag
 from dozor.web.page import actions, live_page
@@ -95,7 +95,7 @@ def application(
     )
     app[CONNECTIONS] = connections
     app.on_response_prepare.append(_secure)
-    owed = AlertsOwed(sources.pool, sources.journal, sources.clock)
+    owed = PendingAlerts(sources.pool, sources.journal, sources.clock)
     app[SOURCES] = sources
     app.add_routes(
         [

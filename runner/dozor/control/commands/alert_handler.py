@@ -27,9 +27,9 @@ class AlertCommandHandler:
     """`last_silence_id`, `last_override_id`: given so far. Its changes are in the same turn of the loop."""
 
     def __init__(
-        self, watch: IncidentManager, clock: Clock, *, last_silence_id: int = 0, last_override_id: int = 0
+        self, manager: IncidentManager, clock: Clock, *, last_silence_id: int = 0, last_override_id: int = 0
     ) -> None:
-        self._watch = watch
+        self._manager = manager
         self._clock = clock
         self._silence_id = last_silence_id
         self._override_id = last_override_id
@@ -63,7 +63,7 @@ class AlertCommandHandler:
         if (
             incident.kind is IncidentKind.STORM
         ):  # its incidents have no message of their own to be taken on by
-            for member in self._watch.open_incidents:
+            for member in self._manager.open_incidents:
                 if member.storm == incident.id and member.state is IncidentState.OPEN:
                     self._decide(rules.acknowledge(member, actor, now, seconds))
         return CommandReason.DONE
@@ -97,9 +97,9 @@ class AlertCommandHandler:
             created_at=now,
             ends_at=None if seconds is None else now + seconds,
         )
-        self._watch.silences[silence.id] = silence
-        self._watch.commit(IncidentChanges(), Commit(silences=(silence,)))
-        for incident in self._watch.open_incidents:
+        self._manager.silences[silence.id] = silence
+        self._manager.commit(IncidentChanges(), Commit(silences=(silence,)))
+        for incident in self._manager.open_incidents:
             if silence.covers(incident=incident.id, task=incident.task, kind=incident.kind):
                 self._decide(Decision(replace(incident, silenced_by=silence.id, updated_at=now)))
         return CommandReason.DONE
@@ -112,12 +112,12 @@ class AlertCommandHandler:
         incident = self._incident(target.removeprefix("#")) if scope is SilenceScope.INCIDENT else None
         lifted = [
             silence
-            for silence in self._watch.silences.values()
+            for silence in self._manager.silences.values()
             if (silence.scope, silence.target) == (scope, what)
             or (incident is not None and incident.silenced_by == silence.id)
         ]
         for silence in lifted:
-            self._watch.commit(self._watch.end_silence(silence, now, actor), Commit())
+            self._manager.commit(self._manager.end_silence(silence, now, actor), Commit())
         return CommandReason.DONE if lifted else CommandReason.ALREADY
 
     def _scope(
@@ -138,10 +138,10 @@ class AlertCommandHandler:
         return (SilenceScope.TASK, target) if known_task else CommandReason.UNKNOWN_TASK
 
     def _override_oncall(self, person: str, seconds: float | None, actor: str, now: float) -> CommandReason:
-        oncall = self._watch.oncall
+        oncall = self._manager.oncall
         if person not in oncall.people:
             return CommandReason.UNKNOWN_PERSON
-        shift = oncall.now(now, self._watch.overrides)
+        shift = oncall.now(now, self._manager.overrides)
         if shift is None:
             return CommandReason.INVALID
         ends_at = shift.ends_at if seconds is None else now + seconds
@@ -156,16 +156,16 @@ class AlertCommandHandler:
             created_by=actor,
             created_at=now,
         )
-        self._watch.overrides.append(override)
-        self._watch.commit(IncidentChanges(), Commit(overrides=(override,)))
+        self._manager.overrides.append(override)
+        self._manager.commit(IncidentChanges(), Commit(overrides=(override,)))
         return CommandReason.DONE
 
     def _incident(self, target: str) -> Incident | None:
         number = target.removeprefix("#")
-        return self._watch.find_incident(int(number)) if number.isdecimal() and len(number) < 18 else None
+        return self._manager.find_incident(int(number)) if number.isdecimal() and len(number) < 18 else None
 
     def _decide(self, decision: Decision) -> None:
-        self._watch.commit(self._watch.apply(decision), Commit())
+        self._manager.commit(self._manager.apply(decision), Commit())
 
 
 def _seconds(args: dict[str, Any], longest: float) -> float | None:

@@ -19,7 +19,7 @@ from dozor.control.readiness import evaluate
 from dozor.log_writer import DROPPED_LINES
 from dozor.supervision.telemetry.metrics import Histogram
 from dozor.web.http.reuse import Reused
-from dozor.web.live import AlertsOwed
+from dozor.web.live import PendingAlerts
 from dozor.web.metrics.lag import LoopLag
 from dozor.web.metrics.tasks import TaskMetrics
 from dozor.web.sources import Sources
@@ -30,7 +30,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 class Metrics:
     """The handler of `/metrics`."""
 
-    def __init__(self, sources: Sources, owed: AlertsOwed, lag: LoopLag) -> None:
+    def __init__(self, sources: Sources, owed: PendingAlerts, lag: LoopLag) -> None:
         self._owed = owed
         self._tasks = TaskMetrics(sources)
         self._runner = _RunnerSeries(sources, lag)

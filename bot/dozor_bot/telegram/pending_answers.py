@@ -34,7 +34,7 @@ READ_SQL = "SELECT update_id, source, state, attempted FROM dozor.bot_answers OR
 
 
 @dataclass(frozen=True, slots=True)
-class OwedAnswer:
+class PendingAnswer:
     """`state`: what the command that was submitted is rebuilt from; None: nothing was submitted."""
 
     update_id: int
@@ -43,7 +43,7 @@ class OwedAnswer:
     attempted: bool
 
 
-class OwedAnswers:
+class PendingAnswers:
     """An answer is known by the id of the update that it answers; 0 is of no update."""
 
     def __init__(self, pool: Pool) -> None:
@@ -102,10 +102,10 @@ class OwedAnswers:
             self._kept.discard(update_id)
             await self._execute(SETTLE_SQL, update_id)
 
-    async def read(self) -> list[OwedAnswer]:
+    async def read(self) -> list[PendingAnswer]:
         """What an earlier process has left, oldest first; not what this one still sends."""
         await self._pool.execute(EXPIRE_SQL)
-        found = [OwedAnswer(**dict(row)) for row in await self._pool.fetch(READ_SQL)]
+        found = [PendingAnswer(**dict(row)) for row in await self._pool.fetch(READ_SQL)]
         found = [one for one in found if self._later[one.update_id] <= 0]
         for one in found:
             self._kept.add(one.update_id)
