@@ -26,7 +26,8 @@ TASK = "checker_a"
 LANGUAGES = ("ru", "en")
 OF_RUNNER = {
     IncidentKind.BLOCKED_LOOP, IncidentKind.DEPENDENCY, IncidentKind.LIMIT, IncidentKind.POOL_EXHAUSTED,
-    IncidentKind.UNCLEAN_END, IncidentKind.BOT, IncidentKind.TELEGRAM, IncidentKind.STORM,
+    IncidentKind.UNCLEAN_END, IncidentKind.REPLICA, IncidentKind.NO_WORKER, IncidentKind.BOT,
+    IncidentKind.TELEGRAM, IncidentKind.STORM,
 }  # fmt: skip
 SUBJECTS = {IncidentKind.BOT: "commands", IncidentKind.POOL_EXHAUSTED: "ctx.db"}
 
@@ -43,6 +44,8 @@ STILL = {
     IncidentKind.UNCLEAN_END: ("аварийн", "unclean end|breaks off|breaking off"),
     IncidentKind.BOT: ("не получает команд", "receives no commands"),
     IncidentKind.TELEGRAM: ("всё ещё не принимает", "still does not take"),
+    IncidentKind.REPLICA: ("всё ещё потеряна", "is still lost"),
+    IncidentKind.NO_WORKER: ("всё ещё никто не берёт", "still no worker takes"),
     IncidentKind.CHECKER: ("price is off", "price is off"),
     IncidentKind.STORM: ("не работают 11 из 11", "11 of 11 not working"),
 }
@@ -59,6 +62,8 @@ OVER = {
     IncidentKind.UNCLEAN_END: ("работает ровно", "has been steady"),
     IncidentKind.BOT: ("снова отвечает", "answers again"),
     IncidentKind.TELEGRAM: ("снова принимает", "takes messages again"),
+    IncidentKind.REPLICA: ("больше не потеряна", "is not missed any more"),
+    IncidentKind.NO_WORKER: ("снова берут", "are taken again"),
     IncidentKind.CHECKER: ("инцидент закрыт", "incident closed"),
     IncidentKind.STORM: ("закончился", "is over"),
 }

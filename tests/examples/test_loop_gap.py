@@ -77,7 +77,7 @@ async def test_what_it_finds_is_a_configuration_error_before_anything_starts(
     runner = Runner.from_config(path)
     with pytest.raises(ConfigError, match=r"tasks\.apart\.run: "):
         await runner.__aenter__()
-    assert not hasattr(runner, "journal")
+    assert not runner.leads
 
 
 async def test_with_other_problems_all_are_reported_at_once(tmp_path: Path, database: str) -> None:

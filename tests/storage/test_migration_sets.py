@@ -81,7 +81,7 @@ def test_a_package_counts_where_a_task_uses_it(
 
 def test_a_set_is_found_by_the_name_of_its_schema() -> None:
     assert sets_named(["market", "market", "dozor"]) == (MARKET, CORE)
-    with pytest.raises(SchemaError, match="of a schema shop; known: dozor, market"):
+    with pytest.raises(SchemaError, match="of a schema shop; known: dozor, dozor_queue, market"):
         sets_named(["shop"])
 
 

@@ -7,8 +7,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 import pytest
@@ -22,6 +23,8 @@ from dozor.supervision.supervisor import Supervisor
 from tests.supervision import process_checkers
 from tests.supervision.stage import is_stopped, spec, state_of, supervising
 from tests.waiting import until
+
+T = TypeVar("T")
 
 START = 30.0
 """Seconds a process may take to start on a busy machine."""
@@ -81,7 +84,7 @@ async def test_it_has_a_connection_pool_of_its_own(tmp_path: Path, database: str
     asks = isolated("asks", process_checkers.ask_database, args={"path": str(path)}, schedule=Every(60.0))
     async with supervising(asks, dsn=database) as (_, seen):
         await until(lambda: seen.successes.get("asks", 0) == 1, within=START)
-        commands = [" ".join(child.cmdline()) for child in psutil.Process().children(recursive=True)]
+        commands = [" ".join(command) for command in of_children(psutil.Process.cmdline)]
     assert lines(path) == ["dozor asks"]
     assert not any(database in command for command in commands)
 
@@ -234,6 +237,15 @@ def children_of(host: subprocess.Popen[bytes]) -> list[psutil.Process]:
     return psutil.Process(host.pid).children(recursive=True)
 
 
+def of_children(ask: Callable[[psutil.Process], T], pid: int | None = None) -> list[T]:
+    """What `ask` says of each child of `pid` (None: of this process) that has not ended meanwhile."""
+    found = []
+    for child in psutil.Process(pid).children(recursive=True):
+        with suppress(psutil.Error):
+            found.append(ask(child))
+    return found
+
+
 async def test_processes_end_with_the_runner_also_when_it_is_killed(tmp_path: Path) -> None:
     path = tmp_path / "pids"
     script = tmp_path / "host.py"
@@ -253,7 +265,7 @@ async def test_processes_end_with_the_runner_also_when_it_is_killed(tmp_path: Pa
     try:
         await until(lambda: len(lines(path)) > 3, within=START)
         names = ["dozor:keeper", "dozor:keeper", "dozor:own", "dozor:stuck"]
-        await until(lambda: sorted(child.name() for child in children_of(host)) == names, within=START)
+        await until(lambda: sorted(of_children(psutil.Process.name, host.pid)) == names, within=START)
         children = children_of(host)
         host.send_signal(signal.SIGKILL)
         host.wait()

@@ -71,7 +71,7 @@ async def test_a_token_that_telegram_refuses_leaves_supervision_and_the_console(
     stage.order("failing", "fail provider is away")
     process = await stage.watch()
     await process.says("@BotFather")
-    await process.says("│ 🛑 failing остановлена")
+    await process.says("🛑 failing остановлена")
     runs = len(stage.runs("well"))
     await until(lambda: len(stage.runs("well")) > runs + 1, within=30)
     status, body = await _readyz(port)
@@ -94,7 +94,7 @@ async def test_a_chat_that_does_not_exist_is_named_and_its_alerts_are_shown_on_t
     stage.order("failing", "fail provider is away")
     process = await stage.watch()
     await process.says("не принимает сообщения: chat not found")
-    await process.says("│ 🛑 failing остановлена")
+    await process.says("🛑 failing остановлена")
     status, body = await _readyz(port)
     assert status == 503
     assert "chat not found" in body

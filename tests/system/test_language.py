@@ -73,6 +73,7 @@ KNOWN = frozenset(
         "Dozor",
         "JSON",
         "PostgreSQL",
+        "replicas",
         "Python",
         "Schema",
         "Telegram",

@@ -112,8 +112,11 @@ async def test_five_kills_in_a_row_are_one_message_that_counts_them(
     again = "⚠️ Дозор аварийно завершается: уже 5 раз с "
     await telegram.wait_until(lambda: report.text.startswith(again), timeout=30, what="an edit")
     print(report.text)
-    assert len(_starts(telegram)) == 2
-    assert await pool.fetchval("SELECT count(*) FROM dozor.notifications") == 2
+    # A task that was in a run at three of the kills is a suspect: the message that names it is sent anew.
+    suspecting = [message for message in _starts(telegram) if "Подозреваются" in message.text]
+    assert len(suspecting) <= 1
+    assert len(_starts(telegram)) == 2 + len(suspecting)
+    assert await pool.fetchval("SELECT count(*) FROM dozor.notifications") == 2 + len(suspecting)
 
 
 async def test_a_runner_that_ends_because_it_cannot_go_on_has_not_ended_well(

@@ -213,4 +213,4 @@ async def test_the_schema_is_made_on_request(stage: Stage, empty_database: str) 
     assert (done.code, "применена: market/0014_deposits.sql" in done.text) == (0, True)
     assert (await stage.cli("migrate", "--check", "--schema", "market")).code == 0
     unknown = await stage.cli("migrate", "--schema", "markt")
-    assert (unknown.code, "известны: dozor, market" in unknown.text) == (1, True)
+    assert (unknown.code, "известны: dozor, dozor_queue, market" in unknown.text) == (1, True)
