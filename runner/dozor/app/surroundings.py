@@ -54,14 +54,16 @@ class Surroundings:
 
 def config_digest(config: Config) -> str:
     """Equal for equal configurations; what belongs to one machine is left out, secrets as well."""
-    own = {
-        "path": True,
-        "web": True,
-        "state_dir": True,
-        "cluster": {"pools", "slots"},
-        "database": {"url", "direct_url"},
-    }
-    shown = config.model_dump_json(exclude=own, fallback=str)
+    shown = config.model_dump_json(
+        exclude={
+            "path": True,
+            "web": True,
+            "state_dir": True,
+            "cluster": {"pools", "slots"},
+            "database": {"url", "direct_url"},
+        },
+        fallback=str,
+    )
     return hashlib.sha256(shown.encode()).hexdigest()[:16]
 
 
