@@ -1,6 +1,7 @@
 """Faults that other schedulers had in production, each against the lease of Dozor.
 
-The numbers are those of the trackers: oban#1488 is https://github.com/oban-bg/oban/issues/1488.
+The numbers are those of the trackers: oban#1488 is https://github.com/oban-bg/oban/issues/1488. The thread of
+oban-py#32 was not read: what its test says of it is taken from the requirement.
 """
 
 from __future__ import annotations
@@ -139,7 +140,7 @@ async def _expired(pool: Pool) -> None:
 async def test_oban_py_32_of_three_nodes_one_believes_to_lead_at_any_moment(
     pool: Pool, database: str
 ) -> None:
-    """There: three nodes led at the same time."""
+    """There, according to the requirement: three nodes led at the same time."""
     nodes = [Node(name, database) for name in "abc"]
     most = 0
 
@@ -186,7 +187,7 @@ async def test_kubernetes_23731_a_leader_whose_renewals_fail_stops_before_anothe
 async def test_river_1213_a_later_term_of_the_same_node_is_not_confused_with_its_former_one(
     pool: Pool, database: str
 ) -> None:
-    """There: leadership went by the client's id, so what a former term began acted in the later one."""
+    """There: leadership went by the client's id; renewal and resignation were not limited to one term."""
     who = Holder(uuid4(), "a", "test", identity("a"))
     first = await lease.take(pool, who, TTL)
     assert first is not None

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, cast
 from uuid import uuid4
 
-from dozor.app.replica_monitor import lost_replicas
+from dozor.alerting.incidents.manager import IncidentManager
+from dozor.app.replica_monitor import ReplicaMonitor, clocks_off, differing_configurations, lost_replicas
 from dozor.cluster.replicas import ReplicaRole, ReplicaRow
+from dozor.cluster.view import ClusterView
+from dozor.config.values.incident_kinds import IncidentKind
 
 
 def row(name: str, **more: Any) -> ReplicaRow:
@@ -47,3 +51,68 @@ def test_one_that_has_come_back_on_its_host_is_not_lost() -> None:
     gone, back = row("h-1", host="h", silent_for=60.0), row("h-2", host="h", started_at=2000.0)
     assert not lost_replicas((gone, back))
     assert set(lost_replicas((gone, row("h-0", host="h", started_at=10.0)))) == {"h-1"}
+
+
+def test_a_configuration_that_the_leader_never_used_is_named_and_one_from_before_a_reload_is_not() -> None:
+    rows = (
+        row("leader", role=ReplicaRole.LEADER, config_digest="start"),
+        row("old", config_digest="start"),
+        row("new", config_digest="reloaded"),
+        row("other", config_digest="x", role=ReplicaRole.WORKER),
+        row("lost", config_digest="x", silent_for=60.0),
+    )
+    assert set(differing_configurations(rows, {"start", "reloaded"})) == {"other"}
+
+
+def test_a_clock_is_off_from_two_seconds_in_either_direction() -> None:
+    rows = (
+        row("leader", role=ReplicaRole.LEADER, clock_offset=2.0),
+        row("behind", clock_offset=-3600.0),
+        row("well", clock_offset=1.9),
+        row("lost", clock_offset=9.0, silent_for=60.0),
+    )
+    off = clocks_off(rows)
+    assert set(off) == {"leader", "behind"}
+    assert "-3600.0" in off["behind"]
+
+
+@dataclass(frozen=True)
+class Open:
+    kind: IncidentKind
+    fingerprint: str
+
+
+@dataclass
+class Incidents:
+    """In place of the incident manager."""
+
+    open_incidents: list[Open] = field(default_factory=list)
+
+    def open_incident(self, kind: IncidentKind, subject: str, _data: object) -> None:
+        self.open_incidents.append(Open(kind, subject))
+
+    def resolve_incident(self, kind: IncidentKind, subject: str) -> None:
+        self.open_incidents.remove(Open(kind, subject))
+
+
+def test_what_lasts_is_reported_and_closed_and_what_passes_is_not() -> None:
+    now, incidents, view = 0.0, Incidents(), ClusterView()
+    monitor = ReplicaMonitor(cast("IncidentManager", incidents), view, {"a"}, lambda: now)
+    wrong = row("b", config_digest="x", clock_offset=5.0)
+    view.replicas = (wrong,)
+    monitor.look()
+    now = 9.0
+    monitor.look()
+    assert not incidents.open_incidents
+    now = 10.0
+    monitor.look()
+    assert incidents.open_incidents == [Open(IncidentKind.REPLICA_CLOCK, "b")]
+    now = 60.0
+    monitor.look()
+    assert Open(IncidentKind.REPLICA_CONFIG, "b") in incidents.open_incidents
+    view.replicas = (row("b", config_digest="a"),)
+    monitor.look()
+    assert not incidents.open_incidents
+    view.replicas = (wrong,)
+    monitor.look()
+    assert not incidents.open_incidents

@@ -23,6 +23,7 @@ from dozor.language import Language, Translator
 from dozor.process.identity import ProcessIdentity
 from dozor.storage.postgres.pool import Pool
 from dozor_bot.views.status import View, status_message
+from tests.cluster.members import Members
 
 
 def holder(name: str) -> Holder:
@@ -118,3 +119,22 @@ async def test_dozor_replicas(pool: Pool, database: str, tmp_path: Path) -> None
     await pool.execute("UPDATE dozor.lease SET expires_at = now() - interval '1 s'")
     code, text = await run()
     assert (code, text.startswith("No leader")) == (1, True)
+
+
+async def test_members_with_one_file_have_one_digest_and_a_changed_file_has_another(
+    members: Members, pool: Pool
+) -> None:
+    members.write()
+    await members.leader(env={"PYTHONHASHSEED": "1"})
+    await members.standby(env={"PYTHONHASHSEED": "2"})
+    digests = "SELECT config_digest FROM dozor.replicas ORDER BY started_at"
+    async with asyncio.timeout(20):
+        while len(rows := await pool.fetch(digests)) < 2:  # noqa: ASYNC110 -- rows of the database
+            await asyncio.sleep(0.05)
+    assert len({row["config_digest"] for row in rows}) == 1
+    members.write({"t": {"run": "spanned:run", "every": "200ms"}})
+    await members.standby()
+    async with asyncio.timeout(20):
+        while len(rows := await pool.fetch(digests)) < 3:  # noqa: ASYNC110 -- rows of the database
+            await asyncio.sleep(0.05)
+    assert len({row["config_digest"] for row in rows}) == 2

@@ -79,6 +79,7 @@ class LeadingPart:
         self._deliveries = around.deliveries
         self._enabled, self._specs = around.enabled, around.specs
         self.failed = around.failed
+        self._digests = {around.digest}
         self.superseded = asyncio.Event()
         """Set when a transaction was refused because another replica leads."""
         self.teardown = Teardown.WRITE
@@ -311,7 +312,7 @@ class LeadingPart:
     def _cluster_parts(self, term: LeaderTerm, pool: Pool) -> dict[str, Callable[[], Awaitable[None]]]:
         return {
             "handover": partial(term.held.follow, pool),
-            "replicas": ReplicaMonitor(self.incident_manager, term.view).run,
+            "replicas": ReplicaMonitor(self.incident_manager, term.view, self._digests).run,
         }
 
     def _say_started(self, journal: Journal, telegram: TelegramSide) -> None:
@@ -326,6 +327,7 @@ class LeadingPart:
     def _use(self, config: Config) -> None:
         """After a reload."""
         self.config = config
+        self._digests.add(surroundings.config_digest(config))
         self.executor.disabled = frozenset(task.name for task in config.tasks if not task.enabled)
         self._telegram.use_people(config.telegram)
         self._around.configured(config)

@@ -1,8 +1,10 @@
-"""The leader's look at the other replicas of the cluster: an incident for each one that is lost."""
+"""Incidents about replicas of the cluster: lost, with another configuration, with a clock that is off."""
 
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable, Mapping, Set
 
 from dozor.alerting.incidents.manager import IncidentManager
 from dozor.alerting.model.notification import AlertData
@@ -12,6 +14,14 @@ from dozor.config.values.incident_kinds import IncidentKind
 from dozor.language import msg
 
 LOOK_EVERY = 1.0
+CLOCK_OFF = 2.0
+"""Seconds by which a wall clock may differ from the database's."""
+HOLDS: Mapping[IncidentKind, float] = {
+    IncidentKind.REPLICA: 0.0,
+    IncidentKind.REPLICA_CONFIG: 60.0,
+    IncidentKind.REPLICA_CLOCK: 10.0,
+}
+"""Seconds for which a condition must last: neither a rolling restart nor a slow beat is an incident."""
 
 
 def lost_replicas(rows: tuple[ReplicaRow, ...]) -> dict[str, str]:
@@ -31,12 +41,43 @@ def lost_replicas(rows: tuple[ReplicaRow, ...]) -> dict[str, str]:
     return found
 
 
-class ReplicaMonitor:
-    """A service of the leading part."""
+def differing_configurations(rows: tuple[ReplicaRow, ...], used: Set[str]) -> dict[str, str]:
+    """What to report, by name of the replica. Pure.
 
-    def __init__(self, manager: IncidentManager, view: ClusterView) -> None:
+    `used`: digests of the configurations that the leader has used, the first and those of reloads. A replica
+    that started before or after a reload has one of them.
+    """
+    return {
+        row.name: msg("log-replica-config", name=row.name)
+        for row in rows
+        if not row.lost and row.role is not ReplicaRole.LEADER and row.config_digest not in used
+    }
+
+
+def clocks_off(rows: tuple[ReplicaRow, ...]) -> dict[str, str]:
+    """What to report, by name of the replica, the leader included. Pure."""
+    return {
+        row.name: msg("log-replica-clock", name=row.name, seconds=f"{row.clock_offset:+.1f}")
+        for row in rows
+        if not row.lost and abs(row.clock_offset) >= CLOCK_OFF
+    }
+
+
+class ReplicaMonitor:
+    """A service of the leading part. `used`: as in `differing_configurations`; `now`: seconds, monotonic."""
+
+    def __init__(
+        self,
+        manager: IncidentManager,
+        view: ClusterView,
+        used: Set[str],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._manager = manager
         self._view = view
+        self._used = used
+        self._now = now
+        self._since: dict[tuple[IncidentKind, str], float] = {}
 
     async def run(self) -> None:
         while True:
@@ -45,10 +86,21 @@ class ReplicaMonitor:
 
     def look(self) -> None:
         """Open and close incidents."""
-        lost = lost_replicas(self._view.replicas)
-        told = {i.fingerprint for i in self._manager.open_incidents if i.kind is IncidentKind.REPLICA}
-        for name, text in lost.items():
-            if name not in told:
-                self._manager.open_incident(IncidentKind.REPLICA, name, AlertData(text=text))
-        for name in told - lost.keys():
-            self._manager.resolve_incident(IncidentKind.REPLICA, name)
+        rows = self._view.replicas
+        if not rows:
+            return  # not read yet
+        self._report(IncidentKind.REPLICA, lost_replicas(rows))
+        self._report(IncidentKind.REPLICA_CONFIG, differing_configurations(rows, self._used))
+        self._report(IncidentKind.REPLICA_CLOCK, clocks_off(rows))
+
+    def _report(self, kind: IncidentKind, found: Mapping[str, str]) -> None:
+        now = self._now()
+        reported = {i.fingerprint for i in self._manager.open_incidents if i.kind is kind}
+        for name, text in found.items():
+            since = self._since.setdefault((kind, name), now)
+            if name not in reported and now - since >= HOLDS[kind]:
+                self._manager.open_incident(kind, name, AlertData(text=text))
+        for key in [key for key in self._since if key[0] is kind and key[1] not in found]:
+            del self._since[key]
+        for name in reported - found.keys():
+            self._manager.resolve_incident(kind, name)

@@ -48,9 +48,23 @@ class Surroundings:
 
     @property
     def digest(self) -> str:
-        """Equal for equal configurations; what belongs to one machine is left out, secrets as well."""
-        shown = self.config.model_dump(exclude={"path", "web", "state_dir"})
-        return hashlib.sha256(repr(shown).encode()).hexdigest()[:16]
+        """Of the configuration that this process started with."""
+        return config_digest(self.config)
+
+
+def config_digest(config: Config) -> str:
+    """Equal for equal configurations; what belongs to one machine is left out, secrets as well."""
+    shown = config.model_dump_json(
+        exclude={
+            "path": True,
+            "web": True,
+            "state_dir": True,
+            "cluster": {"pools", "slots"},
+            "database": {"url", "direct_url"},
+        },
+        fallback=str,
+    )
+    return hashlib.sha256(shown.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -320,5 +320,7 @@ log-cluster-init = This process is PID 1: the kernel does not let its own timer 
 log-ready-no-leader = no leader has renewed its lease for { $seconds } s
 log-replica-lost-standby = standby { $name } has been silent for { $seconds } s
 log-replica-lost-worker = worker { $name } has been silent for { $seconds } s; it had { $running } runs
+log-replica-config = replica { $name } started with another configuration than the leader uses
+log-replica-clock = the clock of replica { $name } is off by { $seconds } s against the database
 log-overtaken-sent = While the database was away this process sent messages from memory, and another one led afterwards. They are in no incident:
     { $messages }

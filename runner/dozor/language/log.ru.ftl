@@ -311,5 +311,7 @@ log-cluster-init = Этот процесс имеет PID 1: ядро не да�
 log-ready-no-leader = лидер не продлевал аренду { $seconds } с
 log-replica-lost-standby = резервная реплика { $name } молчит { $seconds } с
 log-replica-lost-worker = исполнитель { $name } молчит { $seconds } с; на нём было запусков: { $running }
+log-replica-config = реплика { $name } запущена не с той конфигурацией, которую использует ведущая
+log-replica-clock = часы реплики { $name } расходятся с часами базы на { $seconds } с
 log-overtaken-sent = Пока база была недоступна, этот процесс отправлял сообщения из памяти, а потом управлял другой. Ни в одном инциденте их нет:
     { $messages }

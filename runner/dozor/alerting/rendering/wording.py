@@ -98,6 +98,10 @@ def _still_key(note: Notification, kind: IncidentKind | None) -> str:
             return "still-telegram"
         case IncidentKind.REPLICA:
             return "still-replica"
+        case IncidentKind.REPLICA_CONFIG:
+            return "still-replica-config"
+        case IncidentKind.REPLICA_CLOCK:
+            return "still-replica-clock"
         case IncidentKind.CHECKER:
             return "still-checker" if _first_line(facts) else "still-other"
         case IncidentKind.STORM:
@@ -159,6 +163,10 @@ def _over_key(facts: AlertData, kind: IncidentKind | None) -> str:
             return "over-telegram"
         case IncidentKind.REPLICA:
             return "over-replica"
+        case IncidentKind.REPLICA_CONFIG:
+            return "over-replica-config"
+        case IncidentKind.REPLICA_CLOCK:
+            return "over-replica-clock"
         case IncidentKind.STORM:
             return "alert-over-storm"
         case IncidentKind.CHECKER | None:

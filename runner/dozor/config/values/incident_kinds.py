@@ -48,6 +48,10 @@ class IncidentKind(StrEnum):
     """A chat refuses messages."""
     REPLICA = "replica"
     """A standby or a worker of the cluster is lost."""
+    REPLICA_CONFIG = "replica_config"
+    """A replica of the cluster has another configuration than the leader."""
+    REPLICA_CLOCK = "replica_clock"
+    """The wall clock of a replica differs from that of the database."""
     CHECKER = "checker"
     """A checker's own `ctx.alert`."""
     STORM = "storm"
@@ -104,6 +108,8 @@ KINDS: Mapping[IncidentKind, KindTraits] = MappingProxyType(
         IncidentKind.BOT: KindTraits(severity=_W, text="kind-bot"),
         IncidentKind.TELEGRAM: KindTraits(severity=_C, text="kind-telegram", groupable=False),
         IncidentKind.REPLICA: KindTraits(severity=_W, text="kind-replica"),
+        IncidentKind.REPLICA_CONFIG: KindTraits(severity=_W, text="kind-replica-config"),
+        IncidentKind.REPLICA_CLOCK: KindTraits(severity=_W, text="kind-replica-clock"),
         IncidentKind.CHECKER: KindTraits(severity=_W, text="kind-checker", announced_as="checker"),
         IncidentKind.STORM: KindTraits(severity=_W, text="kind-storm", announced_as="storm"),
     }
