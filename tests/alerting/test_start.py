@@ -240,7 +240,9 @@ def test_how_loudly_a_clean_start_is_told(found: AlertData, expected: Severity |
     assert report_severity(found) is expected
 
 
-@pytest.mark.parametrize(("language", "words"), [("ru", "Возможные причины аварии"), ("en", "Possible causes of")])
+@pytest.mark.parametrize(
+    ("language", "words"), [("ru", "Возможные причины аварии"), ("en", "Possible causes of")]
+)
 async def test_suspects_of_a_crash_loop_are_told_once_before_one_is_stopped(
     room: Room, language: str, words: str
 ) -> None:

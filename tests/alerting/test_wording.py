@@ -27,6 +27,7 @@ LANGUAGES = ("ru", "en")
 OF_RUNNER = {
     IncidentKind.BLOCKED_LOOP, IncidentKind.DEPENDENCY, IncidentKind.LIMIT, IncidentKind.POOL_EXHAUSTED,
     IncidentKind.UNCLEAN_END, IncidentKind.REPLICA, IncidentKind.NO_WORKER, IncidentKind.BOT,
+    IncidentKind.REPLICA_CONFIG, IncidentKind.REPLICA_CLOCK,
     IncidentKind.TELEGRAM, IncidentKind.STORM,
 }  # fmt: skip
 SUBJECTS = {IncidentKind.BOT: "commands", IncidentKind.POOL_EXHAUSTED: "ctx.db"}
@@ -45,6 +46,8 @@ STILL = {
     IncidentKind.BOT: ("не получает команд", "receives no commands"),
     IncidentKind.TELEGRAM: ("всё ещё не принимает", "still does not take"),
     IncidentKind.REPLICA: ("всё ещё потеряна", "is still lost"),
+    IncidentKind.REPLICA_CONFIG: ("всё ещё не та конфигурация", "still has another configuration"),
+    IncidentKind.REPLICA_CLOCK: ("всё ещё расходятся", "still differs"),
     IncidentKind.NO_WORKER: ("всё ещё никто не берёт", "still no worker takes"),
     IncidentKind.CHECKER: ("price is off", "price is off"),
     IncidentKind.STORM: ("не работают 11 из 11", "11 of 11 not working"),
@@ -63,6 +66,8 @@ OVER = {
     IncidentKind.BOT: ("снова отвечает", "answers again"),
     IncidentKind.TELEGRAM: ("снова принимает", "takes messages again"),
     IncidentKind.REPLICA: ("больше не потеряна", "is not missed any more"),
+    IncidentKind.REPLICA_CONFIG: ("конфигурация лидера", "has the configuration of the leader"),
+    IncidentKind.REPLICA_CLOCK: ("сходятся с часами", "agrees with that of the database"),
     IncidentKind.NO_WORKER: ("снова берут", "are taken again"),
     IncidentKind.CHECKER: ("инцидент закрыт", "incident closed"),
     IncidentKind.STORM: ("закончился", "is over"),
