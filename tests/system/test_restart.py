@@ -113,7 +113,7 @@ async def test_five_kills_in_a_row_are_one_message_that_counts_them(
     await telegram.wait_until(lambda: report.text.startswith(again), timeout=30, what="an edit")
     print(report.text)
     # A task that was in a run at three of the kills is a suspect: the message that names it is sent anew.
-    suspecting = [message for message in _starts(telegram) if "Подозреваются" in message.text]
+    suspecting = [message for message in _starts(telegram) if "Возможные причины аварии" in message.text]
     assert len(suspecting) <= 1
     assert len(_starts(telegram)) == 2 + len(suspecting)
     assert await pool.fetchval("SELECT count(*) FROM dozor.notifications") == 2 + len(suspecting)
