@@ -141,6 +141,7 @@ class AssignedRuns(Supervisor):
         assigned = self._by_run.pop(run)
         self.assigned.pop(assigned.claim.id, None)
         self._report_end(assigned, self._end_of(assigned, error, outage=outage))
+        self.canceller.over(task, run)
 
     def _attach(self, task: SupervisedTask, run: Run) -> Assigned:
         claim = self._beginning
