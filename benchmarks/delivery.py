@@ -37,7 +37,7 @@ from dozor.clock import SteadyClock
 from dozor.config.sections.tasks import Cron
 from dozor.language import Translator
 from dozor.storage.journal import Journal, StateSource
-from dozor.storage.postgres.embedded import start_embedded
+from dozor.storage.postgres.embedded.server import start_embedded
 from dozor.storage.postgres.migrate import migrate
 from dozor.storage.postgres.pool import create_pool
 from dozor.storage.tables import tasks

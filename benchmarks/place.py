@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from dozor.storage.postgres.embedded import start_embedded
+from dozor.storage.postgres.embedded.server import start_embedded
 from dozor.storage.postgres.migrate import migrate
 from dozor.storage.postgres.migration_sets import CORE
 from dozor.storage.postgres.pool import Pool, connect, create_pool

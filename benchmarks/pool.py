@@ -26,7 +26,7 @@ from typing import Any
 import yaml
 
 from benchmarks.marketplace import fill
-from dozor.storage.postgres.embedded import start_embedded
+from dozor.storage.postgres.embedded.server import start_embedded
 from dozor.storage.postgres.migrate import migrate
 from dozor.storage.postgres.migration_sets import CORE, QUEUE, MigrationSet
 from dozor.storage.postgres.pool import Pool, connect, create_pool

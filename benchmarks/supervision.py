@@ -61,7 +61,7 @@ async def _dozor(count: int, seconds: float) -> dict[str, float]:
     from dozor.clock import SteadyClock
     from dozor.config.sections.tasks import Every
     from dozor.storage.journal import Journal, StateSource
-    from dozor.storage.postgres.embedded import start_embedded
+    from dozor.storage.postgres.embedded.server import start_embedded
     from dozor.storage.postgres.migrate import migrate
     from dozor.storage.tables import tasks
     from dozor.supervision.core.policy import Policy

@@ -17,7 +17,7 @@ import pytest
 
 from dozor.language import Language
 from dozor.language.process import use_language
-from dozor.storage.postgres.embedded import start_embedded
+from dozor.storage.postgres.embedded.server import start_embedded
 from dozor.storage.postgres.migrate import migrate
 from dozor.storage.postgres.migration_sets import CORE
 from dozor.storage.postgres.pool import Pool, connect, create_pool, disconnect

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from dozor.storage.postgres.embedded import EmbeddedServer, start_embedded
+from dozor.storage.postgres.embedded.server import EmbeddedServer, start_embedded
 
 
 class PostgresControl:

@@ -6,7 +6,7 @@ import pytest
 
 from dozor.alerting.model.incident import AlertSettings
 from dozor.alerting.model.notification import AlertData
-from dozor.app.alert_services import DestinationMonitor
+from dozor.app.leading.alert_services import DestinationMonitor
 from dozor.config.sections.config import TelegramConfig
 from dozor.config.values.incident_kinds import IncidentKind
 from dozor.control.bot_monitor import BotMonitor

@@ -30,7 +30,7 @@ from dozor.storage.postgres.pool import storable
 from dozor.supervision.core.policy import Policy
 from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.core.state import FailureRecord, State, TaskState
-from dozor.supervision.runs.failure import describe
+from dozor.supervision.runs.failures.failure import describe
 from dozor.supervision.tasks.task import SupervisedTask
 from dozor_bot.telegram.session import Session
 from dozor_bot.telegram.transport import TelegramTransport

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from dozor.app.telegram import TelegramSide
+from dozor.app.leading.telegram import TelegramSide
 from dozor.cli.status import incident_line
 from dozor.clock import SteadyClock
 from dozor.config import load

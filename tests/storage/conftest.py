@@ -13,8 +13,8 @@ import pytest
 
 from dozor.clock import SteadyClock
 from dozor.storage.journal import Journal
-from dozor.storage.postgres import postmaster
-from dozor.storage.postgres.embedded import start_embedded
+from dozor.storage.postgres.embedded import postmaster
+from dozor.storage.postgres.embedded.server import start_embedded
 from dozor.storage.postgres.pool import Pool
 from tests.storage.rows import declare
 

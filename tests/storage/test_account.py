@@ -12,7 +12,7 @@ import pytest
 MAKE = """
 import sys
 from pathlib import Path
-from dozor.storage.postgres import initdb
+from dozor.storage.postgres.embedded import initdb
 initdb._ACCOUNT = sys.argv[1]
 print("ready", flush=True)
 sys.stdin.readline()

@@ -17,13 +17,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dozor.storage.postgres import initdb
-from dozor.storage.postgres.embedded import find_embedded, start_embedded
+from dozor.storage.postgres.embedded import initdb
+from dozor.storage.postgres.embedded.server import find_embedded, start_embedded
 from dozor.storage.postgres.pool import connect
 
 HOLDER = """
 import sys, pathlib, signal
-from dozor.storage.postgres.embedded import start_embedded
+from dozor.storage.postgres.embedded.server import start_embedded
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored, if the tests run in the background
 server = start_embedded(pathlib.Path(sys.argv[1]))
 print(server.pid, server.started, flush=True)

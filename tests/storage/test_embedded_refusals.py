@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from dozor.errors import StorageError
-from dozor.storage.postgres import initdb, postmaster
-from dozor.storage.postgres.embedded import find_embedded, start_embedded
+from dozor.storage.postgres.embedded import initdb, postmaster
+from dozor.storage.postgres.embedded.server import find_embedded, start_embedded
 
 
 def refusal(data_dir: Path) -> str:

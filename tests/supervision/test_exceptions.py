@@ -17,7 +17,7 @@ from dozor.config.sections.tasks import Isolation
 from dozor.exceptions import bounded, is_fatal
 from dozor.redaction import Redactor
 from dozor.supervision.runs.arguments import fresh
-from dozor.supervision.runs.failure import MAX_TEXT, MAX_TRACEBACK, describe
+from dozor.supervision.runs.failures.failure import MAX_TEXT, MAX_TRACEBACK, describe
 from dozor.supervision.runs.memory import resident
 from tests.supervision.stage import is_stopped, spec, supervising
 from tests.waiting import until

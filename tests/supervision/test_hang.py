@@ -14,7 +14,7 @@ from dozor.config.sections.tasks import Continuous, Every, Isolation
 from dozor.supervision.core.state import State
 from dozor.supervision.monitoring.task_monitor import TaskMonitor
 from dozor.supervision.runs.context import Context
-from dozor.supervision.runs.stacks import await_chain, chain_of_thread, in_one_line, users_own
+from dozor.supervision.runs.failures.stacks import await_chain, chain_of_thread, in_one_line, users_own
 from dozor.supervision.telemetry.observer import TroubleKind
 from tests.supervision.stage import is_stopped, spec, state_of, supervising
 from tests.waiting import until

@@ -18,7 +18,7 @@ from enum import Enum
 from pathlib import Path
 from typing import assert_never
 
-from dozor.storage.postgres.embedded import start_embedded
+from dozor.storage.postgres.embedded.server import start_embedded
 from dozor.storage.postgres.migrate import migrate
 from dozor.storage.postgres.pool import Pool, create_pool
 from tests.bot.botapi.faults import FaultKind

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from dozor.storage.postgres.embedded import find_embedded
+from dozor.storage.postgres.embedded.server import find_embedded
 from tests.system.process import DOZOR, PATIENCE, Process
 
 Tasks = Mapping[str, Mapping[str, Any]]

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from dozor.storage.postgres.embedded import find_embedded
+from dozor.storage.postgres.embedded.server import find_embedded
 from dozor.storage.postgres.pool import Pool
 from tests.bot.botapi.server import BotApi
 from tests.bot.executor import until_true

@@ -12,7 +12,7 @@ from pathlib import Path
 from loguru import logger
 from PIL import Image
 
-from dozor.storage.postgres.embedded import start_embedded
+from dozor.storage.postgres.embedded.server import start_embedded
 from dozor.storage.postgres.migrate import migrate
 from dozor.supervision.core.events import Pause
 from dozor.supervision.core.state import State

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from loguru import logger
 
-from dozor.app.telegram import TelegramSide
+from dozor.app.leading.telegram import TelegramSide
 from dozor.clock import ClockChange
 from dozor.control import readiness
 from dozor.control.readiness import evaluate

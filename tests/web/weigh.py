@@ -20,7 +20,7 @@ from typing import Any
 
 from loguru import logger
 
-from dozor.storage.postgres.embedded import start_embedded
+from dozor.storage.postgres.embedded.server import start_embedded
 from dozor.storage.postgres.migrate import migrate
 from dozor.supervision.core.state import State
 from tests.waiting import until

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from loguru import logger
 
-from dozor.app.leading import LeadingPart
+from dozor.app.leading.part import LeadingPart
 from dozor.app.standby import StandbyPart
 from dozor.app.surroundings import VERSION, LeaderTerm, Surroundings, Teardown
 from dozor.app.worker import WorkerPart, start_worker

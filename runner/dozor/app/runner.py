@@ -13,7 +13,7 @@ from dozor.alerting.incidents.facts import fingerprint_of
 from dozor.alerting.incidents.manager import IncidentManager
 from dozor.alerting.model.full_text import set_text
 from dozor.alerting.model.notification import AlertData
-from dozor.app.leading import LeadingPart
+from dozor.app.leading.part import LeadingPart
 from dozor.app.member import MEMBER_SECONDS, ClusterMember
 from dozor.app.services import Services
 from dozor.app.surroundings import VERSION as VERSION

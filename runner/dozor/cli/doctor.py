@@ -35,7 +35,7 @@ from dozor.control.queries.status import StatusReport, read_status
 from dozor.errors import StorageError
 from dozor.language import msg
 from dozor.redaction import Redactor
-from dozor.storage.postgres.embedded import find_embedded, start_embedded
+from dozor.storage.postgres.embedded.server import find_embedded, start_embedded
 from dozor.storage.postgres.migration_sets import sets_for
 from dozor.storage.postgres.pool import connect, create_pool, disconnect
 from dozor.storage.postgres.pooling import dsn_of, marked

@@ -19,7 +19,7 @@ from dozor.config.values.roles import Role
 from dozor.language import msg
 
 if TYPE_CHECKING:
-    from dozor.app.escapes import Escapes
+    from dozor.app.leading.escapes import Escapes
     from dozor.log_writer import LogWriter
     from dozor.logs import LogFormat, LogGuard
     from dozor.process.lifecycle import SignalHandlers
@@ -68,7 +68,7 @@ def run(
     config_path: Path, *, wait: bool, role: str | None, grace: float, log_level: str, log_format: str
 ) -> None:
     """Supervise the checkers of the configuration until SIGTERM or SIGINT."""
-    from dozor.app.escapes import Escapes
+    from dozor.app.leading.escapes import Escapes
     from dozor.logs import LogFormat, queue_standard_streams
     from dozor.process.lifecycle import run_to_end
     from dozor.supervision.runs.ownership import own_tasks, own_threads

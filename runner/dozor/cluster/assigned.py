@@ -17,8 +17,8 @@ from dozor.supervision.core.policy import Policy
 from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.core.state import State, TaskState
 from dozor.supervision.runs.context import Context, Reporter
-from dozor.supervision.runs.endings import failure_of
-from dozor.supervision.runs.remote_failure import to_frame
+from dozor.supervision.runs.failures.endings import failure_of
+from dozor.supervision.runs.failures.remote_failure import to_frame
 from dozor.supervision.runs.run import Run, StopReason
 from dozor.supervision.supervisor import Supervisor
 from dozor.supervision.tasks.task import SupervisedTask

@@ -35,7 +35,7 @@ from dozor.storage.tables.pool_runs import (
 from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.execution.executor import RunHost
 from dozor.supervision.runs.context import Reporter
-from dozor.supervision.runs.remote_failure import RemoteError, from_frame, worker_lost
+from dozor.supervision.runs.failures.remote_failure import RemoteError, from_frame, worker_lost
 from dozor.supervision.runs.run import Run, StopReason
 from dozor.supervision.tasks.task import SupervisedTask, run_id
 from dozor.supervision.telemetry.observer import Trouble, TroubleKind, TroubleListener

@@ -19,7 +19,7 @@ from dozor.supervision.core.events import Failed, Succeeded
 from dozor.supervision.core.machine import step
 from dozor.supervision.core.policy import Policy, RestartDelay
 from dozor.supervision.core.state import State, TaskState
-from dozor.supervision.runs.failure import describe
+from dozor.supervision.runs.failures.failure import describe
 from dozor.supervision.runs.results import awaited, may_need_awaiting
 from dozor.supervision.telemetry.log import SupervisionLog
 

@@ -16,7 +16,7 @@ from dozor.supervision.core.events import Cancelled, Event, Failed, Heartbeat, I
 from dozor.supervision.core.machine import step
 from dozor.supervision.core.state import Failure, State
 from dozor.supervision.dependency_hold import DependencyGate
-from dozor.supervision.runs.endings import failure_of
+from dozor.supervision.runs.failures.endings import failure_of
 from dozor.supervision.runs.run import Run, StopReason
 from dozor.supervision.tasks.task import SupervisedTask
 from dozor.supervision.telemetry.log import SupervisionLog

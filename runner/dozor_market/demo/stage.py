@@ -21,7 +21,7 @@ from dozor.app import Runner
 from dozor.errors import StorageError
 from dozor.language import msg
 from dozor.language.names import Language
-from dozor.storage.postgres.embedded import EmbeddedServer, start_embedded
+from dozor.storage.postgres.embedded.server import EmbeddedServer, start_embedded
 from dozor.storage.postgres.migrate import migrate
 from dozor.storage.postgres.migration_sets import CORE
 from dozor.storage.postgres.pool import create_pool, unavailable

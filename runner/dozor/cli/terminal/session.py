@@ -12,7 +12,7 @@ from dozor.config import Config, load
 from dozor.control.queries.status import read_all_names, runner_on_watch
 from dozor.errors import CommandRefusedError, SchemaError, StorageError
 from dozor.language import msg
-from dozor.storage.postgres.embedded import find_embedded, start_embedded
+from dozor.storage.postgres.embedded.server import find_embedded, start_embedded
 from dozor.storage.postgres.migrate import check
 from dozor.storage.postgres.migration_sets import CORE, sets_named
 from dozor.storage.postgres.pool import Pool, create_pool

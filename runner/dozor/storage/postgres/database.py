@@ -14,7 +14,7 @@ from dozor.config import DatabaseConfig
 from dozor.errors import DatabaseUnavailableError, SchemaError, StorageError
 from dozor.language import msg
 from dozor.process.threads import in_own_thread
-from dozor.storage.postgres.embedded import EmbeddedServer, start_embedded
+from dozor.storage.postgres.embedded.server import EmbeddedServer, start_embedded
 from dozor.storage.postgres.migrate import check, migrate
 from dozor.storage.postgres.migration_sets import CORE, MigrationSet
 from dozor.storage.postgres.pool import (

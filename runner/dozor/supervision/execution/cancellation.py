@@ -14,8 +14,8 @@ from loguru import logger
 
 from dozor.config.sections.tasks import OnHang
 from dozor.language import msg
+from dozor.supervision.runs.failures.stacks import await_chain, chain_of_thread
 from dozor.supervision.runs.run import Run, StopReason
-from dozor.supervision.runs.stacks import await_chain, chain_of_thread
 from dozor.supervision.tasks.task import SupervisedTask
 from dozor.supervision.telemetry.observer import NullTroubleListener, Trouble, TroubleKind, TroubleListener
 

@@ -20,7 +20,7 @@ from loguru import logger
 
 from dozor.language import msg
 from dozor.supervision.execution.executor import execute
-from dozor.supervision.runs.stacks import stack_of
+from dozor.supervision.runs.failures.stacks import stack_of
 from dozor.supervision.telemetry.observer import UNKNOWN_BLOCKER, Trouble, TroubleKind
 
 SAMPLE_EVERY = 0.05

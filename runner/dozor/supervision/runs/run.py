@@ -105,7 +105,7 @@ class Run:
         self.thread: int | None = None
         """The thread it runs in, where it has one of its own."""
         self.hung_at: tuple[str, ...] = ()
-        """Where it was when it took too long: see `dozor.supervision.runs.stacks`."""
+        """Where it was when it took too long: see `dozor.supervision.runs.failures.stacks`."""
         self.in_process = False
         self.remote: str | None = None
         """Its id, where a worker carries it out, or this process carries it out as one."""

@@ -23,8 +23,8 @@ from dozor.config.imports.setups import given_to
 from dozor.errors import SetupError
 from dozor.exceptions import bounded, line_of, place_of, tamed
 from dozor.language import msg
+from dozor.supervision.runs.failures.stacks import await_chain, in_one_line
 from dozor.supervision.runs.ownership import CURRENT, OwnTask, Scope
-from dozor.supervision.runs.stacks import await_chain, in_one_line
 
 CANCEL_SECONDS = 2.0
 """How long a cancelled setup may take to end before it is given up."""

@@ -34,7 +34,7 @@ from dozor.supervision.execution.process.handle import ProcessHandle
 from dozor.supervision.execution.process.ipc import LARGEST, Frame, FrameError
 from dozor.supervision.execution.process.output import LINES_PER_SECOND
 from dozor.supervision.runs.context import Context, Reporter
-from dozor.supervision.runs.remote_failure import (
+from dozor.supervision.runs.failures.remote_failure import (
     RemoteError,
     from_frame,
     import_error,

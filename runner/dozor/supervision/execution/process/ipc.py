@@ -10,7 +10,7 @@ import threading
 from typing import Any
 
 from dozor.process import forking
-from dozor.supervision.runs.remote_failure import LOST_CONNECTION
+from dozor.supervision.runs.failures.remote_failure import LOST_CONNECTION
 
 OF_ANOTHER_PROCESS = (
     "ctx belongs to the process that the run was started in: report from there, not from a forked child"

@@ -48,14 +48,14 @@ from dozor.supervision.execution.process.output import LineBudget
 from dozor.supervision.execution.reporter import checked_severity
 from dozor.supervision.runs.arguments import fresh
 from dozor.supervision.runs.context import Context
-from dozor.supervision.runs.failure import describe
+from dozor.supervision.runs.failures.failure import describe
+from dozor.supervision.runs.failures.remote_failure import to_frame
+from dozor.supervision.runs.failures.stacks import await_chain, chain_of_thread
 from dozor.supervision.runs.memory import reclaim_memory
 from dozor.supervision.runs.ownership import CURRENT, Scope, own_tasks, own_threads
-from dozor.supervision.runs.remote_failure import to_frame
 from dozor.supervision.runs.resources import ResourcePlan, Resources
 from dozor.supervision.runs.results import awaited
 from dozor.supervision.runs.run import Run, StopReason, call_in_thread
-from dozor.supervision.runs.stacks import await_chain, chain_of_thread
 from dozor.supervision.runs.subprocesses import own_subprocesses
 
 PR_SET_NAME = 15  # linux/prctl.h

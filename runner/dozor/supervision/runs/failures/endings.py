@@ -9,9 +9,9 @@ from typing import assert_never
 from dozor.language import msg
 from dozor.supervision.core.policy import Policy
 from dozor.supervision.core.state import Failure
-from dozor.supervision.runs.failure import describe
+from dozor.supervision.runs.failures.failure import describe
+from dozor.supervision.runs.failures.stacks import in_one_line, users_own
 from dozor.supervision.runs.run import Run, StopReason
-from dozor.supervision.runs.stacks import in_one_line, users_own
 
 
 def failure_of(

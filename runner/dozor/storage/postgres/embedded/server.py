@@ -30,8 +30,8 @@ from dozor.config.places import make_folder
 from dozor.errors import DatabaseUnavailableError, StorageError
 from dozor.language import msg
 from dozor.process.forking import OwnedDescriptors
-from dozor.storage.postgres import initdb, postmaster
-from dozor.storage.postgres.postmaster import Postmaster
+from dozor.storage.postgres.embedded import initdb, postmaster
+from dozor.storage.postgres.embedded.postmaster import Postmaster
 
 _OURS = frozenset({"data", "data.new", "server.log", "server.log.1", "lock", "holders", "lost+found"})
 _LOCK_TIMEOUT = 180.0

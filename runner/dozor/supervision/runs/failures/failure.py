@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dozor.exceptions import bounded, described_causes, is_fatal, place_of, tamed, text_of, type_name
 from dozor.language import msg
 from dozor.supervision.core.state import Failure
-from dozor.supervision.runs.remote_failure import RemoteError, redacted
+from dozor.supervision.runs.failures.remote_failure import RemoteError, redacted
 
 MAX_TEXT = 2_000
 MAX_TRACEBACK = 60_000

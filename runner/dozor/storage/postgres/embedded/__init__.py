@@ -1,0 +1,1 @@
+"""The embedded PostgreSQL server: initialised, started, found again and ended."""
