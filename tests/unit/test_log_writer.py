@@ -75,7 +75,8 @@ def test_the_queue_is_bounded_in_bytes_too(gate: Gate) -> None:
     writer, dropped = writer_to(gate, most_lines=1_000, most_bytes=1_000)
     for _ in range(10):
         writer.put(b"x" * 400)
-    assert dropped.total >= 7
+    # Two lines fit into the queue, and the thread may have taken two others before the gate stopped it.
+    assert dropped.total >= 6
 
 
 def test_flush_waits_no_longer_than_it_is_told(gate: Gate) -> None:
