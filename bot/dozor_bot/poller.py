@@ -279,17 +279,18 @@ class Poller:
             logger.opt(exception=error).error(msg("log-update-failed", number=update_id))
             self.on_defect(error)
             work = self._router.apology_to(work.recipient(), "handler-failed")
-            fresh = await self._store(raw, work)
+            # Its source is not stored again: what cannot be stored would come back for ever.
+            fresh = await self._store(raw, work, owed=False)
         if fresh:
             await self._spawn(update_id, work)
 
-    async def _store(self, raw: dict[str, Any], work: Response) -> bool:
+    async def _store(self, raw: dict[str, Any], work: Response, *, owed: bool = True) -> bool:
         update_id = raw["update_id"]
         async with self._pool.acquire() as connection, connection.transaction():
             if await connection.fetchval(TAKE_SQL, update_id) is None:
                 return False
             await work.write(connection)
-            if work.recipient() is not None:
+            if owed and work.recipient() is not None:
                 await self._owed.keep(connection, update_id, raw, work.state(), work.owed_for.value)
             return True
 

@@ -7,6 +7,7 @@ given up. A row that is found at the start is of a process that ended in between
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ class PendingAnswers:
         seconds: float,
     ) -> None:
         """In the transaction that stores the update. `seconds`: after these it is worth nothing."""
-        await connection.execute(KEEP_SQL, update_id, source, state, seconds)
+        await connection.execute(KEEP_SQL, update_id, _finite(source), state, seconds)
         self._kept.add(update_id)
 
     async def attempt(self, update_id: int) -> None:
@@ -121,3 +122,16 @@ class PendingAnswers:
             if not isinstance(error, TimeoutError) and not unavailable(error):
                 raise
             logger.debug(msg("log-upkeep-waits", error=type(error).__name__))
+
+
+def _finite(value: Any) -> Any:
+    """`value` with null for the numbers that JSON can write and jsonb cannot hold, such as 1e400."""
+    match value:
+        case dict():
+            return {name: _finite(inner) for name, inner in value.items()}
+        case list():
+            return [_finite(inner) for inner in value]
+        case float() if not math.isfinite(value):
+            return None
+        case _:
+            return value
