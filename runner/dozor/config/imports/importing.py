@@ -80,8 +80,9 @@ def import_checker(run: str, folder: Path) -> Checker:
 
     Raises CheckerImportError, also for whatever the module raises while it is imported.
     """
-    make_importable(folder)
     module_name, _, path = run.partition(":")
+    if not is_imported(module_name):
+        make_importable(folder)
     try:
         module = _import_module(module_name, folder)
     except _MissingModuleError as error:
@@ -89,6 +90,23 @@ def import_checker(run: str, folder: Path) -> Checker:
         hint = "" if new is None else msg("config-renamed-hint", old=module_name, new=new, path=path)
         raise CheckerImportError(f"{error}{hint}") from None
     return _find(module, module_name, path, folder)
+
+
+def preload(module: str, folder: Path) -> CheckerImportError | None:
+    """Import `module` now, so that `import_checker` finds it. What it raised, if it raised anything.
+
+    A module that is not there is left to `import_checker`, which says more about it.
+    """
+    if is_imported(module):
+        return None
+    make_importable(folder)
+    try:
+        _import_module(module, folder)
+    except _MissingModuleError:
+        return None
+    except CheckerImportError as error:
+        return error
+    return None
 
 
 def _import_module(name: str, folder: Path) -> Any:
