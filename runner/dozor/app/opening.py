@@ -55,7 +55,7 @@ def opened(
 
 
 def is_small(path: Path) -> bool:
-    """Whether the file is read quickly enough for an event loop to wait. One that cannot be found is small."""
+    """Whether an event loop may wait while the file is read. One that cannot be found is small."""
     try:
         return path.stat().st_size <= AT_ONCE
     except (OSError, ValueError):

@@ -48,7 +48,7 @@ def standby_snapshot(
 def idle_snapshot(
     now: float, *, database_up: bool, database_down_since: float | None, failing_parts: Mapping[str, str]
 ) -> HealthSnapshot:
-    """Of a process that supervises nothing itself: a standby or a worker. Times are seconds since the epoch."""
+    """Of a process that supervises nothing: a standby or a worker. Times are seconds since the epoch."""
     return HealthSnapshot(
         now=now,
         database_up=database_up,
