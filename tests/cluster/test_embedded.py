@@ -100,6 +100,17 @@ async def test_it_leads_and_hands_over(members: Members, pool: Pool) -> None:
     assert await pool.fetchval("SELECT count(*) FROM dozor.replicas") == 0
 
 
+async def test_waiting_for_a_failure_with_a_limit_makes_no_end_unclean(members: Members, pool: Pool) -> None:
+    """`asyncio.wait_for` cancels the future that it waits for."""
+    members.write()
+    async with leading(members) as runner:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(runner.failed, 0.05)
+        assert runner.failed.cancelled()
+        await until(lambda: runner.readiness().ready)
+    assert await pool.fetchval("SELECT bool_and(clean) FROM dozor.runners")
+
+
 async def test_entering_does_not_wait_for_the_leader_and_a_standby_is_ready(members: Members) -> None:
     members.write()
     first = await members.leader()

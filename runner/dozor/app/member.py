@@ -132,9 +132,9 @@ class ClusterMember:
 
     def vitals(self) -> HealthSnapshot:
         """What readiness is judged by while this process does not lead."""
-        now, failed = self._around.clock.now(), self._around.failed
-        if failed.done() and not failed.cancelled():
-            reasons = {"cluster": str(failed.result())}
+        now = self._around.clock.now()
+        if self._around.has_failed:
+            reasons = {"cluster": str(self._around.failed.result())}
             return idle_snapshot(now, database_up=True, database_down_since=None, failing_parts=reasons)
         if self._standby is not None:
             return self._standby.vitals()
@@ -271,7 +271,7 @@ class ClusterMember:
                 await part.write_all()
                 if tasks:
                     await handover.hand_over(part.journal.connection, tasks, term.epoch, seconds)
-                await runners.end(part.journal.connection, term.epoch, clean=not self._around.failed.done())
+                await runners.end(part.journal.connection, term.epoch, clean=not self._around.has_failed)
         except (TimeoutError, StorageError) as error:
             logger.error(msg("log-changes-lost", error=str(error) or msg("log-no-answer-in-time")))
             await self._lose(Ending.EXPIRING, term, cleanups, part)

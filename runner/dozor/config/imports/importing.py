@@ -72,7 +72,6 @@ def make_importable(folder: Path) -> None:
     text = str(folder)
     if text not in sys.path:
         sys.path.append(text)
-    importlib.invalidate_caches()
 
 
 def import_checker(run: str, folder: Path) -> Checker:
@@ -80,9 +79,8 @@ def import_checker(run: str, folder: Path) -> Checker:
 
     Raises CheckerImportError, also for whatever the module raises while it is imported.
     """
+    make_importable(folder)
     module_name, _, path = run.partition(":")
-    if not is_imported(module_name):
-        make_importable(folder)
     try:
         module = _import_module(module_name, folder)
     except _MissingModuleError as error:
@@ -111,6 +109,8 @@ def preload(module: str, folder: Path) -> CheckerImportError | None:
 
 def _import_module(name: str, folder: Path) -> Any:
     loaded = is_imported(name)
+    if not loaded:
+        importlib.invalidate_caches()  # it looks at every folder of the path: too slow to do for each task
     before = time.time_ns()
     _under_way.append(name)
     try:
