@@ -108,6 +108,7 @@ def stage(tmp_path: Path, empty_database: str) -> Iterator[Stage]:
     yield made
     with suppress(ProcessLookupError):
         os.killpg(made.process.pid, signal.SIGKILL)
+    made.process.kill()
 
 
 async def everybody_answers(visitor: Visitor, since: float = 0.0) -> None:
