@@ -11,7 +11,8 @@ from tests.house.sources import ROOT
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 USER_PAGES = (
     "quick-start", "writing-checkers", "your-database", "databases", "telegram", "on-call", "recipes",
-    "troubleshooting", "faq", "cli", "http-api", "upgrading", "backup", "coming-from",
+    "troubleshooting", "faq", "cli", "http-api", "upgrading", "backup", "coming-from", "embedding",
+    "schedules", "isolation", "alerting", "bot", "operations",
 )  # fmt: skip
 """The user's part of docs/, in the order of the index; each in English and, as NAME.ru.md, in Russian."""
 

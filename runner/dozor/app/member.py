@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import assert_never
 from uuid import uuid4
@@ -17,7 +17,7 @@ from uuid import uuid4
 from loguru import logger
 
 from dozor.app.leading.part import LeadingPart
-from dozor.app.standby import StandbyPart
+from dozor.app.standby import StandbyPart, idle_snapshot
 from dozor.app.surroundings import VERSION, LeaderTerm, Surroundings, Teardown
 from dozor.app.worker import WorkerPart, start_worker
 from dozor.cluster import handover, replicas
@@ -28,6 +28,7 @@ from dozor.cluster.replicas import Beat, ReplicaRole
 from dozor.cluster.trust_window import TrustWindow
 from dozor.cluster.view import ClusterView
 from dozor.config.values.roles import Role
+from dozor.control.readiness import HealthSnapshot
 from dozor.errors import DozorError, LeaseLostError, RunHungError, StorageError, SupersededError
 from dozor.language import msg
 from dozor.process.deadline_timer import DeadlineTimer, is_init
@@ -48,6 +49,17 @@ WRITE_SECONDS = 2.0
 """How long SIGTERM waits for the database to take what is still to be written."""
 AGAIN_SECONDS = 0.5
 """Pause after a term that could not begin."""
+
+
+def ran_since(tasks: Iterable[SupervisedTask], when: float) -> bool:
+    """Was a run of this process in progress at `when` (seconds since the epoch), or later? Pure."""
+    for task in tasks:
+        state = task.state
+        if task.run is not None and task.run.remote is None:
+            return True
+        if state.started_at is not None and state.started_at + (state.duration or 0.0) > when:
+            return True
+    return False
 
 
 class ClusterMember:
@@ -84,6 +96,10 @@ class ClusterMember:
             session_locks=database.session_dsn is not None,
         )
         self.leading: LeadingPart | None = None
+        self._standby: StandbyPart | None = None
+        """The present or last one."""
+        self._supervised: Sequence[SupervisedTask] = ()
+        """Of the present or last term, once it has begun to supervise."""
         self.term: Term | None = None
         self.unstopped: tuple[str, ...] = ()
         self._stopping = asyncio.Event()
@@ -114,6 +130,23 @@ class ClusterMember:
         self.window.close()
         await asyncio.sleep(0)  # the transports of ended sessions close on the loop
 
+    def vitals(self) -> HealthSnapshot:
+        """What readiness is judged by while this process does not lead."""
+        now = self._around.clock.now()
+        if self._around.has_failed:
+            reasons = {"cluster": str(self._around.failed.result())}
+            return idle_snapshot(now, database_up=True, database_down_since=None, failing_parts=reasons)
+        if self._standby is not None:
+            return self._standby.vitals()
+        if self._worker is not None and self._role is Role.WORKER:
+            health, failing = self._worker.health, self._worker.services.failing
+            return idle_snapshot(
+                now, database_up=health.up, database_down_since=health.down_since, failing_parts=failing
+            )
+        return idle_snapshot(
+            now, database_up=False, database_down_since=None, failing_parts={}
+        )  # at the start
+
     # -- the life of a member
 
     async def _live(self) -> None:
@@ -123,7 +156,7 @@ class ClusterMember:
             if self._role is Role.WORKER:
                 await self._stopping.wait()
             while not self._stopping.is_set():
-                standby = StandbyPart(self._around, self.leadership, self.view)
+                self._standby = standby = StandbyPart(self._around, self.leadership, self.view)
                 await standby.start()
                 try:
                     term = await self._acquired()
@@ -186,6 +219,7 @@ class ClusterMember:
             retired=asyncio.Event(),
         )
         self.view.leads, self.view.epoch = True, term.epoch
+        self._supervised = ()
         part = LeadingPart(self._around, cleanups, leader)
         keeping = asyncio.create_task(self.leadership.keep(term))
         # Meanwhile: requests to the standby's web server must not delay the first run.
@@ -200,6 +234,7 @@ class ClusterMember:
             await asyncio.wait((starting, *ends), return_when=asyncio.FIRST_COMPLETED)
             if starting.done() and starting.exception() is None:
                 self.leading = part
+                self._supervised = part.supervisor.tasks
                 part.reloader.soon("take-over")
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             elif not starting.done():
@@ -236,7 +271,7 @@ class ClusterMember:
                 await part.write_all()
                 if tasks:
                     await handover.hand_over(part.journal.connection, tasks, term.epoch, seconds)
-                await runners.end(part.journal.connection, term.epoch, clean=not self._around.failed.done())
+                await runners.end(part.journal.connection, term.epoch, clean=not self._around.has_failed)
         except (TimeoutError, StorageError) as error:
             logger.error(msg("log-changes-lost", error=str(error) or msg("log-no-answer-in-time")))
             await self._lose(Ending.EXPIRING, term, cleanups, part)
@@ -258,10 +293,16 @@ class ClusterMember:
             await self._with_connection_ended(term)
 
     async def _lose(self, ending: Ending, term: Term, cleanups: Cleanups, part: LeadingPart) -> None:
-        """Cancel every run; stand by if all of them end in time, else the kernel timer ends the process."""
+        """Cancel every run; stand by if all of them end in time, else the kernel timer ends the process.
+
+        Without a timer `failed` is set: in place of it, and if runs went on after the window had ended.
+        """
+        until, lasted = self.window.until, False
         match ending:
             case Ending.EXPIRING:
                 logger.error(msg("log-cluster-lost", epoch=term.epoch))
+                late = self.window.now() - until
+                lasted = ran_since(self._supervised, self._around.clock.now() - max(0.0, late))
             case Ending.SUPERSEDED:
                 logger.error(msg("log-cluster-superseded", epoch=term.epoch))
             case _:
@@ -269,10 +310,12 @@ class ClusterMember:
         await part.lose()
         await cleanups.run()
         self.unstopped = part.unstopped
-        if not part.unstopped:
+        overran = lasted and self._timer is None and self.window.now() > until
+        if not part.unstopped and not overran:
             self.window.close()
             return
-        logger.critical(msg("log-cluster-unstopped", names=", ".join(part.unstopped)))
+        if part.unstopped:
+            logger.critical(msg("log-cluster-unstopped", names=", ".join(part.unstopped)))
         self.window.distrust()
         if self._timer is None:
             self._fail(LeaseLostError(msg("error-lease-lost")))

@@ -15,19 +15,18 @@ from dozor.alerting.model.full_text import set_text
 from dozor.alerting.model.notification import AlertData
 from dozor.app.leading.part import LeadingPart
 from dozor.app.member import MEMBER_SECONDS, ClusterMember
+from dozor.app.opening import Opened, is_small, load_now, open_in_background, opened
 from dozor.app.services import Services
 from dozor.app.surroundings import VERSION as VERSION
 from dozor.app.surroundings import Surroundings
-from dozor.app.worker import pool_specs
 from dozor.clock import SteadyClock
 from dozor.config import Config
-from dozor.config.imports.checkers import Checker, examine_apart, load_with_checkers
+from dozor.config.imports.checkers import Checker, examine_apart
 from dozor.config.secrets import register_config_secrets
-from dozor.config.source.problems import Problem, as_error
 from dozor.config.values.incident_kinds import IncidentKind
 from dozor.config.values.roles import Role
 from dozor.control.commands.executor import CommandExecutor
-from dozor.control.readiness import HealthSnapshot, Readiness
+from dozor.control.readiness import HealthSnapshot, Readiness, evaluate
 from dozor.control.reload import Reloader
 from dozor.errors import CommandRefusedError, DozorError
 from dozor.language import Language, msg
@@ -41,7 +40,7 @@ from dozor.storage.journal import Journal
 from dozor.storage.postgres.database import Database
 from dozor.storage.postgres.migration_sets import sets_for
 from dozor.storage.postgres.pools import Pools
-from dozor.supervision.core.spec import TaskSpec, from_config, with_unusable
+from dozor.supervision.core.spec import with_unusable
 from dozor.supervision.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -61,40 +60,44 @@ class Runner:
 
     def __init__(
         self,
-        config: Config,
+        config: Config | None,
         checkers: dict[str, Checker],
         *,
+        path: Path = Path(),
+        redactor: Redactor | None = None,
         wait: bool = False,
         grace: float = 10.0,
         unexamined: bool = False,
         timer: DeadlineTimer | None = None,
-        role: Role = Role.ALL,
+        role: Role | None = None,
     ) -> None:
-        """`timer`: in a cluster it ends the process with the lease, so the process must be all Dozor's."""
-        self.config = config
-        use_language(config.language)
-        self.redactor = Redactor()
-        register_config_secrets(config, self.redactor)
+        """`config` None: the file `path` is read when the runner is entered.
+
+        `redactor`: hides the secrets of `config` already. `timer`: in a cluster it ends the process with the
+        lease, so the process must be all Dozor's.
+        """
+        self.redactor = redactor or Redactor()
+        self._path = path
+        self._role = role
         self._wait = wait
-        self._unexamined = unexamined
         self._grace = grace
         self._timer = timer
         self._clock = SteadyClock()
         self._started_at = self._clock.now()
         self._cleanups = Cleanups()
         self._deliveries = DeliveryMetrics()
-        self._enabled = [task for task in config.tasks if task.enabled]
-        self._specs: list[TaskSpec] = [from_config(task, checkers[task.name]) for task in self._enabled]
-        self._role = role
-        self._assigned: list[TaskSpec] = []
-        if config.cluster.enabled and role is not Role.LEADER:
-            self._assigned = pool_specs(config, checkers)
         self.failed: asyncio.Future[DozorError] = asyncio.Future()
-        """Set when the runner cannot go on: another one has taken over."""
+        """Set when the runner cannot go on: another one has taken over, or its lease was lost with a run in
+        progress, or a run hangs with `on_hang: exit`."""
         self.web_port: int | None = None
         """Where the web server listens, once it does."""
         self._leading: LeadingPart | None = None
         self._member: ClusterMember | None = None
+        self._opened: Opened | None = None
+        if config is not None:
+            if redactor is None:
+                register_config_secrets(config, self.redactor)
+            self._use(opened(config, checkers, role, unexamined=unexamined))
 
     @classmethod
     def from_config(
@@ -108,29 +111,45 @@ class Runner:
     ) -> Self:
         """Read the configuration and import the checkers. Raises ConfigError with every problem.
 
-        Checkers with `isolation: process` are imported in child processes only, when the runner is entered:
-        that raises ConfigError as well. One whose import does not end stops its own task, with an incident.
+        A file above 8 KiB is read when the runner is entered, in a thread, so that the loop goes on: then
+        entering raises the ConfigError. Checkers with `isolation: process` are imported in child processes
+        only, when the runner is entered: that raises ConfigError as well. One whose import does not end stops
+        its own task, with an incident.
 
         Call it where a loop runs. `wait`: stay in line while another runner works on the database.
         `grace`: seconds that runs in progress get at the end. `role`: of this process in a cluster (None:
-        all); a ConfigError without `cluster.enabled`. `own_process`: the process is all Dozor's, and in a
-        cluster a kernel timer may end it with the lease.
+        all); a ConfigError without `cluster.enabled`. `own_process`: the process is all Dozor's: in a
+        cluster a kernel timer may end it with the lease, and the file is read at once.
         """
-        loaded = load_with_checkers(Path(path), allow_hung=True, later=True)
-        config = loaded.config
-        if role is not None and not config.cluster.enabled:
-            problem = Problem(msg("config-role-without-cluster", role=role.value), ("cluster", "enabled"))
-            raise as_error(config.source, config.lines, [problem])
-        timer = DeadlineTimer() if own_process and config.cluster.enabled and AVAILABLE else None
+        path, redactor = Path(path), Redactor()
+        if not own_process and not is_small(path):
+            return cls(None, {}, path=path, wait=wait, grace=grace, role=role)
+        loaded = load_now(path, redactor, role)
+        armed = own_process and loaded.config.cluster.enabled and AVAILABLE
         return cls(
-            config,
+            loaded.config,
             loaded.checkers,
+            path=path,
+            redactor=redactor,
             wait=wait,
             grace=grace,
             unexamined=loaded.unexamined,
-            timer=timer,
-            role=role or Role.ALL,
+            timer=DeadlineTimer() if armed else None,
+            role=role,
         )
+
+    def _use(self, found: Opened) -> None:
+        self._opened = found
+        self._config = found.config
+        use_language(found.config.language)
+
+    @property
+    def config(self) -> Config:
+        """The configuration, also after a reload. One that would be read on entering is read at once."""
+        if self._opened is None:
+            loaded = load_now(self._path, self.redactor, self._role)
+            self._use(opened(loaded.config, loaded.checkers, self._role, unexamined=loaded.unexamined))
+        return self._config
 
     async def __aenter__(self) -> Self:
         try:
@@ -153,15 +172,19 @@ class Runner:
         await self._cleanups.run()
 
     async def _start(self) -> None:
-        if self._unexamined:
+        found = self._opened
+        if found is None:
+            found = await open_in_background(self._path, self.redactor, self._role)
+            self._use(found)
+        specs, assigned = found.specs, found.assigned
+        if found.unexamined:
             hung = await in_own_thread(examine_apart, self.config)
-            self._specs = with_unusable(self._specs, hung)
-            self._assigned = with_unusable(self._assigned, hung)
+            specs, assigned = with_unusable(specs, hung), with_unusable(assigned, hung)
         warming = asyncio.create_task(in_own_thread(warm, self._languages()))
         around = Surroundings(
             config=self.config,
-            enabled=self._enabled,
-            specs=self._specs,
+            enabled=[task for task in self.config.tasks if task.enabled],
+            specs=specs,
             redactor=self.redactor,
             clock=self._clock,
             started_at=self._started_at,
@@ -175,7 +198,8 @@ class Runner:
             configured=self._configured,
         )
         if self.config.cluster.enabled:
-            self._member = member = ClusterMember(around, self._timer, self._role, self._assigned)
+            role = self._role or Role.ALL
+            self._member = member = ClusterMember(around, self._timer, role, assigned)
             self._cleanups.add("cluster", member.stop, seconds=self._grace + MEMBER_SECONDS)
             member.start()
         else:
@@ -200,7 +224,7 @@ class Runner:
 
     def _configured(self, config: Config) -> None:
         """After a reload."""
-        self.config = config
+        self._config = config
 
     # -- what others ask
 
@@ -269,11 +293,14 @@ class Runner:
         return self.leading.web_sources()
 
     def vitals(self) -> HealthSnapshot:
-        """What `/healthz` and `/readyz` are judged by."""
+        """What `/healthz` and `/readyz` are judged by. Raises CommandRefusedError before it is entered."""
+        if self._member is not None and self._member.leading is None:
+            return self._member.vitals()
         return self.leading.vitals()
 
     def readiness(self) -> Readiness:
-        return self.leading.readiness()
+        """Can it do its job? A standby can while the database answers and a leader renews its lease."""
+        return evaluate(self.vitals())
 
     def report_escape(self, text: str) -> None:
         """An error that no task could be held responsible for, as an incident."""

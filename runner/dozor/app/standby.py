@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from dozor.alerting.delivery.metrics import DeliveryMetrics
 from dozor.alerting.model.incident import Incident, from_row
@@ -41,10 +41,18 @@ def standby_snapshot(
     answered = seen is not None and uptime - seen.at <= ttl and refreshed
     if answered and seen is not None and seen.row.age + (uptime - seen.at) > max(ttl, seen.row.ttl) + LATE:
         reasons["cluster"] = msg("log-ready-no-leader", seconds=f"{seen.row.age:.0f}")
+    down_since = None if answered or seen is None else now - (uptime - seen.at)
+    return idle_snapshot(now, database_up=answered, database_down_since=down_since, failing_parts=reasons)
+
+
+def idle_snapshot(
+    now: float, *, database_up: bool, database_down_since: float | None, failing_parts: Mapping[str, str]
+) -> HealthSnapshot:
+    """Of a process that supervises nothing: a standby or a worker. Times are seconds since the epoch."""
     return HealthSnapshot(
         now=now,
-        database_up=answered,
-        database_down_since=None if answered or seen is None else now - (uptime - seen.at),
+        database_up=database_up,
+        database_down_since=database_down_since,
         journal_written_at=now,
         dispatcher_at=now,
         commands_at=now,
@@ -52,7 +60,7 @@ def standby_snapshot(
         telegram_problem=None,
         telegram_polled_at=None,
         chat_refuses=None,
-        failing_parts=reasons,
+        failing_parts=dict(failing_parts),
     )
 
 
@@ -65,7 +73,8 @@ class StandbyPart:
         self._view = view
         self._shown = ShownTasks(around)
         self._incidents: tuple[Incident, ...] = ()
-        self._refreshed = False
+        self._refreshed = around.config.web.listen is None
+        """Whether the tables were read when they were last asked for; without a web server nobody asks."""
         self._pool: Pool | None = None
         self._services: Services | None = None
 
@@ -129,6 +138,7 @@ class StandbyPart:
         await web.serve(config.web.listen, shown, ready=around.listening)
 
     def vitals(self) -> HealthSnapshot:
+        """What `/readyz` is judged by, also while this process begins to lead."""
         around = self._around
         return standby_snapshot(
             self._leadership.seen,

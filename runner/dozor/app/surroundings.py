@@ -47,6 +47,11 @@ class Surroundings:
     configured: Callable[[Config], None]
 
     @property
+    def has_failed(self) -> bool:
+        """Whether `failed` was set. An application may have cancelled it: `asyncio.wait_for` does."""
+        return self.failed.done() and not self.failed.cancelled()
+
+    @property
     def digest(self) -> str:
         """Of the configuration that this process started with."""
         return config_digest(self.config)

@@ -53,10 +53,11 @@ def pool_specs(config: Config, checkers: Mapping[str, Checker]) -> list[TaskSpec
 
 @dataclass(frozen=True, slots=True)
 class WorkerPart:
-    """A worker with what it works with. `parts`: its services."""
+    """A worker with what it works with. `health`: of the database, as its services see it."""
 
     worker: Worker
     services: Services
+    health: DatabaseHealth
 
 
 async def start_worker(
@@ -156,7 +157,7 @@ async def start_worker(
     logger.info(
         msg("log-worker-started", version=VERSION, name=name, pools=pools, slots=config.cluster.slots)
     )
-    return WorkerPart(worker, services)
+    return WorkerPart(worker, services, health)
 
 
 async def _probe(dsn: str) -> None:

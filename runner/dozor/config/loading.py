@@ -281,9 +281,10 @@ class _Loading:
         candidate = _candidate(name, values) if task is None else Candidate.of(task)
         if candidate is not None and (task is None or task.enabled):
             self.candidates.append(candidate)
-            with suppress(ValueError):
-                setup = parse_reference(values.get("setup"))
-                self.candidates.append(replace(candidate, run=setup, args=None, key=CandidateKey.SETUP))
+            if values.get("setup") is not None:
+                with suppress(ValueError):
+                    setup = parse_reference(values["setup"])
+                    self.candidates.append(replace(candidate, run=setup, args=None, key=CandidateKey.SETUP))
         if task is not None:
             inherited = frozenset(key for key in defaults if key not in own)
             self._note(*check_timing(task, place, inherited))

@@ -492,7 +492,7 @@ class LeadingPart:
             return
         try:
             async with asyncio.timeout(surroundings.FLUSH_SECONDS):
-                await self.journal.close(self._states, clean=not self.failed.done())
+                await self.journal.close(self._states, clean=not self._around.has_failed)
         except (TimeoutError, DozorError) as error:
             self.journal.abandon()
             logger.error(msg("log-changes-lost", error=str(error) or msg("log-no-answer-in-time")))

@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from dozor.config.imports.channels import check_channels
 from dozor.config.imports.environment import withheld_names
@@ -15,6 +16,7 @@ from dozor.config.imports.importing import Checker as Checker
 from dozor.config.imports.importing import CheckerImportError as CheckerImportError
 from dozor.config.imports.importing import import_checker as import_checker
 from dozor.config.imports.importing import is_imported
+from dozor.config.imports.importing import preload as preload
 from dozor.config.imports.probing import NOTE, Found, Hung, Question, RemoteChecker, examine_function, probe
 from dozor.config.imports.setups import check_setup
 from dozor.config.imports.signatures import is_async
@@ -53,6 +55,7 @@ def load_with_checkers(
     allow_hung: bool = False,
     probe_new: bool = False,
     later: bool = False,
+    redactor: Redactor | None = None,
 ) -> Loaded:
     """The configuration in the file `path` and its checkers. Raises ConfigError with every problem, by line:
     of the file, of its imports and calls, of the second channel, and of extras that are not installed.
@@ -61,10 +64,29 @@ def load_with_checkers(
     `probe_new`: modules that are not imported yet are imported in a child process first, so that one that
     hangs or crashes is a problem and does no harm to this process.
     `later`: leave to `examine_apart` what takes long and is not needed here, if there is no problem so far.
+    `redactor`: hides the secrets of the configuration afterwards.
     """
     with language_for_now(language or from_file(Path(path), env)):
         draft = read_draft(path, env)
-        return _examined(draft, _Imports(draft), allow_hung=allow_hung, probe_new=probe_new, later=later)
+        found = _Imports(draft, redactor=redactor or Redactor())
+        return _examined(draft, found, allow_hung=allow_hung, probe_new=probe_new, later=later)
+
+
+def modules_here(draft: Draft) -> list[str]:
+    """Names of the modules that `examine_draft` imports into this process, each once."""
+    here = (one.module for one in draft.candidates if one.isolation is not Isolation.PROCESS)
+    return list(dict.fromkeys(here))
+
+
+def examine_draft(
+    draft: Draft, redactor: Redactor, raised: Mapping[str, CheckerImportError] = MappingProxyType({})
+) -> Loaded:
+    """As `load_with_checkers(allow_hung=True, later=True)`, of a file that was read already.
+
+    `raised`: what modules raised that were imported before (`preload`); they are not tried again.
+    """
+    found = _Imports(draft, redactor=redactor, raised=raised)
+    return _examined(draft, found, allow_hung=True, later=True)
 
 
 def check_file(path: Path | str, env: Mapping[str, str] = os.environ) -> Loaded:
@@ -115,6 +137,8 @@ class _Imports:
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     redactor: Redactor = field(default_factory=Redactor)
+    raised: Mapping[str, CheckerImportError] = field(default_factory=dict)
+    """By modules whose import was tried before."""
 
     def note(self, candidate: Candidate, found: Found) -> None:
         for place, text in found:
@@ -204,6 +228,8 @@ def _probe(found: _Imports, apart: list[Candidate], together: list[Candidate], *
 
 def _import_here(found: _Imports, one: Candidate, folder: Path) -> None:
     try:
+        if one.module in found.raised:
+            raise found.raised[one.module]
         function = import_checker(one.run, folder)
     except CheckerImportError as error:
         found.note(one, ((("run",), str(error)),))

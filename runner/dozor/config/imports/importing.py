@@ -72,7 +72,6 @@ def make_importable(folder: Path) -> None:
     text = str(folder)
     if text not in sys.path:
         sys.path.append(text)
-    importlib.invalidate_caches()
 
 
 def import_checker(run: str, folder: Path) -> Checker:
@@ -91,8 +90,27 @@ def import_checker(run: str, folder: Path) -> Checker:
     return _find(module, module_name, path, folder)
 
 
+def preload(module: str, folder: Path) -> CheckerImportError | None:
+    """Import `module` now, so that `import_checker` finds it. What it raised, if it raised anything.
+
+    A module that is not there is left to `import_checker`, which says more about it.
+    """
+    if is_imported(module):
+        return None
+    make_importable(folder)
+    try:
+        _import_module(module, folder)
+    except _MissingModuleError:
+        return None
+    except CheckerImportError as error:
+        return error
+    return None
+
+
 def _import_module(name: str, folder: Path) -> Any:
     loaded = is_imported(name)
+    if not loaded:
+        importlib.invalidate_caches()  # it looks at every folder of the path: too slow to do for each task
     before = time.time_ns()
     _under_way.append(name)
     try:
