@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from dozor.alerting.model.message import Message
+from dozor.alerting.model.message import Button, Message, Span, Style
 from dozor.control.commands import audit
 from dozor.control.commands.actor import Actor, Source
 from dozor.storage.postgres.pool import Connection
@@ -16,6 +16,8 @@ from dozor_bot.telegram.incoming import Sender
 from dozor_bot.telegram.replies import Replies
 
 DENIED = "denied"
+REFUSAL = "refusal"
+"""In the state of an answer: what it says."""
 
 
 class Response:
@@ -55,6 +57,43 @@ class Reply(Response):
 
     async def send(self) -> None:
         await self.replies.send(self.sender, self.message, self.effort)
+
+
+@dataclass(kw_only=True)
+class Refusal(Reply):
+    """Says that a command is not carried out. Another process sends the same words: it decides nothing anew.
+
+    The role, the tasks or the rate limit may be others by then, and a command that was refused would be
+    carried out.
+    """
+
+    @property
+    def owed_for(self) -> Effort:
+        return self.effort
+
+    def state(self) -> dict[str, Any]:
+        return {
+            REFUSAL: {
+                "spans": [asdict(span) for span in self.message.spans],
+                "buttons": [[asdict(button) for button in row] for row in self.message.buttons],
+                "effort": self.effort.name,
+            }
+        }
+
+    @staticmethod
+    def of(answer: Reply) -> Refusal:
+        return Refusal(
+            sender=answer.sender, replies=answer.replies, message=answer.message, effort=answer.effort
+        )
+
+    @staticmethod
+    def restored(replies: Replies, sender: Sender, state: Mapping[str, Any]) -> Refusal:
+        """Of `state`, by another process."""
+        kept = state[REFUSAL]
+        spans = tuple(Span(one["text"], Style(one["style"]), one["user_id"]) for one in kept["spans"])
+        buttons = tuple(tuple(Button(**one) for one in row) for row in kept["buttons"])
+        message = Message(spans=spans, buttons=buttons)
+        return Refusal(sender=sender, replies=replies, message=message, effort=Effort[kept["effort"]])
 
 
 @dataclass(kw_only=True)
@@ -116,6 +155,16 @@ class Denial(Response):
     attempt: Attempt
     count: int
     answer: Reply | None = None
+
+    def recipient(self) -> Sender | None:
+        return None if self.answer is None else self.answer.recipient()
+
+    @property
+    def owed_for(self) -> Effort:
+        return Effort.READ if self.answer is None else self.answer.effort
+
+    def state(self) -> dict[str, Any] | None:
+        return None if self.answer is None else Refusal.of(self.answer).state()
 
     async def write(self, connection: Connection) -> None:
         attempt = self.attempt

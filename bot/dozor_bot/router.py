@@ -14,7 +14,7 @@ from dozor_bot.handlers.context import HandlerContext
 from dozor_bot.handlers.help import show_identity_to_a_stranger
 from dozor_bot.handlers.late import answer_late_press, explain_unknown, unwrap
 from dozor_bot.handlers.table import COMMAND_HANDLERS, PRESSES
-from dozor_bot.responses import DENIED, Denial, Notice, Reply, Response
+from dozor_bot.responses import DENIED, REFUSAL, Denial, Notice, Refusal, Reply, Response
 from dozor_bot.security.access import Access, Role
 from dozor_bot.security.flood import Attempt, AuditThrottle, OncePer, UserRateLimiter
 from dozor_bot.telegram.incoming import (
@@ -88,11 +88,23 @@ class Router:
             return None
         if owed.state is None:
             return await self.prepare(owed.source)
+        if REFUSAL in owed.state:
+            if not self._may_be_answered(incoming):
+                return None
+            return Refusal.restored(self._context.replies, incoming.sender, owed.state)
         if self._access.role_of(incoming.sender.user_id) is None:
             return None
         context = self._context_for(incoming.sender)
         restored = AlertAction if "alert" in owed.state else Action
         return restored.restored(context, incoming.sender, owed.state)
+
+    def _may_be_answered(self, incoming: Command | Pressed) -> bool:
+        """Everybody with a role; of the others whoever writes as nobody in particular in an alert chat."""
+        sender = incoming.sender
+        if self._access.role_of(sender.user_id) is not None:
+            return True
+        anonymous = isinstance(incoming, Command) and incoming.authorship in _NOBODY
+        return anonymous and self._context.chats.is_of_alerts(sender.chat_id)
 
     def has_uncounted(self) -> bool:
         """Whether a flood is over whose attempts are not all written down."""
@@ -152,7 +164,7 @@ class Router:
     def _second_hand(self, command: Command, role: Role | None, action: str) -> Response | None:
         """Not the sender's own words: never carried out. Why is said once, to whom it can help."""
         sender, authorship = command.sender, command.authorship
-        nobody = authorship in (Authorship.ANONYMOUS, Authorship.CHANNEL)
+        nobody = authorship in _NOBODY
         helps = self._context.chats.is_of_alerts(sender.chat_id) if nobody else role is not None
         if not helps:
             return self._attempt(sender, action, DENIED)
@@ -248,10 +260,11 @@ class Router:
         if count is not None:
             self._context.people.remember(sender)  # the audit shows who it was by name
         if count is None:
-            return None if result == FLOOD else answer
+            return None if result == FLOOD or answer is None else Refusal.of(answer)
         return _denial(attempt, count, answer)
 
 
+_NOBODY = frozenset((Authorship.ANONYMOUS, Authorship.CHANNEL))
 _SECOND_HAND = {
     Authorship.FORWARDED: "second-hand-forwarded",
     Authorship.VIA_BOT: "second-hand-via-bot",

@@ -8,6 +8,7 @@ import pytest
 from loguru import logger
 
 from dozor.language import Language
+from dozor.storage import retention
 from dozor.storage.postgres.pool import Pool
 from dozor.supervision.core.state import State
 from dozor_bot.telegram import replies
@@ -15,7 +16,7 @@ from tests.bot import scenery
 from tests.bot.botapi.faults import FaultKind
 from tests.bot.botapi.model import StoredMessage
 from tests.bot.botapi.server import BotApi
-from tests.bot.conftest import ADMIN, FORUM, GROUP, OPERATOR, TOPIC, Running, build
+from tests.bot.conftest import ADMIN, FORUM, GROUP, OPERATOR, STRANGER, TOPIC, VIEWER, Running, build
 from tests.bot.executor import Executor
 from tests.waiting import until
 
@@ -296,3 +297,71 @@ async def test_nobody_without_a_role_is_answered_by_the_next_process(
         await following.close()
     assert api.world.sent(GROUP) == []
     assert await _rows(pool) == 0
+
+
+FAKE = {"id": 1087968824, "is_bot": True, "first_name": "Group", "username": "GroupAnonymousBot"}
+REFUSED = {
+    "role": (VIEWER, RESTART, {}, "operator"),
+    "forwarded": (OPERATOR, RESTART, {"forward_date": 1}, "forwarded"),
+    "anonymous admin": (ADMIN, RESTART, {"from": FAKE}, "anonymous administrator"),
+    "unknown task": (OPERATOR, "/restart no_such_task", {}, "no_such_task"),
+}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+async def test_a_refusal_that_waits_when_the_process_ends_is_sent_by_the_next_one(
+    api: BotApi, pool: Pool, executor: Executor, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replies, "PATIENCE", 0.0)
+    await executor.alive()
+    await executor.add("presale_checker", State.STOPPED, 5)
+    user, command, more, words = REFUSED[why]
+    if why == "anonymous admin":
+        more = {**more, "sender_chat": api.world.chats[GROUP].to_json()}
+    api.fail(FaultKind.RETRY_AFTER, method="sendMessage", chat_id=GROUP, seconds=60)
+    running = Running(build(api, pool, Language.EN))
+    try:
+        api.say(user, command, chat_id=GROUP, **more)
+        await api.wait_until(lambda: any(call.status == 429 for call in api.calls), what="the refusal")
+        await until(lambda: running.telegram.poller.answering == 0)
+    finally:
+        await running.close()
+    assert (api.world.sent(GROUP), await _rows(pool)) == ([], 1)
+    audited = await pool.fetchval("SELECT count(*) FROM dozor.audit")
+    telegram = build(api, pool, Language.EN)
+    telegram._access.assign(admins=[ADMIN], operators=[OPERATOR, VIEWER], viewers=[])  # more may act now
+    following = Running(telegram)
+    try:
+        assert words in (await _told(api, GROUP)).text
+        await until(lambda: following.telegram.poller.answering == 0)
+    finally:
+        await following.close()
+    assert await _rows(pool) == 0
+    assert executor.done == []
+    assert await pool.fetchval("SELECT count(*) FROM dozor.audit") == audited
+
+
+async def test_a_stranger_who_gets_no_answer_leaves_none_to_send(
+    api: BotApi, pool: Pool, executor: Executor, running: Running
+) -> None:
+    await executor.add("presale_checker", State.STOPPED, 5)
+    update_id = api.say(STRANGER, RESTART)
+    await api.wait_until(lambda: api.confirmed_up_to >= update_id, what="the confirmation")
+    assert await _rows(pool) == 0
+    assert await pool.fetchval("SELECT count(*) FROM dozor.audit WHERE result = 'denied'") == 1
+
+
+@pytest.mark.parametrize(("days", "words"), [(1, "older than a day"), (30, "older than 30 days")])
+async def test_a_traceback_that_is_not_there_names_the_retention(
+    api: BotApi, pool: Pool, executor: Executor, days: int, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "KEEP_DAYS", days)
+    running = Running(build(api, pool, Language.EN))
+    try:
+        data = "m:trace:1-1"
+        markup = {"inline_keyboard": [[{"text": "x", "callback_data": data}]]}
+        shown = api.world.store(api.world.chats[ADMIN], api.world.bot, "errors", markup=markup)
+        api.press(ADMIN, ADMIN, shown.message_id, data)
+        assert words in (await _told(api, ADMIN, 2)).text
+    finally:
+        await running.close()

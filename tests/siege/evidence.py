@@ -9,8 +9,12 @@ from collections import defaultdict
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+from dozor.alerting.delivery import worker
+from dozor.language import Language, Translator
+from dozor.storage import health
 from dozor.storage.postgres.pool import connect, disconnect
 from dozor.storage.tables import incidents
 from dozor.storage.tables.incidents import IncidentRow
@@ -24,10 +28,30 @@ SELECT id, incident_id, task, kind, destination, state, message_id, attempts, un
 FROM dozor.notifications ORDER BY id
 """
 MARKS = ("Возможно, повтор", "Отправлено сюда заново")
-_DOUBT = re.compile(
-    r"(\d+\.\d+) \d+ WARNING runner\.alerting\.lane Message (\d+) \(\w+\) not delivered: Unknown\((.*)\)"
+_PREFIX = r"(?P<at>\d+\.\d+) \d+ [A-Z]+ "
+"""The time, the process and the level; see `tests.siege.besieged.LINE`."""
+
+
+def _line(module: ModuleType, key: str, **patterns: str) -> re.Pattern[str]:
+    """Matches the log line of `key`. `patterns`: of its arguments.
+
+    Made from the text that the runner logs, so that a line that is reworded is still recognised.
+    """
+    marks = {name: f"@{number}@" for number, name in enumerate(patterns)}
+    text = re.escape(Translator(Language.RU).format(key, **marks))
+    for name, pattern in patterns.items():
+        text = text.replace(marks[name], pattern)
+    return re.compile(f"{_PREFIX}{re.escape(module.__name__)} {text}")
+
+
+_DOUBT = _line(
+    worker, "log-not-delivered", id=r"(?P<id>\d+)", kind=r"\w+", outcome=r"Unknown\((?P<reason>.*)\)"
 )
-_HEALTH = re.compile(r"(\d+\.\d+) \d+ \w+ runner\.storage\.health The database is (away|back)")
+_AWAY = (
+    _line(health, "log-database-away", reason=".*"),
+    _line(health, "log-database-no-resources", reason=".*"),
+)
+_BACK = _line(health, "log-database-back", seconds=r"[\d.]+")
 
 
 class Label(Enum):
@@ -142,8 +166,26 @@ def gather(chronicle: Chronicle, dsn: str, seen_file: Path, log: Path) -> Eviden
         else:
             sends.append(told)
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-    doubts = [Doubt(float(m[1]), int(m[2]), m[3]) for m in map(_DOUBT.match, lines) if m is not None]
-    return Evidence(chronicle, seen, rows, outbox, doubts, _away(lines, chronicle), sends, dict(edits))
+    return Evidence(
+        chronicle, seen, rows, outbox, doubts_in(lines), _away(lines, chronicle), sends, dict(edits)
+    )
+
+
+def doubts_in(lines: list[str]) -> list[Doubt]:
+    """The messages whose delivery the runner did not know."""
+    found = map(_DOUBT.match, lines)
+    return [Doubt(float(one["at"]), int(one["id"]), one["reason"]) for one in found if one is not None]
+
+
+def outages_in(lines: list[str]) -> list[tuple[float, bool]]:
+    """When a runner lost the database, and when (True) it had it back."""
+    found = []
+    for line in lines:
+        if (back := _BACK.match(line)) is not None:
+            found.append((float(back["at"]), True))
+        elif (away := next(filter(None, (one.match(line) for one in _AWAY)), None)) is not None:
+            found.append((float(away["at"]), False))
+    return found
 
 
 async def _read(dsn: str) -> tuple[list[IncidentRow], list[Owed]]:
@@ -159,9 +201,9 @@ def _away(lines: list[str], chronicle: Chronicle) -> list[tuple[float, float]]:
     """What the runners have said, to the end of each; and what was done."""
     found = [(outage.began, outage.ended) for outage in chronicle.outages]
     since: float | None = None
-    said = [(float(m[1]), m[2]) for m in map(_HEALTH.match, lines) if m is not None]
-    for at, what in sorted([*said, *((death, "death") for death in chronicle.deaths)]):
-        if what == "away":
+    ends = [(death, True) for death in chronicle.deaths]
+    for at, ended in sorted([*outages_in(lines), *ends]):
+        if not ended:
             since = at if since is None else since
         elif since is not None:
             found.append((since, at))

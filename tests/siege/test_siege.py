@@ -43,6 +43,13 @@ def test_every_incident_is_told_and_its_end_whatever_is_killed(evidence: Evidenc
     assert len([row for row in evidence.incidents if row.task is not None]) >= 30
 
 
+def test_the_log_of_the_runner_is_understood(evidence: Evidence) -> None:
+    """Else the judge takes what a slow machine explains for a fault, and the other way round."""
+    assert evidence.doubts
+    done = {(outage.began, outage.ended) for outage in evidence.chronicle.outages}
+    assert set(evidence.away) > done  # what the runners saw themselves is among it
+
+
 def firing(evidence: Evidence) -> Telling:
     """The first alert that bears no mark."""
     told = (told for told in evidence.sends if told.label in FIRING and told.place == MAIN)

@@ -34,6 +34,10 @@ def _verification(code: int) -> ssl.SSLCertVerificationError:
         (_verification(18), "not trusted"),
         (ssl.SSLError(1, "tlsv1 alert unknown ca"), "sslcert="),
         (ConnectionError('PostgreSQL server at "h:1" rejected SSL upgrade'), "does not offer TLS"),
+        # Of a connection whose server was killed: nothing is wrong with the address.
+        (asyncpg.InterfaceError("connection is closed"), "connection broke"),
+        (asyncpg.InternalClientError("got result for unknown protocol state 3"), "connection broke"),
+        (asyncpg.ClientConfigurationError("invalid DSN"), "database.url"),
         (OSError(24, "Too many open files"), "out of file descriptors: "),
         (OSError(23, "Too many open files in system"), "whole system"),
         (OSError(12, "Cannot allocate memory"), "out of memory"),

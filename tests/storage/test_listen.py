@@ -1,10 +1,12 @@
 """The LISTEN service: woken by NOTIFY and after every connection, through restarts and silent deaths."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import asyncpg
+import pytest
+from loguru import logger
 
 from dozor.clock import SteadyClock
 from dozor.storage.postgres.listen import Listener
@@ -30,11 +32,27 @@ async def woken(event: asyncio.Event, *, within: float = 10.0) -> None:
     event.clear()
 
 
-def make(dsn: str, **events: asyncio.Event) -> Listener:
+def make(dsn: str, *, warn_after: float = 2.0, **events: asyncio.Event) -> Listener:
     channels = {name: event.set for name, event in events.items()}
     return Listener(
-        dsn, channels, SteadyClock(), check_every=0.2, answer_within=0.5, first_delay=0.02, max_delay=0.1
+        dsn,
+        channels,
+        SteadyClock(),
+        check_every=0.2,
+        answer_within=0.5,
+        first_delay=0.02,
+        max_delay=0.1,
+        warn_after=warn_after,
     )
+
+
+@pytest.fixture
+def logged() -> Iterator[list[str]]:
+    """Lines of the log at INFO or above."""
+    lines: list[str] = []
+    sink = logger.add(lambda line: lines.append(str(line)), level="INFO", format="{message}")
+    yield lines
+    logger.remove(sink)
 
 
 async def notify(dsn: str, channel: str) -> None:
@@ -88,6 +106,49 @@ async def test_a_server_away_from_the_start_and_again_later_is_waited_for(
             await notify(postgres_control.dsn, "channel")
             await woken(event)
             await asyncio.to_thread(postgres_control.stop)
+
+
+async def test_an_outage_is_one_warning_that_says_what_is_wrong(
+    postgres_control: PostgresControl, logged: list[str]
+) -> None:
+    event = asyncio.Event()
+    async with running(make(postgres_control.dsn, warn_after=0.3, channel=event)):
+        await woken(event)
+        await asyncio.to_thread(postgres_control.kill)
+        await until(lambda: bool(logged))
+        await asyncio.to_thread(postgres_control.start)
+        await woken(event)
+        await until(lambda: len(logged) == 2)
+    assert logged[0].startswith("LISTEN: no connection to the database for ")
+    assert "is the server running" in logged[0]
+    assert "polling" in logged[0]
+    assert logged[1].startswith("LISTEN: connected again")
+
+
+async def test_a_connection_that_comes_back_at_once_is_not_logged(database: str, logged: list[str]) -> None:
+    event = asyncio.Event()
+    async with running(make(database, channel=event)):
+        await woken(event)
+        connection = await connect(database)
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'dozor listen' AND datname = current_database()"
+        )
+        await connection.close()
+        await woken(event)
+    assert logged == []
+
+
+async def test_a_process_that_ends_with_its_server_logs_nothing(
+    postgres_control: PostgresControl, logged: list[str]
+) -> None:
+    event = asyncio.Event()
+    listener = make(postgres_control.dsn, channel=event)
+    async with running(listener):
+        await woken(event)
+        await asyncio.to_thread(postgres_control.stop)
+        await until(lambda: not listener.connected)
+    assert logged == []
 
 
 async def test_a_silently_dead_connection_is_noticed(postgres_control: PostgresControl) -> None:

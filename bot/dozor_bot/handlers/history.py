@@ -19,6 +19,7 @@ from dozor.control.queries.history import (
     read_traceback_of_incident,
 )
 from dozor.control.task_names import Found, resolve
+from dozor.storage import retention
 from dozor_bot.handlers.choice import CHOICES, not_one, task_buttons
 from dozor_bot.handlers.context import HandlerContext
 from dozor_bot.responses import Response
@@ -84,7 +85,7 @@ class SendTraceback(Response):
             else:
                 found = await read_traceback_of_incident(connection, self.incident_id)
         if found is None:
-            await context.replies.send(to, context.say("traceback-gone"))
+            await context.replies.send(to, context.say("traceback-gone", days=retention.KEEP_DAYS))
             return
         file = BufferedInputFile(found.text.encode("utf-8", "replace"), f"{found.task}.txt")
         words = words_of(context)

@@ -319,7 +319,10 @@ errors-times = { $count ->
    *[other] { $count } times
 } since { $first }, the last: { $at } ({ $ago })
 traceback-of = { $task }: { $error }, { $at }
-traceback-gone = The traceback is no more: it is kept for 90 days.
+traceback-gone = There is no traceback: this failure left none, or it is older than { $days ->
+    [one] a day
+   *[other] { $days } days
+}, after which the history is deleted.
 incidents-title = Open incidents: { $count }
 incidents-none-open = ✅ No open incidents
 incident-of-runner = Dozor

@@ -341,7 +341,11 @@ errors-times = { $count ->
    *[many] { $count } раз
 } с { $first }, последний: { $at } ({ $ago })
 traceback-of = { $task }: { $error }, { $at }
-traceback-gone = Этого traceback уже нет: история хранится 90 дней.
+traceback-gone = Этого traceback нет: ошибка его не оставила, или он удалён. История хранится { $days ->
+    [one] { $days } день
+    [few] { $days } дня
+   *[many] { $days } дней
+}.
 incidents-title = Открыто инцидентов: { $count }
 incidents-none-open = ✅ Открытых инцидентов нет
 incident-of-runner = Дозор

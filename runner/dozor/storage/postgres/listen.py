@@ -22,6 +22,8 @@ from dozor.storage.postgres.pool import Connection, connect, connect_error_text
 
 POLL_EVERY = 0.1
 """Seconds between two looks where LISTEN cannot be used."""
+WARN_AFTER = 2.0
+"""Seconds without a connection that are worth a warning."""
 
 Wake = Callable[[], object]
 """Called on the loop, without arguments; `asyncio.Event.set`, say. Must not block or raise."""
@@ -34,7 +36,9 @@ class Listener:
 
     `check_every`, `answer_within`: seconds; a connection that has died silently is noticed within their
     sum. `first_delay`, `max_delay`: seconds between attempts to connect, doubling, less up to a half at
-    random so that several runners do not come back in step.
+    random so that several runners do not come back in step. `warn_after`: seconds without a connection
+    after which that is logged. A connection that comes back sooner has cost nothing, and a process that
+    ends together with its server has nothing to report.
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class Listener:
         answer_within: float = 5.0,
         first_delay: float = 0.1,
         max_delay: float = 5.0,
+        warn_after: float = WARN_AFTER,
     ) -> None:
         self._dsn = dsn
         self._channels = dict(channels)
@@ -57,6 +62,8 @@ class Listener:
         self._answer_within = answer_within
         self._first_delay = first_delay
         self._max_delay = max_delay
+        self._warn_after = warn_after
+        self._lost_at: float | None = None  # by the loop's clock; None: connected
         self._told = False  # this outage is in the log already
         self.connected = False
         """As far as known: a silent death shows at the next check."""
@@ -64,7 +71,7 @@ class Listener:
         """When the server last answered (seconds since the epoch); None: not yet."""
 
     async def run(self) -> None:
-        """Connects, listens, and connects again; each outage is one warning in the log."""
+        """Connects, listens, and connects again; an outage of `warn_after` seconds is one warning in the log."""
         backoff = Backoff(self._first_delay, self._max_delay)
         while True:
             try:
@@ -72,7 +79,7 @@ class Listener:
                     self._dsn, application_name=self._application_name, timeout=self._answer_within
                 )
             except StorageError as error:
-                self._lost(error)
+                self._lost(connect_error_text(error))
             else:
                 backoff.reset()
                 await self._serve(connection)
@@ -94,14 +101,14 @@ class Listener:
                 async with asyncio.timeout(self._answer_within):
                     await connection.fetchval(PING_SQL)
                 self._answered()
-            self._lost(None)
+            self._lost(msg("log-listen-closed"))
         except (
             OSError,
             asyncpg.PostgresError,
             asyncpg.InterfaceError,
             asyncpg.InternalClientError,  # the protocol's state after a server that ended in mid-answer
         ) as error:
-            self._lost(error)
+            self._lost(connect_error_text(error))
         finally:
             self.connected = False
             connection.terminate()
@@ -109,18 +116,19 @@ class Listener:
     def _answered(self) -> None:
         self.connected = True
         self.connected_at = self._clock.now()
+        self._lost_at = None
         if self._told:
             logger.info(msg("log-listen-again"))
         self._told = False
 
-    def _lost(self, error: Exception | None) -> None:
+    def _lost(self, reason: str) -> None:
+        """There is no connection. `reason`: of the last attempt."""
         self.connected = False
-        if not self._told:
-            logger.warning(
-                "LISTEN: {}",
-                msg("log-listen-closed") if error is None else connect_error_text(error),
-            )
-        self._told = True
+        now = asyncio.get_running_loop().time()
+        self._lost_at = now if self._lost_at is None else self._lost_at
+        if not self._told and (gone := now - self._lost_at) >= self._warn_after:
+            logger.warning(msg("log-listen-lost", seconds=f"{gone:.0f}", reason=reason))
+            self._told = True
 
 
 def listening(

@@ -212,11 +212,13 @@ def connect_error_text(error: BaseException) -> str:
             return f"{text} ({said})" if said else text
     if isinstance(error, StorageError):
         return str(error)
-    return (
-        f"{type(error).__name__}: {_said(error)}"
-        if isinstance(error, asyncpg.PostgresError)
-        else msg(_BAD_URL)
-    )
+    if isinstance(error, asyncpg.PostgresError):
+        return f"{type(error).__name__}: {_said(error)}"
+    if isinstance(error, asyncpg.InternalClientError) or unavailable(error):
+        return msg("error-connection-broke")
+    if isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError):
+        return type(error).__name__  # a connection used wrongly; errors of parsing are ValueErrors
+    return msg(_BAD_URL)
 
 
 def address(dsn: str, unknown: str = "database.url") -> str:
