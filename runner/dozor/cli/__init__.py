@@ -45,6 +45,7 @@ HELP_FROM = 52
         "attribute": "dozor.cli.market.commands:old_attribute",
         "migrate": "dozor.cli.migrate:migrate",
         "telegram": "dozor.cli.telegram.commands:telegram",
+        "service": "dozor.cli.service.commands:service",
         "doctor": "dozor.cli.doctor:doctor",
         "health": "dozor.cli.health:health",
         "schema": "dozor.cli.project.schema:schema",
