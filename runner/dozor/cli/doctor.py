@@ -20,6 +20,7 @@ from dozor.cli.doctoring.database import (
     check_server,
     check_sessions,
 )
+from dozor.cli.doctoring.databases import check_databases
 from dozor.cli.doctoring.finding import Finding, Level, failed, warning
 from dozor.cli.doctoring.runner import check_runner
 from dozor.cli.doctoring.sending import send_directly, send_through_runner
@@ -64,6 +65,7 @@ def doctor(config_path: Path, *, send: bool, as_json: bool) -> None:
 
 async def _examine(config: Config, *, send: bool) -> list[Finding]:
     telegram = asyncio.create_task(check_telegram(config.telegram, oncall(config.oncall).people.values()))
+    named = asyncio.create_task(check_databases(config))
     found = [*check_disk(config), *check_files(config)]
     report: StatusReport | None = None
     sent: Finding | None = None
@@ -77,10 +79,11 @@ async def _examine(config: Config, *, send: bool) -> list[Finding]:
                     dsn = marked(dsn)  # what else there is to find is found as `pooling: transaction` would
                 connection = await connect(dsn, application_name="dozor doctor")
                 try:
-                    found += await check_server(connection, config.connections)
+                    sets = sets_for(config)
+                    found += await check_server(connection, config.connections, sets)
                     found += sessions
                     schema = await check_schema(
-                        dsn, connection, embedded=config.database.url is None, sets=sets_for(config)
+                        dsn, connection, embedded=config.database.url is None, sets=sets
                     )
                     found += schema
                     if all(one.level is Level.OK for one in schema):
@@ -96,7 +99,7 @@ async def _examine(config: Config, *, send: bool) -> list[Finding]:
         found.append(failed("database", str(error), msg("doctor-as-it-says")))
     seen = {} if report is None else {task.name: task for task in report.tasks}
     channels = await check_second_channel(config, send=send)
-    found = [*await telegram, *channels, *found, *check_config(config, seen)]
+    found = [*await telegram, *channels, *found, *await named, *check_config(config, seen)]
     if send:
         found.append(sent or await send_directly(config))
     return found
@@ -148,6 +151,7 @@ ABOUT = {
     "roles": "doctor-about-roles",
     "oncall": "doctor-about-oncall",
     "database": "doctor-about-database",
+    "databases": "doctor-about-databases",
     "version": "doctor-about-version",
     "server": "doctor-about-server",
     "sessions": "doctor-about-sessions",
