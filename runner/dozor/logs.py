@@ -36,10 +36,14 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
-HUMAN = (
-    "<green>{time:YYYY-MM-DD HH:mm:ss.SSS}</green> <level>{level: <8}</level> "
-    "<dim>{extra[_place]}</dim><level>{message}</level>{extra[_note]}\n"
-)
+HUMAN = "{time:YYYY-MM-DD HH:mm:ss.SSS} {level: <8} {extra[_place]}{message}{extra[_note]}\n"
+_LEVEL_COLOURS = {
+    "INFO": "bold",
+    "WARNING": "black><YELLOW",
+    "ERROR": "red><bold",
+    "CRITICAL": "RED><bold",
+}
+"""Of the word of the level alone: yellow text cannot be read on white, nor dark blue text on black."""
 IN_FULL_EVERY = 600.0
 """Seconds within which the same traceback, shown often enough, is not shown in full again."""
 IN_FULL_AT_FIRST = 10
@@ -129,7 +133,13 @@ def configure(
         extra["_place"] = f"[{' '.join(_shown(known))}] " if known else ""
         times = repeats.count(record)
         extra["_note"] = f"\n  {msg('log-traceback-again', times=times)}" if times else ""
-        return HUMAN if times or record["exception"] is None else HUMAN + "{exception}\n"
+        form, exception = _coloured(record["level"].name), record["exception"]
+        if times or exception is None:
+            return form
+        # Not `{exception}`: its colours cannot be read on white.
+        lines = traceback.format_exception(exception.type, exception.value, exception.traceback)
+        extra["_traceback"] = "".join(lines)
+        return form + "{extra[_traceback]}\n"
 
     def json_form(record: Record) -> str:
         entry = _entry(record, _place(record, details), repeats.count(record))
@@ -155,6 +165,15 @@ def configure(
     # It tells of every vain attempt to connect; that the database is away is said once, by us.
     logging.getLogger("asyncpg.pool").setLevel(logging.CRITICAL)
     return guard
+
+
+def _coloured(level: str) -> str:
+    """HUMAN with the markup of loguru."""
+    colour = _LEVEL_COLOURS.get(level)
+    if colour is None:
+        return HUMAN
+    ends = "".join(f"</{one}>" for one in reversed(colour.split("><")))
+    return HUMAN.replace("{level: <8}", f"<{colour}>{{level}}{ends}{' ' * max(0, 8 - len(level))}")
 
 
 def is_human(form: LogFormat, stream: TextIO) -> bool:

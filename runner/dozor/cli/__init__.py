@@ -11,7 +11,7 @@ import click
 
 from dozor.cli.terminal.click_texts import translate_click
 from dozor.cli.terminal.layout import NARROWEST
-from dozor.cli.terminal.options import DozorGroup, configuration_named, show_version
+from dozor.cli.terminal.options import DozorGroup, HelpFormatter, configuration_named, show_version
 from dozor.language.process import from_file, use_language
 from dozor.process.standard_streams import open_missing_streams
 
@@ -68,6 +68,7 @@ def main() -> None:
     open_missing_streams()
     use_language(from_file(configuration_named(sys.argv[1:]), os.environ))
     translate_click()
+    click.Context.formatter_class = HelpFormatter
     columns = shutil.get_terminal_size().columns
     if columns < HELP_FROM:
         cli.context_settings["terminal_width"] = max(NARROWEST, columns)

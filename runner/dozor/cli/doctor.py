@@ -21,11 +21,12 @@ from dozor.cli.doctoring.database import (
     check_sessions,
 )
 from dozor.cli.doctoring.databases import check_databases
-from dozor.cli.doctoring.finding import Finding, Level, failed, warning
+from dozor.cli.doctoring.finding import Finding, Level, failed, grouped, warning
 from dozor.cli.doctoring.runner import check_runner
 from dozor.cli.doctoring.sending import send_directly, send_through_runner
 from dozor.cli.doctoring.smells import check_config
 from dozor.cli.doctoring.telegram import check_telegram
+from dozor.cli.terminal.colours import coloured
 from dozor.cli.terminal.layout import fitted
 from dozor.cli.terminal.options import EXIT_FAILED, config_option
 from dozor.cli.terminal.session import run_async
@@ -57,8 +58,8 @@ def doctor(config_path: Path, *, send: bool, as_json: bool) -> None:
             redactor.redact(json.dumps([asdict(one) for one in findings], ensure_ascii=False, indent=2))
         )
     else:
-        for one in findings:
-            click.echo(fitted(redactor.redact(_lines(one))))
+        for one in grouped(findings):
+            click.echo(fitted(redactor.redact(_lines(one)), hanging="  "))
     if any(one.level is Level.FAILED for one in findings):
         raise SystemExit(EXIT_FAILED)
 
@@ -129,7 +130,7 @@ def _lines(one: Finding) -> str:
         case Level.OK:
             sign = click.style("✓", fg="green")
         case Level.WARNING:
-            sign = click.style("!", fg="yellow")
+            sign = coloured("!", "yellow")
         case Level.FAILED:
             sign = click.style("✖", fg="red", bold=True)
         case _:

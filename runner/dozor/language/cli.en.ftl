@@ -126,6 +126,7 @@ cli-never = never
 cli-ago = { $time } ago
 cli-running-for = running { $time }
 cli-next-in = next in { $time }
+cli-no-success = no success yet
 cli-success = ok { $time }
 cli-no-tasks = No tasks: add one to the configuration and start `dozor run`
 cli-chat-waits = Telegram makes chat { $chat } wait until { $until }

@@ -126,6 +126,7 @@ cli-never = не было
 cli-ago = { $time } назад
 cli-running-for = идёт { $time }
 cli-next-in = снова через { $time }
+cli-no-success = успехов не было
 cli-success = успех { $time }
 cli-no-tasks = Задач нет: добавьте их в файл настроек и запустите `dozor run`
 cli-chat-waits = Telegram велит чату { $chat } ждать до { $until }

@@ -16,7 +16,7 @@ from typing import assert_never
 import click
 
 from dozor.cli.service.unit import PACKAGED, SYSTEM_FOLDER, Unit, checked_name, render, user_folder
-from dozor.cli.terminal.layout import fitted
+from dozor.cli.terminal.layout import commented, fitted, output_width
 from dozor.cli.terminal.options import config_option
 from dozor.config import Config, load
 from dozor.config.source.interpolation import names_in_references
@@ -67,12 +67,14 @@ def install(config_path: Path, *, user_unit: bool, name: str, write: bool, force
         done = write_unit(path, text, PACKAGED[user_unit], force=force)
         _say(_done_text(done, path))
     else:
-        _say(msg("setup-service-not-written", path=path, command=_again(unit)))
+        _say(msg("setup-service-not-written", path=path))
+        click.echo(f"  {_again(unit)}", err=True)
     for note in notes:
         _say(note)
     _say(msg("setup-next" if write else "setup-service-then"))
+    columns = output_width()
     for line in next_commands(unit):
-        click.echo(f"  {line}", err=True)
+        click.echo(commented(f"  {line}", columns), err=True)
 
 
 def _say(text: str) -> None:
@@ -248,7 +250,7 @@ def next_commands(unit: Unit) -> list[str]:
         return [
             "systemctl --user daemon-reload",
             f"systemctl --user enable --now {unit.name}",
-            f"loginctl enable-linger   # {msg('setup-service-linger')}",
+            f"loginctl enable-linger  # {msg('setup-service-linger')}",
             f"journalctl --user -u {unit.name} -f",
         ]
     commands = [
