@@ -259,3 +259,5 @@ cli-oncall-nobody = Nobody is on call: the configuration has no rotation (oncall
 cli-oncall-now = On call: { $person }, until { $until }
 cli-oncall-instead = Instead of { $person }
 cli-oncall-next = Next: { $person }, from { $at }
+cli-progress-check = Modules imported
+cli-progress-migrate = Migrations applied

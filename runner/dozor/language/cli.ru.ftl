@@ -261,3 +261,5 @@ cli-oncall-nobody = Никто не дежурит: в настройках не
 cli-oncall-now = Дежурит { $person }, до { $until }
 cli-oncall-instead = Вместо { $person }
 cli-oncall-next = Потом: { $person }, с { $at }
+cli-progress-check = Импортировано модулей
+cli-progress-migrate = Применено миграций

@@ -15,7 +15,16 @@ from dozor.config.imports.importing import Checker as Checker
 from dozor.config.imports.importing import CheckerImportError as CheckerImportError
 from dozor.config.imports.importing import import_checker as import_checker
 from dozor.config.imports.importing import is_imported
-from dozor.config.imports.probing import NOTE, Found, Hung, Question, RemoteChecker, examine_function, probe
+from dozor.config.imports.probing import (
+    NOTE,
+    Found,
+    Hung,
+    ProbeProgress,
+    Question,
+    RemoteChecker,
+    examine_function,
+    probe,
+)
 from dozor.config.imports.setups import check_setup
 from dozor.config.imports.signatures import is_async
 from dozor.config.loading import Candidate, CandidateKey, Draft, read_draft
@@ -67,11 +76,13 @@ def load_with_checkers(
         return _examined(draft, _Imports(draft), allow_hung=allow_hung, probe_new=probe_new, later=later)
 
 
-def check_file(path: Path | str, env: Mapping[str, str] = os.environ) -> Loaded:
+def check_file(
+    path: Path | str, env: Mapping[str, str] = os.environ, progress: ProbeProgress | None = None
+) -> Loaded:
     """As `load_with_checkers`, with every import in child processes: nothing is imported here."""
     with language_for_now(from_file(Path(path), env)):
         draft = read_draft(path, env)
-        return _examined(draft, _Imports(draft), only_probe=True)
+        return _examined(draft, _Imports(draft, progress=progress), only_probe=True)
 
 
 def examine_apart(config: Config) -> Mapping[str, str]:
@@ -115,6 +126,7 @@ class _Imports:
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     redactor: Redactor = field(default_factory=Redactor)
+    progress: ProbeProgress | None = None
 
     def note(self, candidate: Candidate, found: Found) -> None:
         for place, text in found:
@@ -190,6 +202,7 @@ def _probe(found: _Imports, apart: list[Candidate], together: list[Candidate], *
         [questions[one.name, one.key] for one in together],
         found.draft.path.parent,
         withheld_names(found.draft.filled),
+        progress=found.progress,
     )
     for one in (*apart, *together):
         match answers[questions[one.name, one.key]]:
