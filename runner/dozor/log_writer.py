@@ -6,6 +6,7 @@ queue is dropped and counted.
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import select
@@ -13,12 +14,18 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol, TextIO
+from typing import Any, BinaryIO, Protocol, TextIO, cast
+
+from dozor.process.threads import current_run
 
 MOST_LINES = 10_000
 MOST_BYTES = 8_000_000
 """Of lines that wait to be written."""
 _PORTION = 65_536
+LONGEST_PART = 16_000
+"""Characters without an end of line that `PrintedLines` keeps back."""
+MOST_PARTS = 1_000
+"""Threads and tasks of which it keeps some."""
 _CHECK_SECONDS = 1.0
 """How long one look takes at a descriptor that does not take data."""
 
@@ -229,6 +236,110 @@ class QueuedStream(io.TextIOWrapper):
     @property
     def writer(self) -> LogWriter:
         return self._writer
+
+
+def _task_of_context() -> str | None:
+    run = current_run.get()
+    return None if run is None else run.name
+
+
+class PrintedLines(io.TextIOBase):
+    """Stands for `sys.stdout` or `sys.stderr` of a runner with a JSON log: each line becomes a record.
+
+    `record(line, task)` is that record as text, without the end of line; `task` is what `task_here` says,
+    None for a line that is not of a run. `redact` is applied to what is printed at once, so that a secret of
+    several lines is found. What has no end of line yet is kept for each thread and task apart: pieces of two
+    lines never mix.
+    """
+
+    def __init__(
+        self,
+        writer: LogWriter,
+        original: TextIO,
+        record: Callable[[str, str | None], str],
+        redact: Callable[[str], str] = str,
+        task_here: Callable[[], str | None] = _task_of_context,
+    ) -> None:
+        self._task_here = task_here
+        self.writer = writer
+        self.redact = redact
+        self.original = original
+        self._record = record
+        self._open: dict[tuple[int, str | None], str] = {}
+        self._buffer = cast("BinaryIO", _PrintedBytes(self))
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]  # of a file it cannot be assigned either
+        return "utf-8"
+
+    @property
+    def errors(self) -> str | None:  # type: ignore[override]  # as above
+        return "backslashreplace"
+
+    @property
+    def buffer(self) -> BinaryIO:
+        """Takes text as bytes; bytes that are no text become `\\xff`."""
+        return self._buffer
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return self.original.isatty()
+
+    def fileno(self) -> int:
+        return self.original.fileno()
+
+    def write(self, text: str, /) -> int:
+        key = self._key()
+        whole, end, rest = (self._open.pop(key, "") + text).rpartition("\n")
+        if len(rest) > LONGEST_PART or len(self._open) >= MOST_PARTS:
+            whole, end, rest = f"{whole}{end}{rest}", "\n", ""
+        if rest:
+            self._open[key] = rest
+        if end:
+            self._put(whole, key[1])
+        return len(text)
+
+    def flush(self) -> None:
+        """A line of this thread and task that has no end yet is written as it is."""
+        key = self._key()
+        rest = self._open.pop(key, "")
+        if rest:
+            self._put(rest, key[1])
+
+    def _put(self, lines: str, task: str | None) -> None:
+        records = (self._record(line, task) for line in self.redact(lines).splitlines() if line.strip())
+        for one in records:
+            self.writer.put(f"{one}\n".encode("utf-8", "backslashreplace"))
+
+    def _key(self) -> tuple[int, str | None]:
+        return threading.get_ident(), self._task_here()
+
+
+class _PrintedBytes(io.BufferedIOBase):
+    """`buffer` of `PrintedLines`."""
+
+    def __init__(self, printed: PrintedLines) -> None:
+        self._printed = printed
+        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return self._printed.isatty()
+
+    def fileno(self) -> int:
+        return self._printed.fileno()
+
+    def write(self, data: Any, /) -> int:
+        self._printed.write(self._decoder.decode(data))
+        return memoryview(data).nbytes
+
+    def flush(self) -> None:
+        if not self._printed.closed:
+            self._printed.flush()
 
 
 class _Queue(io.RawIOBase):

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from loguru import logger
 
 from dozor.language import msg
-from dozor.log_writer import CONSOLE, DescriptorSink, LogWriter, QueuedStream
+from dozor.log_writer import CONSOLE, DescriptorSink, LogWriter, PrintedLines, QueuedStream
 from dozor.redaction import Redactor
 
 if TYPE_CHECKING:
@@ -36,10 +36,14 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
-HUMAN = (
-    "<green>{time:YYYY-MM-DD HH:mm:ss.SSS}</green> <level>{level: <8}</level> "
-    "<dim>{extra[_place]}</dim><level>{message}</level>{extra[_note]}\n"
-)
+HUMAN = "{time:YYYY-MM-DD HH:mm:ss.SSS} {level: <8} {extra[_place]}{message}{extra[_note]}\n"
+_LEVEL_COLOURS = {
+    "INFO": "bold",
+    "WARNING": "black><YELLOW",
+    "ERROR": "red><bold",
+    "CRITICAL": "RED><bold",
+}
+"""Of the word of the level alone: yellow text cannot be read on white, nor dark blue text on black."""
 IN_FULL_EVERY = 600.0
 """Seconds within which the same traceback, shown often enough, is not shown in full again."""
 IN_FULL_AT_FIRST = 10
@@ -129,7 +133,13 @@ def configure(
         extra["_place"] = f"[{' '.join(_shown(known))}] " if known else ""
         times = repeats.count(record)
         extra["_note"] = f"\n  {msg('log-traceback-again', times=times)}" if times else ""
-        return HUMAN if times or record["exception"] is None else HUMAN + "{exception}\n"
+        form, exception = _coloured(record["level"].name), record["exception"]
+        if times or exception is None:
+            return form
+        # Not `{exception}`: its colours cannot be read on white.
+        lines = traceback.format_exception(exception.type, exception.value, exception.traceback)
+        extra["_traceback"] = "".join(lines)
+        return form + "{extra[_traceback]}\n"
 
     def json_form(record: Record) -> str:
         entry = _entry(record, _place(record, details), repeats.count(record))
@@ -157,6 +167,15 @@ def configure(
     return guard
 
 
+def _coloured(level: str) -> str:
+    """HUMAN with the markup of loguru."""
+    colour = _LEVEL_COLOURS.get(level)
+    if colour is None:
+        return HUMAN
+    ends = "".join(f"</{one}>" for one in reversed(colour.split("><")))
+    return HUMAN.replace("{level: <8}", f"<{colour}>{{level}}{ends}{' ' * max(0, 8 - len(level))}")
+
+
 def is_human(form: LogFormat, stream: TextIO) -> bool:
     """Whether lines on `stream` are for people."""
     return form is LogFormat.HUMAN or (form is LogFormat.AUTO and stream.isatty())
@@ -166,35 +185,65 @@ def dropped_note(form: LogFormat, stream: TextIO) -> Callable[[int], str]:
     """The line that says how many lines were dropped, in the form of the log on `stream`."""
 
     def note(count: int) -> str:
-        at = datetime.now().astimezone()
         text = msg("log-lines-dropped", count=count)
-        if is_human(form, stream):
-            return f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03d} WARNING  {text}\n"
-        entry = {
-            "at": at.isoformat(timespec="milliseconds"),
-            "level": "WARNING",
-            "message": text,
-            "module": __name__,
-        }
-        return json.dumps(entry, ensure_ascii=False) + "\n"
+        if not is_human(form, stream):
+            return warning_record(text)
+        at = datetime.now().astimezone()
+        return f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03d} WARNING  {text}\n"
 
     return note
 
 
-def queue_standard_streams(form: LogFormat) -> LogWriter:
+def warning_record(text: str) -> str:
+    """A line of a JSON log that does not come through loguru."""
+    entry = {
+        "at": datetime.now().astimezone().isoformat(timespec="milliseconds"),
+        "level": "WARNING",
+        "message": text,
+        "module": __name__,
+    }
+    return json.dumps(entry, ensure_ascii=False) + "\n"
+
+
+def queue_standard_streams(form: LogFormat, descriptors: tuple[int, int] = (2, 1)) -> LogWriter:
     """Put threads between this process and its standard streams; the writer of standard error.
 
-    From here on `print` of a checker waits for nobody either.
+    From here on `print` of a checker waits for nobody either. With a JSON log each printed line is a record
+    of its own. `descriptors`: of the error and output that lines are written to in the end.
     """
     error, output = sys.stderr, sys.stdout
     CONSOLE.json = not is_human(form, error)
     note = dropped_note(form, error)
-    writer = LogWriter(DescriptorSink(error.fileno()), note=note)
-    same = os.path.samestat(os.fstat(error.fileno()), os.fstat(output.fileno()))
-    other = writer if same else LogWriter(DescriptorSink(output.fileno()), note=note, name="dozor output")
-    sys.stderr = QueuedStream(writer, error)
-    sys.stdout = QueuedStream(other, output)
+    writer = LogWriter(DescriptorSink(descriptors[0]), note=note)
+    same = os.path.samestat(os.fstat(descriptors[0]), os.fstat(descriptors[1]))
+    other = writer if same else LogWriter(DescriptorSink(descriptors[1]), note=note, name="dozor output")
+    if CONSOLE.json:
+        sys.stderr = PrintedLines(writer, error, printed_record("stderr"))
+        sys.stdout = PrintedLines(other, output, printed_record("stdout"))
+    else:
+        sys.stderr = QueuedStream(writer, error)
+        sys.stdout = QueuedStream(other, output)
     return writer
+
+
+def printed_record(stream: str, details: Details = lambda task: {}) -> Callable[[str, str | None], str]:
+    """The record of a line that was printed to `stream`, in JSON.
+
+    On standard error a line that is not of a run is a warning: it may be the reason why the runner ends.
+    """
+
+    def record(line: str, task: str | None) -> str:
+        entry: dict[str, object] = {
+            "at": datetime.now().astimezone().isoformat(timespec="milliseconds"),
+            "level": "WARNING" if task is None and stream == "stderr" else "INFO",
+            "message": line,
+        }
+        if task is not None:
+            known = {"task": task, **details(task)}
+            entry |= {key: known[key] for key in _PLACE if known.get(key) is not None}
+        return json.dumps({**entry, "stream": stream}, ensure_ascii=False, default=str)
+
+    return record
 
 
 def _place(record: Record, details: Details) -> dict[str, object]:

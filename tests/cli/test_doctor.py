@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import asyncio
 import json
+import socket
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from click.testing import CliRunner
@@ -15,12 +17,22 @@ from dozor.alerting.policy.oncall import Person
 from dozor.cli import cli, doctoring
 from dozor.cli.doctor import ABOUT
 from dozor.cli.doctoring.channels import check_second_channel
-from dozor.cli.doctoring.database import check_files, check_schema, check_server, check_writing
+from dozor.cli.doctoring.database import (
+    check_files,
+    check_schema,
+    check_server,
+    check_writing,
+    version_finding,
+)
+from dozor.cli.doctoring.databases import check_databases
 from dozor.cli.doctoring.finding import Finding, Level
 from dozor.cli.doctoring.smells import check_config
 from dozor.cli.doctoring.telegram import check_telegram
 from dozor.config import load
 from dozor.config.sections.config import TelegramConfig
+from dozor.language import Language
+from dozor.language.process import language_for_now
+from dozor.storage.postgres.migration_sets import CORE, sets_named
 from dozor.storage.postgres.pool import connect, disconnect
 from tests.alerting.receiver import Receiver
 from tests.bot.botapi.faults import FaultKind
@@ -329,3 +341,83 @@ async def test_each_on_call_person_is_asked_for(api: BotApi, how: str) -> None:
     assert "Oleg" in found[0].text
     assert ("Start" in found[0].remedy) is (how != "unknown")
     assert not api.calls_of("sendMessage")
+
+
+@pytest.mark.parametrize(
+    ("number", "market", "oldest"),
+    [(120_017, False, "13"), (120_017, True, "15"), (130_004, False, None), (140_011, True, "15"),
+     (150_000, True, None), (180_001, True, None)],
+)  # fmt: skip
+def test_the_marketplace_needs_a_newer_server(number: int, market: bool, oldest: str | None) -> None:
+    sets = (CORE, *(sets_named(["market"]) if market else ()))
+    found = version_finding("x", number, sets)
+    assert (found is None) is (oldest is None)
+    if found is not None:
+        assert found.level is Level.FAILED
+        assert f"{oldest} " in found.remedy
+
+
+async def test_named_databases_are_connected_to_and_grouped(database: str, tmp_path: Path) -> None:
+    silent = socket.create_server(("127.0.0.1", 0))  # connections are made by the kernel; nobody answers
+    port = silent.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        nobody = closed.getsockname()[1]
+    missing = database.replace(urlsplit(database).path, "/nosuchdatabase", 1)
+    urls = {
+        "shop": database,
+        "stock": database,
+        "gone": f"postgresql://u:hunter2@127.0.0.1:{nobody}/d",
+        "gone2": f"postgresql://u:hunter2@127.0.0.1:{nobody}/e",
+        "nowhere": "postgresql://u:hunter2@no-such-host.invalid/d",
+        "missing": missing,
+        "silent": f"postgresql://u:hunter2@127.0.0.1:{port}/d",
+    }
+    path = tmp_path / "config.yaml"
+    listed = "\n".join(f"  {name}: {{url: '{url}', connect_timeout: 2s}}" for name, url in urls.items())
+    path.write_text(f"databases:\n{listed}\ntasks: {{a: {{run: 'm:f', every: 1h}}}}\n")
+    try:
+        with language_for_now(Language.EN):
+            findings = await check_databases(load(path))
+    finally:
+        silent.close()
+    well, *bad = findings
+    assert (well.level, well.text) == (Level.OK, "connected: shop, stock")
+    assert {one.level for one in bad} == {Level.FAILED}
+    assert len(bad) == 4, bad
+    by_name = {name: one.text for one in bad for name in urls if f"{name} (" in one.text}
+    assert by_name["gone"] == by_name["gone2"]
+    assert "nobody listens" in by_name["gone"]
+    assert "no host has this name" in by_name["nowhere"]
+    assert "databases.nowhere.url" in by_name["nowhere"]
+    assert "no such database" in by_name["missing"]
+    assert "no answer within 2 s" in by_name["silent"]
+    assert "hunter2" not in str(findings)
+
+
+async def test_a_wrong_password_of_a_named_database_is_named(tmp_path: Path) -> None:
+    """A server that says so at once, as `pg_hba.conf` with passwords would."""
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        fields = b'SFATAL\0VFATAL\0C28P01\0Mpassword authentication failed for user "u"\0\0'
+        length = int.from_bytes(await reader.readexactly(4), "big")
+        body = await reader.readexactly(length - 4)
+        if body == (80877103).to_bytes(4, "big"):  # a request for TLS
+            writer.write(b"N")
+            length = int.from_bytes(await reader.readexactly(4), "big")
+            await reader.readexactly(length - 4)
+        writer.write(b"E" + (len(fields) + 4).to_bytes(4, "big") + fields)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        path = tmp_path / "config.yaml"
+        path.write_text(
+            f"databases: {{shop: 'postgresql://u:hunter2@127.0.0.1:{port}/d'}}\n"
+            "tasks: {a: {run: 'm:f', every: 1h}}\n"
+        )
+        with language_for_now(Language.EN):
+            [finding] = await check_databases(load(path))
+    assert "wrong user or password" in finding.text
+    assert "databases.shop.url" in finding.text
+    assert "hunter2" not in str(finding)

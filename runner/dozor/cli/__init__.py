@@ -11,7 +11,7 @@ import click
 
 from dozor.cli.terminal.click_texts import translate_click
 from dozor.cli.terminal.layout import NARROWEST
-from dozor.cli.terminal.options import DozorGroup, configuration_named, show_version
+from dozor.cli.terminal.options import DozorGroup, HelpFormatter, configuration_named, show_version
 from dozor.language.process import from_file, use_language
 from dozor.process.standard_streams import open_missing_streams
 
@@ -45,6 +45,7 @@ HELP_FROM = 52
         "attribute": "dozor.cli.market.commands:old_attribute",
         "migrate": "dozor.cli.migrate:migrate",
         "telegram": "dozor.cli.telegram.commands:telegram",
+        "service": "dozor.cli.service.commands:service",
         "doctor": "dozor.cli.doctor:doctor",
         "health": "dozor.cli.health:health",
         "schema": "dozor.cli.project.schema:schema",
@@ -67,6 +68,7 @@ def main() -> None:
     open_missing_streams()
     use_language(from_file(configuration_named(sys.argv[1:]), os.environ))
     translate_click()
+    click.Context.formatter_class = HelpFormatter
     columns = shutil.get_terminal_size().columns
     if columns < HELP_FROM:
         cli.context_settings["terminal_width"] = max(NARROWEST, columns)

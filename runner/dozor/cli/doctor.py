@@ -20,11 +20,13 @@ from dozor.cli.doctoring.database import (
     check_server,
     check_sessions,
 )
-from dozor.cli.doctoring.finding import Finding, Level, failed, warning
+from dozor.cli.doctoring.databases import check_databases
+from dozor.cli.doctoring.finding import Finding, Level, failed, grouped, warning
 from dozor.cli.doctoring.runner import check_runner
 from dozor.cli.doctoring.sending import send_directly, send_through_runner
 from dozor.cli.doctoring.smells import check_config
 from dozor.cli.doctoring.telegram import check_telegram
+from dozor.cli.terminal.colours import coloured
 from dozor.cli.terminal.layout import fitted
 from dozor.cli.terminal.options import EXIT_FAILED, config_option
 from dozor.cli.terminal.session import run_async
@@ -56,14 +58,15 @@ def doctor(config_path: Path, *, send: bool, as_json: bool) -> None:
             redactor.redact(json.dumps([asdict(one) for one in findings], ensure_ascii=False, indent=2))
         )
     else:
-        for one in findings:
-            click.echo(fitted(redactor.redact(_lines(one))))
+        for one in grouped(findings):
+            click.echo(fitted(redactor.redact(_lines(one)), hanging="  "))
     if any(one.level is Level.FAILED for one in findings):
         raise SystemExit(EXIT_FAILED)
 
 
 async def _examine(config: Config, *, send: bool) -> list[Finding]:
     telegram = asyncio.create_task(check_telegram(config.telegram, oncall(config.oncall).people.values()))
+    named = asyncio.create_task(check_databases(config))
     found = [*check_disk(config), *check_files(config)]
     report: StatusReport | None = None
     sent: Finding | None = None
@@ -77,10 +80,11 @@ async def _examine(config: Config, *, send: bool) -> list[Finding]:
                     dsn = marked(dsn)  # what else there is to find is found as `pooling: transaction` would
                 connection = await connect(dsn, application_name="dozor doctor")
                 try:
-                    found += await check_server(connection, config.connections)
+                    sets = sets_for(config)
+                    found += await check_server(connection, config.connections, sets)
                     found += sessions
                     schema = await check_schema(
-                        dsn, connection, embedded=config.database.url is None, sets=sets_for(config)
+                        dsn, connection, embedded=config.database.url is None, sets=sets
                     )
                     found += schema
                     if all(one.level is Level.OK for one in schema):
@@ -96,7 +100,7 @@ async def _examine(config: Config, *, send: bool) -> list[Finding]:
         found.append(failed("database", str(error), msg("doctor-as-it-says")))
     seen = {} if report is None else {task.name: task for task in report.tasks}
     channels = await check_second_channel(config, send=send)
-    found = [*await telegram, *channels, *found, *check_config(config, seen)]
+    found = [*await telegram, *channels, *found, *await named, *check_config(config, seen)]
     if send:
         found.append(sent or await send_directly(config))
     return found
@@ -126,7 +130,7 @@ def _lines(one: Finding) -> str:
         case Level.OK:
             sign = click.style("✓", fg="green")
         case Level.WARNING:
-            sign = click.style("!", fg="yellow")
+            sign = coloured("!", "yellow")
         case Level.FAILED:
             sign = click.style("✖", fg="red", bold=True)
         case _:
@@ -148,6 +152,7 @@ ABOUT = {
     "roles": "doctor-about-roles",
     "oncall": "doctor-about-oncall",
     "database": "doctor-about-database",
+    "databases": "doctor-about-databases",
     "version": "doctor-about-version",
     "server": "doctor-about-server",
     "sessions": "doctor-about-sessions",

@@ -42,7 +42,7 @@ def errors(config_path: Path, name: str, limit: int, *, as_json: bool) -> None:
         for one in groups:
             first, last = in_zone(one.first_at, config.timezone), in_zone(one.last_at, config.timezone)
             when = last if one.times == 1 else f"{first} … {last}"
-            click.echo(fitted(f"×{one.times}  {when}"))
+            click.echo(fitted(f"×{one.times}  {when}", hanging="    "))
             click.echo(indented(f"{one.error_type}: {one.error_text}", output_width(), "  "))
 
 

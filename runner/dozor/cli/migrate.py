@@ -23,6 +23,7 @@ def migrate(config_path: Path, *, only_check: bool, schemas: tuple[str, ...]) ->
 
 
 async def _migrate(config_path: Path, *, only_check: bool, schemas: tuple[str, ...]) -> None:
+    from dozor.cli.terminal.progress import Progress
     from dozor.config import load
     from dozor.errors import SchemaError
     from dozor.storage.postgres import migrate as schema
@@ -45,7 +46,9 @@ async def _migrate(config_path: Path, *, only_check: bool, schemas: tuple[str, .
             if not report.up_to_date:
                 raise SystemExit(EXIT_FAILED)
         else:
-            done = await schema.migrate(database.dsn, sets)
+            with Progress(msg("cli-progress-migrate")) as progress:
+                progress.expect(len((await schema.check(database.dsn, sets)).pending))
+                done = await schema.migrate(database.dsn, sets, progress.step)
             for name in done.taken_over:
                 click.echo(msg("cli-taken-over", name=name))
             for name in done.applied:

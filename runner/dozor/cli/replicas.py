@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import click
 
-from dozor.cli.terminal.layout import output_width, wrapped
+from dozor.cli.terminal.layout import fitted, output_width, wrapped
 from dozor.cli.terminal.options import EXIT_FAILED, config_option
 from dozor.cli.terminal.session import NoDatabaseError, database, run_async
 from dozor.cli.terminal.words import span
@@ -39,7 +40,7 @@ def replicas(config_path: Path, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps((report or NOBODY).to_json(), ensure_ascii=False, indent=2))
     elif report is None:
-        click.echo(msg("cli-no-replicas"), err=True)
+        click.echo(fitted(msg("cli-no-replicas"), sys.stderr), err=True)
     else:
         for line in _lines(report, zone):
             click.echo(line)
@@ -64,5 +65,6 @@ def _line(row: ReplicaRow) -> str:
     where = msg("cli-replica-where", host=row.host, pid=str(row.pid), version=row.version)
     told = f"  {row.name}  {msg(ROLES[row.role])}  {where}"
     if row.lost:
-        return click.style(f"{told}  {msg('cli-replica-lost', time=span(row.silent_for))}", fg="red")
-    return told
+        lost = msg("cli-replica-lost", time=span(row.silent_for))
+        return click.style(fitted(f"{told}  {lost}", hanging="  "), fg="red")
+    return fitted(told, hanging="  ")

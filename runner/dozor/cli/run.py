@@ -20,10 +20,11 @@ from dozor.language import msg
 
 if TYPE_CHECKING:
     from dozor.app.leading.escapes import Escapes
-    from dozor.log_writer import LogWriter
+    from dozor.cli.terminal.descriptor_lines import Output
     from dozor.logs import LogFormat, LogGuard
     from dozor.process.lifecycle import SignalHandlers
     from dozor.process.threads import CheckerThreads
+    from dozor.redaction import Redactor
 
 FLUSH_SECONDS = 1.0
 """How long the end waits for the last lines of the log to be read."""
@@ -69,14 +70,16 @@ def run(
 ) -> None:
     """Supervise the checkers of the configuration until SIGTERM or SIGINT."""
     from dozor.app.leading.escapes import Escapes
-    from dozor.logs import LogFormat, queue_standard_streams
+    from dozor.cli.terminal.descriptor_lines import Output
+    from dozor.logs import LogFormat
     from dozor.process.lifecycle import run_to_end
     from dozor.supervision.runs.ownership import own_tasks, own_threads
     from dozor.supervision.runs.subprocesses import own_subprocesses
 
     form = LogFormat(log_format)
-    writer = queue_standard_streams(form)
-    atexit.register(writer.flush, FLUSH_SECONDS)
+    redactors: list[Redactor] = []
+    output = Output(form, lambda text: redactors[0].redact(text) if redactors else text)
+    atexit.register(output.flush, FLUSH_SECONDS)
     with asyncio.Runner() as loop:
         escaped = Escapes()
         own_tasks(loop.get_loop())
@@ -84,7 +87,8 @@ def run(
         own_subprocesses()
         main = _run(
             config_path,
-            writer,
+            output,
+            redactors,
             form,
             escaped,
             wait=wait,
@@ -98,7 +102,8 @@ def run(
 
 async def _run(
     config_path: Path,
-    writer: LogWriter,
+    output: Output,
+    redactors: list[Redactor],
     form: LogFormat,
     escaped: Escapes,
     *,
@@ -118,7 +123,7 @@ async def _run(
     from dozor.process.threads import CheckerThreads
 
     def flush() -> None:
-        writer.flush(FLUSH_SECONDS)
+        output.flush(FLUSH_SECONDS)
 
     raise_limit()
     loop = asyncio.get_running_loop()
@@ -129,9 +134,11 @@ async def _run(
     stop = asyncio.Event()
     signals = on_signals(stop, flush)
     log = configure(
-        runner.redactor, level=log_level, form=form, details=runner.details_for_the_log, writer=writer
+        runner.redactor, level=log_level, form=form, details=runner.details_for_the_log, writer=output.writer
     )
-    redact_prints(runner.redactor.redact)  # what inline checkers print; the log has its border already
+    redactors.append(runner.redactor)
+    # What inline checkers print; the log has its border already.
+    redact_prints(runner.redactor.redact, runner.details_for_the_log)
     starting = asyncio.create_task(runner.__aenter__())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)

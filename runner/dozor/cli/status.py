@@ -13,8 +13,9 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from dozor.cli.terminal.colours import sign
 from dozor.cli.terminal.completion import complete_task
-from dozor.cli.terminal.layout import PLAIN, cut, indented, output_width, wrapped
+from dozor.cli.terminal.layout import PLAIN, columns_of, cut, indented, output_width, padded, wrapped
 from dozor.cli.terminal.options import EXIT_FAILED, EXIT_NO_RUNNER, config_option
 from dozor.cli.terminal.session import NoDatabaseError, database, known_names, run_async
 from dozor.cli.terminal.task_names import the_task
@@ -191,13 +192,13 @@ def _table(report: StatusReport, columns: int = PLAIN) -> str:
     lines = [_runner_line(report, columns)]
     cells = [_cells(task, report.now) for task in report.tasks]
     narrow = columns < ONE_LINE
-    taken = max((len(state) + (0 if narrow else len(rest)) for state, rest in cells), default=0)
+    taken = max((columns_of(state) + (0 if narrow else columns_of(rest)) for state, rest in cells), default=0)
     width = min(max((len(task.name) for task in report.tasks), default=4), max(columns - taken - 4, 8))
     for task, (state, rest) in zip(report.tasks, cells, strict=True):
         traits = STATES[task.state]
-        name = click.style(f"{traits.sign} {cut(task.name, width):<{width}} {state}", fg=traits.colour)
+        name = f"{sign(traits)} {padded(cut(task.name, width), width)} {state}"
         if narrow:
-            lines += [name, f"  {cut(' '.join(rest.split()), columns - 2)}"]
+            lines += [name.rstrip(), f"  {cut(' '.join(rest.split()), columns - 2)}"]
         else:
             lines.append(f"{name} {rest}".rstrip())
     if not report.tasks:
@@ -221,7 +222,10 @@ def _cells(task: TaskStatus, now: float) -> tuple[str, str]:
     streak = ""
     if task.consecutive_failures:
         streak = f"{task.consecutive_failures}/{task.max_consecutive_failures or '∞'}"
-    seen = msg("cli-success", time=ago(task.last_success_at, now))
+    if task.last_success_at is None:
+        seen = msg("cli-no-success")
+    else:
+        seen = msg("cli-success", time=ago(task.last_success_at, now))
     return f"{state_word(task.state):<8}", f"{streak:>6}  {seen:<15} {_next(task, now)}"
 
 
@@ -264,8 +268,8 @@ def _card(task: TaskStatus, now: float, columns: int = PLAIN) -> str:
     for label, value in rows:
         if value is None:
             continue
-        if len(str(value)) + 19 <= columns:
-            lines.append(f"{label:<18} {value}")
+        if columns_of(str(value)) + 19 <= columns:
+            lines.append(f"{padded(label, 18)} {value}")
         else:
             lines += [label, indented(str(value), columns, "  ")]
     return "\n".join(lines)
@@ -282,14 +286,15 @@ def _next(task: TaskStatus, now: float) -> str:
 def _run_line(record: RunRecord, zone: ZoneInfo) -> str:
     several = f" ×{record.runs}" if record.runs > 1 else ""
     at = in_zone(record.finished_at.timestamp(), zone)
-    head = f"{at}  {outcome_word(record.outcome)}{several}  {record.seconds_max:.3f}s"
+    took = msg("cli-unit-seconds", count=f"{record.seconds_max:.3f}")
+    head = f"{at}  {outcome_word(record.outcome)}{several}  {took}"
     return _with_details(head, f"{record.error_type}: {record.error_text}" if record.error_type else "")
 
 
 def _with_details(head: str, details: str) -> str:
     """On the same line where there is space, else below it; no line is wider than the terminal."""
     columns = output_width()
-    if not details or len(head) + 2 + len(details) <= columns:
+    if not details or columns_of(f"{head}  {details}") <= columns:
         return wrapped(f"{head}  {details}".rstrip(), columns)
     return f"{wrapped(head, columns)}\n{indented(details, columns, '    ')}"
 

@@ -36,7 +36,9 @@ def why(config_path: Path, incident: str, *, as_json: bool) -> None:
     if found is None:
         raise CommandRefusedError(Translator(config.language).format("why-no-incident", id=incident[:60]))
     click.echo(
-        json.dumps(found.to_json(), ensure_ascii=False, indent=2) if as_json else fitted(_text(config, found))
+        json.dumps(found.to_json(), ensure_ascii=False, indent=2)
+        if as_json
+        else fitted(_text(config, found), hanging="  ")
     )
 
 

@@ -12,7 +12,8 @@ doctor-channel-took = { $name } took a test message; go and look
 doctor-channel-refused = { $name } did not take a test message
 doctor-channel-remedy = see the log above; correct the URL
 doctor-postgres-old = PostgreSQL { $version } is too old
-doctor-postgres-old-remedy = use PostgreSQL 13 or newer
+doctor-postgres-old-for = PostgreSQL { $version } is too old for the schema { $schema }
+doctor-postgres-old-remedy = use PostgreSQL { $oldest } or newer
 doctor-postgres = PostgreSQL { $version }, { $size } MB in this database
 doctor-standby = a standby, which only reads
 doctor-standby-remedy = point database.url at the primary server
@@ -158,3 +159,11 @@ doctor-oncall-reached = { $name }: the bot can write in private
 doctor-oncall-unreachable = { $name }: the bot cannot write in private ({ $reason }), a call reaches the group only
 doctor-oncall-unreachable-remedy = have { $name } open the bot in Telegram and press Start (or unblock it)
 doctor-oncall-unknown = { $name }: it could not be found out whether calls arrive in private ({ $reason })
+doctor-databases-well = connected: { $names }
+doctor-databases-failed = { $names }: { $reason }
+doctor-databases-silent = no answer within { $seconds } s
+doctor-databases-remedy = until then runs that use { $count ->
+    [one] it
+   *[other] them
+} fail
+doctor-about-databases = named databases

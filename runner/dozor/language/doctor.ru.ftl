@@ -12,7 +12,8 @@ doctor-channel-took = { $name }: проверочное сообщение пр�
 doctor-channel-refused = { $name }: проверочное сообщение не принято
 doctor-channel-remedy = см. журнал выше; исправьте URL
 doctor-postgres-old = PostgreSQL { $version } слишком старый
-doctor-postgres-old-remedy = возьмите PostgreSQL 13 или новее
+doctor-postgres-old-for = PostgreSQL { $version } слишком старый для схемы { $schema }
+doctor-postgres-old-remedy = возьмите PostgreSQL { $oldest } или новее
 doctor-postgres = PostgreSQL { $version }, в этой базе { $size } МБ
 doctor-standby = резервный сервер, он только читает
 doctor-standby-remedy = укажите в database.url основной сервер
@@ -158,3 +159,11 @@ doctor-oncall-reached = { $name }: бот может написать в лич�
 doctor-oncall-unreachable = { $name }: бот не может написать в личку ({ $reason }), вызов придёт только в группу
 doctor-oncall-unreachable-remedy = пусть { $name } откроет бота в Telegram и нажмёт Start (или разблокирует его)
 doctor-oncall-unknown = { $name }: узнать, доходят ли вызовы в личку, не удалось ({ $reason })
+doctor-databases-well = есть соединение: { $names }
+doctor-databases-failed = { $names }: { $reason }
+doctor-databases-silent = нет ответа за { $seconds } с
+doctor-databases-remedy = до тех пор запуски, которым { $count ->
+    [one] она нужна
+   *[other] они нужны
+}, заканчиваются ошибкой
+doctor-about-databases = базы из databases

@@ -26,6 +26,7 @@ error-no-socket = no server at this socket: is it running?
 error-socket-permission = no permission for the server's socket: run as a user who may use it
 error-connection-broke = the connection broke: is the server running?
 error-no-suitable-server = none of the servers is of the kind asked for
+error-unknown-host = no host has this name: correct it in database.url
 error-unreachable = cannot be reached: are host and port of database.url right?
 error-pid-file = { $path } is damaged (half-written?). Make sure that no postgres process works on { $pgdata }, then remove this file and start again
 error-postmaster-stuck = PostgreSQL (pid { $pid }) in { $pgdata } has been neither ready nor gone for { $timeout } s: see its log, or end it with: kill -INT { $pid }

@@ -26,6 +26,7 @@ error-no-socket = на этом сокете сервера нет: запуще
 error-socket-permission = нет прав на сокет сервера: запустите от пользователя, которому он доступен
 error-connection-broke = соединение оборвалось: запущен ли сервер?
 error-no-suitable-server = среди серверов нет нужного
+error-unknown-host = хоста с таким именем нет: исправьте его в database.url
 error-unreachable = недоступен: верны ли хост и порт в database.url?
 error-pid-file = { $path } повреждён (не дописан?). Убедитесь, что ни один процесс postgres не работает с { $pgdata }, удалите этот файл и запустите снова
 error-postmaster-stuck = PostgreSQL (pid { $pid }) в { $pgdata } уже { $timeout } с не готов и не завершился: посмотрите его журнал или завершите его: kill -INT { $pid }

@@ -75,3 +75,25 @@ setup-telegram-pressed = ✅ The button was pressed by { $user }
 setup-telegram-unpressed = Nobody pressed the button; the alert has arrived all the same.
 setup-telegram-export = `dozor run` needs the token too: put it into { $variable } (see .env.example)
 setup-metavar-folder = [DIR]
+setup-help-service = A systemd unit for this configuration.
+setup-help-service-install = Print a systemd unit that runs this configuration, and the commands that start it. With --write it is written. Nothing is started.
+setup-help-service-user = A unit of the user (systemctl --user); default: of the system.
+setup-help-service-name = The name of the unit.
+setup-help-service-write = Write the unit into the folder of systemd.
+setup-help-service-force = With --write: also over another file of this name.
+setup-not-text = it is not text in UTF-8
+setup-service-bad-name = { $name } is not the name of a unit: letters, digits, '.', '_', '-', with a letter or digit first
+setup-service-bad-path = systemd cannot name { $path }: no quotes, backslashes, control characters or spaces at an end; move the folder
+setup-service-no-home = this user has no home folder: set HOME
+setup-service-in-the-way = { $path } is there already and is different; --force writes all the same
+setup-service-not-root = { $reason }; a unit of the system is written by root, --user makes one of the user
+setup-service-not-written = Not written. To write { $path }:
+setup-service-written = Written: { $path }
+setup-service-replaced = Replaced: { $path }
+setup-service-same = Unchanged: { $path }
+setup-service-then = After that:
+setup-service-linger = goes on after logout, and starts at boot
+setup-service-env-file = Tokens and passwords stay in { $path }; the unit only refers to it (EnvironmentFile=).
+setup-service-env-open = Others can read { $path }: { $command }
+setup-service-no-env-file = Tokens and passwords are never written into a unit. Put them into { $path }, a NAME=value line each, readable by you alone (mode 0600), and call this again: the unit then refers to that file (EnvironmentFile=).
+setup-service-env-missing = Set in this terminal only, so the service will not have it: { $names }. Put it into { $path }

@@ -84,3 +84,25 @@ setup-telegram-pressed = ✅ Кнопку нажал(а) { $user }
 setup-telegram-unpressed = Кнопку никто не нажал; само оповещение пришло.
 setup-telegram-export = Токен нужен и для `dozor run`: положите его в { $variable } (см. .env.example)
 setup-metavar-folder = [ПАПКА]
+setup-help-service = Юнит systemd для этих настроек.
+setup-help-service-install = Напечатать юнит systemd, который запускает эти настройки, и команды, которые его включают. С --write записать его. Ничего не запускает.
+setup-help-service-user = Юнит пользователя (systemctl --user); по умолчанию системный.
+setup-help-service-name = Имя юнита.
+setup-help-service-write = Записать юнит в папку systemd.
+setup-help-service-force = Вместе с --write: даже поверх другого файла с этим именем.
+setup-not-text = это не текст в UTF-8
+setup-service-bad-name = { $name }: не имя юнита; годятся латинские буквы, цифры, '.', '_', '-', первой буква или цифра
+setup-service-bad-path = systemd не примет путь { $path }: в нём не должно быть кавычек, обратной косой черты, управляющих знаков и пробелов на концах; перенесите папку
+setup-service-no-home = у этого пользователя нет домашней папки: задайте HOME
+setup-service-in-the-way = { $path } уже есть, и он другой; --force запишет всё равно
+setup-service-not-root = { $reason }; системный юнит записывает root, а --user делает юнит пользователя
+setup-service-not-written = Не записан. Чтобы записать { $path }:
+setup-service-written = Записан: { $path }
+setup-service-replaced = Заменён: { $path }
+setup-service-same = Без изменений: { $path }
+setup-service-then = После этого:
+setup-service-linger = работает после выхода из системы и запускается с ней
+setup-service-env-file = Токены и пароли остаются в { $path }; юнит только ссылается на него (EnvironmentFile=).
+setup-service-env-open = { $path } могут читать другие: { $command }
+setup-service-no-env-file = Токены и пароли никогда не пишутся в юнит. Впишите их в { $path }, по строке ИМЯ=значение, с доступом только для вас (режим 0600), и повторите команду: юнит будет ссылаться на этот файл (EnvironmentFile=).
+setup-service-env-missing = Задано только в этом терминале, у службы этого не будет: { $names }. Впишите в { $path }

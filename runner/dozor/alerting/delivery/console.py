@@ -6,13 +6,14 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TextIO
 
 from dozor.alerting.delivery.transport import Delivered, Outcome, Unavailable
 from dozor.alerting.model.message import Message
 from dozor.language import msg
-from dozor.log_writer import CONSOLE, LogWriter, QueuedStream, StreamSink
+from dozor.log_writer import CONSOLE, LogWriter, PrintedLines, QueuedStream, StreamSink
 
 SECONDS = 5.0
 """How long the console may take to take a message."""
@@ -36,7 +37,10 @@ class ConsoleTransport:
 
     async def send(self, message: Message) -> Outcome:
         stream = self._stream or sys.stderr
-        text = _json(message) if self._stream is None and CONSOLE.json else _frame(message)
+        if self._stream is None and CONSOLE.json:
+            text = _json(message, stream.redact if isinstance(stream, PrintedLines) else str)
+        else:
+            text = _frame(message)
         encoding = getattr(stream, "encoding", None) or "utf-8"
         ticket = self._writer(stream).send(text.encode(encoding, "replace"))
         until = time.monotonic() + SECONDS
@@ -52,7 +56,7 @@ class ConsoleTransport:
 
     def _writer(self, stream: TextIO) -> LogWriter:
         """The one behind the runner's standard error, or our own: its thread may have to wait."""
-        if isinstance(stream, QueuedStream):
+        if isinstance(stream, QueuedStream | PrintedLines):
             return stream.writer
         if self._own is None or self._own[0] is not stream:
             self._own = (stream, LogWriter(StreamSink(stream), note=lambda count: "", name="dozor console"))
@@ -66,16 +70,16 @@ def _frame(message: Message) -> str:
     return text + "╰──\n"
 
 
-def _json(message: Message) -> str:
+def _json(message: Message, redact: Callable[[str], str]) -> str:
     """The keys are those of the log's lines, see `dozor.logs`."""
     entry = {
         "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "level": "WARNING",
-        "message": message.plain,
+        "message": redact(message.plain),
         "alert": True,
     }
     if message.document is not None:
-        entry["document"] = message.document.text
+        entry["document"] = redact(message.document.text)
     return json.dumps(entry, ensure_ascii=False) + "\n"
 
 

@@ -21,6 +21,8 @@ from dozor.storage.postgres.pooling import session_dsn_of
 
 OLDEST_VERSION = 130000
 """`server_version_num` of the oldest PostgreSQL that is maintained or nearly so."""
+OLDEST_OF_SETS = {"market": 150000}
+"""Schema of migrations -> the oldest server that takes them: 0010_market.sql has NULLS NOT DISTINCT."""
 SLOW_SECONDS = 0.05
 SKEW_SECONDS = 2.0
 ROUND_TRIPS = 5
@@ -51,20 +53,18 @@ ORDER BY 1
 """
 
 
-async def check_server(connection: Connection, needed: int) -> list[Finding]:
-    """What the server says of itself, and how it answers. `needed`: the most connections a runner takes."""
+async def check_server(
+    connection: Connection, needed: int, sets: Sequence[MigrationSet] = (CORE,)
+) -> list[Finding]:
+    """What the server says of itself, and how it answers. `needed`: the most connections a runner takes;
+    `sets`: what the configuration needs."""
     server = await connection.fetchrow(SERVER_SQL)
     assert server is not None
     megabytes = server["size"] / 1024**2
     found = []
-    if server["number"] < OLDEST_VERSION:
-        found.append(
-            failed(
-                "version",
-                msg("doctor-postgres-old", version=server["version"]),
-                msg("doctor-postgres-old-remedy"),
-            )
-        )
+    outdated = version_finding(server["version"], server["number"], sets)
+    if outdated is not None:
+        found.append(outdated)
     else:
         found.append(
             ok("version", msg("doctor-postgres", version=server["version"], size=f"{megabytes:.0f}"))
@@ -91,6 +91,18 @@ async def check_server(connection: Connection, needed: int) -> list[Finding]:
     else:
         found.append(ok("connections", msg("doctor-connections", free=free, needed=needed)))
     return [*found, *await _round_trips(connection)]
+
+
+def version_finding(version: str, number: int, sets: Sequence[MigrationSet]) -> Finding | None:
+    """What is wrong with a server of this version; None: nothing. `number`: its `server_version_num`."""
+    oldest = {one.schema: OLDEST_OF_SETS.get(one.schema, OLDEST_VERSION) for one in sets}
+    schema, needed = max(oldest.items(), key=lambda item: item[1], default=("", OLDEST_VERSION))
+    if number >= max(needed, OLDEST_VERSION):
+        return None
+    text = msg("doctor-postgres-old", version=version)
+    if number >= OLDEST_VERSION:
+        text = msg("doctor-postgres-old-for", version=version, schema=schema)
+    return failed("version", text, msg("doctor-postgres-old-remedy", oldest=f"{needed // 10000}"))
 
 
 async def check_sessions(config: DatabaseConfig) -> list[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -34,3 +35,14 @@ def warning(about: str, text: str, remedy: str) -> Finding:
 
 def failed(about: str, text: str, remedy: str) -> Finding:
     return Finding(Level.FAILED, about, text, remedy)
+
+
+def grouped(findings: Iterable[Finding]) -> list[Finding]:
+    """Findings that say the same about several things as one, at the place of the first."""
+    found: dict[tuple[Level, str, str], list[str]] = {}
+    for one in findings:
+        found.setdefault((one.level, one.text, one.remedy), []).append(one.about)
+    return [
+        Finding(level, ", ".join(dict.fromkeys(about)), text, remedy)
+        for (level, text, remedy), about in found.items()
+    ]

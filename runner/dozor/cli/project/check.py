@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from dozor.cli.terminal.options import config_option
+from dozor.cli.terminal.progress import Progress
 from dozor.language import msg
 
 
@@ -16,7 +17,8 @@ def check(config_path: Path) -> None:
     """Check the configuration and import every checker; start nothing."""
     from dozor.config.imports.checkers import check_file
 
-    loaded = check_file(config_path)
+    with Progress(msg("cli-progress-check")) as progress:
+        loaded = check_file(config_path, progress=progress)
     config = loaded.config
     for hint in config.hints:
         click.echo(hint, err=True)

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from dozor.cli.terminal.layout import indented, output_width, wrapped
+from dozor.cli.terminal.layout import commented, output_width, wrapped
 from dozor.errors import CommandRefusedError
 from dozor.extras import Extra, install_command, is_installed
 from dozor.language import Language, msg
@@ -89,7 +89,7 @@ def init(
     columns = output_width()
     click.echo(wrapped(msg("setup-written", folder=str(folder), names=", ".join(written)), columns))
     for line in _next_steps(folder, choices):
-        click.echo(_fitting(line, columns))
+        click.echo(commented(line, columns))
 
 
 def _choices(*, ask: bool, language: str | None, timezone: str | None, database: str | None) -> Choices:
@@ -160,15 +160,6 @@ def system_timezone() -> str:
         except (ValueError, OSError, KeyError):
             continue
     return "UTC"
-
-
-def _fitting(line: str, columns: int) -> str:
-    """A command with its comment below it where they do not fit side by side."""
-    command, mark, comment = line.partition("  # ")
-    if not mark or len(line) <= columns:
-        return line
-    below = indented(f"# {comment}", columns, "    ")
-    return f"{command.rstrip()}\n{below}" if command.strip() else below
 
 
 def _next_steps(folder: Path, choices: Choices) -> list[str]:

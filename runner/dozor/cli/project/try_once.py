@@ -211,7 +211,7 @@ async def _run(
             pool.terminate()
             await asyncio.sleep(0)
     for line in _report(config, task, supervised, one.alerts, ended):
-        click.echo(fitted(redactor.redact(line)))
+        click.echo(fitted(redactor.redact(line), hanging="  "))
     return ended.failure is None
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+import sys
+from typing import IO, Any, TextIO, cast
 
+import click
 from click import core, decorators, exceptions, formatting, parser, types
 
+from dozor.cli.terminal.layout import fitted
 from dozor.language import Language, msg
 from dozor.language.process import language_in_use
 
@@ -48,9 +52,21 @@ _KEYS = {
 
 
 def translate_click() -> None:
-    """Have click print our texts. It looks its own up with gettext, under these two names of each module."""
+    """Have click print our texts, and its errors as wide as the terminal.
+
+    It looks texts up with gettext, under these two names of each module.
+    """
+    vars(exceptions)["echo"] = _echo
     for module in (core, decorators, exceptions, formatting, parser, types):
         vars(module).update({"_": _gettext, "ngettext": _ngettext})
+
+
+def _echo(text: str, file: IO[str] | None = None, **more: Any) -> None:
+    """As `click.echo`, for messages of click: fitted to the terminal."""
+    stream = file or sys.stdout
+    if "\n" in text:  # usage, which click wraps: without the space it leaves at an end of line
+        text = "\n".join(line.rstrip() for line in text.split("\n"))
+    click.echo(fitted(text, cast("TextIO", stream)), file=file, **more)
 
 
 def _gettext(text: str) -> str:

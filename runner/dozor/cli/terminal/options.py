@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from dozor.cli.terminal.layout import fitted
+from dozor.cli.terminal.layout import fitted, indented
 from dozor.errors import ConfigError, DozorError, root_cause
 from dozor.language import msg
 
@@ -24,6 +24,26 @@ EXIT_NO_RUNNER = 3
 DEFAULT = Path("config.yaml")
 VARIABLE = "DOZOR_CONFIG"
 """Names the configuration where `-c` does not."""
+
+
+LONGEST_HELP = 500
+"""Characters of a sentence that says what a command does."""
+SIDE_BY_SIDE = 60
+"""Columns from which an option and its explanation stand on one line."""
+
+
+class HelpFormatter(click.HelpFormatter):
+    """click's, with explanations below what they explain where the terminal is narrow."""
+
+    def write_dl(self, rows: Sequence[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+        if self.width >= SIDE_BY_SIDE:
+            super().write_dl(rows, col_max, col_spacing)
+            return
+        indent = " " * self.current_indent
+        for term, text in rows:
+            self.write(f"{indent}{term}\n")
+            if text:
+                self.write(f"{indented(text, self.width, indent + '    ')}\n")
 
 
 class DozorGroup(click.Group):
@@ -57,6 +77,14 @@ class DozorGroup(click.Group):
         with formatter.indentation():
             formatter.write_text(msg("cli-help") if ctx.parent is None else self.help or "")
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The first sentence of each command's help, whole: click cuts it to one line."""
+        found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [(name, one.get_short_help_str(LONGEST_HELP)) for name, one in found if one and not one.hidden]
+        if rows:
+            with formatter.section(msg("cli-click-commands")):
+                formatter.write_dl(rows)
+
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         params = super().get_params(ctx)
         for param in params:
@@ -72,7 +100,7 @@ class DozorGroup(click.Group):
         try:
             return super().invoke(ctx)
         except ConfigError as error:
-            click.echo(str(error), err=True)
+            click.echo(fitted(str(error), sys.stderr, hanging="  "), err=True)
             ctx.exit(EXIT_CONFIG)
         except DozorError as error:
             click.echo(fitted(f"dozor: {error}", sys.stderr), err=True)

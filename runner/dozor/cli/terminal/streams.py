@@ -8,6 +8,9 @@ import sys
 from collections.abc import Callable
 from typing import Any, BinaryIO, TextIO, cast
 
+from dozor.log_writer import PrintedLines
+from dozor.logs import Details, printed_record
+
 
 class RedactingStream(io.TextIOBase):
     """What is printed, without secrets. A line is written when it ends, or is flushed."""
@@ -80,7 +83,18 @@ class _RedactingBuffer(io.BufferedIOBase):
             self._redacting.flush()
 
 
-def redact_prints(redact: Callable[[str], str]) -> None:
-    """Of this whole process: it is Dozor's own, not an application that Dozor is embedded in."""
-    sys.stdout = RedactingStream(sys.stdout, redact)
-    sys.stderr = RedactingStream(sys.stderr, redact)
+def redact_prints(redact: Callable[[str], str], details: Details = lambda task: {}) -> None:
+    """Of this whole process: it is Dozor's own, not an application that Dozor is embedded in.
+
+    `details`: what records of printed lines say of the run, where the log is JSON.
+    """
+    sys.stdout = _redacting(sys.stdout, "stdout", redact, details)
+    sys.stderr = _redacting(sys.stderr, "stderr", redact, details)
+
+
+def _redacting(stream: TextIO, name: str, redact: Callable[[str], str], details: Details) -> TextIO:
+    from dozor.supervision.runs.ownership import task_here
+
+    if isinstance(stream, PrintedLines):
+        return PrintedLines(stream.writer, stream.original, printed_record(name, details), redact, task_here)
+    return RedactingStream(stream, redact)

@@ -17,7 +17,16 @@ from dozor.config.imports.importing import CheckerImportError as CheckerImportEr
 from dozor.config.imports.importing import import_checker as import_checker
 from dozor.config.imports.importing import is_imported
 from dozor.config.imports.importing import preload as preload
-from dozor.config.imports.probing import NOTE, Found, Hung, Question, RemoteChecker, examine_function, probe
+from dozor.config.imports.probing import (
+    NOTE,
+    Found,
+    Hung,
+    ProbeProgress,
+    Question,
+    RemoteChecker,
+    examine_function,
+    probe,
+)
 from dozor.config.imports.setups import check_setup
 from dozor.config.imports.signatures import is_async
 from dozor.config.loading import Candidate, CandidateKey, Draft, read_draft
@@ -89,11 +98,13 @@ def examine_draft(
     return _examined(draft, found, allow_hung=True, later=True)
 
 
-def check_file(path: Path | str, env: Mapping[str, str] = os.environ) -> Loaded:
+def check_file(
+    path: Path | str, env: Mapping[str, str] = os.environ, progress: ProbeProgress | None = None
+) -> Loaded:
     """As `load_with_checkers`, with every import in child processes: nothing is imported here."""
     with language_for_now(from_file(Path(path), env)):
         draft = read_draft(path, env)
-        return _examined(draft, _Imports(draft), only_probe=True)
+        return _examined(draft, _Imports(draft, progress=progress), only_probe=True)
 
 
 def examine_apart(config: Config) -> Mapping[str, str]:
@@ -139,6 +150,7 @@ class _Imports:
     redactor: Redactor = field(default_factory=Redactor)
     raised: Mapping[str, CheckerImportError] = field(default_factory=dict)
     """By modules whose import was tried before."""
+    progress: ProbeProgress | None = None
 
     def note(self, candidate: Candidate, found: Found) -> None:
         for place, text in found:
@@ -214,6 +226,7 @@ def _probe(found: _Imports, apart: list[Candidate], together: list[Candidate], *
         [questions[one.name, one.key] for one in together],
         found.draft.path.parent,
         withheld_names(found.draft.filled),
+        progress=found.progress,
     )
     for one in (*apart, *together):
         match answers[questions[one.name, one.key]]:

@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from dozor.arguments import argument_problems
 from dozor.config.imports.environment import ALWAYS_WITHHELD, child_environment, explain_withheld
@@ -131,6 +131,14 @@ def examine_function(function: Checker, args: Mapping[str, Any] | None, *, block
     return tuple(problems)
 
 
+class ProbeProgress(Protocol):
+    """How far it is, in modules. Called in any thread."""
+
+    def expect(self, total: int) -> None: ...
+
+    def step(self) -> None: ...
+
+
 def probe(
     apart: Iterable[Question],
     together: Iterable[Question],
@@ -138,21 +146,24 @@ def probe(
     withheld: frozenset[str] = ALWAYS_WITHHELD,
     *,
     seconds: float | None = None,
+    progress: ProbeProgress | None = None,
 ) -> dict[Question, Answer]:
     """Import each module in a child process, `PROBES_AT_ONCE` at a time.
 
     Modules of `apart` get a child each, without the variables `withheld`; those of `together`, which share
     the runner's process, share one with its whole environment. Blocks; at most `seconds` a module, by
-    default `PROBE_SECONDS`.
+    default `PROBE_SECONDS`. `progress` is called after each.
     """
     limit = PROBE_SECONDS if seconds is None else seconds
     batches = [_Batch([group], withheld - set(group[0].env)) for group in _by_module(apart)]
     shared = _by_module(together)
     if shared:
         batches.append(_Batch(shared, frozenset()))
+    if progress is not None:
+        progress.expect(sum(len(batch.groups) for batch in batches))
     answers: dict[Question, Answer] = {}
     with ThreadPoolExecutor(PROBES_AT_ONCE, "dozor probe") as pool:
-        for found in pool.map(lambda batch: _examine_batch(batch, folder, limit), batches):
+        for found in pool.map(lambda batch: _examine_batch(batch, folder, limit, progress), batches):
             answers.update(found)
     return answers
 
@@ -170,12 +181,14 @@ class _Batch:
     withheld: frozenset[str]
 
 
-def _examine_batch(batch: _Batch, folder: Path, seconds: float) -> dict[Question, Answer]:
+def _examine_batch(
+    batch: _Batch, folder: Path, seconds: float, progress: ProbeProgress | None
+) -> dict[Question, Answer]:
     """After a module that hangs or ends the process, the rest go on in another one."""
     answers: dict[Question, Answer] = {}
     rest = list(batch.groups)
     while rest:
-        child = _Child(rest, folder, batch.withheld, seconds)
+        child = _Child(rest, folder, batch.withheld, seconds, progress)
         try:
             child.listen()
         finally:
@@ -187,6 +200,8 @@ def _examine_batch(batch: _Batch, folder: Path, seconds: float) -> dict[Question
             answer = child.verdict(rest[0][0])
             answers.update(dict.fromkeys(rest[0], answer))
             rest = rest[1:]
+            if progress is not None:
+                progress.step()
     return answers
 
 
@@ -196,6 +211,7 @@ class _Child:
     folder: Path
     withheld: frozenset[str]
     seconds: float
+    progress: ProbeProgress | None = None
     answers: list[list[Found]] = field(default_factory=list)
     _tail: bytes = b""
     _rest: bytes = b""
@@ -263,6 +279,8 @@ class _Child:
                         self.answers.append(
                             [tuple((tuple(place), text) for place, text in one) for one in frame["found"]]
                         )
+                        if self.progress is not None:
+                            self.progress.step()
 
     def _frames(self, data: bytes) -> Iterator[dict[str, Any]]:
         *lines, self._rest = (self._rest + data).split(b"\n")

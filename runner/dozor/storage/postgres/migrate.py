@@ -19,7 +19,7 @@ lacks are copied there with number, checksum and time unchanged, all in one tran
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass, replace
 
 import asyncpg
@@ -152,9 +152,16 @@ async def check(dsn: str, sets: Iterable[MigrationSet] = (CORE,)) -> SchemaRepor
     return SchemaReport(*(sum(field, ()) for field in zip(*map(astuple, reports), strict=True)))
 
 
-async def migrate(dsn: str, sets: Iterable[MigrationSet] = (CORE,)) -> Migrated:
+def _nothing() -> None:
+    """Nobody wants to know."""
+
+
+async def migrate(
+    dsn: str, sets: Iterable[MigrationSet] = (CORE,), on_applied: Callable[[], None] = _nothing
+) -> Migrated:
     """Applies what is pending in each of `sets`, one set after the other; returns what this call did.
 
+    `on_applied` is called after each file.
     Raises SchemaError: the schema is newer, edited or lacks a file, or a file fails (it is rolled back
     entirely, those before it stay). Raises StorageError as `connect`.
     """
@@ -167,6 +174,7 @@ async def migrate(dsn: str, sets: Iterable[MigrationSet] = (CORE,)) -> Migrated:
             taken_over += await _take_over(connection, migration_set, files)
             while (name := await _apply_next(connection, migration_set, files)) is not None:
                 applied.append(name)
+                on_applied()
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
         raise _storage_error(msg("error-schema-not-migrated"), error) from error
     finally:

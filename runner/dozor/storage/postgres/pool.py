@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import socket
 import ssl
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -396,5 +397,6 @@ _CONNECT_ERRORS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((PermissionError,), "error-socket-permission"),
     ((asyncpg.PostgresConnectionError, ConnectionError), "error-connection-broke"),
     ((asyncpg.TargetServerAttributeNotMatched,), "error-no-suitable-server"),
+    ((socket.gaierror,), "error-unknown-host"),
     ((OSError,), "error-unreachable"),
 )

@@ -232,6 +232,12 @@ def threads_of(scope: Scope) -> list[threading.Thread]:
     return [thread for thread, its in list(_threads.items()) if its is scope and thread.is_alive()]
 
 
+def task_here() -> str | None:
+    """The task to whose run this code belongs, also in threads started by the run; None: the runner's."""
+    scope = CURRENT.get() or _threads.get(threading.current_thread())
+    return None if scope is None else scope.name
+
+
 def _died(args: threading.ExceptHookArgs) -> None:
     """An exception has ended a thread."""
     error, thread = args.exc_value, args.thread

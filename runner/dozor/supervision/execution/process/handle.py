@@ -219,7 +219,7 @@ class ProcessHandle:
 
     def _say(self, text: str) -> None:
         """What a checker prints is a line of the log."""
-        logger.bind(task=self._task).info("{}: {}", self._task, text)
+        logger.bind(task=self._task, stream="output").info("{}: {}", self._task, text)
 
 
 def _descriptors(child: Any) -> Iterator[int]:

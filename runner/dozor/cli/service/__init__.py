@@ -1,0 +1,1 @@
+"""`dozor service`: a systemd unit for a configuration."""
