@@ -11,7 +11,6 @@ from benchmarks.subjects.supervision import CHECKERS, recorded_of
 from benchmarks.suite.processes import Server, dozor_run, pause, postgres, wait_for, write_config
 from benchmarks.suite.recorder import Recorder
 from benchmarks.suite.results import Row, Scale, Subject
-from dozor.storage.postgres.migrate import migrate
 from dozor.storage.postgres.pool import connect
 from dozor.storage.tables import runs
 from dozor.storage.tables.runs import RunRow
@@ -80,8 +79,8 @@ def _observe(folder: Path, server: Server, count: int, scale: Scale, ask: str) -
     }  # fmt: skip
     name = server.create()
     config = write_config(folder, server.at(name), tasks)
-    with dozor_run(config, folder):
-        wait_for(lambda: recorder.count > 0, 120, "the first run")
+    with dozor_run(config, folder) as process:
+        wait_for(lambda: recorder.count > 0, 120, "the first run", process)
         pause(scale.warm)
         before, first = recorder.count, list(_row(server, name, ask, folder))
         pause(scale.window)
@@ -111,7 +110,6 @@ def _statements(folder: Path, server: Server, count: int, scale: Scale) -> float
 
 async def _grow(dsn: str, tasks: int, days: int) -> float:
     """Bytes of the history after `days`."""
-    await migrate(dsn)
     connection = await connect(dsn)
     try:
         empty = await connection.fetchval(SIZE)

@@ -97,7 +97,7 @@ def _observe(folder: Path, server: Server, asked: int, scale: Scale) -> Figures:
     name = server.create()
     config = write_config(folder, server.at(name), tasks)
     with dozor_run(config, folder) as process:
-        wait_for(lambda: recorder.count > HEALTHY, 120, "healthy runs")
+        wait_for(lambda: recorder.count > HEALTHY, 120, "healthy runs", process)
         pause(3.0 + scale.warm)  # the alerts of all of them have been decided
         before, first, at = recorder.count, _counts(server, name), time.perf_counter()
         cpu = cpu_of(process.pid)

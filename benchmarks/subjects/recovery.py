@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.subjects.supervision import CHECKERS
-from benchmarks.suite.processes import DOZOR, dozor_run, postgres, timed, wait_for, write_config
+from benchmarks.suite.processes import dozor_run, postgres, wait_for, write_config
 from benchmarks.suite.recorder import Recorder
 from benchmarks.suite.results import Goal, Row, Scale, Subject
 from dozor.storage.postgres.pool import connect
@@ -42,7 +42,6 @@ def measure(scale: Scale) -> Subject:
         for _ in range(scale.rounds):
             database = server.create()
             config = write_config(folder, server.at(database), named)
-            timed([str(DOZOR), "migrate", "-c", str(config)], folder)
             _first_run(config, folder)
             without.append(_first_run(config, folder))
             asyncio.run(_leave(server.at(database), list(named), count))
@@ -65,13 +64,7 @@ def _first_run(config: Path, folder: Path) -> float:
     recorder = Recorder(folder / "record")
     begun = time.time()
     with dozor_run(config, folder) as process:
-
-        def ran() -> bool:
-            if process.poll() is not None:
-                raise RuntimeError((folder / "dozor.log").read_text(errors="replace")[-2000:])
-            return recorder.count > 0
-
-        wait_for(ran, 120, "the first run")
+        wait_for(lambda: recorder.count > 0, 120, "the first run", process)
     seconds = recorder.first_at - begun
     recorder.close()
     return seconds

@@ -63,7 +63,6 @@ def _starts(folder: Path, server: Server, scale: Scale) -> list[Row]:
     for _ in range(scale.rounds):
         name = server.create()
         config = write_config(folder, server.at(name), tasks)
-        timed([str(DOZOR), "migrate", "-c", str(config)], folder)
         first.append(_first_run(config, folder))
         later.append(_first_run(config, folder))
         server.run(f"DROP DATABASE {name} WITH (FORCE)")
@@ -78,8 +77,8 @@ def _first_run(config: Path, folder: Path) -> float:
     (folder / "record").unlink(missing_ok=True)
     recorder = Recorder(folder / "record")
     begun = time.time()
-    with dozor_run(config, folder):
-        wait_for(lambda: recorder.count > 0, 120, "the first run")
+    with dozor_run(config, folder) as process:
+        wait_for(lambda: recorder.count > 0, 120, "the first run", process)
     seconds = recorder.first_at - begun
     recorder.close()
     return seconds
@@ -101,9 +100,7 @@ def _commands(folder: Path, server: Server, scale: Scale) -> list[Row]:
     few = {f"task_{number:05}": {"run": "bench_checkers:nothing", "every": "1s"} for number in range(FEW)}
     config = write_config(folder, server.at(name), few)
     with dozor_run(config, folder) as process:
-        wait_for(lambda: _answers(config, folder), 60, "dozor status")
-        if process.poll() is not None:
-            raise RuntimeError("the runner has ended")
+        wait_for(lambda: _answers(config, folder), 60, "dozor status", process)
         asked = [
             timed([str(DOZOR), "status", "-c", str(config)], folder) for _ in range(2 * scale.rounds + 1)
         ]
@@ -142,17 +139,8 @@ def _idle(folder: Path, server: Server, count: int) -> int:
     config = write_config(folder, server.at(name), tasks)
     with dozor_run(config, folder) as process:
         seen = "SELECT count(*) AS n FROM dozor.tasks"
-        wait_for(
-            lambda: _table(server, name) and server.run(seen, database=name)[0]["n"] >= count, 60, "tasks"
-        )
+        wait_for(lambda: int(server.run(seen, database=name)[0]["n"]) >= count, 60, "tasks", process)
         pause(4.0)
-        if process.poll() is not None:
-            raise RuntimeError((folder / "dozor.log").read_text()[-2000:])
         used = resident(process.pid)
     server.run(f"DROP DATABASE {name} WITH (FORCE)")
     return used
-
-
-def _table(server: Server, name: str) -> bool:
-    found = server.run("SELECT to_regclass('dozor.tasks') IS NOT NULL AS found", database=name)
-    return bool(found[0]["found"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -66,8 +67,13 @@ NOTES = (
 class Running:
     """A contestant at work. `side`: processes that it needs, counted apart."""
 
-    pids: tuple[int, ...]
+    main: subprocess.Popen[bytes]
+    others: tuple[int, ...] = ()
     side: tuple[int, ...] = ()
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        return self.main.pid, *self.others
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +103,7 @@ def peer(name: str) -> Start:
     def start(folder: Path, tasks: int, recorded: int) -> Iterator[Running]:
         command = [sys.executable, "-m", f"benchmarks.peers.{name}", str(tasks), str(recorded)]
         with started([*command, str(folder / "record")], folder) as process:
-            yield Running((process.pid,))
+            yield Running(process)
 
     return start
 
@@ -119,7 +125,7 @@ def product(server: Server) -> Start:
         name = server.create()
         config = write_config(folder, server.at(name), named)
         with dozor_run(config, folder) as process:
-            yield Running((process.pid,), (server.pid,))
+            yield Running(process, side=(server.pid,))
         server.run(f"DROP DATABASE {name} WITH (FORCE)")
 
     return start
@@ -137,7 +143,7 @@ def celery(folder: Path, tasks: int, recorded: int) -> Iterator[Running]:
             started([*base, "worker", *alone], folder, "worker") as worker,
             started([*base, "beat", "--max-interval=0.05"], folder, "beat") as beat,
         ):
-            yield Running((worker.pid, beat.pid), pids)
+            yield Running(worker, (beat.pid,), pids)
 
 
 @contextmanager
@@ -160,10 +166,10 @@ def procrastinate(server: Server) -> Start:
 
     @contextmanager
     def start(folder: Path, tasks: int, recorded: int) -> Iterator[Running]:
-        name = server.create()
+        name = server.create(migrated=False)
         command = [sys.executable, "-m", "benchmarks.peers.periodic", str(tasks), str(recorded)]
         with started([*command, str(folder / "record"), server.at(name)], folder) as process:
-            yield Running((process.pid,), (server.pid,))
+            yield Running(process, side=(server.pid,))
         server.run(f"DROP DATABASE {name} WITH (FORCE)")
 
     return start
@@ -178,10 +184,12 @@ def observe(start: Start, tasks: int, warm: float, window: float) -> Figures:
         begun = time.time()
         with start(folder, tasks, count) as running:
             try:
-                wait_for(lambda: recorder.count > 0, FIRST_WITHIN, f"the first of {tasks} tasks")
-            except TimeoutError as error:
+                wait_for(
+                    lambda: recorder.count > 0, FIRST_WITHIN, f"the first of {tasks} tasks", running.main
+                )
+            except (TimeoutError, RuntimeError) as error:
                 said = "".join(path.read_text(errors="replace")[-1000:] for path in folder.glob("*.log"))
-                raise TimeoutError(f"{error}\n{said}") from None
+                raise RuntimeError(f"{error}\n{said}") from None
             first = recorder.first_at - begun
             pause(warm)
             before, at = recorder.count, time.perf_counter()
@@ -211,7 +219,7 @@ def rows_of(case: str, contestant: str, rounds: list[Figures], bare: list[Figure
     yield row("late max", "ms", lambda one: max(one.late) * 1e3)
     yield row("CPU a run", "µs", lambda one: one.cpu * 1e6)
     if bare is not None:
-        ratios = tuple(one.cpu / other.cpu for one, other in zip(rounds, bare, strict=False))
+        ratios = tuple(one.cpu / max(other.cpu, 1e-9) for one, other in zip(rounds, bare, strict=False))
         goal = None
         if contestant == "dozor run" and case == "10,000 tasks":
             goal = Goal(

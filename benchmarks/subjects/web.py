@@ -69,8 +69,8 @@ def _runner(count: int) -> Iterator[tuple[int, Recorder]]:
             for number in range(count)
         }  # fmt: skip
         config = write_config(folder, server.at(server.create()), tasks, web={"listen": f"127.0.0.1:{port}"})
-        with dozor_run(config, folder):
-            wait_for(lambda: recorder.count >= recorded_of(count), 120, "a run of every task")
+        with dozor_run(config, folder) as process:
+            wait_for(lambda: recorder.count >= recorded_of(count), 120, "a run of every task", process)
             yield port, recorder
         recorder.close()
 

@@ -19,6 +19,7 @@ import psutil
 import yaml
 
 from dozor.storage.postgres.embedded import start_embedded
+from dozor.storage.postgres.migrate import migrate
 from dozor.storage.postgres.pool import connect
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,10 +54,20 @@ def resident(*pids: int) -> int:
     return total
 
 
-def wait_for(condition: Callable[[], bool], within: float, what: str) -> None:
-    """Return once `condition()` holds; raises TimeoutError after `within` seconds, naming `what`."""
+def wait_for(
+    condition: Callable[[], bool],
+    within: float,
+    what: str,
+    process: subprocess.Popen[bytes] | None = None,
+) -> None:
+    """Return once `condition()` holds; raises TimeoutError after `within` seconds, naming `what`.
+
+    Raises RuntimeError if `process` ends before.
+    """
     deadline = time.monotonic() + within
     while not condition():
+        if process is not None and process.poll() is not None:
+            raise RuntimeError(f"{what}: the process ended with {process.returncode}")
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what}: not within {within:.0f} s")
         pause(0.02)
@@ -95,10 +106,12 @@ class Server:
         """DSN of another database of this server."""
         return self.dsn.replace("@/postgres?", f"@/{database}?")
 
-    def create(self) -> str:
-        """The name of a new, empty database."""
+    def create(self, *, migrated: bool = True) -> str:
+        """The name of a new database; `migrated`: with the schema of the product."""
         name = f"b_{uuid.uuid4().hex[:8]}"
         self.run(f"CREATE DATABASE {name}")
+        if migrated:
+            asyncio.run(migrate(self.at(name)))
         return name
 
 
