@@ -41,7 +41,7 @@ from dozor.storage.journal import Journal
 from dozor.storage.postgres.database import Database
 from dozor.storage.postgres.migration_sets import sets_for
 from dozor.storage.postgres.pools import Pools
-from dozor.supervision.core.spec import TaskSpec, from_config, with_unusable
+from dozor.supervision.core.spec import TaskSpec, specs_of, with_unusable
 from dozor.supervision.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Runner:
         self._cleanups = Cleanups()
         self._deliveries = DeliveryMetrics()
         self._enabled = [task for task in config.tasks if task.enabled]
-        self._specs: list[TaskSpec] = [from_config(task, checkers[task.name]) for task in self._enabled]
+        self._specs: list[TaskSpec] = specs_of(self._enabled, checkers)
         self._role = role
         self._assigned: list[TaskSpec] = []
         if config.cluster.enabled and role is not Role.LEADER:
