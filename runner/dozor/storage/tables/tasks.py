@@ -45,8 +45,7 @@ class TaskDeclaration:
     max_consecutive_failures: int | None
 
 
-# Only what has changed: ON CONFLICT locks, and so writes, every row that is there already, which at the start of
-# a runner with 10,000 tasks takes longer than all else.
+# Only what has changed: ON CONFLICT locks, and so writes, every row that is there already.
 DECLARE_SQL = """
 INSERT INTO dozor.tasks (name, position, description, schedule, max_consecutive_failures, state, updated_at)
 SELECT d.name, d.position, d.description, d.schedule, d.max_failures, 'waiting', now()
@@ -60,8 +59,8 @@ ON CONFLICT (name) DO UPDATE SET configured = true, position = excluded.position
     max_consecutive_failures = excluded.max_consecutive_failures
 """
 
-# The session of the runner plans without looking at the parameters. `NOT name = ANY($1)` would then compare each
-# row with each name, a hundred million times with 10,000 tasks; a join is a hash table.
+# The session of the runner plans without looking at the parameters. `NOT name = ANY($1)` would then compare
+# each row with each name, a hundred million times with 10,000 tasks; a join is a hash table.
 UNDECLARE_SQL = """
 UPDATE dozor.tasks t SET configured = false, running_since = NULL
 WHERE configured AND NOT EXISTS (SELECT FROM unnest($1::text[]) AS d(name) WHERE d.name = t.name)
