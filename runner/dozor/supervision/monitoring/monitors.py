@@ -141,7 +141,7 @@ class Monitors:
         """The task whose checker is in this file, if it is only one. Called in the watchdog's thread."""
         now = time.monotonic()
         if now - self._owners_at > OWNERS_SECONDS:
-            # Not for each frame of each look: with many tasks that would take from the loop, while it is late,
+            # Not for each frame of each look: with many tasks that takes from the loop, while it is late,
             # the time in which it could catch up.
             owners: dict[str, str | None] = {}
             for task in self._supervisor.tasks:
