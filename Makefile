@@ -7,7 +7,7 @@ COMPILE := $(BIN)/uv pip compile --quiet pyproject.toml --universal --python-ver
 IMAGE_EXTRAS := channels charts cluster ton totp tracing
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 
-.PHONY: help install run demo test lint audit check-deploy bench simulate chaos lock
+.PHONY: help install run demo test lint audit check-deploy bench bench-quick simulate chaos lock
 
 help: ## what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s "$$(printf '\t')"
@@ -48,8 +48,11 @@ check-deploy: .audit-deploy/.installed ## deploy/ against the schemas of Kuberne
 	@.audit-deploy/bin/python -m pip download -q --disable-pip-version-check --no-deps -d .audit-deploy 'docker-compose==1.29.2'
 	@touch $@
 
-bench: .venv/.installed-dev ## the benchmarks, each beside a named peer
+bench: .venv/.installed-bench ## the benchmarks, each beside its peers: benchmarks/RESULTS.md, half an hour
 	$(BIN)/python -m benchmarks
+
+bench-quick: .venv/.installed-bench ## the benchmarks with small sizes, in a few minutes
+	$(BIN)/python -m benchmarks --quick
 
 simulate: .venv/.installed-dev ## a year of a hundred tasks under a virtual clock, faults injected
 	$(BIN)/python -m tests.simulation.play
@@ -64,6 +67,7 @@ lock: .venv/.installed-dev ## renew the lock files
 	$(BIN)/python -m pip install -q uv
 	$(COMPILE) --all-extras --group build -o requirements.lock
 	$(COMPILE) --all-extras --group build --group dev $(UNUSED) -c requirements.lock -o requirements-dev.lock
+	$(COMPILE) --all-extras --group build --group dev --group bench $(UNUSED) -c requirements-dev.lock -o requirements-bench.lock
 	$(COMPILE) $(IMAGE_EXTRAS:%=--extra %) --group build -c requirements.lock -o deploy/requirements.lock
 
 .venv/.installed: requirements.lock pyproject.toml
@@ -79,4 +83,9 @@ lock: .venv/.installed-dev ## renew the lock files
 .venv/.installed-dev: requirements-dev.lock .venv/.installed
 	@echo "Adding the tools for tests and checks from requirements-dev.lock, once"
 	@$(PIP) --require-hashes --no-deps -r requirements-dev.lock
+	@touch $@
+
+.venv/.installed-bench: requirements-bench.lock .venv/.installed-dev
+	@echo "Adding what the benchmarks compare with from requirements-bench.lock, once"
+	@$(PIP) --require-hashes --no-deps -r requirements-bench.lock
 	@touch $@

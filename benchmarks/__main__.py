@@ -1,17 +1,95 @@
-"""Every benchmark, one after the other: `make bench`. Each is a module with `main(argv)`."""
+"""Every benchmark beside its peers, into one file: `make bench`.
+
+    python -m benchmarks [--quick] [SUBJECT ...]
+
+Writes benchmarks/RESULTS.md and the graphs in docs/images. With names of subjects only those are measured,
+and what is measured is printed instead; so it is with `--print`.
+"""
 
 from __future__ import annotations
 
+import argparse
 import importlib
-import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
 
-ROWS = ("supervision", "settlement", "deposits", "scrape", "bot_latency", "delivery")
+from loguru import logger
+
+from benchmarks.suite.graph import bars
+from benchmarks.suite.machine import describe
+from benchmarks.suite.markdown import render
+from benchmarks.suite.results import FULL, QUICK, SMOKE, Scale, Subject
+
+SUBJECTS = (
+    "supervision",
+    "startup",
+    "recovery",
+    "failures",
+    "alerts",
+    "database",
+    "web",
+    "pool",
+    "market",
+)
+FORMS = {scale.name: scale for scale in (FULL, QUICK, SMOKE)}
+HERE = Path(__file__).parent
+IMAGES = HERE.parent / "docs" / "images"
+OWN = ("dozor run", "dozor.safe_background_task")
 
 
-def main() -> None:
-    for row in sys.argv[1:] or ROWS:
-        print(f"\n== {row}", flush=True)
-        importlib.import_module(f"benchmarks.{row}").main([])
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("subjects", nargs="*", choices=[*SUBJECTS, []], metavar="SUBJECT")
+    parser.add_argument("--quick", action="store_const", const="quick", dest="form", help="small, minutes")
+    parser.add_argument("--form", choices=sorted(FORMS), default="full", help=argparse.SUPPRESS)
+    parser.add_argument("--print", action="store_true", dest="printed", help="write no files")
+    options = parser.parse_args(argv)
+    logger.remove()
+    scale = FORMS[options.form]
+    begun, machine = time.monotonic(), describe()
+    subjects = [measured(name, scale) for name in options.subjects or SUBJECTS if _wanted(name, scale)]
+    text = render(machine, scale, subjects, (time.monotonic() - begun) / 60)
+    if options.printed or options.subjects:
+        print(text)
+        return
+    (HERE / "RESULTS.md").write_text(text, "utf-8")
+    for name, picture in graphs(subjects).items():
+        (IMAGES / name).write_text(picture, "utf-8")
+    print(text)
+
+
+def measured(name: str, scale: Scale) -> Subject:
+    """One subject, with its name and time on standard output."""
+    print(f"== {name}", flush=True)
+    begun = time.monotonic()
+    subject: Subject = importlib.import_module(f"benchmarks.subjects.{name}").measure(scale)
+    print(f"   {time.monotonic() - begun:.0f} s", flush=True)
+    return subject
+
+
+def graphs(subjects: Sequence[Subject]) -> dict[str, str]:
+    """SVG by file name: CPU of a run and lateness, with the most tasks that were measured."""
+    found = {}
+    for subject in subjects:
+        rows = [row for row in subject.rows if row.figure in ("CPU a run", "late p99")]
+        if not rows:
+            continue
+        case = rows[-1].case
+        for figure, name in (("CPU a run", "bench-cpu.svg"), ("late p99", "bench-lateness.svg")):
+            values = {row.contestant: row.median for row in rows if (row.case, row.figure) == (case, figure)}
+            if len(values) > 1:
+                unit = next(row.unit for row in rows if row.figure == figure)
+                ordered = dict(sorted(values.items(), key=lambda item: item[1]))
+                what = "CPU of a run" if figure == "CPU a run" else "p99 of lateness"
+                found[name] = bars(f"{what}, {case} at 1 Hz", unit, ordered, OWN)
+    return found
+
+
+def _wanted(name: str, scale: Scale) -> bool:
+    return name != "pool" or bool(scale.pool)
 
 
 if __name__ == "__main__":

@@ -166,7 +166,8 @@ async def _furnished(names: list[str], function: Checker, *, chat_id: int | None
         await asyncio.sleep(0)
 
 
-async def _measure(alerts: int) -> tuple[list[float], list[float]]:
+async def measure(alerts: int) -> tuple[list[float], list[float]]:
+    """Seconds to the wire of a bare call and of a failure, `alerts` of each, in turns."""
     raised_at = 0.0
 
     async def fail() -> NoReturn:
@@ -192,7 +193,28 @@ async def _measure(alerts: int) -> tuple[list[float], list[float]]:
     return bare[WARM_UP:], ours[WARM_UP:]
 
 
-async def _storm(count: int) -> None:
+@dataclass(frozen=True, slots=True)
+class Storm:
+    """What reached the stand-in in 100 s. Times are seconds since the tasks failed."""
+
+    begun: float
+    calls: list[dict[str, Any]]
+
+    def times(self, method: str) -> list[float]:
+        """When calls of `method` were accepted."""
+        return [call["at"] - self.begun for call in self.accepted if call["method"] == method]
+
+    @property
+    def accepted(self) -> list[dict[str, Any]]:
+        return [call for call in self.calls if call["status"] == 200]
+
+    @property
+    def refused(self) -> int:
+        """Calls that were refused for their pace."""
+        return sum(call["status"] == 429 for call in self.calls)
+
+
+async def storm(count: int) -> Storm:
     """All tasks fail in the same second, stop after 20 s, recover from 60 s on; Telegram's pace is kept."""
     broken = True
 
@@ -218,19 +240,19 @@ async def _storm(count: int) -> None:
         for part in range(10):
             await run_all(60 + 2 * part, Restart("benchmark"), names[part::10])
         await run_all(100, RunNow("benchmark"), [])
-        calls = await room.stand_in.calls()
-    refused = [call for call in calls if call["status"] == 429]
-    taken = [call for call in calls if call["status"] == 200]
-    sent = [call["at"] - begun for call in taken if call["method"] == "sendMessage"]
-    edits = [call["at"] - begun for call in taken if call["method"] == "editMessageText"]
+        return Storm(begun, await room.stand_in.calls())
+
+
+def _show(count: int, found: Storm) -> None:
+    sent, edits = found.times("sendMessage"), found.times("editMessageText")
     print(f"{count} tasks in one second: the first message after {sent[0]:.2f} s,")
     print(f"{len([at for at in sent if at <= 60])} messages in the first minute, {len(sent)} in 100 s,")
-    print(f"{len(edits)} edits, {len(refused)} calls refused with 429")
-    for call in taken:
+    print(f"{len(edits)} edits, {found.refused} calls refused with 429")
+    for call in found.accepted:
         if call["method"] in ("sendMessage", "editMessageText"):
             sign = " " if call["method"] == "sendMessage" else "✎"
             first, *rest = call["params"]["text"].splitlines()
-            print(f"{call['at'] - begun:7.2f} s {sign} {first}" + (f" · {rest[0]}" if rest else ""))
+            print(f"{call['at'] - found.begun:7.2f} s {sign} {first}" + (f" · {rest[0]}" if rest else ""))
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -240,9 +262,9 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     logger.remove()
     if options.storm:
-        asyncio.run(_storm(options.storm))
+        _show(options.storm, asyncio.run(storm(options.storm)))
         return
-    bare, ours = asyncio.run(_measure(options.alerts))
+    bare, ours = asyncio.run(measure(options.alerts))
     print(f"{'':24} {'p50 ms':>8} {'p99 ms':>8}")
     for name, values in (("bare bot.send_message", bare), ("exception to wire", ours)):
         ordered = sorted(values)

@@ -114,7 +114,19 @@ async def ingest(url: str, count: int) -> tuple[Effort, Effort]:
     return efforts[0], efforts[1]
 
 
-async def measure(count: int) -> None:
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Of `count` transactions. `parsing`: seconds of CPU that ton-core takes for one of them."""
+
+    count: int
+    peer: Effort
+    ours: Effort
+    empty: Effort
+    parsing: float
+
+
+async def measure(count: int) -> Figures:
+    """Read `count` transactions with tonutils alone, then with the checker."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -132,15 +144,21 @@ async def measure(count: int) -> None:
     finally:
         process.terminate()
         await process.wait()
-    parsing = parse_with_ton_core(min(count, SAMPLE))
-    for name, effort in (("tonutils alone", peer), ("checker", ours)):
+    return Figures(count, peer, ours, empty, parse_with_ton_core(min(count, SAMPLE)))
+
+
+def show(found: Figures) -> None:
+    count, parsing = found.count, found.parsing
+    for name, effort in (("tonutils alone", found.peer), ("checker", found.ours)):
         print(
             f"{name:15} {effort.wall:6.2f} s  {count / effort.wall:7.0f} transactions/s"
             f"  CPU {effort.cpu / count * 1e6:6.1f} us a transaction"
         )
     print(f"of the checker's CPU, ton-core's parsing: {parsing * 1e6:.1f} us a transaction")
-    print(f"ours: {(ours.cpu / count - parsing) * 1e6:.1f} us a transaction")
-    print(f"a run with nothing new: {empty.wall * 1000:.1f} ms, of it CPU {empty.cpu * 1000:.1f} ms")
+    print(f"ours: {(found.ours.cpu / count - parsing) * 1e6:.1f} us a transaction")
+    print(
+        f"a run with nothing new: {found.empty.wall * 1000:.1f} ms, of it CPU {found.empty.cpu * 1000:.1f} ms"
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -151,7 +169,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     logger.remove()
-    asyncio.run(stand_in(options.count) if options.serve else measure(options.count))
+    if options.serve:
+        asyncio.run(stand_in(options.count))
+    else:
+        show(asyncio.run(measure(options.count)))
 
 
 if __name__ == "__main__":

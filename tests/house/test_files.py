@@ -63,7 +63,12 @@ def test_nothing_ties_the_repository_to_one_machine_or_index() -> None:
 
 
 def test_the_locks_hold_hashes_and_no_address() -> None:
-    for name in ("requirements.lock", "requirements-dev.lock", "deploy/requirements.lock"):
+    for name in (
+        "requirements.lock",
+        "requirements-dev.lock",
+        "requirements-bench.lock",
+        "deploy/requirements.lock",
+    ):
         text = (ROOT / name).read_text()
         assert "://" not in text
         pinned = re.findall(r"^[a-z0-9].*==.*$", text, re.MULTILINE)

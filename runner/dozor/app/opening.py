@@ -26,7 +26,7 @@ from dozor.language import msg
 from dozor.language.process import from_file, language_for_now
 from dozor.process.threads import in_own_thread
 from dozor.redaction import Redactor
-from dozor.supervision.core.spec import TaskSpec, from_config
+from dozor.supervision.core.spec import TaskSpec, specs_of
 
 AT_ONCE = 8 * 1024
 """Bytes: a file up to this size is read in a few milliseconds. A line of a task has 40 or more."""
@@ -49,7 +49,7 @@ def opened(
     config: Config, checkers: dict[str, Checker], role: Role | None, *, unexamined: bool = False
 ) -> Opened:
     """`checkers`: the function of each enabled task by its name. `role`: of this process in a cluster."""
-    specs = [from_config(task, checkers[task.name]) for task in config.tasks if task.enabled]
+    specs = specs_of([task for task in config.tasks if task.enabled], checkers)
     works = config.cluster.enabled and role is not Role.LEADER
     return Opened(config, specs, pool_specs(config, checkers) if works else [], unexamined)
 

@@ -106,9 +106,14 @@ def passwords_in(url: str) -> Iterator[str]:
             yield value
 
 
+_NO_TEXT = frozenset((bool, int, float))
+"""Types of most values of tasks, which are not looked at further."""
+
+
 def _passwords_in_texts(value: object) -> Iterator[str]:
     """Of every URL anywhere in `value`."""
     waiting: list[object] = [value]
+    seen: set[int] = set()  # sections are frozen, and tasks share those that are defaults
     while waiting:
         match waiting.pop():
             case str() as text:
@@ -117,7 +122,9 @@ def _passwords_in_texts(value: object) -> Iterator[str]:
             case None | bool() | int() | float():
                 pass
             case BaseModel() as model:
-                waiting.extend(vars(model).values())
+                if id(model) not in seen:
+                    seen.add(id(model))
+                    waiting.extend(one for one in vars(model).values() if one and type(one) not in _NO_TEXT)
             case list() | tuple() | set() | frozenset() as several:
                 waiting.extend(several)
             case SecretStr() as secret:

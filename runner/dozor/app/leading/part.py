@@ -80,7 +80,7 @@ class LeadingPart:
         self._deliveries = around.deliveries
         self._enabled, self._specs = around.enabled, around.specs
         self.failed = around.failed
-        self._digests = {around.digest}
+        self._digests: set[str] = set() if term is None else {around.digest}
         self.superseded = asyncio.Event()
         """Set when a transaction was refused because another replica leads."""
         self.teardown = Teardown.WRITE
@@ -328,7 +328,8 @@ class LeadingPart:
     def _use(self, config: Config) -> None:
         """After a reload."""
         self.config = config
-        self._digests.add(surroundings.config_digest(config))
+        if self._term is not None:
+            self._digests.add(surroundings.config_digest(config))
         self.executor.disabled = frozenset(task.name for task in config.tasks if not task.enabled)
         self._telegram.use_people(config.telegram)
         self._around.configured(config)

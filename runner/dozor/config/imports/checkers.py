@@ -151,6 +151,32 @@ class _Imports:
     raised: Mapping[str, CheckerImportError] = field(default_factory=dict)
     """By modules whose import was tried before."""
     progress: ProbeProgress | None = None
+    _functions: dict[str, Checker | CheckerImportError] = field(default_factory=dict)
+    _examined: dict[tuple[str, bool], Found] = field(default_factory=dict)
+
+    def function(self, run: str) -> Checker:
+        """As `import_checker`, once for all tasks that name `run`. Raises CheckerImportError."""
+        module = run.partition(":")[0]
+        found = self.raised.get(module) or self._functions.get(run)
+        if found is None:
+            try:
+                found = import_checker(run, self.draft.path.parent)
+            except CheckerImportError as error:
+                found = error
+            self._functions[run] = found
+        if isinstance(found, CheckerImportError):
+            raise found
+        return found
+
+    def examine(self, one: Candidate, function: Checker) -> Found:
+        """As `examine_function`, once for all tasks that call `function` without arguments."""
+        blocking = _may_block(one)
+        if one.args is None or one.args:
+            return examine_function(function, one.args, blocking=blocking)
+        found = self._examined.get((one.run, blocking))
+        if found is None:
+            found = self._examined[one.run, blocking] = examine_function(function, {}, blocking=blocking)
+        return found
 
     def note(self, candidate: Candidate, found: Found) -> None:
         for place, text in found:
@@ -200,7 +226,7 @@ def _examined(
             found.checkers[one.name] = RemoteChecker(one.run)
     for one in here:
         if not only_probe and found.place_of(one) not in refused:
-            _import_here(found, one, draft.path.parent)
+            _import_here(found, one)
     unexamined = later and config is not None and not found.problems
     if later and not unexamined:
         _probe(found, apart, [], allow_hung=allow_hung)
@@ -239,11 +265,9 @@ def _probe(found: _Imports, apart: list[Candidate], together: list[Candidate], *
                 found.note(one, problems)
 
 
-def _import_here(found: _Imports, one: Candidate, folder: Path) -> None:
+def _import_here(found: _Imports, one: Candidate) -> None:
     try:
-        if one.module in found.raised:
-            raise found.raised[one.module]
-        function = import_checker(one.run, folder)
+        function = found.function(one.run)
     except CheckerImportError as error:
         found.note(one, ((("run",), str(error)),))
         return
@@ -251,7 +275,7 @@ def _import_here(found: _Imports, one: Candidate, folder: Path) -> None:
         found.note(one, tuple((("setup",), text) for text in check_setup(function)))
         return
     found.checkers[one.name] = function
-    found.note(one, examine_function(function, one.args, blocking=_may_block(one)))
+    found.note(one, found.examine(one, function))
 
 
 def _question(one: Candidate) -> Question:

@@ -328,8 +328,13 @@ class TaskConfig(Section):
     @property
     def schedule(self) -> Schedule:
         """`every`, `cron` or neither, as one value."""
-        if self.every is not None:
-            return Every(self.every)
-        if self.cron is not None:
-            return Cron(self.cron, self.timezone or ZoneInfo("UTC"))
-        return Continuous()
+        return schedule_of(self.every, self.cron, self.timezone)
+
+
+def schedule_of(every: float | None, cron: str | None, timezone: ZoneInfo | None) -> Schedule:
+    """The keys `every`, `cron` and `timezone` of a task as one value."""
+    if every is not None:
+        return Every(every)
+    if cron is not None:
+        return Cron(cron, timezone or ZoneInfo("UTC"))
+    return Continuous()

@@ -46,6 +46,7 @@ def parse_positive(value: object) -> float:
     return seconds
 
 
+@lru_cache(maxsize=1024)
 def format_duration(seconds: float) -> str:
     """`seconds` (at least 0) in words `parse_duration` reads back, to the millisecond."""
     rest = round(seconds * 1000)

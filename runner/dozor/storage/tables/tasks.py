@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
-from typing import Any
 
 from dozor.config.sections.tasks import TaskConfig
 from dozor.storage.postgres.pool import Connection, Row
@@ -47,22 +45,41 @@ class TaskDeclaration:
     max_consecutive_failures: int | None
 
 
+# Only what has changed: ON CONFLICT locks, and so writes, every row that is there already.
 DECLARE_SQL = """
 INSERT INTO dozor.tasks (name, position, description, schedule, max_consecutive_failures, state, updated_at)
 SELECT d.name, d.position, d.description, d.schedule, d.max_failures, 'waiting', now()
 FROM unnest($1::text[], $2::int[], $3::text[], $4::text[], $5::int[])
-     AS d(name, position, description, schedule, max_failures)
+         AS d(name, position, description, schedule, max_failures)
+     LEFT JOIN dozor.tasks t ON t.name = d.name
+WHERE t.name IS NULL OR (t.configured, t.position, t.description, t.schedule, t.max_consecutive_failures)
+    IS DISTINCT FROM (true, d.position, d.description, d.schedule, d.max_failures)
 ON CONFLICT (name) DO UPDATE SET configured = true, position = excluded.position,
     description = excluded.description, schedule = excluded.schedule,
     max_consecutive_failures = excluded.max_consecutive_failures
 """
 
+# The session of the runner plans without looking at the parameters. `NOT name = ANY($1)` would then compare
+# each row with each name, a hundred million times with 10,000 tasks; a join is a hash table.
 UNDECLARE_SQL = """
-UPDATE dozor.tasks SET configured = false, running_since = NULL
-WHERE configured AND NOT name = ANY($1::text[])
+UPDATE dozor.tasks t SET configured = false, running_since = NULL
+WHERE configured AND NOT EXISTS (SELECT FROM unnest($1::text[]) AS d(name) WHERE d.name = t.name)
 """
 
-LOAD_SQL = "SELECT * FROM dozor.tasks WHERE name = ANY($1::text[])"
+LOAD_SQL = """
+SELECT name, state, consecutive_failures, runs_total, failures_total,
+       extract(epoch FROM last_started_at)::float8 AS last_started_at,
+       extract(epoch FROM last_success_at)::float8 AS last_success_at, last_duration,
+       extract(epoch FROM failing_since)::float8 AS failing_since,
+       extract(epoch FROM last_failed_at)::float8 AS last_failed_at,
+       last_error_type, last_error_text, last_error_where,
+       extract(epoch FROM next_run_at)::float8 AS next_run_at,
+       extract(epoch FROM running_since)::float8 AS running_since,
+       state_by, progress_done, progress_total, backlog_size,
+       extract(epoch FROM backlog_oldest_at)::float8 AS backlog_oldest_at
+FROM unnest($1::text[]) AS d(name) JOIN dozor.tasks t USING (name)
+WHERE runs_total <> 0 OR state <> 'waiting'
+"""
 
 WRITE_SQL = """
 UPDATE dozor.tasks t SET
@@ -120,7 +137,7 @@ async def declare(connection: Connection, declarations: Sequence[TaskDeclaration
 async def load(connection: Connection, names: Sequence[str]) -> dict[str, TaskRow]:
     """The stored state by task name; tasks that never ran are absent."""
     rows = await connection.fetch(LOAD_SQL, list(names))
-    return {row["name"]: _task_row(row) for row in rows if row["runs_total"] or row["state"] != "waiting"}
+    return {row["name"]: _task_row(row) for row in rows}
 
 
 async def write(connection: Connection, rows: Iterable[TaskRow]) -> None:
@@ -135,11 +152,7 @@ async def checkpoint(connection: Connection, rows: Sequence[CheckpointRow]) -> N
 
 
 def _task_row(row: Row) -> TaskRow:
-    values: dict[str, Any] = {}
-    for name in _FIELDS:
-        value = row[name]
-        values[name] = value.timestamp() if isinstance(value, datetime) else value
-    return TaskRow(**values)
+    return TaskRow(**row)
 
 
 def declaration(task: TaskConfig) -> TaskDeclaration:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from dozor.config.imports.checkers import isolation_of
 from dozor.config.imports.signatures import takes_context
@@ -18,6 +20,7 @@ from dozor.config.sections.tasks import (
     Requirement,
     RetryEvery,
     TaskConfig,
+    schedule_of,
 )
 from dozor.supervision.core.policy import Intensity, Policy, RestartDelay
 
@@ -56,6 +59,20 @@ class TaskSpec:
     """Why its own process cannot be started, found before the start; a restart by a person tries again."""
 
 
+def specs_of(tasks: Iterable[TaskConfig], checkers: Mapping[str, Checker]) -> list[TaskSpec]:
+    """As `from_config` for each of `tasks`; a function that several of them name is examined once."""
+    known: dict[tuple[int, Isolation | None], _Calling] = {}
+    specs = []
+    for task in tasks:
+        function = checkers[task.name]
+        key = id(function), task.isolation
+        calling = known.get(key)
+        if calling is None:
+            calling = known[key] = _Calling.of(task, function)
+        specs.append(_spec(task, function, calling))
+    return specs
+
+
 def from_config(
     task: TaskConfig, function: Checker, *, unusable: str = "", on_worker: bool = False
 ) -> TaskSpec:
@@ -63,13 +80,36 @@ def from_config(
 
     `on_worker`: for a worker, which times the runs of its pools; a leader only waits for their ends.
     """
-    delay, window = task.restart_delay, task.max_failures
+    return _spec(task, function, _Calling.of(task, function), unusable=unusable, on_worker=on_worker)
+
+
+@dataclass(frozen=True, slots=True)
+class _Calling:
+    """How a function is called."""
+
+    isolation: Isolation
+    takes_context: bool
+
+    @classmethod
+    def of(cls, task: TaskConfig, function: Checker) -> _Calling:
+        return cls(isolation_of(function, task.isolation), takes_context(function))
+
+
+def _spec(
+    task: TaskConfig,
+    function: Checker,
+    calling: _Calling,
+    *,
+    unusable: str = "",
+    on_worker: bool = False,
+) -> TaskSpec:
+    delay, window, critical = task.restart_delay, task.max_failures, task.on_critical
     pool = task.placement.name if isinstance(task.placement, PoolPlacement) and not on_worker else None
     return TaskSpec(
         name=task.name,
         function=function,
-        isolation=isolation_of(function, task.isolation),
-        takes_context=takes_context(function),
+        isolation=calling.isolation,
+        takes_context=calling.takes_context,
         args=task.args or NO_ARGS,
         description=task.description,
         reference=task.run,
@@ -80,22 +120,60 @@ def from_config(
         env=task.env,
         setup=task.setup or "",
         unusable=unusable,
-        policy=Policy(
-            schedule=task.schedule,
-            restart_delay=RestartDelay(delay.initial, delay.factor, delay.max, delay.jitter),
-            max_consecutive_failures=task.max_consecutive_failures,
-            stable_after=task.stable_after,
-            timeout=task.timeout if pool is None else None,
-            skip_missed=task.misfire is Misfire.SKIP,
-            stop_retry_every=task.on_critical.seconds if isinstance(task.on_critical, RetryEvery) else None,
-            requires_database=Requirement.DATABASE in task.requires,
-            requires=frozenset(task.requires) - {Requirement.DATABASE.value},
-            max_failures=None if window is None else Intensity(window.count, window.within),
-            heartbeat_timeout=task.heartbeat_timeout if pool is None else None,
-            overdue_after=task.overdue_after,
-            offset=offset(task.name, task.start_jitter),
-            run_at_start=task.run_at_start or bool(unusable),
+        policy=_policy(
+            task.every,
+            task.cron,
+            task.timezone,
+            (delay.initial, delay.factor, delay.max, delay.jitter),
+            task.max_consecutive_failures,
+            task.stable_after,
+            task.timeout if pool is None else None,
+            task.misfire is Misfire.SKIP,
+            critical.seconds if isinstance(critical, RetryEvery) else None,
+            task.requires,
+            None if window is None else (window.count, window.within),
+            task.heartbeat_timeout if pool is None else None,
+            task.overdue_after,
+            offset(task.name, task.start_jitter),
+            task.run_at_start or bool(unusable),
         ),
+    )
+
+
+@lru_cache(maxsize=1024)
+def _policy(
+    every: float | None,
+    cron: str | None,
+    timezone: ZoneInfo | None,
+    delay: tuple[float, float, float, float],
+    max_consecutive_failures: int | None,
+    stable_after: float,
+    timeout: float | None,
+    skip_missed: bool,
+    stop_retry_every: float | None,
+    requires: tuple[str, ...],
+    window: tuple[int, float] | None,
+    heartbeat_timeout: float | None,
+    overdue_after: float | None,
+    offset: float,
+    run_at_start: bool,
+) -> Policy:
+    """One value for all tasks with the same rules: to make one takes longer than to find it."""
+    return Policy(
+        schedule=schedule_of(every, cron, timezone),
+        restart_delay=RestartDelay(*delay),
+        max_consecutive_failures=max_consecutive_failures,
+        stable_after=stable_after,
+        timeout=timeout,
+        skip_missed=skip_missed,
+        stop_retry_every=stop_retry_every,
+        requires_database=Requirement.DATABASE in requires,
+        requires=frozenset(requires) - {Requirement.DATABASE.value},
+        max_failures=None if window is None else Intensity(*window),
+        heartbeat_timeout=heartbeat_timeout,
+        overdue_after=overdue_after,
+        offset=offset,
+        run_at_start=run_at_start,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import assert_never
@@ -21,6 +22,8 @@ from dozor.supervision.telemetry.observer import Trouble, TroubleKind, TroubleLi
 
 CALM_SECONDS = 60.0
 """Without another one, a blocked loop is over."""
+OWNERS_SECONDS = 1.0
+"""How long the watchdog goes by the tasks that it has seen."""
 
 
 class Monitors:
@@ -53,6 +56,9 @@ class Monitors:
         self._calm: dict[str, asyncio.TimerHandle] = {}
         # When a loop that was blocked by somebody counts as free again.
         self.watchdog = Watchdog(rules.blocked_loop_after, self._blocks, self._blocked, self._owner)
+        self._owners: dict[str, str | None] = {}
+        """Of the watchdog's thread: the only task whose function is in a file, None if there are several."""
+        self._owners_at = -OWNERS_SECONDS
         self._tasks = TaskMonitor(supervisor, troubles, clock)
         self._limits = Limits(limits, troubles, pool, self._lag)
         self._dependencies = Dependencies(dependencies, supervisor, troubles, clock, probes, redact)
@@ -133,12 +139,17 @@ class Monitors:
 
     def _owner(self, path: str) -> str | None:
         """The task whose checker is in this file, if it is only one. Called in the watchdog's thread."""
-        owners = {
-            task.spec.name
-            for task in self._supervisor.tasks
-            if getattr(getattr(task.spec.function, "__code__", None), "co_filename", None) == path
-        }
-        return owners.pop() if len(owners) == 1 else None
+        now = time.monotonic()
+        if now - self._owners_at > OWNERS_SECONDS:
+            # Not for each frame of each look: with many tasks that takes from the loop, while it is late,
+            # the time in which it could catch up.
+            owners: dict[str, str | None] = {}
+            for task in self._supervisor.tasks:
+                file = getattr(getattr(task.spec.function, "__code__", None), "co_filename", None)
+                if file is not None:
+                    owners[file] = None if file in owners else task.spec.name
+            self._owners, self._owners_at = owners, now
+        return self._owners.get(path)
 
     def _lag(self) -> float | None:
         lags, self.watchdog.lags = self.watchdog.lags, []

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dozor.storage.tables.runs import RunRow
 from dozor.storage.tables.tasks import TaskRow
-from dozor.supervision.core.state import Failure, FailureRecord, RunOutcome, State, TaskState
+from dozor.supervision.core.state import NO_FAILURES, Failure, FailureRecord, RunOutcome, State, TaskState
+
+_STATES = {state.value: state for state in State}
 
 
 def from_row(row: TaskRow, recent: tuple[float, ...] = ()) -> TaskState:
@@ -17,8 +19,16 @@ def from_row(row: TaskRow, recent: tuple[float, ...] = ()) -> TaskState:
         failure = Failure(
             row.last_error_type, row.last_error_text or "", row.last_error_where or "", traceback=""
         )
+    record = FailureRecord(
+        failures_total=row.failures_total,
+        failing_since=row.failing_since,
+        failed_at=row.last_failed_at,
+        failure=failure,
+        last_actor=row.state_by,
+        recent=recent,
+    )
     return TaskState(
-        state=State(row.state),
+        state=_STATES[row.state],
         next_at=row.next_run_at,
         due_at=row.next_run_at,
         running_since=row.running_since,
@@ -27,14 +37,7 @@ def from_row(row: TaskRow, recent: tuple[float, ...] = ()) -> TaskState:
         started_at=row.last_started_at,
         succeeded_at=row.last_success_at,
         duration=row.last_duration,
-        failure_record=FailureRecord(
-            failures_total=row.failures_total,
-            failing_since=row.failing_since,
-            failed_at=row.last_failed_at,
-            failure=failure,
-            last_actor=row.state_by,
-            recent=recent,
-        ),
+        failure_record=NO_FAILURES if record == NO_FAILURES else record,
     )
 
 

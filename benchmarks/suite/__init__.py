@@ -1,0 +1,1 @@
+"""Parts of `make bench`: results, the machine, processes under measurement, the table and the graph."""

@@ -1,0 +1,152 @@
+"""The parts of `make bench`, and all of it with the smallest sizes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from benchmarks.__main__ import SUBJECTS, graphs, measured
+from benchmarks.subjects import pool
+from benchmarks.suite.graph import bars
+from benchmarks.suite.machine import describe
+from benchmarks.suite.markdown import cell, number, render
+from benchmarks.suite.processes import cpu_of, wait_for
+from benchmarks.suite.recorder import Beat, Recorder
+from benchmarks.suite.results import FULL, QUICK, SMOKE, Goal, Row, Sense, Subject, quantile
+
+MACHINE = {"CPU": "one, 2 cores"}
+
+
+def _row(figure: str, *values: float, goal: Goal | None = None) -> Row:
+    return Row("10 tasks", "dozor run", figure, "ms", values, goal)
+
+
+def test_a_goal_is_met_on_its_side_of_the_limit_and_at_it() -> None:
+    assert Goal(20.0).met(20.0)
+    assert not Goal(20.0).met(20.1)
+    assert Goal(2000.0, Sense.AT_LEAST).met(2000.0)
+    assert not Goal(2000.0, Sense.AT_LEAST).met(1999.0)
+
+
+def test_a_cell_has_the_median_and_the_spread_of_several_rounds() -> None:
+    assert cell(_row("p99", 3.0, 1.0, 2.0)) == "2.00 (1.00–3.00)"
+    assert cell(_row("p99", 12345.6)) == "12,346"
+    assert [number(value) for value in (0, 0.0123, 0.5, 42.0)] == ["0", "0.012", "0.50", "42.0"]
+
+
+def test_the_file_has_every_row_and_names_the_goals_that_were_missed_with_their_cause() -> None:
+    met = _row("p50", 1.0, goal=Goal(2.0, explanation="not shown"))
+    missed = _row("p99", 30.0, goal=Goal(25.0, explanation="the disk is slow"))
+    other = Row("20 tasks", "bare loops", "p50", "ms", (0.5,))
+    text = render(MACHINE, QUICK, [Subject("Alerts", (met, missed, other), ("How.",))], 4.2)
+    assert "**This is a quick run" in text
+    assert "| 10 tasks | dozor run | 1.00 | 30.0 |" in text
+    assert "| 20 tasks | bare loops | 0.50 |  |" in text
+    assert "at most 25.0 ms | 30.0 ms | **missed** |" in text
+    assert "Alerts, 10 tasks: p99: the disk is slow" in text
+    assert "not shown" not in text
+    assert "This is a" not in render(MACHINE, FULL, [], 30.0)
+
+
+def test_the_machine_is_described_without_its_name_or_a_path() -> None:
+    found = describe()
+    assert {"CPU", "kernel", "Python", "PostgreSQL"} <= found.keys()
+    assert found["PostgreSQL"].startswith("18")
+    text = " ".join(found.values())
+    assert os.uname().nodename not in text
+    assert str(Path.cwd()) not in text
+
+
+def test_a_graph_is_svg_with_a_bar_of_the_right_length_and_colours_for_both_schemes() -> None:
+    picture = bars("CPU <of a run>", "µs", {"bare": 5.0, "dozor run": 10.0}, ["dozor run"])
+    root = ET.fromstring(picture)
+    own = [one for one in root if one.get("class") == "bar own"]
+    other = [one for one in root if one.get("class") == "bar"]
+    assert len(own) == len(other) == 1
+    assert float(own[0].get("width", 0)) == pytest.approx(2 * float(other[0].get("width", 0)), abs=0.2)
+    assert "prefers-color-scheme: dark" in picture
+
+
+def test_lateness_is_what_another_process_reads_and_an_early_run_counts_as_nothing(tmp_path: Path) -> None:
+    recorder, reader = Recorder(tmp_path / "record"), Recorder(tmp_path / "record")
+    recorder.ran(time.time() - 0.5)
+    recorder.ran(time.time() + 5.0)
+    assert reader.count == 2
+    first, second = reader.lateness(0, 2)
+    assert first == pytest.approx(0.5, abs=0.1)
+    assert second == 0.0
+    assert reader.first_at == pytest.approx(time.time(), abs=2.0)
+
+
+def test_a_beat_at_a_fixed_rate_counts_lateness_within_its_second(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "record")
+    Beat(recorder, fixed_rate=True, first_due=time.time() - 7.25).ran()
+    assert recorder.lateness(0, 1) == [pytest.approx(0.25, abs=0.1)]
+
+
+def test_a_beat_with_a_delay_is_due_a_second_after_its_previous_run(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "record")
+    beat = Beat(recorder, fixed_rate=False)
+    beat.ran()
+    beat.ran()
+    assert recorder.lateness(0, 2) == [0.0, 0.0]
+
+
+def test_cpu_of_a_process_includes_what_its_ended_children_have_used() -> None:
+    child = "import time\nwhile time.process_time() < 0.3: pass"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}]); print(1); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert cpu_of(process.pid) >= 0.25
+        process.communicate(b"\n")
+    assert cpu_of(process.pid) == 0.0
+
+
+def test_waiting_ends_with_an_error_that_names_what_did_not_come() -> None:
+    with pytest.raises(TimeoutError, match="the first run"):
+        wait_for(lambda: False, 0.05, "the first run")
+
+
+def test_quantiles_of_nothing_are_an_error() -> None:
+    assert quantile([3.0, 1.0, 2.0], 0.5) == 2.0
+    assert quantile([1.0], 0.99) == 1.0
+    with pytest.raises(ValueError, match="nothing was measured"):
+        quantile([], 0.5)
+
+
+def test_what_the_pool_benchmark_prints_becomes_rows() -> None:
+    rates, waits = pool.parse(
+        "goals: at least 50 %\n"
+        "2 worker(s): product    4,321 runs/s   PgQueuer alone    8,000 jobs/s   54%\n"
+        "due to begun, 900 runs: p50 12.3 ms, p99 45.6 ms, worst 70.0 ms\n"
+    )
+    assert rates == {("2 workers", "product"): 4321.0, ("2 workers", "PgQueuer alone"): 8000.0}
+    assert waits == [(12.3, 45.6)]
+    with pytest.raises(ValueError, match="nothing that is known"):
+        pool.parse("Traceback")
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("name", [name for name in SUBJECTS if name != "pool"])
+def test_every_subject_is_measured(name: str) -> None:
+    """With a handful of tasks; the pool's benchmark is `python -m benchmarks.pool` and has no small form."""
+    subject = measured(name, SMOKE)
+    assert subject.rows
+    assert all(row.values for row in subject.rows)
+    assert not any(row.goal for row in subject.rows if row.goal and row.goal.limit == 0)
+    text = render(MACHINE, SMOKE, [subject], 1.0)
+    assert all(row.contestant in text and row.figure in text for row in subject.rows)
+    if name == "supervision":
+        assert set(graphs([subject])) == {"bench-cpu.svg", "bench-lateness.svg"}
+        assert {"bare loops", "dozor run", "the source's function"} <= {
+            row.contestant for row in subject.rows
+        }
