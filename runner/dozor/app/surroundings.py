@@ -79,6 +79,11 @@ class LeaderTerm:
     """Set when the standby part has ended, and with it its web server."""
 
 
+def may_act(term: LeaderTerm | None) -> Callable[[], bool] | None:
+    """Whether this process still leads, to be asked before it acts outside the database; None: no cluster."""
+    return None if term is None else term.window.may_act
+
+
 # Limits of the end of the leading part, in seconds.
 FLUSH_SECONDS = 10.0
 """How long the end of the runner waits for the database to take what is still to be written."""
