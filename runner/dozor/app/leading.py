@@ -184,7 +184,7 @@ class LeadingPart:
         return tracing
 
     async def _spool(self) -> Spool:
-        return Spool(await in_own_thread(recovery.outage_file, self.config))
+        return Spool(await asyncio.shield(self._around.outage_file))
 
     async def _open_journal(
         self, database: Database, tracing: Tracing | None, spool: Spool, direct_sends: DirectSends

@@ -45,7 +45,7 @@ from dozor.supervision.tasks.task import SupervisedTask
 
 MEMBER_SECONDS = 30.0
 """How long the end of a member may take, beside the grace for its runs."""
-QUICK_SECONDS = 0.2
+QUICK_SECONDS = 0.15
 """How long runs and services get at SIGTERM, at the same time, before everything is written: results of short
 runs are still recorded."""
 WRITE_SECONDS = 2.0

@@ -15,6 +15,7 @@ from dozor.alerting.model.full_text import set_text
 from dozor.alerting.model.notification import AlertData
 from dozor.app.leading import LeadingPart
 from dozor.app.member import MEMBER_SECONDS, ClusterMember
+from dozor.app.recovery import outage_file
 from dozor.app.services import Services
 from dozor.app.surroundings import VERSION as VERSION
 from dozor.app.surroundings import Surroundings
@@ -171,6 +172,7 @@ class Runner:
             deliveries=self._deliveries,
             failed=self.failed,
             warming=warming,
+            outage_file=asyncio.create_task(in_own_thread(outage_file, self.config)),
             listening=self._listening,
             configured=self._configured,
         )

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from dozor_bot.app import TelegramBot
 
 BOT = "dozor_bot.app"
-ANSWERS_SECONDS = 0.2
+ANSWERS_SECONDS = 0.1
 """What answers in progress get at the end of a leader of a cluster: the next leader sends the others."""
 
 
