@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
+import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -90,7 +92,7 @@ async def test_stopped_ones_are_killed_as_well(tmp_path: Path, stopped: str) -> 
         keeper = psutil.Process(child).ppid()
         deadlines.end_at(boottime() + 1.5)
         # The keeper reads it before it is stopped: it waits in select(2) otherwise.
-        await until(lambda: armed(keeper), within=10)
+        await until(lambda: armed(deadlines, keeper), within=10)
         for pid in (keeper, child) if stopped == "both" else (keeper if stopped == "keeper" else child,):
             os.kill(pid, signal.SIGSTOP)
         began = time.monotonic()
@@ -98,6 +100,8 @@ async def test_stopped_ones_are_killed_as_well(tmp_path: Path, stopped: str) -> 
         assert time.monotonic() - began < 1.5 + SLACK + 5.0
 
 
-def armed(keeper: int) -> bool:
-    """Does a timer of this process wait for its time?"""
-    return any(line.startswith("ID:") for line in Path(f"/proc/{keeper}/timers").read_text().splitlines())
+def armed(deadlines: ChildDeadlines, keeper: int) -> bool:
+    """Has the keeper read its deadline, and does it wait again?"""
+    [pipe] = deadlines._writing
+    unread = fcntl.ioctl(pipe, termios.FIONREAD, bytes(4))
+    return unread == bytes(4) and psutil.Process(keeper).status() == psutil.STATUS_SLEEPING

@@ -229,7 +229,9 @@ class Campaign:
                 seconds = await self._first_run_after(fault, before)
         finally:
             await heal()
+        overcome = time.monotonic()
         await self._told(word)
+        told = time.monotonic() - overcome
         illness.unlink(missing_ok=True)
         self._restart_dead(before.struck if fault is Fault.CLOCK else None)
         conflicts = sum(call.status == 409 for call in self._api.calls[before.calls :])
@@ -237,8 +239,10 @@ class Campaign:
         if seconds is not None or fault in TAKES_LEADERSHIP | OF_WORKER:
             self._takeovers.append(Takeover(fault.value, seconds, conflicts, passing))
         after = "the same one leads" if seconds is None else f"{seconds:.2f} s"
-        self._say(f"{number + 1:3d} {fault.value}: {after}, {conflicts} × 409")
         await self._mended(before)
+        whole = f"alert told after {told:.1f} s, " if word in self._words else ""
+        whole += f"whole again after {time.monotonic() - overcome:.1f} s"
+        self._say(f"{number + 1:3d} {fault.value}: {after}, {conflicts} × 409, {whole}")
 
     def _restart_dead(self, wrong_clock: Replica | None = None) -> None:
         for replica in self._all:
@@ -422,15 +426,9 @@ class Campaign:
     async def _evidence(self) -> Evidence:
         runs = self._runs()
         writes = await self._fetch("SELECT name, epoch, lease FROM chaos.writes")
-        commands = await self._fetch("SELECT id, state, run_number FROM dozor.commands ORDER BY id")
-        begun = [int(run.id.rpartition("-")[2]) for run in runs if run.task == "by_command"]
-        found = [
-            Command(
-                row["id"], row["state"], 0 if row["run_number"] is None else begun.count(row["run_number"])
-            )
-            for row in commands
-        ]
-        found += [Command(0, "never submitted", 0)] * (self._asked - len(commands))
+        commands = await self._fetch("SELECT id, state, result FROM dozor.commands ORDER BY id")
+        found = [Command(row["id"], row["state"], row["result"]) for row in commands]
+        found += [Command(0, "never submitted", None)] * (self._asked - len(commands))
         spells = []
         for word in self._words:
             row = await self._ask(SPELL_SQL, word)

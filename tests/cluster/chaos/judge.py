@@ -12,6 +12,10 @@ from enum import Enum
 from itertools import pairwise
 from statistics import median
 
+BY_COMMAND = "by_command"
+"""The task that runs only when somebody says so."""
+DONE = "done"
+"""Result of a command that was carried out."""
 MOST_CONFLICTS = 2
 """Answers 409 of the Bot API that one take-over may cost."""
 
@@ -60,11 +64,11 @@ class Spell:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """`runs`: that it began, by the file; `state`: as it stands in the end."""
+    """`state`, `result`: as they stand in the end."""
 
     id: int
     state: str
-    runs: int
+    result: str | None
 
 
 class Passing(Enum):
@@ -204,13 +208,12 @@ def alerts_lost(spells: Iterable[Spell]) -> list[str]:
     ]
 
 
-def commands_wrong(commands: Iterable[Command]) -> list[str]:
-    """A command that was not carried out, or twice."""
-    return [
-        f"command {command.id}: {command.state}, {command.runs} runs"
-        for command in commands
-        if command.state == "pending" or command.runs > 1 or (command.state != "done" and command.runs > 0)
-    ]
+def commands_wrong(commands: Sequence[Command], runs: Iterable[Run]) -> list[str]:
+    """A command that was not answered; and whether each one that starts a run has started just one."""
+    waiting = [f"command {one.id}: {one.state}" for one in commands if one.result is None]
+    done = sum(one.result == DONE for one in commands)
+    begun = len({run.id for run in runs if run.task == BY_COMMAND})
+    return waiting if begun == done else [*waiting, f"{begun} runs by {done} commands"]
 
 
 def conflicts(takeovers: Iterable[Takeover]) -> list[str]:
@@ -248,7 +251,7 @@ def problems(evidence: Evidence) -> list[str]:
         *begun_twice(evidence.runs),
         *written_after_the_end(evidence.writes),
         *alerts_lost(evidence.spells),
-        *commands_wrong(evidence.commands),
+        *commands_wrong(evidence.commands, evidence.runs),
         *conflicts(evidence.takeovers),
         *never_taken_over(evidence.takeovers),
         *late(evidence.takeovers, evidence.lease, evidence.slack),

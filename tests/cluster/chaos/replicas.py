@@ -31,6 +31,9 @@ FAKETIME = (
     "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
 )
 
+# libfaketime changes the time-outs by which threads take turns: an import in a thread stops the event loop.
+IMPORTED_FIRST = "import dozor_bot.app; from dozor.cli import main; main()"
+
 
 class Replica:
     """`dozor run` under a name, restarted as often as it is asked to. `worker`: only for runs of pools."""
@@ -77,6 +80,8 @@ class Replica:
         env["CHAOS_URL"] = self._url()
         if offset:
             env |= _wrong_clock(offset)
+            if self._timer:
+                command = [sys.executable, "-c", IMPORTED_FIRST]
         role = ("--role", "worker") if self.worker else ()
         with self._log.open("ab") as log:
             self._popen = subprocess.Popen(
