@@ -26,7 +26,7 @@ from dozor_bot.live_cards import LiveCards
 from dozor_bot.maintenance import Maintenance
 from dozor_bot.menus import Menus
 from dozor_bot.people import People, language_of
-from dozor_bot.poller import Poller
+from dozor_bot.poller import GRACE, Poller
 from dozor_bot.router import Router
 from dozor_bot.security.access import Access
 from dozor_bot.security.totp import TotpGuard
@@ -126,9 +126,11 @@ def build_bot(
     paces: RateLimiters | None = None,
     reopen: Reopen = nothing_is_held,
     may_act: Callable[[], bool] = always,
+    answers_grace: float = GRACE,
 ) -> TelegramBot:
     """No network yet. `paces`: shared with alerts; `reopen`: ends the pause of a chat that refused alerts.
     `may_act`: whether this process may call Telegram now; of a cluster only the leader may.
+    `answers_grace`: seconds for answers in progress at the end; the next process sends the others.
 
     Raises TokenRefusedError for what is no token.
     """
@@ -170,7 +172,7 @@ def build_bot(
     )
     access = Access(admins=config.admins, operators=config.operators, viewers=config.viewers)
     router = Router(context, access)
-    poller = Poller(bot, pool, router, clock, webhook=config.webhook, owed=owed)
+    poller = Poller(bot, pool, router, clock, webhook=config.webhook, owed=owed, grace=answers_grace)
     menus = Menus(bot, pool, translator, access, chats, per_person=per_person)
     upkeep = Maintenance(context, router, menus, bot)
     return TelegramBot(bot, poller, upkeep, replies, transport, translator, menus, access, context.people)

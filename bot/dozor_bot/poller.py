@@ -63,6 +63,7 @@ class Poller:
     """`run` ends only by cancellation or by an error that needs a person (TelegramError).
 
     What passes by itself (network, 5xx, 429, the database away) is retried inside, with growing pauses.
+    `grace`: seconds for answers in progress when the poller stops.
     """
 
     def __init__(
@@ -76,7 +77,9 @@ class Poller:
         hold_off: float = HOLD_OFF,
         webhook: str | None = None,
         owed: PendingAnswers | None = None,
+        grace: float = GRACE,
     ) -> None:
+        self._grace = grace
         self._owed = PendingAnswers(pool) if owed is None else owed
         self._webhook = webhook
         self.inbox = None if webhook is None else Inbox(secret_of(bot.token))
@@ -325,7 +328,7 @@ class Poller:
 
     async def _stop_answers(self) -> None:
         if self._answers:
-            await asyncio.wait(self._answers, timeout=GRACE)
+            await asyncio.wait(self._answers, timeout=self._grace)
         for task in self._answers:
             task.cancel()
         await asyncio.gather(*self._answers, return_exceptions=True)

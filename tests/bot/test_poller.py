@@ -9,13 +9,14 @@ import pytest
 
 from dozor.clock import SteadyClock
 from dozor.errors import PollerConflictError, TokenRefusedError
+from dozor.language import Language
 from dozor.storage.postgres.pool import Pool, connect, create_pool
 from dozor.supervision.core.state import State
 from dozor_bot import poller as poller_module
-from dozor_bot.app import TelegramBot
+from dozor_bot.app import TelegramBot, build_bot
 from tests.bot.botapi.faults import FaultKind
 from tests.bot.botapi.server import BotApi
-from tests.bot.conftest import ADMIN, Running, build
+from tests.bot.conftest import ADMIN, ONCALL, ZONE, Running, build, configure
 from tests.bot.executor import Executor, until_true
 from tests.server import PostgresControl
 from tests.waiting import until
@@ -234,3 +235,20 @@ async def test_closing_lets_answers_in_progress_be_given(
     await until_true(pool, "SELECT count(*) > 0 FROM dozor.commands")
     await running.close()
     assert _texts(api) == ["▶️ presale_checker запущена, сейчас выполняется"]
+
+
+async def test_a_leader_that_ends_leaves_its_answers_to_the_next_one(
+    api: BotApi, pool: Pool, executor: Executor
+) -> None:
+    """A hand-over does not wait for Telegram: what was not delivered is kept, and sent by the next leader."""
+    api.fail(FaultKind.HANG, method="sendMessage")
+    first = build_bot(configure(api), pool, Language.EN, ZONE, SteadyClock(), ONCALL, answers_grace=0.1)
+    ending = Running(first)
+    await api.wait_until(lambda: bool(api.calls_of("getUpdates")), what="the first poll")
+    api.say(ADMIN, "/whoami")
+    await api.wait_until(lambda: bool(api.calls_of("sendMessage")), what="an answer under way")
+    async with asyncio.timeout(1.5):
+        await ending.close()
+    following = Running(build(api, pool, Language.EN))
+    await api.wait_until(lambda: len(api.world.sent(ADMIN)) == 1, what="the answer")
+    await following.close()

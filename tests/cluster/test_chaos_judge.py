@@ -17,10 +17,15 @@ def run(number: int, began: float, ended: float | None, *, epoch: int = 1, pid: 
 
 
 WELL = Evidence(
-    runs=[run(1, 0.0, 1.0), run(2, 1.0, 2.0), run(1, 3.0, 4.0, epoch=2, pid=11)],
+    runs=[
+        run(1, 0.0, 1.0),
+        run(2, 1.0, 2.0),
+        run(1, 3.0, 4.0, epoch=2, pid=11),
+        Run("by_command", "2-3", 11, 5.0, 5.1, 7.0, 2),
+    ],
     writes=[Write("tasks", 1, 1), Write("tasks", 2, 2)],
     spells=[Spell("spell-1", told=1, over=1)],
-    commands=[Command(1, "done", 1), Command(2, "done", 0)],
+    commands=[Command(1, "done", "done"), Command(2, "done", "already"), Command(3, "expired", "expired")],
     takeovers=[Takeover("kill -9", 2.0, 1, Passing.LOSS), Takeover("SIGTERM", 0.4, 2, Passing.HAND_OVER)],
 )
 
@@ -35,12 +40,13 @@ def overlapping(found: Evidence) -> Evidence:
 
 def never_ended(found: Evidence) -> Evidence:
     """A replica that was overtaken is alive and its run goes on."""
-    return replace(found, runs=[run(1, 0.0, None), run(1, 9.0, 9.5, epoch=2, pid=11)])
+    return replace(found, runs=[run(1, 0.0, None), run(1, 9.0, 9.5, epoch=2, pid=11), found.runs[-1]])
 
 
 def long_overlap(found: Evidence) -> Evidence:
     """A long run, a short one inside it, and a third after the short one, inside the long one as well."""
-    return replace(found, runs=[run(1, 0.0, 10.0), run(2, 11.0, 12.0), run(1, 9.0, 9.1, epoch=2, pid=11)])
+    inside = run(1, 9.0, 9.1, epoch=2, pid=11)
+    return replace(found, runs=[run(1, 0.0, 10.0), run(2, 11.0, 12.0), inside, found.runs[-1]])
 
 
 def due_again(found: Evidence) -> Evidence:
@@ -65,11 +71,32 @@ def endless_alert(found: Evidence) -> Evidence:
 
 
 def command_twice(found: Evidence) -> Evidence:
-    return replace(found, commands=[Command(1, "done", 2)])
+    return replace(found, runs=[*found.runs, Run("by_command", "3-1", 12, 6.0, 6.1, 8.0, 3)])
+
+
+def command_without_a_run(found: Evidence) -> Evidence:
+    return replace(found, commands=[*found.commands, Command(4, "done", "done")])
 
 
 def command_waits(found: Evidence) -> Evidence:
-    return replace(found, commands=[Command(1, "pending", 0)])
+    return replace(found, commands=[*found.commands, Command(4, "pending", None)])
+
+
+def flapping(found: Evidence) -> Evidence:
+    return replace(found, spells=[Spell("spell-1", told=0, over=0, flapping=True)])
+
+
+def claimed_twice(found: Evidence) -> Evidence:
+    again = replace(found.runs[0], pid=15, began=9.0, ended=9.1, due=77.0)
+    return replace(found, runs=[*found.runs, again])
+
+
+def slow_hand_over(found: Evidence) -> Evidence:
+    return replace(found, takeovers=[Takeover("SIGTERM", 1.2, 0, Passing.HAND_OVER)])
+
+
+def slow_take_over(found: Evidence) -> Evidence:
+    return replace(found, takeovers=[Takeover("kill -9", 4.1, 0, Passing.LOSS)])
 
 
 def three_conflicts(found: Evidence) -> Evidence:
@@ -91,8 +118,13 @@ def nobody_led(found: Evidence) -> Evidence:
         (unfenced_write, "runs: written by epoch None while 2 led (1 times)"),
         (lost_alert, "spell-1: never told"),
         (endless_alert, "spell-1: its end was never told"),
-        (command_twice, "command 1: done, 2 runs"),
-        (command_waits, "command 1: pending, 0 runs"),
+        (flapping, "spell-1: its end was never told"),
+        (command_twice, "2 runs by 1 commands"),
+        (command_without_a_run, "1 runs by 2 commands"),
+        (command_waits, "command 4: pending"),
+        (claimed_twice, "t: run 1-1 began in 2 processes"),
+        (slow_hand_over, "SIGTERM: 1.20 s to the next run, 1 s allowed"),
+        (slow_take_over, "kill -9: 4.10 s to the next run, 4 s allowed"),
         (three_conflicts, "kill -9: 3 answers 409"),
         (nobody_led, "kill -9: no run afterwards"),
     ],
@@ -111,6 +143,14 @@ def test_a_run_that_was_cut_ends_with_its_process() -> None:
     assert [(one.ended, one.cut) for one in runs] == [(3.5, True), (4.5, False)]
     assert judge.overlaps(runs) == []
     assert judge.overlaps(judge.read_runs(lines, {10: 4.2})) == ["t: run 2-1 overlaps run 1-1 by 200 ms"]
+
+
+def test_what_is_no_fault() -> None:
+    """An alert told as flapping, a late hand-over without a database, and slack on a machine with others."""
+    late = Takeover("SIGTERM with the link cut", 3.9, 0, Passing.UNRESIGNED)
+    found = replace(WELL, spells=[Spell("spell-1", told=0, over=1, flapping=True)], takeovers=[late])
+    assert judge.problems(found) == []
+    assert judge.problems(replace(slow_hand_over(WELL), slack=0.5)) == []
 
 
 def test_figures_tell_a_loss_from_a_hand_over() -> None:

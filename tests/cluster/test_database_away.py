@@ -14,6 +14,7 @@ from dozor.storage.postgres.migrate import migrate
 from dozor.storage.postgres.migration_sets import CORE, QUEUE
 from tests.cluster.members import LEADS, TTL, Members, now
 from tests.server import PostgresControl
+from tests.waiting import until
 
 AWAY: dict[str, tuple[Callable[[PostgresControl], None], Callable[[PostgresControl], None]]] = {
     "stopped": (PostgresControl.stop, PostgresControl.start),
@@ -50,17 +51,19 @@ async def test_a_leader_gives_up_in_its_window_and_one_leads_when_the_database_i
     async with asyncio.timeout(TTL):
         while own.spans("long")[0].ended is None:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
-    runs = len(own.spans())
-    await asyncio.sleep(1.0)  # beyond the window nothing starts, in either process
-    assert len(own.spans()) == runs
+    runs, over = len(own.spans()), now()
+    # The outage outlasts the lease, in which five runs would be due.
+    await until(lambda: now() > gone + TTL + 1.0, within=TTL + 5)
     assert first.alive
     assert second.alive
+    returned = now()
     await asyncio.to_thread(back, postgres_control)
     async with asyncio.timeout(TTL * 2 + 10):
         while first.text.count(LEADS) + second.text.count(LEADS) < 2:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
         while len(own.spans()) <= runs:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
+    assert not [one for one in own.spans() if over < one.began < returned]  # nothing starts in either one
     assert not own.overlaps({})
     assert first.alive
     assert second.alive

@@ -271,3 +271,22 @@ async def test_nothing_is_left_of_runs_that_are_over(cluster_database: str) -> N
         async with asyncio.timeout(20):
             while await rows():  # noqa: ASYNC110 -- rows of the database
                 await asyncio.sleep(0.1)
+
+
+async def test_a_hang_on_a_worker_is_reported_and_so_is_its_end(cluster_database: str) -> None:
+    """The run ignores its cancellation: it hangs until it ends, and then it does not any more."""
+    release = asyncio.Event()
+
+    async def stubborn() -> None:
+        while not release.is_set():
+            with suppress(asyncio.CancelledError):
+                await release.wait()
+
+    task = spec("t", stubborn, timeout=0.3, max_consecutive_failures=None)
+    async with leading(cluster_database, task) as leader, working(cluster_database, task) as worker:
+        await until(lambda: "t" in worker._hangs.hung, within=20)
+        await until(lambda: [one.kind for one in leader.seen.troubles] == [TroubleKind.HUNG], within=20)
+        assert not leader.seen.over
+        release.set()
+        await until(lambda: not worker._hangs.hung, within=20)
+        await until(lambda: [one.kind for one in leader.seen.over] == [TroubleKind.HUNG], within=20)

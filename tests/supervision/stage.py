@@ -10,6 +10,7 @@ from typing import Any
 from dozor.clock import SteadyClock
 from dozor.config.imports.signatures import takes_context
 from dozor.config.sections.tasks import Every, Isolation
+from dozor.process.child_deadlines import ChildDeadlines
 from dozor.supervision.core.events import Failed
 from dozor.supervision.core.policy import Policy, RestartDelay
 from dozor.supervision.core.spec import TaskSpec
@@ -92,6 +93,7 @@ async def supervising(
     folder: Path = Path(__file__).parent,
     clock: SteadyClock | None = None,
     withheld: frozenset[str] = frozenset(),
+    deadlines: ChildDeadlines | None = None,
 ) -> AsyncIterator[tuple[Supervisor, Seen]]:
     seen = Seen()
     supervisor = Supervisor(
@@ -101,7 +103,7 @@ async def supervising(
         log=SupervisionLog(),
         generation=7,
         grace=grace,
-        launch=Launch(dsn=dsn, folder=folder, withheld=withheld),
+        launch=Launch(dsn=dsn, folder=folder, withheld=withheld, deadlines=deadlines),
         canceller=Canceller(seen, patience=patience),
     )
     supervisor.start()

@@ -16,7 +16,9 @@ from uuid import uuid4
 
 from loguru import logger
 
+from dozor.app.config_file import ConfigFile
 from dozor.app.leading.part import LeadingPart
+from dozor.app.leading.telegram import import_bot
 from dozor.app.standby import StandbyPart, idle_snapshot
 from dozor.app.surroundings import VERSION, LeaderTerm, Surroundings, Teardown
 from dozor.app.worker import WorkerPart, start_worker
@@ -25,12 +27,13 @@ from dozor.cluster.handover import HeldStarts
 from dozor.cluster.leadership import Ending, Leadership
 from dozor.cluster.lease import Holder, Term
 from dozor.cluster.replicas import Beat, ReplicaRole
-from dozor.cluster.trust_window import TrustWindow
+from dozor.cluster.trust_window import CHILD_SLACK, TrustWindow
 from dozor.cluster.view import ClusterView
 from dozor.config.values.roles import Role
 from dozor.control.readiness import HealthSnapshot
 from dozor.errors import DozorError, LeaseLostError, RunHungError, StorageError, SupersededError
 from dozor.language import msg
+from dozor.process.child_deadlines import ChildDeadlines
 from dozor.process.deadline_timer import DeadlineTimer, is_init
 from dozor.process.identity import ProcessIdentity
 from dozor.process.lifecycle import Cleanups
@@ -43,10 +46,12 @@ from dozor.supervision.tasks.task import SupervisedTask
 
 MEMBER_SECONDS = 30.0
 """How long the end of a member may take, beside the grace for its runs."""
-QUICK_SECONDS = 0.3
-"""How long runs get at SIGTERM before the lease is resigned: results of short ones are still written."""
+QUICK_SECONDS = 0.15
+"""How long runs and services get at SIGTERM, at the same time, before everything is written: results of short
+runs are still recorded."""
 WRITE_SECONDS = 2.0
-"""How long SIGTERM waits for the database to take what is still to be written."""
+"""How long SIGTERM waits for the database to take what is still to be written. It usually takes a few
+milliseconds; a database that takes longer is slow or away."""
 AGAIN_SECONDS = 0.5
 """Pause after a term that could not begin."""
 
@@ -85,9 +90,10 @@ class ClusterMember:
         process = ProcessIdentity.own()
         name = process.host if is_init() else f"{process.host}-{process.pid}"
         self._ttl = config.cluster.lease_ttl
-        self.window = TrustWindow(self._ttl, timer)
+        self.window = TrustWindow(self._ttl, timer, ChildDeadlines(self._ttl * CHILD_SLACK))
         self.me = Holder(uuid4(), name, VERSION, process)
         self.view = ClusterView()
+        self._file = ConfigFile(config)
         database = around.database
         self.leadership = Leadership(
             database.session_dsn or database.dsn,
@@ -106,11 +112,14 @@ class ClusterMember:
         self._role_changed = asyncio.Event()
         self._life: asyncio.Task[None] | None = None
         self._beating: asyncio.Task[None] | None = None
+        self._importing: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Stand by, on the running loop."""
         if self._timer is not None and is_init():
             logger.warning(msg("log-cluster-init"))
+        if self._role is not Role.WORKER:
+            self._importing = asyncio.create_task(import_bot(self._around.config))
         self._life = asyncio.create_task(self._live())
         self._beating = asyncio.create_task(self._beat())
 
@@ -125,6 +134,8 @@ class ClusterMember:
             self._beating.cancel()
             with suppress(asyncio.CancelledError):
                 await self._beating
+        if self._importing is not None:
+            self._importing.cancel()
         await self._say_goodbye()
         self.leadership.close()
         self.window.close()
@@ -261,32 +272,43 @@ class ClusterMember:
     async def _hand_over(
         self, term: Term, keeping: asyncio.Task[Ending], cleanups: Cleanups, part: LeadingPart
     ) -> None:
-        """SIGTERM: no new runs, no long poll, everything written, the lease resigned; then grace for runs."""
+        """SIGTERM: no new runs, no long poll, everything written, the lease resigned; then grace for runs.
+
+        Without an answer of the database in time nobody can resign: the next leader waits for the lease.
+        """
+        stopping = asyncio.create_task(part.stop_services())
         running = await part.supervisor.ask_to_end(QUICK_SECONDS)
+        await asyncio.wait((stopping,), timeout=QUICK_SECONDS)
         seconds = self._around.grace + CANCEL_SECONDS + 1.0
         tasks = [task.spec.name for task in running]
         try:
             async with asyncio.timeout(WRITE_SECONDS):
-                await part.services.stop()
                 await part.write_all()
-                if tasks:
-                    await handover.hand_over(part.journal.connection, tasks, term.epoch, seconds)
-                await runners.end(part.journal.connection, term.epoch, clean=not self._around.has_failed)
-        except (TimeoutError, StorageError) as error:
+                async with part.journal.connection.transaction():
+                    if tasks:
+                        await handover.hand_over(part.journal.connection, tasks, term.epoch, seconds)
+                    clean = not self._around.has_failed
+                    await runners.end(part.journal.connection, term.epoch, clean=clean)
+        except Exception as error:
+            if not (isinstance(error, TimeoutError | StorageError) or of_database(error)):
+                raise
             logger.error(msg("log-changes-lost", error=str(error) or msg("log-no-answer-in-time")))
             await self._lose(Ending.EXPIRING, term, cleanups, part)
+            await stopping
             if not self.unstopped:
                 # Nothing of this term is in progress: the next leader need not wait for the lease to expire.
                 await self.leadership.resign(term)
             return
         keeping.cancel()
         await asyncio.wait((keeping,))
+        self.window.distrust()  # a service that has not ended yet sends nothing any more
         await self.leadership.resign(term)
         if tasks:
             self.window.end_within(seconds)
         else:
             self.window.close()
         part.teardown = Teardown.RESIGNED
+        await stopping
         await cleanups.run()
         self.unstopped = part.unstopped
         if tasks and not part.unstopped:
@@ -354,6 +376,7 @@ class ClusterMember:
                 )
                 try:
                     while True:
+                        await self._file.refresh()
                         async with asyncio.timeout(every * 2):
                             await replicas.beat(connection, self.me, self._state(every), time.time())
                             if self.term is not None:
@@ -384,7 +407,7 @@ class ClusterMember:
             role=ReplicaRole.LEADER if self.term is not None else self._idle_role,
             epoch=None if self.term is None else self.term.epoch,
             beats_every=every,
-            config_digest=self._around.digest,
+            config_digest=self._around.digest if self._role is Role.WORKER else self._file.digest,
             pools=cluster.pools if self._worker is not None else (),
             slots=cluster.slots if self._worker is not None else 0,
             running=0 if self._worker is None else self._worker.worker.running,

@@ -14,6 +14,7 @@ from dozor.alerting.incidents.manager import IncidentManager
 from dozor.alerting.model.full_text import set_text
 from dozor.alerting.model.notification import AlertData
 from dozor.app.leading.part import LeadingPart
+from dozor.app.leading.recovery import outage_file
 from dozor.app.member import MEMBER_SECONDS, ClusterMember
 from dozor.app.opening import Opened, is_small, load_now, open_in_background, opened
 from dozor.app.services import Services
@@ -194,6 +195,7 @@ class Runner:
             deliveries=self._deliveries,
             failed=self.failed,
             warming=warming,
+            outage_file=asyncio.create_task(in_own_thread(outage_file, self.config)),
             listening=self._listening,
             configured=self._configured,
         )

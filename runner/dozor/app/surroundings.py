@@ -8,6 +8,7 @@ import importlib.metadata
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from dozor.alerting.delivery.metrics import DeliveryMetrics
 from dozor.clock import SteadyClock
@@ -29,6 +30,7 @@ class Surroundings:
     """What a leading part is built in, the same for each term. `grace`: seconds for runs at the end.
 
     `wait`: stay in line for the lock of the session. `failed`: set when this process cannot go on.
+    `outage_file`: where messages of an outage are kept, once the folder has been looked at.
     """
 
     config: Config
@@ -43,6 +45,7 @@ class Surroundings:
     deliveries: DeliveryMetrics
     failed: asyncio.Future[DozorError]
     warming: asyncio.Task[None]
+    outage_file: asyncio.Task[Path]
     listening: Callable[[int], None]
     configured: Callable[[Config], None]
 
@@ -82,6 +85,11 @@ class LeaderTerm:
     view: ClusterView
     retired: asyncio.Event
     """Set when the standby part has ended, and with it its web server."""
+
+
+def may_act(term: LeaderTerm | None) -> Callable[[], bool] | None:
+    """Whether this process still leads, to be asked before it acts outside the database; None: no cluster."""
+    return None if term is None else term.window.may_act
 
 
 # Limits of the end of the leading part, in seconds.

@@ -13,13 +13,14 @@ from dozor.app.services import Services
 from dozor.clock import SteadyClock
 from dozor.cluster.assigned import AssignedRuns, HangReports
 from dozor.cluster.placement import PgQueuerQueue
-from dozor.cluster.trust_window import TrustWindow
+from dozor.cluster.trust_window import CHILD_SLACK, TrustWindow
 from dozor.cluster.worker import Worker
 from dozor.config import Config
 from dozor.config.imports.checkers import Checker
 from dozor.config.imports.environment import withheld_names
 from dozor.config.sections.tasks import PoolPlacement
 from dozor.language import msg
+from dozor.process.child_deadlines import ChildDeadlines
 from dozor.process.deadline_timer import DeadlineTimer
 from dozor.process.lifecycle import Cleanups
 from dozor.storage.health import DatabaseHealth
@@ -105,6 +106,7 @@ async def start_worker(
     hangs = HangReports()
     health = DatabaseHealth(clock, partial(_probe, dsn))
     silent_after = config.cluster.lease_ttl
+    window = TrustWindow(silent_after, timer, ChildDeadlines(silent_after * CHILD_SLACK))
 
     def build(worker: Worker) -> AssignedRuns:
         return AssignedRuns(
@@ -124,6 +126,7 @@ async def start_worker(
                 pool_size=sizes.process,
                 acquire_timeout=sizes.acquire_timeout,
                 withheld=withheld_names(config.filled),
+                deadlines=window.children,
             ),
             canceller=Canceller(hangs, patience=config.supervision.cancel_patience, give_up=give_up),
         )
@@ -137,7 +140,7 @@ async def start_worker(
         name=name,
         pools=config.cluster.pools,
         slots=config.cluster.slots,
-        window=TrustWindow(silent_after, timer),
+        window=window,
         poll_every=1.0 if session_dsn is not None else POLL_EVERY,
     )
     monitor = TaskMonitor(worker.runs, hangs, clock)

@@ -130,12 +130,8 @@ class AssignedRuns(Supervisor):
     def run_ended(
         self, task: SupervisedTask, run: Run, error: BaseException | None, *, outage: bool = False
     ) -> None:
-        if run.ended:
+        if not self._take_end(task, run):
             return
-        run.ended = True
-        if run.reason is not None:
-            self.canceller.ended(task, run)
-        task.run = None
         task.state = task.state._replace(running_since=None, next_at=None)
         self._dirty.clear()  # nobody writes these states
         assigned = self._by_run.pop(run)

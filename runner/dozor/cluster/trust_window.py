@@ -13,10 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from dozor.process.child_deadlines import ChildDeadlines
 from dozor.process.deadline_timer import DeadlineTimer, boottime
 
 MARGIN = 0.2
 """Share of the lease by which the window ends before it: for clocks of different speed, and for dying."""
+CHILD_SLACK = MARGIN / 2
+"""Share of the lease that the keeper of a child process has for killing it after the window."""
 
 
 def closing_time(ttl: float) -> float:
@@ -25,13 +28,21 @@ def closing_time(ttl: float) -> float:
 
 
 class TrustWindow:
-    """`timer`: moved along with the window; None in an application of somebody else's. `now`: seconds."""
+    """`timer`: moved along with the window; None in an application of somebody else's. `now`: seconds.
+
+    `children`: the deadline of child processes, moved along as well. They are Dozor's own in any application.
+    """
 
     def __init__(
-        self, ttl: float, timer: DeadlineTimer | None = None, now: Callable[[], float] = boottime
+        self,
+        ttl: float,
+        timer: DeadlineTimer | None = None,
+        children: ChildDeadlines | None = None,
+        now: Callable[[], float] = boottime,
     ) -> None:
         self.ttl = ttl
         self.now = now
+        self.children = children
         self._timer = timer
         self._until = float("-inf")
 
@@ -57,8 +68,7 @@ class TrustWindow:
     def extend(self, attempted_at: float) -> None:
         """The lease was taken or renewed by an attempt that began at `attempted_at`."""
         self._until = max(self._until, attempted_at + self.ttl * (1 - MARGIN))
-        if self._timer is not None:
-            self._timer.end_at(self._until)
+        self._end_at(self._until)
 
     def distrust(self) -> None:
         """Another replica leads: nothing may be begun any more. The timer stays as it is."""
@@ -67,11 +77,18 @@ class TrustWindow:
     def end_within(self, seconds: float) -> None:
         """The lease was resigned: what is still in progress ends in `seconds`, or the process does."""
         self.distrust()
-        if self._timer is not None:
-            self._timer.end_at(self.now() + seconds)
+        self._end_at(self.now() + seconds)
 
     def close(self) -> None:
         """Nothing is in progress any more: the process may live on."""
         self._until = float("-inf")
         if self._timer is not None:
             self._timer.disarm()
+        if self.children is not None:
+            self.children.disarm()
+
+    def _end_at(self, at: float) -> None:
+        if self._timer is not None:
+            self._timer.end_at(at)
+        if self.children is not None:
+            self.children.end_at(at)

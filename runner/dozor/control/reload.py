@@ -79,7 +79,7 @@ class Reloader:
         applied = seen = None  # the first look also finds what has changed while we were starting
         while True:
             await asyncio.sleep(WATCH_EVERY)
-            now = _stamp(self._config.path)
+            now = stamp(self._config.path)
             if now is not None and now == seen and now != applied:
                 applied = now
                 await self.reload("file")
@@ -191,7 +191,8 @@ def _say_newer(config: Config) -> None:
             logger.warning(msg("log-reload-newer", file=file, tasks=", ".join(names)))
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
+def stamp(path: Path) -> tuple[int, int] | None:
+    """Changes with the content of the file; None: there is no such file."""
     try:
         found = path.stat()
     except OSError:

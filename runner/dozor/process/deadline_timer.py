@@ -1,4 +1,4 @@
-"""A kernel timer that ends this process with SIGKILL at a time of CLOCK_BOOTTIME (Linux).
+"""A kernel timer that sends this process a signal, SIGKILL as a rule, at a time of CLOCK_BOOTTIME (Linux).
 
 The kernel delivers it although the process is stopped (SIGSTOP), its event loop is blocked or a thread holds
 the GIL. It is a POSIX timer (timer_create(2)): unlike `signal.setitimer` it is not the one timer that
@@ -49,14 +49,17 @@ def boottime() -> float:
 
 
 class DeadlineTimer:
-    """Ends the process at the time it was last set to. Raises OSError where there is no such timer."""
+    """Ends the process at the time it was last set to. Raises OSError where there is no such timer.
 
-    def __init__(self) -> None:
+    `number`: the signal; another one than SIGKILL does not reach a stopped process.
+    """
+
+    def __init__(self, number: signal.Signals = signal.SIGKILL) -> None:
         if not AVAILABLE:
             raise OSError("timers on CLOCK_BOOTTIME exist on Linux only")
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._id = ctypes.c_void_p()
-        event = _Sigevent(signo=signal.SIGKILL, notify=_SIGEV_SIGNAL)
+        event = _Sigevent(signo=number, notify=_SIGEV_SIGNAL)
         if self._libc.timer_create(_CLOCK_BOOTTIME, ctypes.byref(event), ctypes.byref(self._id)):
             self._raise()
 

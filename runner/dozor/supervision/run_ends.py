@@ -16,6 +16,7 @@ from dozor.supervision.core.events import Cancelled, Event, Failed, Heartbeat, I
 from dozor.supervision.core.machine import step
 from dozor.supervision.core.state import Failure, State
 from dozor.supervision.dependency_hold import DependencyGate
+from dozor.supervision.execution.cancellation import Canceller
 from dozor.supervision.runs.failures.endings import failure_of
 from dozor.supervision.runs.run import Run, StopReason
 from dozor.supervision.tasks.task import SupervisedTask
@@ -38,6 +39,7 @@ class RunEnds(ABC):
     _timetable: TimerHeap
     _dirty: dict[SupervisedTask, None]
     gate: DependencyGate
+    canceller: Canceller
     random: random.Random
 
     @abstractmethod
@@ -45,6 +47,16 @@ class RunEnds(ABC):
 
     @abstractmethod
     def _hold_if_waiting(self, task: SupervisedTask, now: float) -> None: ...
+
+    def _take_end(self, task: SupervisedTask, run: Run) -> bool:
+        """The task is free again; False if the end of `run` is known already. `canceller.over` follows."""
+        if run.ended:
+            return False
+        run.ended = True
+        if run.reason is not None:
+            self.canceller.ended(task, run)
+        task.run = None
+        return True
 
     def _succeeded(self, task: SupervisedTask, run: Run, now: float) -> None:
         before, policy = task.state, task.spec.policy

@@ -25,12 +25,6 @@ class CommitLog(Protocol):
     def subscribe_commits(self, committed: Callable[[int], None]) -> None: ...
 
 
-class HeldBack(Protocol):
-    """Starts that a member of a cluster may not make yet. `dozor.cluster.handover.HeldStarts` is one."""
-
-    def look_again_at(self, task: str, now: float) -> float | None: ...
-
-
 def due_instead(before: TaskState, started: TaskState, now: float) -> TaskState:
     """`started` (from `before`) as the state of a task that is due at once and has not started."""
     return started._replace(

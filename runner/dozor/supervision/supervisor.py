@@ -47,12 +47,13 @@ from dozor.supervision.execution.left_behind import LeftBehind
 from dozor.supervision.execution.process.client import Launch
 from dozor.supervision.execution.process.pool import ProcessPool
 from dozor.supervision.execution.reporter import RunReporter
+from dozor.supervision.held_starts import HeldBack, HeldStarts
 from dozor.supervision.run_ends import RunEnds
 from dozor.supervision.runs.context import Context, Reporter
 from dozor.supervision.runs.ownership import OwnTask, Scope
 from dozor.supervision.runs.resources import Resources
 from dozor.supervision.runs.run import Run, StopReason
-from dozor.supervision.start_gate import CommitLog, HeldBack, StartGate, due_instead
+from dozor.supervision.start_gate import CommitLog, StartGate, due_instead
 from dozor.supervision.task_changes import TaskChanges
 from dozor.supervision.tasks.checkpoint import CHECKPOINT_ROWS
 from dozor.supervision.tasks.registry import TaskRegistry
@@ -96,7 +97,7 @@ class Supervisor(RunEnds):
         fence: RunFence | None = None,
         held: HeldBack | None = None,
     ) -> None:
-        self._observer, self._held = observer, held
+        self._observer = observer
         self._clock = clock
         self._log = log
         self._checkers = checkers
@@ -115,6 +116,7 @@ class Supervisor(RunEnds):
         """Of now, before any checker has run: of every run's context, and of our own timers."""
         self._timetable = TimerHeap(clock, self._due, self.contexts.timers)
         self.registry = TaskRegistry()
+        self._held = HeldStarts(held, clock, self._timetable, self._apply, self.registry, self.contexts)
         self._dirty = self.registry.dirty
         self._slots = self.registry.slots
         self.processes = ProcessPool(launch or Launch())
@@ -281,7 +283,7 @@ class Supervisor(RunEnds):
             if later is not None:
                 return later
             self._crash_watch.about_to_start(task, now)
-        return None if self._held is None else self._held.look_again_at(task.spec.name, now)
+        return self._held.until(task, now)
 
     def _begin(self, task: SupervisedTask) -> None:
         """Its start has waited for a commit. What was planned for it may have changed meanwhile."""
@@ -316,9 +318,16 @@ class Supervisor(RunEnds):
         if effects is START_RUN:
             if self.closing:  # a run that was to start anew: the next runner does it
                 task.state = after._replace(state=State.WAITING, running_since=None)
+            elif event is not _DUE and (later := self._held.until(task, now)) is not None:
+                self._held.start_later(task, event, before, later)
             elif event is not _DUE and self._starts.must_wait(
-                task, first=isinstance(event, Failed) or (self._crash_watch or self._held) is not None
+                task,
+                first=isinstance(event, Failed)
+                or self._crash_watch is not None
+                or self._held.after_commit(event),
             ):
+                if self._held.after_commit(event):
+                    self._starts.request_write(task)
                 # What must be in the database first may not be there yet: it is due at once instead.
                 task.state = due_instead(before, after, now)
                 self._timetable.plan(now, task.index)
@@ -466,12 +475,8 @@ class Supervisor(RunEnds):
         self, task: SupervisedTask, run: Run, error: BaseException | None, *, outage: bool = False
     ) -> None:
         """The run raised `error`, or returned. `outage`: what it stands on was away, which explains it."""
-        if run.ended:
+        if not self._take_end(task, run):
             return
-        run.ended = True
-        if run.reason is not None:
-            self.canceller.ended(task, run)
-        task.run = None
         if self._crash_watch is not None:
             self._crash_watch.ended(task)
         try:

@@ -29,6 +29,7 @@ def main() -> int:
     parser.add_argument("--only", action="append", choices=[fault.name for fault in Fault])
     parser.add_argument("--limit", type=float, default=5400.0, help="seconds for the faults")
     parser.add_argument("--no-timer", action="store_true", help="replicas without the kernel timer")
+    parser.add_argument("--slack", type=float, default=0.0, help="seconds added to limits of take-overs")
     parser.add_argument("--keep", type=Path, help="folder for logs and the file of runs")
     options = parser.parse_args()
     logger.remove()
@@ -42,7 +43,7 @@ def main() -> int:
         stops = (Fault.STOP, Fault.STOP_IN_TRANSACTION)
         faults = [stops[number % 2] for number in range(options.faults)]
     began = time.monotonic()
-    campaign = Campaign(folder, _say, timer=not options.no_timer)
+    campaign = Campaign(folder, _say, timer=not options.no_timer, slack=options.slack)
     outcome = asyncio.run(campaign.run(faults, limit=options.limit))
     _say(f"seed {options.seed}, {time.monotonic() - began:.0f} s, everything in {folder}")
     return _report(outcome, timer=not options.no_timer)

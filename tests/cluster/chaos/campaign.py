@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import asyncpg
 
@@ -19,16 +20,21 @@ from dozor.storage.postgres.migration_sets import CORE, QUEUE
 from dozor.storage.postgres.pool import Pool, create_pool, of_database
 from tests.bot.botapi.server import BotApi
 from tests.cluster.chaos import judge
-from tests.cluster.chaos.faults import OF_DATABASE, TAKES_LEADERSHIP, Fault
+from tests.cluster.chaos.faults import OF_DATABASE, OF_WORKER, TAKES_LEADERSHIP, Fault
 from tests.cluster.chaos.judge import Command, Evidence, Passing, Run, Spell, Takeover, Write
 from tests.cluster.chaos.proxy import Link, LinkState
 from tests.cluster.chaos.replicas import LEASE, SICK, Replica, write_config
+from tests.cluster.chaos.run_file import RunFile
 from tests.pgbouncer import PgBouncer
 from tests.server import PostgresControl
 from tests.system.telegram import ADMIN, TOKEN
 
 HELD = LEASE + 2.0
 """Seconds for which a fault lasts that does not end by itself."""
+LOOK_EVERY = 0.02
+"""Seconds between two looks for a condition."""
+OUTLASTS = 0.3
+"""Seconds of runs of the next leader beside one that is stopped."""
 MENDED = 45.0
 """Seconds within which the cluster is whole again after a fault; beyond it the campaign stops."""
 DRAINED = 60.0
@@ -45,9 +51,21 @@ BEGIN
     RETURN NULL;
 END
 $$;
+CREATE TABLE chaos.resigned (epoch bigint NOT NULL);
+CREATE FUNCTION chaos.resign() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO chaos.resigned (epoch) VALUES (NEW.epoch);
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER chaos AFTER UPDATE ON dozor.lease FOR EACH ROW
+    WHEN (NEW.expires_at = '-infinity') EXECUTE FUNCTION chaos.resign();
 """
 WATCHED = ("tasks", "runs", "incidents", "notifications", "destinations")
-LEADER_SQL = "SELECT epoch, pid, expires_at > clock_timestamp() AS valid FROM dozor.lease"
+LEADER_SQL = """
+SELECT epoch, pid, renewals, expires_at > clock_timestamp() AS valid FROM dozor.lease
+"""
+RESIGNED_SQL = "SELECT count(*) FROM chaos.resigned WHERE epoch = $1"
 ROLES_SQL = """
 SELECT pid, role FROM dozor.replicas
 WHERE seen_at > clock_timestamp() - make_interval(secs => 2 * beats_every)
@@ -61,9 +79,12 @@ SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'
 """
 SPELL_SQL = """
-SELECT count(*) FILTER (WHERE i.resolved_at IS NOT NULL) AS count
+SELECT count(*) FILTER (WHERE i.resolved_at IS NOT NULL) AS count,
+       coalesce(bool_or(i.occurrences >= 3), false) AS flapping
 FROM dozor.incidents i WHERE i::text LIKE '%' || $1 || '%'
 """
+
+Found = TypeVar("Found")
 
 
 @dataclass(slots=True)
@@ -72,8 +93,12 @@ class _Before:
 
     at: float
     epoch: int
-    leader: Replica
+    renewals: int
+    struck: Replica
+    """The leader, or the worker that the fault befalls."""
     calls: int
+    pid: int = 0
+    """Of `struck` before the fault."""
 
 
 @dataclass(slots=True)
@@ -85,57 +110,35 @@ class Outcome:
     unmended: str = ""
 
 
-class Begins:
-    """When runs of each epoch began, read on from where it was read last."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self._read = 0
-        self._first: dict[int, float] = {}
-        self._last: dict[int, float] = {}
-
-    def first_after(self, epoch: int) -> float | None:
-        """The first begin of a later epoch, by CLOCK_MONOTONIC."""
-        self._read_on()
-        return min((began for later, began in self._first.items() if later > epoch), default=None)
-
-    def last_of(self, epoch: int) -> float:
-        """The latest begin of `epoch`; -inf: there is none."""
-        self._read_on()
-        return self._last.get(epoch, float("-inf"))
-
-    def _read_on(self) -> None:
-        if not self._file.exists():
-            return
-        with self._file.open() as file:
-            file.seek(self._read)
-            fresh = file.read()
-        whole = fresh[: fresh.rfind("\n") + 1]
-        self._read += len(whole)
-        for line in whole.splitlines():
-            kind, _, _, _, at, _, epoch = line.split()
-            if kind == "begin":
-                self._first.setdefault(int(epoch), int(at) / 1e9)
-                self._last[int(epoch)] = int(at) / 1e9
-
-
-def _passing(fault: Fault) -> Passing:
+def _passing(fault: Fault, *, resigned: bool) -> Passing:
+    """`resigned`: the leader of before gave the lease back."""
+    if fault in OF_WORKER:
+        return Passing.WORKER
     if fault in OF_DATABASE:
         return Passing.DATABASE
-    return Passing.HAND_OVER if fault is Fault.TERM else Passing.LOSS
+    if fault not in (Fault.TERM, Fault.TERM_CUT):
+        return Passing.LOSS
+    return Passing.HAND_OVER if resigned else Passing.UNRESIGNED
 
 
 class Campaign:
-    """In `folder`, which holds everything afterwards. `timer` False: replicas without the kernel timer."""
+    """In `folder`, which holds everything afterwards. `timer` False: replicas without the kernel timer.
 
-    def __init__(self, folder: Path, say: Callable[[str], None], *, timer: bool = True) -> None:
+    `slack`: seconds added to the limits of take-overs.
+    """
+
+    def __init__(
+        self, folder: Path, say: Callable[[str], None], *, timer: bool = True, slack: float = 0.0
+    ) -> None:
         self._folder = folder
         self._say = say
         self._timer = timer
+        self._slack = slack
         self._replicas: list[Replica] = []
+        self._workers: list[Replica] = []
         self._takeovers: list[Takeover] = []
         self._words: list[str] = []
-        self._begins = Begins(folder / "runs")
+        self._file = RunFile(folder / "runs")
         self._asked = 0
         self._done: list[Fault] = []
         self._control: PostgresControl
@@ -182,14 +185,15 @@ class Campaign:
         self._api.world.add_user(ADMIN, "Anna")
         await stack.enter_async_context(self._api)
         write_config(self._folder, self._api.url)
-        for name in "abc":
+        for name in ("a", "b", "c", "worker-1", "worker-2"):
             bouncer = PgBouncer(place / f"bouncer-{name}", control.dsn, sizes=15)
             link = Link(bouncer.port)
             await link.open()
             stack.push_async_callback(link.close)
-            replica = Replica(name, self._folder, link, bouncer, timer=self._timer)
+            worker = name.startswith("worker")
+            replica = Replica(name, self._folder, link, bouncer, timer=self._timer, worker=worker)
             stack.callback(replica.close)
-            self._replicas.append(replica)
+            (self._workers if worker else self._replicas).append(replica)
             replica.start()
         burial = asyncio.create_task(self._bury())
         stack.callback(burial.cancel)
@@ -197,9 +201,13 @@ class Campaign:
     async def _bury(self) -> None:
         """Note every death at once: a run that was cut ended then."""
         while True:
-            for replica in self._replicas:
+            for replica in self._all:
                 replica.died()
             await asyncio.sleep(0.005)
+
+    @property
+    def _all(self) -> list[Replica]:
+        return [*self._replicas, *self._workers]
 
     # -- one fault
 
@@ -215,82 +223,137 @@ class Campaign:
         self._asked += 1
         heal = await self._strike(fault, before)
         try:
-            seconds = await self._first_run_after(fault, before)
+            if fault in OF_WORKER:
+                seconds = await self._pool_goes_on(before)
+            else:
+                seconds = await self._first_run_after(fault, before)
         finally:
             await heal()
+        overcome = time.monotonic()
         await self._told(word)
+        told = time.monotonic() - overcome
         illness.unlink(missing_ok=True)
-        for replica in self._replicas:
-            if not replica.pid:
-                replica.start(offset=1 if fault is Fault.CLOCK and replica is before.leader else 0)
+        self._restart_dead(before.struck if fault is Fault.CLOCK else None)
         conflicts = sum(call.status == 409 for call in self._api.calls[before.calls :])
-        if seconds is not None or fault in TAKES_LEADERSHIP:
-            self._takeovers.append(Takeover(fault.value, seconds, conflicts, _passing(fault)))
+        passing = _passing(fault, resigned=await self._resigned(before.epoch))
+        if seconds is not None or fault in TAKES_LEADERSHIP | OF_WORKER:
+            self._takeovers.append(Takeover(fault.value, seconds, conflicts, passing))
         after = "the same one leads" if seconds is None else f"{seconds:.2f} s"
-        self._say(f"{number + 1:3d} {fault.value}: {after}, {conflicts} × 409")
         await self._mended(before)
+        whole = f"alert told after {told:.1f} s, " if word in self._words else ""
+        whole += f"whole again after {time.monotonic() - overcome:.1f} s"
+        self._say(f"{number + 1:3d} {fault.value}: {after}, {conflicts} × 409, {whole}")
+
+    def _restart_dead(self, wrong_clock: Replica | None = None) -> None:
+        for replica in self._all:
+            if not replica.pid:
+                replica.start(offset=1 if replica is wrong_clock else 0)
+
+    async def _resigned(self, epoch: int) -> bool:
+        return bool((await self._ask(RESIGNED_SQL, epoch))["count"])
 
     async def _before(self) -> _Before:
         row = await self._ask(LEADER_SQL)
         leader = next(one for one in self._replicas if one.pid == row["pid"])
-        return _Before(time.monotonic(), row["epoch"], leader, len(self._api.calls))
+        return _Before(time.monotonic(), row["epoch"], row["renewals"], leader, len(self._api.calls))
 
     async def _strike(self, fault: Fault, before: _Before) -> Callable[[], Awaitable[None]]:
         """What ends the fault again."""
-        leader = before.leader
-        pid = leader.pid
+        if fault in OF_WORKER:
+            before.struck = await self._busy_worker()
+        struck = before.struck
+        before.pid = pid = struck.pid
+        before.at = time.monotonic()
         match fault:
-            case Fault.KILL | Fault.CLOCK:
-                leader.signal(signal.SIGKILL)
-            case Fault.TERM:
-                leader.signal(signal.SIGTERM)
-            case Fault.STOP | Fault.STOP_IN_TRANSACTION:
+            case Fault.KILL | Fault.CLOCK | Fault.WORKER_KILL:
+                struck.signal(signal.SIGKILL)
+            case Fault.TERM | Fault.WORKER_TERM:
+                struck.signal(signal.SIGTERM)
+            case Fault.TERM_CUT:
+                await struck.link.become(LinkState.SILENT)
+                struck.signal(signal.SIGTERM)
+            case Fault.STOP | Fault.STOP_IN_TRANSACTION | Fault.WORKER_STOP:
                 if fault is Fault.STOP_IN_TRANSACTION:
                     await self._in_transaction()
                 before.at = time.monotonic()
-                leader.signal(signal.SIGSTOP)
+                struck.signal(signal.SIGSTOP)
 
                 async def resume() -> None:
                     # As a machine that was suspended: without the timer the process goes on where it was.
                     with suppress(ProcessLookupError):
-                        if leader.pid == pid:
+                        if struck.pid == pid:
                             os.kill(pid, signal.SIGCONT)
 
                 return resume
             case Fault.BLOCK | Fault.GIL:
                 order = "block" if fault is Fault.BLOCK else "hold the GIL"
                 (self._folder / f"{pid}.order").write_text(order)
+                before.at = await self._at(lambda: self._file.order_of(pid))
             case Fault.RESTART_FAST:
                 await asyncio.to_thread(self._control.restart)
+                await self._database_is_back(before)
             case Fault.RESTART_IMMEDIATE:
                 await asyncio.to_thread(self._control.restart_immediately)
+                await self._database_is_back(before)
             case Fault.END_SESSIONS:
                 await self._ask(END_SESSIONS_SQL)
-            case Fault.CUT:
-                await leader.link.become(LinkState.SILENT)
+                await self._database_is_back(before)
+            case Fault.CUT | Fault.WORKER_CUT:
+                await struck.link.become(LinkState.SILENT)
             case Fault.REFUSE:
-                await leader.link.become(LinkState.REFUSED)
+                await struck.link.become(LinkState.REFUSED)
             case Fault.SLOW:
-                await leader.link.become(LinkState.SLOW, 0.9 * LEASE)
+                await struck.link.become(LinkState.SLOW, 0.9 * LEASE)
 
         async def heal() -> None:
-            await leader.link.become(LinkState.OPEN)
+            await struck.link.become(LinkState.OPEN)
 
         return heal
 
+    async def _database_is_back(self, before: _Before) -> None:
+        row = await self._ask(LEADER_SQL)
+        before.at, before.renewals = time.monotonic(), row["renewals"]
+
+    async def _busy_worker(self) -> Replica:
+        """A worker that is in a run of a pool."""
+        by_pid = {worker.pid: worker for worker in self._workers if worker.pid}
+        return by_pid[await self._at(lambda: self._file.busy(by_pid))]
+
+    async def _at(self, look: Callable[[], Found | None]) -> Found:
+        """What `look` finds, as soon as it finds it."""
+        async with asyncio.timeout(MENDED):
+            while (found := look()) is None:  # noqa: ASYNC110 -- of a file
+                await asyncio.sleep(LOOK_EVERY)
+            return found
+
     async def _first_run_after(self, fault: Fault, before: _Before) -> float | None:
         """Seconds from the fault to the first run of a later epoch; None: the leader goes on."""
-        patience = MENDED if fault in TAKES_LEADERSHIP else HELD
-        deadline = time.monotonic() + patience
-        while time.monotonic() < deadline:
-            began = self._begins.first_after(before.epoch)
-            if began is not None:
-                if fault in (Fault.STOP, Fault.STOP_IN_TRANSACTION):
-                    # A stop that outlasts the take-over, as that of a machine: what comes of it once it ends?
-                    await asyncio.sleep(0.3)
-                return began - before.at
-            await asyncio.sleep(0.02)
-        return None
+        try:
+            async with asyncio.timeout(MENDED if fault in TAKES_LEADERSHIP else HELD):
+                while (began := self._file.first_after(before.epoch)) is None:
+                    if fault not in TAKES_LEADERSHIP and await self._goes_on(before):
+                        return None
+                    await asyncio.sleep(LOOK_EVERY)
+        except TimeoutError:
+            return None
+        if fault in (Fault.STOP, Fault.STOP_IN_TRANSACTION):
+            # A stop that outlasts the take-over, as that of a machine: what comes of it once it ends?
+            leads = (await self._ask(LEADER_SQL))["epoch"]
+            await self._at(lambda: True if self._file.last_of(leads) > began + OUTLASTS else None)
+        return began - before.at
+
+    async def _goes_on(self, before: _Before) -> bool:
+        """The same one leads: it has renewed its lease since, and begun a run after that."""
+        row = await self._ask(LEADER_SQL)
+        renewed = row["epoch"] == before.epoch and row["renewals"] > before.renewals
+        return renewed and self._file.last_of(before.epoch) > before.at
+
+    async def _pool_goes_on(self, before: _Before) -> float | None:
+        """Seconds from the fault to a run of each task of the pool in another process; None: never."""
+        try:
+            return await self._at(lambda: self._file.elsewhere(before.pid, before.at)) - before.at
+        except TimeoutError:
+            return None
 
     async def _in_transaction(self) -> None:
         """Until some transaction of Dozor is open, for at most 2 s."""
@@ -315,24 +378,22 @@ class Campaign:
             while not await self._whole() or not any(
                 call.method == "getUpdates" for call in self._api.calls[calls:]
             ):
-                for replica in self._replicas:
-                    if not replica.pid:
-                        replica.start(offset=replica.offset)
-                await asyncio.sleep(0.1)
+                self._restart_dead()
+                await asyncio.sleep(LOOK_EVERY)
 
     async def _whole(self) -> bool:
-        if not all(replica.pid for replica in self._replicas):
+        pids = {replica.pid for replica in self._all}
+        if 0 in pids:
             return False
         try:
             lease = await self._ask(LEADER_SQL)
             roles = {row["pid"]: row["role"] for row in await self._fetch(ROLES_SQL)}
         except TimeoutError:
             return False
-        pids = {replica.pid for replica in self._replicas}
         if not pids <= set(roles) or not lease["valid"] or roles.get(lease["pid"]) != "leader":
             return False
         recent = time.monotonic() - 1.0
-        return self._begins.last_of(lease["epoch"]) > recent
+        return self._file.last_of(lease["epoch"]) > recent
 
     async def _drained(self) -> None:
         """Until nothing waits to be sent or carried out."""
@@ -355,7 +416,7 @@ class Campaign:
     def _runs(self) -> list[Run]:
         file = self._folder / "runs"
         lines = file.read_text().splitlines() if file.exists() else []
-        deaths = {pid: at for replica in self._replicas for pid, at in replica.deaths.items()}
+        deaths = {pid: at for replica in self._all for pid, at in replica.deaths.items()}
         return judge.read_runs(lines, deaths)
 
     def _tells(self, word: str) -> int:
@@ -365,23 +426,21 @@ class Campaign:
     async def _evidence(self) -> Evidence:
         runs = self._runs()
         writes = await self._fetch("SELECT name, epoch, lease FROM chaos.writes")
-        commands = await self._fetch("SELECT id, state, run_number FROM dozor.commands ORDER BY id")
-        begun = [int(run.id.rpartition("-")[2]) for run in runs if run.task == "by_command"]
-        found = [
-            Command(
-                row["id"], row["state"], 0 if row["run_number"] is None else begun.count(row["run_number"])
-            )
-            for row in commands
-        ]
-        found += [Command(0, "never submitted", 0)] * (self._asked - len(commands))
-        over = {word: (await self._ask(SPELL_SQL, word))["count"] for word in self._words}
-        spells = [Spell(word, self._tells(word), over[word]) for word in self._words]
+        commands = await self._fetch("SELECT id, state, result FROM dozor.commands ORDER BY id")
+        found = [Command(row["id"], row["state"], row["result"]) for row in commands]
+        found += [Command(0, "never submitted", None)] * (self._asked - len(commands))
+        spells = []
+        for word in self._words:
+            row = await self._ask(SPELL_SQL, word)
+            spells.append(Spell(word, self._tells(word), row["count"], row["flapping"]))
         return Evidence(
             runs,
             [Write(row["name"], row["epoch"], row["lease"]) for row in writes],
             spells,
             found,
             self._takeovers,
+            lease=LEASE,
+            slack=self._slack,
         )
 
     async def _ask(self, statement: str, *args: object) -> asyncpg.Record:

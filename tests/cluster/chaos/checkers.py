@@ -1,4 +1,5 @@
-"""Checkers of the replicas. Each run writes its begin and its end to a file that is only appended to.
+"""Checkers of the replicas. Each run writes its begin and its end to a file that is only appended to, and an
+order before it is carried out.
 
 A line: kind, task, run, replica's pid, CLOCK_MONOTONIC in nanoseconds, due time in seconds since the epoch,
 epoch. An order is a file `PID.order`, carried out by the next run of the process with this pid.
@@ -23,7 +24,10 @@ async def work(ctx: Context, seconds: float = 0.15) -> None:
     """Of a task that runs all the time: a transaction on `ctx.db`, then a while of nothing."""
     _note("begin", ctx)
     try:
-        match _order():
+        order = _order()
+        if order:
+            _note("order", ctx)
+        match order:
             case "block":
                 threading.Event().wait(60)  # the fault: nothing on the loop goes on
             case "hold the GIL":
@@ -44,6 +48,15 @@ async def by_command(ctx: Context) -> None:
     """Of a task that runs when somebody says so."""
     _note("begin", ctx)
     _note("end", ctx)
+
+
+async def in_pool(ctx: Context, seconds: float = 0.2) -> None:
+    """Of a task whose runs any process takes."""
+    _note("begin", ctx)
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        _note("end", ctx)
 
 
 async def sick(ctx: Context) -> None:

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Fault(StrEnum):
-    """What befalls the leader, its link or the database."""
+    """What befalls the leader, its link, the database or a process that has a run of a pool."""
 
     KILL = "kill -9"
     TERM = "SIGTERM"
@@ -23,10 +23,17 @@ class Fault(StrEnum):
     REFUSE = "link refused"
     SLOW = "answers delayed by 0.9 lease"
     CLOCK = "kill -9, and back with a wall clock off by an hour"
+    TERM_CUT = "SIGTERM with the link cut"
+    WORKER_KILL = "kill -9 of a worker"
+    WORKER_TERM = "SIGTERM of a worker"
+    WORKER_STOP = "SIGSTOP of a worker beyond the lease"
+    WORKER_CUT = "link of a worker cut silently"
 
 
 OF_DATABASE = frozenset((Fault.RESTART_FAST, Fault.RESTART_IMMEDIATE, Fault.END_SESSIONS))
 """They befall every replica alike."""
+OF_WORKER = frozenset((Fault.WORKER_KILL, Fault.WORKER_TERM, Fault.WORKER_STOP, Fault.WORKER_CUT))
+"""They befall a worker that has a run in progress; leadership stays where it is."""
 TAKES_LEADERSHIP = frozenset(
     (
         Fault.KILL,
@@ -39,6 +46,7 @@ TAKES_LEADERSHIP = frozenset(
         Fault.REFUSE,
         Fault.SLOW,
         Fault.CLOCK,
+        Fault.TERM_CUT,
     )
 )
 """After these another replica leads. After the others the same one may go on."""

@@ -12,6 +12,10 @@ from enum import Enum
 from itertools import pairwise
 from statistics import median
 
+BY_COMMAND = "by_command"
+"""The task that runs only when somebody says so."""
+DONE = "done"
+"""Result of a command that was carried out."""
 MOST_CONFLICTS = 2
 """Answers 409 of the Bot API that one take-over may cost."""
 
@@ -47,20 +51,24 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Spell:
-    """A time in which a task failed again and again. `told`, `over`: messages with its word, of each kind."""
+    """A time in which a task failed again and again. `told`, `over`: messages with its word, of each kind.
+
+    `flapping`: its incident counted as flapping, of which one message tells for all times of failures.
+    """
 
     word: str
     told: int
     over: int
+    flapping: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """`runs`: that it began, by the file; `state`: as it stands in the end."""
+    """`state`, `result`: as they stand in the end."""
 
     id: int
     state: str
-    runs: int
+    result: str | None
 
 
 class Passing(Enum):
@@ -69,13 +77,26 @@ class Passing(Enum):
     LOSS = "take-over"
     HAND_OVER = "hand-over"
     """The former leader was asked to stop (SIGTERM) and resigned."""
+    UNRESIGNED = "SIGTERM without a database"
+    """The former leader was asked to stop and could not resign: the next one waits for its lease to end."""
     DATABASE = "after a fault of the database"
-    """Nobody could lead for a while."""
+    """Nobody could lead for a while. Counted from when the database answered again."""
+    WORKER = "runs of a lost worker begun elsewhere"
+    """Leadership stayed where it was."""
+
+
+HAND_OVER_SECONDS = 1.0
+"""From SIGTERM to the first run of the next leader, at most."""
+BEYOND_LEASE_SECONDS = 1.0
+"""From any other fault to the first run of the next leader, at most, beyond the lease."""
 
 
 @dataclass(frozen=True, slots=True)
 class Takeover:
-    """Leadership passed on. `seconds`: from the fault to the first run of the next leader; None: never."""
+    """Leadership passed on. `seconds`: from the fault to the first run of the next leader; None: never.
+
+    Of a worker: to the first run of each task elsewhere.
+    """
 
     fault: str
     seconds: float | None
@@ -92,6 +113,10 @@ class Evidence:
     spells: Sequence[Spell]
     commands: Sequence[Command]
     takeovers: Sequence[Takeover]
+    lease: float = 3.0
+    """Seconds."""
+    slack: float = 0.0
+    """Seconds by which take-overs may be later on a machine that others use as well."""
 
 
 def read_runs(lines: Iterable[str], deaths: Mapping[int, float]) -> list[Run]:
@@ -113,7 +138,7 @@ def read_runs(lines: Iterable[str], deaths: Mapping[int, float]) -> list[Run]:
                 due=float(due),
                 epoch=int(epoch),
             )
-        else:
+        elif kind == "end":
             run = begun[key]
             begun[key] = _ended(run, int(at) / 1e9, cut=False)
     return [
@@ -153,6 +178,14 @@ def due_twice(runs: Iterable[Run]) -> list[str]:
     return [f"{task}: due {due:.3f} ran {n} times" for (task, due), n in counted.items() if n > 1]
 
 
+def begun_twice(runs: Iterable[Run]) -> list[str]:
+    """A run that began in two processes: two workers had claimed it."""
+    pids: dict[str, set[int]] = defaultdict(set)
+    for run in runs:
+        pids[f"{run.task}: run {run.id}"].add(run.pid)
+    return [f"{name} began in {len(found)} processes" for name, found in pids.items() if len(found) > 1]
+
+
 def written_after_the_end(writes: Iterable[Write]) -> list[str]:
     """A leader's statement that passed no fence, or whose epoch was over."""
     found = Counter(
@@ -164,27 +197,44 @@ def written_after_the_end(writes: Iterable[Write]) -> list[str]:
 
 
 def alerts_lost(spells: Iterable[Spell]) -> list[str]:
-    """A time of failures of which no message tells, or whose end none tells."""
+    """A time of failures of which no message tells, or whose end none tells.
+
+    What counts as flapping is told once, with the first word of it; its incident must end all the same.
+    """
     return [
-        f"{spell.word}: {'never told' if spell.told == 0 else 'its end was never told'}"
+        f"{spell.word}: {'its end was never told' if spell.told or spell.flapping else 'never told'}"
         for spell in spells
-        if spell.told == 0 or spell.over == 0
+        if (spell.told == 0 and not spell.flapping) or spell.over == 0
     ]
 
 
-def commands_wrong(commands: Iterable[Command]) -> list[str]:
-    """A command that was not carried out, or twice."""
-    return [
-        f"command {command.id}: {command.state}, {command.runs} runs"
-        for command in commands
-        if command.state == "pending" or command.runs > 1 or (command.state != "done" and command.runs > 0)
-    ]
+def commands_wrong(commands: Sequence[Command], runs: Iterable[Run]) -> list[str]:
+    """A command that was not answered; and whether each one that starts a run has started just one."""
+    waiting = [f"command {one.id}: {one.state}" for one in commands if one.result is None]
+    done = sum(one.result == DONE for one in commands)
+    begun = len({run.id for run in runs if run.task == BY_COMMAND})
+    return waiting if begun == done else [*waiting, f"{begun} runs by {done} commands"]
 
 
 def conflicts(takeovers: Iterable[Takeover]) -> list[str]:
     """A take-over in which Telegram answered 409 too often."""
     return [
         f"{one.fault}: {one.conflicts} answers 409" for one in takeovers if one.conflicts > MOST_CONFLICTS
+    ]
+
+
+def late(takeovers: Iterable[Takeover], lease: float, slack: float) -> list[str]:
+    """A take-over that took longer than it may. `lease`, `slack`: seconds."""
+    limits = {
+        Passing.LOSS: lease + BEYOND_LEASE_SECONDS,
+        Passing.HAND_OVER: HAND_OVER_SECONDS,
+        Passing.UNRESIGNED: lease + BEYOND_LEASE_SECONDS,
+        Passing.DATABASE: lease + BEYOND_LEASE_SECONDS,
+    }
+    return [
+        f"{one.fault}: {one.seconds:.2f} s to the next run, {limits[one.passing]:g} s allowed"
+        for one in takeovers
+        if one.passing in limits and (one.seconds or 0.0) > limits[one.passing] + slack
     ]
 
 
@@ -198,11 +248,13 @@ def problems(evidence: Evidence) -> list[str]:
     return [
         *overlaps(evidence.runs),
         *due_twice(evidence.runs),
+        *begun_twice(evidence.runs),
         *written_after_the_end(evidence.writes),
         *alerts_lost(evidence.spells),
-        *commands_wrong(evidence.commands),
+        *commands_wrong(evidence.commands, evidence.runs),
         *conflicts(evidence.takeovers),
         *never_taken_over(evidence.takeovers),
+        *late(evidence.takeovers, evidence.lease, evidence.slack),
     ]
 
 

@@ -1,4 +1,4 @@
-"""The processes of a campaign: three replicas, each behind its own pgbouncer and its own link."""
+"""The processes of a campaign: three replicas and two workers, each behind its own pgbouncer and link."""
 
 from __future__ import annotations
 
@@ -31,12 +31,25 @@ FAKETIME = (
     "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
 )
 
+# libfaketime changes the time-outs by which threads take turns: an import in a thread stops the event loop.
+IMPORTED_FIRST = "import dozor_bot.app; from dozor.cli import main; main()"
+
 
 class Replica:
-    """`dozor run` under a name, restarted as often as it is asked to."""
+    """`dozor run` under a name, restarted as often as it is asked to. `worker`: only for runs of pools."""
 
-    def __init__(self, name: str, folder: Path, link: Link, bouncer: PgBouncer, *, timer: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        link: Link,
+        bouncer: PgBouncer,
+        *,
+        timer: bool,
+        worker: bool = False,
+    ) -> None:
         self.name = name
+        self.worker = worker
         self.link = link
         self.deaths: dict[int, float] = {}
         """When each process that has died was found dead, by CLOCK_MONOTONIC."""
@@ -67,9 +80,12 @@ class Replica:
         env["CHAOS_URL"] = self._url()
         if offset:
             env |= _wrong_clock(offset)
+            if self._timer:
+                command = [sys.executable, "-c", IMPORTED_FIRST]
+        role = ("--role", "worker") if self.worker else ()
         with self._log.open("ab") as log:
             self._popen = subprocess.Popen(
-                [*command, "run", "-c", str(self._folder / "config.yaml"), "--grace", "2"],
+                [*command, "run", "-c", str(self._folder / "config.yaml"), "--grace", "2", *role],
                 cwd=self._folder,
                 env=env,
                 stdin=subprocess.DEVNULL,
@@ -123,6 +139,15 @@ def write_config(folder: Path, api_url: str) -> None:
             "restart_delay": "300ms",
             "max_consecutive_failures": None,
             "alerts": {"repeated_errors": 2},
+        }
+    for number in range(3):
+        tasks[f"pool_{number}"] = {
+            "run": "chaos_checkers:in_pool",
+            "every": "700ms",
+            "restart_delay": "300ms",
+            "max_consecutive_failures": None,
+            "placement": "pool",
+            "args": {"seconds": 1.0 if number == 0 else 0.2},
         }
     tasks["by_command"] = {"run": "chaos_checkers:by_command", "every": "24h", "run_at_start": False}
     whole = {

@@ -32,7 +32,10 @@ Parts = dict[str, Callable[[], Awaitable[None]]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertServices:
-    """What the parts are made of. `well`: whether everything works, for the sign of life."""
+    """What the parts are made of. `well`: whether everything works, for the sign of life.
+
+    `may_act`: of a cluster, whether this process still leads; asked before each message and sign of life.
+    """
 
     config: Config
     pool: Pool
@@ -44,6 +47,7 @@ class AlertServices:
     clock: Clock
     spool: Spool
     well: Callable[[], bool]
+    may_act: Callable[[], bool] | None = None
 
     def build(self) -> Parts:
         """By name."""
@@ -76,7 +80,7 @@ class AlertServices:
             ).run
         if alerts.heartbeat is not None and alerts.heartbeat.url is not None:
             url = alerts.heartbeat.url.get_secret_value()
-            parts["heartbeat"] = Heartbeat(url, alerts.heartbeat.every, self.well).run
+            parts["heartbeat"] = Heartbeat(url, alerts.heartbeat.every, self._alive).run
         return parts
 
     def _failover(self) -> ChannelFailover | None:
@@ -84,7 +88,15 @@ class AlertServices:
         if channel is None or not channel.urls:
             return None
         channels = AppriseChannels([url.get_secret_value() for url in channel.urls])
-        return ChannelFailover(channels.send, Translator(self.config.language), channel.after)
+        may_act = self.may_act
+
+        async def send(title: str, text: str) -> bool:
+            return (may_act is None or may_act()) and await channels.send(title, text)
+
+        return ChannelFailover(send, Translator(self.config.language), channel.after)
+
+    def _alive(self) -> bool:
+        return (self.may_act is None or self.may_act()) and self.well()
 
     def _held(self) -> tuple[str, ...]:
         tasks = self.supervisor.tasks

@@ -125,6 +125,7 @@ class LeadingPart:
             held=None if self._term is None else self._term.held,
             distributor=self._pool_runs,
             fence=run_fence(self._term, self.config),
+            deadlines=None if self._term is None else self._term.window.children,
         )
         adopt_runs(self._pool_runs, recovered, supervisor)
         reports = RunnerReports(manager, self._clock)
@@ -154,6 +155,7 @@ class LeadingPart:
             clock=self._clock,
             spool=spool,
             well=lambda: self.readiness().ready,
+            may_act=surroundings.may_act(self._term),
         )
         services = self._build_services(database, pools.core, telegram, alert_services, monitors, reloader)
         journal.health.subscribe(lambda up: self._database_changed(database, up=up))
@@ -183,7 +185,7 @@ class LeadingPart:
         return tracing
 
     async def _spool(self) -> Spool:
-        return Spool(await in_own_thread(recovery.outage_file, self.config))
+        return Spool(await asyncio.shield(self._around.outage_file))
 
     async def _open_journal(
         self, database: Database, tracing: Tracing | None, spool: Spool, direct_sends: DirectSends
@@ -217,8 +219,7 @@ class LeadingPart:
         return self.pools
 
     async def _open_telegram(self, pool: Pool) -> TelegramSide:
-        may_act = None if self._term is None else self._term.window.may_act
-        self._telegram = TelegramSide(self.config, pool, self._clock, may_act)
+        self._telegram = TelegramSide(self.config, pool, self._clock, surroundings.may_act(self._term))
         self._cleanups.add("telegram", self._telegram.close)
         await self._telegram.read_names()
         return self._telegram
@@ -473,13 +474,14 @@ class LeadingPart:
         self.teardown = Teardown.LOST
         if self._watching is not None:
             await self._stop_supervising()
-        stopping = asyncio.create_task(self._stop_services())
+        stopping = asyncio.create_task(self.stop_services())
         await asyncio.wait((stopping,), timeout=surroundings.SERVICES_SECONDS)
         for cut in self._cuts:
             await cut()
         await stopping
 
-    async def _stop_services(self) -> None:
+    async def stop_services(self) -> None:
+        """Cancel all of them and wait for their ends; nothing if they have not been started."""
         if self._serving:
             await self.services.stop()
 

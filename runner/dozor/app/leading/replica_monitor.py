@@ -45,8 +45,10 @@ def differing_configurations(rows: tuple[ReplicaRow, ...], used: Set[str]) -> di
     """What to report, by name of the replica. Pure.
 
     `used`: digests of the configurations that the leader has used, the first and those of reloads. A replica
-    that started before or after a reload has one of them.
+    that started before or after a reload has one of them. What the leader's file holds by now counts as well:
+    sections that need a new start differ from it until then.
     """
+    used = used | {row.config_digest for row in rows if row.role is ReplicaRole.LEADER and not row.lost}
     return {
         row.name: msg("log-replica-config", name=row.name)
         for row in rows

@@ -9,6 +9,7 @@ from dozor.app.leading.recovery import RecoveredState
 from dozor.clock import SteadyClock
 from dozor.config import Config
 from dozor.config.imports.environment import withheld_names
+from dozor.process.child_deadlines import ChildDeadlines
 from dozor.storage.journal import Journal
 from dozor.storage.postgres.pools import Pools
 from dozor.storage.postgres.run_fence import RunFence
@@ -16,8 +17,8 @@ from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.execution.cancellation import Canceller, GiveUp
 from dozor.supervision.execution.distribution import Distributor
 from dozor.supervision.execution.process.client import Launch
+from dozor.supervision.held_starts import HeldBack
 from dozor.supervision.runs.resources import ResourcePlan, Resources
-from dozor.supervision.start_gate import HeldBack
 from dozor.supervision.supervisor import Supervisor
 from dozor.supervision.telemetry.log import SupervisionLog
 
@@ -38,8 +39,9 @@ def build_supervisor(
     held: HeldBack | None = None,
     distributor: Distributor | None = None,
     fence: RunFence | None = None,
+    deadlines: ChildDeadlines | None = None,
 ) -> Supervisor:
-    """Not started. `grace`: seconds that runs in progress get at the end."""
+    """Not started. `grace`: seconds that runs in progress get at the end. `deadlines`: see `Launch`."""
     sizes, plan = config.database.pools, ResourcePlan.of(config)
     return Supervisor(
         specs,
@@ -59,6 +61,7 @@ def build_supervisor(
             acquire_timeout=sizes.acquire_timeout,
             withheld=withheld_names(config.filled),
             resources=plan,
+            deadlines=deadlines,
         ),
         resources=Resources(plan, clock.now),
         commits=journal,

@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from loguru import logger
@@ -27,6 +28,17 @@ from dozor.storage.postgres.pool import Pool
 
 if TYPE_CHECKING:
     from dozor_bot.app import TelegramBot
+
+BOT = "dozor_bot.app"
+ANSWERS_SECONDS = 0.1
+"""What answers in progress get at the end of a leader of a cluster: the next leader sends the others."""
+
+
+async def import_bot(config: Config) -> None:
+    """Import the bot of a process that may lead later, so that its first run does not wait for the CPU."""
+    if config.telegram.token is not None:
+        with suppress(ImportError):  # reported when the bot is needed
+            await in_own_thread(importlib.import_module, BOT)
 
 
 class TelegramSide:
@@ -91,7 +103,7 @@ class TelegramSide:
         """
         if not self.wanted or self._bot is not None:
             return
-        module = await in_own_thread(importlib.import_module, "dozor_bot.app")
+        module = await in_own_thread(importlib.import_module, BOT)
         config = self._config
         try:
             self._bot = bot = module.build_bot(
@@ -103,7 +115,11 @@ class TelegramSide:
                 oncall(config.oncall, config.telegram),
                 dispatcher.paces,
                 dispatcher.reopen,
-                **({} if self._may_act is None else {"may_act": self._may_act}),
+                **(
+                    {}
+                    if self._may_act is None
+                    else {"may_act": self._may_act, "answers_grace": ANSWERS_SECONDS}
+                ),
             )
         except DozorError as error:
             self._unbuilt = str(error)

@@ -228,7 +228,7 @@ class _Child:
                 [
                     sys.executable,
                     *("-P", "-c", keeper.BOOT, _ROOT, "dozor.config.imports.probing:main"),
-                    *(str(os.getpid()), str(theirs.fileno())),
+                    *(str(os.getpid()), str(keeper.NO_DEADLINES), str(theirs.fileno())),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=writing,

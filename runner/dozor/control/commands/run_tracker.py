@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any
 
 from loguru import logger
 
@@ -15,6 +17,9 @@ from dozor.supervision.runs.run import Run
 from dozor.supervision.tasks.task import SupervisedTask
 
 ERROR_LENGTH = 500
+START_SECONDS = 60.0
+"""How long a start that waits is followed."""
+LOOK_EVERY = 0.02
 
 
 class RunTracker:
@@ -27,33 +32,54 @@ class RunTracker:
     def follow(self, command_id: int, task: SupervisedTask) -> int | None:
         """Called in the turn of the loop that carried the command out. The started run's number."""
         run = task.run
-        if run is None or run.task is None:
+        if run is None:
+            if task.awaited_commit is None:
+                return None
+            self._keep(self._follow_start(command_id, task, task.state.runs_total))
+            return task.state.runs_total + 1
+        if run.task is None:
             return None
         if not task.state.restart_pending:
-            _after(run.task, lambda: self._ended(command_id, task, run))
+            _after(run.task, lambda: self._ended(command_id, task, run.started_at))
             return task.state.runs_total
         # The present run is asked to go first; the one that is meant starts when it has gone.
         _after(run.task, lambda: self._follow_next(command_id, task, run))
         return task.state.runs_total + 1
 
+    async def _follow_start(self, command_id: int, task: SupervisedTask, before: int) -> None:
+        """The start waits for the command's result to be committed. `before`: runs of the task so far."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(START_SECONDS):
+                while task.state.runs_total == before:  # noqa: ASYNC110 -- of the state machine
+                    await asyncio.sleep(LOOK_EVERY)
+                started_at = task.state.started_at
+                if started_at is None or task.state.runs_total != before + 1:
+                    return
+                run = task.run
+                if run is None:
+                    self._ended(command_id, task, started_at)
+                elif run.task is not None:
+                    _after(run.task, lambda: self._ended(command_id, task, run.started_at))
+
     def _follow_next(self, command_id: int, task: SupervisedTask, before: Run) -> None:
         run = task.run
         if run is not None and run is not before and run.task is not None:
-            _after(run.task, lambda: self._ended(command_id, task, run))
+            _after(run.task, lambda: self._ended(command_id, task, run.started_at))
 
-    def _ended(self, command_id: int, task: SupervisedTask, run: Run) -> None:
+    def _ended(self, command_id: int, task: SupervisedTask, started_at: float) -> None:
         state, failure = task.state, task.state.failure_record.failure
         outcome, error = RunOutcome.CANCELLED, None
-        if state.succeeded_at is not None and state.succeeded_at >= run.started_at:
+        if state.succeeded_at is not None and state.succeeded_at >= started_at:
             outcome = RunOutcome.SUCCEEDED
-        elif failure is not None and (state.failure_record.failed_at or 0.0) >= run.started_at:
+        elif failure is not None and (state.failure_record.failed_at or 0.0) >= started_at:
             outcome = RunOutcome.TIMED_OUT if failure.timed_out else RunOutcome.FAILED
             error = f"{failure.error_type}: {failure.error_text}"[:ERROR_LENGTH]
-        writing = asyncio.get_running_loop().create_task(
-            self._write(command_id, outcome, state.duration or 0.0, error)
-        )
-        self._writing.add(writing)
-        writing.add_done_callback(self._writing.discard)
+        self._keep(self._write(command_id, outcome, state.duration or 0.0, error))
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
 
     async def _write(self, command_id: int, outcome: RunOutcome, seconds: float, error: str | None) -> None:
         try:

@@ -29,6 +29,7 @@ from dozor.config.imports.probing import import_hung
 from dozor.language import msg
 from dozor.language.process import language_in_use
 from dozor.log_writer import DROPPED_LINES
+from dozor.process.child_deadlines import ChildDeadlines
 from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.execution.process.handle import ProcessHandle
 from dozor.supervision.execution.process.ipc import LARGEST, Frame, FrameError
@@ -77,6 +78,8 @@ class Launch:
     acquire_timeout: float = 30.0
     withheld: frozenset[str] = frozenset()
     resources: ResourcePlan = field(default_factory=ResourcePlan)
+    deadlines: ChildDeadlines | None = None
+    """Of a member of a cluster: its processes end when it may not act any more."""
 
 
 class ProcessClient:
@@ -273,6 +276,7 @@ class ProcessClient:
                 self._on_frame,
                 self._on_dropped,
                 child_environment(os.environ, withheld),
+                self._launch.deadlines,
             )
             await self._until_ready(process, ready, SLOT_SECONDS)
         await self._until_ready(process, ready, START_SECONDS - (loop.time() - began))

@@ -17,6 +17,7 @@ from loguru import logger
 
 from dozor.language import msg
 from dozor.process import keeper
+from dozor.process.child_deadlines import ChildDeadline, ChildDeadlines
 from dozor.process.forking import disown, own
 from dozor.supervision.execution.process.ipc import Frame, FrameError, Unpacker, pack
 from dozor.supervision.execution.process.output import OutputReader
@@ -50,8 +51,10 @@ class ProcessHandle:
         task: str,
         on_frame: Callable[[Frame], None],
         on_dropped: Callable[[int], None],
+        deadline: ChildDeadline | None,
     ) -> None:
         self._process = process
+        self._deadline = deadline
         self._pid = process.pid
         self._task = task
         self._on_frame = on_frame
@@ -79,10 +82,12 @@ class ProcessHandle:
         on_frame: Callable[[Frame], None],
         on_dropped: Callable[[int], None],
         env: Mapping[str, str],
+        deadlines: ChildDeadlines | None = None,
     ) -> ProcessHandle:
         """Raises OSError if no process can be started, FrameError if `hello` is too large to be sent.
 
         Secrets go over the socket, never as arguments. `on_dropped`: how many lines were not logged.
+        `deadlines`: at which the process ends, of a member of a cluster.
         """
         pack(hello)
         ours, theirs = socket.socketpair()
@@ -90,25 +95,33 @@ class ProcessHandle:
         # A pipe of our own: asyncio's Process.wait() would not end before all who hold its pipes have closed
         # them, and what the checker has started may hold them.
         reading, writing = os.pipe()
+        deadline = None
         try:
+            deadline = deadlines.open() if deadlines is not None and keeper.AVAILABLE else None
+            until = keeper.NO_DEADLINES if deadline is None else deadline.reading
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-P", "-c", keeper.BOOT, _ROOT, _WORKER, str(os.getpid()), str(theirs.fileno())),
+                *("-P", "-c", keeper.BOOT, _ROOT, _WORKER),
+                *(str(os.getpid()), str(until), str(theirs.fileno())),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=writing,
                 stderr=asyncio.subprocess.STDOUT,
-                pass_fds=(theirs.fileno(),),
+                pass_fds=(theirs.fileno(), *(() if deadline is None else (until,))),
                 start_new_session=True,
                 env=dict(env),
             )
         except BaseException:
             ours.close()
             os.close(reading)
+            if deadline is not None:
+                deadline.close()
             raise
         finally:
             theirs.close()
             os.close(writing)
-        child = cls(process, ours, reading, task, on_frame, on_dropped)
+            if deadline is not None:
+                deadline.started()
+        child = cls(process, ours, reading, task, on_frame, on_dropped, deadline)
         await child.send(hello)
         return child
 
@@ -210,6 +223,8 @@ class ProcessHandle:
             self._last_resort.cancel()
         self._output.close()
         self._socket.close()
+        if self._deadline is not None:
+            self._deadline.close()
         disown(self)
         self.gone.set_result(code)
 
@@ -223,6 +238,8 @@ class ProcessHandle:
 
 
 def _descriptors(child: Any) -> Iterator[int]:
-    """Our ends of its socket and of its output."""
+    """Our ends of its socket, of its output and of its deadline."""
     yield child._socket.fileno()
     yield child._output.descriptor
+    if child._deadline is not None:
+        yield child._deadline.writing
