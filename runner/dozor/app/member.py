@@ -75,7 +75,7 @@ class ClusterMember:
         self._ttl = config.cluster.lease_ttl
         self.window = TrustWindow(self._ttl, timer)
         self.me = Holder(uuid4(), name, VERSION, process)
-        self.view = ClusterView()
+        self.view = ClusterView(window=self.window)
         database = around.database
         self.leadership = Leadership(
             database.session_dsn or database.dsn,
