@@ -50,16 +50,24 @@ async def rate(count: Callable[[], Awaitable[Any]], seconds: float) -> float:
 
 
 async def _measured(
-    roles: list[str], where: str, count: Callable[[], Awaitable[Any]], seconds: float
+    name: str,
+    workers: int,
+    where: str,
+    waiting: Callable[[], Awaitable[Any]],
+    done: Callable[[], Awaitable[Any]],
+    seconds: float,
 ) -> float:
-    """The rate of `count` once a batch is done, with a process for each of `roles`."""
+    """The rate of `done`: one process enqueues until ten batches are `waiting`, then the workers join it."""
     command = [sys.executable, "-m", "benchmarks.pool", "--peer"]
-    processes = [_started([*command, role, where]) for role in roles]
+    processes = [_started([*command, f"{name}-enqueue", where])]
     try:
-        async with asyncio.timeout(60):
-            while await count() < 2 * BATCH:  # noqa: ASYNC110 -- of a server
-                await asyncio.sleep(0.1)
-        return await rate(count, seconds)
+        async with asyncio.timeout(120):
+            while await waiting() < 10 * BATCH:  # noqa: ASYNC110 -- of a server
+                await asyncio.sleep(0.05)
+            processes += [_started([*command, f"{name}-work", where]) for _ in range(workers)]
+            while await done() < BATCH:  # noqa: ASYNC110 -- of a server
+                await asyncio.sleep(0.05)
+        return await rate(done, seconds)
     finally:
         for process in processes:
             process.terminate()
@@ -82,10 +90,12 @@ async def pgqueuer(server: str, workers: int, seconds: float) -> float:
     alone = MigrationSet(QUEUE.schema, QUEUE.package, files=QUEUE.load()[:1])
     dsn = await new_database(server, alone)
     pool = await create_pool(dsn, max_size=1)
+    waiting = "SELECT count(*) FROM dozor_queue.pgqueuer"
     done = "SELECT count(*) FROM dozor_queue.pgqueuer_log WHERE status = 'successful'"
     try:
-        roles = ["pgqueuer-enqueue", *("pgqueuer-work",) * workers]
-        return await _measured(roles, dsn, lambda: pool.fetchval(done), seconds)
+        return await _measured(
+            "pgqueuer", workers, dsn, lambda: pool.fetchval(waiting), lambda: pool.fetchval(done), seconds
+        )
     finally:
         pool.terminate()
 
@@ -129,10 +139,17 @@ async def procrastinate(server: str, workers: int, seconds: float) -> float | No
     async with app.open_async():
         await app.schema_manager.apply_schema_async()
     pool = await create_pool(dsn, max_size=1)
+    waiting = "SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'"
     done = "SELECT count(*) FROM procrastinate_jobs WHERE status = 'succeeded'"
     try:
-        roles = ["procrastinate-enqueue", *("procrastinate-work",) * workers]
-        return await _measured(roles, dsn, lambda: pool.fetchval(done), seconds)
+        return await _measured(
+            "procrastinate",
+            workers,
+            dsn,
+            lambda: pool.fetchval(waiting),
+            lambda: pool.fetchval(done),
+            seconds,
+        )
     finally:
         pool.terminate()
 
@@ -180,8 +197,10 @@ async def celery(server: str, workers: int, seconds: float) -> float | None:
         async def done() -> int:
             return int(counter.get("done") or 0)  # type: ignore[arg-type]  # of a client without a loop
 
-        roles = ["celery-enqueue", *("celery-work",) * workers]
-        return await _measured(roles, url, done, seconds)
+        async def waiting() -> int:
+            return int(counter.llen("celery"))  # type: ignore[arg-type]  # as above
+
+        return await _measured("celery", workers, url, waiting, done, seconds)
 
 
 @contextmanager

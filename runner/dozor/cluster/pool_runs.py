@@ -19,7 +19,7 @@ from typing import Any, Protocol, assert_never
 from loguru import logger
 
 from dozor.clock import Clock, to_datetime
-from dozor.cluster.pace import GAP, Pace
+from dozor.cluster.pace import Pace, gap_after
 from dozor.cluster.placement import digest_of
 from dozor.language import msg
 from dozor.storage.postgres.pool import Pool, unavailable
@@ -128,6 +128,7 @@ class PoolRuns:
         journal.subscribe_commits(lambda _: self._commit.set())
         self._requesting: asyncio.TimerHandle | None = None
         self._requested_at = float("-inf")
+        self._last_batch = 0
         self._explaining: set[asyncio.Task[None]] = set()
         self._reported_at = 0.0
         self._alerts_upto = 0
@@ -167,7 +168,7 @@ class PoolRuns:
         if self._requesting is not None:
             return
         loop = asyncio.get_running_loop()
-        left = self._requested_at + GAP - loop.time()
+        left = self._requested_at + gap_after(self._last_batch) - loop.time()
         if left <= 0:
             self._write_now()
         else:
@@ -202,6 +203,7 @@ class PoolRuns:
         if not self._orders and not self._taken:
             return None
         changes = PoolChanges(tuple(self._orders.values()), tuple(self._taken))
+        self._last_batch = len(changes.orders) + len(changes.taken)
         self._orders, self._taken, self._touched = {}, [], {}
         return changes
 

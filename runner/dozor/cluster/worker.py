@@ -132,6 +132,7 @@ class Worker:
                 await asyncio.sleep(YIELD_SECONDS)
             try:
                 taken = await self._take_once()
+                pace.took(taken)
                 self._health.report_up()
             except Exception as error:
                 if not self._sat_out(error):
