@@ -1,11 +1,11 @@
-"""No-op runs of a pool through the whole product, with 1, 2 and 4 workers, beside PgQueuer alone.
+"""No-op runs of a pool through the whole product, with 1, 2 and 4 workers, beside other queues.
 
-    python -m benchmarks.pool [--workers 1 2 4] [--tasks 2000] [--seconds 8] [--latency 15]
+    python -m benchmarks.pool [--workers 1 2 4] [--rounds 3] [--seconds 8] [--latency 15]
 
 Product: a leader and the workers are `dozor run` processes on an embedded server. A run counts when the state
-that follows it is committed. PgQueuer: one process enqueues in batches, as many workers dequeue and
-acknowledge; a job counts when it is acknowledged. Due to begun: `time.time()` in the checker, less its due
-time, with 100 tasks once a second.
+that follows it is committed. The others, see `benchmarks.pool_peers`: a job counts when it is acknowledged.
+All sides take turns in each round. Due to begun: `time.time()` in the checker, less its due time, with 100
+tasks once a second.
 """
 
 from __future__ import annotations
@@ -16,20 +16,16 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
-import uuid
-from collections.abc import Awaitable, Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from benchmarks.marketplace import fill
+from benchmarks.pool_peers import PEERS, new_database, rate, run_process
 from dozor.storage.postgres.embedded.server import start_embedded
-from dozor.storage.postgres.migrate import migrate
-from dozor.storage.postgres.migration_sets import CORE, QUEUE, MigrationSet
-from dozor.storage.postgres.pool import Pool, connect, create_pool
+from dozor.storage.postgres.migration_sets import CORE, QUEUE
+from dozor.storage.postgres.pool import create_pool
 from dozor_market.ledger import audit
 from dozor_market.schema import MIGRATIONS
 
@@ -52,18 +48,7 @@ async def begun(ctx: Context) -> None:
     BEGUN.write(f"{time.time() - ctx.scheduled_at.timestamp()}\\n")
 """
 RUNS = "SELECT sum(runs_total) FROM dozor.tasks"
-BATCH = 500
 AUCTIONS = 20_000
-
-
-async def _database(server: str, *sets: MigrationSet) -> str:
-    name = f"b_{uuid.uuid4().hex[:8]}"
-    connection = await connect(server)
-    await connection.execute(f"CREATE DATABASE {name}")
-    await connection.close()
-    dsn = server.replace("@/postgres?", f"@/{name}?")
-    await migrate(dsn, sets)
-    return dsn
 
 
 class Product:
@@ -100,7 +85,7 @@ class Product:
 
 
 async def _throughput(server: str, workers: int, tasks: int, seconds: float) -> float:
-    dsn = await _database(server, CORE, QUEUE)
+    dsn = await new_database(server, CORE, QUEUE)
     named = {f"t{n}": {"run": "pooled:nothing", "every": "20ms", "placement": "pool"} for n in range(tasks)}
     with tempfile.TemporaryDirectory() as folder:
         product = Product(Path(folder), dsn, named)
@@ -112,7 +97,7 @@ async def _throughput(server: str, workers: int, tasks: int, seconds: float) -> 
             async with asyncio.timeout(60):
                 while (await pool.fetchval(RUNS) or 0) < tasks:  # noqa: ASYNC110 -- rows of the database
                     await asyncio.sleep(0.1)
-            return await _rate(lambda: pool.fetchval(RUNS), seconds)
+            return await rate(lambda: pool.fetchval(RUNS), seconds)
         finally:
             product.stop()
             pool.terminate()
@@ -120,7 +105,7 @@ async def _throughput(server: str, workers: int, tasks: int, seconds: float) -> 
 
 async def _auctions(server: str, workers: int, kills: int) -> str:
     """The auctions checker as four tasks of a pool; a worker is killed every second while work is left."""
-    dsn = await _database(server, CORE, QUEUE, MIGRATIONS)
+    dsn = await new_database(server, CORE, QUEUE, MIGRATIONS)
     pool = await create_pool(dsn, max_size=2, command_timeout=None)
     async with pool.acquire() as connection:
         await fill(connection, people=500, auctions=AUCTIONS)
@@ -149,7 +134,7 @@ async def _auctions(server: str, workers: int, kills: int) -> str:
 
 
 async def _latency(server: str, seconds: float) -> list[float]:
-    dsn = await _database(server, CORE, QUEUE)
+    dsn = await new_database(server, CORE, QUEUE)
     named = {f"t{n}": {"run": "pooled:begun", "every": "1s", "placement": "pool"} for n in range(100)}
     with tempfile.TemporaryDirectory() as folder:
         product = Product(Path(folder), dsn, named)
@@ -167,64 +152,6 @@ async def _latency(server: str, seconds: float) -> list[float]:
             product.stop()
 
 
-async def _rate(count: Callable[[], Awaitable[Any]], seconds: float) -> float:
-    first, began = await count(), time.perf_counter()
-    await asyncio.sleep(seconds)
-    last = await count()
-    return float(last - first) / (time.perf_counter() - began)
-
-
-def _started(role: str, dsn: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", "benchmarks.pool", "--raw", role, dsn])
-
-
-async def _raw(server: str, workers: int, seconds: float) -> float:
-    """PgQueuer alone: its own statements, batched, without a run of ours."""
-    alone = MigrationSet(QUEUE.schema, QUEUE.package, files=QUEUE.load()[:1])  # with its log
-    dsn = await _database(server, alone)
-    pool = await create_pool(dsn, max_size=4, json_codec=False)
-    processes = [_started(role, dsn) for role in ("enqueue", *("dequeue",) * workers)]
-    count = "SELECT count(*) FROM dozor_queue.pgqueuer_log WHERE status = 'successful'"
-    try:
-        async with asyncio.timeout(60):
-            while await pool.fetchval(count) < BATCH:  # noqa: ASYNC110 -- rows of the database
-                await asyncio.sleep(0.1)
-        return await _rate(lambda: pool.fetchval(count), seconds)
-    finally:
-        for process in processes:
-            process.terminate()
-            process.wait(10)
-        pool.terminate()
-
-
-async def _raw_process(role: str, dsn: str) -> None:
-    from pgqueuer.adapters.drivers.asyncpg import AsyncpgPoolDriver
-    from pgqueuer.adapters.persistence.qb import QueryQueueBuilder
-    from pgqueuer.domain.types import QueueEntrypoint, QueueManagerId
-    from pgqueuer.ports.repository import EntrypointExecutionParameter
-    from pgqueuer.queries import Queries
-
-    from dozor.cluster.placement import environment, settings
-
-    pool: Pool = await create_pool(dsn, max_size=4, json_codec=False)
-    queries = Queries(AsyncpgPoolDriver(pool), qbe=environment(), qbq=QueryQueueBuilder(settings()))
-    if role == "enqueue":
-        while True:
-            waiting = await pool.fetchval("SELECT count(*) FROM dozor_queue.pgqueuer")
-            if waiting > 20 * BATCH:
-                await asyncio.sleep(0.01)
-                continue
-            await queries.enqueue(["default"] * BATCH, [b"x"] * BATCH, [0] * BATCH)
-    me = QueueManagerId(uuid.uuid4())
-    offered = {QueueEntrypoint("default"): EntrypointExecutionParameter(concurrency_limit=0)}
-    while True:
-        jobs = await queries.dequeue(BATCH, offered, me, None, timedelta(seconds=30))
-        if not jobs:
-            await asyncio.sleep(0.01)
-            continue
-        await queries.log_jobs([(job, "successful", None) for job in jobs])
-
-
 async def _measure(options: argparse.Namespace) -> None:
     with (
         tempfile.TemporaryDirectory(prefix="dozor-") as folder,
@@ -238,14 +165,18 @@ async def _measure(options: argparse.Namespace) -> None:
                 )
             return
         print(GOALS)
-        for workers in options.workers:
-            raw = await _raw(server.dsn, workers, options.seconds)
-            ours = await _throughput(server.dsn, workers, options.tasks, options.seconds)
-            print(
-                f"{workers} worker(s): product {ours:8,.0f} runs/s   PgQueuer alone {raw:8,.0f} jobs/s   "
-                f"{ours / raw:.0%}",
-                flush=True,
-            )
+        for workers in options.workers if options.rounds else ():
+            measured: dict[str, list[float]] = {}
+            for _ in range(options.rounds):
+                ours = await _throughput(server.dsn, workers, options.tasks, options.seconds)
+                measured.setdefault("product", []).append(ours)
+                for name, peer in PEERS.items():
+                    if (found := await peer(server.dsn, workers, options.seconds)) is not None:
+                        measured.setdefault(name, []).append(found)
+            medians = {name: statistics.median(rates) for name, rates in measured.items()}
+            shown = "   ".join(f"{name} {median:,.0f}/s" for name, median in medians.items())
+            share = medians["product"] / medians["PgQueuer alone"]
+            print(f"{workers} worker(s): {shown}   product of PgQueuer alone: {share:.0%}", flush=True)
         if options.latency:
             found = sorted(await _latency(server.dsn, options.latency))
             p99 = found[int(len(found) * 0.99)]
@@ -264,10 +195,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--auctions", type=int, default=0, metavar="KILLS", help="the auctions checker instead"
     )
-    parser.add_argument("--raw", nargs=2, metavar=("ROLE", "DSN"), help=argparse.SUPPRESS)
+    parser.add_argument("--rounds", type=int, default=3, help="medians of so many; 0: no throughput")
+    parser.add_argument("--peer", nargs=2, metavar=("ROLE", "WHERE"), help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
-    if options.raw:
-        asyncio.run(_raw_process(*options.raw))
+    if options.peer:
+        run_process(*options.peer)
     else:
         asyncio.run(_measure(options))
 

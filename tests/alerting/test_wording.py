@@ -27,7 +27,7 @@ LANGUAGES = ("ru", "en")
 OF_RUNNER = {
     IncidentKind.BLOCKED_LOOP, IncidentKind.DEPENDENCY, IncidentKind.LIMIT, IncidentKind.POOL_EXHAUSTED,
     IncidentKind.UNCLEAN_END, IncidentKind.REPLICA, IncidentKind.NO_WORKER, IncidentKind.BOT,
-    IncidentKind.REPLICA_CONFIG, IncidentKind.REPLICA_CLOCK,
+    IncidentKind.REPLICA_CONFIG, IncidentKind.REPLICA_CLOCK, IncidentKind.LATE_RENEWAL,
     IncidentKind.TELEGRAM, IncidentKind.STORM,
 }  # fmt: skip
 SUBJECTS = {IncidentKind.BOT: "commands", IncidentKind.POOL_EXHAUSTED: "ctx.db"}
@@ -48,6 +48,7 @@ STILL = {
     IncidentKind.REPLICA: ("всё ещё потеряна", "is still lost"),
     IncidentKind.REPLICA_CONFIG: ("всё ещё не та конфигурация", "still has another configuration"),
     IncidentKind.REPLICA_CLOCK: ("всё ещё расходятся", "still differs"),
+    IncidentKind.LATE_RENEWAL: ("всё ещё продлевает аренду с опозданием", "still renews its lease late"),
     IncidentKind.NO_WORKER: ("всё ещё никто не берёт", "still no worker takes"),
     IncidentKind.CHECKER: ("price is off", "price is off"),
     IncidentKind.STORM: ("не работают 11 из 11", "11 of 11 not working"),
@@ -68,6 +69,7 @@ OVER = {
     IncidentKind.REPLICA: ("больше не потеряна", "is not missed any more"),
     IncidentKind.REPLICA_CONFIG: ("конфигурация лидера", "has the configuration of the leader"),
     IncidentKind.REPLICA_CLOCK: ("сходятся с часами", "agrees with that of the database"),
+    IncidentKind.LATE_RENEWAL: ("снова продлевается вовремя", "is renewed in time again"),
     IncidentKind.NO_WORKER: ("снова берут", "are taken again"),
     IncidentKind.CHECKER: ("инцидент закрыт", "incident closed"),
     IncidentKind.STORM: ("закончился", "is over"),

@@ -5,6 +5,10 @@ The numbers are those of the trackers: pgqueuer#430 is https://github.com/janbjo
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
+from dozor.config.sections.tasks import Every
 from dozor.storage.postgres.pool import Pool
 from dozor.storage.tables import pool_runs
 from dozor.storage.tables.pool_runs import (
@@ -16,6 +20,9 @@ from dozor.storage.tables.pool_runs import (
     PoolRunState,
     WorkerEnd,
 )
+from tests.cluster.pools import leading, working
+from tests.supervision.stage import spec
+from tests.waiting import until
 
 SILENT = 10.0
 """Seconds without a heartbeat after which a leader gives a run up, in these tests."""
@@ -119,6 +126,49 @@ async def test_pgqueuer_630_a_worker_that_was_told_to_end_blocks_nothing(pool: P
         await pool_runs.write(connection, PoolChanges(taken=("1-1",), orders=(order(2, due_at=2000.0),)))
     assert await claim(pool, "w2", "1-2"), "the next run of the task is claimed by another worker"
     assert [load.count for load in await pool_runs.read_loads(pool)] == [1]
+
+
+async def test_pgqueuer_430_a_worker_keeps_a_run_that_takes_longer_than_the_limit(
+    cluster_database: str,
+) -> None:
+    begun: list[str] = []
+
+    def on(worker: str) -> Any:
+        async def check() -> None:
+            begun.append(worker)
+            await asyncio.sleep(4.0)
+
+        return check
+
+    rare = Every(3600.0)
+    async with (
+        leading(cluster_database, spec("t", on("leader"), schedule=rare), silent_after=3.0) as leader,
+        working(cluster_database, spec("t", on("a"), schedule=rare), name="a", silent_after=3.0),
+        working(cluster_database, spec("t", on("b"), schedule=rare), name="b", silent_after=3.0),
+    ):
+        await until(lambda: leader.seen.successes.get("t", 0) == 1, within=30)
+        assert leader.failure("t") == ""
+    assert len(begun) == 1
+
+
+async def test_pgqueuer_630_a_worker_that_ends_during_a_run_leaves_its_task_to_another(
+    cluster_database: str,
+) -> None:
+    begun: list[str] = []
+
+    def on(worker: str) -> Any:
+        async def check() -> None:
+            begun.append(worker)
+            await asyncio.sleep(60.0)
+
+        return check
+
+    async with leading(cluster_database, spec("t", on("leader"))) as leader:
+        async with working(cluster_database, spec("t", on("a")), name="a"):
+            await until(lambda: begun == ["a"], within=20)
+        async with working(cluster_database, spec("t", on("b")), name="b"):
+            await until(lambda: begun == ["a", "b"], within=20)
+        assert leader.failure("t") == "", "the end of a worker is no failure of the task"
 
 
 async def test_bullmq_4729_a_worker_that_lost_a_run_ends_neither_it_nor_its_successor(pool: Pool) -> None:

@@ -14,6 +14,7 @@ from dozor.errors import Superseded
 from dozor.storage.postgres.pool import create_pool
 from dozor.supervision.core.events import Pause
 from dozor.supervision.core.state import State
+from dozor.supervision.tasks.task import id_of
 from dozor.supervision.telemetry.observer import TroubleKind
 from tests.cluster.pools import is_in, leading, working
 from tests.supervision.stage import spec
@@ -191,6 +192,42 @@ async def test_a_new_leader_adopts_the_runs_of_the_old_one(cluster_database: str
             await until(lambda: leader.seen.successes.get("t", 0) == 1, within=20)
             assert len(begun) == 1
             await until(lambda: is_in(leader, "t", State.WAITING), within=20)
+
+
+@pytest.mark.parametrize("written", [True, False])
+async def test_an_adopted_run_keeps_its_id_and_is_counted_once(
+    cluster_database: str, *, written: bool
+) -> None:
+    """`written`: whether the former leader has written the state that the run began with."""
+    begun: list[str] = []
+    release = asyncio.Event()
+
+    async def check(ctx: Any) -> None:
+        begun.append(ctx.run_id)
+        await release.wait()
+
+    task = spec("t", check, schedule=Every(3600.0))
+    pool = await create_pool(cluster_database)
+    async with working(cluster_database, task) as worker:
+        async with leading(cluster_database, task):
+            await until(lambda: bool(worker.runs.assigned), within=20)
+        if not written:
+            await pool.execute(
+                "UPDATE dozor.tasks SET state = 'waiting', running_since = NULL, runs_total = 0, "
+                "last_started_at = NULL"
+            )
+        async with leading(cluster_database, task, stored=True) as leader:
+            found = leader.supervisor.find("t")
+            assert found is not None
+            assert found.run is not None
+            assert id_of(found.run, leader.journal.registration.runner_id) == begun[0]
+            release.set()
+            await until(lambda: leader.seen.successes.get("t", 0) == 1, within=20)
+    assert [row["id"] for row in await pool.fetch("SELECT id FROM dozor.runs WHERE task = 't'")] == begun
+    row = await pool.fetchrow("SELECT runs_total, last_started_at FROM dozor.tasks WHERE name = 't'")
+    assert row["runs_total"] == 1
+    assert row["last_started_at"] is not None
+    pool.terminate()
 
 
 async def test_a_worker_without_the_task_or_with_other_arguments_passes_the_run_on(

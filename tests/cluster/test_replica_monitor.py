@@ -8,12 +8,16 @@ from uuid import uuid4
 
 from dozor.alerting.incidents.manager import IncidentManager
 from dozor.app.leading.replica_monitor import (
+    LEASE,
     ReplicaMonitor,
     clocks_off,
     differing_configurations,
+    late_renewals,
     lost_replicas,
 )
+from dozor.cluster.renewals import WINDOW
 from dozor.cluster.replicas import ReplicaRole, ReplicaRow
+from dozor.cluster.trust_window import TrustWindow
 from dozor.cluster.view import ClusterView
 from dozor.config.values.incident_kinds import IncidentKind
 
@@ -121,3 +125,61 @@ def test_what_lasts_is_reported_and_closed_and_what_passes_is_not() -> None:
     view.replicas = (wrong,)
     monitor.look()
     assert not incidents.open_incidents
+
+
+def test_late_renewals_are_seen_at_once_and_reported_when_they_repeat() -> None:
+    now, incidents = 0.0, Incidents()
+    window = TrustWindow(15.0, now=lambda: now)
+    view = ClusterView(window=window, leads=True, epoch=7)
+    view.replicas = (row("b", role=ReplicaRole.LEADER, epoch=7),)
+    monitor = ReplicaMonitor(cast("IncidentManager", incidents), view, {""}, lambda: now)
+
+    def renew_after(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+        monitor.look()
+        window.extend(now)
+        monitor.look()
+
+    window.extend(now)
+    for _ in range(5):
+        renew_after(5.5)  # a third of the lease, and a little
+    assert window.renewals.late_total == 0
+    now += 7.0
+    assert view.unrenewed_for == 7.0
+    assert window.trusted
+    monitor.look()
+    assert not incidents.open_incidents, "once is no incident"
+    renew_after(0.0)
+    assert view.unrenewed_for is None
+    renew_after(8.0)
+    assert not incidents.open_incidents
+    renew_after(9.0)
+    assert incidents.open_incidents == [Open(IncidentKind.LATE_RENEWAL, LEASE)]
+    [text] = late_renewals(view, now, reported=True).values()
+    assert "9.0" in text
+    assert "b" in text
+    while now <= 27.5 + 24.0 + WINDOW:
+        renew_after(5.0)
+    assert not incidents.open_incidents
+    assert window.renewals.late_total == 3
+
+
+def test_the_incident_of_a_former_leader_ends_with_the_next_one() -> None:
+    incidents = Incidents([Open(IncidentKind.LATE_RENEWAL, LEASE)])
+    window = TrustWindow(15.0, now=lambda: 0.0)
+    view = ClusterView(window=window, leads=True, epoch=8)
+    view.replicas = (row("c", role=ReplicaRole.LEADER, epoch=8),)
+    ReplicaMonitor(cast("IncidentManager", incidents), view, {""}, lambda: 0.0).look()
+    assert not incidents.open_incidents
+
+
+def test_a_new_term_of_the_same_process_is_no_late_renewal() -> None:
+    now = 0.0
+    window = TrustWindow(15.0, now=lambda: now)
+    window.extend(0.0)
+    window.close()
+    now = 100.0
+    assert window.renewals.unrenewed_for(now) is None
+    window.extend(now)
+    assert window.renewals.late_total == 0

@@ -15,6 +15,7 @@ from dozor.cli import cli
 from dozor.cluster import lease, replicas
 from dozor.cluster.lease import Holder
 from dozor.cluster.replicas import Beat, ReplicaRole
+from dozor.cluster.trust_window import TrustWindow
 from dozor.cluster.view import ClusterView
 from dozor.control.queries.cluster import cluster_line, known_cluster, read_cluster
 from dozor.control.queries.status import read_status
@@ -74,6 +75,23 @@ async def test_nobody_leads_once_the_lease_has_expired(pool: Pool) -> None:
     assert report is not None
     assert report.leader is None
     assert cluster_line(report, Translator(Language.EN), clock).startswith("No leader · standby a, c")
+
+
+async def test_a_lease_that_is_not_renewed_in_time_is_shown(pool: Pool) -> None:
+    await fill(pool)
+    await pool.execute("UPDATE dozor.lease SET renewed_at = now() - interval '13 s'")
+    report = await read_cluster(pool)
+    assert report is not None
+    line = cluster_line(report, Translator(Language.EN), clock)
+    assert " · lease not renewed for 13 s · standby a, c" in line
+    assert "аренда не продлена 13 с" in cluster_line(report, Translator(Language.RU), clock)
+    assert report.to_json()["unrenewed_for_s"] >= 13
+    window = TrustWindow(30.0)
+    window.extend(window.now() - 13.0)
+    view = ClusterView(leads=True, epoch=report.epoch, replicas=report.replicas, window=window)
+    known = known_cluster(view)
+    assert known is not None
+    assert "lease not renewed for 13 s" in cluster_line(known, Translator(Language.EN), clock)
 
 
 async def test_without_a_cluster_nothing_is_shown(pool: Pool) -> None:

@@ -92,7 +92,7 @@ class ClusterMember:
         self._ttl = config.cluster.lease_ttl
         self.window = TrustWindow(self._ttl, timer, ChildDeadlines(self._ttl * CHILD_SLACK))
         self.me = Holder(uuid4(), name, VERSION, process)
-        self.view = ClusterView()
+        self.view = ClusterView(window=self.window)
         self._file = ConfigFile(config)
         database = around.database
         self.leadership = Leadership(

@@ -17,19 +17,19 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dozor.storage.postgres.migration_sets import QUEUE
-from dozor.storage.postgres.pool import Connection, Pool
-from dozor.storage.tables.pool_runs import PoolOrder
+from dozor.storage.postgres.pool import Connection, Pool, Row
+from dozor.storage.tables import pool_runs
+from dozor.storage.tables.pool_runs import Claim, PoolOrder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pgqueuer.adapters.persistence.qb import QueryBuilderEnvironment, QueryQueueBuilder
-    from pgqueuer.domain.models import Job
     from pgqueuer.domain.settings import DBSettings
-    from pgqueuer.queries import Queries
 
 CHANNEL = "dozor_pgqueuer"
-"""Of PgQueuer's own trigger. Nobody listens: it also notifies of each acknowledgement."""
+"""Of PgQueuer's own trigger, which is disabled: it also notifies of each acknowledgement, and notifying
+transactions commit one after the other."""
 PASS_ON_AFTER = timedelta(milliseconds=250)
 """For how long a job that this worker cannot run is not offered again."""
 _STALE_AFTER = timedelta(days=1)
@@ -43,7 +43,7 @@ class Offer:
     run: str
     task: str
     digest: str
-    job: Any
+    job: int
 
 
 class JobQueue(Protocol):
@@ -57,8 +57,8 @@ class JobQueue(Protocol):
         """At most `limit` jobs of these pools, none of which another worker has."""
         ...
 
-    async def acknowledge(self, connection: Connection, offers: Sequence[Offer]) -> None:
-        """These runs are claimed, or need no worker any more: their jobs are over."""
+    async def claim(self, connection: Connection, offers: Sequence[Offer], worker: str) -> list[Claim]:
+        """Claim these runs and acknowledge their jobs; a run that needs no worker any more is left out."""
         ...
 
     async def pass_on(self, connection: Connection, offers: Sequence[Offer]) -> None:
@@ -80,11 +80,13 @@ class PgQueuerQueue:
 
     def __init__(self) -> None:
         from pgqueuer.adapters.persistence.qb import QueryQueueBuilder
-        from pgqueuer.domain.types import QueueManagerId
+        from pgqueuer.domain.types import QueueEntrypoint, QueueManagerId
 
-        self._settings = settings()
-        self._builder: QueryQueueBuilder = QueryQueueBuilder(self._settings)
-        self._enqueue: str = self._builder.build_enqueue_query("skip")
+        self._builder: QueryQueueBuilder = QueryQueueBuilder(settings())
+        self._enqueue: str = self._builder.build_enqueue_query()
+        self._retry: str = self._builder.build_retry_job_query()
+        self._claim = _acknowledging(pool_runs.CLAIM_SQL)
+        self._entrypoint = QueueEntrypoint
         self._manager = QueueManagerId(uuid.uuid4())
 
     async def enqueue(self, connection: Connection, orders: Sequence[PoolOrder]) -> None:
@@ -95,33 +97,30 @@ class PgQueuerQueue:
             [order.pool for order in orders],
             [json.dumps([order.id, order.task, order.digest]).encode() for order in orders],
             [timedelta()] * len(orders),
-            [order.id for order in orders],
+            nothing,  # no key against duplicates: the row of the run is that
             nothing,  # headers: a codec of the connection would encode them twice
         )
 
     async def dequeue(self, connection: Connection, pools: Sequence[str], limit: int) -> list[Offer]:
-        from pgqueuer.domain.types import QueueEntrypoint
-        from pgqueuer.ports.repository import EntrypointExecutionParameter
-
-        unlimited = EntrypointExecutionParameter(concurrency_limit=0)
-        jobs = await self._queries(connection).dequeue(
-            limit, {QueueEntrypoint(name): unlimited for name in pools}, self._manager, None, _STALE_AFTER
+        # As `Queries.dequeue` of PgQueuer does it, without a model of each row, which takes long.
+        query = self._builder.build_dequeue_query(
+            batch_size=limit,
+            entrypoints=[self._entrypoint(name) for name in pools],
+            concurrency_limits=[0] * len(pools),
+            queue_manager_id=self._manager,
+            global_concurrency_limit=None,
+            heartbeat_timeout=_STALE_AFTER,
         )
-        return [_offer(job) for job in jobs]
+        return [_offer(row) for row in await connection.fetch(query.sql, *query.args)]
 
-    async def acknowledge(self, connection: Connection, offers: Sequence[Offer]) -> None:
-        await self._queries(connection).log_jobs([(offer.job, "successful", None) for offer in offers])
+    async def claim(self, connection: Connection, offers: Sequence[Offer], worker: str) -> list[Claim]:
+        rows = await connection.fetch(
+            self._claim, [offer.run for offer in offers], worker, [offer.job for offer in offers]
+        )
+        return [pool_runs.to_claim(row) for row in rows]
 
     async def pass_on(self, connection: Connection, offers: Sequence[Offer]) -> None:
-        queries = self._queries(connection)
-        for offer in offers:
-            await queries.retry_job(offer.job, PASS_ON_AFTER, None)
-
-    def _queries(self, connection: Connection) -> Queries:
-        from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
-        from pgqueuer.queries import Queries
-
-        return Queries(AsyncpgDriver(connection), qbq=self._builder, qbe=environment())
+        await connection.executemany(self._retry, [(offer.job, PASS_ON_AFTER, None) for offer in offers])
 
 
 @lru_cache(maxsize=1)
@@ -161,6 +160,14 @@ async def pending_upgrade(pool: Pool) -> tuple[str, ...]:
     return tuple((await queries.plan_upgrade()).statements)
 
 
-def _offer(job: Job) -> Offer:
-    run, task, digest = json.loads(job.payload or b"[]")
-    return Offer(run, task, digest, job)
+def _acknowledging(claim: str) -> str:
+    """`claim`, which has two parameters, with the jobs in $3 acknowledged: one statement, one round trip.
+
+    As PgQueuer's own acknowledgement, a DELETE, without its log, which is not kept.
+    """
+    return f"WITH acknowledged AS (DELETE FROM {QUEUE.schema}.pgqueuer WHERE id = ANY($3::int8[])) {claim}"  # noqa: S608 -- both are constants
+
+
+def _offer(row: Row) -> Offer:
+    run, task, digest = json.loads(row["payload"])
+    return Offer(run, task, digest, row["id"])

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, assert_never
@@ -18,7 +19,7 @@ from typing import Any, Protocol, assert_never
 from loguru import logger
 
 from dozor.clock import Clock, to_datetime
-from dozor.cluster.pace import GAP, Pace
+from dozor.cluster.pace import Pace, gap_after
 from dozor.cluster.placement import digest_of
 from dozor.language import msg
 from dozor.storage.postgres.pool import Pool, unavailable
@@ -55,7 +56,16 @@ class PoolHost(RunHost, Protocol):
 
     def reporter_for(self, task: SupervisedTask) -> Callable[[Run], Reporter]: ...
     def find(self, name: str) -> SupervisedTask | None: ...
-    def adopt(self, task: SupervisedTask, due_at: float, started_at: float, attempt: int) -> Run: ...
+    def adopt(
+        self,
+        task: SupervisedTask,
+        identity: str,
+        due_at: float,
+        started_at: float,
+        attempt: int,
+        *,
+        counted: bool,
+    ) -> Run: ...
     def checker_alert(self, task: SupervisedTask, text: str, severity: str) -> None: ...
 
 
@@ -67,6 +77,7 @@ class CommitLog(Protocol):
     @property
     def committed(self) -> int: ...
     def request_write(self) -> int: ...
+    def subscribe_commits(self, committed: Callable[[int], None]) -> None: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -113,8 +124,11 @@ class PoolRuns:
         self._orphans: set[str] = set()
         """Runs of tasks that this leader does not have."""
         self._wake = asyncio.Event()
+        self._commit = asyncio.Event()
+        journal.subscribe_commits(lambda _: self._commit.set())
         self._requesting: asyncio.TimerHandle | None = None
         self._requested_at = float("-inf")
+        self._last_batch = 0
         self._explaining: set[asyncio.Task[None]] = set()
         self._reported_at = 0.0
         self._alerts_upto = 0
@@ -146,7 +160,7 @@ class PoolRuns:
             number=run.number,
             digest=self._digest(spec),
         )
-        self._touched[task] = None
+        # Its state is written with the next checkpoint, as that of a local run: the row says that it began.
         self._request_write()
 
     def _request_write(self) -> None:
@@ -154,16 +168,18 @@ class PoolRuns:
         if self._requesting is not None:
             return
         loop = asyncio.get_running_loop()
-        left = self._requested_at + GAP - loop.time()
+        left = self._requested_at + gap_after(self._last_batch) - loop.time()
         if left <= 0:
             self._write_now()
         else:
             self._requesting = loop.call_later(left, self._write_now)
 
-    def _write_now(self) -> None:
-        self._requesting = None
+    def _write_now(self) -> int:
+        if self._requesting is not None:
+            self._requesting.cancel()
+            self._requesting = None
         self._requested_at = asyncio.get_running_loop().time()
-        self._journal.request_write()
+        return self._journal.request_write()
 
     def _digest(self, spec: TaskSpec) -> str:
         """Of the present specification; computed once for each."""
@@ -187,6 +203,7 @@ class PoolRuns:
         if not self._orders and not self._taken:
             return None
         changes = PoolChanges(tuple(self._orders.values()), tuple(self._taken))
+        self._last_batch = len(changes.orders) + len(changes.taken)
         self._orders, self._taken, self._touched = {}, [], {}
         return changes
 
@@ -203,8 +220,7 @@ class PoolRuns:
                 self._orphans.add(row.id)
                 self._stops[row.id] = StopRequest.CANCEL
                 continue
-            run = host.adopt(task, row.due_at, row.queued_at, row.attempt)
-            run.remote = row.id
+            run = host.adopt(task, row.id, row.due_at, row.queued_at, row.attempt, counted=row.counted)
             self._waiting[row.id] = _Waiting(task, run, self._clock.now())
         if rows:
             logger.info(msg("log-pool-adopted", count=len(rows) - len(self._orphans)))
@@ -223,13 +239,18 @@ class PoolRuns:
     async def _consume(self, host: PoolHost) -> None:
         """For ever: hand the ends of runs to the supervisor."""
         pace = Pace()
+        written = self._journal.committed
         while True:
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(POLL_EVERY):
                     await self._wake.wait()
-            except TimeoutError:
-                pass
             await pace.wait()
+            # What is consumed and not committed yet would be read again.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(POLL_EVERY):
+                    while self._journal.committed < written:
+                        self._commit.clear()
+                        await self._commit.wait()
             self._wake.clear()
             try:
                 await self._send_stops()
@@ -241,6 +262,8 @@ class PoolRuns:
                 continue
             for end in ends:
                 self._settle(end, host)
+            if ends:
+                written = self._write_now()
             if len(ends) == ENDS_AT_ONCE:
                 self._wake.set()
                 await asyncio.sleep(0)

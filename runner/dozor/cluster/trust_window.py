@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from dozor.cluster.renewals import RenewalLog
 from dozor.process.child_deadlines import ChildDeadlines
 from dozor.process.deadline_timer import DeadlineTimer, boottime
 
@@ -45,6 +46,7 @@ class TrustWindow:
         self.children = children
         self._timer = timer
         self._until = float("-inf")
+        self.renewals = RenewalLog(ttl)
 
     @property
     def until(self) -> float:
@@ -68,10 +70,12 @@ class TrustWindow:
     def extend(self, attempted_at: float) -> None:
         """The lease was taken or renewed by an attempt that began at `attempted_at`."""
         self._until = max(self._until, attempted_at + self.ttl * (1 - MARGIN))
+        self.renewals.renewed(attempted_at)
         self._end_at(self._until)
 
     def distrust(self) -> None:
         """Another replica leads: nothing may be begun any more. The timer stays as it is."""
+        self.renewals.ended()
         self._until = min(self._until, self.now())
 
     def end_within(self, seconds: float) -> None:
@@ -82,6 +86,7 @@ class TrustWindow:
     def close(self) -> None:
         """Nothing is in progress any more: the process may live on."""
         self._until = float("-inf")
+        self.renewals.ended()
         if self._timer is not None:
             self._timer.disarm()
         if self.children is not None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dozor.cluster.replicas import ReplicaRole, ReplicaRow
+from dozor.cluster.trust_window import TrustWindow
 
 
 @dataclass(slots=True)
@@ -17,6 +18,16 @@ class ClusterView:
     epoch: int = 0
     replicas: tuple[ReplicaRow, ...] = field(default=())
     """As read last, lost ones included."""
+    window: TrustWindow | None = None
+    """Of this process: how regularly it renews while it leads."""
+
+    @property
+    def unrenewed_for(self) -> float | None:
+        """Seconds since this process, which leads, renewed its lease, if the next renewal is late by now."""
+        window = self.window
+        if window is None or not self.leads:
+            return None
+        return window.renewals.unrenewed_for(window.now())
 
     @property
     def present(self) -> Mapping[ReplicaRole, int]:

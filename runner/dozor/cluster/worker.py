@@ -132,6 +132,7 @@ class Worker:
                 await asyncio.sleep(YIELD_SECONDS)
             try:
                 taken = await self._take_once()
+                pace.took(taken)
                 self._health.report_up()
             except Exception as error:
                 if not self._sat_out(error):
@@ -168,8 +169,7 @@ class Worker:
             if others:
                 await self._queue.pass_on(connection, others)
             if mine:
-                claims = await pool_runs.claim(connection, [offer.run for offer in mine], self._name)
-                await self._queue.acknowledge(connection, mine)
+                claims = await self._queue.claim(connection, mine, self._name)
         self._passed_on = bool(others)
         if others:
             self._offer_again()

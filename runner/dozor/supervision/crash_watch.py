@@ -69,7 +69,7 @@ class CrashWatch:
     def about_to_start(self, task: SupervisedTask, now: float) -> None:
         """Its run is recorded, and starts when that is committed, unless it has proven itself."""
         name = task.spec.name
-        if name in self._in_flight or task.spec.isolation is Isolation.PROCESS:
+        if name in self._in_flight or not _can_end_the_runner(task):
             return
         self.started(task, now)
         if name in self._suspects or self._finished.get(name, 0) < PROVEN_RUNS:
@@ -78,7 +78,7 @@ class CrashWatch:
 
     def started(self, task: SupervisedTask, now: float) -> None:
         """A run of it starts."""
-        if task.spec.isolation is not Isolation.PROCESS:  # in a process of its own it cannot end this one
+        if _can_end_the_runner(task):
             self._in_flight.setdefault(task.spec.name, now + LONG_RUN)
 
     def ended(self, task: SupervisedTask) -> None:
@@ -115,3 +115,8 @@ class CrashWatch:
         if self._suspects and now >= self._closes_at:
             for name in self.suspects:
                 self.clear(name)
+
+
+def _can_end_the_runner(task: SupervisedTask) -> bool:
+    """Its runs are in this process: neither in a process of their own nor on a worker."""
+    return task.spec.isolation is not Isolation.PROCESS and task.spec.pool is None

@@ -75,17 +75,17 @@ class RunEnds(ABC):
             if self.gate.down:
                 self._hold_if_waiting(task, now)
         else:
-            self._apply(task, _SUCCEEDED, now, EndedRun(run.number, run.started_at, run.attempt))
+            self._apply(task, _SUCCEEDED, now, EndedRun(run.number, run.started_at, run.attempt, run.remote))
         if policy.continuous:
             task.announced = False
-        task.add_success(run.number, run.started_at, now, urgent=not healthy)
+        task.add_success(run, now, urgent=not healthy)
         self._observer.succeeded(task, now - run.started_at, run.started_at - run.due_at)
 
     def _failed(
         self, task: SupervisedTask, run: Run, error: BaseException | None, now: float, *, outage: bool
     ) -> None:
         name, policy = task.spec.name, task.spec.policy
-        ended = EndedRun(run.number, run.started_at, run.attempt)
+        ended = EndedRun(run.number, run.started_at, run.attempt, run.remote)
         if run.reason is StopReason.ASKED:
             # Whatever it raised on its way: clients make errors of their own of a cancellation.
             if not isinstance(error, asyncio.CancelledError):
@@ -122,4 +122,4 @@ class RunEnds(ABC):
         """A heartbeat of `run`."""
         if task.run is run:
             run.heartbeat_at = now = self._clock.now()
-            self._apply(task, Heartbeat(), now, EndedRun(run.number, run.started_at, run.attempt))
+            self._apply(task, Heartbeat(), now, EndedRun(run.number, run.started_at, run.attempt, run.remote))

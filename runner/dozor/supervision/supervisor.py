@@ -15,7 +15,7 @@ from dozor.clock import SteadyClock
 from dozor.config.sections.tasks import Isolation
 from dozor.config.values.requirements import DATABASE
 from dozor.language import msg
-from dozor.storage.journal import Checkpoint
+from dozor.storage.journal import CHECKPOINT_GAP, Checkpoint
 from dozor.storage.postgres.checker_pool import CheckerPool
 from dozor.storage.postgres.run_fence import RunFence
 from dozor.storage.tables.pool_runs import StopRequest
@@ -112,6 +112,7 @@ class Supervisor(RunEnds):
         self._fence = fence
         self._distributor = distributor or NoDistributor()
         self._number = 0
+        self._checkpoint_at = float("-inf")
         self.contexts = CleanContext()
         """Of now, before any checker has run: of every run's context, and of our own timers."""
         self._timetable = TimerHeap(clock, self._due, self.contexts.timers)
@@ -240,10 +241,15 @@ class Supervisor(RunEnds):
     def take_checkpoint(self, limit: int = CHECKPOINT_ROWS) -> Checkpoint:
         """What has changed since the last one, of `limit` tasks; it counts as written from now on."""
         now = self._clock.now()
+        first, changes = self._distributor.touched, self._distributor.take()
+        if changes is not None and not self.closing and now - self._checkpoint_at < CHECKPOINT_GAP:
+            limit = 0  # runs of workers are written many times a second, healthy states twice
+        else:
+            self._checkpoint_at = now
         taken = self.registry.take_checkpoint(
-            self._generation, now, last=self.closing, limit=limit, first=self._distributor.touched
+            self._generation, now, last=self.closing, limit=limit, first=first
         )
-        if (changes := self._distributor.take()) is not None:
+        if changes is not None:
             taken = replace(taken, pool=changes)
         watch = self._crash_watch
         if watch is None:
@@ -438,14 +444,27 @@ class Supervisor(RunEnds):
         if run.remote is not None:
             self._distributor.stop(run, StopRequest.ASK)
 
-    def adopt(self, task: SupervisedTask, due_at: float, started_at: float, attempt: int) -> Run:
+    def adopt(
+        self,
+        task: SupervisedTask,
+        identity: str,
+        due_at: float,
+        started_at: float,
+        attempt: int,
+        *,
+        counted: bool,
+    ) -> Run:
         """A run that a worker has, and that an earlier leader began. To be called before `start`.
 
-        Times are seconds since the epoch. A stopped or paused task stays so.
+        It keeps its id, `identity`. Times are seconds since the epoch. A stopped or paused task stays so.
+        `counted`: the stored state contains the start of the run, which a leader writes a moment after it.
         """
         self._number = number = self._number + 1
         run = task.run = Run(number, due_at, started_at, attempt)
+        run.remote = identity
         task.announced = True
+        if not counted:
+            task.state = task.state._replace(runs_total=task.state.runs_total + 1, started_at=started_at)
         kept = task.state.state in (State.STOPPED, State.PAUSED)
         task.state = task.state._replace(
             state=task.state.state if kept else State.RUNNING,
@@ -485,7 +504,7 @@ class Supervisor(RunEnds):
             elif error is None and (run.reason is None or run.reason is StopReason.ASKED):
                 self._succeeded(task, run, self._clock.now())
             else:
-                task.last_ended = (run.number, run.attempt)
+                task.last_ended = EndedRun(run.number, run.started_at, run.attempt, run.remote)
                 self._failed(task, run, error, self._clock.now(), outage=outage)
         except Exception:  # noqa: BLE001 -- the supervision border: as in _due
             self._look_again_later(task)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dozor.storage.tables.runs import RunRow
 from dozor.supervision.core.events import Cancelled, Interrupted
 from dozor.supervision.core.state import RunOutcome
-from dozor.supervision.tasks.task import run_id
+from dozor.supervision.tasks.task import id_of
 from dozor.supervision.telemetry.observer import Transition
 
 
@@ -25,7 +25,7 @@ def finished_runs(transition: Transition, generation: int) -> tuple[RunRow, ...]
     failed = outcome is not RunOutcome.CANCELLED or isinstance(transition.event, Interrupted)
     seconds = now - run.started_at
     ended = RunRow(
-        id=run_id(generation, run.number),
+        id=id_of(run, generation),
         task=task.spec.name,
         started_at=run.started_at,
         finished_at=now,

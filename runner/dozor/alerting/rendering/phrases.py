@@ -146,6 +146,8 @@ def _trouble(say: Phrasebook, task: str, facts: AlertData) -> str:
             return say("alert-replica-config", subject=subject)
         case IncidentKind.REPLICA_CLOCK:
             return say("alert-replica-clock", subject=subject)
+        case IncidentKind.LATE_RENEWAL:
+            return say("alert-late-renewal")
         case IncidentKind.CHECKER:
             text = shorten(one_line(facts.text or ""), LINE_UNITS)
             return say("alert-own", task=task or "Dozor", text=text or subject)

@@ -102,6 +102,8 @@ def _still_key(note: Notification, kind: IncidentKind | None) -> str:
             return "still-replica-config"
         case IncidentKind.REPLICA_CLOCK:
             return "still-replica-clock"
+        case IncidentKind.LATE_RENEWAL:
+            return "still-late-renewal"
         case IncidentKind.CHECKER:
             return "still-checker" if _first_line(facts) else "still-other"
         case IncidentKind.STORM:
@@ -167,6 +169,8 @@ def _over_key(facts: AlertData, kind: IncidentKind | None) -> str:
             return "over-replica-config"
         case IncidentKind.REPLICA_CLOCK:
             return "over-replica-clock"
+        case IncidentKind.LATE_RENEWAL:
+            return "over-late-renewal"
         case IncidentKind.STORM:
             return "alert-over-storm"
         case IncidentKind.CHECKER | None:

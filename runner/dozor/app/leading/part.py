@@ -57,7 +57,7 @@ from dozor.storage.retention import run_pruner
 from dozor.storage.spool import Spool
 from dozor.supervision.monitoring.monitors import Monitors
 from dozor.supervision.supervisor import Supervisor
-from dozor.supervision.tasks.task import SupervisedTask, run_id
+from dozor.supervision.tasks.task import SupervisedTask, id_of
 from dozor.supervision.telemetry.metrics import RunMetrics
 
 if TYPE_CHECKING:
@@ -428,9 +428,10 @@ class LeadingPart:
         supervised = supervisor.find(task)
         if supervised is not None:
             run = supervised.run
-            last = supervised.last_ended if run is None else (run.number, run.attempt)
+            last = supervised.last_ended if run is None else run
             if last is not None:
-                known |= {"run_id": run_id(self.journal.registration.runner_id, last[0]), "attempt": last[1]}
+                known["run_id"] = id_of(last, self.journal.registration.runner_id)
+                known["attempt"] = last.attempt
         return known
 
     def readiness(self) -> Readiness:

@@ -1,4 +1,4 @@
-"""Incidents about replicas of the cluster: lost, with another configuration, with a clock that is off."""
+"""Incidents about replicas of the cluster: lost, misconfigured, with a clock that is off, renewing late."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Set
 
 from dozor.alerting.incidents.manager import IncidentManager
 from dozor.alerting.model.notification import AlertData
+from dozor.cluster.renewals import WINDOW
 from dozor.cluster.replicas import ReplicaRole, ReplicaRow
 from dozor.cluster.view import ClusterView
 from dozor.config.values.incident_kinds import IncidentKind
@@ -16,10 +17,15 @@ from dozor.language import msg
 LOOK_EVERY = 1.0
 CLOCK_OFF = 2.0
 """Seconds by which a wall clock may differ from the database's."""
+LATE_RENEWALS = 3
+"""Renewals that came late in the last minutes: fewer are no incident."""
+LEASE = "lease"
+"""Subject of the incident about late renewals: a next leader ends that of the one before."""
 HOLDS: Mapping[IncidentKind, float] = {
     IncidentKind.REPLICA: 0.0,
     IncidentKind.REPLICA_CONFIG: 60.0,
     IncidentKind.REPLICA_CLOCK: 10.0,
+    IncidentKind.LATE_RENEWAL: 0.0,
 }
 """Seconds for which a condition must last: neither a rolling restart nor a slow beat is an incident."""
 
@@ -65,6 +71,30 @@ def clocks_off(rows: tuple[ReplicaRow, ...]) -> dict[str, str]:
     }
 
 
+def late_renewals(view: ClusterView, now: float, *, reported: bool) -> dict[str, str]:
+    """What to report of the leader, which this process is, under `LEASE`. `now`: of its trust window.
+
+    From `LATE_RENEWALS` in the last minutes; once it is `reported`, until there is none.
+    """
+    window = view.window
+    if window is None:
+        return {}
+    late = window.renewals.late(now)
+    if late.count < (1 if reported else LATE_RENEWALS):
+        return {}
+    leads = (row.name for row in view.replicas if row.role is ReplicaRole.LEADER and row.epoch == view.epoch)
+    return {
+        LEASE: msg(
+            "log-late-renewals",
+            name=next(leads, ""),
+            count=late.count,
+            minutes=f"{WINDOW / 60:.0f}",
+            longest=f"{late.longest:.1f}",
+            every=f"{window.ttl / 3:.1f}",
+        )
+    }
+
+
 class ReplicaMonitor:
     """A service of the leading part. `used`: as in `differing_configurations`; `now`: seconds, monotonic."""
 
@@ -94,6 +124,11 @@ class ReplicaMonitor:
         self._report(IncidentKind.REPLICA, lost_replicas(rows))
         self._report(IncidentKind.REPLICA_CONFIG, differing_configurations(rows, self._used))
         self._report(IncidentKind.REPLICA_CLOCK, clocks_off(rows))
+        window = self._view.window
+        if window is not None:
+            reported = any(i.kind is IncidentKind.LATE_RENEWAL for i in self._manager.open_incidents)
+            late = late_renewals(self._view, window.now(), reported=reported)
+            self._report(IncidentKind.LATE_RENEWAL, late)
 
     def _report(self, kind: IncidentKind, found: Mapping[str, str]) -> None:
         now = self._now()

@@ -52,6 +52,8 @@ class IncidentKind(StrEnum):
     """A replica of the cluster has another configuration than the leader."""
     REPLICA_CLOCK = "replica_clock"
     """The wall clock of a replica differs from that of the database."""
+    LATE_RENEWAL = "late_renewal"
+    """The leader of the cluster renews its lease late again and again."""
     CHECKER = "checker"
     """A checker's own `ctx.alert`."""
     STORM = "storm"
@@ -110,6 +112,7 @@ KINDS: Mapping[IncidentKind, KindTraits] = MappingProxyType(
         IncidentKind.REPLICA: KindTraits(severity=_W, text="kind-replica"),
         IncidentKind.REPLICA_CONFIG: KindTraits(severity=_W, text="kind-replica-config"),
         IncidentKind.REPLICA_CLOCK: KindTraits(severity=_W, text="kind-replica-clock"),
+        IncidentKind.LATE_RENEWAL: KindTraits(severity=_W, text="kind-late-renewal"),
         IncidentKind.CHECKER: KindTraits(severity=_W, text="kind-checker", announced_as="checker"),
         IncidentKind.STORM: KindTraits(severity=_W, text="kind-storm", announced_as="storm"),
     }

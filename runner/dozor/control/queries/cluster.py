@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from dozor.clock import to_iso
+from dozor.cluster.renewals import late_after
 from dozor.cluster.replicas import ReplicaRole, ReplicaRow, read_replicas
 from dozor.cluster.view import ClusterView
 from dozor.language import Translator
+from dozor.language.times import duration
 from dozor.storage.postgres.pool import Connection, Pool
 
 LEASE_SQL = """
-SELECT epoch, expires_at > clock_timestamp() AS valid, extract(epoch FROM taken_at)::float8 AS since
+SELECT epoch, expires_at > clock_timestamp() AS valid, extract(epoch FROM taken_at)::float8 AS since,
+       ttl, extract(epoch FROM clock_timestamp() - renewed_at)::float8 AS age
 FROM dozor.lease
 """
 
@@ -21,12 +24,14 @@ FROM dozor.lease
 @dataclass(frozen=True, slots=True)
 class ClusterReport:
     """`epoch`: of the one who leads or led last; `leading_since`: seconds since the epoch of the clock, None:
-    nobody leads. `replicas`: all that have not said goodbye, lost ones included.
+    nobody leads. `replicas`: all that have not said goodbye, lost ones included. `unrenewed_for`: seconds
+    since the lease was renewed, if the next renewal is late by now.
     """
 
     epoch: int
     leading_since: float | None
     replicas: tuple[ReplicaRow, ...]
+    unrenewed_for: float | None = None
 
     @property
     def leader(self) -> ReplicaRow | None:
@@ -58,6 +63,7 @@ class ClusterReport:
             "leader": None if leader is None else leader.name,
             "epoch": self.epoch,
             "leading_since": to_iso(self.leading_since),
+            "unrenewed_for_s": None if self.unrenewed_for is None else round(self.unrenewed_for, 3),
             "replicas": [
                 {
                     "name": row.name,
@@ -89,7 +95,10 @@ async def read_cluster(connection: Connection | Pool) -> ClusterReport | None:
         return None
     row = await connection.fetchrow(LEASE_SQL)
     assert row is not None
-    return ClusterReport(row["epoch"], row["since"] if row["valid"] else None, tuple(replicas))
+    if not row["valid"]:
+        return ClusterReport(row["epoch"], None, tuple(replicas))
+    late = row["age"] if row["age"] > late_after(row["ttl"]) else None
+    return ClusterReport(row["epoch"], row["since"], tuple(replicas), late)
 
 
 def known_cluster(view: ClusterView) -> ClusterReport | None:
@@ -100,7 +109,8 @@ def known_cluster(view: ClusterView) -> ClusterReport | None:
     leader = max(leaders, key=lambda row: row.epoch or 0, default=None)
     if leader is None:
         return ClusterReport(view.epoch, None, view.replicas)
-    return ClusterReport(leader.epoch or view.epoch, leader.role_since, view.replicas)
+    epoch = leader.epoch or view.epoch
+    return ClusterReport(epoch, leader.role_since, view.replicas, view.unrenewed_for)
 
 
 def cluster_line(report: ClusterReport, translator: Translator, clock: Callable[[float], str]) -> str:
@@ -116,6 +126,8 @@ def cluster_line(report: ClusterReport, translator: Translator, clock: Callable[
         parts = [say("cluster-leader-unnamed", epoch=str(report.epoch), since=clock(report.leading_since))]
     else:
         parts = [say("cluster-no-leader")]
+    if report.unrenewed_for is not None:
+        parts.append(say("cluster-unrenewed", time=duration(translator, report.unrenewed_for)))
     if report.standbys:
         parts.append(say("cluster-standby", names=_names(report.standbys)))
     workers = ", ".join(f"{row.name} {row.running}/{row.slots}" for row in report.workers)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from dozor.storage.postgres.pool import Connection, Pool, encode_json
+from dozor.storage.postgres.pool import Connection, Pool, Row, encode_json
 
 ENDED_CHANNEL = "dozor_pool_ended"
 """NOTIFY after runs have ended."""
@@ -85,6 +85,8 @@ class PoolRunRow:
     queued_at: float
     attempt: int
     state: PoolRunState
+    counted: bool
+    """Whether the stored state of its task contains its start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,34 +162,38 @@ class Answer:
     stop: StopRequest | None
 
 
-# A row that a transaction of the run still holds (ctx.fence, left open) is deleted later: see FORGET_SQL.
-TAKE_SQL = """
-WITH free AS (
+# One statement: ends are consumed, then runs are queued, so a due time that ended can be queued anew. A row
+# that a transaction of its run still holds (ctx.fence, left open) is left alone: see MARK_TAKEN_SQL.
+WRITE_POOL_SQL = """
+WITH over AS (
     SELECT id FROM dozor.pool_runs
     WHERE id = ANY($1::text[]) AND state IN ('ended', 'lost') FOR UPDATE SKIP LOCKED),
 gone AS (
-    DELETE FROM dozor.pool_runs r USING free WHERE r.id = free.id)
-UPDATE dozor.pool_runs SET state = 'taken'
-WHERE id = ANY($1::text[]) AND state IN ('ended', 'lost') AND id NOT IN (SELECT id FROM free)
+    DELETE FROM dozor.pool_runs r USING over WHERE r.id = over.id RETURNING r.id),
+queued AS (
+    INSERT INTO dozor.pool_runs (id, task, due_at, pool, epoch, attempt, number)
+    SELECT n.id, n.task, to_timestamp(n.due_at), n.pool, n.epoch, n.attempt, n.number
+    FROM unnest($2::text[], $3::text[], $4::float8[], $5::text[], $6::int8[], $7::int4[], $8::int4[])
+         AS n(id, task, due_at, pool, epoch, attempt, number)
+    WHERE (SELECT count(*) FROM gone) >= 0
+    ON CONFLICT DO NOTHING
+    RETURNING id)
+SELECT (SELECT count(*) FROM gone) AS gone, ARRAY(SELECT id FROM queued) AS queued,
+       CASE WHEN EXISTS (SELECT FROM queued) THEN pg_notify('dozor_pool_queued', '')::text END AS woken
 """
 
-QUEUE_SQL = """
-WITH woken AS MATERIALIZED (SELECT pg_notify('dozor_pool_queued', ''))
-INSERT INTO dozor.pool_runs (id, task, due_at, pool, epoch, attempt, number)
-SELECT n.id, n.task, to_timestamp(n.due_at), n.pool, n.epoch, n.attempt, n.number
-FROM unnest($1::text[], $2::text[], $3::float8[], $4::text[], $5::int8[], $6::int4[], $7::int4[])
-     AS n(id, task, due_at, pool, epoch, attempt, number)
-WHERE EXISTS (SELECT FROM woken)
-ON CONFLICT DO NOTHING
-RETURNING id
+# The row is deleted when the transaction that holds it has ended: see FORGET_SQL.
+MARK_TAKEN_SQL = """
+UPDATE dozor.pool_runs SET state = 'taken' WHERE id = ANY($1::text[]) AND state IN ('ended', 'lost')
 """
 
 WAKE_WORKERS_SQL = "SELECT pg_notify('dozor_pool_queued', '')"
 
 OPEN_SQL = """
-SELECT id, task, extract(epoch FROM due_at)::float8 AS due_at,
-       extract(epoch FROM queued_at)::float8 AS queued_at, attempt, state
-FROM dozor.pool_runs WHERE state <> 'taken'
+SELECT r.id, r.task, extract(epoch FROM r.due_at)::float8 AS due_at,
+       extract(epoch FROM r.queued_at)::float8 AS queued_at, r.attempt, r.state,
+       t.running_since IS NOT NULL AS counted
+FROM dozor.pool_runs r LEFT JOIN dozor.tasks t ON t.name = r.task WHERE r.state <> 'taken'
 """
 
 ADOPT_SQL = "UPDATE dozor.pool_runs SET epoch = $1 WHERE state <> 'taken' AND epoch <> $1"
@@ -286,14 +292,14 @@ SELECT id FROM over WHERE EXISTS (SELECT FROM woken)
 
 async def write(connection: Connection, changes: PoolChanges) -> list[PoolOrder]:
     """Within the leader's transaction: consume ends, then queue. The orders that were not queued before."""
-    if changes.taken:
-        await connection.execute(TAKE_SQL, list(changes.taken))
-    if not changes.orders:
-        return []
     rows = [
         (one.id, one.task, one.due_at, one.pool, one.epoch, one.attempt, one.number) for one in changes.orders
     ]
-    queued = {row["id"] for row in await connection.fetch(QUEUE_SQL, *map(list, zip(*rows, strict=True)))}
+    columns = list(map(list, zip(*rows, strict=True))) if rows else [[] for _ in range(7)]
+    done = await connection.fetchrow(WRITE_POOL_SQL, list(changes.taken), *columns)
+    if done["gone"] < len(changes.taken):
+        await connection.execute(MARK_TAKEN_SQL, list(changes.taken))
+    queued = set(done["queued"])
     return [one for one in changes.orders if one.id in queued]
 
 
@@ -359,7 +365,12 @@ async def read_missing(pool: Pool, ids: Sequence[str]) -> list[str]:
 
 async def claim(connection: Connection, ids: Sequence[str], worker: str) -> list[Claim]:
     """Those of `ids` that were still queued; each is this worker's until it ends or is given up."""
-    return [Claim(**dict(row)) for row in await connection.fetch(CLAIM_SQL, list(ids), worker)]
+    return [to_claim(row) for row in await connection.fetch(CLAIM_SQL, list(ids), worker)]
+
+
+def to_claim(row: Row) -> Claim:
+    """A row that CLAIM_SQL returns."""
+    return Claim(*row)
 
 
 async def beat(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from dozor.storage.tables.runs import RunRow
 from dozor.storage.tables.tasks import CheckpointRow, TaskRow
@@ -12,6 +12,9 @@ from dozor.supervision.core.state import FailureRecord, RunOutcome, TaskState
 from dozor.supervision.runs.arguments import fresh
 from dozor.supervision.runs.context import Context
 from dozor.supervision.runs.run import Run
+
+if TYPE_CHECKING:
+    from dozor.supervision.telemetry.observer import EndedRun
 
 _NOTHING: frozenset[str] = frozenset()
 BATCH_SECONDS = 60.0
@@ -36,11 +39,13 @@ class CheckerProcess(Protocol):
 class SuccessBatch:
     """Successes not yet written to the history. Durations in seconds."""
 
-    __slots__ = ("began_at", "last_number", "longest", "runs", "seconds", "urgent")
+    __slots__ = ("began_at", "last_number", "last_remote", "longest", "runs", "seconds", "urgent")
 
     def __init__(self, began_at: float) -> None:
         self.began_at = began_at
         self.last_number = 0
+        self.last_remote: str | None = None
+        """Id of the last run, if a worker had it."""
         self.urgent = False
         """A recovery: people want to see it in the history at once."""
         self.runs = 0
@@ -76,8 +81,8 @@ class SupervisedTask:
         self.index = index
         self.state = state
         self.run: Run | None = None
-        self.last_ended: tuple[int, int] | None = None
-        """Number and attempt of the last run that ended otherwise than well, for the log."""
+        self.last_ended: EndedRun | None = None
+        """The last run that ended otherwise than well, for the log."""
         self.stretch: SuccessBatch | None = None
         self.written_past: FailureRecord | None = None
         """The past that the database has: while it is the present one, the hot part is enough."""
@@ -104,11 +109,12 @@ class SupervisedTask:
         args = self.spec.args
         return {name: fresh(value) for name, value in args.items()} if args else {}
 
-    def add_success(self, number: int, started_at: float, finished_at: float, *, urgent: bool) -> None:
-        stretch = self.stretch
+    def add_success(self, run: Run, finished_at: float, *, urgent: bool) -> None:
+        stretch, started_at = self.stretch, run.started_at
         if stretch is None:
             stretch = self.stretch = SuccessBatch(started_at)
-        stretch.last_number = number
+        stretch.last_number = run.number
+        stretch.last_remote = run.remote
         stretch.urgent = stretch.urgent or urgent
         stretch.runs += 1
         seconds = finished_at - started_at
@@ -125,7 +131,7 @@ class SupervisedTask:
         succeeded_at = self.state.succeeded_at
         assert succeeded_at is not None
         return RunRow(
-            id=run_id(generation, stretch.last_number),
+            id=stretch.last_remote or run_id(generation, stretch.last_number),
             task=self.spec.name,
             started_at=stretch.began_at,
             finished_at=succeeded_at,
@@ -176,3 +182,8 @@ class SupervisedTask:
 def run_id(generation: int, number: int) -> str:
     """Unique for ever: each process start has a generation of its own."""
     return f"{generation}-{number}"
+
+
+def id_of(run: Run | EndedRun, generation: int) -> str:
+    """As `ctx.run_id` of this run has it: an adopted run keeps the id that an earlier leader gave it."""
+    return run.remote or run_id(generation, run.number)

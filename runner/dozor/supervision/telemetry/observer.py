@@ -20,6 +20,8 @@ class EndedRun:
     number: int
     started_at: float
     attempt: int
+    remote: str | None = None
+    """Its id, if a worker had it: an adopted run keeps the id that it began with."""
 
 
 @dataclass(frozen=True, slots=True)

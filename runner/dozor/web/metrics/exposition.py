@@ -132,6 +132,12 @@ class _RunnerSeries(Collector):
             "dozor_leader", "1 if this process leads the cluster, else 0.", value=float(view.leads)
         )
         yield GaugeMetricFamily("dozor_epoch", "Epoch of the last leader known.", value=float(view.epoch))
+        if view.window is not None:
+            yield CounterMetricFamily(
+                "dozor_late_renewals",
+                "Renewals of this process' lease that came late.",
+                value=float(view.window.renewals.late_total),
+            )
         replicas = GaugeMetricFamily(
             "dozor_replicas", "Processes of the cluster, lost ones not counted.", labels=("role",)
         )
