@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from dozor.language import Language
 from dozor.language.process import use_language
 from dozor.storage.postgres.embedded import start_embedded
 from dozor.storage.postgres.pool import Pool, create_pool
 from tests import programs
+from tests.effort import SOAK
 from tests.preloaded import processes as preloaded
 from tests.server import PostgresControl
 from tests.templates import CORE_TEMPLATE, MARKET_TEMPLATE, Templates, fresh_database
@@ -30,6 +32,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+collect_ignore = [] if SOAK else ["soak"]
+settings.register_profile("usual", max_examples=25)
+settings.load_profile("default" if SOAK else "usual")
 _TEMPLATES = pytest.StashKey[Templates]()
 
 

@@ -27,7 +27,7 @@ DOZOR = Path(sys.executable).with_name("dozor")
 _SERVER = Path(__file__).with_name("server.py")
 _OF_THE_INTERPRETER = ("PYTHON", "LD_", "MALLOC_", "GLIBC_", "LOGURU_")
 """Beginnings of the names of variables that are read before or while modules are imported."""
-_ANY_TIME = frozenset({"PYTHONUNBUFFERED", "PYTHONUTF8"})
+_ANY_TIME = frozenset({"PYTHONUNBUFFERED", "PYTHONUTF8", "PYTHONDONTWRITEBYTECODE"})
 
 
 class Started(Protocol):
