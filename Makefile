@@ -6,8 +6,10 @@ COMPILE := $(BIN)/uv pip compile --quiet pyproject.toml --universal --python-ver
 # The image works with a PostgreSQL of its own host: everything but `embedded`.
 IMAGE_EXTRAS := channels charts cluster ton totp tracing
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
+# Without bytecode each worker and each process of a test would compile everything again.
+TESTS := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: help install run demo test lint audit check-deploy bench bench-quick simulate chaos lock
+.PHONY: help install run demo test soak lint audit check-deploy bench bench-quick simulate chaos lock
 
 help: ## what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s "$$(printf '\t')"
@@ -21,7 +23,10 @@ demo: .venv/.installed ## a made-up marketplace with injected faults: the whole 
 	$(BIN)/dozor demo
 
 test: .venv/.installed-dev ## the whole suite, against a real PostgreSQL
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+	$(TESTS)
+
+soak: .venv/.installed-dev ## the suite with its long campaigns, more random cases and every process a new interpreter
+	DOZOR_SOAK=1 DOZOR_FRESH=1 $(TESTS)
 
 lint: .venv/.installed-dev ## ruff, mypy, import-linter
 	$(BIN)/ruff check .

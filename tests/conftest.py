@@ -1,4 +1,4 @@
-"""A real PostgreSQL for the tests: one server a session, a fresh database a test."""
+"""A real PostgreSQL: one server for each process of a session, a fresh database for each test."""
 
 from __future__ import annotations
 
@@ -7,25 +7,24 @@ import shutil
 import signal
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from dozor.language import Language
 from dozor.language.process import use_language
 from dozor.storage.postgres.embedded.server import start_embedded
-from dozor.storage.postgres.migrate import migrate
-from dozor.storage.postgres.migration_sets import CORE
-from dozor.storage.postgres.pool import Pool, connect, create_pool, disconnect
-from dozor_market.schema import MIGRATIONS
+from dozor.storage.postgres.pool import Pool, create_pool
 from tests import programs
+from tests.effort import SOAK
+from tests.preloaded import processes as preloaded
 from tests.server import PostgresControl
-
-T = TypeVar("T")
+from tests.templates import CORE_TEMPLATE, MARKET_TEMPLATE, Templates, fresh_database
 
 # Started in the background (nohup, `&` in a script) we inherit ignored signals, and so would the processes
 # that tests interrupt.
@@ -33,11 +32,37 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+collect_ignore = [] if SOAK else ["soak"]
+settings.register_profile("usual", max_examples=25)
+settings.load_profile("default" if SOAK else "usual")
+_TEMPLATES = pytest.StashKey[Templates]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        config.stash[_TEMPLATES] = Templates.make()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Of xdist, in the process that starts the others."""
+    node.workerinput["templates"] = str(node.config.stash[_TEMPLATES].folder)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _TEMPLATES in config.stash:
+        config.stash[_TEMPLATES].remove()
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Skipped for want of a program: said in words, not only by a letter."""
     for program, package in programs.missing.items():
         text = f"NOT TESTED for want of {program}: apt-get install {package}, or run .ci/run"
         terminalreporter.write_line(text, yellow=True)
+
+
+def pytest_sessionfinish() -> None:
+    preloaded.close()
 
 
 @pytest.fixture(autouse=True)
@@ -57,51 +82,42 @@ def short_dir() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def postgres(short_dir: Path) -> Iterator[str]:
-    """DSN of the session's server (its database `postgres`). No fsync: nobody needs its data tomorrow."""
+def templates(request: pytest.FixtureRequest) -> Templates:
+    """Data directories to be copied."""
+    worker: dict[str, str] | None = getattr(request.config, "workerinput", None)
+    return request.config.stash[_TEMPLATES] if worker is None else Templates(Path(worker["templates"]))
+
+
+@pytest.fixture(scope="session")
+def postgres(templates: Templates, short_dir: Path) -> Iterator[str]:
+    """DSN of the server of this process of the session (its database `postgres`)."""
+    templates.copy_of_many(short_dir / "pg")
     with start_embedded(short_dir / "pg") as server:
-        _run(_execute(server.dsn, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()"))
         yield server.dsn
 
 
-@pytest.fixture(scope="session")
-def template(postgres: str) -> str:
-    """Name of a migrated database that `database` clones. Nobody may be connected to it."""
-    _run(_execute(postgres, "CREATE DATABASE dozor_template"))
-    _run(migrate(_with_database(postgres, "dozor_template")))
-    return "dozor_template"
-
-
 @pytest.fixture
-def database(postgres: str, template: str) -> Iterator[str]:
+def database(postgres: str) -> Iterator[str]:
     """DSN of a fresh, migrated database, without schema `market`."""
-    yield from _fresh_database(postgres, template)
-
-
-@pytest.fixture(scope="session")
-def market_template(postgres: str, template: str) -> str:
-    """Name of a migrated database with the marketplace's tables, as `template` otherwise."""
-    _run(_execute(postgres, f"CREATE DATABASE dozor_market_template TEMPLATE {template}"))
-    _run(migrate(_with_database(postgres, "dozor_market_template"), (CORE, MIGRATIONS)))
-    return "dozor_market_template"
+    yield from fresh_database(postgres, CORE_TEMPLATE)
 
 
 @pytest.fixture
-def market_database(postgres: str, market_template: str) -> Iterator[str]:
+def market_database(postgres: str) -> Iterator[str]:
     """DSN of a fresh, migrated database with the marketplace's tables."""
-    yield from _fresh_database(postgres, market_template)
+    yield from fresh_database(postgres, MARKET_TEMPLATE)
 
 
 @pytest.fixture
-def new_market_database(postgres: str, market_template: str) -> Callable[[], AbstractContextManager[str]]:
+def new_market_database(postgres: str) -> Callable[[], AbstractContextManager[str]]:
     """As `market_database`, for a test that needs several, one after the other."""
-    return partial(contextmanager(_fresh_database), postgres, market_template)
+    return partial(contextmanager(fresh_database), postgres, MARKET_TEMPLATE)
 
 
 @pytest.fixture
 def empty_database(postgres: str) -> Iterator[str]:
     """DSN of a fresh database without a schema."""
-    yield from _fresh_database(postgres, "template0")
+    yield from fresh_database(postgres, "template0")
 
 
 @pytest.fixture
@@ -114,36 +130,11 @@ async def pool(database: str) -> AsyncIterator[Pool]:
 
 
 @pytest.fixture
-def postgres_control(short_dir: Path) -> Iterator[PostgresControl]:
+def postgres_control(templates: Templates, short_dir: Path) -> Iterator[PostgresControl]:
     """A server of the test's own, to be stopped, restarted, killed and frozen. Its database is migrated."""
-    control = PostgresControl(short_dir / f"own-{uuid.uuid4().hex[:8]}")
-    _run(_execute(control.dsn, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()"))
-    _run(migrate(control.dsn))
+    path = short_dir / f"own-{uuid.uuid4().hex[:8]}"
+    templates.copy_migrated(path)
+    control = PostgresControl(path)
     yield control
     control.thaw()
     control.stop()
-
-
-def _fresh_database(postgres: str, template: str) -> Iterator[str]:
-    name = f"t_{uuid.uuid4().hex}"
-    _run(_execute(postgres, f"CREATE DATABASE {name} TEMPLATE {template}"))
-    yield _with_database(postgres, name)
-    _run(_execute(postgres, f"DROP DATABASE {name} WITH (FORCE)"))
-
-
-def _with_database(dsn: str, name: str) -> str:
-    return dsn.replace("@/postgres?", f"@/{name}?")
-
-
-async def _execute(dsn: str, *statements: str) -> None:
-    connection = await connect(dsn)
-    try:
-        for statement in statements:
-            await connection.execute(statement)
-    finally:
-        await disconnect(connection)
-
-
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    with asyncio.Runner() as runner:
-        return runner.run(work)

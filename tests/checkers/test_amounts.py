@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from dozor.language.process import language_for_now
 from dozor_market.arguments.amounts import read_amount, read_amounts
 from dozor_market.ledger import MAX_AMOUNT
 from dozor_market.ton_deposits import dust_limits, single_source_limits
+from tests.preloaded.processes import run
 
 TON = 10**9
 
@@ -144,12 +143,7 @@ def config(
 
 @pytest.mark.parametrize(("language", "word"), [("en", "write"), ("ru", "напишите")])
 def test_dozor_check_names_every_wrong_amount_by_its_line(tmp_path: Path, language: str, word: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "dozor", "check", "-c", str(config(tmp_path, ARGS, language))],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run("check", "-c", config(tmp_path, ARGS, language))
     assert done.returncode == 2
     found = [
         (line.split(":")[1], line.split(" ")[1].rstrip(":"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ from dozor_market.ton.messages.transactions import Kind, Position, Receipt
 from dozor_market.ton.wallets.crediting import credit, to_json
 from dozor_market.ton.wallets.reader import START, Wallet
 from tests.checkers.stage import purse
+from tests.preloaded.processes import run_beside
 
 ADDRESS = "0:" + "0a" * 32
 
@@ -24,13 +24,7 @@ async def run(
     config = folder / "config.yaml"
     task = "auctions_checker: {run: 'dozor_market.auctions:check_auctions', every: 60s}"
     config.write_text(f"language: {language}\ndatabase: {{url: '{database}'}}\ntasks:\n  {task}\n")
-    return await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-m", "dozor", *command.split(), "-c", str(config), *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return await run_beside(*command.split(), "-c", config, *arguments)
 
 
 async def test_the_command_gives_an_unmatched_deposit_to_its_owner_once(
@@ -63,9 +57,8 @@ async def test_the_name_that_the_command_had_still_works_and_is_not_listed(
         user = await create_user(connection, "ann")
     done = await run(database, tmp_path, "7", str(user), command="attribute")
     assert (done.returncode, done.stderr.strip()) == (1, "dozor: there is no deposit 7")
-    listed = await asyncio.to_thread(
-        subprocess.run, [sys.executable, "-m", "dozor", "--help"], capture_output=True, text=True, check=True
-    )
+    listed = await run_beside("--help")
+    assert listed.returncode == 0
     assert "  market " in listed.stdout
     assert "  attribute " not in listed.stdout
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from dozor_market.presales import check_presales
 from dozor_market.selling import pay_presale, pledge
 from tests.checkers.stage import StageContext, house, purse, rich_user
 from tests.checkers.town import open_town
+from tests.preloaded.processes import run_beside
 
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
 END = "UPDATE market.auctions SET ends_at = now() - interval '1 second' WHERE id = $1"
@@ -35,13 +34,7 @@ async def run(database: str, folder: Path, *arguments: str, language: str = "en"
     config = folder / "config.yaml"
     task = "auctions_checker: {run: 'dozor_market.auctions:check_auctions', every: 60s}"
     config.write_text(f"language: {language}\ndatabase: {{url: '{database}'}}\ntasks:\n  {task}\n")
-    done = await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-m", "dozor", "market", arguments[0], "-c", str(config), *arguments[1:]],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = await run_beside("market", arguments[0], "-c", config, *arguments[1:])
     return done.returncode, done.stdout.strip(), done.stderr.strip()
 
 

@@ -33,6 +33,7 @@ from dozor_market.ton.providers.port import open_providers
 from dozor_market.ton.wallets.rescan import Rescan, read_wallet_row
 from dozor_market.ton_deposits import check_transactions, provider_options, single_source_limits
 from tests.checkers.stage import StageContext, rich_user
+from tests.effort import cases
 
 
 class Audit:
@@ -45,7 +46,7 @@ class Audit:
 
 
 T = TypeVar("T")
-EXAMPLES = int(os.environ.get("DOZOR_EXAMPLES", "20"))
+EXAMPLES = cases(6, 20, variable="DOZOR_EXAMPLES")
 PORTION = 10
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
 CENT = 10_000_000

@@ -38,8 +38,9 @@ from dozor_market.reconcile import reconcile
 from dozor_market.ton.messages.arrival import AccountState, Bounce, Compute, Delivery
 from dozor_market.ton_deposits import DepositsError, check_transactions
 from tests.checkers.stage import StageContext, purse
+from tests.effort import cases
 
-EXAMPLES = int(os.environ.get("DOZOR_EXAMPLES", "12"))
+EXAMPLES = cases(6, 12, variable="DOZOR_EXAMPLES")
 BOUNDED = settings(
     max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
 )

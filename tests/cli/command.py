@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
 from dataclasses import dataclass
+
+from tests.preloaded.processes import run_beside
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +18,5 @@ class Ran:
 
 async def dozor(*arguments: str) -> Ran:
     """Run `dozor ARGUMENTS` to its end."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "dozor", *arguments,
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    out, err = await process.communicate()
-    assert process.returncode is not None
-    return Ran(process.returncode, out.decode(), out.decode() + err.decode())
+    done = await run_beside(*arguments)
+    return Ran(done.returncode, done.stdout, done.stdout + done.stderr)

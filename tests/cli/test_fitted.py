@@ -14,6 +14,8 @@ from pathlib import Path
 import click
 import pytest
 
+from tests.preloaded.processes import run
+
 ENGLISH, RUSSIAN = "en", "ru"
 
 
@@ -62,11 +64,5 @@ def test_messages_fit_the_terminal(config: Path, columns: int) -> None:
 
 @pytest.mark.parametrize("config", [ENGLISH], indirect=True)
 def test_a_pipe_gets_one_line(config: Path) -> None:
-    ran = subprocess.run(
-        [sys.executable, "-m", "dozor", "restart", "orders", "-c", str(config)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**os.environ, "COLUMNS": "40"},
-    )
+    ran = run("restart", "orders", "-c", config, env={**os.environ, "COLUMNS": "40"})
     assert (ran.returncode, len(ran.stderr.splitlines())) == (1, 1)

@@ -18,6 +18,7 @@ from dozor.control.queries.status import AlertsBacklog, RunnerInfo, StatusReport
 from dozor.supervision.core.state import State
 from tests.cli.command import Ran
 from tests.cli.test_terminal import status_of
+from tests.preloaded.processes import run_beside
 from tests.waiting import until
 from tests.web.site import Site, Work, open_site
 
@@ -30,13 +31,8 @@ NOW = 1_800_000_000.0
 
 
 async def run(*arguments: str, **env: str) -> Ran:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "dozor", *arguments, env={**os.environ, **env},
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    out, err = await process.communicate()
-    assert process.returncode is not None
-    return Ran(process.returncode, out.decode(), out.decode() + err.decode())
+    done = await run_beside(*arguments, env={**os.environ, **env})
+    return Ran(done.returncode, done.stdout, done.stdout + done.stderr)
 
 
 @pytest.fixture

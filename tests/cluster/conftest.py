@@ -9,24 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from dozor.storage.postgres.migrate import migrate
-from dozor.storage.postgres.migration_sets import CORE, QUEUE
 from tests.cluster.members import Members
-from tests.conftest import _execute, _fresh_database, _run, _with_database
-
-
-@pytest.fixture(scope="session")
-def cluster_template(postgres: str, template: str) -> str:
-    """Name of a migrated database with PgQueuer's tables. Nobody may be connected to it."""
-    _run(_execute(postgres, f"CREATE DATABASE dozor_cluster_template TEMPLATE {template}"))
-    _run(migrate(_with_database(postgres, "dozor_cluster_template"), (CORE, QUEUE)))
-    return "dozor_cluster_template"
+from tests.templates import CLUSTER_TEMPLATE, fresh_database
 
 
 @pytest.fixture
-def cluster_database(postgres: str, cluster_template: str) -> Iterator[str]:
+def cluster_database(postgres: str) -> Iterator[str]:
     """DSN of a fresh database with PgQueuer's tables."""
-    yield from _fresh_database(postgres, cluster_template)
+    yield from fresh_database(postgres, CLUSTER_TEMPLATE)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from dozor.errors import StorageError
 from dozor.storage.postgres.database import check_own_sessions
 from tests.house.sources import ROOT
 from tests.pgbouncer import PgBouncer
+from tests.preloaded.processes import run
 
 DEPLOY = ROOT / "deploy"
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
@@ -30,13 +31,13 @@ def load(name: str) -> dict[str, Any]:
 
 
 def test_the_example_configuration_is_accepted_and_refused_without_a_database() -> None:
-    command = [sys.executable, "-m", "dozor", "check", "-c", str(DEPLOY / "example" / "config.yaml")]
+    command = ("check", "-c", DEPLOY / "example" / "config.yaml")
     environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
-    refused = subprocess.run(command, env=environment, capture_output=True, text=True)
+    refused = run(*command, env=environment)
     assert refused.returncode == 2
     assert "DATABASE_URL" in refused.stderr
     environment["DATABASE_URL"] = "postgresql://dozor:secret@db/dozor"
-    accepted = subprocess.run(command, env=environment, capture_output=True, text=True)
+    accepted = run(*command, env=environment)
     assert accepted.returncode == 0, accepted.stderr
 
 
@@ -117,12 +118,12 @@ def test_the_example_configuration_is_that_of_a_replica_by_its_environment(tmp_p
         "DATABASE_URL": "postgresql://dozor:secret@pgbouncer:6432/dozor",
         "DATABASE_POOLING": "transaction",
     }
-    command = [sys.executable, "-m", "dozor", "check", "-c", str(DEPLOY / "example" / "config.yaml")]
-    alone = subprocess.run(command, env=environment, capture_output=True, text=True)
+    command = ("check", "-c", DEPLOY / "example" / "config.yaml")
+    alone = run(*command, env=environment)
     assert alone.returncode == 2
     assert "database.pooling" in alone.stderr
     environment["CLUSTER"] = "true"
-    replica = subprocess.run(command, env=environment, capture_output=True, text=True)
+    replica = run(*command, env=environment)
     assert replica.returncode == 0, replica.stderr
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -14,26 +12,16 @@ import pytest
 from dozor.clock import SteadyClock
 from dozor.storage.journal import Journal
 from dozor.storage.postgres.embedded import postmaster
-from dozor.storage.postgres.embedded.server import start_embedded
 from dozor.storage.postgres.pool import Pool
 from tests.storage.rows import declare
-
-
-@pytest.fixture(scope="session")
-def made(short_dir: Path) -> Iterator[Path]:
-    """A stopped data directory, to be copied."""
-    path = short_dir / "made"
-    start_embedded(path).release()
-    yield path
-    shutil.rmtree(path)
+from tests.templates import Templates
 
 
 @pytest.fixture
-def data_dir(short_dir: Path, made: Path) -> Iterator[Path]:
+def data_dir(short_dir: Path, templates: Templates) -> Iterator[Path]:
     """A stopped data directory of the test's own; whatever the test leaves running is stopped."""
     path = Path(tempfile.mkdtemp(dir=short_dir)) / "pg"
-    # As cp -a: the owner is kept.
-    subprocess.run(["cp", "-a", str(made), str(path)], check=True)
+    templates.copy_plain(path)
     yield path
     if (path / "data").exists() and (path / "data" / "PG_VERSION").exists():
         postmaster.stop(path / "data")

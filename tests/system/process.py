@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.preloaded.processes import DOZOR as DOZOR
+from tests.preloaded.processes import start
 from tests.waiting import until
 
-DOZOR = Path(sys.executable).with_name("dozor")
-"""The command as it is installed."""
 PATIENCE = 30.0
 """Seconds that anything may take on a busy machine."""
 
@@ -24,15 +22,14 @@ class Process:
         self, command: Sequence[str | Path], *, cwd: Path, output: Path, env: Mapping[str, str] | None = None
     ) -> None:
         self._output = output
-        with output.open("wb") as file:
-            self._popen = subprocess.Popen(
-                [str(word) for word in command],
+        with output.open("wb") as file, open(os.devnull, "rb") as nothing:
+            self._popen = start(
+                command,
                 cwd=cwd,
                 env={**_quiet_environment(), **(env or {})},
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
+                stdin=nothing.fileno(),
+                stdout=file.fileno(),
+                stderr=file.fileno(),
             )
 
     @property

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.preloaded.processes import run
 from tests.waiting import until
 
 CHECKER = """
@@ -190,10 +191,7 @@ def mixed(text: str, language: str, folder: Path) -> list[str]:
 
 
 def dozor(folder: Path, language: str, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "dozor", *arguments],
-        cwd=folder, env=environment(language), capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    done = run(*arguments, cwd=folder, env=environment(language))
     assert "Traceback" not in done.stderr, done.stderr
     return done.stdout + done.stderr
 

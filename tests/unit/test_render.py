@@ -16,6 +16,7 @@ from dozor.alerting.rendering.callback_data import CallbackData, Origin, decode,
 from dozor.alerting.rendering.render import MESSAGE_UNITS, render
 from dozor.config.values.incident_kinds import Severity
 from dozor.language import Translator
+from tests.effort import cases
 
 NOW = 1764000060.0
 ZONE = ZoneInfo("Europe/Moscow")
@@ -184,7 +185,7 @@ def test_hostile_texts_never_break_an_alert(kind: NotificationKind, text: str) -
     _check(_say(_note(kind, Severity.CRITICAL, facts, task=text, possible_duplicate=True)))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=cases(60, 300), deadline=None)
 @given(
     text=st.text(st.characters(), max_size=2000),
     kind=st.sampled_from(NotificationKind),

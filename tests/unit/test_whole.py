@@ -23,6 +23,7 @@ from dozor.alerting.rendering.attachment import NOTE_UNITS
 from dozor.alerting.rendering.render import MESSAGE_UNITS, render
 from dozor.config.values.incident_kinds import Severity
 from dozor.language import Translator
+from tests.effort import cases
 
 NOW = 1764000060.0
 LINES = "\n".join(f"item {number}: off by {number * 7} 🦊" for number in range(500))
@@ -139,7 +140,7 @@ def test_a_hostile_text_is_a_legible_file(kind: NotificationKind, text: str) -> 
     _legible(_text(say(kind, facts, task="../../\x00etc")))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=cases(40, 200), deadline=None)
 @given(st.text(st.characters()), st.integers(0, 4000))
 def test_any_text_is_legible(text: str, times: int) -> None:
     shown = printable(text)

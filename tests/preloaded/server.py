@@ -1,0 +1,150 @@
+"""The interpreter that is forked: `python server.py FD`. FD is a SOCK_SEQPACKET socket to the tests' process.
+
+Each message is a JSON object and four descriptors: standard input, output and error, and a pipe. The pipe
+gets a line with the pid of the new process and, at its end, a line with its exit code (negative: a signal).
+
+A forked process has the arguments, folder, environment, standard streams and session of a new one, and no
+signal handler, thread, event loop, open file or random state of another. It differs in its command line as
+`ps` shows it, in its parent, and in that its modules were imported before.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import io
+import json
+import locale
+import os
+import pkgutil
+import runpy
+import selectors
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from typing import Any
+
+MODULES = ("dozor_bot.app", "dozor_market.auctions", "dozor_market.presales", "dozor_market.ton_deposits")
+PACKAGES = ("dozor.cli", "dozor.app")
+"""With every module in them."""
+REQUEST = 1 << 20
+"""Bytes of the longest message."""
+
+
+def preload() -> None:
+    """Import what commands import, with no handler on this process's standard error."""
+    os.environ["LOGURU_AUTOINIT"] = "False"
+    for name in MODULES:
+        importlib.import_module(name)
+    for name in PACKAGES:
+        package = importlib.import_module(name)
+        for module in pkgutil.walk_packages(package.__path__, f"{name}."):
+            importlib.import_module(module.name)
+    gc.collect()
+    gc.freeze()
+
+
+def serve(control: socket.socket) -> Mapping[str, Any]:
+    """Fork as asked until the tests' process is gone. Returns only in a forked process: its request."""
+    selector = selectors.DefaultSelector()
+    selector.register(control, selectors.EVENT_READ)
+    pipes: dict[int, tuple[int, int]] = {}  # of each process by its pidfd: its pid and its pipe
+    while True:
+        for key, _ in selector.select():
+            if key.fileobj is not control:
+                handle = key.fd
+                pid, pipe = pipes.pop(handle)
+                selector.unregister(handle)
+                os.close(handle)
+                _say(pipe, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+                os.close(pipe)
+                continue
+            message, descriptors, _, _ = socket.recv_fds(control, REQUEST, 4)
+            if not message:
+                os._exit(0)
+            *streams, pipe = descriptors
+            pid = os.fork()
+            if pid == 0:
+                selector.close()
+                control.close()
+                request: Mapping[str, Any] = json.loads(message)
+                _become(request, streams)
+                return request
+            for stream in streams:
+                os.close(stream)
+            handle = os.pidfd_open(pid)
+            pipes[handle] = (pid, pipe)
+            selector.register(handle, selectors.EVENT_READ)
+            _say(pipe, pid)
+
+
+def _say(pipe: int, number: int) -> None:
+    try:
+        os.write(pipe, b"%d\n" % number)
+    except BrokenPipeError:
+        pass  # nobody waits for it any more
+
+
+def _become(request: Mapping[str, Any], streams: list[int]) -> None:
+    """Everything by which a new process differs from this one."""
+    os.setsid()
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number, inheritable=True)
+    os.closerange(3, max(int(name) for name in os.listdir("/proc/self/fd")) + 1)
+    os.chdir(request["folder"])
+    os.umask(request["umask"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    time.tzset()
+    tempfile.tempdir = None
+    try:
+        locale.setlocale(locale.LC_CTYPE, "")
+    except locale.Error:
+        locale.setlocale(locale.LC_CTYPE, "C.UTF-8")
+    _open_streams(unbuffered=bool(os.environ.get("PYTHONUNBUFFERED")))
+    sys.argv[:] = request["arguments"]
+    sys.orig_argv[:] = [sys.executable, *request["arguments"]]
+    script = request["script"]
+    sys.path[0] = request["folder"] if script is None else os.path.dirname(script)
+    importlib.invalidate_caches()
+
+    from loguru import logger
+
+    import dozor.process.forking
+
+    dozor.process.forking.generation = 0
+    logger.add(sys.stderr)
+
+
+def _open_streams(*, unbuffered: bool) -> None:
+    """As an interpreter does at its start."""
+    sys.stdin = sys.__stdin__ = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)), "utf-8")  # type: ignore[misc]
+    for number, name, errors in ((1, "stdout", "strict"), (2, "stderr", "backslashreplace")):
+        raw = io.FileIO(number, "w", closefd=False)
+        stream = io.TextIOWrapper(
+            raw if unbuffered else io.BufferedWriter(raw),
+            "utf-8",
+            errors,
+            line_buffering=number == 2 or raw.isatty(),
+            write_through=unbuffered,
+        )
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+
+
+def main() -> None:
+    with socket.socket(fileno=int(sys.argv[1])) as control:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        preload()
+        script = serve(control)["script"]
+    if script is None:
+        runpy.run_module("dozor", run_name="__main__", alter_sys=True)
+    else:
+        runpy.run_path(script, run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()
