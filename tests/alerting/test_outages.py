@@ -196,7 +196,7 @@ async def test_with_telegram_away_as_well_the_second_channel_speaks_from_memory(
     assert sorted(gasp.post.headers) == sorted(
         [
             "✅ PostgreSQL: снова доступно · №1",
-            "✉️ Telegram снова доступен. За это время через запасной канал ушло: 3",
+            "✉️ Telegram снова доступен. За это время отправлено через запасной канал: 3",
         ]
     )
     assert len(gasp.said) == 1

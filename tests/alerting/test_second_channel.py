@@ -98,7 +98,7 @@ async def test_after_a_while_the_second_channel_speaks_and_then_one_summary_come
     away.telegram_is(None)
     await away.pass_time(120)
     [summary] = away.post.messages
-    assert summary.header == "✉️ Telegram снова доступен. За это время через запасной канал ушло: 2"
+    assert summary.header == "✉️ Telegram снова доступен. За это время отправлено через запасной канал: 2"
     assert f"🛑 {NAME}" in summary.text
     assert [action.rpartition(":")[2] for action in summary.actions] == [NAME], "a button to restart it"
     away.room.story.restart()

@@ -173,8 +173,8 @@ def configure(room: Room, folder: Path, language: str) -> str:
 @pytest.mark.parametrize(
     ("language", "title"),
     [
-        ("en", "Incident 1 · presale_checker · errors in a row"),
-        ("ru", "Инцидент 1 · presale_checker · ошибки подряд"),
+        ("en", "Incident #1 · presale_checker · errors in a row"),
+        ("ru", "Инцидент №1 · presale_checker · ошибки подряд"),
     ],
 )
 async def test_the_command_speaks_the_language_of_the_configuration(

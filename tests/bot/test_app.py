@@ -36,7 +36,7 @@ async def test_everybody_sees_the_menu_of_their_role_in_their_language(api: BotA
     assert "restart" in _names(api, f"chat:{GROUP}/")
     assert api.world.commands[f"chat:{VIEWER}/en"][0] == {
         "command": "status",
-        "description": "how the tasks are",
+        "description": "state of the tasks",
     }
     assert api.world.commands[f"chat:{ADMIN}/"] == api.world.commands[f"chat:{ADMIN}/ru"]
 

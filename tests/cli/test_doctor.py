@@ -81,7 +81,7 @@ async def test_whatever_stands_in_for_an_answer_is_told_as_unreachable(api: BotA
     api.fail(kind, method="getMe")
     [finding] = await check_telegram(configured(api))
     assert finding.level is Level.FAILED
-    assert finding.text.startswith("Telegram cannot be asked")
+    assert finding.text.startswith("Telegram cannot be reached")
     assert api.token not in str(finding)
 
 

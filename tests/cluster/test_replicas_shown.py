@@ -106,7 +106,7 @@ async def test_dozor_replicas(pool: Pool, database: str, tmp_path: Path) -> None
     code, text = await run()
     assert code == 0, text
     assert text.startswith("Leader b (epoch ")
-    assert "lost, silent for 1h" in text
+    assert "lost, last seen 1h" in text
     code, text = await run("--json")
     found = json.loads(text)
     assert (code, found["leader"]) == (0, "b")

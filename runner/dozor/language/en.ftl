@@ -31,9 +31,9 @@ alert-checker-warning = ⚠️ { $task }: { $text }
 alert-checker-critical = 🔴 { $task }: { $text }
 alert-reloaded = 🔧 The new configuration is applied
 alert-reload-refused = ⚠️ The new configuration is refused
-alert-reload-old = The old one goes on.
-alert-reload-kept-back = Applied only when Dozor starts anew: { $sections }
-alert-other = { $task }: an alert of a newer version of Dozor
+alert-reload-old = The previous one stays in effect.
+alert-reload-kept-back = Takes effect only after a restart of Dozor: { $sections }
+alert-other = { $task }: an alert that this version of Dozor cannot show
 alert-dropped = ⚠️ Dozor lost some of its records
 alert-test = ✅ Test: Dozor's alerts arrive here
 
@@ -86,53 +86,59 @@ by-web = web page, { $ident }
 
 ### Alerts: Dozor starts
 
-start-first = 🟢 Dozor is on watch: { $count ->
+start-first = 🟢 Dozor is running: { $count ->
     [one] { $count } task
    *[other] { $count } tasks
 }
-start-back = { $mark } Dozor is on watch again: was away for { $duration }
-start-unclean = ⚠️ Dozor started after an unclean end: was away for { $duration }
+start-back = { $mark } Dozor is running again: was down for { $duration }
+start-unclean = ⚠️ Dozor started after an unclean end: was down for { $duration }
 start-unclean-plain = ⚠️ Dozor started after an unclean end
 start-plain = ⚠️ Dozor started
-start-again = ⚠️ Dozor keeps breaking off: { $count ->
+start-again = ⚠️ Dozor keeps ending uncleanly: { $count ->
     [one] { $count } time
    *[other] { $count } times
 } since { $since }
-start-flapping = ⚠️ Dozor breaks off again and again, { $count } times by now
+start-flapping = ⚠️ Dozor keeps ending uncleanly, { $count } times by now
 start-crowd = ⚠️ Dozor is restarted too often: { $count ->
     [one] { $count } time
    *[other] { $count } times
 } in 10 minutes
-start-crowd-why = Further starts are not told until there are fewer.
-start-steady = ✅ Dozor has been steady since its unclean end
+start-crowd-why = Further starts are not reported until restarts are rare again.
+start-steady = ✅ Dozor has been stable since its unclean end
 start-stopped-at = It was stopped by a command or signal at { $at }.
 start-cut-off = The last run was cut off: a crash, kill -9 or power.
 start-cut-off-at = Last sign of life at { $at }, then a crash, kill -9 or power.
 start-kept = States of tasks and error counts are kept.
-start-last-gap = The last time it was away for { $duration }.
+start-last-gap = The last time it was down for { $duration }.
 start-suspects = Possible causes of Dozor's crash: { $tasks }. They start one at a time, the first in { $duration }; a task that crashes it again is stopped.
-start-lost = Cut off in the middle: { $tasks }
+start-lost = Runs that were cut off: { $tasks }
 start-missed = Scheduled runs missed: { $runs } (tasks: { $tasks })
 start-missed-more = Scheduled runs missed: at least { $runs } (tasks: { $tasks })
 start-paused = Paused: { $tasks }
-start-open = Incidents still open from before: { $count }
-start-owed = Messages still owed from before: { $count }, being sent now
+start-open = Incidents open since before this start: { $count }
+start-owed = Messages not delivered before this start: { $count }, being sent now
 
 ### Alerts: not only errors in a row
 
 alert-flapping = { $sign } { $task }: the errors keep coming back, { $count } times by now
-alert-flapping-why = From here on only this message changes, until it stays calm.
+alert-flapping-why = Until no failure comes for a while, only this message is updated.
 alert-hung = { $task }: a run hangs and cannot be cancelled
 alert-overdue = { $task }: no success for { $duration }
 alert-overdue-plain = { $task }: no success for longer than allowed
-alarm-blocked-loop = 🔴 The event loop has been blocked for { $duration }: { $subject }
+alarm-blocked-loop = 🔴 The event loop has been blocked for { $duration } by { $subject }
 alarm-blocked-loop-unknown = 🔴 The event loop has been blocked for { $duration }
-alert-blocked-loop-unknown = The event loop stood still for { $duration }
-alert-blocked-loop-unknown-plain = The event loop stands still
-alert-blocked-loop = The event loop stood still for { $duration }: { $subject }
-alert-blocked-loop-plain = The event loop stands still: { $subject }
+alert-blocked-loop-unknown = The event loop was blocked for { $duration }
+alert-blocked-loop-unknown-plain = The event loop gets blocked
+alert-blocked-loop = The event loop was blocked for { $duration } by { $subject }
+alert-blocked-loop-plain = The event loop gets blocked by { $subject }
 alert-dependency = { $subject }: down
-alert-limit = Dozor uses more than it should: { $subject }
+alert-limit = Dozor exceeds a limit: { $subject }
+limit-memory = memory
+limit-asyncio-tasks = asyncio tasks
+limit-open-files = open files
+limit-descriptors = file descriptors
+limit-loop-lag = delay of the event loop
+limit-database-connections = connections of the database server
 alert-pool-exhausted = { $subject }: no connection has been free for { $duration }, all { $size } are held
 alert-pool-exhausted-plain = { $subject }: no connection is free
 alert-no-worker = Pool { $subject }: no worker has taken a run for { $duration }, { $count } wait
@@ -142,32 +148,32 @@ alert-holder-over = Held by { $task }, run { $run }, since { $since }: the run i
 alert-over-pool = ✅ { $subject }: connections are free again
 alert-backlog = { $task } falls behind: { $size } wait, the oldest for { $duration }
 alert-backlog-plain = { $task } falls behind: its backlog grows
-alert-unclean-incident = Dozor keeps breaking off
+alert-unclean-incident = Dozor keeps ending uncleanly
 alert-bot-deaf = The bot receives no commands: Telegram delivers no messages
 alert-bot-defect = The bot failed at a command: an internal error
 alert-replica = Replica { $subject } of the cluster is lost
 alert-replica-config = Replica { $subject } of the cluster has another configuration than the leader
 alert-replica-clock = The clock of replica { $subject } differs from that of the database
 alert-over-bot = ✅ The bot answers again
-alert-telegram = Telegram does not take messages: { $subject }
-alert-over-blocked = ✅ The event loop runs again
+alert-telegram = Telegram does not accept messages: { $subject }
+alert-over-blocked = ✅ The event loop is no longer blocked
 alert-over-storm = ✅ The storm is over: none of its incidents is open any more
 alert-waiting = Waiting: { $tasks }
-alert-storm = { $sign } Trouble in many tasks at once: { $count }
+alert-storm = { $sign } Failures in many tasks at once: { $count }
 alert-past = ✅ { $task }: was broken, works again
-alert-past-why = It could not be told in time.
+alert-past-why = It could not be reported in time.
 alert-escalation = { $sign } { $mention }: please react. { $what }
-alert-ack-expired = Taken on by { $by }, whose time is up: it waits for a person again.
+alert-ack-expired = The acknowledgement by { $by } has expired: it waits for a person again.
 alert-silence-over = 🔔 A silence is over, still broken: { $count }
-alert-silence-lifted = The silence was lifted by { $by }
+alert-silence-lifted = The silence was ended by { $by }
 alert-morning = 🌅 Incidents of the night: { $count }
 alert-all-clear = ✅ All is well: { $tasks ->
     [one] { $tasks } task
    *[other] { $tasks } tasks
-} under watch
+}
 alert-not-clear = ⚠️ Daily report: open incidents { $count }
-alert-summary = ✉️ Telegram is back. Meanwhile through the second channel: { $count }
-alert-second-channel = [Dozor, second channel: not delivered in Telegram for { $duration }]
+alert-summary = ✉️ Telegram is available again. Sent through the fallback channel meanwhile: { $count }
+alert-second-channel = [Dozor, fallback channel: not delivered in Telegram for { $duration }]
 file-note = 📎 The whole text: in the file under this message
 file-cut = [Cut here: Dozor keeps the first { $count } characters.]
 number = #{ $id }
@@ -176,30 +182,30 @@ alert-restarted-waiting = Restarted by { $by }: no run has succeeded since.
 alert-flapping-other = { $sign } { $what }: comes back again and again, { $count } times by now
 alert-escalation-next = Level { $level }. If nobody acknowledges, { $who } will be called at { $at }.
 alert-escalation-next-plain = Level { $level }. If nobody acknowledges, the next call follows at { $at }.
-still-stopped = { $task } is still stopped: for { $duration } now, since { $since }
-still-restarted = { $task } was restarted and has not succeeded yet: broken for { $duration } now, since { $since }
+still-stopped = { $task } is still stopped: not working for { $duration } now, since { $since }
+still-restarted = { $task } was restarted and has not succeeded yet: not working for { $duration } now, since { $since }
 still-failing = { $task }: errors go on for { $duration } now, since { $since }
-still-held = { $task } waits for what it requires: broken for { $duration } now, since { $since }
+still-held = { $task } waits for what it requires: not working for { $duration } now, since { $since }
 still-hung = { $task }: the run still hangs, for { $duration } now, since { $since }
 still-overdue = { $task }: still no success, for { $duration } now, since { $since }
-still-blocked-loop = The event loop keeps standing still: { $subject }, for { $duration } now, since { $since }
-still-blocked-loop-unknown = The event loop keeps standing still, for { $duration } now, since { $since }
+still-blocked-loop = The event loop still gets blocked by { $subject }, for { $duration } now, since { $since }
+still-blocked-loop-unknown = The event loop still gets blocked, for { $duration } now, since { $since }
 still-dependency = { $subject } is still down: for { $duration } now, since { $since }
-still-limit = Dozor still uses more than it should: { $subject }, for { $duration } now, since { $since }
+still-limit = Dozor still exceeds a limit: { $subject }, for { $duration } now, since { $since }
 still-pool-exhausted = { $subject }: still no connection is free, for { $duration } now, since { $since }
 still-no-worker = Pool { $subject }: still no worker takes its runs, for { $duration } now, since { $since }
 still-backlog = { $task } still falls behind: { $count } wait, the oldest for { $oldest }; open for { $duration }
 still-backlog-plain = { $task } still falls behind, for { $duration } now, since { $since }
-still-unclean-end = Dozor keeps breaking off, for { $duration } now, since { $since }
+still-unclean-end = Dozor keeps ending uncleanly, for { $duration } now, since { $since }
 still-bot-deaf = The bot still receives no commands, for { $duration } now, since { $since }
 still-bot-defect = The bot fails at commands, for { $duration } now, since { $since }
 still-replica = Replica { $subject } of the cluster is still lost, for { $duration } now, since { $since }
 still-replica-config = Replica { $subject } of the cluster still has another configuration than the leader, for { $duration } now, since { $since }
 still-replica-clock = The clock of replica { $subject } still differs from that of the database, for { $duration } now, since { $since }
-still-telegram = Telegram still does not take messages: { $subject }, for { $duration } now, since { $since }
+still-telegram = Telegram still does not accept messages: { $subject }, for { $duration } now, since { $since }
 still-checker = { $task }: { $text } (open for { $duration }, since { $since })
-still-storm = Trouble in many tasks for { $duration }: { $open } of { $count } not working
-still-storm-plain = Trouble in many tasks for { $duration }, since { $since }
+still-storm = Failures in many tasks for { $duration }: { $open } of { $count } not working
+still-storm-plain = Failures in many tasks for { $duration }, since { $since }
 still-other = { $task }: still open, for { $duration } now, since { $since }
 over-lasted = Lasted { $duration }, since { $since }.
 over-unconfigured = ℹ️ { $task }: removed from the configuration or disabled; incident closed
@@ -209,27 +215,27 @@ over-hung-stopped = 🛑 { $task }: the run that hung has ended, the task is sto
 over-hung = ✅ { $task }: the run that hung has ended
 over-overdue = ✅ { $task } has succeeded again
 over-backlog = ✅ { $task } has caught up
-over-no-worker = ✅ The runs of pool { $subject } are taken again
+over-no-worker = ✅ Pool { $subject }: workers take its runs again
 over-dependency = ✅ { $subject } is available again
-over-limit = ✅ Dozor is within its limits again: { $subject }
-over-replica = ✅ Replica { $subject } of the cluster is not missed any more
+over-limit = ✅ Dozor is within its limit again: { $subject }
+over-replica = ✅ Replica { $subject } of the cluster is back, or is no longer listed
 over-replica-config = ✅ Replica { $subject } of the cluster has the configuration of the leader, or has ended
 over-replica-clock = ✅ The clock of replica { $subject } agrees with that of the database, or the replica has ended
-over-telegram = ✅ Telegram takes messages again: { $subject }
-alert-retold = Sent here anew: this chat, topic or bot is new, earlier messages are elsewhere.
-living-taken = 👤 Taken on by { $by }, until { $until }
+over-telegram = ✅ Telegram accepts messages again: { $subject }
+alert-retold = Sent here again: this chat, topic or bot is new, earlier messages are elsewhere.
+living-taken = 👤 Acknowledged by { $by } until { $until }
 living-silenced = 🔕 Silenced until { $until }
 living-silenced-open = 🔕 Silenced until it is over
 living-occurrences = Times it has happened: { $count }
-living-calm = Calm since { $since }; closed if it stays so.
+living-calm = No failure since { $since }; closed if it stays so.
 button-ack = ✋ Acknowledge
-button-unack = ↩️ Give it back
+button-unack = ↩️ Unacknowledge
 button-silence-hour = 🔕 1 h
 button-silence-hours = 🔕 4 h
 button-silence-until = 🔕 until over
-button-unsilence = 🔔 Lift the silence
+button-unsilence = 🔔 End the silence
 button-traceback = 📄 Traceback
-button-storm = 📋 All tasks
+button-storm = 📋 All incidents
 
 ### States
 
@@ -255,13 +261,13 @@ status-count-well = ✅ { $count } well
 status-no-runner = ❗ No runner has worked on this database yet.
 status-runner-gone = ❗ The runner is not working: last seen { $ago }. What follows is from then.
 status-chat-waits = ⏳ Telegram makes { $chat } wait until { $until }
-status-chat-unreached = ⏳ No message reaches { $chat } since { $since }: { $error }
+status-chat-unreached = ⏳ No message has reached { $chat } since { $since }: { $error }
 status-alerts-pending = ✉️ { $count ->
     [one] { $count } alert
    *[other] { $count } alerts
 } not delivered, the oldest waits for { $duration }
 status-none-failing = No task is broken.
-status-silences = 🔕 Silent: { $silences }
+status-silences = 🔕 Silenced: { $silences }
 status-at = As of { $at }
 cluster-leader = Leader { $name } (epoch { $epoch }) since { $since }
 cluster-leader-unnamed = Leader of epoch { $epoch } since { $since }
@@ -297,7 +303,7 @@ card-backlog-size = Backlog: { $size }
 card-backlog-empty = Backlog: empty
 card-runs = Runs in all: { $runs }, failed: { $failures }
 card-by = Last action: { $by }
-card-recent = Recently:
+card-recent = Recent runs:
 
 ### /history, /errors, /incidents, /audit
 
@@ -308,8 +314,8 @@ history-runs = { $count ->
    *[other] { $count } runs
 }, { $mean } on average, the longest { $longest }
 history-cut = cut off after { $duration }
-history-incident = incident { $number }: { $kind }, lasted { $duration }
-history-incident-open = incident { $number }: { $kind }, still open
+history-incident = incident #{ $number }: { $kind }, lasted { $duration }
+history-incident-open = incident #{ $number }: { $kind }, still open
 history-action = { $name }: { $action }
 errors-title = { $task }: the last errors
 errors-none = No errors on record.
@@ -319,24 +325,24 @@ errors-times = { $count ->
    *[other] { $count } times
 } since { $first }, the last: { $at } ({ $ago })
 traceback-of = { $task }: { $error }, { $at }
-traceback-gone = The traceback is no more: it is kept for 90 days.
+traceback-gone = There is no traceback any more: history is kept for 90 days.
 incidents-title = Open incidents: { $count }
 incidents-none-open = ✅ No open incidents
 incident-of-runner = Dozor
 incident-lasts = since { $at }, { $duration } now
 incident-was = at { $at }, lasted { $duration }
-incident-taken = Taken by { $name }
+incident-taken = Acknowledged by { $name }
 audit-title = Who did what
 audit-place = chat { $place }
 result-done = done
-result-already = was so already
+result-already = nothing to do
 result-denied = denied
 result-ignored = ignored, too many
 result-answered = answered
 result-unknown-task = no such task
 result-disabled = disabled
 result-expired = expired
-result-no-runner = no runner at work
+result-no-runner = no runner was running
 audit-attempts = { $count ->
     [one] { $count } attempt
    *[other] { $count } attempts
@@ -346,8 +352,8 @@ kind-critical-stop = stopped
 kind-hung = a run hangs
 kind-overdue = no success
 kind-blocked-loop = blocked event loop
-kind-dependency = something required is down
-kind-limit = uses too much
+kind-dependency = a dependency is down
+kind-limit = limit exceeded
 kind-pool-exhausted = no free connections for checkers
 kind-no-worker = no worker for a pool
 kind-backlog = growing backlog
@@ -356,17 +362,17 @@ kind-bot = the bot does not answer
 kind-replica = a replica is lost
 kind-replica-config = a replica with another configuration
 kind-replica-clock = the clock of a replica is off
-kind-telegram = Telegram refuses
+kind-telegram = Telegram does not accept messages
 kind-checker = the task's own alert
 kind-storm = many failures at once
 did-restart = restart
 did-pause = pause
 did-resume = resume
 did-run = run
-did-ack = incident taken
-did-unack = mark taken back
+did-ack = incident acknowledged
+did-unack = acknowledgement undone
 did-silence = silence
-did-unsilence = silence lifted
+did-unsilence = silence ended
 
 ### /chart
 
@@ -394,25 +400,25 @@ chart-last-success = Last success { $ago }
 
 ### Commands
 
-command-status = how the tasks are
+command-status = state of the tasks
 command-restart = restart a task
 command-pause = pause a task
 command-resume = resume a paused task
 command-run = run a task now
 command-errors = the last errors of a task
 command-history = runs, incidents and what people did
-command-chart = a chart: successes, failures, durations
+command-chart = chart of successes, failures and durations
 command-incidents = open and recent incidents
-command-ack = take an incident on: reminders stop
-command-why = why messages about an incident came or not
-command-silence = keep alerts quiet for a while
-command-unsilence = let alerts come again
+command-ack = acknowledge an incident, reminders stop
+command-why = why messages about an incident were sent or not
+command-silence = no alerts for a while
+command-unsilence = end a silence, alerts come again
 command-oncall = who is on call now and next
 command-audit = who did and tried what
 command-code = the one-time code that a command has asked for
 command-whoami = your id and role
 command-help = what the bot can do
-help-title = Dozor watches over background tasks.
+help-title = Dozor supervises background tasks.
 help-names = A part of the name is enough. Without a name the bot offers a choice.
 help-role = Your role: { $role }.
 help-line = /{ $command }: { $description }
@@ -437,7 +443,7 @@ choose-run = Run which task now?
 choose-history = The history of which task?
 choose-errors = The errors of which task?
 choose-chart = A chart of which task?
-choose-ack = Take which incident on?
+choose-ack = Acknowledge which incident?
 choose-why = The messages of which incident?
 choose-silence = What should be silenced?
 choose-unsilence = End which silence?
@@ -462,10 +468,10 @@ already-restart = { $task }: a restart is under way already
 already-pause = { $task } is paused already
 already-resume = { $task } is not paused, now { $state }
 already-run = { $task } is running already
-refused-unknown = { $task }: no such task at work
+refused-unknown = { $task }: the runner has no such task
 refused-disabled = { $task } is disabled in the configuration (enabled: false)
 refused-expired = { $task }: not done, the command expired before its turn came. Send it again
-refused-no-runner = { $task }: not done, no runner is working. Start dozor run
+refused-no-runner = { $task }: not done, no runner is running. Start one: dozor run
 refused-timeout = { $task }: no answer from the runner yet, the command may still be carried out. Check: /status { $task }
 earlier-self = { $task }: you gave this command { $ago } already. Not done twice.
 earlier-other = { $task }: this command was given { $ago } already, by { $name }. Not done twice.
@@ -504,46 +510,46 @@ too-many = Too many commands in a row. Wait a few seconds.
 too-old-command = The command came late ({ $duration }) and was not carried out: much may have changed since. If it is still needed, press the button and it runs now:
 too-old-press = The press came late and was not carried out: much may have changed since. If it is still needed, here is the command:
 forbidden = This needs the role “{ $needed }”, yours is “{ $role }”.
-ack-done = ✋ Incident { $id } is taken on, no reminders for now
-ack-already = Incident { $id } is taken on already.
-ack-already-by = Incident { $id } is taken on already: { $name }.
-ack-number = The number of an incident stands in its message and in /incidents. Such as: /ack 12
-ack-nothing = Nothing to take on: no incident is open and free.
-unack-done = Incident { $id } waits for a person again.
-unack-already = Nobody has taken incident { $id } on.
-silence-done = 🔕 { $what }: silent for { $duration }, until { $until }
-silence-done-open = 🔕 { $what }: silent until it is over
+ack-done = ✋ Incident #{ $id } is acknowledged, no reminders for now
+ack-already = Incident #{ $id } is already acknowledged.
+ack-already-by = Incident #{ $id } is already acknowledged by { $name }.
+ack-number = The number of an incident is in its message and in /incidents. For example: /ack 12
+ack-nothing = Nothing to acknowledge: no open incident waits for a person.
+unack-done = Incident #{ $id } is no longer acknowledged: it waits for a person again.
+unack-already = Nobody has acknowledged incident #{ $id }.
+silence-done = 🔕 { $what }: silenced for { $duration }, until { $until }
+silence-done-open = 🔕 { $what }: silenced until it is over
 silence-for = 🔕 { $what }: for how long?
 silence-how-long = I do not understand for how long. Write, for example: 30 minutes, 2 hours, 1h30m, until 18:00 or until tomorrow 9:00
 silence-line = { $what } until { $until }
 silence-line-open = { $what } until it is over
-unsilence-done = 🔔 { $what }: silence lifted
-unsilence-already = { $what }: not silenced anyway
+unsilence-done = 🔔 { $what }: silence ended
+unsilence-already = { $what }: is not silenced
 unsilence-nothing = Nothing is silenced: all alerts come as usual.
 scope-all = all tasks
 scope-kind = everything of the kind “{ $kind }”
-scope-incident = incident { $id }
+scope-incident = incident #{ $id }
 oncall-now = 📟 On call: { $person }
 oncall-until = Until { $until } ({ $ahead })
 oncall-instead = Instead of { $person }
 oncall-next = Next: { $person }, from { $at }
 oncall-none = There is no rotation: section oncall of config.yaml.
 oncall-done = 📟 On call now: { $person }
-oncall-already = { $person } is on call anyway
+oncall-already = { $person } is already on call
 oncall-unknown = No such person in oncall.people. There are: { $people }
 oncall-role = Operators and admins can change who is on call.
-refused-incident = There is no open incident { $id }.
+refused-incident = There is no open incident #{ $id }.
 refused-person = { $task }: no such person in oncall.people
 refused-invalid = Not done: something is wrong with the command. How to write it: /help
 refused-no-rotation = There is no rotation: section oncall.rotation of config.yaml.
 refused-alert-timeout = No answer from the runner yet, the command may still be carried out.
 code-needed = 🔐 This takes a code of your authenticator app. Send it within a minute: /code 123456
-code-nothing = Nothing waits for a code. First the command, then the code.
+code-nothing = No command waits for a code. Send the command first, then the code.
 code-wrong = The code does not fit, or is used already. Take a new one and send: /code 123456
 code-no-secret = You have no code: an admin has to add your secret to telegram.totp.secrets.
 code-too-many = Too many wrong codes. Wait a minute.
 press-unknown = This button no longer works.
-press-taken = Taken
+press-taken = Received
 command-unknown = No such command. All commands: /help
 handler-failed = That did not work: an internal error. Details are in the runner's log.
 database-away-waiting = The database does not answer. I will do it, and say so, when it is back.
@@ -554,9 +560,9 @@ topic-note = The topic for alerts is closed or deleted, so I write here.
 
 market-attributed = { $amount } units of { $currency } from deposit { $deposit } went to user { $user }
 rescan-read = Wallet { $wallet }: { $read } transactions read
-rescan-single = { $provider } is the only TON provider: its word is taken up to the limits for a single one
+rescan-single = { $provider } is the only TON provider: what it returns is booked up to the limits for a single provider
 rescan-held = { $money }: above the limit for a single provider, not booked; --apply leaves it to `dozor market approve`
-rescan-newer = Newer than what the checker has read, and left to it: { $newer }
+rescan-newer = Newer than what the checker has read; it will book them itself: { $newer }
 rescan-credited = { $money } → user { $user } ({ $name })
 rescan-unmatched = { $money } → account unattributed: the owner is not known
 rescan-dust = { $money }: below the limit, recorded without a credit
@@ -580,10 +586,10 @@ rescan-wallet-unknown = Wallet { $wallet } is neither in market.ton_wallets nor 
 rescan-wallet-bad = { $wallet } is not a TON address
 ### Why a message was sent or not
 
-why-title = Incident { $id } · { $task } · { $kind }
+why-title = Incident #{ $id } · { $task } · { $kind }
 why-no-incident = There is no incident { $id }. The last ones: dozor incidents, /incidents
 why-no-incidents = There are no incidents.
-why-number = The number of an incident stands in its message and in /incidents. For example: /why 12
+why-number = The number of an incident is in its message and in /incidents. For example: /why 12
 why-nothing = Nothing is recorded: no message has been decided about yet.
 why-left-out = { $count ->
     [one] { $count } older message is not shown.
@@ -602,9 +608,9 @@ why-chat = chat { $chat }
 why-queued = queued for { $where }
 why-quiet-hours = queued for { $where } without a sound, because of quiet hours
 why-muted = muted by silence { $silence }
-why-inhibited = inhibited by incident { $incident }
+why-inhibited = inhibited by incident #{ $incident }
 why-down = { $what } is down
-why-grouped = no message of its own, grouped into the digest of storm { $storm }
+why-grouped = no message of its own, grouped into the digest of storm #{ $storm }
 why-counted = only counted, no message
 why-acknowledged = not sent, the incident is acknowledged
 why-paused = not sent, the task is paused
@@ -615,8 +621,8 @@ why-expired = not sent to { $where }, expired: too old to be of use
 why-put-off = not delivered to { $where }, to be tried again
 why-unknown-outcome = { $where } gave no answer, it may have arrived; to be tried again, marked as a possible duplicate
 why-refused = refused by { $where }, shown on the console; to be tried again
-why-given-up = given up, shown on the console: { $where } refuses this message and takes others
-why-fallback = sent through the second channel instead of { $where }
+why-given-up = given up, shown on the console: { $where } refuses this message and accepts others
+why-fallback = sent through the fallback channel instead of { $where }
 why-waiting = waits to be sent to { $where }
 why-other = a decision of a newer version of Dozor
 why-by = by { $name }
@@ -634,26 +640,26 @@ why-because-calming = it comes and goes, and counts as over when it stays calm
 why-because-unheard = no message had said that it was broken
 why-because-stopped = the critical stop in the same second says how the run ended
 why-because-same-end = another incident's message says that the task works again
-why-because-unconfigured = the task has left the configuration
+why-because-unconfigured = the task was removed from the configuration
 why-because-lapsed = the task has not repeated it for an hour
-why-because-over = it was over before the message left
-why-because-broken-again = it was broken again before the message left
-why-because-taken = it was acknowledged or over before the message left
-why-because-said = another message to the same chat says it
+why-because-over = it was over before the message was sent
+why-because-broken-again = it was broken again before the message was sent
+why-because-taken = it was acknowledged or over before the message was sent
+why-because-said = another message in the same chat says it
 why-because-direct = straight from memory, while the database was away
-why-because-wait = told to wait { $seconds } s
+why-because-wait = Telegram asks to wait { $seconds } s
 why-because-moved = the group has become chat { $chat }
 
 ### Commands and presses that arrive late or second-hand, answers in another form
 
 too-old-press-help = The press came late and was not carried out. Send the command you need, /help lists them
 button-again = ▶️ Run it now
-again-running = ▶️ Running: { $command }
+again-running = ▶️ Running: /{ $command }
 again-forgotten = Since Dozor was restarted this button has no effect. Send the command in the message again.
 confirm-forgotten = The question was asked long ago or before a restart of Dozor, nothing was done. If it is still needed, here is the command:
 confirm-forgotten-help = The question was asked long ago or before a restart of Dozor, nothing was done. Send the command again, /help lists them all
-press-of-old-version = This button is of an earlier version of Dozor and has no effect any more. The same command:
-press-of-old-version-help = This button is of an earlier version of Dozor and has no effect any more. All commands: /help
+press-of-old-version = This button belongs to an earlier version of Dozor and has no effect. The same command:
+press-of-old-version-help = This button belongs to an earlier version of Dozor and has no effect. All commands: /help
 second-hand-forwarded = { $command } was not carried out: the message is forwarded, its author is not you. Write the command yourself.
 second-hand-via-bot = { $command } was not carried out: the message was written through another bot. Write the command yourself.
 second-hand-channel = { $command } was not carried out: a message in the name of a channel has no author whose role could be checked. Write it in your own name, here in the group or to the bot in private.
@@ -666,7 +672,7 @@ traceback-no-files = This chat takes no files, so here is the end alone.
 period-unit = { $number } of what? Choose, or write the unit: 30 minutes, 2 hours, 1 day.
 period-not-positive = The length must be more than zero and in the future. For example: 30 minutes, 2 hours, until 18:00
 period-too-long = Too long: at most 30 days.
-button-ack-of = ✅ Acknowledge { $id } · { $subject }
+button-ack-of = ✋ Acknowledge #{ $id } · { $subject }
 help-look = 👀 Look
 help-act = ⚙️ Act
 help-alerts = 🔔 Alerts
@@ -674,17 +680,20 @@ help-example = For example:
 about-storm = { $open } of { $count } not working
 about-storm-over = Not working at the time: { $count }
 about-storm-empty = Several tasks failed at once
-about-telegram = Takes no messages: { $chat }
+about-telegram = Does not accept messages: { $chat }
 about-dependency = Not available: { $name }
-about-bot-deaf = The bot gets no commands from Telegram
+about-bot-deaf = The bot receives no commands from Telegram
 about-bot-failed = The bot could not answer a command
-about-unclean-end = The last run of Dozor ended abnormally
+about-unclean-end = The last run of Dozor ended uncleanly
 about-unknown = A problem
 
-background-repeated = ⚠️ { $name }: { $count } errors in a row ({ $count }/{ $limit })
+background-repeated = ⚠️ { $name }: { $count ->
+    [one] { $count } error
+   *[other] { $count } errors in a row
+} ({ $count }/{ $limit })
 background-stopped = 🛑 { $name } stopped: { $count ->
     [one] { $count } error
    *[other] { $count } errors in a row
 }
 background-recovered = ✅ { $name } works again
-background-duplicate = (perhaps a duplicate: no answer came to the first attempt)
+background-duplicate = (possibly a duplicate: the first attempt got no answer)
