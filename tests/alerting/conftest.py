@@ -1,4 +1,4 @@
-"""A room for each test."""
+"""Fixtures: a stage for each test."""
 
 from __future__ import annotations
 

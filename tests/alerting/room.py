@@ -1,4 +1,4 @@
-"""A watch with its journal on a real database, and tasks whose lives a test tells."""
+"""An incident manager with its journal on a real database, and tasks whose events a test plays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A task's life told to the watch: the real machine and rules, a clock that the test moves."""
+"""Events of a task, played to the incident manager with the real machine and rules, by a manual clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Apprise over real HTTP: what it says, and what becomes of channels that refuse, hang or are not there."""
+"""Apprise over real HTTP: what is sent, and channels that refuse, hang or do not exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A lane between two steps: what waits, failing edits, whose fault a refusal is."""
+"""A delivery worker between two steps: waiting messages, failing edits, the cause of a refusal."""
 
 from __future__ import annotations
 

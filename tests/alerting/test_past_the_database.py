@@ -1,4 +1,4 @@
-"""What goes past the database: as it is by then, marked when nobody can know, forgotten when settled."""
+"""Messages sent without the database: their state at that time, the duplicate mark, removal when settled."""
 
 from __future__ import annotations
 

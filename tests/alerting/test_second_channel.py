@@ -1,4 +1,4 @@
-"""Telegram takes nothing: what goes the other way, when, to whom, and what the chats hear of it after."""
+"""Telegram accepts nothing: what the fallback channel sends, when, to whom, and the summary in the chats."""
 
 from __future__ import annotations
 

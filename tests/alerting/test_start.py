@@ -1,4 +1,4 @@
-"""A start tells what has happened since the last stop; an unclean end is an incident, and never a flood."""
+"""The report of a start; an unclean end is an incident, and never a flood of messages."""
 
 from __future__ import annotations
 

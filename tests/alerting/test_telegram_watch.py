@@ -1,4 +1,4 @@
-"""Deaf but healthy is an incident, and so is a bot that fails at commands."""
+"""A bot that receives no commands, or fails at them, is an incident."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The watch: what it hears becomes incidents and messages owed, in the transaction of the change itself."""
+"""The incident manager: changes become incidents and queued messages in the transaction of the change."""
 
 from __future__ import annotations
 

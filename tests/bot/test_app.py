@@ -1,4 +1,4 @@
-"""Putting the bot together: the token, the menu, what cannot work said at once."""
+"""Building the bot: the token, the menu, and errors that are reported at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dozor doctor` finds each thing that may keep alerts from arriving, and says what to do."""
+"""`dozor doctor` finds each thing that may keep alerts from arriving, with a remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who leads, stands by and works: `dozor replicas`, the line of `/status` and of the page."""
+"""Leader, standbys and workers: `dozor replicas`, the line of `/status` and of the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The real process: runs that hang, block the loop, swallow cancellation, or fall silent."""
+"""The real process: runs that hang, block the loop, suppress cancellation, or send no heartbeat."""
 
 from __future__ import annotations
 

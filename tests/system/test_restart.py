@@ -1,4 +1,4 @@
-"""The start of a runner tells the people on call what happened since the last stop."""
+"""The start of a runner reports to the people on call what happened since the last stop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sections `alerts` and `oncall`: what they take, and what they say to what they do not."""
+"""The sections `alerts` and `oncall`: what they accept, and the errors for the rest."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def read(tmp_path: Path, **sections: Any) -> Config:
     return load(path, language=Language.EN)
 
 
-def test_the_words_are_those_of_the_alerting_room() -> None:
+def test_the_words_are_those_of_the_alerting_package() -> None:
     assert set(ALERT_KINDS) == set(IncidentKind)
     assert set(SEVERITIES) == set(Severity)
 

@@ -1,4 +1,4 @@
-"""Imports in child processes: what a module does there is told, and hurts nobody."""
+"""Imports in child processes: what a module does there is reported and harms nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands where on the status page: order, groups, filters, bars."""
+"""The order of the status page: groups, filters, bars."""
 
 from __future__ import annotations
 
