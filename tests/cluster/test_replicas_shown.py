@@ -101,7 +101,7 @@ async def test_dozor_replicas(pool: Pool, database: str, tmp_path: Path) -> None
 
     code, text = await run()
     assert code == 1
-    assert "No process of a cluster is there" in text
+    assert "The cluster has no process" in text
     await fill(pool)
     code, text = await run()
     assert code == 0, text

@@ -85,7 +85,7 @@ async def test_a_runner_whose_output_nobody_takes_supervises_and_ends(
         ("stuck_thread", {}, "Task held would not stop"),
         ("stuck_thread_of_its_own", {}, "Still running: left alone"),
         ("ignores_cancellation", {"every": "1h"}, "Still running: asyncio"),
-        ("stuck_thread", {"isolation": "process"}, "does not obey and is killed"),
+        ("stuck_thread", {"isolation": "process"}, "does not end when asked and is killed"),
     ],
 )
 async def test_sigterm_ends_the_runner_whatever_a_checker_holds(

@@ -106,7 +106,7 @@ async def test_the_alarm_falls_back_to_the_console_without_a_token(
         TelegramConfig(), Translator(Language.EN), lambda text: text.replace("guilty", "***")
     )
     assert await asyncio.to_thread(alarm.send, trouble())
-    assert "blocked for 1 s: ***" in capsys.readouterr().err
+    assert "blocked for 1 s by ***" in capsys.readouterr().err
 
 
 UNKNOWN = replace(trouble(), subject=UNKNOWN_BLOCKER, task=None)
