@@ -25,7 +25,8 @@ FROM dozor.notifications ORDER BY id
 """
 MARKS = ("Возможно, повтор", "Отправлено сюда заново")
 _DOUBT = re.compile(
-    r"(\d+\.\d+) \d+ WARNING dozor\.alerting\.delivery\.worker Message (\d+) \(\w+\) not delivered: Unknown\((.*)\)"
+    r"(\d+\.\d+) \d+ WARNING dozor\.alerting\.delivery\.worker "
+    r"Message (\d+) \(\w+\) not delivered: Unknown\((.*)\)"
 )
 _HEALTH = re.compile(r"(\d+\.\d+) \d+ \w+ dozor\.storage\.health The database is (away|back)")
 
