@@ -282,7 +282,7 @@ async def test_the_second_channel_is_tried_for_each_url_alone(api: BotApi, tmp_p
         assert (finding.level, good.asked) == (Level.OK, 0), "nothing is sent without --send"
         taken, refused = await doctor(good.url(), bad.url(), send=True)
         assert (taken.level, refused.level) == (Level.OK, Level.FAILED)
-        assert "urls[1] did not take" in refused.text
+        assert "urls[1] did not accept" in refused.text
         assert good.said == [("Dozor: test", "dozor doctor --send")]
         assert "s3cret" not in f"{taken}{refused}"
     [none] = await doctor(send=True)
