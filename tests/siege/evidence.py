@@ -25,10 +25,9 @@ FROM dozor.notifications ORDER BY id
 """
 MARKS = ("Возможно, повтор", "Отправлено сюда заново")
 _DOUBT = re.compile(
-    r"(\d+\.\d+) \d+ WARNING dozor\.alerting\.delivery\.worker "
-    r"Message (\d+) \(\w+\) not delivered: Unknown\((.*)\)"
+    r"(\d+\.\d+) \d+ WARNING runner\.alerting\.lane Message (\d+) \(\w+\) not delivered: Unknown\((.*)\)"
 )
-_HEALTH = re.compile(r"(\d+\.\d+) \d+ \w+ dozor\.storage\.health The database is (away|back)")
+_HEALTH = re.compile(r"(\d+\.\d+) \d+ \w+ runner\.storage\.health The database is (away|back)")
 
 
 class Label(Enum):

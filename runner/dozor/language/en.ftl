@@ -325,7 +325,7 @@ errors-times = { $count ->
    *[other] { $count } times
 } since { $first }, the last: { $at } ({ $ago })
 traceback-of = { $task }: { $error }, { $at }
-traceback-gone = There is no traceback any more: history is kept for 90 days.
+traceback-gone = The traceback is no more: it is kept for 90 days.
 incidents-title = Open incidents: { $count }
 incidents-none-open = ✅ No open incidents
 incident-of-runner = Dozor

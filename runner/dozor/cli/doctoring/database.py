@@ -52,7 +52,7 @@ ORDER BY 1
 
 
 async def check_server(connection: Connection, needed: int) -> list[Finding]:
-    """Version and settings of the server, and its latency. `needed`: the most connections a runner takes."""
+    """What the server says of itself, and how it answers. `needed`: the most connections a runner takes."""
     server = await connection.fetchrow(SERVER_SQL)
     assert server is not None
     megabytes = server["size"] / 1024**2
@@ -181,7 +181,7 @@ async def check_writing(connection: Connection) -> Finding:
 
 
 def check_disk(config: Config) -> list[Finding]:
-    """Disk space for the embedded server; a foreign one's disk cannot be seen from here."""
+    """Room for the embedded server; a foreign one's disk cannot be seen from here."""
     if config.database.url is not None:
         return []
     folder = _existing(config.database.data_dir)

@@ -1,4 +1,4 @@
-"""Leader, standbys and workers of a cluster, from the table that they write."""
+"""Who leads, stands by and works: the replicas of a cluster, from the table that they write."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FROM dozor.lease
 @dataclass(frozen=True, slots=True)
 class ClusterReport:
     """`epoch`: of the one who leads or led last; `leading_since`: seconds since the epoch of the clock, None:
-    nobody leads. `replicas`: all that have not signed off, lost ones included.
+    nobody leads. `replicas`: all that have not said goodbye, lost ones included.
     """
 
     epoch: int
@@ -93,7 +93,7 @@ async def read_cluster(connection: Connection | Pool) -> ClusterReport | None:
 
 
 def known_cluster(view: ClusterView) -> ClusterReport | None:
-    """What a member has last read of its cluster; None: nothing yet."""
+    """What a member knows of its cluster without asking the database; None: nothing yet."""
     if not view.replicas:
         return None
     leaders = (row for row in view.replicas if row.role is ReplicaRole.LEADER and not row.lost)

@@ -32,8 +32,8 @@ PING_SQL = "SELECT 1"
 class Listener:
     """A service: `run` until cancelled. It ends by itself only through an error of ours.
 
-    `check_every`, `answer_within`: seconds; a connection that was lost without a notice is detected within
-    their sum. `first_delay`, `max_delay`: seconds between attempts to connect, doubling, less up to a half at
+    `check_every`, `answer_within`: seconds; a connection that has died silently is noticed within their
+    sum. `first_delay`, `max_delay`: seconds between attempts to connect, doubling, less up to a half at
     random so that several runners do not come back in step.
     """
 
@@ -59,7 +59,7 @@ class Listener:
         self._max_delay = max_delay
         self._told = False  # this outage is in the log already
         self.connected = False
-        """As of the last check: a connection that was lost without a notice shows at the next one."""
+        """As far as known: a silent death shows at the next check."""
         self.connected_at: float | None = None
         """When the server last answered (seconds since the epoch); None: not yet."""
 
