@@ -465,7 +465,7 @@ class Supervisor(RunEnds):
     def run_ended(
         self, task: SupervisedTask, run: Run, error: BaseException | None, *, outage: bool = False
     ) -> None:
-        """The run raised `error`, or returned. `outage`: something it requires was away."""
+        """The run raised `error`, or returned. `outage`: what it stands on was away, which explains it."""
         if run.ended:
             return
         run.ended = True
