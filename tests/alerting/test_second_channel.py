@@ -117,7 +117,7 @@ async def test_what_was_told_and_what_ended_meanwhile_is_one_line_that_says_how_
     away.telegram_is(None)
     await away.pass_time(120)
     [summary] = away.post.messages
-    assert "ушло: 3" in summary.header
+    assert "отправлено через запасной канал: 3" in summary.header
     assert f"✅ {NAME} снова работает" in summary.text
     assert "🛑" not in summary.text
 
@@ -337,7 +337,7 @@ async def test_the_same_for_several_chats_is_said_once_and_settled_for_all(stage
     await away.pass_time(60)
     for key in ("", "333"):
         [summary] = away.chats[key].messages
-        assert "ушло: 2" in summary.header
+        assert "отправлено через запасной канал: 2" in summary.header
 
 
 async def test_a_storm_is_told_as_a_digest(away: Away) -> None:
