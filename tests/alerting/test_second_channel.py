@@ -215,7 +215,7 @@ async def test_a_thousand_messages_are_told_in_few_and_none_is_claimed_that_was_
     away.telegram_is(None)
     await away.pass_time(300)
     [summary] = away.post.messages
-    assert "ушло: 600" in summary.header
+    assert "канал: 600" in summary.header
     assert len(summary.text.splitlines()) <= 25
 
 
