@@ -23,7 +23,7 @@ from dozor.storage.journal import Journal
 from dozor.storage.postgres.migrate import migrate
 from dozor.storage.postgres.pool import create_pool
 from tests.alerting.campaign import Campaign, Report
-from tests.alerting.room import Room, hooks
+from tests.alerting.stage import Stage, hooks
 from tests.alerting.story import ManualClock
 from tests.server import PostgresControl
 
@@ -37,14 +37,14 @@ async def _run(control: PostgresControl, incidents: int, seed: int, crashes: int
     # A killed server loses nothing by this, a machine without power would.
     await pool.execute("ALTER SYSTEM SET fsync = off")
     await pool.execute("SELECT pg_reload_conf()")
-    room = Room(control.dsn, journal, clock, pool, direct_sends)
+    stage = Stage(control.dsn, journal, clock, pool, direct_sends)
 
     def crash() -> None:
         control.kill()
         control.start()
 
-    report = await Campaign(room, incidents, seed, crash=crash, crashes=crashes).run()
-    room.journal.abandon()
+    report = await Campaign(stage, incidents, seed, crash=crash, crashes=crashes).run()
+    stage.journal.abandon()
     pool.terminate()
     await asyncio.sleep(0)
     return report

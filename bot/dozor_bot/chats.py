@@ -1,4 +1,4 @@
-"""What updates and answers say about chats: whether they accept messages, and whether they have migrated."""
+"""What updates and answers show about chats: whether they accept messages, and whether they have migrated."""
 
 from __future__ import annotations
 

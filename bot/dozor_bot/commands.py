@@ -10,7 +10,7 @@ from dozor_bot.security.access import Role
 
 
 class Argument(StrEnum):
-    """What may stand behind a command; the key of a text."""
+    """What may follow a command; the key of a text."""
 
     NONE = ""
     NAME = "argument-name"
@@ -32,7 +32,7 @@ class Group(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CommandSpec:
-    """`description` is the key of a text. `action`: the command through the door, if it is one."""
+    """`description` is the key of a text. `action`: the command that it submits, if it submits one."""
 
     name: str
     role: Role

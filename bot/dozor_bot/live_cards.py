@@ -20,7 +20,7 @@ from dozor_bot.telegram.replies import Replies
 PRIVATE_EVERY, GROUP_EVERY = 2.0, 6.0
 """Seconds between edits of one card."""
 KEPT = 300.0
-"""Seconds after which a card is left alone."""
+"""Seconds after which a card is not updated any more."""
 LOOK_EVERY = 0.5
 CHAT_CARDS, ALL_CARDS = 4, 100
 """Messages kept up to date in one chat, and in all."""
@@ -39,7 +39,7 @@ class OpenCard:
 
 @dataclass
 class LiveCards:
-    """`refresh`, called often, edits; the others only say what is open."""
+    """`refresh`, called often, edits; the others only record what is open."""
 
     replies: Replies
     clock: Clock
@@ -58,7 +58,7 @@ class LiveCards:
         self._edited_at[chat_id] = now
 
     def close(self, chat_id: int, message_id: int) -> None:
-        """Something else stands there now."""
+        """The message shows something else now."""
         self._open.pop((chat_id, message_id), None)
 
     async def refresh(self) -> None:

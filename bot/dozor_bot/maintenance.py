@@ -41,7 +41,7 @@ class Maintenance:
                 logger.debug(msg("log-upkeep-waits", error=type(error).__name__))
 
     async def read_names(self) -> None:
-        """What the process before this one knew. Without the database they are read later, by `step`."""
+        """What the previous process has written. Without the database it is read later, by `step`."""
         try:
             await self._context.people.keep(self._context.pool)
         except Exception as error:

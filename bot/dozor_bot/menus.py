@@ -42,7 +42,7 @@ Scope = BotCommandScopeDefault | BotCommandScopeChat
 
 
 class Menus:
-    """`chats` knows the chat of alerts, where everybody may read along, and what it has become.
+    """`chats` has the chat of alerts, which everybody in it can read, and what it has become.
 
     `per_person`: menus are in the language of whoever sees them; else in that of `translator`.
     """

@@ -24,7 +24,7 @@ ON CONFLICT (actor) DO UPDATE SET name = excluded.name
 
 
 def language_of(sender: Sender, configured: Language) -> Language:
-    """The person's own, if Dozor speaks it."""
+    """The person's own, if Dozor has texts in it."""
     primary = sender.language_code.partition("-")[0].lower()
     return Language(primary) if primary in tuple(Language) else configured
 
@@ -48,7 +48,7 @@ class People:
         self._read = False
 
     def remember(self, sender: Sender) -> None:
-        """Somebody with a role, or somebody whose attempt stands in the audit; and the chat."""
+        """Somebody with a role, or somebody whose attempt is in the audit; and the chat."""
         if sender.user_id is not None:
             actor = f"{Source.TELEGRAM}:{sender.user_id}"
             self._keep(actor, sender.user_name)
@@ -67,7 +67,7 @@ class People:
             self._names[actor] = self._unwritten[actor] = name
 
     def name_of(self, actor: str) -> str | None:
-        """Of "telegram:222": Oleg, if it is known. Two people of one name are told apart."""
+        """Of "telegram:222": Oleg, if it is known. Two people of one name are distinguished."""
         name = self._names.get(actor) or self._configured.get(actor)
         if name is None or not self._is_shared(actor, name):
             return name
@@ -85,7 +85,7 @@ class People:
         return who(translator, actor, self.name_of)
 
     async def keep(self, pool: Pool) -> None:
-        """Read what the process before this one knew, once, and write down what is new."""
+        """Read what the process before this one has written, once, and write what is new."""
         if not self._read:
             self._names = await read_names(pool) | self._names
             self._read = True

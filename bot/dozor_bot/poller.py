@@ -55,7 +55,7 @@ GRACE = 2.0
 TAKE_SQL = """
 INSERT INTO dozor.telegram_updates (update_id) VALUES ($1) ON CONFLICT DO NOTHING RETURNING update_id
 """
-# Telegram keeps an update for 24 hours, and chooses ids anew after a quiet week.
+# Telegram keeps an update for 24 hours, and chooses ids anew after a week without updates.
 PRUNE_SQL = "DELETE FROM dozor.telegram_updates WHERE taken_at < now() - interval '2 days'"
 
 
@@ -91,7 +91,7 @@ class Poller:
         self.problem: str | None = None
         """What is wrong now, for people."""
         self.on_defect: Callable[[BaseException], None] = lambda error: None
-        """Hears of what could not be handled: a defect of ours."""
+        """Called for what could not be handled: a defect of Dozor."""
         self._offset: int | None = None
         self._refused_at: float | None = None
         self._pruned_at = float("-inf")
@@ -139,7 +139,7 @@ class Poller:
         logger.info(msg("log-webhook", name=self._router.username, webhook=self._webhook))
 
     async def _receive(self, inbox: Inbox) -> None:
-        """For ever. Now and then Telegram is asked whether it can bring what it has."""
+        """Run without end. Telegram is asked periodically whether it can deliver its updates."""
         while True:
             brought = await inbox.take(CHECK_WEBHOOK_EVERY)
             if brought:
@@ -314,7 +314,7 @@ class Poller:
     async def _finish(self, update_id: int, work: Response) -> None:
         try:
             await work.send()
-        except Exception as error:  # noqa: BLE001 -- the border: logged, and the person is told
+        except Exception as error:  # noqa: BLE001 -- the supervision border: logged, and answered
             key = "database-away" if unavailable(error) else "handler-failed"
             logger.opt(exception=error).error(msg("log-update-unanswered", number=update_id))
             if not unavailable(error):

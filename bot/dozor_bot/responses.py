@@ -24,7 +24,7 @@ class Response:
     """The base: does nothing."""
 
     def recipient(self) -> Sender | None:
-        """Who is told of a failure; None: nobody."""
+        """Called for a failure; None: nothing is."""
         return None
 
     @property

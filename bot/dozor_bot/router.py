@@ -37,9 +37,9 @@ FLOOD = "ignored: too many"
 BURST, RATE = 20.0, 1.0
 """Commands and presses of one person: at once, and a second."""
 IDENTITY_BURST, IDENTITY_RATE = 2.0, 1 / 30
-"""How often somebody is told their own id."""
+"""How often one person gets an answer with their own id."""
 EXPLAINED_FOR = 600.0
-"""Seconds in which a person is told once why a forwarded command, and the like, is not carried out."""
+"""Seconds in which a person gets one answer about why, for example, a forwarded command is refused."""
 
 
 class Router:
@@ -132,7 +132,7 @@ class Router:
         return self.apology_to(incoming.sender if known else None, key)
 
     def apology_to(self, sender: Sender | None, key: str) -> Response:
-        """None: nobody hears of it."""
+        """None: nothing is called."""
         if sender is None:
             return Response()
         context = self._context.in_language_of(sender)
@@ -162,7 +162,7 @@ class Router:
         return await COMMAND_HANDLERS[spec.name](context, command, role)
 
     def _second_hand(self, command: Command, role: Role | None, action: str) -> Response | None:
-        """Not the sender's own words: never carried out. Why is said once, to whom it can help."""
+        """Not written by the sender: never carried out. The reason is given once, to whom it can help."""
         sender, authorship = command.sender, command.authorship
         nobody = authorship in _NOBODY
         helps = self._context.chats.is_of_alerts(sender.chat_id) if nobody else role is not None

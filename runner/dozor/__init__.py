@@ -1,4 +1,4 @@
-"""Dozor: supervises background checkers, restarts them, stops them, tells the people on call.
+"""Dozor: supervises background checkers, restarts them, stops them, alerts the people on call.
 
 Packages, upper layers first; each imports only those below it:
     app             composition: builds and runs everything from the configuration

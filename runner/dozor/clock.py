@@ -2,7 +2,7 @@
 
 Everything that decides takes `now` in seconds since the epoch (UTC) as a float.
 `SteadyClock` gives it from the monotonic clock, so that a wall clock which is set
-back an hour does not put every checker to sleep for an hour.
+back an hour does not delay every checker by an hour.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 CHANGES_KEPT = 32
-"""Changes of the wall clock that `SteadyClock.in_present_time` knows of."""
+"""Changes of the wall clock that `SteadyClock.in_present_time` keeps."""
 
 
 class Clock(Protocol):
@@ -26,7 +26,7 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ClockChange:
-    """Seconds that the machine slept, and seconds by which somebody set the wall clock forward."""
+    """Seconds that the machine slept, and seconds by which the wall clock was set forward."""
 
     slept: float
     step: float
@@ -56,7 +56,7 @@ class SteadyClock:
         awake: Callable[[], float] = time.monotonic,
         awake_and_asleep: Callable[[], float] | None = None,
     ) -> None:
-        """`awake`: nobody sets it, and it stands still while the machine sleeps; the other one does not."""
+        """`awake`: it is never set, and does not advance while the machine sleeps; the other one does."""
         self._wall = wall
         self._awake = awake
         self._awake_and_asleep = awake_and_asleep or _boot_time
@@ -104,7 +104,7 @@ class SteadyClock:
 
 
 def _boot_time() -> float:
-    """CLOCK_BOOTTIME (Linux) goes on while the machine sleeps; elsewhere sleeping looks like a clock set."""
+    """CLOCK_BOOTTIME (Linux) goes on while the machine sleeps; elsewhere a sleep looks like a set clock."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if clock is None else time.clock_gettime(clock)
 

@@ -76,7 +76,7 @@ class NeverRanError(DozorError):
 
 
 class Fatal(DozorError):  # noqa: N818 -- a public name of the library, raised by checkers
-    """Raised by a checker for an error that trying again cannot mend: its task stops at once."""
+    """Raised by a checker for an error that a further attempt cannot resolve: its task stops at once."""
 
 
 class Superseded(DozorError):  # noqa: N818 -- a public name of the library, caught by checkers
@@ -88,11 +88,11 @@ class TelegramError(DozorError):
 
 
 class TokenRefusedError(TelegramError):
-    """Telegram does not know this token, or it is not one."""
+    """Telegram refuses this token, or it is not one."""
 
 
 class PollerConflictError(TelegramError):
-    """Somebody else takes this bot's updates: another poller, or a webhook."""
+    """Another program takes this bot's updates: a poller, or a webhook."""
 
 
 def out_of_resources(error: BaseException) -> bool:

@@ -137,7 +137,7 @@ def release(error: BaseException) -> None:
     """Drop the tracebacks of `error` and of what is behind it; call it when the failure has been recorded.
 
     A reference cycle through a traceback (`except ... as error: self.last = error`) would keep the variables
-    of a failed run until a full collection. The frames themselves are left alone: one may belong to a
+    of a failed run until a full collection. The frames themselves are kept: one may belong to a
     generator that goes on, which clearing it would end.
     """
     for link in islice(_tree(error), 1_000):

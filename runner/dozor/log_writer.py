@@ -68,7 +68,7 @@ class DescriptorSink:
 
 
 class StreamSink:
-    """A text stream that belongs to somebody else, such as `sys.stderr` of an application."""
+    """A text stream that Dozor does not own, such as `sys.stderr` of an application."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -99,7 +99,7 @@ class Ticket:
 
 
 class LogWriter:
-    """`note`: the line that says how many were dropped, written when the stream takes lines again."""
+    """`note`: the line with the number of dropped ones, written when the stream takes lines again."""
 
     def __init__(
         self,
@@ -128,7 +128,7 @@ class LogWriter:
         self._thread: threading.Thread | None = None
 
     def put(self, line: bytes) -> bool:
-        """Write `line` soon; whether there was room. A forked child has no thread: it writes it at once."""
+        """Write `line` soon; False if the queue is full. A forked child writes at once."""
         if os.getpid() != self._pid:
             self._try(line)
             return True
@@ -143,7 +143,7 @@ class LogWriter:
         return True
 
     def send(self, text: bytes) -> Ticket:
-        """Write `text` before all lines that wait. The ticket says how it went."""
+        """Write `text` before all lines that wait. The ticket has the result."""
         ticket = Ticket()
         if os.getpid() != self._pid:
             ticket.settle(self._try(text))
@@ -222,7 +222,7 @@ CONSOLE = ConsoleForm()
 
 
 class QueuedStream(io.TextIOWrapper):
-    """Stands for `sys.stdout` or `sys.stderr` of the runner: what is printed goes to `writer`."""
+    """Replaces `sys.stdout` or `sys.stderr` of the runner: what is printed goes to `writer`."""
 
     def __init__(self, writer: LogWriter, original: TextIO) -> None:
         super().__init__(

@@ -162,7 +162,7 @@ def configure(
     guard = LogGuard(install, intercept)
     logging.basicConfig(handlers=[intercept], level=logging.WARNING, force=True)
     logging.captureWarnings(capture=True)
-    # It tells of every vain attempt to connect; that the database is away is said once, by us.
+    # It logs every failed attempt to connect; Dozor logs once that the database is away.
     logging.getLogger("asyncpg.pool").setLevel(logging.CRITICAL)
     return guard
 
@@ -182,7 +182,7 @@ def is_human(form: LogFormat, stream: TextIO) -> bool:
 
 
 def dropped_note(form: LogFormat, stream: TextIO) -> Callable[[int], str]:
-    """The line that says how many lines were dropped, in the form of the log on `stream`."""
+    """The line with the number of lines that were dropped, in the form of the log on `stream`."""
 
     def note(count: int) -> str:
         text = msg("log-lines-dropped", count=count)

@@ -14,7 +14,7 @@ MASK = "***"
 SHORTEST = 4
 """Characters. A shorter literal would blot out ordinary words; patterns still hide it in a URL."""
 LONGEST_ENCODED = 4_096
-"""Characters. A longer secret, such as a whole file, stands in no URL; its pattern would take a minute."""
+"""Characters. A longer secret, such as a whole file, is in no URL; its pattern would take a minute."""
 
 # Every pattern begins with something of bounded length, so that a megabyte is read once.
 # https://core.telegram.org/bots/api#authorizing-your-bot: "123456:ABC-DEF1234ghIkl-zyx57W2v1u123ew11"
@@ -30,7 +30,7 @@ _ASSIGNED = re.compile(
     rf"\s{{0,3}}:\s{{0,3}})" + _VALUE,
     re.IGNORECASE,
 )
-# Behind a colon alone these stand in ordinary messages too: only what has a digit and no sentence after it.
+# After a colon these are in ordinary messages too: only what has a digit and no sentence after it.
 _LABELLED = re.compile(
     r"((?<![a-z])(?:key|token|secret|auth)\s{0,3}:\s{0,3})(?=[^\s\"']{0,40}[0-9])[^\s,;&)}\]\"']{8,}",
     re.IGNORECASE,
@@ -69,7 +69,7 @@ def clean(text: str) -> str:
 
 
 class Redactor:
-    """Hides literal secrets it was told of, and whatever looks like one.
+    """Hides the literal secrets that it was given, and whatever looks like one.
 
     Linear in the length of the text. Safe to call from threads once its secrets are registered.
     """

@@ -1,6 +1,6 @@
 """The auctions' checker: auctions past their end are settled, each exactly once.
 
-The best bid (by amount, then time, then id) pays the seller less the house's fee and the others are
+The best bid (by amount, then time, then id) pays the seller less the marketplace's fee and the others are
 released; without bids, or below the reserve, the thing stays unsold. One statement does a whole batch, with
 one movement for each auction sold ("auction:17:settled") and for each bid released ("bid:55:released").
 """
@@ -88,7 +88,7 @@ UPDATE market.auctions a
 RETURNING a.id"""  # noqa: S608 -- put together from the constant above
 
 # Every join is a handful of index probes a row. A plan that hashes whole tables is fast while they are small
-# and slow for ever after; the planner, which does not know how long the list of ids is, must not choose it.
+# and slow from then on; the planner, which has no estimate of the number of ids, must not choose it.
 BY_INDEX: Final = (
     "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off"
 )

@@ -59,7 +59,7 @@ class AccountKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Posting:
-    """One side of a movement: `amount` added to the account of that user (None: the house) and kind."""
+    """One side of a movement: `amount` added to the account of that user (None: the marketplace) and kind."""
 
     user_id: int | None
     kind: AccountKind

@@ -33,8 +33,8 @@ from dozor.alerting.model.message import Message
 from dozor.alerting.rendering.renderer import MessageRenderer
 from dozor.language import Translator
 from dozor.storage.postgres.pool import Pool
-from tests.alerting.room import Room
 from tests.alerting.scripted import Scripted
+from tests.alerting.stage import Stage
 from tests.alerting.story import ManualClock, Story, failure
 from tests.bot.botapi.pace import Limits, Pace
 
@@ -189,7 +189,7 @@ class Campaign:
 
     def __init__(
         self,
-        room: Room,
+        stage: Stage,
         count: int,
         seed: int,
         *,
@@ -198,11 +198,11 @@ class Campaign:
         crashes: int = 0,
     ) -> None:
         """`crash` kills the server and starts it again; it is called `crashes` times."""
-        self.room, self.count = room, count
+        self.stage, self.count = stage, count
         self._crash, self._crashes = crash, crashes
         self.luck = random.Random(seed)
-        self.chat = FaultyChat(room.clock, self.luck)
-        self.pool = FlakyPool(room.pool, self.luck, database_faults)
+        self.chat = FaultyChat(stage.clock, self.luck)
+        self.pool = FlakyPool(stage.pool, self.luck, database_faults)
         self.console = Scripted(name="console")
         self.dispatcher = self._process()
         self.deaths = 0
@@ -210,7 +210,7 @@ class Campaign:
         self.plan: list[tuple[float, int, str, str]] = []
 
     async def run(self) -> Report:
-        began = self.room.clock.at
+        began = self.stage.clock.at
         self._schedule()
         stories: dict[str, Story] = {}
         tick = began + 60.0
@@ -221,22 +221,22 @@ class Campaign:
             at, _, name, action = heappop(self.plan)
             while tick < at:
                 await self._until(tick)
-                self.room.watch.tick(self.room.supervisor)
+                self.stage.manager.tick(self.stage.supervisor)
                 tick += 60.0
             await self._until(at)
             story = stories.get(name)
             if story is None:
-                story = stories[name] = self.room.new_task(name)
-            story.watch = self.room.watch
+                story = stories[name] = self.stage.new_task(name)
+            story.manager = self.stage.manager
             self._act(story, action)
-            await self.room.journal.write()
+            await self.stage.journal.write()
         self.chat.calm = True
         self.chat.bad_until = 0.0
-        await self._until(self.room.clock.at + 20 * 3600)
+        await self._until(self.stage.clock.at + 20 * 3600)
         return await self._report(began)
 
     def _schedule(self) -> None:
-        at, number = self.room.clock.at, 0
+        at, number = self.stage.clock.at, 0
         while number < self.count:
             at += self.luck.expovariate(1 / 30)
             burst = self.luck.randint(5, 40) if self.luck.random() < 0.01 else 1
@@ -257,11 +257,11 @@ class Campaign:
             return
         story.restart()
         story.succeed(after=0)
-        self.resolved_at[story.name] = self.room.clock.at
+        self.resolved_at[story.name] = self.stage.clock.at
 
     async def _until(self, at: float) -> None:
         """Deliver what can leave before `at`; whoever dies is started anew."""
-        clock = self.room.clock
+        clock = self.stage.clock
         while True:
             try:
                 pause = await self.dispatcher.deliver_next()
@@ -269,7 +269,7 @@ class Campaign:
                 self.deaths += 1
                 self.dispatcher = self._process()
                 if self.luck.random() < 0.1:
-                    await self.room.again()  # the watch dies with it
+                    await self.stage.again()  # the incident manager dies with it
                 continue
             if pause is None or clock.at + pause > at:
                 break
@@ -277,13 +277,13 @@ class Campaign:
         clock.at = max(clock.at, at)
 
     def _process(self) -> Dispatcher:
-        words = MessageRenderer(Translator("ru"), ZoneInfo("UTC"), self.room.clock)
-        dispatcher = Dispatcher(self.pool, self.console, self.console, words, self.room.clock)
+        words = MessageRenderer(Translator("ru"), ZoneInfo("UTC"), self.stage.clock)
+        dispatcher = Dispatcher(self.pool, self.console, self.console, words, self.stage.clock)
         dispatcher.set_transport(self.chat, chat_id=-100)
         return dispatcher
 
     async def _report(self, began: float) -> Report:
-        rows = await self.room.pool.fetch("SELECT * FROM dozor.incidents")
+        rows = await self.stage.pool.fetch("SELECT * FROM dozor.incidents")
         of_tasks = [row for row in rows if row["task"]]
         report = Report(
             incidents=len(of_tasks),
@@ -295,11 +295,11 @@ class Campaign:
             deaths=self.deaths,
             database_faults=self.pool.faults,
             too_fast=self.chat.too_fast,
-            hours=(self.room.clock.at - began) / 3600,
+            hours=(self.stage.clock.at - began) / 3600,
             faults=self.chat.faults,
         )
         self._check(report, rows)
-        left = await self.room.pool.fetch(
+        left = await self.stage.pool.fetch(
             "SELECT id, kind, state, last_error FROM dozor.notifications"
             " WHERE state NOT IN ('delivered', 'superseded', 'expired')"
         )

@@ -12,8 +12,8 @@ from dozor.alerting.model.message import Message
 from dozor.alerting.rendering.phrases import NameOf, no_names
 from dozor.alerting.rendering.renderer import MessageRenderer
 from dozor.language import Translator
-from tests.alerting.room import Room
 from tests.alerting.scripted import Scripted
+from tests.alerting.stage import Stage
 
 
 @dataclass
@@ -41,24 +41,24 @@ class Shown:
 class Chat(Scripted):
     """Answers from the script, like its parent; `edit_script` for edits."""
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, stage: Stage) -> None:
         super().__init__()
-        self._room = room
+        self._stage = stage
         self.messages: list[Shown] = []
         self.edit_script: list[EditOutcome] = []
         self.calls: list[float] = []
 
     async def send(self, message: Message) -> Outcome:
-        self.calls.append(self._room.clock.at)
+        self.calls.append(self._stage.clock.at)
         outcome = await super().send(message)
         if isinstance(outcome, Delivered):
-            at = self._room.clock.at
+            at = self._stage.clock.at
             self.messages.append(Shown(at, message, [message.plain], [(at, message)]))
             return Delivered(len(self.messages))
         return outcome
 
     async def edit(self, message: Message, message_id: int) -> EditOutcome:
-        self.calls.append(self._room.clock.at)
+        self.calls.append(self._stage.clock.at)
         if self.edit_script:
             return self.edit_script.pop(0)
         if message_id > len(self.messages):
@@ -66,44 +66,44 @@ class Chat(Scripted):
         shown = self.messages[message_id - 1]
         shown.message = replace(message, reply_to=shown.message.reply_to, silent=shown.message.silent)
         shown.texts.append(message.plain)
-        shown.versions.append((self._room.clock.at, message))
+        shown.versions.append((self._stage.clock.at, message))
         return Delivered(None)
 
 
 class Post:
-    """The room's messages on their way to one group. `options`: of the dispatcher."""
+    """The stage's messages on their way to one group. `options`: of the dispatcher."""
 
     def __init__(
         self,
-        room: Room,
+        stage: Stage,
         chat_id: int = -100,
         language: str = "ru",
         name_of: NameOf = no_names,
         **options: Any,
     ) -> None:
-        self.room = room
-        self.chat = Chat(room)
+        self.stage = stage
+        self.chat = Chat(stage)
         self.console = Scripted(name="console")
         words = MessageRenderer(
             Translator(language),
             ZoneInfo("UTC"),
-            room.clock,
-            lambda number: room.watch.silences.get(number),
+            stage.clock,
+            lambda number: stage.manager.silences.get(number),
             name_of,
         )
-        self.dispatcher = Dispatcher(room.pool, self.console, self.console, words, room.clock, **options)
+        self.dispatcher = Dispatcher(stage.pool, self.console, self.console, words, stage.clock, **options)
         self.dispatcher.set_transport(self.chat, chat_id=chat_id)
 
     async def deliver(self, seconds: float = 0.0) -> None:
         """All that can leave within `seconds`, which pass."""
-        await self.room.journal.write()
-        until = self.room.clock.at + seconds
+        await self.stage.journal.write()
+        until = self.stage.clock.at + seconds
         while True:
             pause = await self.dispatcher.deliver_next()
-            if pause is None or self.room.clock.at + pause > until:
+            if pause is None or self.stage.clock.at + pause > until:
                 break
-            self.room.clock.at += pause
-        self.room.clock.at = max(self.room.clock.at, until)
+            self.stage.clock.at += pause
+        self.stage.clock.at = max(self.stage.clock.at, until)
 
     @property
     def messages(self) -> list[Shown]:

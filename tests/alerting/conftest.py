@@ -1,4 +1,4 @@
-"""A room for each test."""
+"""Fixtures: a stage for each test."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from dozor.storage.journal import Journal
 from dozor.storage.postgres.pool import Pool
 from dozor.storage.tables import tasks
 from dozor.storage.tables.tasks import TaskDeclaration
-from tests.alerting.room import NAME, Room, hooks
+from tests.alerting.stage import NAME, Stage, hooks
 from tests.alerting.story import ManualClock
 
 
 @pytest.fixture
-async def room(database: str, pool: Pool) -> AsyncIterator[Room]:
+async def stage(database: str, pool: Pool) -> AsyncIterator[Stage]:
     clock = ManualClock()
     direct_sends = DirectSends()
     journal = await Journal.open(database, "test", clock, hooks=hooks(direct_sends))
@@ -28,7 +28,7 @@ async def room(database: str, pool: Pool) -> AsyncIterator[Room]:
             for n in (NAME, "b")
         ],
     )
-    room = Room(database, journal, clock, pool, direct_sends)
-    yield room
-    room.journal.abandon()
+    stage = Stage(database, journal, clock, pool, direct_sends)
+    yield stage
+    stage.journal.abandon()
     await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""What stands at the other end of a second channel: a web server that takes Apprise's JSON, or does not."""
+"""The receiver of a fallback channel: a web server that accepts or refuses Apprise's JSON."""
 
 from __future__ import annotations
 

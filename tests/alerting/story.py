@@ -1,4 +1,4 @@
-"""A task's life told to the watch: the real machine and rules, a clock that the test moves."""
+"""Events of a task, played to the incident manager with the real machine and rules, by a manual clock."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def _nothing() -> None:
 
 @dataclass
 class Tasks:
-    """What the watch asks the supervisor for."""
+    """What the incident manager asks the supervisor for."""
 
     all: dict[str, SupervisedTask] = field(default_factory=dict)
 
@@ -55,12 +55,12 @@ class Story:
 
     def __init__(
         self,
-        watch: IncidentManager,
+        manager: IncidentManager,
         clock: ManualClock,
         name: str = "presale_checker",
         policy: Policy | None = None,
     ) -> None:
-        self.watch, self.clock, self.name = watch, clock, name
+        self.manager, self.clock, self.name = manager, clock, name
         spec = TaskSpec(name=name, function=_nothing, policy=policy or Policy())
         self.task = SupervisedTask(spec, 0, TaskState(State.WAITING, clock.now(), clock.now()))
         self.runs = 0
@@ -71,7 +71,7 @@ class Story:
         if after is before:
             return
         self.task.state = after
-        self.watch.transition(Transition(self.task, before, event, self.clock.now(), run))
+        self.manager.transition(Transition(self.task, before, event, self.clock.now(), run))
 
     def fail(self, with_: Failure | None = None, *, after: float = 60.0) -> None:
         self._end(Failed(with_ or failure()), after)

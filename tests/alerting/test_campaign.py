@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tests.alerting.campaign import Campaign
-from tests.alerting.room import Room
+from tests.alerting.stage import Stage
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_every_incident_is_told_and_its_end_whatever_breaks(room: Room, seed: int) -> None:
-    report = await Campaign(room, 150, seed).run()
+async def test_every_incident_is_told_and_its_end_whatever_breaks(stage: Stage, seed: int) -> None:
+    report = await Campaign(stage, 150, seed).run()
     assert report.problems == []
     assert report.deaths > 3
     assert report.marked > 3

@@ -1,4 +1,4 @@
-"""Apprise over real HTTP: what it says, and what becomes of channels that refuse, hang or are not there."""
+"""Apprise over real HTTP: what is sent, and channels that refuse, hang or do not exist."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def log() -> Iterator[list[str]]:
 
 async def test_a_message_arrives_under_its_label_as_it_is(receiver: Receiver, log: list[str]) -> None:
     text = "🛑 task stopped\n<b>&amp;</b> \\n *x*  \nПопытка 5/5"
-    assert await AppriseChannels([receiver.url()]).send("[Dozor, second channel]", text)
-    assert receiver.said == [("[Dozor, second channel]", text)]
-    assert log == ["Second channel: json took a message\n"]
+    assert await AppriseChannels([receiver.url()]).send("[Dozor, fallback channel]", text)
+    assert receiver.said == [("[Dozor, fallback channel]", text)]
+    assert log == ["Fallback channel: json accepted a message\n"]
 
 
 @pytest.mark.parametrize("status", [500, 404, 302])
@@ -45,7 +45,7 @@ async def test_a_refusal_is_no_delivery(receiver: Receiver, log: list[str], stat
     receiver.status = status
     assert not await AppriseChannels([receiver.url()]).send("label", "text")
     assert receiver.asked == 1
-    assert "Second channel: json did not take a message\n" in log
+    assert "Fallback channel: json did not accept a message\n" in log
     assert SECRET not in "".join(log)
 
 
@@ -53,7 +53,7 @@ async def test_one_of_two_is_enough_and_the_other_is_logged(receiver: Receiver, 
     channels = AppriseChannels([f"json://127.0.0.1:{closed_port()}/{SECRET}", receiver.url()])
     assert await channels.send("label", "text")
     assert len(receiver.said) == 1
-    assert "Second channel: json did not take a message\n" in log
+    assert "Fallback channel: json did not accept a message\n" in log
     assert SECRET not in "".join(log)
 
 
@@ -74,8 +74,8 @@ async def test_a_channel_that_hangs_holds_up_neither_the_others_nor_the_next_mes
         assert await channels.send("label", "two")
         assert [text for _, text in receiver.said] == ["one", "two"]
         assert hanging.asked == 1, "one thread for each channel, never more"
-        assert "Second channel: no answer from json within 4 s\n" in log
-        assert "Second channel: json still has not answered the message before\n" in log
+        assert "Fallback channel: no answer from json within 4 s\n" in log
+        assert "Fallback channel: json still has not answered the message before\n" in log
         monkeypatch.setattr(channels_module, "TIMEOUT", 0.1)
         assert not await AppriseChannels([hanging.url()]).send("label", "alone")
         monkeypatch.setattr(channels_module, "TIMEOUT", 60.0)
@@ -116,7 +116,7 @@ async def test_a_plug_in_that_breaks_is_a_refusal(
 
     monkeypatch.setattr(apprise.Apprise, "notify", broken)
     assert not await AppriseChannels([receiver.url()]).send("label", "text")
-    assert "Second channel: json failed with RuntimeError\n" in log
+    assert "Fallback channel: json failed with RuntimeError\n" in log
 
 
 # -- what fits

@@ -1,4 +1,4 @@
-"""Deliveries against a real outbox: every outcome, a process that dies, a database that goes away."""
+"""Deliveries against a real outbox: every outcome, a process that is killed, a database that goes away."""
 
 from __future__ import annotations
 

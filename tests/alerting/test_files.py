@@ -18,8 +18,8 @@ from dozor.language import Translator
 from dozor_bot.telegram import transport as transport_module
 from dozor_bot.telegram.session import Session
 from dozor_bot.telegram.transport import TelegramTransport
-from tests.alerting.room import NAME, Room
 from tests.alerting.scripted import Scripted
+from tests.alerting.stage import NAME, Stage
 from tests.alerting.story import failure
 from tests.bot.botapi.faults import FaultKind
 from tests.bot.botapi.model import StoredMessage
@@ -30,31 +30,31 @@ LONG = "Ledger is off\n" + "\n".join(f"account {number}: {number} wei 🦊" for 
 
 
 class Wire:
-    """The room's messages on their way to a Bot API over HTTP."""
+    """The stage's messages on their way to a Bot API over HTTP."""
 
-    def __init__(self, room: Room, api: BotApi) -> None:
-        self.room, self.api = room, api
+    def __init__(self, stage: Stage, api: BotApi) -> None:
+        self.stage, self.api = stage, api
         self.session = Session(api.url)
         self.transport = TelegramTransport(
             Bot(api.token, session=self.session), GROUP, None, Translator("ru")
         )
         self.console = Scripted(name="console")
-        words = MessageRenderer(Translator("ru"), ZoneInfo("UTC"), room.clock)
-        self.dispatcher = Dispatcher(room.pool, self.console, self.console, words, room.clock)
+        words = MessageRenderer(Translator("ru"), ZoneInfo("UTC"), stage.clock)
+        self.dispatcher = Dispatcher(stage.pool, self.console, self.console, words, stage.clock)
         self.dispatcher.set_transport(self.transport, chat_id=GROUP)
 
     async def deliver(self, seconds: float = 60.0) -> None:
         """All that can leave within `seconds`, which pass."""
-        await self.room.journal.write()
-        until = self.room.clock.at + seconds
+        await self.stage.journal.write()
+        until = self.stage.clock.at + seconds
         while (pause := await self.dispatcher.deliver_next()) is not None:
-            if self.room.clock.at + pause > until:
+            if self.stage.clock.at + pause > until:
                 break
-            self.room.clock.at += pause
-        self.room.clock.at = max(self.room.clock.at, until)
+            self.stage.clock.at += pause
+        self.stage.clock.at = max(self.stage.clock.at, until)
 
     def alert(self, text: str = LONG, severity: str = "warning") -> None:
-        self.room.watch.checker_alert(self.room.story.task, text, severity)
+        self.stage.manager.checker_alert(self.stage.story.task, text, severity)
 
     @property
     def texts(self) -> list[StoredMessage]:
@@ -66,11 +66,11 @@ class Wire:
 
 
 @pytest.fixture
-async def wire(room: Room) -> AsyncIterator[Wire]:
+async def wire(stage: Stage) -> AsyncIterator[Wire]:
     api = BotApi()
     api.world.add_chat(GROUP, "group", "Дежурные")
     async with api:
-        wire = Wire(room, api)
+        wire = Wire(stage, api)
         yield wire
         await wire.session.close()
 
@@ -97,7 +97,7 @@ async def test_an_edit_of_the_message_does_not_bring_the_file_again(wire: Wire) 
         await wire.deliver(120)
     [text], [_] = wire.texts, wire.files
     assert len(text.history) > 1
-    facts = await wire.room.pool.fetchval("SELECT facts FROM dozor.incidents")
+    facts = await wire.stage.pool.fetchval("SELECT facts FROM dozor.incidents")
     assert "whole" not in facts
     assert len(facts["text"]) <= KEPT
 
@@ -105,15 +105,15 @@ async def test_an_edit_of_the_message_does_not_bring_the_file_again(wire: Wire) 
 async def test_a_long_error_brings_its_traceback_once(wire: Wire) -> None:
     long = failure("answered " + "<html>" * 300)
     for _ in range(5):
-        wire.room.story.fail(long)
+        wire.stage.story.fail(long)
         await wire.deliver(120)
-    wire.room.story.restart()
-    wire.room.story.succeed()
+    wire.stage.story.restart()
+    wire.stage.story.succeed()
     await wire.deliver(120)
     told, stopped, _recovered = wire.texts
     assert [file.reply_to for file in wire.files] == [told.message_id, stopped.message_id]
     assert wire.files[0].content.decode() == long.traceback
-    rows = await wire.room.pool.fetch(
+    rows = await wire.stage.pool.fetch(
         "SELECT kind, payload ? 'whole' AS whole FROM dozor.notifications ORDER BY id"
     )
     assert [tuple(row) for row in rows] == [
@@ -155,7 +155,7 @@ async def test_a_file_that_does_not_get_through_comes_later_and_its_message_not_
     assert {file.content.decode() for file in wire.files} == {LONG}
     assert wire.files[-1].reply_to == text.message_id
     assert (wire.files[-1].text or None) == caption
-    row = await wire.room.pool.fetchrow("SELECT state, attempts, unknown_outcomes FROM dozor.notifications")
+    row = await wire.stage.pool.fetchrow("SELECT state, attempts, unknown_outcomes FROM dozor.notifications")
     assert tuple(row or ()) == ("delivered", 1, 0)
     assert wire.console.delivered == []
 
@@ -184,7 +184,7 @@ async def test_a_refused_file_is_given_up_and_its_text_is_on_the_console(
     assert wire.console.delivered == [f"{NAME}-2025-11-24-160100.txt\n{LONG}"]
     [line] = logged
     assert line.endswith("Its text is on the console.\n")
-    row = await wire.room.pool.fetchrow("SELECT state, attempts FROM dozor.notifications")
+    row = await wire.stage.pool.fetchrow("SELECT state, attempts FROM dozor.notifications")
     assert tuple(row or ()) == ("delivered", 1)
 
 
@@ -219,9 +219,9 @@ async def test_files_wait_for_messages_and_too_many_of_them_are_given_up(wire: W
 
 async def test_a_group_that_becomes_a_supergroup_between_message_and_file_gets_both(wire: Wire) -> None:
     wire.alert()
-    await wire.room.journal.write()
+    await wire.stage.journal.write()
     while not wire.texts:
-        wire.room.clock.at += await wire.dispatcher.deliver_next() or 0.0
+        wire.stage.clock.at += await wire.dispatcher.deliver_next() or 0.0
     wire.api.world.add_chat(MOVED, "supergroup", "Дежурные")
     wire.api.world.chats[GROUP].migrated_to = MOVED
     await wire.deliver()
@@ -260,7 +260,7 @@ async def test_a_process_that_ends_says_which_files_it_owed(wire: Wire) -> None:
 
 async def test_what_went_past_the_database_has_its_file_when_the_database_is_back(wire: Wire) -> None:
     wire.alert()
-    [row] = wire.room.journal.unwritten_notifications
+    [row] = wire.stage.journal.unwritten_notifications
     sent = wire.api.world.store(wire.api.world.chats[GROUP], wire.api.world.bot, "straight from memory")
     wire.dispatcher.directly.delivered[row.key] = sent.message_id
     await wire.deliver()
@@ -279,25 +279,25 @@ async def test_a_megabyte_of_what_no_database_takes_arrives_at_the_first_attempt
     assert shown.startswith("off\ufffd\ufffd by 3\noff")
     assert shown.endswith("[Дальше обрезано: Дозор хранит первые 65\xa0536 знаков.]")
     assert "\ud800" not in sent.text
-    stored = await wire.room.pool.fetchval("SELECT length(payload ->> 'whole') FROM dozor.notifications")
+    stored = await wire.stage.pool.fetchval("SELECT length(payload ->> 'whole') FROM dozor.notifications")
     assert stored == WHOLE + 1
 
 
-async def test_while_the_database_is_away_files_do_not_fill_the_memory(room: Room) -> None:
+async def test_while_the_database_is_away_files_do_not_fill_the_memory(stage: Stage) -> None:
     for number in range(300):
-        room.watch.checker_alert(room.story.task, f"{number}\n" + "x" * 100_000, "info")
-    waiting = room.journal.unwritten_notifications
+        stage.manager.checker_alert(stage.story.task, f"{number}\n" + "x" * 100_000, "info")
+    waiting = stage.journal.unwritten_notifications
     assert len(waiting) == 300
     assert sum("whole" in row.payload for row in waiting) == 200
     assert all(len(row.payload["text"]) <= KEPT for row in waiting)
 
 
-async def test_the_console_shows_the_whole_text(room: Room, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_the_console_shows_the_whole_text(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     console = ConsoleTransport()
-    words = MessageRenderer(Translator("ru"), ZoneInfo("UTC"), room.clock)
-    dispatcher = Dispatcher(room.pool, console, console, words, room.clock)
-    room.watch.checker_alert(room.story.task, LONG, "warning")
-    await room.journal.write()
+    words = MessageRenderer(Translator("ru"), ZoneInfo("UTC"), stage.clock)
+    dispatcher = Dispatcher(stage.pool, console, console, words, stage.clock)
+    stage.manager.checker_alert(stage.story.task, LONG, "warning")
+    await stage.journal.write()
     while await dispatcher.deliver_next() is not None:
         pass
     shown = capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Incidents and what people are told of them: the rules alone."""
+"""The rules of incidents, and which messages they cause."""
 
 from __future__ import annotations
 

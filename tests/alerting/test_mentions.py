@@ -22,8 +22,8 @@ from dozor.language import Translator
 from dozor_bot.telegram.session import Session
 from dozor_bot.telegram.transport import TelegramTransport
 from dozor_bot.telegram.wire import to_text
-from tests.alerting.room import Room
 from tests.alerting.scripted import Scripted
+from tests.alerting.stage import Stage
 from tests.alerting.story import NOW
 from tests.bot.botapi.faults import FaultKind
 from tests.bot.botapi.model import StoredMessage
@@ -78,44 +78,44 @@ async def api() -> AsyncIterator[BotApi]:
         yield api
 
 
-async def escalate(room: Room, api: BotApi) -> StoredMessage:
+async def escalate(stage: Stage, api: BotApi) -> StoredMessage:
     """A task stops and nobody reacts: the message that calls people, as the group has it."""
-    room.furnish(levels=(Level(900.0, "everybody"),), oncall=PEOPLE)
+    stage.furnish(levels=(Level(900.0, "everybody"),), oncall=PEOPLE)
     for _ in range(5):
-        room.story.fail()
-    room.pass_time(960)
-    await room.journal.write()
+        stage.story.fail()
+    stage.pass_time(960)
+    await stage.journal.write()
     session = Session(api.url)
     try:
         transport = TelegramTransport(Bot(api.token, session=session), GROUP, None, Translator("ru"))
-        words = MessageRenderer(Translator("ru"), ZoneInfo("UTC"), room.clock)
-        dispatcher = Dispatcher(room.pool, Scripted(), Scripted(name="console"), words, room.clock)
+        words = MessageRenderer(Translator("ru"), ZoneInfo("UTC"), stage.clock)
+        dispatcher = Dispatcher(stage.pool, Scripted(), Scripted(name="console"), words, stage.clock)
         dispatcher.set_transport(transport, chat_id=GROUP)
         while (pause := await dispatcher.deliver_next()) is not None:
-            room.clock.at += pause
+            stage.clock.at += pause
     finally:
         await session.close()
     return api.world.sent(GROUP)[-1]
 
 
-async def test_everybody_who_is_called_is_notified(room: Room, api: BotApi) -> None:
-    message = await escalate(room, api)
+async def test_everybody_who_is_called_is_notified(stage: Stage, api: BotApi) -> None:
+    message = await escalate(stage, api)
     assert message.text.startswith("🔴 @ann, Олег 🦊, Ева, mob: нужна реакция")
     assert mentions(message) == [("Олег 🦊", 222), ("Ева", 333)]  # "@ann" is Telegram's own business
     assert not message.silent
     assert all(call.unknown_fields == [] for call in api.calls_of("sendMessage"))
 
 
-async def test_a_person_whom_the_bot_has_never_met_costs_nothing(room: Room, api: BotApi) -> None:
+async def test_a_person_whom_the_bot_has_never_met_costs_nothing(stage: Stage, api: BotApi) -> None:
     del api.world.users[222]
-    message = await escalate(room, api)
+    message = await escalate(stage, api)
     assert "Олег 🦊" in message.text
     assert mentions(message) == [("Ева", 333)]
 
 
-async def test_refused_mentions_leave_the_text(room: Room, api: BotApi) -> None:
+async def test_refused_mentions_leave_the_text(stage: Stage, api: BotApi) -> None:
     api.fail(FaultKind.BAD_ENTITIES, times=None)
-    message = await escalate(room, api)
+    message = await escalate(stage, api)
     assert "Олег 🦊, Ева, mob: нужна реакция" in message.text
     assert message.entities == []
 

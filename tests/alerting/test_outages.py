@@ -24,7 +24,7 @@ from dozor.language import Translator
 from dozor.storage.health import DatabaseHealth
 from dozor.storage.spool import Spool, SpoolState
 from tests.alerting.chat import Post
-from tests.alerting.room import NAME, Room
+from tests.alerting.stage import NAME, Stage
 from tests.waiting import until
 
 
@@ -36,30 +36,36 @@ class NoFile:
 
 
 class Gasp:
-    """An outage sender in a room whose journal is not written meanwhile: as when the database is away."""
+    """An outage sender in a stage whose journal is not written meanwhile: as when the database is away."""
 
-    def __init__(self, room: Room) -> None:
-        self.room = room
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
         self.said: list[tuple[str, str]] = []
         self.takes = True
         translator = Translator("ru")
         self.second = ChannelFailover(self._say, translator, AFTER)
-        self.post = Post(room, direct_sends=room.direct_sends)
-        self.health = DatabaseHealth(room.clock, self._probe)
-        words = MessageRenderer(Translator("ru"), ZoneInfo("UTC"), room.clock)
+        self.post = Post(stage, direct_sends=stage.direct_sends)
+        self.health = DatabaseHealth(stage.clock, self._probe)
+        words = MessageRenderer(Translator("ru"), ZoneInfo("UTC"), stage.clock)
         self._words = words
         self.wire()
         self.unsent = OutboxFailover(
-            room.pool, self.second, words, translator, room.clock, self.post.dispatcher.directly
+            stage.pool, self.second, words, translator, stage.clock, self.post.dispatcher.directly
         )
 
     def wire(self) -> None:
-        """Around the room's present incident manager."""
-        room, dispatcher = self.room, self.post.dispatcher
+        """Around the stage's present incident manager."""
+        stage, dispatcher = self.stage, self.post.dispatcher
         spool = cast(Spool, NoFile())
-        self.queue = OutageQueue(room.journal, spool, dispatcher.directly, room.watch.store, self._words)
+        self.queue = OutageQueue(stage.journal, spool, dispatcher.directly, stage.manager.store, self._words)
         self.sender = OutageSender(
-            room.watch, self.health, self.queue, dispatcher, lambda: (NAME, "other"), room.clock, self.second
+            stage.manager,
+            self.health,
+            self.queue,
+            dispatcher,
+            lambda: (NAME, "other"),
+            stage.clock,
+            self.second,
         )
 
     async def _say(self, title: str, text: str) -> bool:
@@ -71,9 +77,9 @@ class Gasp:
         """Not asked."""
 
     async def look(self, seconds: float) -> None:
-        until = self.room.clock.at + seconds
-        while self.room.clock.at < until:
-            self.room.clock.at += 1
+        until = self.stage.clock.at + seconds
+        while self.stage.clock.at < until:
+            self.stage.clock.at += 1
             await self.sender.check()
 
 
@@ -81,8 +87,8 @@ AFTER = 120.0
 
 
 @pytest.fixture
-def gasp(room: Room) -> Gasp:
-    return Gasp(room)
+def gasp(stage: Stage) -> Gasp:
+    return Gasp(stage)
 
 
 async def test_without_a_database_one_alert_says_so_and_which_tasks_are_held(gasp: Gasp) -> None:
@@ -99,7 +105,7 @@ async def test_what_was_told_past_the_database_is_not_sent_again_when_it_is_back
     gasp.health.report_down("refused")
     await gasp.look(DOWN_FOR + 2)
     for _ in range(5):
-        gasp.room.story.fail(after=0)
+        gasp.stage.story.fail(after=0)
     await gasp.look(30)
     assert [header[:2] for header in gasp.post.headers] == ["🔴 ", "🛑 "]
     gasp.health.report_up()
@@ -107,10 +113,10 @@ async def test_what_was_told_past_the_database_is_not_sent_again_when_it_is_back
     await gasp.post.deliver(120)
     assert len(gasp.post.messages) == 3  # the database's own recovery came after
     assert gasp.post.headers[-1] == "✅ PostgreSQL: снова доступно · №1"
-    rows = await gasp.room.pool.fetch("SELECT state, message_id FROM dozor.notifications ORDER BY id")
+    rows = await gasp.stage.pool.fetch("SELECT state, message_id FROM dozor.notifications ORDER BY id")
     assert {row["state"] for row in rows} == {"delivered"}
-    gasp.room.story.restart()
-    gasp.room.story.succeed()
+    gasp.stage.story.restart()
+    gasp.stage.story.succeed()
     await gasp.post.deliver(120)
     assert gasp.post.headers[-1].startswith(f"✅ {NAME} снова работает")
 
@@ -118,7 +124,7 @@ async def test_what_was_told_past_the_database_is_not_sent_again_when_it_is_back
 async def test_a_digest_past_the_database_shows_what_is_in_it(gasp: Gasp) -> None:
     gasp.health.report_down("refused")
     await gasp.look(DOWN_FOR + 15)
-    stories = [gasp.room.new_task(f"task_{number}") for number in range(20)]
+    stories = [gasp.stage.new_task(f"task_{number}") for number in range(20)]
     for story in stories:
         for _ in range(5):
             story.fail(after=0)
@@ -146,9 +152,9 @@ async def test_an_attempt_past_the_database_without_an_answer_is_marked_when_it_
 async def test_a_long_outage_does_not_flood_the_chat(gasp: Gasp) -> None:
     gasp.health.report_down("refused")
     await gasp.look(DOWN_FOR + 15)
-    stories = [gasp.room.new_task(f"t{number}") for number in range(40)]
+    stories = [gasp.stage.new_task(f"t{number}") for number in range(40)]
     for story in stories:
-        gasp.room.clock.at += 60
+        gasp.stage.clock.at += 60
         for _ in range(5):
             story.fail(after=0)
     began = len(gasp.post.chat.calls)
@@ -164,7 +170,7 @@ async def test_a_short_outage_is_nobodys_business(gasp: Gasp) -> None:
     await gasp.look(5)
     gasp.health.report_up()
     await gasp.look(60)
-    assert await gasp.room.told() == []
+    assert await gasp.stage.told() == []
 
 
 async def test_with_telegram_away_as_well_the_second_channel_speaks_from_memory(gasp: Gasp) -> None:
@@ -172,7 +178,7 @@ async def test_with_telegram_away_as_well_the_second_channel_speaks_from_memory(
     gasp.health.report_down("refused")
     await gasp.look(DOWN_FOR + 2)
     for _ in range(5):
-        gasp.room.story.fail(after=0)
+        gasp.stage.story.fail(after=0)
     await gasp.look(AFTER - 5)
     assert gasp.said == []
     await gasp.look(20)
@@ -196,7 +202,7 @@ async def test_with_telegram_away_as_well_the_second_channel_speaks_from_memory(
     assert sorted(gasp.post.headers) == sorted(
         [
             "✅ PostgreSQL: снова доступно · №1",
-            "✉️ Telegram снова доступен. За это время через запасной канал ушло: 3",
+            "✉️ Telegram снова доступен. За это время отправлено через запасной канал: 3",
         ]
     )
     assert len(gasp.said) == 1
@@ -208,7 +214,7 @@ async def test_from_memory_too_what_comes_later_does_not_wait_so_long(gasp: Gasp
     await gasp.look(DOWN_FOR + AFTER + 5)
     assert len(gasp.said) == 1
     for _ in range(5):
-        gasp.room.story.fail(after=0)
+        gasp.stage.story.fail(after=0)
     await gasp.look(SOON + 5)
     assert f"🛑 {NAME}" in gasp.said[1][1]
     assert "PostgreSQL" not in gasp.said[1][1]
@@ -217,14 +223,14 @@ async def test_from_memory_too_what_comes_later_does_not_wait_so_long(gasp: Gasp
 async def test_from_memory_a_person_is_called_and_no_other_chat_told_what_the_chat_has(gasp: Gasp) -> None:
     people = OnCall({"ann": Person(name="ann", destination="222", user_id=222)})
     routes = Routing((Route(destination="333"),))
-    gasp.room.furnish(levels=(Level(60.0, "ann"),), oncall=people, routes=routes)
+    gasp.stage.furnish(levels=(Level(60.0, "ann"),), oncall=people, routes=routes)
     gasp.wire()
     gasp.health.report_down("refused")
     await gasp.look(DOWN_FOR + 2)
     for _ in range(5):
-        gasp.room.story.fail(after=0)
-    gasp.room.clock.at += 60
-    gasp.room.watch.tick(gasp.room.supervisor)
+        gasp.stage.story.fail(after=0)
+    gasp.stage.clock.at += 60
+    gasp.stage.manager.tick(gasp.stage.supervisor)
     await gasp.look(AFTER + 10)
     assert f"🛑 {NAME}" in " ".join(gasp.post.headers)
     [(_, text)] = gasp.said

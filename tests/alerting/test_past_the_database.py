@@ -1,4 +1,4 @@
-"""What goes past the database: as it is by then, marked when nobody can know, forgotten when settled."""
+"""Messages sent without the database: their state at that time, the duplicate mark, removal when settled."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from dozor.alerting.delivery.transport import Delivered, Outcome, RetryAfter, Un
 from dozor.alerting.fallback.outage_sender import DOWN_FOR
 from dozor.alerting.model.message import Message
 from tests.alerting.chat import Post
-from tests.alerting.room import NAME, Room
+from tests.alerting.stage import NAME, Stage
 from tests.alerting.test_outages import AFTER, Gasp
 
 
 @pytest.fixture
-def gasp(room: Room) -> Gasp:
-    return Gasp(room)
+def gasp(stage: Stage) -> Gasp:
+    return Gasp(stage)
 
 
-def stop(room: Room) -> None:
+def stop(stage: Stage) -> None:
     for _ in range(5):
-        room.story.fail(after=0)
+        stage.story.fail(after=0)
 
 
 async def test_what_is_over_by_then_is_not_told_as_if_it_were_not(gasp: Gasp) -> None:
     gasp.health.report_down("refused")
-    stop(gasp.room)
-    gasp.room.story.restart()
-    gasp.room.story.succeed(after=1)
+    stop(gasp.stage)
+    gasp.stage.story.restart()
+    gasp.stage.story.succeed(after=1)
     await gasp.look(DOWN_FOR + 60)
     assert gasp.post.headers == ["🔴 PostgreSQL: недоступно · №2"]
     gasp.health.report_up()
@@ -40,9 +40,9 @@ async def test_what_is_over_by_then_is_not_told_as_if_it_were_not(gasp: Gasp) ->
 async def test_over_by_then_it_is_not_told_so_on_the_second_channel_either(gasp: Gasp) -> None:
     gasp.post.chat.script = [Unavailable("unreachable")] * 1000
     gasp.health.report_down("refused")
-    stop(gasp.room)
-    gasp.room.story.restart()
-    gasp.room.story.succeed(after=1)
+    stop(gasp.stage)
+    gasp.stage.story.restart()
+    gasp.stage.story.succeed(after=1)
     await gasp.look(DOWN_FOR + AFTER + 10)
     [(_, text)] = gasp.said
     assert "PostgreSQL" in text
@@ -51,22 +51,22 @@ async def test_over_by_then_it_is_not_told_so_on_the_second_channel_either(gasp:
 
 async def test_its_end_follows_what_was_told_past_the_database(gasp: Gasp) -> None:
     gasp.health.report_down("refused")
-    stop(gasp.room)
+    stop(gasp.stage)
     await gasp.look(DOWN_FOR + 10)
-    gasp.room.story.restart()
-    gasp.room.story.succeed(after=1)
+    gasp.stage.story.restart()
+    gasp.stage.story.succeed(after=1)
     await gasp.look(60)
     assert [header[:1] for header in gasp.post.headers if NAME in header][-1] == "✅"
     assert "🛑" in "".join(gasp.post.headers)
 
 
 async def test_the_database_is_back_while_a_message_goes_past_it(gasp: Gasp) -> None:
-    """The lane finds the row before the answer is there: it may come twice, and says so."""
-    room = gasp.room
+    """The delivery worker finds the row before the answer is there: it may come twice, and is marked."""
+    stage = gasp.stage
     gasp.health.report_down("refused")
     for _ in range(3):
-        room.story.fail(after=0)
-    room.clock.at += DOWN_FOR
+        stage.story.fail(after=0)
+    stage.clock.at += DOWN_FOR
     gasp.sender._raised = True
 
     sent: list[str] = []
@@ -88,17 +88,17 @@ async def test_the_database_is_back_while_a_message_goes_past_it(gasp: Gasp) -> 
 
 @pytest.mark.parametrize("outcome", [Delivered(70), Unknown("cut after it was taken")])
 async def test_killed_before_the_outbox_knew_that_it_may_have_arrived(gasp: Gasp, outcome: Outcome) -> None:
-    """The row is written, its lane has to wait, and the next process knows only what the row says."""
-    room = gasp.room
+    """The row is written, its worker has to wait, and the next process has only what the row says."""
+    stage = gasp.stage
     gasp.health.report_down("refused")
     await gasp.look(DOWN_FOR + 2)
     gasp.post.chat.script = [outcome]
     for _ in range(3):
-        room.story.fail(after=0)
+        stage.story.fail(after=0)
     await gasp.look(3)
     gasp.health.report_up()
-    await room.again(killed=True)
-    following = Post(room)
+    await stage.again(killed=True)
+    following = Post(stage)
     await following.deliver(60)
     [shown] = [shown for shown in following.messages if NAME in shown.header]
     assert "Возможно, повтор" in shown.text
@@ -118,12 +118,12 @@ async def test_it_is_put_down_before_it_leaves_and_when_the_answer_is_there(gasp
 
 
 async def test_what_goes_past_the_database_keeps_the_pace_of_its_chat(gasp: Gasp) -> None:
-    await gasp.post.deliver(0)  # its lane knows the chat
+    await gasp.post.deliver(0)  # its worker has tried the chat
     gasp.health.report_down("refused")
     await gasp.look(DOWN_FOR - 1)
     pace = gasp.post.dispatcher.pace
     for _ in range(20):
-        pace.take(gasp.room.clock.at)
+        pace.take(gasp.stage.clock.at)
     await gasp.look(15)
     assert gasp.post.messages == []
     await gasp.look(60)
@@ -153,7 +153,7 @@ async def test_an_attempt_that_certainly_failed_is_no_possible_duplicate(gasp: G
 async def test_what_is_settled_is_kept_in_mind_no_longer(gasp: Gasp) -> None:
     directly = gasp.post.dispatcher.directly
     gasp.health.report_down("refused")
-    stop(gasp.room)
+    stop(gasp.stage)
     await gasp.look(DOWN_FOR + 10)
     assert directly.delivered
     await gasp.post.deliver(60)
@@ -163,7 +163,7 @@ async def test_what_is_settled_is_kept_in_mind_no_longer(gasp: Gasp) -> None:
 
 
 async def test_the_database_is_back_while_the_second_channel_speaks(gasp: Gasp) -> None:
-    room = gasp.room
+    stage = gasp.stage
     gasp.post.chat.script = [Unavailable("unreachable")] * 200
     gasp.health.report_down("refused")
 
@@ -174,7 +174,7 @@ async def test_the_database_is_back_while_the_second_channel_speaks(gasp: Gasp) 
 
     gasp.second._send = tell
     for _ in range(3):
-        room.story.fail(after=0)
+        stage.story.fail(after=0)
     await gasp.look(AFTER + DOWN_FOR)
     assert gasp.post.messages
     assert all("Возможно, повтор" in shown.texts[0] for shown in gasp.post.messages)
@@ -184,12 +184,12 @@ async def test_the_database_is_back_while_the_second_channel_speaks(gasp: Gasp) 
 async def test_of_one_incident_only_the_newest_is_told(gasp: Gasp) -> None:
     gasp.health.report_down("refused")
     await gasp.look(DOWN_FOR + 2)
-    stop(gasp.room)
+    stop(gasp.stage)
     await gasp.look(120)
     gasp.health.report_up()
     await gasp.look(1)
     await gasp.post.deliver(120)
     assert [header[:1] for header in gasp.post.headers if NAME in header] == ["🛑"]
     await gasp.post.deliver(0)
-    rows = await gasp.room.pool.fetch("SELECT state FROM dozor.notifications")
+    rows = await gasp.stage.pool.fetch("SELECT state FROM dozor.notifications")
     assert {row["state"] for row in rows} == {"delivered"}

@@ -1,4 +1,4 @@
-"""Telegram takes nothing: what goes the other way, when, to whom, and what the chats hear of it after."""
+"""Telegram accepts nothing: what the fallback channel sends, when, to whom, and the summary in the chats."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ from dozor.alerting.rendering.renderer import MessageRenderer
 from dozor.language import Translator
 from dozor.storage.tables.notifications import claim, put_back
 from tests.alerting.chat import Chat, Post
-from tests.alerting.room import NAME, Room
+from tests.alerting.stage import NAME, Stage
 
 AFTER = 300.0
 DOWN = Unavailable("unreachable")
 
 
 class Away:
-    """A room whose Telegram is away, a lane for each chat, and a second channel that takes what it may."""
+    """A stage whose Telegram is away, a worker for each chat, and a fallback channel."""
 
-    def __init__(self, room: Room, **options: Any) -> None:
+    def __init__(self, stage: Stage, **options: Any) -> None:
         if options:
-            room.furnish(**options)
-        self.room = room
-        self.post = Post(room)
+            stage.furnish(**options)
+        self.stage = stage
+        self.post = Post(stage)
         self.chats = {"": self.post.chat}
         self.post.dispatcher.set_transport(self.post.chat, self._open, chat_id=-100)
         self.said: list[tuple[str, str]] = []
         self.takes = True
         self.directly = self.post.dispatcher.directly
         self.channel = ChannelFailover(self._send, Translator("ru"), AFTER)
-        words = MessageRenderer(Translator("ru"), ZoneInfo("UTC"), room.clock)
+        words = MessageRenderer(Translator("ru"), ZoneInfo("UTC"), stage.clock)
         self.unsent = OutboxFailover(
-            room.pool, self.channel, words, Translator("ru"), room.clock, self.directly
+            stage.pool, self.channel, words, Translator("ru"), stage.clock, self.directly
         )
         self.telegram_is(DOWN)
 
     def _open(self, key: str) -> tuple[Chat, int]:
-        return self.chats.setdefault(key, Chat(self.room)), int(key)
+        return self.chats.setdefault(key, Chat(self.stage)), int(key)
 
     async def _send(self, title: str, text: str) -> bool:
         if self.takes:
@@ -54,39 +54,39 @@ class Away:
 
     def telegram_is(self, outcome: Any, *keys: str) -> None:
         for key in keys or ("", "222", "333"):
-            chat = self.chats.setdefault(key, Chat(self.room))
+            chat = self.chats.setdefault(key, Chat(self.stage))
             chat.script = [] if outcome is None else [outcome] * 10_000
 
     async def pass_time(self, seconds: float, step: float = 5.0) -> None:
-        """Lanes and the second channel at work."""
-        until = self.room.clock.at + seconds
-        while self.room.clock.at < until:
-            await self.room.journal.write()
+        """Workers and the fallback channel, running."""
+        until = self.stage.clock.at + seconds
+        while self.stage.clock.at < until:
+            await self.stage.journal.write()
             for key in self.chats:
                 while await self.post.dispatcher.deliver_next(key) == 0.0:
                     pass
             await self.unsent.check()
-            self.room.clock.at += step
+            self.stage.clock.at += step
 
     async def states(self) -> list[tuple[str, str, str | None]]:
-        rows = await self.room.pool.fetch(
+        rows = await self.stage.pool.fetch(
             "SELECT kind, state, transport FROM dozor.notifications ORDER BY id"
         )
         return [tuple(row) for row in rows]
 
 
 @pytest.fixture
-def away(room: Room) -> Away:
-    return Away(room)
+def away(stage: Stage) -> Away:
+    return Away(stage)
 
 
-def stop(room: Room) -> None:
+def stop(stage: Stage) -> None:
     for _ in range(5):
-        room.story.fail(after=0)
+        stage.story.fail(after=0)
 
 
 async def test_after_a_while_the_second_channel_speaks_and_then_one_summary_comes(away: Away) -> None:
-    stop(away.room)
+    stop(away.stage)
     await away.pass_time(AFTER - 10)
     assert away.said == []
     await away.pass_time(30)
@@ -98,36 +98,36 @@ async def test_after_a_while_the_second_channel_speaks_and_then_one_summary_come
     away.telegram_is(None)
     await away.pass_time(120)
     [summary] = away.post.messages
-    assert summary.header == "✉️ Telegram снова доступен. За это время через запасной канал ушло: 2"
+    assert summary.header == "✉️ Telegram снова доступен. За это время отправлено через запасной канал: 2"
     assert f"🛑 {NAME}" in summary.text
     assert [action.rpartition(":")[2] for action in summary.actions] == [NAME], "a button to restart it"
-    away.room.story.restart()
-    away.room.story.succeed()
+    away.stage.story.restart()
+    away.stage.story.succeed()
     await away.pass_time(60)
     assert away.post.headers[1:] == [f"✅ {NAME} снова работает · №1"], "firing was told, so its end is"
 
 
 async def test_what_was_told_and_what_ended_meanwhile_is_one_line_that_says_how_it_is_now(away: Away) -> None:
-    stop(away.room)
+    stop(away.stage)
     await away.pass_time(AFTER + 10)
-    away.room.story.restart()
-    away.room.story.succeed()
+    away.stage.story.restart()
+    away.stage.story.succeed()
     await away.pass_time(SOON + 10)
     assert f"✅ {NAME} снова работает" in away.said[-1][1], "the end follows the beginning"
     away.telegram_is(None)
     await away.pass_time(120)
     [summary] = away.post.messages
-    assert "ушло: 3" in summary.header
+    assert "отправлено через запасной канал: 3" in summary.header
     assert f"✅ {NAME} снова работает" in summary.text
     assert "🛑" not in summary.text
 
 
 async def test_a_recovery_after_telegram_is_back_comes_after_the_summary_that_explains_it(away: Away) -> None:
-    stop(away.room)
+    stop(away.stage)
     await away.pass_time(AFTER + 10)
-    away.room.story.restart()
-    away.room.story.succeed()
-    await away.room.journal.write()
+    away.stage.story.restart()
+    away.stage.story.succeed()
+    await away.stage.journal.write()
     away.telegram_is(None)
     await away.post.deliver(120)
     first, second = away.post.headers
@@ -136,9 +136,9 @@ async def test_a_recovery_after_telegram_is_back_comes_after_the_summary_that_ex
 
 
 async def test_what_was_over_before_it_could_be_told_is_one_line_of_the_past(away: Away) -> None:
-    stop(away.room)
-    away.room.story.restart()
-    away.room.story.succeed()
+    stop(away.stage)
+    away.stage.story.restart()
+    away.stage.story.succeed()
     await away.pass_time(AFTER + 10)
     [(_, text)] = away.said
     assert "🛑" not in text
@@ -150,10 +150,10 @@ async def test_what_was_over_before_it_could_be_told_is_one_line_of_the_past(awa
 
 
 async def test_while_it_is_in_use_what_is_urgent_does_not_wait_so_long(away: Away) -> None:
-    stop(away.room)
+    stop(away.stage)
     await away.pass_time(AFTER + 100)
     assert len(away.said) == 1
-    late = away.room.new_task("late")
+    late = away.stage.new_task("late")
     for _ in range(5):
         late.fail(after=0)
     await away.pass_time(SOON + 10)
@@ -165,7 +165,7 @@ async def test_while_it_is_in_use_what_is_urgent_does_not_wait_so_long(away: Awa
     assert "🛑 late" in summary.text, "one summary of both"
     # It is back: the second channel rests again.
     away.telegram_is(DOWN)
-    again = away.room.new_task("again")
+    again = away.stage.new_task("again")
     for _ in range(5):
         again.fail(after=0)
     await away.pass_time(AFTER - 30)
@@ -176,7 +176,7 @@ async def test_a_channel_that_takes_nothing_loses_nothing_and_is_not_hammered(aw
     away.takes = False
     asked: list[str] = []
     away.channel._send = lambda title, text: _note(asked, title)
-    stop(away.room)
+    stop(away.stage)
     await away.pass_time(AFTER + 300)
     assert 5 <= len(asked) <= 12
     away.telegram_is(None)
@@ -191,23 +191,23 @@ async def _note(asked: list[str], title: str) -> bool:
 
 async def test_a_thousand_messages_are_told_in_few_and_none_is_claimed_that_was_not(away: Away) -> None:
     for number in range(300):
-        story = away.room.new_task(f"t{number}")
-        away.room.clock.at += 20  # no storm
+        story = away.stage.new_task(f"t{number}")
+        away.stage.clock.at += 20  # no storm
         for _ in range(5):
             story.fail(after=0)
-    await away.room.journal.write()
-    owed = await away.room.pool.fetchval("SELECT count(*) FROM dozor.notifications")
+    await away.stage.journal.write()
+    owed = await away.stage.pool.fetchval("SELECT count(*) FROM dozor.notifications")
     assert owed == 600
     await away.pass_time(5)
     [(_, first)] = away.said
-    told = await away.room.pool.fetch("SELECT task FROM dozor.notifications WHERE transport = $1", TRANSPORT)
+    told = await away.stage.pool.fetch("SELECT task FROM dozor.notifications WHERE transport = $1", TRANSPORT)
     assert 10 < len({row["task"] for row in told}) < 300
     for row in told:
         assert f"{row['task']} " in first or f"{row['task']}:" in first
     assert "🛑" in first.partition("\n")[0] or "🛑" in first[:600], "the most urgent are in it"
     assert " ещё " in first.rpartition("\n")[2]
     await away.pass_time(900)
-    left = await away.room.pool.fetchval(
+    left = await away.stage.pool.fetchval(
         "SELECT count(*) FROM dozor.notifications WHERE state IN ('pending', 'sending') AND kind <> 'summary'"
     )
     assert left == 0
@@ -215,20 +215,20 @@ async def test_a_thousand_messages_are_told_in_few_and_none_is_claimed_that_was_
     away.telegram_is(None)
     await away.pass_time(300)
     [summary] = away.post.messages
-    assert "ушло: 600" in summary.header
+    assert "канал: 600" in summary.header
     assert len(summary.text.splitlines()) <= 25
 
 
 async def test_an_attempt_under_way_is_settled_by_whatever_ends_first(away: Away) -> None:
     """Telegram hangs on a message while the second channel tells it: it is not put back, to be replayed."""
-    stop(away.room)
-    await away.room.journal.write()
-    held = await claim(away.room.pool)
+    stop(away.stage)
+    await away.stage.journal.write()
+    held = await claim(away.stage.pool)
     assert held is not None
-    away.room.clock.at += AFTER
+    away.stage.clock.at += AFTER
     await away.unsent.check()
     assert len(away.said) == 1
-    await put_back(away.room.pool, held.id, "timed out", unknown=True, retry_in=1.0)
+    await put_back(away.stage.pool, held.id, "timed out", unknown=True, retry_in=1.0)
     away.telegram_is(None)
     await away.pass_time(60)
     [summary] = away.post.messages
@@ -237,26 +237,26 @@ async def test_an_attempt_under_way_is_settled_by_whatever_ends_first(away: Away
 
 async def test_what_may_have_arrived_says_so_there_too(away: Away) -> None:
     away.telegram_is(Unknown("no answer"))
-    stop(away.room)
+    stop(away.stage)
     await away.pass_time(AFTER + 10)
     assert "Возможно, повтор" in away.said[0][1]
 
 
 async def test_messages_on_the_console_of_a_chat_that_refuses_go_the_other_way_as_well(away: Away) -> None:
     away.telegram_is(Rejected("bot was kicked"))
-    stop(away.room)
+    stop(away.stage)
     await away.pass_time(AFTER + 60)
     assert away.post.console.delivered
     assert "🛑" in away.said[0][1]
 
 
 async def test_killed_between_telling_and_the_summary_it_is_owed_by_the_next_process(away: Away) -> None:
-    stop(away.room)
-    await away.room.journal.write()
-    await away.room.pool.execute(
+    stop(away.stage)
+    await away.stage.journal.write()
+    await away.stage.pool.execute(
         "UPDATE dozor.notifications SET state = 'delivered', transport = $1, delivered_at = to_timestamp($2)",
         TRANSPORT,
-        away.room.clock.at,
+        away.stage.clock.at,
     )
     await away.unsent.check()
     await away.unsent.check()
@@ -269,10 +269,10 @@ PEOPLE = OnCall({"ann": Person(name="ann", destination="222", user_id=222)})
 LEVELS = (Level(60.0, "ann"),)
 
 
-async def test_a_call_for_a_person_gets_out_while_telegram_is_away(room: Room) -> None:
-    away = Away(room, levels=LEVELS, oncall=PEOPLE)
-    stop(room)
-    room.pass_time(120)
+async def test_a_call_for_a_person_gets_out_while_telegram_is_away(stage: Stage) -> None:
+    away = Away(stage, levels=LEVELS, oncall=PEOPLE)
+    stop(stage)
+    stage.pass_time(120)
     await away.pass_time(AFTER + 10)
     assert "🔴 ann: нужна реакция" in away.said[0][1]
     away.telegram_is(None)
@@ -282,13 +282,13 @@ async def test_a_call_for_a_person_gets_out_while_telegram_is_away(room: Room) -
         assert summary.header.startswith("✉️ Telegram снова доступен"), key
 
 
-async def test_a_person_who_cannot_be_written_to_is_called_the_other_way(room: Room) -> None:
+async def test_a_person_who_cannot_be_written_to_is_called_the_other_way(stage: Stage) -> None:
     """The chat works, and knows of the incident; the person was never told."""
-    away = Away(room, levels=LEVELS, oncall=PEOPLE)
+    away = Away(stage, levels=LEVELS, oncall=PEOPLE)
     away.telegram_is(None)
     away.telegram_is(Rejected("bot was blocked by the user"), "222")
-    stop(room)
-    room.pass_time(120)
+    stop(stage)
+    stage.pass_time(120)
     await away.pass_time(AFTER + 30)
     [(_, text)] = away.said
     assert "нужна реакция" in text
@@ -296,19 +296,19 @@ async def test_a_person_who_cannot_be_written_to_is_called_the_other_way(room: R
     assert len(away.chats[""].messages) == 3
 
 
-async def test_a_person_who_cannot_be_written_to_takes_nothing_from_a_chat_that_works(room: Room) -> None:
+async def test_a_person_who_cannot_be_written_to_takes_nothing_from_a_chat_that_works(stage: Stage) -> None:
     """What has just become owed to the chat is not swept along with what waits for the person."""
-    away = Away(room, levels=LEVELS, oncall=PEOPLE)
+    away = Away(stage, levels=LEVELS, oncall=PEOPLE)
     away.telegram_is(None)
     away.telegram_is(Rejected("bot was blocked by the user"), "222")
-    stop(room)
-    room.pass_time(120)
+    stop(stage)
+    stage.pass_time(120)
     await away.pass_time(AFTER - 10)
-    late = room.new_task("late")
+    late = stage.new_task("late")
     for _ in range(5):
         late.fail(after=0)
-    await room.journal.write()
-    room.clock.at += 20
+    await stage.journal.write()
+    stage.clock.at += 20
     await away.unsent.check()
     [(_, text)] = away.said
     assert "нужна реакция" in text
@@ -317,19 +317,19 @@ async def test_a_person_who_cannot_be_written_to_takes_nothing_from_a_chat_that_
     assert any(header.startswith("🛑 late") for header in away.post.headers)
 
 
-async def test_one_more_chat_that_is_gone_brings_nothing_that_another_chat_has(room: Room) -> None:
-    away = Away(room, routes=Routing((Route(destination="333"),)))
+async def test_one_more_chat_that_is_gone_brings_nothing_that_another_chat_has(stage: Stage) -> None:
+    away = Away(stage, routes=Routing((Route(destination="333"),)))
     away.telegram_is(None)
     away.telegram_is(Rejected("bot was kicked"), "333")
-    stop(room)
+    stop(stage)
     await away.pass_time(AFTER + 30)
     assert away.said == []
     assert len(away.chats[""].messages) == 2
 
 
-async def test_the_same_for_several_chats_is_said_once_and_settled_for_all(room: Room) -> None:
-    away = Away(room, routes=Routing((Route(destination="333"),)))
-    stop(room)
+async def test_the_same_for_several_chats_is_said_once_and_settled_for_all(stage: Stage) -> None:
+    away = Away(stage, routes=Routing((Route(destination="333"),)))
+    stop(stage)
     await away.pass_time(AFTER + 30)
     [(_, text)] = away.said
     assert text.count("🛑") == 1
@@ -337,12 +337,12 @@ async def test_the_same_for_several_chats_is_said_once_and_settled_for_all(room:
     await away.pass_time(60)
     for key in ("", "333"):
         [summary] = away.chats[key].messages
-        assert "ушло: 2" in summary.header
+        assert "отправлено через запасной канал: 2" in summary.header
 
 
 async def test_a_storm_is_told_as_a_digest(away: Away) -> None:
     for number in range(10):
-        story = away.room.new_task(f"t{number}")
+        story = away.stage.new_task(f"t{number}")
         for _ in range(5):
             story.fail(after=0)
     await away.pass_time(AFTER + 10)

@@ -18,17 +18,17 @@ from dozor.control.commands.commands import AlertCommand
 from dozor.storage.tables import incidents
 from dozor.storage.tables.incidents import StormGroup
 from tests.alerting.chat import Post
-from tests.alerting.room import Room
+from tests.alerting.stage import Stage
 from tests.alerting.story import NOW, Story, failure
 
 
 @pytest.fixture
-def post(room: Room) -> Post:
-    return Post(room)
+def post(stage: Stage) -> Post:
+    return Post(stage)
 
 
-def many(room: Room, count: int) -> list[Story]:
-    return [room.new_task(f"task_{number:04}") for number in range(count)]
+def many(stage: Stage, count: int) -> list[Story]:
+    return [stage.new_task(f"task_{number:04}") for number in range(count)]
 
 
 def fail_together(stories: list[Story], times: int, *, where: str = "wallet.py:7 in ask") -> None:
@@ -74,8 +74,8 @@ def test_who_comes_after_the_end_of_a_storm_is_no_part_of_it() -> None:
     assert gate.admit(50, NOW + 11) is Admission.ALONE
 
 
-async def test_a_few_that_break_together_are_told_each_by_itself(room: Room, post: Post) -> None:
-    fail_together(many(room, FEW), 5)
+async def test_a_few_that_break_together_are_told_each_by_itself(stage: Stage, post: Post) -> None:
+    fail_together(many(stage, FEW), 5)
     await post.deliver(60)
     assert sorted(shown.header[:12] for shown in post.messages if shown.header.startswith("🛑")) == [
         f"🛑 task_{number:04} " for number in range(FEW)
@@ -83,14 +83,14 @@ async def test_a_few_that_break_together_are_told_each_by_itself(room: Room, pos
 
 
 async def test_one_more_than_a_few_is_a_digest_that_takes_in_what_has_not_left_yet(
-    room: Room, post: Post
+    stage: Stage, post: Post
 ) -> None:
-    stories = many(room, FEW + 1)
+    stories = many(stage, FEW + 1)
     fail_together(stories, 3)
     await post.deliver(60)
     assert len(post.messages) == AT_ONCE + 1
     assert f"{FEW + 1 - AT_ONCE}/{FEW + 1 - AT_ONCE}" in post.messages[-1].text
-    rows = await room.pool.fetch("SELECT task FROM dozor.notifications WHERE state = 'superseded'")
+    rows = await stage.pool.fetch("SELECT task FROM dozor.notifications WHERE state = 'superseded'")
     assert [row["task"] for row in rows] == [story.name for story in stories[AT_ONCE:FEW]]
     for story in stories:
         story.succeed(after=0)
@@ -99,9 +99,9 @@ async def test_one_more_than_a_few_is_a_digest_that_takes_in_what_has_not_left_y
 
 
 async def test_what_has_left_before_the_storm_goes_on_living_beside_the_digest(
-    room: Room, post: Post
+    stage: Stage, post: Post
 ) -> None:
-    stories = many(room, FEW + 3)
+    stories = many(stage, FEW + 3)
     fail_together(stories[:FEW], 3)
     await post.deliver(8)
     assert len(post.messages) == FEW
@@ -117,13 +117,13 @@ async def test_what_has_left_before_the_storm_goes_on_living_beside_the_digest(
 
 
 async def test_a_thousand_tasks_in_one_second_are_five_messages_at_most_in_a_minute(
-    room: Room, post: Post
+    stage: Stage, post: Post
 ) -> None:
-    stories = many(room, 1000)
-    began = room.clock.at
+    stories = many(stage, 1000)
+    began = stage.clock.at
     fail_together(stories[:900], 3)
     fail_together(stories[900:], 5, where="ledger.py:3 in post")  # a hundred of them stop
-    assert room.clock.at == began
+    assert stage.clock.at == began
     await post.deliver(60)
     assert post.messages[0].at - began <= 2.0
     assert len(post.messages) <= 5
@@ -131,9 +131,9 @@ async def test_a_thousand_tasks_in_one_second_are_five_messages_at_most_in_a_min
     lines = digest.text.splitlines()
     assert lines[1].startswith("🔴 100/100")  # what is critical stands above what is not
     assert "897/897" in lines[2]
-    [storm] = [r["id"] for r in await room.pool.fetch("SELECT id FROM dozor.incidents WHERE kind = 'storm'")]
+    [storm] = [r["id"] for r in await stage.pool.fetch("SELECT id FROM dozor.incidents WHERE kind = 'storm'")]
     assert digest.actions == [f"a:storm:{storm}", f"a:ack:{storm}"]
-    members = await room.pool.fetch(
+    members = await stage.pool.fetch(
         "SELECT task, severity FROM dozor.incidents WHERE storm = $1 ORDER BY severity <> 'critical', id",
         storm,
     )
@@ -142,20 +142,20 @@ async def test_a_thousand_tasks_in_one_second_are_five_messages_at_most_in_a_min
     assert [member["severity"] for member in members[:100]] == ["critical"] * 100
 
 
-async def test_a_digest_from_memory_is_that_of_the_database(room: Room, post: Post) -> None:
-    stories = many(room, 30)
+async def test_a_digest_from_memory_is_that_of_the_database(stage: Stage, post: Post) -> None:
+    stories = many(stage, 30)
     fail_together(stories[:12], 3)
     fail_together(stories[12:20], 5, where="ledger.py:3 in post")
     fail_together(stories[20:], 3, where="deposits.py:9 in read")
-    room.watch.open_incident(IncidentKind.LIMIT, "memory", AlertData())
+    stage.manager.open_incident(IncidentKind.LIMIT, "memory", AlertData())
     for story in stories[8:16]:
         story.restart()
         story.succeed(after=0)
-    await room.journal.write()
-    [storm] = [one for one in room.watch.open_incidents if one.kind is IncidentKind.STORM]
-    groups = storm_groups(room.watch.store.members(storm.id))
-    assert groups == await incidents.read_storm(room.pool, storm.id)
-    assert digest_facts(groups, storm).count == len(room.watch.store.members(storm.id))
+    await stage.journal.write()
+    [storm] = [one for one in stage.manager.open_incidents if one.kind is IncidentKind.STORM]
+    groups = storm_groups(stage.manager.store.members(storm.id))
+    assert groups == await incidents.read_storm(stage.pool, storm.id)
+    assert digest_facts(groups, storm).count == len(stage.manager.store.members(storm.id))
 
 
 def test_a_cause_of_no_task_names_none() -> None:
@@ -178,8 +178,8 @@ def test_a_cause_of_no_task_names_none() -> None:
     assert digest_facts([tasks], storm).lines == ("🔴 1/4 · PostgreSQL · a, b, c, …",)
 
 
-async def test_a_storm_passes_and_is_told_so_once(room: Room, post: Post) -> None:
-    stories = many(room, 50)
+async def test_a_storm_passes_and_is_told_so_once(stage: Stage, post: Post) -> None:
+    stories = many(stage, 50)
     fail_together(stories, 3)
     await post.deliver(30)
     before = len(post.messages)
@@ -194,25 +194,27 @@ async def test_a_storm_passes_and_is_told_so_once(room: Room, post: Post) -> Non
     # A storm of warnings ends as any warning does: its message says so, and nothing makes a sound.
     assert post.messages[AT_ONCE].header.startswith("✅ Массовый сбой закончился")
     assert len(post.messages) == before
-    assert await room.pool.fetchval("SELECT count(*) FROM dozor.incidents WHERE state <> 'resolved'") == 0
+    assert await stage.pool.fetchval("SELECT count(*) FROM dozor.incidents WHERE state <> 'resolved'") == 0
 
 
-async def test_who_moves_into_another_storm_does_not_keep_its_first_one_open(room: Room, post: Post) -> None:
-    stories = many(room, 20)
+async def test_who_moves_into_another_storm_does_not_keep_its_first_one_open(
+    stage: Stage, post: Post
+) -> None:
+    stories = many(stage, 20)
     fail_together(stories, 3)
     await post.deliver(QUIET + 1)
     fail_together(stories[AT_ONCE:], 2)  # some stop alone, the others in a digest of their own
     await post.deliver(60)
-    assert len([one for one in room.watch.open_incidents if one.kind is IncidentKind.STORM]) == 2
+    assert len([one for one in stage.manager.open_incidents if one.kind is IncidentKind.STORM]) == 2
     for story in stories:
         story.restart()
         story.succeed(after=0)
     await post.deliver(120)
-    assert room.watch.open_incidents == ()
+    assert stage.manager.open_incidents == ()
 
 
-async def test_the_end_of_an_older_storm_is_not_that_of_the_present_one(room: Room, post: Post) -> None:
-    stories = many(room, 41)
+async def test_the_end_of_an_older_storm_is_not_that_of_the_present_one(stage: Stage, post: Post) -> None:
+    stories = many(stage, 41)
     fail_together(stories[:20], 3)
     await post.deliver(QUIET + 1)
     fail_together(stories[20:40], 3)
@@ -220,32 +222,32 @@ async def test_the_end_of_an_older_storm_is_not_that_of_the_present_one(room: Ro
         story.succeed(after=0)
     await post.deliver(5)
     fail_together(stories[40:], 3)
-    [late] = room.watch.store.failures_of(stories[40].name)
-    assert late.storm == room.watch.store.failures_of(stories[39].name)[0].storm
+    [late] = stage.manager.store.failures_of(stories[40].name)
+    assert late.storm == stage.manager.store.failures_of(stories[39].name)[0].storm
     assert not late.told
 
 
 async def test_a_chat_whose_tasks_are_well_again_hears_of_the_end_after_a_restart_as_well(
-    room: Room, post: Post
+    stage: Stage, post: Post
 ) -> None:
     second = Route(destination="-200", tasks=frozenset({"task_0010"}))
-    room.furnish(routes=Routing([second]))
-    stories = many(room, 20)
+    stage.furnish(routes=Routing([second]))
+    stories = many(stage, 20)
     fail_together(stories, 3)
     stories[10].succeed(after=0)
-    await room.again()
-    opened = await incidents.read_open(room.journal.connection, resolved_within=1e9)
-    room.watch = room.new_watch(opened, await incidents.last_id(room.journal.connection))
+    await stage.again()
+    opened = await incidents.read_open(stage.journal.connection, resolved_within=1e9)
+    stage.manager = stage.new_manager(opened, await incidents.last_id(stage.journal.connection))
     for story in stories:
-        story.watch = room.watch
+        story.manager = stage.manager
         story.succeed(after=0)
-    await room.journal.write()
-    rows = await room.pool.fetch("SELECT destination, kind FROM dozor.notifications WHERE task IS NULL")
+    await stage.journal.write()
+    rows = await stage.pool.fetch("SELECT destination, kind FROM dozor.notifications WHERE task IS NULL")
     assert {row["destination"] for row in rows if row["kind"] == "recovered"} == {"", "-200"}
 
 
-async def test_a_storm_that_becomes_critical_is_told_anew(room: Room, post: Post) -> None:
-    stories = many(room, 20)
+async def test_a_storm_that_becomes_critical_is_told_anew(stage: Stage, post: Post) -> None:
+    stories = many(stage, 20)
     fail_together(stories, 3)
     await post.deliver(30)
     assert post.headers[-1].startswith("⚠️ Сбои")
@@ -256,29 +258,29 @@ async def test_a_storm_that_becomes_critical_is_told_anew(room: Room, post: Post
     assert digest.message.reply_to == AT_ONCE + 1
 
 
-async def test_nobody_is_reminded_of_each_task_of_a_storm_only_of_the_storm(room: Room, post: Post) -> None:
-    fail_together(many(room, 30), 5)
+async def test_nobody_is_reminded_of_each_task_of_a_storm_only_of_the_storm(stage: Stage, post: Post) -> None:
+    fail_together(many(stage, 30), 5)
     await post.deliver(120)
-    room.pass_time(1800)
-    await room.journal.write()
-    rows = await room.pool.fetch("SELECT task, incident_id FROM dozor.notifications WHERE kind = 'reminder'")
+    stage.pass_time(1800)
+    await stage.journal.write()
+    rows = await stage.pool.fetch("SELECT task, incident_id FROM dozor.notifications WHERE kind = 'reminder'")
     assert [row["task"] or "the storm" for row in rows] == ["the storm"]
 
 
-async def test_a_storm_goes_on_after_a_restart_of_the_runner(room: Room, post: Post) -> None:
-    stories = many(room, 30)
+async def test_a_storm_goes_on_after_a_restart_of_the_runner(stage: Stage, post: Post) -> None:
+    stories = many(stage, 30)
     fail_together(stories[:20], 3)
-    await room.again()
+    await stage.again()
     for story in stories:
-        story.watch = room.watch
+        story.manager = stage.manager
     fail_together(stories[20:], 3)
     await post.deliver(60)
     assert len(post.messages) == AT_ONCE + 1
     assert "27/27" in post.messages[-1].text
 
 
-async def test_the_end_of_those_told_alone_is_the_end_of_their_storm(room: Room, post: Post) -> None:
-    stories = many(room, 30)
+async def test_the_end_of_those_told_alone_is_the_end_of_their_storm(stage: Stage, post: Post) -> None:
+    stories = many(stage, 30)
     fail_together(stories, 3)
     await post.deliver(30)
     fail_together(stories, 2)
@@ -295,17 +297,17 @@ async def test_the_end_of_those_told_alone_is_the_end_of_their_storm(room: Room,
 
 
 async def test_a_storm_nobody_takes_on_is_told_again_with_what_is_still_broken(
-    room: Room, post: Post
+    stage: Stage, post: Post
 ) -> None:
-    room.furnish(levels=(Level(900.0, "ann"),), oncall=OnCall({"ann": Person(name="ann", mention="@ann")}))
-    stories = many(room, 20)
+    stage.furnish(levels=(Level(900.0, "ann"),), oncall=OnCall({"ann": Person(name="ann", mention="@ann")}))
+    stories = many(stage, 20)
     fail_together(stories, 5)
     await post.deliver(60)
     before = len(post.messages)
     for story in stories[:12]:
         story.restart()
         story.succeed(after=0)
-    room.pass_time(1800)
+    stage.pass_time(1800)
     await post.deliver(60)
     called, reminder = post.messages[before:]
     digest = next(shown for shown in post.messages if "Сбои сразу" in shown.header)
@@ -315,13 +317,13 @@ async def test_a_storm_nobody_takes_on_is_told_again_with_what_is_still_broken(
 
 
 async def test_one_of_a_long_storm_that_stops_later_is_told_by_itself_and_reminded_of(
-    room: Room, post: Post
+    stage: Stage, post: Post
 ) -> None:
-    stories = many(room, 20)
+    stories = many(stage, 20)
     fail_together(stories, 3)
     await post.deliver(60)
-    room.ask(AlertCommand.ACK, str(await _storm_of(room)))
-    room.pass_time(3600)
+    stage.ask(AlertCommand.ACK, str(await _storm_of(stage)))
+    stage.pass_time(3600)
     for _ in range(2):
         stories[10].fail(failure("refused", where="wallet.py:7 in ask"), after=60)
     await post.deliver(60)
@@ -330,19 +332,19 @@ async def test_one_of_a_long_storm_that_stops_later_is_told_by_itself_and_remind
     ]
     digest = next(shown for shown in post.messages if "Сбои сразу" in shown.header)
     assert "16/16" in digest.text
-    room.pass_time(2000)
+    stage.pass_time(2000)
     await post.deliver(60)
     assert [h for h in post.headers if "task_0010 всё ещё остановлена" in h]
 
 
 async def test_a_storm_somebody_has_taken_on_is_told_anew_when_more_of_it_stops(
-    room: Room, post: Post
+    stage: Stage, post: Post
 ) -> None:
-    stories = many(room, 20)
+    stories = many(stage, 20)
     fail_together(stories, 3)
     fail_together(stories[:10], 2)
     await post.deliver(30)
-    room.ask(AlertCommand.ACK, str(await _storm_of(room)))
+    stage.ask(AlertCommand.ACK, str(await _storm_of(stage)))
     await post.deliver(10)
     before = len(post.messages)
     for story in stories[10:]:
@@ -354,7 +356,7 @@ async def test_a_storm_somebody_has_taken_on_is_told_anew_when_more_of_it_stops(
     assert "Принято" not in anew.text
 
 
-async def _storm_of(room: Room) -> int:
-    await room.journal.write()
-    number: int = await room.pool.fetchval("SELECT id FROM dozor.incidents WHERE kind = 'storm'")
+async def _storm_of(stage: Stage) -> int:
+    await stage.journal.write()
+    number: int = await stage.pool.fetchval("SELECT id FROM dozor.incidents WHERE kind = 'storm'")
     return number

@@ -195,7 +195,7 @@ async def test_no_answer_is_repeated_and_marked(api: BotApi) -> None:
     await TelegramAlert(api.token, GROUP, language="en", api_url=api.url)(alert())
     first, second = texts(api)
     assert "duplicate" not in first
-    assert second == f"{first}\n(perhaps a duplicate: no answer came to the first attempt)"
+    assert second == f"{first}\n(possibly a duplicate: the first attempt got no answer)"
 
 
 async def test_a_group_that_became_a_supergroup_is_followed(api: BotApi) -> None:

@@ -14,7 +14,7 @@ from dozor.alerting.policy.oncall import OnCall, Person
 from dozor.control.commands.commands import AlertCommand
 from tests.alerting.chat import Post, Shown
 from tests.alerting.chat_picture import IMAGES, LANGUAGES, draw, parse
-from tests.alerting.room import Room
+from tests.alerting.stage import Stage
 from tests.alerting.story import failure
 
 NEW, REPLY, EDIT = 0, 1, 2
@@ -60,11 +60,11 @@ def _buttons(message: Message) -> list[str]:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-async def test_the_transcript_is_what_the_chat_shows(room: Room, language: str) -> None:
+async def test_the_transcript_is_what_the_chat_shows(stage: Stage, language: str) -> None:
     people = OnCall({"ann": Person(name="ann", mention="@ann")})
-    room.furnish(levels=(Level(900.0, "ann"),), oncall=people)
-    post = Post(room, language=language, name_of={"telegram:111": "Ann"}.get)
-    checker = room.new_task("ton_deposits")
+    stage.furnish(levels=(Level(900.0, "ann"),), oncall=people)
+    post = Post(stage, language=language, name_of={"telegram:111": "Ann"}.get)
+    checker = stage.new_task("ton_deposits")
     timed_out = failure(
         "TON API did not answer in 10 s", kind="TimeoutError", where="ton_deposits.py:58 in read_page"
     )
@@ -72,11 +72,11 @@ async def test_the_transcript_is_what_the_chat_shows(room: Room, language: str) 
         checker.fail(timed_out)
         if count >= 3:
             await post.deliver(30)
-    room.pass_time(900)
+    stage.pass_time(900)
     await post.deliver(30)
-    room.ask(AlertCommand.ACK, "1")
+    stage.ask(AlertCommand.ACK, "1")
     await post.deliver(30)
-    room.pass_time(600)
+    stage.pass_time(600)
     checker.restart("telegram:111")
     checker.succeed()
     await post.deliver(60)

@@ -23,7 +23,7 @@ from dozor.alerting.model.decisions import (
 from dozor.storage.postgres.pool import Pool
 from dozor.storage.tables import incidents
 from tests.alerting.chat import Post
-from tests.alerting.room import Room
+from tests.alerting.stage import Stage
 from tests.alerting.why import lines, reasons, why
 from tests.cli.command import dozor
 
@@ -87,42 +87,42 @@ async def test_sql_keeps_a_log_as_python_does(pool: Pool) -> None:
     assert await pool.fetchval("SELECT dozor.with_decision($1, NULL)", expected) == expected
 
 
-async def test_decisions_survive_a_killed_runner_and_the_next_one_goes_on_with_them(room: Room) -> None:
+async def test_decisions_survive_a_killed_runner_and_the_next_one_goes_on_with_them(stage: Stage) -> None:
     for _ in range(4):
-        room.story.fail()
-    before = await reasons(room)
-    await room.again(killed=True)
-    assert await reasons(room) == before
-    room.story.fail()
-    assert await reasons(room) == [*before[:3], "queued critical_stop", *before[3:], "waiting critical_stop"]
+        stage.story.fail()
+    before = await reasons(stage)
+    await stage.again(killed=True)
+    assert await reasons(stage) == before
+    stage.story.fail()
+    assert await reasons(stage) == [*before[:3], "queued critical_stop", *before[3:], "waiting critical_stop"]
 
 
-async def test_a_decision_is_written_in_the_transaction_of_its_message(room: Room) -> None:
+async def test_a_decision_is_written_in_the_transaction_of_its_message(stage: Stage) -> None:
     for _ in range(3):
-        room.story.fail()
-    await room.journal.write()
-    written = await room.pool.fetchrow(
+        stage.story.fail()
+    await stage.journal.write()
+    written = await stage.pool.fetchrow(
         "SELECT i.xmin = n.xmin AS same, i.decisions -> -1 ->> 'reason' AS reason"
         " FROM dozor.incidents i JOIN dozor.notifications n ON n.incident_id = i.id"
     )
     assert tuple(written) == (True, "queued")
 
 
-async def test_a_healthy_run_writes_no_decision(room: Room) -> None:
+async def test_a_healthy_run_writes_no_decision(stage: Stage) -> None:
     for _ in range(20):
-        room.story.succeed()
-    await room.journal.write()
-    assert await room.pool.fetchval("SELECT count(*) FROM dozor.incidents") == 0
+        stage.story.succeed()
+    await stage.journal.write()
+    assert await stage.pool.fetchval("SELECT count(*) FROM dozor.incidents") == 0
 
 
-async def test_a_version_that_knows_no_decisions_does_not_wipe_them(room: Room) -> None:
+async def test_a_version_that_knows_no_decisions_does_not_wipe_them(stage: Stage) -> None:
     for _ in range(3):
-        room.story.fail()
-    before = await reasons(room)
-    incident = room.watch.find_incident(1)
+        stage.story.fail()
+    before = await reasons(stage)
+    incident = stage.manager.find_incident(1)
     assert incident is not None
-    await incidents.write(room.journal.connection, [replace(incident, decisions=None)])
-    assert await reasons(room) == before
+    await incidents.write(stage.journal.connection, [replace(incident, decisions=None)])
+    assert await reasons(stage) == before
 
 
 @pytest.mark.parametrize(
@@ -138,34 +138,34 @@ async def test_a_version_that_knows_no_decisions_does_not_wipe_them(room: Room) 
     ],
 )
 async def test_what_a_version_without_decisions_has_left_is_told_by_its_state(
-    room: Room, state: str, transport: str | None, reason: str
+    stage: Stage, state: str, transport: str | None, reason: str
 ) -> None:
     for _ in range(3):
-        room.story.fail()
-    await room.journal.write()
-    await room.pool.execute("UPDATE dozor.incidents SET decisions = NULL")
-    await room.pool.execute("UPDATE dozor.notifications SET state = $1, transport = $2", state, transport)
-    assert await reasons(room) == ["queued repeated_errors", f"{reason} repeated_errors"]
+        stage.story.fail()
+    await stage.journal.write()
+    await stage.pool.execute("UPDATE dozor.incidents SET decisions = NULL")
+    await stage.pool.execute("UPDATE dozor.notifications SET state = $1, transport = $2", state, transport)
+    assert await reasons(stage) == ["queued repeated_errors", f"{reason} repeated_errors"]
 
 
-async def test_more_messages_than_are_read_are_counted(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_more_messages_than_are_read_are_counted(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dozor.control.queries.why.MESSAGES", 2)
     for _ in range(5):
-        room.story.fail()
-    room.pass_time(10_000)
-    total = len(await room.told())
+        stage.story.fail()
+    stage.pass_time(10_000)
+    total = len(await stage.told())
     assert total > 2
-    assert (await why(room)).left_out == total - 2
+    assert (await why(stage)).left_out == total - 2
 
 
 # -- the command
 
 
-def configure(room: Room, folder: Path, language: str) -> str:
+def configure(stage: Stage, folder: Path, language: str) -> str:
     path = folder / f"{language}.yaml"
     path.write_text(
         f"language: {language}\ntimezone: Europe/Moscow\n"
-        f"database: {{url: '{room.dsn}'}}\ntasks:\n  one: {{run: 'm:f'}}\n"
+        f"database: {{url: '{stage.dsn}'}}\ntasks:\n  one: {{run: 'm:f'}}\n"
     )
     return str(path)
 
@@ -173,31 +173,31 @@ def configure(room: Room, folder: Path, language: str) -> str:
 @pytest.mark.parametrize(
     ("language", "title"),
     [
-        ("en", "Incident 1 · presale_checker · errors in a row"),
-        ("ru", "Инцидент 1 · presale_checker · ошибки подряд"),
+        ("en", "Incident #1 · presale_checker · errors in a row"),
+        ("ru", "Инцидент №1 · presale_checker · ошибки подряд"),
     ],
 )
 async def test_the_command_speaks_the_language_of_the_configuration(
-    room: Room, tmp_path: Path, language: str, title: str
+    stage: Stage, tmp_path: Path, language: str, title: str
 ) -> None:
-    post = Post(room)
+    post = Post(stage)
     for _ in range(3):
-        room.story.fail()
+        stage.story.fail()
     await post.deliver(1.0)
-    ran = await dozor("why", "#1", "-c", configure(room, tmp_path, language))
+    ran = await dozor("why", "#1", "-c", configure(stage, tmp_path, language))
     assert ran.exit_code == 0
     head, *rest = ran.stdout.splitlines()
     assert head == title
-    in_utc = [line.split(" ", 1)[1] for line in await lines(room, language)]
+    in_utc = [line.split(" ", 1)[1] for line in await lines(stage, language)]
     assert [line.split(" ", 2)[2] for line in rest] == in_utc
     assert all("19:0" in line for line in rest), "16:02 UTC in the configured zone"
 
 
-async def test_the_command_as_json(room: Room, tmp_path: Path) -> None:
+async def test_the_command_as_json(stage: Stage, tmp_path: Path) -> None:
     for _ in range(3):
-        room.story.fail()
-    await room.journal.write()
-    ran = await dozor("why", "1", "--json", "-c", configure(room, tmp_path, "en"))
+        stage.story.fail()
+    await stage.journal.write()
+    ran = await dozor("why", "1", "--json", "-c", configure(stage, tmp_path, "en"))
     assert ran.exit_code == 0
     answer = json.loads(ran.stdout)
     assert {name: answer[name] for name in ("incident", "task", "kind", "state")} == {
@@ -211,12 +211,12 @@ async def test_the_command_as_json(room: Room, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("wanted", ["2", "0", "-- -1", "nonsense", "9" * 30, "²"])
 async def test_the_command_refuses_an_incident_that_there_is_not(
-    room: Room, tmp_path: Path, wanted: str
+    stage: Stage, tmp_path: Path, wanted: str
 ) -> None:
     for _ in range(3):
-        room.story.fail()
-    await room.journal.write()
-    ran = await dozor("why", "-c", configure(room, tmp_path, "en"), *wanted.split())
+        stage.story.fail()
+    await stage.journal.write()
+    ran = await dozor("why", "-c", configure(stage, tmp_path, "en"), *wanted.split())
     assert ran.exit_code == 1
     assert ran.stdout == ""
     assert ran.output.startswith(f"dozor: There is no incident {wanted.split()[-1]}. The last ones:")

@@ -11,38 +11,38 @@ from dozor.alerting.rendering.decisions import why_lines
 from dozor.alerting.rendering.phrases import Phrasebook
 from dozor.control.queries.why import Why, read_why
 from dozor.language import Translator
-from tests.alerting.room import Room
+from tests.alerting.stage import Stage
 
 PLACES = {"222": "bob"}
 SNAPSHOTS = Path(__file__).parent / "snapshots" / "why"
 """`DOZOR_REWRITE_SNAPSHOTS=1` writes them anew: read the difference before committing it."""
 
 
-async def why(room: Room, incident: int = 1) -> Why:
+async def why(stage: Stage, incident: int = 1) -> Why:
     """After what waits is written."""
-    await room.journal.write()
-    async with room.pool.acquire() as connection:
-        found = await read_why(connection, incident, room.clock.at)
+    await stage.journal.write()
+    async with stage.pool.acquire() as connection:
+        found = await read_why(connection, incident, stage.clock.at)
     assert found is not None
     return found
 
 
-async def reasons(room: Room, incident: int = 1) -> list[str]:
+async def reasons(stage: Stage, incident: int = 1) -> list[str]:
     """ "queued repeated_errors", in the order of time."""
-    return [_short(one) for one in (await why(room, incident)).decisions]
+    return [_short(one) for one in (await why(stage, incident)).decisions]
 
 
-async def lines(room: Room, language: str, incident: int = 1) -> tuple[str, ...]:
+async def lines(stage: Stage, language: str, incident: int = 1) -> tuple[str, ...]:
     """Times in UTC, without saying so."""
-    found = await why(room, incident)
-    say = Phrasebook(Translator(language), ZoneInfo("UTC"), room.clock.at, found.names.get)
+    found = await why(stage, incident)
+    say = Phrasebook(Translator(language), ZoneInfo("UTC"), stage.clock.at, found.names.get)
     return tuple(line.replace(" UTC", "") for line in why_lines(say, found.decisions, PLACES.get))
 
 
-async def check_lines(room: Room, name: str, *incidents: int) -> None:
+async def check_lines(stage: Stage, name: str, *incidents: int) -> None:
     """The lines of each incident (1 if none is named), in both languages, are those of `NAME.txt`."""
     parts = [
-        "\n".join((f"# {language}, incident {incident}", *await lines(room, language, incident)))
+        "\n".join((f"# {language}, incident {incident}", *await lines(stage, language, incident)))
         for language in ("en", "ru")
         for incident in incidents or (1,)
     ]

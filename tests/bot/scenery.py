@@ -1,4 +1,4 @@
-"""A watch in the middle of a bad night: tasks in every state, a past, incidents, people who did things."""
+"""A database with tasks in every state, a history, incidents, and actions of people."""
 
 from __future__ import annotations
 

@@ -241,4 +241,4 @@ async def test_recent_runs_stand_on_the_card(
             seconds,
         )
     card = await Transcript(api, ADMIN).ask(ADMIN, "/status presales")
-    assert "Недавно: ▂▅✖·█" in card.text
+    assert "Последние запуски: ▂▅✖·█" in card.text

@@ -1,4 +1,4 @@
-"""Putting the bot together: the token, the menu, what cannot work said at once."""
+"""Building the bot: the token, the menu, and errors that are reported at once."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def test_everybody_sees_the_menu_of_their_role_in_their_language(api: BotA
     assert "restart" in _names(api, f"chat:{GROUP}/")
     assert api.world.commands[f"chat:{VIEWER}/en"][0] == {
         "command": "status",
-        "description": "how the tasks are",
+        "description": "state of the tasks",
     }
     assert api.world.commands[f"chat:{ADMIN}/"] == api.world.commands[f"chat:{ADMIN}/ru"]
 

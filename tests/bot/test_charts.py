@@ -1,4 +1,4 @@
-"""Charts: what is counted, what is said, and pictures that are drawn for every kind of task."""
+"""Charts: what is counted, the caption, and pictures for every kind of task."""
 
 from __future__ import annotations
 

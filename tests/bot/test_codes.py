@@ -49,7 +49,7 @@ async def test_nothing_happens_without_the_code_and_everything_with_it(
     api: BotApi, pool: Pool, executor: Executor, guarded: Running
 ) -> None:
     chat = Transcript(api, ADMIN)
-    assert (await chat.ask(ADMIN, "/code 123456")).text.startswith("Кода сейчас ничто не ждёт")
+    assert (await chat.ask(ADMIN, "/code 123456")).text.startswith("Ни одна команда не ждёт кода")
     assert "код из приложения" in (await chat.ask(ADMIN, "/restart presales")).text
     right = pyotp.TOTP(SECRET)
     wrong = next(f"{n:06}" for n in range(100) if not right.verify(f"{n:06}", valid_window=3))
@@ -58,7 +58,7 @@ async def test_nothing_happens_without_the_code_and_everything_with_it(
     code = right.now()
     assert "presales перезапущена" in (await chat.ask(ADMIN, f"/code {code}")).text
     assert [command.name for command in executor.done] == [CommandName.RESTART]
-    assert (await chat.ask(ADMIN, f"/code {code}")).text.startswith("Кода сейчас ничто не ждёт")
+    assert (await chat.ask(ADMIN, f"/code {code}")).text.startswith("Ни одна команда не ждёт кода")
     row = await pool.fetchrow("SELECT action, result FROM dozor.audit WHERE result = 'denied'")
     assert tuple(row or ()) == ("/code for restart", "denied")
 

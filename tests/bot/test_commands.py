@@ -153,7 +153,7 @@ async def test_a_choice_takes_the_place_of_the_question(
     await api.wait_until(lambda: len(question.history) == 2, what="the edit")
     assert question.history[-1] == "🔄 presale_checker перезапущена, сейчас выполняется"
     assert question.buttons == [("📋 Подробно", "m:status:presale_checker")]
-    assert [answer["text"] for answer in api.world.answered] == ["Принято"]
+    assert [answer["text"] for answer in api.world.answered] == ["Получено"]
 
 
 async def test_the_button_under_an_alert_restarts_and_the_alert_stays(
@@ -179,7 +179,7 @@ async def test_a_refused_press_leaves_the_button(api: BotApi, executor: Executor
     alert = await _alert(api, running)
     api.press(OPERATOR, GROUP, alert, "a:restart:presale_checker")
     await api.wait_until(lambda: len(api.world.sent(GROUP)) == 2)
-    assert "отключена в конфигурации" in api.world.sent(GROUP)[-1].text
+    assert "отключена в настройках" in api.world.sent(GROUP)[-1].text
     assert api.world.messages[GROUP, alert].buttons
 
 
@@ -223,7 +223,7 @@ async def test_without_a_runner_the_answer_says_so_and_nothing_happens_later(
     running = Running(build(api, pool))
     answer = await Transcript(api, ADMIN).ask(ADMIN, "/restart presale_checker")
     await running.close()
-    assert answer.text == "presale_checker: не выполнено, раннер не работает. Запустите dozor run"
+    assert answer.text == "presale_checker: не выполнено, раннер не работает. Запустите: dozor run"
     assert await pool.fetchval("SELECT state FROM dozor.commands") == "expired"
 
 

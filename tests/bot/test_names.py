@@ -169,10 +169,10 @@ async def test_the_language_of_answers_and_menus(
         await running.close()
     if choice is LanguageChoice.CONFIG:
         assert said.startswith(f"Ваш id: {ADMIN}\nВаша роль: администратор.")
-        assert first == "что с задачами"
+        assert first == "состояние задач"
     else:
         assert said.startswith(f"Your id: {ADMIN}")
-        assert first == "how the tasks are"
+        assert first == "state of the tasks"
 
 
 def test_people_have_their_own_language_by_default_and_others_are_refused() -> None:
@@ -213,30 +213,30 @@ async def test_incidents_have_a_text_whatever_they_are_about_and_a_button_each(
         answer = await _ask(api, ADMIN, "/incidents")
         texts = {
             Language.RU: [
-                "Не работает 2 из 3",
+                "Не работают 2 из 3",
                 "Не принимает сообщения: Дежурные: bot was kicked",
                 "Недоступно: billing",
                 "Бот не получает команды от Telegram",
                 "Прошлый запуск Дозора закончился аварийно",
-                "перерасход",
+                "память",
             ],
             Language.EN: [
                 "2 of 3 not working",
-                "Takes no messages: Дежурные: bot was kicked",
+                "Does not accept messages: Дежурные: bot was kicked",
                 "Not available: billing",
-                "The bot gets no commands from Telegram",
-                "The last run of Dozor ended abnormally",
+                "The bot receives no commands from Telegram",
+                "The last run of Dozor ended uncleanly",
             ],
         }[language]
         for text in texts:
             assert text in answer.text
         labels = [label for label, data in answer.buttons if data.startswith("m:ack.list:")]
-        assert len(labels) == 7  # every open one that nobody has taken on
+        assert len(labels) == 7  # every open one that nobody has acknowledged
         data = next(data for _, data in answer.buttons if data == "m:ack.list:2")
         api.press(ADMIN, ADMIN, answer.message_id, data)
         await api.wait_until(lambda: len(answer.history) == 2, what="the edit")
         assert "2" in answer.text.splitlines()[0]
-        assert "Не работает 2 из 3" in answer.text or "2 of 3 not working" in answer.text
+        assert "Не работают 2 из 3" in answer.text or "2 of 3 not working" in answer.text
         viewer = await _ask(api, VIEWER, "/incidents")
         assert not any(data.startswith("m:ack") for _, data in viewer.buttons)
     finally:
@@ -247,7 +247,7 @@ async def test_incidents_have_a_text_whatever_they_are_about_and_a_button_each(
 
 SILENCED = {
     Language.RU: "🔕 presale_checker: тишина на {}, до ",
-    Language.EN: "🔕 presale_checker: silent for {}, until ",
+    Language.EN: "🔕 presale_checker: silenced for {}, until ",
 }
 
 
@@ -304,11 +304,11 @@ async def test_the_command_line_has_a_text_for_storms_and_for_the_runners_own(
             incident_line(rows[number], storms.get(number), names, ZoneInfo("UTC")) for number in (4, 10)
         ]
     assert lines[0].endswith(
-        {Language.RU: "Не работало: 2", Language.EN: "Not working at the time: 2"}[language]
+        {Language.RU: "Не работали: 2", Language.EN: "Not working at the time: 2"}[language]
     )
     assert lines[1].endswith(
         {
             Language.RU: "Не принимает сообщения: Дежурные: bot was kicked",
-            Language.EN: "Takes no messages: Дежурные: bot was kicked",
+            Language.EN: "Does not accept messages: Дежурные: bot was kicked",
         }[language]
     )

@@ -1,4 +1,4 @@
-"""Who did something is said by name: learnt from Telegram, from the configuration, and after a restart."""
+"""Names of people: learnt from Telegram, from the configuration, and after a restart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Taking updates: exactly once, across restarts; through faults; never deaf without saying so."""
+"""Taking updates: exactly once, across restarts and faults; a failing poll is always reported."""
 
 from __future__ import annotations
 

@@ -238,7 +238,7 @@ async def test_an_alarm_that_does_not_get_through_is_on_the_console(
     alarm = EmergencySender(_config(api, url, api_url=f"{scheme}://telegram.invalid"), Translator("en"), str)
     assert await asyncio.to_thread(alarm.send, TROUBLE)
     said = capsys.readouterr().err
-    assert "blocked for 1 s: guilty" in said
+    assert "blocked for 1 s by guilty" in said
     assert alarm.sent == 0
     assert "S3cret" not in said
     assert api.world.sent(GROUP) == []

@@ -1,4 +1,4 @@
-"""Webhook mode: what Telegram brings is stored before it is told 200, once, and only with its secret."""
+"""Webhook mode: an update is stored before it is answered with 200, once, and only with the secret."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole way in one process: a checker breaks, the chat hears of it, a button brings it back."""
+"""The whole way in one process: a checker breaks, the chat gets an alert, a button restarts it."""
 
 from __future__ import annotations
 

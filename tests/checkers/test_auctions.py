@@ -1,4 +1,4 @@
-"""Auctions: bids hold money, settlement pays once, impossible rows stand aside."""
+"""Auctions: bids reserve money, settlement pays once, impossible rows are set aside."""
 
 from __future__ import annotations
 

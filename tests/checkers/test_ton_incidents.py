@@ -1,4 +1,4 @@
-"""Providers that are frozen, lag or answer nonsense, jetton wallets, and what people are told about them."""
+"""Providers that are frozen, lag or answer nonsense, jetton wallets, and the alerts about them."""
 
 from __future__ import annotations
 

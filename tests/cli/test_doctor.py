@@ -1,4 +1,4 @@
-"""`dozor doctor` finds each thing that may keep alerts from arriving, and says what to do."""
+"""`dozor doctor` finds each thing that may keep alerts from arriving, with a remedy."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ async def test_whatever_stands_in_for_an_answer_is_told_as_unreachable(api: BotA
     api.fail(kind, method="getMe")
     [finding] = await check_telegram(configured(api))
     assert finding.level is Level.FAILED
-    assert finding.text.startswith("Telegram cannot be asked")
+    assert finding.text.startswith("Telegram cannot be reached")
     assert api.token not in str(finding)
 
 
@@ -294,7 +294,7 @@ async def test_the_second_channel_is_tried_for_each_url_alone(api: BotApi, tmp_p
         assert (finding.level, good.asked) == (Level.OK, 0), "nothing is sent without --send"
         taken, refused = await doctor(good.url(), bad.url(), send=True)
         assert (taken.level, refused.level) == (Level.OK, Level.FAILED)
-        assert "urls[1] did not take" in refused.text
+        assert "urls[1] did not accept" in refused.text
         assert good.said == [("Dozor: test", "dozor doctor --send")]
         assert "s3cret" not in f"{taken}{refused}"
     [none] = await doctor(send=True)

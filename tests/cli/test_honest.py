@@ -73,7 +73,7 @@ async def test_errors_ack_silence_and_oncall(site: Site, tmp_path: Path) -> None
     assert (await run("errors", "mail", "-c", config)).output == "order_mail: no errors\n"
     [incident] = [one for one in site.runner.incident_manager.open_incidents if one.task == "prices"]
     acked = await run("ack", f"#{incident.id}", "--for", "2h", "-c", config)
-    assert (acked.exit_code, acked.output) == (0, f"#{incident.id}: taken on\n")
+    assert (acked.exit_code, acked.output) == (0, f"#{incident.id}: acknowledged\n")
     assert site.runner.incident_manager.find_incident(incident.id).state == "acknowledged"  # type: ignore[union-attr]
     assert (await run("ack", "999", "-c", config)).exit_code == 1
     assert (await run("ack", "x", "-c", config)).exit_code == 1

@@ -136,7 +136,7 @@ def folder(tmp_path: Path) -> Path:
 
 TRIES = {
     "fine": (0, ["✓ fine: passed", "progress: 2 of 4", "alert, not sent (critical): look",
-                 "ctx.db is not there"]),
+                 "ctx.db is not available"]),
     "bro": (1, ["✖ broken: failed", "LookupError: no price", "mine.py", "an alert with failure 3 in a row"]),
     "hopeless": (1, ["Fatal: never", "critical stop at once"]),
     "endless": (0, ["healthy, first heartbeat"]),

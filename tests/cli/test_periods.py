@@ -28,7 +28,7 @@ REFUSED: list[tuple[tuple[str, ...], dict[Language, str]]] = [
     (("30",), {Language.EN: "30 of what", Language.RU: "30 чего"}),
     (("0m",), {Language.EN: "more than zero", Language.RU: "больше нуля"}),
     (("40d",), {Language.EN: "at most 30 days", Language.RU: "не больше 30 дней"}),
-    (("soon",), {Language.EN: "no length of time", Language.RU: "не срок"}),
+    (("soon",), {Language.EN: "not a length of time", Language.RU: "не срок"}),
 ]
 
 
@@ -56,5 +56,5 @@ def test_what_is_no_length_is_refused_with_an_example(
 
 
 def test_words_after_a_length_that_takes_no_reason_are_refused() -> None:
-    with pytest.raises(CommandRefusedError, match="no length of time"):
+    with pytest.raises(CommandRefusedError, match="not a length of time"):
         _period(("1h", "later"), ZONE, with_reason=False)

@@ -1,4 +1,4 @@
-"""Without a database for longer than the lease, runs are cancelled and the process stands by again."""
+"""Without a database for longer than the lease, runs are cancelled and the process is a standby again."""
 
 from __future__ import annotations
 

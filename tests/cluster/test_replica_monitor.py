@@ -1,4 +1,4 @@
-"""Which replicas count as lost, and what is said of them."""
+"""Which replicas count as lost, and the texts about them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who leads, stands by and works: `dozor replicas`, the line of `/status` and of the page."""
+"""Leader, standbys and workers: `dozor replicas`, the line of `/status` and of the page."""
 
 from __future__ import annotations
 
@@ -119,12 +119,12 @@ async def test_dozor_replicas(pool: Pool, database: str, tmp_path: Path) -> None
 
     code, text = await run()
     assert code == 1
-    assert "No process of a cluster is there" in text
+    assert "The cluster has no process" in text
     await fill(pool)
     code, text = await run()
     assert code == 0, text
     assert text.startswith("Leader b (epoch ")
-    assert "lost, silent for 1h" in text
+    assert "lost, last seen 1h" in text
     code, text = await run("--json")
     found = json.loads(text)
     assert (code, found["leader"]) == (0, "b")

@@ -129,7 +129,7 @@ def test_it_speaks_english_and_hurries_when_told_to(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("last_line", "number"),
     [
-        ("Деньги и проверки", signal.SIGINT),
+        ("Деньги и чекеры", signal.SIGINT),
         ("2/6", signal.SIGTERM),
         ("попытка 2/5", signal.SIGHUP),
         ("ошибок нет", signal.SIGINT),

@@ -1,4 +1,4 @@
-"""Code blocks of a page, and the comment before each that says what the block is."""
+"""Code blocks of a page, and the comment before each that gives its kind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the documentation says of itself."""
+"""Claims of the documentation about itself."""
 
 from __future__ import annotations
 

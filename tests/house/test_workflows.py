@@ -1,4 +1,4 @@
-"""The workflow for GitHub says what pyproject.toml and `.ci/run` say: it cannot be run here."""
+"""The workflow for GitHub agrees with pyproject.toml and `.ci/run`: it cannot be run here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A runner under Prometheus: everything that a rule watches for happens, and is mended again."""
+"""A runner under Prometheus: everything that a rule alerts about happens, and ends again."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def configuration(truth: Truth, dsn: str, port: int) -> dict[str, Any]:
             "remind_every": "10m",
             "reopen_within": "60s",
             "escalate": [{"after": "5m", "to": "oncall"}, {"after": "15m", "to": "everybody"}],
-            "chats": [{"chat": LOUD, "loud_from": "critical"}, {"chat": SECOND, "tasks": second}],
+            "chats": [{"chat": LOUD, "min_severity": "critical"}, {"chat": SECOND, "tasks": second}],
         },
         "oncall": {
             "people": {"ann": {"chat": ANN, "mention": "@ann"}},

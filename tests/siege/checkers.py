@@ -1,4 +1,4 @@
-"""The checkers of a siege: each fails when the truth says that its task is broken."""
+"""The checkers of a siege: each fails while the plan has its task as broken."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The besieger: starts everything, does to it what is planned, and waits until the runner has told it all."""
+"""The besieger: starts everything, plays the plan, and waits until the runner has reported it all."""
 
 from __future__ import annotations
 

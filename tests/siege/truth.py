@@ -1,4 +1,4 @@
-"""What breaks, when, and for how long: the truth that people are to be told. Made from a seed."""
+"""What breaks, when, and for how long: what the messages are compared with. Made from a seed."""
 
 from __future__ import annotations
 

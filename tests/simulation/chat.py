@@ -1,4 +1,4 @@
-"""A chat that is slow, full, away, or refuses, as the seed says."""
+"""A chat that is slow, full, away, or refuses, as the seed decides."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkers that are healthy for days and broken for hours, in every way that we know of."""
+"""Checkers that are healthy for days and broken for hours, in every known way."""
 
 from __future__ import annotations
 

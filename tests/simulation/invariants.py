@@ -19,12 +19,12 @@ class BrokenInvariantError(AssertionError):
 
 
 class Referee:
-    """Stands between supervisor and watch: counts streaks by itself, and sees that everything is told."""
+    """Stands between supervisor and manager: counts streaks by itself, and sees that everything is told."""
 
     def __init__(
-        self, watch: IncidentManager, measures: RunMetrics, streaks: dict[str, int], say: str
+        self, manager: IncidentManager, measures: RunMetrics, streaks: dict[str, int], say: str
     ) -> None:
-        self._watch = watch
+        self._watch = manager
         self._measures = measures
         self.streaks = streaks
         self._say = say
@@ -74,11 +74,11 @@ class Referee:
 
 
 def look_at_tasks(
-    supervisor: Supervisor, watch: IncidentManager, database: Database, now: float, say: str
+    supervisor: Supervisor, manager: IncidentManager, database: Database, now: float, say: str
 ) -> None:
     """Each task has a next step, or a person has been told."""
     for task in supervisor.tasks:
-        problem = _problem(task, watch, database, now)
+        problem = _problem(task, manager, database, now)
         if problem is not None:
             raise BrokenInvariantError(f"{say}: {task.spec.name} {problem}: {_short(task.state)}")
 
@@ -87,7 +87,7 @@ def _short(state: TaskState) -> str:
     return f"{state.state}, next at {state.next_at}, running since {state.running_since}"
 
 
-def _problem(task: SupervisedTask, watch: IncidentManager, database: Database, now: float) -> str | None:
+def _problem(task: SupervisedTask, manager: IncidentManager, database: Database, now: float) -> str | None:
     state, policy = task.state, task.spec.policy
     late = state.next_at is not None and state.next_at < now - SLACK
     match state.state:
@@ -108,7 +108,7 @@ def _problem(task: SupervisedTask, watch: IncidentManager, database: Database, n
         case State.STOPPED:
             if late:
                 return "is late for its next try"
-            told = watch.store.failures_of(task.spec.name)
+            told = manager.store.failures_of(task.spec.name)
             return None if told else "is stopped, and no incident says so"
         case State.PAUSED:
             return None if state.failure_record.last_actor is not None else "is paused by nobody"

@@ -1,4 +1,4 @@
-"""Short lives with every test run; `make simulate` plays long ones."""
+"""Short simulations with every test run; `make simulate` plays long ones."""
 
 from __future__ import annotations
 

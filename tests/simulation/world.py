@@ -62,7 +62,7 @@ class Outcome:
 @dataclass(slots=True)
 class _Process:
     supervisor: Supervisor
-    watch: IncidentManager
+    manager: IncidentManager
     referee: Referee
     journal: Any
     tasks: list[asyncio.Task[Any]] = field(default_factory=list)
@@ -195,7 +195,7 @@ class World:
                 raise BrokenInvariantError(f"{self._say}: a part of the runner has ended")
         for broken in (*self._twice, *process.referee.broken):
             raise BrokenInvariantError(broken)
-        look_at_tasks(process.supervisor, process.watch, self._database, now, self._say)
+        look_at_tasks(process.supervisor, process.manager, self._database, now, self._say)
         for line in process.referee.lines:
             self._note(line)
         self.outcome.transitions += len(process.referee.lines)
@@ -210,10 +210,10 @@ class World:
         measures = RunMetrics(len(self._specs))
         rows = [row for row in database.incidents.values() if row.state != "resolved"]
         rules = {spec.name: AlertSettings(remind_every=DAY) for spec in self._specs}
-        watch = IncidentManager(
+        manager = IncidentManager(
             cast(Any, journal), clock, rules, rows, max(database.incidents, default=0), measures
         )
-        referee = Referee(watch, measures, dict(self._streaks), self._say)
+        referee = Referee(manager, measures, dict(self._streaks), self._say)
         stored = {name: from_row(row) for name, row in database.tasks.items()}
         for name, state in stored.items():
             if state.failures != self._streaks.get(name, 0):
@@ -227,14 +227,14 @@ class World:
             stored=stored,
             is_outage=self._is_outage,
             grace=10.0,
-            canceller=Canceller(watch),
+            canceller=Canceller(manager),
         )
         supervisor.random = random.Random(self._luck.random())
         dispatcher = Dispatcher(cast(Any, database), self._chat, Silent(), _Words(), clock)
         journal.subscribe(dispatcher.wake)
-        process = _Process(supervisor, watch, referee, journal)
+        process = _Process(supervisor, manager, referee, journal)
         supervisor.start()
-        RunnerReports(watch, self._clock).started(supervisor, self._found(supervisor))
+        RunnerReports(manager, self._clock).started(supervisor, self._found(supervisor))
         process.tasks = [
             asyncio.create_task(dispatcher.run()),
             asyncio.create_task(self._rounds(process)),
@@ -252,13 +252,13 @@ class World:
         )
 
     async def _rounds(self, process: _Process) -> None:
-        patrol = TaskMonitor(process.supervisor, process.watch, self._clock)
+        monitor = TaskMonitor(process.supervisor, process.manager, self._clock)
         count = 0
         while not process.journal.dead:
-            patrol.check()
+            monitor.check()
             count += 1
             if count % 3 == 0:
-                process.watch.tick(process.supervisor)
+                process.manager.tick(process.supervisor)
                 checkpoint = process.supervisor.take_checkpoint(10_000)
                 if self._database.up:
                     self._database.checkpoint(list(checkpoint.hot), list(checkpoint.full))

@@ -1,4 +1,4 @@
-"""What each wrong setting of a connection, and each refusal of a server, says."""
+"""The error of each wrong setting of a connection, and of each refusal of a server."""
 
 from __future__ import annotations
 

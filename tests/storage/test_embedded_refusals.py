@@ -1,4 +1,4 @@
-"""What the embedded server says when it cannot start: one line, with what to do."""
+"""The error of an embedded server that cannot start: one line, with what to do."""
 
 from __future__ import annotations
 

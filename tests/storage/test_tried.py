@@ -1,4 +1,4 @@
-"""What has gone past the database is owed still, and known to have been tried."""
+"""What was sent without the database stays queued, with a record that it was tried."""
 
 from __future__ import annotations
 

@@ -169,21 +169,21 @@ async def test_the_patrol_follows_the_wall_clock_and_nobody_is_overdue_for_it() 
     often = spec("often", nothing, schedule=Every(HOUR), overdue_after=2 * HOUR)
     async with supervising(hourly, often, clock=clock) as (supervisor, _):
         seen = Seen()
-        patrol = TaskMonitor(supervisor, seen, clock)
+        monitor = TaskMonitor(supervisor, seen, clock)
         before = state_of(supervisor, "hourly").next_at
-        patrol.check()
+        monitor.check()
         assert state_of(supervisor, "hourly").next_at == before
         machine.wall += 600.0
-        patrol.check()
+        monitor.check()
         assert clock.now() == machine.wall
         assert state_of(supervisor, "hourly").next_at == TEN
         machine.wall += 12 * HOUR
-        patrol.check()
+        monitor.check()
         assert not seen.troubles
         machine.wait(3 * HOUR)
         for name in ("hourly", "often"):
             task = supervisor.find(name)
             assert task is not None
             task.state = task.state._replace(state=State.WAITING)
-        patrol.check()
+        monitor.check()
         assert {trouble.subject for trouble in seen.troubles} == {"hourly", "often"}

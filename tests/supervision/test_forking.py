@@ -143,7 +143,7 @@ async def test_the_log_lines_of_a_child_of_a_process_arrive_and_its_pipe_stays_w
     await process.says("a line of the child", times=2, within=LONG)
     await until(lambda: len(notes(forking, "logs")) >= 2, within=PATIENCE)
     assert set(notes(forking, "logs")) == {"exit 0"}
-    assert "шлёт непонятное" not in process.text
+    assert "присылает нечитаемые данные" not in process.text
     assert await process.stop() == 0
 
 

@@ -178,10 +178,10 @@ async def test_a_run_without_a_heartbeat_fails_and_one_with_it_goes_on() -> None
     clock = SteadyClock()
     tasks = (spec("beats", beats, **rules), spec("silent", silent, **rules))
     async with supervising(*tasks, clock=clock) as (supervisor, seen):
-        patrol = TaskMonitor(supervisor, seen, clock)
+        monitor = TaskMonitor(supervisor, seen, clock)
 
         def silent_has_stopped() -> bool:
-            patrol.check()
+            monitor.check()
             return is_stopped(supervisor, "silent")()
 
         await until(silent_has_stopped)
@@ -200,11 +200,11 @@ async def test_overdue_is_raised_once_and_cleared_by_a_success() -> None:
     clock = SteadyClock()
     late = spec("late", check, schedule=Every(0.02), overdue_after=0.1, max_consecutive_failures=None)
     async with supervising(late, clock=clock) as (supervisor, seen):
-        patrol = TaskMonitor(supervisor, seen, clock)
+        monitor = TaskMonitor(supervisor, seen, clock)
 
         def told(times: int, over: int) -> Callable[[], bool]:
             def look() -> bool:
-                patrol.check()
+                monitor.check()
                 return (len(seen.troubles), len(seen.over)) == (times, over)
 
             return look
@@ -222,16 +222,16 @@ async def test_a_checker_that_succeeds_and_falls_behind_is_told_once_and_so_is_i
         ctx.backlog(50, datetime.now(UTC) - timedelta(seconds=90 if late else 1), 60.0)
 
     async with supervising(spec("payouts", check)) as (supervisor, seen):
-        patrol = TaskMonitor(supervisor, seen, SteadyClock())
+        monitor = TaskMonitor(supervisor, seen, SteadyClock())
         task = supervisor.find("payouts")
         assert task is not None
         await until(lambda: task.backlog is not None)
-        patrol.check()
-        patrol.check()
+        monitor.check()
+        monitor.check()
         assert [(told.kind, told.count) for told in seen.troubles] == [(TroubleKind.BACKLOG, 50)]
         assert state_of(supervisor, "payouts").state is not State.BACKOFF
         late = False
         successes = seen.successes["payouts"]
         await until(lambda: seen.successes["payouts"] > successes + 1)
-        patrol.check()
+        monitor.check()
         assert [told.kind for told in seen.over] == [TroubleKind.BACKLOG]

@@ -1,4 +1,4 @@
-"""A run that hangs and whose end stops its task: no message says beside the stop that something is well."""
+"""A run that hangs and whose end stops its task: no message beside the stop reports a recovery."""
 
 from __future__ import annotations
 

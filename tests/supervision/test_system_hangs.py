@@ -1,4 +1,4 @@
-"""The real process: runs that hang, block the loop, swallow cancellation, or fall silent."""
+"""The real process: runs that hang, block the loop, suppress cancellation, or send no heartbeat."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ async def test_a_blocked_loop_is_told_while_it_is_blocked_with_the_right_name_of
     print(f"told after {after:.2f} s:\n{texts(telegram)[0]}")
     assert after < 3.0
     assert "checker_31" in texts(telegram)[0]
-    assert "стоит уже" in texts(telegram)[0]
+    assert "заблокирован уже" in texts(telegram)[0]
     assert "in recompute" in texts(telegram)[0]
     assert all(
         stage.runs(f"checker_{n}") == [] or float(stage.runs(f"checker_{n}")[-1]) < began + 1 for n in (1, 49)

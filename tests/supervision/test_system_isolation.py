@@ -1,4 +1,4 @@
-"""The real process: what dies or leaks in a process of its own, and a fix that is deployed under it."""
+"""The real process: what ends or leaks in a child process, and a fix that is deployed meanwhile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The real process: what it stands on goes away and comes back, and nobody is to blame."""
+"""The real process: what its tasks require goes away and comes back, and no failure is counted."""
 
 from __future__ import annotations
 

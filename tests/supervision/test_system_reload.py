@@ -68,7 +68,7 @@ async def test_a_configuration_with_errors_is_refused_whole_and_told(
     assert answer.code == 2
     assert "tasks.bad.every" in answer.text
     process.signal(signal.SIGHUP)
-    await chat_has(telegram, "⚠️ Новая конфигурация не принята")
+    await chat_has(telegram, "⚠️ Новые настройки не приняты")
     print(texts(telegram)[0])
     assert "tasks.bad.every" in texts(telegram)[0]
     before = len(stage.runs("stays"))

@@ -85,7 +85,7 @@ async def test_a_runner_whose_output_nobody_takes_supervises_and_ends(
         ("stuck_thread", {}, "Task held would not stop"),
         ("stuck_thread_of_its_own", {}, "Still running: left alone"),
         ("ignores_cancellation", {"every": "1h"}, "Still running: asyncio"),
-        ("stuck_thread", {"isolation": "process"}, "does not obey and is killed"),
+        ("stuck_thread", {"isolation": "process"}, "does not end when asked and is killed"),
     ],
 )
 async def test_sigterm_ends_the_runner_whatever_a_checker_holds(
@@ -110,8 +110,8 @@ async def test_what_a_library_takes_from_the_runner_is_taken_back(stage: Stage, 
     stage.write({"takes": {"run": "stubborn:takes_over", "every": "200ms"}}, url=database, language="en")
     process = await stage.watch("--grace", GRACE)
     await process.says("A library has removed the handlers of the log")
-    await process.says("A library has taken the handling of SIGTERM")
-    await process.says("A library has taken the handling of SIGINT")
+    await process.says("A library has replaced the handler of SIGTERM")
+    await process.says("A library has replaced the handler of SIGINT")
     said = process.text.count("a line")
     await process.says("a line", times=said + 3)
     assert await process.stop() == 0

@@ -95,7 +95,7 @@ async def test_the_alarm_goes_out_from_a_thread(telegram: BotApi) -> None:
     )
     alarm = EmergencySender(config, Translator(Language.EN), str)
     assert await asyncio.to_thread(alarm.send, trouble())
-    assert texts(telegram) == ["🔴 The event loop has been blocked for 1 s: guilty\nguilty.py:3 in check"]
+    assert texts(telegram) == ["🔴 The event loop has been blocked for 1 s by guilty\nguilty.py:3 in check"]
     assert not await asyncio.to_thread(alarm.send, trouble()), "one at a time"
 
 
@@ -106,7 +106,7 @@ async def test_the_alarm_falls_back_to_the_console_without_a_token(
         TelegramConfig(), Translator(Language.EN), lambda text: text.replace("guilty", "***")
     )
     assert await asyncio.to_thread(alarm.send, trouble())
-    assert "blocked for 1 s: ***" in capsys.readouterr().err
+    assert "blocked for 1 s by ***" in capsys.readouterr().err
 
 
 UNKNOWN = replace(trouble(), subject=UNKNOWN_BLOCKER, task=None)
@@ -115,10 +115,10 @@ UNKNOWN = replace(trouble(), subject=UNKNOWN_BLOCKER, task=None)
 @pytest.mark.parametrize(
     ("language", "seconds", "expected"),
     [
-        (Language.EN, 1.2, "⚠️ The event loop stood still for 1 s"),
-        (Language.EN, None, "⚠️ The event loop stands still"),
-        (Language.RU, 1.2, "⚠️ Цикл событий стоял 1 с"),
-        (Language.RU, None, "⚠️ Цикл событий стоит"),
+        (Language.EN, 1.2, "⚠️ The event loop was blocked for 1 s"),
+        (Language.EN, None, "⚠️ The event loop gets blocked"),
+        (Language.RU, 1.2, "⚠️ Цикл событий был заблокирован 1 с"),
+        (Language.RU, None, "⚠️ Цикл событий блокируется"),
     ],
 )
 def test_a_loop_blocked_by_no_task_names_no_culprit(
@@ -148,7 +148,7 @@ async def test_the_watchdog_says_that_no_task_is_to_blame() -> None:
     watchdog.stop()
     [found] = alarms
     assert (found.subject, found.task) == (UNKNOWN_BLOCKER, None)
-    assert found.reason == "not by the run of a task: it stood at"
+    assert found.reason == "not by the run of a task; it was at"
 
 
 def test_a_limit_is_raised_once_and_cleared_when_it_is_clearly_kept_again() -> None:

@@ -1,4 +1,4 @@
-"""Checkers that do what a file says. Copied into the folder of a test's configuration.
+"""Checkers that follow the orders in a file. Copied into the folder of a test's configuration.
 
 `NAME.order` holds one of the orders below (none: succeed); each run adds a line to `NAME.runs`.
 """

@@ -1,4 +1,4 @@
-"""Who is in the chat, and what the bot has said there."""
+"""Who is in the chat, and the messages of the bot there."""
 
 from __future__ import annotations
 

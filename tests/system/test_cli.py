@@ -130,7 +130,7 @@ async def test_status_of_a_dead_runner_says_so_and_shows_what_it_left(stage: Sta
     answer = await stage.cli("status")
     assert answer.code == 3
     assert "снова через" not in answer.text
-    assert "Раннер не работает: раннер 1 был виден" in answer.text
+    assert "Раннер не работает: последний признак жизни раннера 1 был" in answer.text
     assert "task" in answer.text
     report = (await stage.cli("status", "--json")).json
     assert (report["runner"]["role"], report["runner"]["alive"]) == ("gone", False)

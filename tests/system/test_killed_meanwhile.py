@@ -1,4 +1,4 @@
-"""PostgreSQL is away, people are told from memory, and then the runner is killed as well."""
+"""PostgreSQL is away, alerts are sent from memory, and then the runner is killed as well."""
 
 from __future__ import annotations
 

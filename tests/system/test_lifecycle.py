@@ -108,7 +108,7 @@ async def test_after_sigterm_while_telegram_is_away_the_message_is_owed_and_sent
     # The start, which found the task stopped, has its say after it.
     await telegram.wait_until(lambda: len(texts(telegram)) == 2, timeout=30)
     assert texts(telegram)[0].startswith("🛑 task")
-    assert texts(telegram)[1].startswith("⚠️ Дозор снова на посту")
+    assert texts(telegram)[1].startswith("⚠️ Дозор снова работает")
 
 
 async def test_everything_known_of_a_task_survives_a_restart_of_the_process(

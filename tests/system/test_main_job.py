@@ -1,4 +1,4 @@
-"""The main job, end to end: a checker breaks, Telegram hears of it, a person brings it back."""
+"""The main job, end to end: a checker breaks, an alert arrives in Telegram, a person restarts it."""
 
 from __future__ import annotations
 

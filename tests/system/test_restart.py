@@ -1,4 +1,4 @@
-"""The start of a runner tells the people on call what happened since the last stop."""
+"""The start of a runner reports to the people on call what happened since the last stop."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.waiting import until
 
 AWAY = 3.0
 """Seconds without a watch."""
-UNCLEAN = "⚠️ Дозор запущен после аварийного завершения: не было "
+UNCLEAN = "⚠️ Дозор запущен после аварийного завершения: не работал "
 NOTHING_OWED = "SELECT count(*) = 0 FROM dozor.notifications WHERE state IN ('pending', 'sending')"
 WELL = "SELECT bool_and(runs_total > 1) FROM dozor.tasks WHERE name = 'often'"
 
@@ -56,7 +56,7 @@ async def test_after_a_kill_one_message_says_for_how_long_and_what_was_found(
 ) -> None:
     process = await _at_work(stage, telegram, database, pool)
     hello = await _told(telegram, pool, 1)
-    assert hello.text == "🟢 Дозор на посту: 3 задачи под наблюдением"
+    assert hello.text == "🟢 Дозор работает: 3 задачи"
     assert hello.silent
     process.kill()
     await asyncio.sleep(AWAY)  # nobody is on watch
@@ -67,12 +67,12 @@ async def test_after_a_kill_one_message_says_for_how_long_and_what_was_found(
     assert header.startswith(UNCLEAN)
     assert AWAY <= int(header.removeprefix(UNCLEAN).split()[0]) <= AWAY + 20
     assert re.fullmatch(r"Последний признак жизни в [\d:]+ UTC, потом сбой, kill -9 или питание\.", last_sign)
-    assert "Прерваны на середине: endless" in lines
+    assert "Прерваны запуски: endless" in lines
     [missed] = [line for line in lines if line.startswith("Пропущено")]
     runs = int(re.findall(r"\d+", missed)[0])
     assert AWAY <= runs <= AWAY + 20
     assert missed.endswith("(задач: 1)")
-    assert lines[-2:] == ["🛑 broken", "Открытых инцидентов с прошлого раза: 1"]
+    assert lines[-2:] == ["🛑 broken", "Инцидентов, открытых до этого запуска: 1"]
     assert not report.silent
     assert report.buttons[0][0] == "🔄 broken"
     rows = await pool.fetch("SELECT task, state, failures FROM dozor.incidents WHERE kind = 'unclean_end'")
@@ -91,7 +91,7 @@ async def test_after_a_sigterm_the_next_start_is_told_without_a_sound(
     report = await _told(telegram, pool, 2)
     print(report.text)
     header, stopped, *_ = report.text.splitlines()
-    assert re.fullmatch(r"🟢 Дозор снова на посту: не было [\d ]+ м?с", header)
+    assert re.fullmatch(r"🟢 Дозор снова работает: не работал [\d ]+ м?с", header)
     assert re.fullmatch(r"Был остановлен командой или сигналом в [\d:]+ UTC\.", stopped)
     assert report.silent
     assert await pool.fetchval("SELECT count(*) FROM dozor.incidents") == 0

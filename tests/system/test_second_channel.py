@@ -17,7 +17,7 @@ from tests.system.stage import QUICK, Stage
 from tests.system.telegram import ADMIN, chat_has, section, texts
 
 LABEL = "[Дозор, запасной канал: в Telegram не доставлено уже"
-BACK = "✉️ Telegram снова доступен. За это время через запасной канал ушло:"
+BACK = "✉️ Telegram снова доступен. За это время отправлено через запасной канал:"
 SETTLED = "SELECT count(*) = 0 FROM dozor.notifications WHERE state IN ('pending', 'sending')"
 SECRET = "s3cret-path-of-the-hook"
 SOON_DEAF = """

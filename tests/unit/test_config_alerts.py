@@ -1,4 +1,4 @@
-"""The sections `alerts` and `oncall`: what they take, and what they say to what they do not."""
+"""The sections `alerts` and `oncall`: what they accept, and the errors for the rest."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def read(tmp_path: Path, **sections: Any) -> Config:
     return load(path, language=Language.EN)
 
 
-def test_the_words_are_those_of_the_alerting_room() -> None:
+def test_the_words_are_those_of_the_alerting_package() -> None:
     assert set(ALERT_KINDS) == set(IncidentKind)
     assert set(SEVERITIES) == set(Severity)
 
@@ -40,7 +40,7 @@ def test_everything_given_arrives_where_it_is_used(tmp_path: Path) -> None:
             "quiet_hours": "23:00-08:00",
             "all_clear_at": "09:30",
             "escalate": [{"after": "15m"}, {"after": "1h", "to": "everybody"}],
-            "chats": [{"chat": "-1001234567890:17", "tasks": ["a"], "loud_from": "critical"}],
+            "chats": [{"chat": "-1001234567890:17", "tasks": ["a"], "min_severity": "critical"}],
             "second_channel": {"urls": ["ntfy://topic"], "after": "2m"},
             "heartbeat": {"url": "https://hc.example/ping"},
         },
@@ -69,9 +69,26 @@ def test_everything_given_arrives_where_it_is_used(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("key", "least"), [("min_severity", "critical"), ("loud_from", "critical"), ("", "info")]
+)
+def test_the_least_severity_of_a_chat_may_be_given_under_its_former_name(
+    tmp_path: Path, key: str, least: str
+) -> None:
+    chat = {"chat": -100222, **({key: "critical"} if key else {})}
+    routes = routing(read(tmp_path, alerts={"chats": [chat]}))
+    sent = [severity.value for severity in Severity if "-100222" in routes("a", severity)]
+    assert sent == [one.value for one in Severity if least == "info" or one is Severity.CRITICAL]
+
+
+@pytest.mark.parametrize(
     ("sections", "says"),
     [
         ({"alerts": {"severity": {"overdu": "critical"}}}, "did you mean overdue?"),
+        (
+            {"alerts": {"chats": [{"chat": 1, "min_severity": "info", "loud_from": "info"}]}},
+            "former name of `min_severity`",
+        ),
+        ({"alerts": {"chats": [{"chat": 1, "loud_from": "loudly"}]}}, "write info, warning or critical"),
         ({"alerts": {"severity": {"overdue": "loud"}}}, "write info, warning or critical"),
         ({"alerts": {"quiet_hours": "at night"}}, '"23:00-08:00"'),
         ({"alerts": {"quiet_hours": "8:00-8:00"}}, '"23:00-08:00"'),

@@ -1,4 +1,4 @@
-"""How many runs were due while nobody was on watch."""
+"""How many runs were due while no runner was running."""
 
 from __future__ import annotations
 

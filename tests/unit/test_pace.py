@@ -1,4 +1,4 @@
-"""The pace of a chat: bursts, edits that leave room, topics of one chat, what a fresh process knows of it."""
+"""The rate limit of a chat: bursts, edits, topics of one chat, and the state of a fresh process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Imports in child processes: what a module does there is told, and hurts nobody."""
+"""Imports in child processes: what a module does there is reported and harms nothing."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ async def test_a_function_that_was_added_after_the_import_is_explained(tmp_path:
     [
         ("env: [1A]", "t0.env: '1A' is not the name of a variable"),
         ("env: KEY", "t0.env: 'KEY' is not a list"),
-        ("env: [KEY], isolation: thread", "t0.env: means nothing without isolation: process"),
+        ("env: [KEY], isolation: thread", "t0.env: has no effect without isolation: process"),
         (
             "isolation: process, args: {table: '${file:table}', more: '${file:table}'}",
             "t0.args: 4.2MB are too",

@@ -34,7 +34,7 @@ def test_a_runner_that_works_is_ready(vitals: HealthSnapshot) -> None:
     [
         (
             replace(WELL, supervision_late=STALLED_AFTER + 1),
-            "supervision: 31 s behind its plan",
+            "supervision: 31 s behind schedule",
         ),
         (replace(WELL, database_up=False, database_down_since=NOW - 90), "database: away for 90 s"),
         (replace(WELL, database_up=False), "database: away for 0 s"),

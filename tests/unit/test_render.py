@@ -106,7 +106,7 @@ def test_a_recovery_says_how_long_it_was_broken_and_who_restarted_it() -> None:
 def test_a_reminder_of_a_stopped_task_says_for_how_long_and_keeps_the_button() -> None:
     facts = replace(FACTS, failures=5, failing_since=NOW - 4000, next_run_at=None)
     note = _note(NotificationKind.REMINDER, Severity.CRITICAL, facts)
-    assert _lines(note)[0] == "🛑 presale_checker всё ещё остановлена: уже 1 ч 6 мин, с 17:54:20"
+    assert _lines(note)[0] == "🛑 presale_checker всё ещё остановлена: не работает уже 1 ч 6 мин, с 17:54:20"
     assert _say(note).buttons
     failing = _note(NotificationKind.REMINDER, Severity.WARNING, FACTS)
     assert _lines(failing)[0] == "⚠️ presale_checker: ошибки продолжаются уже 2 мин 10 с, с 18:58:50"

@@ -1,4 +1,4 @@
-"""Which changes of tasks a page is told of."""
+"""Which changes of tasks are sent to a page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a message has no room for goes into its file: all of it, fit to be read, and only once."""
+"""What exceeds a message goes into its file: all of it, readable, and only once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A blocked event loop cannot answer: the probe's time-out says so, and the metrics remember it."""
+"""A blocked event loop cannot answer: the probe times out, and the metrics show it afterwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What /metrics says after known runs, and that its text is what Prometheus reads."""
+"""The figures of /metrics after known runs, in a text that Prometheus reads."""
 
 from __future__ import annotations
 

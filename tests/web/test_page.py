@@ -130,7 +130,7 @@ async def test_a_wrong_token_changes_nothing_and_is_audited(
         await tab.open(f"{site.url}/task/bad")
         await enter(tab, "not-the-token-at-all")
         await click(tab, "[data-do=pause]")
-        await tab.until("document.getElementById('toast').innerText.includes('not the token')")
+        await tab.until("document.getElementById('toast').innerText.includes('Wrong token')")
         assert state_of(site, "bad") is not State.PAUSED
         denied = await site.runner.pools.core.fetchrow("SELECT actor, result FROM dozor.audit")
         assert tuple(denied) == ("web:nobody", "denied")

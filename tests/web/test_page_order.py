@@ -1,4 +1,4 @@
-"""What stands where on the status page: order, groups, filters, bars."""
+"""The order of the status page: groups, filters, bars."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ async def test_russian_counts_take_the_right_forms(site: Site, tab: Tab) -> None
     await tab.until("document.querySelector('#broken .task')")
     chips = "[...document.querySelectorAll('#counts a')].map(x => x.innerText)"
     assert await tab.run(chips) == [
-        "8 все", "5 ждут", "0 работают", "0 повторов", "2 остановлены", "1 на паузе", "0 удержано"
+        "8 все", "5 ждут", "0 выполняются", "0 повторов", "2 остановлены", "1 на паузе", "0 придержано"
     ]  # fmt: skip
     broken = await tab.run("document.getElementById('broken').innerText")
     assert broken.count("3 ошибки подряд") == 2

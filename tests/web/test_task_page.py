@@ -131,7 +131,7 @@ async def test_an_unknown_task_is_not_found(site: Site, tab: Tab) -> None:
     assert (await site.get("/api/why/1000000"))[0] == 404
     assert (await site.get(f"/api/why/{10**19 - 1}"))[0] == 404
     await tab.open(f"{site.url}/task/nobody?lang=ru")
-    await tab.until("document.body.innerText.includes('В конфигурации нет задачи nobody')")
+    await tab.until("document.body.innerText.includes('В настройках нет задачи nobody')")
 
 
 async def test_without_the_database_the_history_is_missing_and_said_so(

@@ -23,9 +23,9 @@ from dozor_bot.views.actions import result_text, run_spans, shown, working_text
 
 RESULT_TIMEOUT = 10.0
 PATIENCE = 1.0
-"""Seconds without a result after which the person is told that work is going on."""
+"""Seconds without a result after which an interim answer is sent."""
 RUN_PATIENCE = 1.0
-"""Seconds in which a run may end to be told of in the first answer."""
+"""A run that ends within these seconds is reported in the first answer."""
 POLL_EVERY = 0.05
 UNDO = {CommandName.PAUSE: CommandName.RESUME, CommandName.RESUME: CommandName.PAUSE}
 
@@ -127,7 +127,7 @@ class Action(Response):
 
     def _answer(self, results: dict[str, CommandResult], runs: dict[int, StartedRun]) -> Message:
         translator, spans = self.context.translator, list[Span]()
-        # In a group everybody wants to know who it was.
+        # In a group the answer names the person.
         by = f" · {shown(self.sender.user_name)}" if not self.sender.private and self.sender.user_name else ""
         for task in self.tasks:
             if spans:

@@ -97,7 +97,7 @@ async def decide(
     if why is not None and len(tasks) == 1:
         async with context.pool.acquire() as connection:
             if await read_earlier(connection, action, names[0]) is not None:
-                why = None  # somebody was faster: they are told so
+                why = None  # somebody was faster: the answer says so
     if why is None:
         return act(context, to, action, names, in_place)
     return Question(context=context, sender=to, action=action, tasks=names, origin=origin, why=why)
@@ -135,7 +135,7 @@ def _reason_to_ask(
 class Question(Response):
     """The second step: asks, and does nothing.
 
-    Its button carries the command beside the token, so that after a restart the person can be told it.
+    Its button carries the command beside the token, so that after a restart it can be shown again.
     """
 
     context: HandlerContext

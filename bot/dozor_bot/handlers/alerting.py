@@ -33,7 +33,7 @@ class AlertAction(Response):
     under_alert: bool = False
     in_place: int | None = None
     relist: Callable[[str], Awaitable[Message]] | None = None
-    """Builds the list that the button stands under, with the result above it."""
+    """Builds the list that the button belongs to, with the result above it."""
     command_id: int = 0
 
     @property
@@ -55,7 +55,7 @@ class AlertAction(Response):
 
     @staticmethod
     def restored(context: HandlerContext, sender: Sender, state: Mapping[str, Any]) -> AlertAction:
-        """Of `state`, by another process; the list that the button stood under is a plain answer then."""
+        """Of `state`, by another process; the list that the button belonged to is a plain answer then."""
         return AlertAction(
             context=context,
             sender=sender,

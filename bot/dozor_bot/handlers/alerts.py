@@ -177,7 +177,7 @@ async def _oncall(context: HandlerContext, to: Sender, role: Role) -> Response:
 async def on_incident_press(
     context: HandlerContext, pressed: Pressed, press: CallbackData, role: Role
 ) -> Response:
-    """Under an alert or in a list: take on, give back, keep quiet. `press.task` is the incident's id."""
+    """Under an alert or in a list: acknowledge, undo it, silence. `press.task` is the incident's id."""
     action, _, listed = press.action.partition(".")
     name, target, seconds = INCIDENT_PRESSES[action]
     if not (press.task.isascii() and press.task.isdigit()):

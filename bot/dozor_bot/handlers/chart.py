@@ -55,7 +55,7 @@ class ShowChart(Response):
 
 
 async def on_command(context: HandlerContext, command: Command, role: Role) -> Response:
-    """The period may stand before or behind the name."""
+    """The period may precede or follow the name."""
     if not is_installed(Extra.CHARTS):
         return _not_installed(context, command.sender)
     words = command.argument.split()

@@ -51,7 +51,7 @@ class HandlerContext:
         return self.clock.now() if self.server_time is None else self.server_time.now()
 
     def in_language_of(self, sender: Sender) -> HandlerContext:
-        """In this person's language; in the configured one where Telegram does not tell theirs."""
+        """In this person's language; in the configured one where Telegram does not give theirs."""
         if not self.per_person:
             return self
         language = language_of(sender, self.translator.language)

@@ -59,7 +59,7 @@ def _with_command(text: str, command: str) -> tuple[Span, ...]:
 
 
 def unwrap(press: CallbackData | None) -> tuple[CallbackData | None, bool]:
-    """The press that `late.` stands before, and whether it stands there."""
+    """The press without the prefix `late.`, and whether it had it."""
     if press is None or not press.action.startswith(LATE):
         return press, False
     return replace(press, action=press.action.removeprefix(LATE)), True

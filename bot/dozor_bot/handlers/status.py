@@ -79,7 +79,7 @@ class ShowCard(Response):
 
 
 async def read_card(context: HandlerContext, name: str, role: Role) -> tuple[Message, TaskStatus | None]:
-    """The card, and the task as it is; a task that is gone says so."""
+    """The card, and the task as it is; an answer of its own for a task that is gone."""
     async with context.pool.acquire() as connection:
         report = await read_status(connection, name)
         recent = await runs.read_history(connection, name, RECENT)

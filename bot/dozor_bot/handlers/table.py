@@ -100,4 +100,4 @@ PRESSES: dict[str, PressSpec] = {
     "no": PressSpec(Role.OPERATOR, actions.on_confirmed, acts=True, answers=True),
     **{action: PressSpec(role, actions.on_press, acts=True) for action, role in ACTION_ROLES.items()},
 }
-"""By the action of a button: what stands before the first dot."""
+"""By the action of a button: what precedes the first dot."""

@@ -38,7 +38,7 @@ class AuditThrottle:
         self._overdue: list[tuple[Attempt, int]] = []
 
     def note(self, attempt: Attempt, now: float) -> int | None:
-        """How many attempts the audit row to be written now stands for; None: write none yet."""
+        """How many attempts the audit row to be written now counts; None: write none yet."""
         key = (attempt.user_id or attempt.chat_id, attempt.result)
         seen = self._people.get(key)
         if seen is not None and now - seen.written_at < WINDOW:
@@ -96,13 +96,13 @@ class UserRateLimiter:
 
 @dataclass(slots=True)
 class OncePer:
-    """Something that is said once within `seconds`, by key."""
+    """Allows something once within `seconds`, by key."""
 
     seconds: float
     _said: OrderedDict[str, float] = field(default_factory=OrderedDict)
 
     def take(self, key: str, now: float) -> bool:
-        """Whether it may be said now."""
+        """Whether it is allowed now."""
         before = self._said.get(key)
         if before is not None and now - before < self.seconds:
             return False

@@ -31,7 +31,7 @@ class Effort(Enum):
     OPTIONAL = 5.0
     """An announcement or a refresh, which a later message replaces."""
     READ = 600.0
-    """What somebody asked to see."""
+    """The answer to a command that only reads."""
     ACTION = 86_400.0
     """What came of a command that changes something: the person must learn it, as with an alert."""
 
@@ -54,7 +54,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class AnswerNotes:
-    """Lines that say why an answer looks or arrives differently, in the person's language."""
+    """Lines about why an answer looks or arrives differently, in the person's language."""
 
     topic: str
     private: str
@@ -162,7 +162,7 @@ class Answer:
         self.in_place = None
 
     def _without_media(self, error: AiogramError) -> bool:
-        """Say it in words; a chat that takes nothing at all is not asked again."""
+        """Send it as text; a chat that accepts nothing at all is not tried again."""
         if self.media is None or isinstance(error, TelegramForbiddenError):
             return False  # 403: the bot is not in the chat, or blocked
         self.message, self.media = self.media.instead, None

@@ -71,7 +71,7 @@ _BAD_REQUESTS: tuple[tuple[str, Simpler | type[Rejected]], ...] = (
     ("peer_id_invalid", Rejected),
     ("user not found", Rejected),
     ("group chat was deactivated", Rejected),
-    ("group chat was upgraded", Rejected),  # without migrate_to_chat_id: nobody says where to
+    ("group chat was upgraded", Rejected),  # without migrate_to_chat_id: the new id is not known
     ("not enough rights", Rejected),
     ("have no rights", Rejected),
     ("need administrator rights", Rejected),
@@ -133,7 +133,7 @@ def classify(error: AiogramError) -> Outcome | Simpler:
         case NoAnswerError():
             return Unknown(said)
         case ForeignAnswerError():
-            # 504: somebody between gave up waiting, the call itself may have been carried out.
+            # 504: a server on the way gave up waiting, the call itself may have been carried out.
             doubtful = error.status < 300 or error.status == 504
             return Unknown(said) if doubtful else Unavailable(said)
         case TelegramEntityTooLarge():

@@ -43,7 +43,7 @@ class Sender:
     thread_id: int | None
     message_id: int
     language_code: str = ""
-    """IETF tag of the person's own Telegram, "" if it does not say."""
+    """IETF tag of the person's own Telegram, "" if it is not given."""
     username: str = ""
     """The person's @name without the @, "" if they have none."""
     chat_title: str = ""

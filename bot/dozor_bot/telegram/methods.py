@@ -1,7 +1,8 @@
 """Methods whose answers are returned as plain data: a changed schema of Telegram loses no answer.
 
 aiogram turns answers into models of every field. A field of a new kind would then fail the answer to an
-alert that has arrived, and it would be sent for ever; or fail a whole batch of updates, and the bot is deaf.
+alert that has arrived, and it would be sent again without end; or fail a
+whole batch of updates, and the bot would receive nothing.
 """
 
 from __future__ import annotations

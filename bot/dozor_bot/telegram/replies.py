@@ -91,7 +91,7 @@ def _in_russian(to: Sender) -> Translator:
 
 
 class Replies:
-    """Sends and edits, within what Telegram has told us to wait; alerts leave room for what leaves here.
+    """Sends and edits, after the waits that Telegram asks for; alerts leave part of the rate limit to it.
 
     `translator_of`: the language of notes that are added to an answer.
     """
@@ -116,7 +116,7 @@ class Replies:
         self._turns: dict[int, asyncio.Lock] = {}
 
     def may_refresh(self, chat_id: int) -> bool:
-        """Whether the chat's pace has room for an edit that nobody has asked for."""
+        """Whether the chat's rate limit allows an edit that nobody has requested."""
         return self._paces.of(chat_id).delay_for_edit(self._clock.now()) == 0
 
     async def send(self, to: Sender, message: Message, effort: Effort = Effort.READ) -> int | None:
@@ -236,7 +236,7 @@ class Replies:
                     continue
 
     def _hand_over(self, answer: Answer, wait: float) -> None:
-        """Go on in the background, if it is worth it and there is room."""
+        """Continue in the background, if the answer still matters and the queue is not full."""
         by_chat = Counter(self._waiting.values())
         crowded = by_chat[answer.to.chat_id] >= WAITING_OF_CHAT or len(self._waiting) >= WAITING
         if answer.effort is Effort.OPTIONAL or crowded or self._clock.now() + wait > answer.until:

@@ -1,4 +1,4 @@
-"""HTTP to the Bot API: explicit time-outs, a proxy, and errors that say whether the call was sent.
+"""HTTP to the Bot API: explicit time-outs, a proxy, and errors that show whether the call was sent.
 
 Errors of aiohttp name the address, and the address holds the token: they go no further than this file.
 """
@@ -82,7 +82,7 @@ class Session(AiohttpSession):
         server_time: ServerTime | None = None,
         may_act: Callable[[], bool] = always,
     ) -> None:
-        """`server_time` learns Telegram's time from every answer. `may_act` is asked before each call.
+        """`server_time` takes Telegram's time from every answer. `may_act` is called before each call.
 
         A call that it refuses fails with NotSentError.
         """

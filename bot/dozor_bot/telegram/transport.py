@@ -49,7 +49,7 @@ class TelegramTransport:
     ) -> None:
         self._bot = bot
         self.buttons = buttons
-        """Whether somebody here answers presses."""
+        """Whether this process answers presses."""
         self._chat_id = chat_id
         self._thread_id = thread_id
         self._translator = translator
@@ -101,7 +101,7 @@ class TelegramTransport:
 
         A reply lands in the topic of the message it replies to, so it is tried in its topic without the reply
         as well, and is never sent to General as one: that topic may be closed. General is judged by its own
-        answer; a General that is closed says nothing of the topic.
+        answer; the answer of a closed General does not concern the topic.
         """
         attempts = [*((reply_to, False),) * (reply_to is not None), (None, False)]
         if self._thread_id is not None:

@@ -15,7 +15,7 @@ from dozor.language import msg
 ANSWER_WITHIN = 40.0
 """Seconds in which an update must be stored. Telegram waits longer, and then brings it again."""
 WAITING = 200
-"""Updates that wait; beyond it Telegram is told to come again."""
+"""Updates that wait; beyond it Telegram gets an error and sends again later."""
 OK, FORBIDDEN, NONSENSE, BUSY = 200, 403, 400, 503
 
 
@@ -75,7 +75,7 @@ class Inbox:
 
 
 def trouble_of(info: dict[str, Any], url: str, now: float) -> str | None:
-    """What `getWebhookInfo` says is wrong at present; None: nothing."""
+    """The present error of `getWebhookInfo`; None: none."""
     if info.get("url") != url:
         return msg("error-another-webhook")
     failed_at = info.get("last_error_date")

@@ -45,7 +45,7 @@ def target_words(words: ViewContext, target: str) -> str:
 def alert_result(
     words: ViewContext, name: AlertCommand, target: str, seconds: float | None, reason: CommandReason
 ) -> str:
-    """What really happened."""
+    """The result of a command about alerts, in words."""
     what, incident = target_words(words, target), target.removeprefix("#")
     if reason in _REFUSALS:
         if reason is CommandReason.UNKNOWN_INCIDENT:
@@ -89,20 +89,21 @@ def undo_of(words: ViewContext, name: AlertCommand, target: str) -> Rows:
 
 
 def ack_choice(words: ViewContext, lines: Sequence[IncidentLine]) -> Message:
-    """Which of the open incidents nobody has taken on yet?"""
+    """Asks which of the open incidents that nobody has acknowledged is meant."""
     free = [line for line in lines if line.state == "open"]
     if not free:
         return Message(spans=(Span(words.text("ack-nothing")),))
     rows = []
     for line in free[:CHOICES]:
         subject = line.task or words.text("incident-of-runner")
-        label = f"{SIGNS.get(line.severity, '•')} {line.id} · {subject} · {words.kind(line.kind)}"
+        number = words.text("number", id=str(line.id))
+        label = f"{SIGNS.get(line.severity, '•')} {number} · {subject} · {words.kind(line.kind)}"
         rows.append((Button(label, encode(Origin.MENU, "ack", str(line.id))),))
     return Message(spans=(Span(words.text("choose-ack")),), buttons=tuple(rows))
 
 
 def silence_choice(words: ViewContext, names: Sequence[str]) -> Message:
-    """What is to be quiet?"""
+    """Asks what to silence."""
     rows = [(Button(words.text("button-silence-all"), encode(Origin.MENU, "silence", "all")),)]
     rows += [(Button(name, encode(Origin.MENU, "silence", name)),) for name in names[:CHOICES]]
     text = words.text("choose-silence")
@@ -112,7 +113,7 @@ def silence_choice(words: ViewContext, names: Sequence[str]) -> Message:
 
 
 def silence_scope(words: ViewContext, target: str) -> Message:
-    """For how long?"""
+    """Asks for how long."""
     row = tuple(
         Button(duration(words.translator, seconds), encode(Origin.MENU, f"silence.{name}", target))
         for name, seconds in SILENCE_FOR.items()
@@ -121,7 +122,7 @@ def silence_scope(words: ViewContext, target: str) -> Message:
 
 
 def unsilence_choice(words: ViewContext, rows: Sequence[SilenceRow]) -> Message:
-    """Which silence is to end?"""
+    """Asks which silence is to end."""
     if not rows:
         return Message(spans=(Span(words.text("unsilence-nothing")),))
     buttons = [

@@ -74,7 +74,7 @@ class ViewContext:
         return self.text(DONE[action]) if action in DONE else one_line(action)
 
     def result(self, result: str) -> str:
-        """A result code, and of how many attempts it speaks."""
+        """A result code in words, with the number of attempts."""
         code, _, rest = result.partition(", ")
         said = self.text(RESULTS[code]) if code in RESULTS else shorten(one_line(code), RESULT_UNITS)
         count = rest.removesuffix(" attempts")
@@ -204,7 +204,8 @@ def _ack_label(words: ViewContext, line: IncidentLine) -> str:
 def _incident(words: ViewContext, line: IncidentLine) -> list[Span]:
     sign = SIGNS.get(line.severity, "•") if line.is_open else "✅"
     subject = words.text("incident-of-runner") if line.task is None else _name(line.task)
-    head = f"{sign} {line.id} · {subject} · {words.kind(line.kind)}"
+    number = words.text("number", id=str(line.id))
+    head = f"{sign} {number} · {subject} · {words.kind(line.kind)}"
     spans = [Span(head, Style.BOLD if line.is_open else Style.PLAIN), Span("\n")]
     at = words.clock(line.opened_at)
     if line.resolved_at is not None:

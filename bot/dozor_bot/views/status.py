@@ -77,7 +77,7 @@ def read_view(text: str) -> View:
 def status_message(
     page: StatusPage, translator: Translator, timezone: tzinfo, view: View, quiet: Sequence[str] = ()
 ) -> Message:
-    """One page of all tasks, or of those that fail. `quiet`: the silences, each in a few words."""
+    """One page of all tasks, or of those that fail. `quiet`: the silences, each as a short text."""
     report, view = page.report, View(page.number, view.failing)
     spans = [Span(_summary(page, translator), Style.BOLD), *_troubles(report, translator, timezone)]
     if quiet:

@@ -40,7 +40,8 @@ def why_choice(words: ViewContext, lines: Sequence[IncidentLine]) -> Message:
     for line in lines:
         sign = SIGNS.get(line.severity, "•") if line.is_open else "✅"
         subject = line.task or words.text("incident-of-runner")
-        label = f"{sign} {line.id} · {subject} · {words.kind(line.kind)}"
+        number = words.text("number", id=str(line.id))
+        label = f"{sign} {number} · {subject} · {words.kind(line.kind)}"
         rows.append((Button(label, encode(Origin.MENU, "why", str(line.id))),))
     return Message(spans=(Span(words.text("choose-why")),), buttons=tuple(rows))
 

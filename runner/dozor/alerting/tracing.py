@@ -57,7 +57,7 @@ class Tracing:
         return _TracedMeasures(tasks, self)
 
     def delivery(self, sent: DeliveryAttempt) -> None:
-        """From when the message became owed to the end of this attempt."""
+        """From when the message was written to the outbox to the end of this attempt."""
         now = self._clock.now()
         attributes: Attributes = {"dozor.alert.kind": sent.kind, "dozor.alert.outcome": sent.outcome}
         self.span("alert", now - sent.latency, now, attributes, failed=sent.outcome != "delivered")
@@ -125,7 +125,7 @@ class _TracedMeasures(RunMetrics):
 
 
 def open_tracing(version: str, clock: Clock) -> Tracing | None:
-    """None if it is not configured, or if the extra is missing, which a warning says."""
+    """None if it is not configured, or if the extra is missing, which is logged as a warning."""
     if not any(os.environ.get(name) for name in ENDPOINTS):
         return None
     try:

@@ -38,7 +38,7 @@ POLICY = Policy(
 
 
 class Services:
-    """Starts, restarts and stops the parts; `failing` says which do not work, and why."""
+    """Starts, restarts and stops the parts; `failing` lists those that do not work, and why."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class Services:
 
 
 class _QuietLog(SupervisionLog):
-    """Parts speak for themselves; their failures are logged in words by `Services`."""
+    """Parts log by themselves; their failures are logged by `Services`."""
 
     __slots__ = ()
 
@@ -103,7 +103,7 @@ class _QuietLog(SupervisionLog):
         logger.opt(exception=error).debug(msg("log-service-error", name=name))
 
     def restarting(self, name: str, delay: float) -> None:
-        """Said with the failure."""
+        """Added to the log line of the failure."""
 
     def cancelled(self, name: str) -> None:
         logger.debug(msg("log-service-stopped", name=name))

@@ -96,7 +96,7 @@ def may_act(term: LeaderTerm | None) -> Callable[[], bool] | None:
 FLUSH_SECONDS = 10.0
 """How long the end of the runner waits for the database to take what is still to be written."""
 SERVICES_SECONDS = 0.1
-"""How long services may take to end by themselves before their sessions are cut: the server may be silent."""
+"""How long services may take to end by themselves before their sessions are cut: a server may not answer."""
 TELL_SECONDS = 5.0
 """How long the end of the runner waits for pending messages to be sent."""
 

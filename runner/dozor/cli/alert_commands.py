@@ -48,7 +48,7 @@ _duration = click.option("--for", "duration", metavar=msg("cli-metavar-duration"
 @click.option("--undo", is_flag=True, help=msg("cli-help-undo"))
 @_duration
 def ack(config_path: Path, incident: str, *, undo: bool, duration: str | None) -> None:
-    """Take incident ID on: no reminders, nobody else is called. For 8 h unless told."""
+    """Acknowledge incident ID: no reminders, nobody else is called. For 8 h by default."""
     number = _incident(incident)
     name = AlertCommand.UNACK if undo else AlertCommand.ACK
     run_async(_ask(config_path, name, number, _words(() if duration is None else (duration,))))
@@ -79,7 +79,7 @@ def unsilence(config_path: Path, name: str) -> None:
 @click.argument("person", required=False, metavar=msg("cli-metavar-person"))
 @click.argument("words", nargs=-1, metavar=msg("cli-metavar-duration"))
 def oncall(config_path: Path, person: str | None, words: tuple[str, ...]) -> None:
-    """Who is on call; with a name that person takes over, to the end of the shift unless told."""
+    """Who is on call; with a name that person takes over, by default to the end of the shift."""
     if person is None:
         click.echo(fitted(run_async(_who(config_path))))
     else:

@@ -36,7 +36,7 @@ _SAYS = {
 )
 def reload(config_path: Path, *, timeout: float) -> None:
     """Apply the configuration file as it is now: new, changed and removed tasks only."""
-    check_file(config_path)  # its mistakes are told here, before anybody is asked
+    check_file(config_path)  # its mistakes are reported here, before the runner is asked
     result = run_async(_ask(config_path, timeout))
     said = _SAYS.get(result.reason)
     text = msg("cli-not-done", reason=result.reason.value) if said is None else msg(said)

@@ -1,4 +1,4 @@
-"""`dozor replicas`: who leads, who stands by, who works."""
+"""`dozor replicas`: leader, standbys and workers of the cluster."""
 
 from __future__ import annotations
 

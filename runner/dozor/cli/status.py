@@ -218,7 +218,7 @@ def _table(report: StatusReport, columns: int = PLAIN) -> str:
 
 
 def _cells(task: TaskStatus, now: float) -> tuple[str, str]:
-    """What stands behind the name: the state, and the rest of the line."""
+    """The line without the name: the state, and the rest."""
     streak = ""
     if task.consecutive_failures:
         streak = f"{task.consecutive_failures}/{task.max_consecutive_failures or '∞'}"

@@ -59,7 +59,7 @@ def _command(command: CommandName, help_text: str) -> click.Command:
 async def _ask(
     config_path: Path, command: CommandName, words: Sequence[str], timeout: float
 ) -> dict[str, CommandResult]:
-    """By task, in the order of `words`. Nothing is asked for if one of them means no task."""
+    """By task, in the order of `words`. Nothing is submitted if one of them means no task."""
     async with runner_at_work(config_path) as (config, pool):
         names = the_tasks(words, await known_names(config, pool))
         async with pool.acquire() as connection, connection.transaction():

@@ -4,9 +4,9 @@
          ▲                   │
          └──── EXPIRING, SUPERSEDED: runs were cancelled and have ended ────┘
 
-A lease is taken over when it has expired by the database's clock, or `renewals` stood still for a whole lease
-by our own clock, or its holder is known to be dead on this machine, or it is our own from an answer that got
-lost.
+A lease is taken over when it has expired by the database's clock, or `renewals` did not change for a whole
+lease by our own clock, or its holder is known to be dead on this machine, or it is our own from an answer
+that got lost.
 While a runner without a cluster holds the lock of its session, no lease is taken.
 """
 

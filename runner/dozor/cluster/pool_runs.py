@@ -1,4 +1,4 @@
-"""The leader's side of runs on workers: queues them, consumes their ends, gives silent ones up.
+"""The leader's side of runs on workers: queues them, consumes their ends, gives up those without heartbeats.
 
     started ──committed with the task's state──▶ queued ──▶ running ──▶ ended ──▶ consumed with what follows
                                                              └─ no heartbeat for `silent_after` ──▶ lost ─┘
@@ -237,7 +237,7 @@ class PoolRuns:
         }
 
     async def _consume(self, host: PoolHost) -> None:
-        """For ever: hand the ends of runs to the supervisor."""
+        """Pass the ends of runs to the supervisor, without end."""
         pace = Pace()
         written = self._journal.committed
         while True:

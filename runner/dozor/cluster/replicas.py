@@ -54,7 +54,7 @@ class ReplicaRole(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beat:
-    """What a replica says of itself. `beats_every`: seconds; `epoch`: of a leader."""
+    """What a replica writes about itself. `beats_every`: seconds; `epoch`: of a leader."""
 
     role: ReplicaRole
     epoch: int | None
@@ -91,7 +91,7 @@ class ReplicaRow:
 
     @property
     def lost(self) -> bool:
-        """Silent for so long that it has ended, or cannot reach the database."""
+        """Without a heartbeat for so long that it has ended, or cannot reach the database."""
         return self.silent_for > SILENT_BEATS * self.beats_every
 
 
@@ -128,7 +128,7 @@ async def forget(connection: Connection | Pool, epoch: int) -> None:
 
 
 async def read_replicas(connection: Connection | Pool) -> list[ReplicaRow]:
-    """All that have not said goodbye, the oldest first; some may be lost."""
+    """All that have not signed off, the oldest first; some may be lost."""
     rows = await connection.fetch(READ_REPLICAS_SQL)
     return [
         ReplicaRow(**{**dict(row), "role": ReplicaRole(row["role"]), "pools": tuple(row["pools"])})

@@ -1,4 +1,4 @@
-"""What one member of a cluster knows of it: for metrics and the status page."""
+"""What one member of a cluster has last read of it: for metrics and the status page."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ class Changes:
     changed: tuple[TaskConfig, ...] = ()
     removed: tuple[str, ...] = ()
     people: bool = False
-    """Somebody has got, lost or changed a role."""
+    """A person has got, lost or changed a role."""
     kept_back: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:

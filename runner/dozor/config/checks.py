@@ -45,7 +45,7 @@ def check_sections(values: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def clustered(values: Mapping[str, Any]) -> bool:
-    """Does the file, as written, ask for a cluster?"""
+    """Whether the file, as written, enables a cluster."""
     cluster = values.get("cluster")
     enabled = cluster.get("enabled") if isinstance(cluster, dict) else False
     return enabled is True or (isinstance(enabled, str) and enabled.strip().lower() in _TRUE)

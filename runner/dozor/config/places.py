@@ -39,7 +39,7 @@ def make_folder(folder: Path) -> None:
 
 
 def exposed(config: Config) -> list[str]:
-    """What others on this machine may write to, or read though a secret stands in it; a sentence each."""
+    """What others on this machine may write to, or read although it holds a secret; a sentence each."""
     found = []
     mode = _mode(config.path)
     if mode & stat.S_IWOTH:

@@ -75,7 +75,7 @@ def reference() -> str:
         parts += [f"## {name}\n", _intro(model), _table(model)]
     parts += [
         "## dependencies\n",
-        "A mapping of names to what is asked. " + _intro(watching.DependencyConfig),
+        "A mapping of names to checks. " + _intro(watching.DependencyConfig),
     ]
     parts.append(_table(watching.DependencyConfig))
     parts += [

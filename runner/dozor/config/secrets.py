@@ -23,8 +23,8 @@ _ORDINARY = frozenset(
         "username", "value", "worker", "write",
     )
 )  # fmt: skip
-"""Words that stand in every log. To mask one of them would garble it and hide nothing: as a password it is
-hidden by the patterns of `dozor.redaction`, where it stands in a URL or behind a name."""
+"""Words that are in every log. To mask one of them would garble it and hide nothing: as a password it is
+hidden by the patterns of `dozor.redaction`, where it is in a URL or after a name."""
 LONG = 12
 """Characters of a value from the environment that may be secret by its looks."""
 _SEGMENTS = re.compile(r"[^A-Za-z0-9]+")

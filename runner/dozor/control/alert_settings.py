@@ -45,7 +45,7 @@ def routing(config: Config) -> Routing:
         Route(
             destination=_place(config.telegram, chat.chat),
             tasks=frozenset(chat.tasks) or None,
-            min_severity=Severity(chat.loud_from),
+            min_severity=Severity(chat.least_severity),
         )
         for chat in config.alerts.chats
     )

@@ -35,7 +35,7 @@ class BotMonitor:
         self._since = clock.now()
         self._elapsed = elapsed
         self._heard: tuple[float | None, float] = (None, 0.0 if elapsed is None else elapsed())
-        """What `heard_at` said when it last changed, and when that was on `elapsed`."""
+        """The value of `heard_at` when it last changed, and the time of that on `elapsed`."""
         self._failed_at: float | None = None
 
     async def run(self) -> None:
@@ -66,7 +66,7 @@ class BotMonitor:
         return self._elapsed() - self._heard[1]
 
     def failed(self, error: BaseException) -> None:
-        """The bot could not handle what somebody asked: a defect of ours."""
+        """The bot could not handle a command: a defect of Dozor."""
         self._failed_at = self._clock.now()
         self._manager.open_incident(
             IncidentKind.BOT, DEFECT, AlertData(text=f"{type(error).__name__}: {error}"[:500])

@@ -11,7 +11,7 @@ STALLED_AFTER = 30.0
 SENDING_AFTER = 180.0
 """The same for the dispatcher with Telegram: loading the bot, and a message in every form, take a while."""
 DEAF_AFTER = 180.0
-"""Seconds without a successful poll of Telegram after which the bot counts as deaf (a long poll takes 50)."""
+"""Seconds without a successful poll after which the bot counts as not receiving (a long poll takes 50)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +20,7 @@ class HealthSnapshot:
 
     now: float
     supervision_late: float = 0.0
-    """Seconds by which the control loop is behind its plan."""
+    """Seconds by which the control loop is behind schedule."""
     database_up: bool
     database_down_since: float | None
     journal_written_at: float
@@ -67,7 +67,7 @@ def evaluate(vitals: HealthSnapshot) -> Readiness:
         if vitals.telegram_problem is not None:
             reasons.append(msg("log-ready-telegram", problem=vitals.telegram_problem))
         elif not vitals.telegram_commands:
-            pass  # somebody else's bot takes the updates
+            pass  # another program's bot takes the updates
         elif vitals.telegram_polled_at is None:
             reasons.append(msg("log-ready-not-polled"))
         elif now - vitals.telegram_polled_at > DEAF_AFTER:

@@ -43,7 +43,7 @@ PROBLEMS_SHOWN = 10
 
 
 class Reloader:
-    """`configured` is told the configuration that is at work now."""
+    """`configured` is called with the configuration that is in effect now."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class Reloader:
             seen = now
 
     async def reload(self, by: str) -> CommandReason:
-        """DONE, ALREADY if nothing has changed, INVALID if the file is refused: then the old one goes on."""
+        """DONE, ALREADY if nothing has changed, INVALID if the file is refused and the previous one kept."""
         async with self._one_at_a_time:
             try:
                 loaded = await in_own_thread(
@@ -142,7 +142,7 @@ class Reloader:
             if supervised is not None:
                 supervisor.processes.warm(supervised)
         self._manager.resolve_removed_tasks(supervisor)
-        # Sections that need a new start stay as they were, so that the next reload still says so.
+        # Sections that need a restart keep their previous values, so that the next reload reports them again.
         kept = {name: getattr(self._config, name) for name in changes.kept_back}
         if "telegram" in kept:
             kept["telegram"] = with_people(self._config.telegram, new.telegram)

@@ -1,7 +1,7 @@
 # What the narrator of `dozor demo` says; each text is a paragraph that the screen wraps.
 demo-title = Dozor: a demonstration on a made-up marketplace
 demo-what = Money and checkers are real, in a PostgreSQL of their own in a temporary folder; the TON network is a stand-in, the faults are injected on purpose. About { $seconds } seconds. Ctrl-C at any moment stops it and cleans up.
-demo-legend = This is the narrator. Lines with a date: Dozor's log. In a frame: a message, as the chat shows it.
+demo-legend = This is a comment. Lines with a date: the log of Dozor. In a frame: a message, as the chat shows it.
 demo-seller = Anna
 demo-open-heading = The marketplace opens
 demo-open-text = Anna sells and has pledged a collateral, the others come with money. In TON:

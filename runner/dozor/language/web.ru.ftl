@@ -2,11 +2,11 @@
 web-title = Дозор
 web-states =
     .waiting = ждёт
-    .running = работает
+    .running = выполняется
     .backoff = повтор
     .stopped = остановлена
     .paused = пауза
-    .held = удержана
+    .held = придержана
 web-counted =
     .waiting = { $n ->
         [one] ждёт
@@ -14,9 +14,9 @@ web-counted =
        *[many] ждут
     }
     .running = { $n ->
-        [one] работает
-        [few] работают
-       *[many] работают
+        [one] выполняется
+        [few] выполняются
+       *[many] выполняются
     }
     .backoff = { $n ->
         [one] повтор
@@ -34,14 +34,14 @@ web-counted =
        *[many] на паузе
     }
     .held = { $n ->
-        [one] удержана
-        [few] удержаны
-       *[many] удержано
+        [one] придержана
+        [few] придержаны
+       *[many] придержано
     }
 web-ready = готов
 web-not-ready = не готов
 web-unknown = нет связи
-web-runner = Дозорный { $id }, { $host }, { $version }
+web-runner = Раннер { $id }, { $host }, { $version }
 web-up = работает
 web-zone = время: { $zone }
 web-tasks = { $n ->
@@ -115,10 +115,10 @@ web-messages =
     .morning = сводка за ночь
     .all_clear = всё в порядке
     .summary = сводка запасного канала
-    .checker = сигнал задачи
+    .checker = оповещение задачи
     .runner_started = запуск Дозора
-    .reloaded = новая конфигурация
-    .reload_refused = конфигурация отвергнута
+    .reloaded = новые настройки
+    .reload_refused = настройки не приняты
     .dropped = потерянные записи
     .other = прочее
     .test = проверка
@@ -142,9 +142,9 @@ web-live = на связи
 web-polling = на связи (опросом)
 web-connecting = соединение…
 web-stale = Данные устарели
-web-stale-silent = Дозорный молчит с { $at }: он завис, или потеряна связь с ним.
-web-stale-refused = Дозорный не отвечает с { $at }: он не запущен, или потеряна связь с ним.
-web-stale-answer = Вместо дозорного с { $at } отвечает ошибка { $status }.
+web-stale-silent = Раннер молчит с { $at }: он завис, или потеряна связь с ним.
+web-stale-refused = Раннер не отвечает с { $at }: он не запущен, или потеряна связь с ним.
+web-stale-answer = Вместо раннера с { $at } отвечает ошибка { $status }.
 web-as-of = Ниже всё по состоянию на это время. Страница обновится сама, как только он ответит.
 web-read-only = только просмотр
 web-sign-in = Войти
@@ -153,18 +153,18 @@ web-sign-in-label = Токен (web.token)
 web-cancel = Отмена
 web-restart = Перезапустить
 web-pause = Пауза
-web-resume = Продолжить
+web-resume = Снять с паузы
 web-run-now = Запустить
 web-acknowledge = Принять
-web-give-back = Вернуть
+web-give-back = Отменить принятие
 web-silence = Не оповещать
 web-unsilence = Оповещать снова
 web-silence-for = Как долго не оповещать
 web-done = { $name }: готово
-web-already = { $name }: и так уже
+web-already = { $name }: делать нечего
 web-refused = { $name }: отказано ({ $reason })
 web-denied = Токен не подходит
-web-failed = Не получилось: дозорный не отвечает
+web-failed = Не получилось: раннер не отвечает
 web-became = { $name }: { $state }
 web-other-language = English
 web-back = Все задачи
@@ -218,8 +218,8 @@ web-still-open = ещё открыт
 web-resolved = закрыт
 web-no-past-incidents = Инцидентов не было
 web-why = Почему пришло или нет
-web-removed = Этой задачи больше нет в конфигурации.
-web-unknown-task = В конфигурации нет задачи { $name }
+web-removed = Этой задачи больше нет в настройках.
+web-unknown-task = В настройках нет задачи { $name }
 web-unavailable = База данных не отвечает: истории пока не видно.
 web-needs-script = Страница обновляется скриптом; без него видно только то, что сломано.
 web-every = каждые { $time }

@@ -51,7 +51,7 @@ class DatabaseHealth:
         return len(recent) == FLAPS and self._clock.now() - recent[0] < FLAPS_WITHIN
 
     def report_down(self, reason: str) -> None:
-        """Somebody could not reach it."""
+        """A caller could not reach it."""
         self._went_down(reason, "log-database-away")
 
     def report_unreachable(self, reason: str) -> None:
@@ -80,7 +80,7 @@ class DatabaseHealth:
         self.last_down_at = self._clock.now()
 
     def report_up(self) -> None:
-        """Somebody has just got an answer. If it flaps, it is up only after `STABLE_AFTER` without a failure.
+        """A caller has just got an answer. If it flaps, it is up only after `STABLE_AFTER` without a failure.
 
         Answers come at least once a second, so that no timer is needed.
         """
@@ -98,7 +98,8 @@ class DatabaseHealth:
     async def explains(self, error: BaseException, started_at: float, used_database: bool) -> bool:
         """Did a run that began at `started_at` (seconds since the epoch) fail because the database was away?
 
-        Only an outage that we saw or see ourselves excuses: an error that merely looks like one counts.
+        Only an outage that this runner has observed itself explains a failure: an error that only looks like
+        one counts.
         """
         if not used_database and not any(unavailable(cause) for cause in _chain(error)):
             return False
@@ -107,7 +108,7 @@ class DatabaseHealth:
         return not await self.probe() or self.last_down_at >= started_at
 
     async def probe(self) -> bool:
-        """Ask the database now, with a time limit; however many ask, one question goes out at a time."""
+        """Ask the database now, with a time limit; concurrent callers share one query."""
         if self._probing is None or self._probing.done():
             # Asked for by a run that failed: the answer, and what follows from it, is not part of that run.
             self._probing = asyncio.get_running_loop().create_task(

@@ -67,14 +67,14 @@ class StateSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalHooks:
-    """Whom the journal asks and informs. The functions must not raise."""
+    """Callbacks of the journal. The functions must not raise."""
 
     tried: Callable[[], Set[str]] = frozenset
     """Keys of notifications that may have arrived without being written."""
     appended: Callable[[Commit], None] = lambda commit: None
     """Called with what is to be written."""
     written: Callable[[], None] = lambda: None
-    """Called when all that was in hand is in the database."""
+    """Called when the batch in progress is in the database."""
     distribute: Callable[[Connection, Sequence[PoolOrder]], Awaitable[None]] = pool_runs.distribute_nothing
     """Enqueues runs for workers, in the transaction that it is called in. Raises what the server answers."""
 
@@ -244,7 +244,7 @@ class Journal:
         self._commit_listeners.append(committed)
 
     def request_write(self) -> int:
-        """Have what the state source knows at this moment written soon; its position. Never waits."""
+        """Have the present data of the state source written soon; returns its position. Never waits."""
         self._appended += 1
         self._wanted.set()
         return self._appended
@@ -284,7 +284,7 @@ class Journal:
     async def write(self, source: StateSource = NO_STATES) -> bool:
         """Write what waits; while the database is away, try until it is back. Whether more is left.
 
-        What is in hand stays in hand when this is cancelled: the next call goes on with it.
+        The batch in progress is kept when this is cancelled: the next call continues with it.
         """
         async with self._writer:
             backoff = Backoff(0.1, 1.0)
@@ -299,10 +299,10 @@ class Journal:
                     break
                 except RunnerBusyError:
                     raise
-                except Exception as error:  # noqa: BLE001 -- kept in hand, logged, tried again
+                except Exception as error:  # noqa: BLE001 -- kept, logged, tried again
                     self._lose_session()
                     if refused(error):
-                        # A row that PostgreSQL refuses is a defect of ours: let it be heard, keep the rest.
+                        # A row that PostgreSQL refuses is a defect of Dozor: log it, keep the rest.
                         logger.opt(exception=error).error(msg("log-batch-refused"))
                         if await self._write_one_by_one():
                             break
@@ -332,7 +332,7 @@ class Journal:
         return more
 
     def _take(self, source: StateSource) -> int:
-        """Take into hand all that was appended so far, and the dirty states of the same moment."""
+        """Begin a batch with all that was appended so far, and the dirty states of the same moment."""
         self._wanted.clear()
         older = without(self._checkpoint, self._waiting.tasks)
         self._batch.merge(self._waiting)
@@ -344,7 +344,7 @@ class Journal:
     async def close(self, source: StateSource = NO_STATES, *, clean: bool = True) -> None:
         """Write what waits (the caller bounds the time), mark the runner ended, give up the lock.
 
-        `clean`: it was asked to end. Otherwise the next start tells of an unclean end.
+        `clean`: it was asked to end. Otherwise the next start reports an unclean end.
         """
         while await self.write(source):
             pass
@@ -413,7 +413,7 @@ class Journal:
     async def _write_one_by_one(self) -> bool:
         """Write entry by entry, leaving out (and reporting) what PostgreSQL will not take.
 
-        False if the database could not take it at all: all of it is still in hand.
+        False if the database could not take any of it: the whole batch is kept.
         """
         batch, checkpoint = self._batch, self._checkpoint
         parts: list[tuple[WriteBuffer, Checkpoint]] = [(WriteBuffer(), replace(checkpoint, full=(), runs=()))]
@@ -474,7 +474,7 @@ class Journal:
                     raise RunnerBusyError(msg("error-overtaken-by-holder", holder=holder))
                 await asyncio.sleep(0.1)
             successor = await runners.read_successor(connection, self.registration.runner_id)
-            if successor is not None:  # it has ended again, and yet what it wrote is newer than what we know
+            if successor is not None:  # it has ended again, and yet what it wrote is newer than our data
                 raise RunnerBusyError(msg("error-overtaken-by-runner", successor=successor))
             await runners.adopt_session(connection, self.registration.runner_id)
         except BaseException:

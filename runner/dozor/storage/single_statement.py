@@ -11,7 +11,7 @@ _PARAMETER = re.compile(r"\$(\d+)")
 
 
 class StatementBatch:
-    """Stands in for a connection while statements are collected, then sends them as one.
+    """Replaces a connection while statements are collected, then sends them as one.
 
     They see the state before all of them, so no two may touch the same row; each is an INSERT or an UPDATE.
     """

@@ -1,6 +1,6 @@
 """The spool: a file with unwritten messages, for the time while the database is away.
 
-A runner that is killed then would take with it what it has said: the next one would say it again unmarked,
+If a runner is killed then, its record of sent messages is lost: the next one would repeat them unmarked,
 and leave messages without an end. The next start takes the file up; it goes once the database has it all.
 """
 
@@ -55,7 +55,7 @@ class Spool:
         self._path = path
         self._there = False
         self._removed = 0
-        # How often, to know of one that came while the file was being written.
+        # How often, to notice one that came while the file was being written.
         self._failed = False
         self._writing: asyncio.Task[str | None] | None = None
 

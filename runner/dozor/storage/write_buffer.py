@@ -58,7 +58,7 @@ class Dropped:
     runs: int = 0
     notifications: int = 0
     incidents: int = 0
-    """Resolved ones, of which nobody will be told from the history."""
+    """Resolved ones that the history will not show."""
 
     def __bool__(self) -> bool:
         return bool(self.runs or self.notifications or self.incidents)
@@ -84,16 +84,16 @@ class WriteBuffer:
     overrides: dict[int, OverrideRow] = field(default_factory=dict)
     dropped: Dropped = Dropped()
     _loss: tuple[Dropped, Commit] = (Dropped(), Commit())
-    """What is said of it: anew whenever more has been lost, and once all the same."""
+    """The alert about it: again whenever more has been lost, and at least once."""
 
     @property
     def owed(self) -> list[NotificationRow]:
-        """Messages to be written, with what is to be said of an overflow."""
+        """Messages to be written, with the alert about an overflow."""
         return [*self.notifications, *self._loss[1].notifications]
 
     @property
     def urgent(self) -> bool:
-        """A few changes with a message that somebody waits for, and nothing that needs more statements."""
+        """A few changes with an urgent message, and nothing that needs more statements."""
         others = self.answers or self.silences or self.overrides or self._loss[1].notifications
         few = len(self.runs) <= FEW and len(self.tasks) <= FEW and len(self.incidents) <= FEW
         return 0 < len(self.notifications) <= FEW and few and not others

@@ -176,7 +176,7 @@ async def _send(alerts: AlertSink, alert: BackgroundAlert) -> None:
             await awaited(result)
     except (GeneratorExit, asyncio.CancelledError):
         raise
-    except BaseException as error:  # noqa: BLE001 -- the border of somebody else's code: it fails no task
+    except BaseException as error:  # noqa: BLE001 -- the border to the user's code: it fails no task
         logger.opt(exception=error, capture=False).bind(task=alert.task).error(
             msg("log-background-alert-failed", name=alert.task, error=type(error).__name__)
         )
@@ -208,7 +208,7 @@ def _asked_to_end() -> bool:
 
 
 def _end_if_asked(error: BaseException | None) -> None:
-    """A run that swallowed our cancellation, or made another error of it, must not go on for ever."""
+    """A run that suppressed our cancellation, or raised another error instead, must not go on without end."""
     if _asked_to_end():
         raise asyncio.CancelledError from error
 

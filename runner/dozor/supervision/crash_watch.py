@@ -53,7 +53,7 @@ class CrashWatch:
         return not self._suspects and now >= self._records_until
 
     def look_again_at(self, task: SupervisedTask, now: float) -> float | None:
-        """None: the task may start now. Else when to ask again."""
+        """None: the task may start now. Else when to check again."""
         self._end_turn(now)
         name = task.spec.name
         if name not in self._suspects or name == self._turn:
@@ -63,7 +63,7 @@ class CrashWatch:
         if self._turn is not None:
             return now + LOOK_AGAIN
         self._turn, self._turn_over = name, now + self._hold
-        self._suspects = {name: None} | self._suspects  # it stands first in what is recorded
+        self._suspects = {name: None} | self._suspects  # it is the first in what is recorded
         return None
 
     def about_to_start(self, task: SupervisedTask, now: float) -> None:

@@ -16,7 +16,7 @@ _DATABASE = frozenset((DATABASE,))
 
 
 class DependencyGate:
-    """Knows what is down, and for what each held task waits. `apply` lets something happen to a task."""
+    """What is down, and what each held task waits for. `apply` applies an event to a task."""
 
     def __init__(
         self, registry: TaskRegistry, clock: Clock, apply: Callable[[SupervisedTask, Event, float], None]
@@ -55,7 +55,7 @@ class DependencyGate:
         """If something that it needs is down, and it is not running."""
         needs = task.spec.policy.needs
         if task.state.state is State.HELD:
-            # It failed for want of our database, whether it says that it requires it or not.
+            # It failed because our database is away, whether it is among its `requires` or not.
             needs |= _DATABASE
         missing = self.down & needs
         if missing:

@@ -1,4 +1,4 @@
-"""The supervisor: all tasks on one timer heap; performs the effects that the state machine asks for."""
+"""The supervisor: all tasks on one timer heap; performs the effects that the state machine returns."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class Supervisor(RunEnds):
         self._generation = generation
         self._scoped = scoped
         """Whether its tasks are other people's code."""
-        self.random = random.Random()  # noqa: S311 -- spreads load, guards nothing
+        self.random = random.Random()  # noqa: S311 -- spreads load, no security purpose
         self._fence = fence
         self._distributor = distributor or NoDistributor()
         self._number = 0
@@ -419,7 +419,7 @@ class Supervisor(RunEnds):
         )
 
     def reporter_for(self, task: SupervisedTask) -> Callable[[Run], Reporter]:
-        """Where runs of `task` in a process of its own speak to."""
+        """Where runs of `task` in a process of its own send their reports."""
         return lambda run: RunReporter(self._loop, self, task, run)
 
     async def explained(self, task: SupervisedTask, run: Run, error: BaseException) -> bool:

@@ -39,7 +39,7 @@ class TaskChanges:
     def add(
         self, spec: TaskSpec, stored: TaskState | None, now: float, *, spread: float = 0.0
     ) -> SupervisedTask:
-        """One more; it runs as its schedule says, from now on."""
+        """Add a task; it runs on its schedule from now on."""
         task = SupervisedTask(spec, self._registry.numbers, restore(spec.policy, stored, now, spread=spread))
         task.healthy_since = now
         self._registry.add(task)
@@ -63,7 +63,7 @@ class TaskChanges:
         self._registry.mark_dirty(task)
 
     def remove(self, name: str) -> None:
-        """Supervise it no longer. A run in progress is asked to end; what becomes of it is not told."""
+        """Stop supervising it. A run in progress is asked to end; its outcome is not reported."""
         task = self._registry.find(name)
         assert task is not None
         if task.run is not None:

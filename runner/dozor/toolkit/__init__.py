@@ -3,7 +3,7 @@
 `Queue` and `drain`: items that fall due, in batches that other processes skip; `process_or_split` finds
 the one that spoils a batch (batches.py).
 `start_cursor`, `read_cursor` and `move_cursor`: how far a source has been read (cursor.py).
-`set_aside` and `announce`: items that cannot be processed, told about once (quarantine.py).
+`set_aside` and `announce`: items that cannot be processed, reported once (quarantine.py).
 `report_backlog`: how far behind, and an alert when too far (backlog.py).
 """
 

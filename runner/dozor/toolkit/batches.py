@@ -75,7 +75,7 @@ async def drain(
     """Process what is due until nothing is left, or until the runner wants to stop. Returns how many items.
 
     `workers`: batches at a time, each on its own connection, while there is work for them.
-    `behind_after`: seconds an item may wait before people hear of it. `report=False` for a queue that is not
+    `behind_after`: seconds an item may wait before an incident opens. `report=False` for a queue that is not
     the checker's main one: its backlog and progress are not the task's. Raises what PostgreSQL raises when it
     is not about a row, and StuckQueueError.
     """
@@ -188,7 +188,7 @@ async def process_or_split(
     process: Callable[[Connection, Sequence[Item]], Awaitable[Mapping[Item, str]]],
     items: Sequence[Item],
 ) -> dict[Item, str]:
-    """Process the items; when one spoils it, halve until it stands alone. Returns the impossible ones.
+    """Process the items; when one makes the batch fail, halve it until that one is alone. Returns such items.
 
     Raises what is no fault of a row, such as an argument that asyncpg cannot encode.
     """

@@ -1,4 +1,4 @@
-"""The context that a checker is given. The runner's Context satisfies it, and a test's stand-in."""
+"""The context that a checker is given. The runner's Context satisfies it, and `FakeContext` of tests."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class CheckerContext(Protocol):
     def stopping(self) -> Stopping: ...
 
     def heartbeat(self) -> None:
-        """Still alive and getting on."""
+        """Report progress: the run is not stuck."""
 
     def progress(self, done: float, total: float) -> None:
         """`done` of `total` items of this run."""
 
     def alert(self, text: str, severity: str = "warning") -> None:
-        """Tell people. `severity` is info, warning or critical."""
+        """Alert people. `severity` is info, warning or critical."""
 
     def backlog(self, size: int, oldest_at: datetime | None = None, limit: float | None = None) -> None:
         """`size` items wait; the oldest became due at `oldest_at`, and may wait for `limit` seconds."""

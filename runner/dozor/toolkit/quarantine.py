@@ -24,7 +24,7 @@ async def set_aside(connection: Connection, checker: str, item: str, reason: str
 
 
 async def announce(ctx: CheckerContext, checker: str) -> int:
-    """Alert about what was set aside and not told yet, all of it in one alert. Returns how many items.
+    """Alert about what was set aside and not reported yet, all of it in one alert. Returns how many items.
 
     The mark is committed after the alert was handed over: a crash between repeats the alert, never loses it.
     """

@@ -11,7 +11,7 @@ from dozor.supervision.monitoring.task_monitor import expected_since
 from dozor.supervision.tasks.task import SupervisedTask
 
 LATE_AFTER = 10.0
-"""Seconds by which the control loop may be behind its own plan before it counts as dead."""
+"""Seconds by which the control loop may be behind its own plan before it counts as stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def unwell(tasks: Iterable[SupervisedTask], now: float) -> list[Unwell]:
 def overdue_by(task: SupervisedTask, now: float) -> float | None:
     """Seconds beyond `overdue_after` without a success; 0 if there is time yet, None if there is no limit.
 
-    By the same rule as the alert: a task that is stopped, paused or held has been told of already.
+    By the same rule as the alert: a task that is stopped, paused or held has a message of its own.
     """
     policy = task.spec.policy
     if policy.overdue_after is None:

@@ -63,7 +63,7 @@ class PendingAlerts:
         self._reads: Reused[None, None] = Reused()
 
     async def read(self) -> AlertsBacklog:
-        """Never waits longer than a second: while the database is away, what it last said still counts."""
+        """Never waits longer than a second: while the database is away, what was last read still counts."""
         await self._reads.get(None, self._read)
         unwritten = self._journal.unwritten_notifications
         oldest = [row.created_at for row in unwritten[:1]]

@@ -52,7 +52,7 @@ SECURITY_HEADERS = {
 async def serve(
     listen: ListenAddress, sources: Sources, *, ready: Callable[[int], None] = lambda port: None
 ) -> None:
-    """Serve for ever. While the port is taken, say so once and go on trying.
+    """Serve without end. While the port is taken, log it once and try again.
 
     `ready` is called with the port once requests are answered.
     """
@@ -135,7 +135,7 @@ class MalformedRequests(logging.Filter):
 
 
 async def _listen(listen: ListenAddress) -> list[socket.socket]:
-    """Take the port, of every address that the host stands for."""
+    """Bind the port, on every address of the host."""
     said = False
     while True:
         try:

@@ -132,7 +132,7 @@ def _vm(exit_code: int) -> Cell:
 
 RAN: Final = _vm(0)
 FAILED: Final = _vm(0xFFFF)
-"""The exit code of a contract that does not know the operation."""
+"""The exit code of a contract without that operation."""
 NO_ACTIONS: Final = (
     Builder()
     .store_uint(0b1100, 4)

@@ -21,7 +21,7 @@ TON: Final = 10**9
 """Nanotons in one TON."""
 CURRENCY: Final = "TON"
 FEE_BPS: Final = 500
-"""The house's part of a price, hundredths of a percent."""
+"""The marketplace's share of a price, hundredths of a percent."""
 
 MONEY_SQL: Final = """
 SELECT user_id, kind, balance FROM market.accounts WHERE currency = $1"""
@@ -85,7 +85,7 @@ class Purse:
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """All of it at one moment, in nanotons. What the purses and the house have is what came in."""
+    """All of it at one moment, in nanotons. What the users and the marketplace have is what came in."""
 
     purses: dict[str, Purse]
     house: int
@@ -233,7 +233,7 @@ class Market:
         return count
 
     async def break_down(self) -> None:
-        """A migration that nobody told the checker of."""
+        """A migration that the checker was not adapted to."""
         await self._pool.execute(BREAK_SQL)
         self._broken = True
 

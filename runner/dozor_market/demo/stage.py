@@ -44,7 +44,7 @@ from dozor_market.ledger import LedgerError
 from dozor_market.schema import MIGRATIONS
 
 SECONDS = 40
-"""How long the story takes at its own pace, as it tells the reader."""
+"""How long the demo takes at speed 1, as its introduction says."""
 DEPOSIT = 400
 """Whole TON each buyer begins with."""
 COLLATERAL = 50
@@ -73,9 +73,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 async def play(language: Language, speed: float, stream: TextIO) -> bool:
-    """Tell the story; False if a signal interrupted it. Cleans up in any case.
+    """Run the demo; False if a signal interrupted it. Cleans up in any case.
 
-    Raises StoryError if it did not happen as told, StorageError if PostgreSQL would not start.
+    Raises StoryError if an expected event did not happen, StorageError if PostgreSQL would not start.
     """
     screen, said = Screen(stream), words(language)
     loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""The order of events. Every step waits for what it tells of: a step that does not happen ends the demo."""
+"""The order of events. Every step waits for the event that it announces, without which the demo ends."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Shell = Callable[..., Awaitable[tuple[int, str]]]
 
 
 class StoryError(DozorError):
-    """The demo did not go as it tells; the message says at which step."""
+    """An expected event of the demo did not happen; the message says which."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ class Pace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """The marketplace, its runner, and who tells of them."""
+    """The marketplace, its runner, and the printer of the comments."""
 
     screen: Screen
     words: Words
@@ -190,7 +190,7 @@ class Story:
             raise StoryError(msg("error-demo-command", line=line, code=code))
 
     async def _settled(self, auctions: Sequence[int]) -> None:
-        """Wait until the checker has settled all there is, and tell how these ended."""
+        """Wait until the checker has settled all auctions, and print how these ended."""
         async for _ in self._patience(msg("cli-demo-the-settlement")):
             if not await self.market.open_auctions() and self._idle(AUCTIONS):
                 break

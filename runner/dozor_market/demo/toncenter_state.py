@@ -23,7 +23,7 @@ ZERO_HASH: Final = base64.b64encode(bytes(32)).decode()
 
 
 class ChainState:
-    """What a provider knows besides histories. `chains` by raw address."""
+    """What a provider has besides histories. `chains` by raw address."""
 
     def __init__(self, chains: dict[str, Chain]) -> None:
         self.chains = chains

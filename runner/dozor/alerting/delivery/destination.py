@@ -29,7 +29,7 @@ Write = Callable[[DestinationRow], Awaitable[None]]
 def enter(stored: DestinationRow | None, key: str, place: Place) -> tuple[DestinationRow, bool]:
     """The row of a destination that is configured to be `place`, and whether its messages are elsewhere.
 
-    `stored`: what the previous process knew. Pure.
+    `stored`: the state that the previous process has written. Pure.
     """
     here = DestinationRow(key=key, chat_id=place.chat_id, thread_id=place.thread_id, bot_id=place.bot_id)
     if stored is None:

@@ -39,7 +39,7 @@ Open = Callable[[str], "tuple[Transport, int] | None"]
 
 
 class Dispatcher:
-    """`console` is where messages go that the transport refuses, or to which nobody knows the way.
+    """`console` takes messages that the transport refuses, or for which there is no transport.
 
     `direct_sends`: what went past the database. `lagging`: whether more is known than the tables show; no
     message leaves then. `on_attempt` is called with the end of each attempt, `on_dead` with a destination
@@ -76,7 +76,7 @@ class Dispatcher:
         self._changed = asyncio.Event()
         self._resting = asyncio.Event()
         self._busy: set[str] = set()
-        # Lanes that have something to do.
+        # Delivery workers that have something to do.
         self._on_dead = on_dead
         self.directly = DirectSends() if direct_sends is None else direct_sends
         self._context = DeliveryContext(
@@ -231,7 +231,7 @@ class Dispatcher:
                 lambda: destinations.read_all(self._pool)
             )
             for key, row in known.items():
-                if row.dead_since is None:  # perhaps the process before this one could not say so any more
+                if row.dead_since is None:  # the process before this one may have ended before it wrote this
                     self._on_dead(key, None)
 
     def _worker(self, key: str) -> DestinationWorker:

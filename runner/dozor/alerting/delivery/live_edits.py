@@ -37,7 +37,7 @@ from dozor.storage.tables.incidents import StormGroup
 from dozor.storage.tables.notifications import MessagePlace, NotificationRow
 
 END_PATIENCE = 10.0
-"""Seconds for which ends in further messages leave room for other messages, as updates do."""
+"""Seconds for which edits of further messages of ended incidents give way to other messages."""
 
 
 class LiveMessageEditor:
@@ -135,7 +135,7 @@ class LiveMessageEditor:
             return None
         if self._end_waits_since is None:
             self._end_waits_since = now
-        # Room is kept for messages, but in a busy group answers of the bot use up all other room.
+        # Part of the rate limit is kept for messages, but in a busy group answers of the bot use up the rest.
         left = self._end_waits_since + END_PATIENCE - now
         pace = self._state.wait_to_send()
         if left > 0:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class NoTunnelError(ClientConnectionError):
-    """The proxy gave no connection: nothing was sent. The text says why, without the address."""
+    """The proxy gave no connection: nothing was sent. The text is the reason, without the address."""
 
 
 class SocksConnector(ProxyConnector):

@@ -7,7 +7,7 @@
                       Unknown ───────────▶ put back marked as a possible duplicate, paused likewise
                       Rejected ──────────▶ shown on the console, put back, a long pause for this chat
 
-A message is marked as being sent before it leaves and settled after, so a process that dies in between
+A message is marked as being sent before it leaves and settled after, so a process that is killed in between
 leaves a message that is sent again, marked. A refused message is given up only when a later one gets through
 to the same chat: then the message is the cause, and not the chat.
 """
@@ -490,7 +490,7 @@ class DestinationWorker:
 
 
 def _retells(note: Notification, incident: Incident) -> bool:
-    """Sent anew, as the incident is now; if it has become worse meanwhile, a message of its own says that."""
+    """Sent again, as the incident is now; if it has become worse, a message of its own reports that."""
     return note.facts.retold and incident.is_open and note.kind is firing(incident)
 
 

@@ -15,7 +15,7 @@ from loguru import logger
 from dozor.language import msg
 
 TIMEOUT = 30.0
-"""Seconds for one message. Apprise itself gives up on a silent server after 4 (`?rto=` in the URL)."""
+"""Seconds for one message. Apprise itself waits 4 for an answer (`?rto=` in the URL)."""
 
 
 class AppriseChannels:

@@ -22,13 +22,13 @@ SOON = 30.0
 URGENT = 1
 """The lowest priority (highest number) of messages to which `SOON` applies."""
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 60.0
-"""Seconds until the next attempt when nobody took a message; doubled each time."""
+"""Seconds until the next attempt when no channel accepted a message; doubled each time."""
 
 Message = TypeVar("Message")
 """What a source calls one message, which may be for several destinations."""
 
 Send = Callable[[str, str], Awaitable[bool]]
-"""Title and text; whether somebody took it."""
+"""Sends title and text; True if a channel accepted them."""
 
 
 class Wait(NamedTuple):

@@ -52,7 +52,7 @@ class OutageQueue:
         return min(waiting, key=lambda one: one.priority, default=None)
 
     def message(self, row: NotificationRow) -> Message:
-        """A digest as it is now: the row does not say what is in it."""
+        """A digest as it is now: the row does not hold its content."""
         note = from_row(row)
         incident = None if row.incident_id is None else self._store.by_id(row.incident_id)
         if note.kind is NotificationKind.STORM and incident is not None and incident.is_open:
@@ -62,7 +62,7 @@ class OutageQueue:
     async def attempt(self, row: NotificationRow) -> list[str]:
         """Record that it may arrive from now on; the keys of everything that the message says.
 
-        Of its incident it is the newest message, and so says what the older ones did.
+        It is the newest message about its incident, so it replaces the older ones.
         """
         said = self._said_by(row)
         self.sent.unknown.add(row.key)  # should the database be back before the answer
@@ -70,7 +70,7 @@ class OutageQueue:
         return said
 
     def delivered(self, row: NotificationRow, said: Sequence[str], message_id: int | None) -> None:
-        """It has arrived, with all that it says. `message_id`: the transport's."""
+        """It was delivered, and with it everything that it reports. `message_id`: the transport's."""
         self.sent.delivered.update(dict.fromkeys(said, message_id))
         self.sent.unknown.discard(row.key)
 

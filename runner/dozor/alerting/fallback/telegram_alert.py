@@ -98,7 +98,7 @@ class TelegramAlert:
         self._thread: threading.Thread | None = None
 
     async def __call__(self, alert: BackgroundAlert) -> None:
-        """Hand it to the thread and wait until it is delivered or given up; cancelled, it goes on."""
+        """Give it to the thread, and wait for the end of the delivery, which a cancellation does not end."""
         loop = asyncio.get_running_loop()
         settled: asyncio.Future[None] = loop.create_future()
 

@@ -22,7 +22,7 @@ from dozor.supervision.core.state import State
 
 
 class Escalator:
-    """`overrides`: who stands in for whom; whoever owns the list adds to it."""
+    """`overrides`: who replaces whom on call; the owner of the list adds to it."""
 
     def __init__(
         self,

@@ -147,7 +147,7 @@ class IncidentManager:
                 self._inhibit.explain(found.id, {*trouble.explains, *trouble.waiting})
 
     def changed(self, trouble: Trouble) -> None:
-        """The trouble goes on in another form: its incident, and the message about it, are corrected."""
+        """The trouble continues with other facts: its incident, and the message about it, are corrected."""
         now = self._clock.now()
         found = self.store.find((trouble.task or "", trouble.kind.value, trouble.subject))
         if found is None or not found.is_open:
@@ -214,7 +214,7 @@ class IncidentManager:
         self.commit(self.planner.plan_notifications(decision, recovery_facts(found, now), now, to=to))
 
     def _end_with_stop(self, trouble: Trouble) -> bool:
-        """Whether the run that hung ended by stopping its task just now: no message of its own says that."""
+        """Whether the run that hung ended by stopping its task just now, which has no message of its own."""
         now, name = self._clock.now(), trouble.task or ""
         found = self.store.find((name, trouble.kind.value, trouble.subject))
         stops = (one for one in self.store.failures_of(name) if one.kind is IncidentKind.CRITICAL_STOP)
@@ -312,7 +312,7 @@ class IncidentManager:
         return self.planner.plan_notifications(decision, stored_facts(decision.incident), self._clock.now())
 
     def end_silence(self, silence: Silence, now: float, by: str | None) -> IncidentChanges:
-        """Notify about what is still broken under it. `by`: who lifted it, None: it has expired.
+        """Notify about what is still broken under it. `by`: who ended it, None: it has expired.
 
         The caller commits.
         """
@@ -371,7 +371,7 @@ class IncidentManager:
         return self.planner.plan_notifications(decision, facts, now)
 
     def _recovered(self, transition: Transition) -> IncidentChanges:
-        """All causes of the streak are over; one message says so, about the worst one notified."""
+        """All causes of the streak are over; one message reports it, about the worst one notified."""
         name, now = transition.task.spec.name, transition.now
         changes, announced = IncidentChanges(), False
         for incident in sorted(self.store.failures_of(name), key=lambda one: not one.told):

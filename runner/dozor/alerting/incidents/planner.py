@@ -43,7 +43,7 @@ class NotificationPlanner:
     ) -> IncidentChanges:
         """Store the incident, and plan its messages.
 
-        `facts`: what a message may say. `to`: these destinations, whatever the routes say.
+        `facts`: what a message may say. `to`: these destinations, instead of those of the routes.
         """
         incident, changes = decision.incident, IncidentChanges()
         if incident is None:

@@ -1,4 +1,4 @@
-"""Rules of incidents: how an event changes one, and which message it asks for. Pure.
+"""Rules of incidents: how an event changes one, and which message it causes. Pure.
 
 `(settings, incident, event) -> decision`; whether the message is sent, the notification pipeline decides.
 
@@ -8,7 +8,7 @@
                      │ └──────── 8 h have passed ─┘                          │
                      └──────────────── again, soon after ────────────────┘
 
-An incident that reopens for the third time flaps: one message says so, then it is only counted, and it is
+An incident that reopens for the third time flaps: one message reports it, then it is only counted, and it is
 resolved when it has not failed for `reopen_within`.
 """
 
@@ -90,7 +90,7 @@ def on_failure(
 
 
 def may_reopen(settings: AlertSettings, incident: Incident, now: float) -> bool:
-    """It is open, or was resolved so lately that it goes on when the same comes back."""
+    """It is open, or was resolved so recently that it reopens when the same problem returns."""
     return incident.resolved_at is None or now - incident.resolved_at <= settings.reopen_within
 
 

@@ -53,7 +53,7 @@ class StormDigest:
     ) -> None:
         """Count a member that was opened, changed or resolved.
 
-        The digest is sent anew when the storm has become critical, or worse than who acknowledged it knew.
+        The digest is sent again when the storm has become critical, or worse than when it was acknowledged.
         """
         if member.storm is not None and member.kind is not IncidentKind.STORM:
             self._member_changed(changes, member, member.storm, previous, now)

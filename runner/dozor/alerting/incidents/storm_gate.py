@@ -26,7 +26,7 @@ class Admission(Enum):
 
 
 class StormGate:
-    """Asked for each incident whose message is about to be sent. `now`: seconds since the epoch."""
+    """Called for each incident whose message is about to be sent. `now`: seconds since the epoch."""
 
     def __init__(self) -> None:
         self._alone: dict[int, float] = {}

@@ -38,7 +38,7 @@ def facts_to_json(facts: AlertData) -> dict[str, Any]:
 
 
 def facts_from_json(values: dict[str, Any]) -> AlertData:
-    """Fields that this version does not know are left out."""
+    """Fields of a newer version are left out."""
     known: dict[str, Any] = {name: value for name, value in values.items() if name in _FACTS}
     for name, value in known.items():
         if isinstance(value, list):
@@ -52,9 +52,9 @@ def from_row(row: NotificationRow) -> Notification:
 
 
 def from_claimed(claimed: ClaimedNotification) -> Notification:
-    """As it was queued; fields that this version does not know are left out.
+    """As it was queued; fields of a newer version are left out.
 
-    A kind that it does not know becomes OTHER: a row of a newer version must not block those behind it.
+    A kind of a newer version becomes OTHER: a row of a newer version must not block those behind it.
     """
     row = claimed.row
     return Notification(

@@ -20,7 +20,7 @@ KEPT_FIRST, KEPT = 5, 40
 """Entries of a log that are never dropped, and how many there are at most."""
 
 TEXT_UNITS = 300
-"""Characters kept of what the other side said."""
+"""Characters kept of the answer of the other side."""
 
 
 class NotifyReason(StrEnum):
@@ -48,7 +48,7 @@ class NotifyReason(StrEnum):
     EDITED = "edited"
     """The message that the chat shows already was changed instead."""
     SUPERSEDED = "superseded"
-    """Not sent: what it says is not true any more, or a newer message says it; see `Because`."""
+    """Not sent: it is no longer true, or a newer message replaces it; see `Because`."""
     EXPIRED = "expired"
     PUT_OFF = "put_off"
     """Not delivered, to be tried again."""
@@ -67,7 +67,7 @@ class NotifyReason(StrEnum):
 
 
 class Because(StrEnum):
-    """Why, where the reason alone does not say it."""
+    """Why, where the reason alone does not show it."""
 
     THRESHOLD = "threshold"
     """Fewer failures in a row than `repeated_errors`."""
@@ -123,7 +123,7 @@ class NotifyDecision:
     """Destinations; "" is the chat of the configuration."""
     transport: str | None = None
     text: str | None = None
-    """What the other side said."""
+    """The answer of the other side."""
     times: int = 1
     """How often the same was decided, from `at` to `last_at`."""
     last_at: float | None = None

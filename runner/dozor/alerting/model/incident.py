@@ -34,7 +34,7 @@ class AlertSettings:
     reopen_within: float = 600.0
     """A failure this soon after the incident was resolved reopens it."""
     flapping_after: int = 3
-    """How often it may open before one message says that it flaps; then it is only counted."""
+    """How often it may open before one message reports that it flaps; then it is only counted."""
 
     def severity(self, kind: IncidentKind) -> Severity:
         return self.severities.get(kind, KINDS[kind].severity)
@@ -77,7 +77,7 @@ _COLUMNS = tuple(field.name for field in fields(IncidentRow))
 
 
 def from_row(row: IncidentRow) -> Incident:
-    """Raises ValueError for a kind that this version does not know."""
+    """Raises ValueError for a kind of a newer version."""
     values: dict[str, Any] = {name: getattr(row, name) for name in _COLUMNS}
     values.update(
         kind=IncidentKind(row.kind),
@@ -99,5 +99,5 @@ def read(row: IncidentRow | None) -> Incident | None:
 
 
 def firing(incident: Incident) -> NotificationKind:
-    """How an incident is told for the first time."""
+    """The kind of an incident's first message."""
     return NotificationKind(KINDS[incident.kind].announced_as)

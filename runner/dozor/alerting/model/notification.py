@@ -38,7 +38,7 @@ class NotificationKind(StrEnum):
     CHECKER = "checker"
     """A checker's own `ctx.alert`."""
     RUNNER_STARTED = "runner_started"
-    """A new start, and what it has found. After an unclean end the incident's own message says it."""
+    """A new start, and what it has found. After an unclean end the incident's own message reports it."""
     RELOADED = "reloaded"
     """A changed configuration was applied."""
     RELOAD_REFUSED = "reload_refused"
@@ -161,7 +161,7 @@ class Notification:
     expires_at: float | None = None
     """Not sent after this time."""
     possible_duplicate: bool = False
-    """An earlier attempt ended in an unknown outcome: the text must say so."""
+    """An earlier attempt ended in an unknown outcome, which the text must mention."""
 
 
 class EndCause(StrEnum):
@@ -185,7 +185,7 @@ FIRING = frozenset(
         NotificationKind.STORM,
     }
 )
-"""Kinds that say that something is wrong now; when it is over, a summary in one line replaces them."""
+"""Kinds about a present problem; when it is over, a summary in one line replaces them."""
 
 REMINDER_WORTH = 3600.0
 

@@ -35,7 +35,7 @@ class Route:
 
 
 class Routing:
-    """Everything goes to the chat of the configuration, to the others what their routes say."""
+    """The chat of the configuration gets everything, each other chat what its route selects."""
 
     def __init__(self, routes: Iterable[Route] = ()) -> None:
         self._routes = tuple(routes)

@@ -49,6 +49,6 @@ def covering(
 
 
 def silence(row: SilenceRow) -> Silence:
-    """Raises ValueError for a scope that this version does not know."""
+    """Raises ValueError for a scope of a newer version."""
     values: dict[str, Any] = {field.name: getattr(row, field.name) for field in fields(SilenceRow)}
     return Silence(**values | {"scope": SilenceScope(row.scope)})

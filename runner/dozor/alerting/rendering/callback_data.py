@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class Origin(StrEnum):
-    """The message under which the button stands."""
+    """The message that the button belongs to."""
 
     ALERT = "a"
     """An alert: its text stays, the response is a reply."""

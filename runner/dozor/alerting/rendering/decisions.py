@@ -12,7 +12,7 @@ from dozor.alerting.rendering.phrases import NAME_UNITS, Phrasebook
 from dozor.config.values.incident_kinds import KINDS, IncidentKind
 
 TEXT_UNITS = 200
-"""Characters shown of what the other side said."""
+"""Characters shown of the answer of the other side."""
 
 _MESSAGES: dict[str, str] = {
     NotificationKind.REPEATED_ERRORS: "kind-repeated-errors",

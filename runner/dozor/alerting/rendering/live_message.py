@@ -26,7 +26,7 @@ Rows = tuple[tuple[Button, ...], ...]
 def live_notification(
     incident: Incident, silence: Silence | None = None, storm: Sequence[StormGroup] = ()
 ) -> Notification:
-    """What its live message says now."""
+    """The present content of its live message."""
     facts = stored_facts(incident)
     if incident.kind is IncidentKind.STORM:
         facts = digest_facts(storm, incident)

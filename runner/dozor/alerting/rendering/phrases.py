@@ -25,6 +25,15 @@ REASON_UNITS = 700
 LINES_SHOWN = 20
 CALLED_SHOWN = 20
 HOLDERS_SHOWN = 10
+LIMITS = {
+    "memory": "limit-memory",
+    "asyncio_tasks": "limit-asyncio-tasks",
+    "open_files": "limit-open-files",
+    "descriptors": "limit-descriptors",
+    "loop_lag": "limit-loop-lag",
+    "database_connections": "limit-database-connections",
+}
+"""Keys of the texts for the subjects of incidents of the kind `limit`."""
 _HERE = "\0"
 # Placeholder of names in a translated text; a cleaned text never contains it.
 
@@ -121,7 +130,7 @@ def _trouble(say: Phrasebook, task: str, facts: AlertData) -> str:
         case IncidentKind.DEPENDENCY:
             return say("alert-dependency", subject=subject)
         case IncidentKind.LIMIT:
-            return say("alert-limit", subject=subject)
+            return say("alert-limit", subject=limit_name(say, subject))
         case IncidentKind.POOL_EXHAUSTED:
             if lasted is None or facts.count is None:
                 return say("alert-pool-exhausted-plain", subject=subject)
@@ -165,6 +174,11 @@ def _blocked_loop(say: Phrasebook, subject: str, lasted: str | None) -> str:
     if lasted is None:
         return say("alert-blocked-loop-plain", subject=subject)
     return say("alert-blocked-loop", subject=subject, duration=lasted)
+
+
+def limit_name(say: Callable[[str], str], subject: str) -> str:
+    """What is limited, in words; of a newer version: as it is."""
+    return say(LIMITS[subject]) if subject in LIMITS else subject
 
 
 def reloaded(say: Phrasebook, facts: AlertData) -> HeaderAndLines:

@@ -351,7 +351,7 @@ class _NotificationView:
 
 
 def _gave_up_early(facts: AlertData) -> bool:
-    """Stopped before the limit: the checker said that trying again cannot help."""
+    """Stopped before the limit: the checker raised `Fatal`."""
     failures, limit = facts.failures, facts.max_failures
     early = failures is not None and limit is not None and failures < limit
     return early and facts.window is None

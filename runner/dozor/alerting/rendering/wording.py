@@ -6,14 +6,14 @@ from typing import assert_never
 
 from dozor.alerting.model.notification import AlertData, EndCause, Notification, NotificationKind
 from dozor.alerting.model.safe_text import clean, one_line, shorten
-from dozor.alerting.rendering.phrases import NAME_UNITS, Phrasebook, incident_kind, mark
+from dozor.alerting.rendering.phrases import NAME_UNITS, Phrasebook, incident_kind, limit_name, mark
 from dozor.config.values.incident_kinds import KINDS, IncidentKind, Severity
 from dozor.supervision.core.state import State
 from dozor.supervision.telemetry.observer import UNKNOWN_BLOCKER
 
 TEXT_UNITS = 200
 DEAF = "commands"
-"""Subject of a bot incident: no commands arrive. Any other: it failed to answer."""
+"""Subject of a bot incident: the bot receives no commands. Any other: it failed to answer."""
 
 
 def kind_of(note: Notification) -> IncidentKind | None:
@@ -50,11 +50,11 @@ def sign(note: Notification) -> str:
 
 
 def still(say: Phrasebook, note: Notification) -> str:
-    """What goes on, for how long by now; without a sign."""
+    """What is still wrong, and for how long; without a sign."""
     facts, kind = note.facts, kind_of(note)
     began = note.created_at if facts.failing_since is None else facts.failing_since
     task = shorten(one_line(note.task or ""), NAME_UNITS)
-    subject = shorten(one_line(facts.subject or ""), NAME_UNITS)
+    subject = _subject(say, facts, kind)
     return say(
         _still_key(note, kind),
         task=task or subject or "Dozor",
@@ -127,7 +127,7 @@ def over(say: Phrasebook, note: Notification) -> str:
     """How it ended, with a sign."""
     facts, kind = note.facts, kind_of(note)
     task = shorten(one_line(note.task or ""), NAME_UNITS)
-    subject = shorten(one_line(facts.subject or ""), NAME_UNITS)
+    subject = _subject(say, facts, kind)
     return say(_over_key(facts, kind), task=task or subject or "Dozor", subject=subject or task or "Dozor")
 
 
@@ -183,6 +183,11 @@ def is_streak(note: Notification) -> bool:
     """Whether it is about failures in a row of a task."""
     kind = kind_of(note)
     return kind is not None and KINDS[kind].streak
+
+
+def _subject(say: Phrasebook, facts: AlertData, kind: IncidentKind | None) -> str:
+    subject = shorten(one_line(facts.subject or ""), NAME_UNITS)
+    return limit_name(say, subject) if kind is IncidentKind.LIMIT else subject
 
 
 def _first_line(facts: AlertData) -> str:

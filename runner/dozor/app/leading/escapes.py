@@ -23,7 +23,7 @@ class Escapes:
     def __call__(self, error: BaseException) -> None:
         scope, step = scope_of_escape(error)
         if scope is not None:
-            # A task keeps its error, for whoever waits for it or as one that nobody has heard of.
+            # A task keeps its error, for what awaits it or as one that was never retrieved.
             if not step:
                 scope.note(error)
             return

@@ -23,8 +23,8 @@ def build_monitors(
     pools: Pools,
     redact: Callable[[str], str],
 ) -> Monitors:
-    """Start it when the loop runs. It knows which troubles the runner before this one has told of."""
-    # Words of its own: the alarm speaks from a thread.
+    """Start it when the loop runs. It restores the troubles that the runner before this one has reported."""
+    # Texts of its own: the alarm is sent from a thread.
     alarm = EmergencySender(config.telegram, Translator(config.language), redact)
     monitors = Monitors(
         supervisor,

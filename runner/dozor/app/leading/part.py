@@ -305,7 +305,7 @@ class LeadingPart:
         return self.services
 
     def _report_overtaken(self, manager: IncidentManager) -> None:
-        """What this process sent during an outage, if another one has led since: nobody else knows of it."""
+        """What this process sent during an outage, if another one has led since: only it has a record."""
         sent = self._sent_when_overtaken
         if sent:
             text = msg("log-overtaken-sent", messages="\n".join(sent))

@@ -51,7 +51,7 @@ class RecoveredState:
     on_workers: tuple[PoolRunRow, ...] = ()
     """Runs that workers have, or are to have: they are not lost."""
     crashes: CrashVerdict = NO_CRASHES
-    """What the ends of the runners before this one say of its tasks."""
+    """What the ends of the runners before this one imply for its tasks."""
 
 
 async def read_recovered(

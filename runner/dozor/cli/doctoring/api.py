@@ -28,7 +28,7 @@ class Answer:
     description: str = ""
     migrated_to: int | None = None
     skew: float | None = None
-    """Seconds our clock is ahead of theirs, give or take one; None if they did not say."""
+    """Seconds our clock is ahead of theirs, give or take one; None if the answer had no time."""
 
     @property
     def ok(self) -> bool:

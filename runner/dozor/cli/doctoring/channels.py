@@ -1,4 +1,4 @@
-"""The second channel: only what was tried once can be relied on at night."""
+"""The fallback channel: its URLs are valid, and with `--send` a test message is accepted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ABOUT = "second channel"
 
 
 async def check_second_channel(config: Config, *, send: bool) -> list[Finding]:
-    """Whether Apprise knows the URLs; `send`: a test message to each."""
+    """Whether Apprise accepts the URLs; `send`: a test message to each."""
     channel = config.alerts.second_channel
     if channel is None or not channel.urls:
         if config.telegram.token is None:

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Level(StrEnum):
-    """`failed`: something does not work. `warning`: it works, and will surprise somebody."""
+    """`failed`: something does not work. `warning`: it works, but not as a user may expect."""
 
     OK = "ok"
     WARNING = "warning"
@@ -17,7 +17,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`remedy` says what to do; empty where there is nothing to do."""
+    """`remedy`: what to do; empty where there is nothing to do."""
 
     level: Level
     about: str

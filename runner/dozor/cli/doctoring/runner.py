@@ -1,4 +1,4 @@
-"""The runner: is one at work, is it ready, when did it last hear from Telegram?"""
+"""The runner: whether one is running and ready, and when Telegram last answered it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TIMEOUT = 3.0
 
 
 async def check_runner(config: Config, report: StatusReport | None) -> list[Finding]:
-    """By what it last wrote, and by what it says of itself."""
+    """From what it last wrote, and from its answer to `/readyz`."""
     if report is None:
         return []
     runner = report.runner

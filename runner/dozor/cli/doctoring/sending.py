@@ -29,7 +29,7 @@ SELECT state, transport, last_error FROM dozor.notifications WHERE key = $1
 
 
 async def send_through_runner(pool: Pool, *, within: float = WAIT_SECONDS) -> Finding:
-    """Owe a message and watch it leave: the way every alert goes. `within` in seconds."""
+    """Queue a message and wait until it is sent, as every alert is. `within` in seconds."""
     notification = _notification()
     async with pool.acquire() as connection:
         await notifications.enqueue(connection, [to_row(notification)])
@@ -57,7 +57,7 @@ async def send_through_runner(pool: Pool, *, within: float = WAIT_SECONDS) -> Fi
 
 
 async def send_directly(config: Config) -> Finding:
-    """Without a runner: only what Telegram itself says is tested."""
+    """Without a runner: only the answer of Telegram is tested."""
     message = render(_notification(), Translator(config.language), config.timezone, time.time())
     target = config.telegram.chat
     if config.telegram.token is None or target is None:

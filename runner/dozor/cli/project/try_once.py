@@ -125,7 +125,7 @@ def _takes_context(function: object) -> bool:
 
 @asynccontextmanager
 async def _database(config: Config, *, wanted: bool) -> AsyncIterator[str | None]:
-    """The DSN behind `ctx.db`; None, with a line that says why, where there is no database.
+    """The DSN behind `ctx.db`; None, with a line about the cause, where there is no database.
 
     An embedded one is started if need be, and its schema is brought up to date. A foreign one is used as it
     is.
@@ -227,7 +227,7 @@ def _silent_log() -> SupervisionLog:
     from dozor.supervision.telemetry.log import SupervisionLog
 
     class Silent(SupervisionLog):
-        """The report says all of it, once."""
+        """The report contains all of it, once."""
 
         def starting(self, name: str) -> None:
             """Nothing."""
@@ -312,7 +312,7 @@ async def _watch(config_path: Path, folder: Path, name: str) -> None:
                 process.terminate()
                 await process.wait()
         click.echo(msg("setup-try-watching", folder=folder))
-        while _stamps(folder, config_path) == before:  # noqa: ASYNC110 -- nobody tells of changed files
+        while _stamps(folder, config_path) == before:  # noqa: ASYNC110 -- changed files cause no event
             await asyncio.sleep(LOOK_EVERY)
 
 

@@ -1,4 +1,4 @@
-"""What an update says about its chat and its sender: plain JSON in, no calls."""
+"""Chat and sender of an update: plain JSON in, no calls."""
 
 from __future__ import annotations
 

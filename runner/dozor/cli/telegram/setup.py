@@ -61,7 +61,7 @@ def setup(config_path: Path, *, write: bool, private: bool, timeout: float, api_
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the configuration says, as far as it can be read. `token` None: it is asked for."""
+    """The values of the configuration, as far as it can be read. `token` None: it is asked for."""
 
     values: dict[str, Any]
     """`api_url` and `proxy`, checked later."""

@@ -70,7 +70,7 @@ async def database(config_path: Path, *schemas: str) -> AsyncIterator[tuple[Conf
 async def runner_at_work(config_path: Path) -> AsyncIterator[tuple[Config, Pool]]:
     """As `database`, for commands that a runner carries out.
 
-    Raises CommandRefusedError at once if no runner is on watch. An embedded server that does not run is not
+    Raises CommandRefusedError at once if no runner is running. An embedded server that does not run is not
     started to find that out: a runner would hold it.
     """
     config = load(config_path)

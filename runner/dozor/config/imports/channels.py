@@ -14,7 +14,7 @@ _PLACE = ("alerts", "second_channel")
 
 
 def check_channels(config: Config) -> Iterator[Problem]:
-    """What Apprise does not know. No word of a URL: it holds passwords and tokens. Loads Apprise (0.4 s)."""
+    """Problems of URLs that Apprise cannot use. None is quoted: URLs hold secrets. Loads Apprise (0.4 s)."""
     channel = config.alerts.second_channel
     if channel is None or not channel.urls:
         return

@@ -67,7 +67,7 @@ def make_importable(folder: Path) -> None:
     """Let modules in `folder` be imported by name.
 
     At the end of the path: a `queue.py` or a `bot` folder beside the config file must not
-    stand in for modules that this program imports later.
+    hide modules that this program imports later.
     """
     text = str(folder)
     if text not in sys.path:

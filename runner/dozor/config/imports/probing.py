@@ -313,7 +313,7 @@ class _Child:
             os.kill(pid, number)
 
     def verdict(self, question: Question) -> Answer:
-        """What is to be said of the module at which it ended."""
+        """The problem of the module at which it ended."""
         lines = self._tail.decode("utf-8", "replace").splitlines()
         if self._hung:
             return Hung(import_hung(question.run, self.seconds, innermost_frame(lines)))

@@ -18,7 +18,7 @@ LAYERS = 20
 
 
 def parameters_of(function: Callable[..., Any]) -> Mapping[str, Parameter] | None:
-    """None where Python cannot tell, as for some functions written in C."""
+    """None where Python has no signature, as for some functions written in C."""
     try:
         return inspect.signature(function).parameters
     except (ValueError, TypeError):

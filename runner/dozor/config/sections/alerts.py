@@ -96,29 +96,43 @@ def _listed(value: object) -> object:
 Severities = Annotated[
     dict[str, str], BeforeValidator(_severities), Kind("mapping of kinds to `info`, `warning`, `critical`")
 ]
-Loudness = Annotated[str, BeforeValidator(_severity), Kind("`info`, `warning`, `critical`")]
+SeverityName = Annotated[str, BeforeValidator(_severity), Kind("`info`, `warning`, `critical`")]
 Destination = Annotated[str, BeforeValidator(_destination), Kind('chat or user id, or `"chat:topic"`')]
 ClockTime = Annotated[time, BeforeValidator(_clock), Kind('time of day, such as `"09:30"`')]
 
 
 class ChatRoute(Section):
-    """One more chat that hears of alerts, beside `telegram.chat`."""
+    """One more chat that alerts are sent to, beside `telegram.chat`."""
 
     chat: Destination
-    """Where to."""
+    """Where the alerts are sent."""
 
     tasks: Annotated[tuple[str, ...], BeforeValidator(_listed), Kind("list of tasks")] = ()
-    """Only of these. Empty: of all, and of Dozor itself."""
+    """Only alerts of these tasks. Empty: of all tasks, and of Dozor itself."""
 
-    loud_from: Loudness = "info"
-    """Only what is at least as severe."""
+    min_severity: SeverityName = "info"
+    """Only incidents of at least this severity. It does not decide about the sound of a message."""
+
+    loud_from: SeverityName | None = None
+    """The former name of `min_severity`, still accepted."""
+
+    @property
+    def least_severity(self) -> str:
+        """`min_severity`, or its former name where only that is given."""
+        return self.min_severity if self.loud_from is None else self.loud_from
+
+    @model_validator(mode="after")
+    def _named_once(self) -> Self:
+        if {"min_severity", "loud_from"} <= self.model_fields_set:
+            raise ValueError(msg("config-min-severity-twice"))
+        return self
 
 
 class EscalationLevel(Section):
     """Whom to call when nobody has reacted."""
 
     after: Duration
-    """Time since the incident was told, or since its acknowledgement ran out."""
+    """Time since the first message about the incident, or since its acknowledgement expired."""
 
     to: Annotated[
         str, BeforeValidator(lambda value: str(value)), Kind("`oncall`, `second`, `everybody`, or a person")
@@ -127,7 +141,9 @@ class EscalationLevel(Section):
 
 
 class SecondChannel(Section):
-    """Another way to people when Telegram does not answer. Needs the extra `dozor[channels]`."""
+    """The fallback channel: another way to people when Telegram does not answer. Needs the extra
+    `dozor[channels]`.
+    """
 
     urls: Annotated[
         tuple[SecretStr, ...],
@@ -137,53 +153,55 @@ class SecondChannel(Section):
     """See https://github.com/caronc/apprise for what they may be. `dozor doctor --send` tries each."""
 
     after: Duration = 300.0
-    """How long a message may stay unsent, to whatever chat, before it is used. From then on what is urgent
-    waits 30 s at most, until the chat is back.
+    """How long a message to any chat may stay unsent before the channel is used. From then on urgent messages
+    wait 30 s at most, until the chat accepts messages again.
     """
 
 
 class Heartbeat(Section):
-    """A sign of life to somebody outside, such as healthchecks: who watches the watcher."""
+    """Periodic requests to an outside service, such as healthchecks, which notices when they stop."""
 
     url: Annotated[SecretStr | None, BeforeValidator(_http), Kind("http(s) URL")]
-    """Asked for only while database, supervision, poller and delivery are all well."""
+    """Requested only while database, supervision, poller and delivery all work."""
 
     every: Duration = 60.0
-    """Time between signs."""
+    """Time between requests."""
 
 
 class AlertsConfig(Section):
-    """When people are told."""
+    """When people are alerted, and how."""
 
     repeated_errors: Count = 3
     """Consecutive failures of a task that raise the first alert."""
 
     remind_every: Duration = 1800.0
-    """Time to the first reminder of an incident that is open and not acknowledged; each next one takes twice
-    as long, up to eight times.
+    """Time to the first reminder of an incident that is open and not acknowledged. The time to each next one
+    doubles, up to eight times this value.
     """
 
     reopen_within: Duration = 600.0
-    """What comes back this soon after it was resolved is the same incident; the third time it is told as
-    flapping, once, and only counted from then on.
+    """A problem that returns within this time after it was resolved reopens the same incident. The third time
+    one message reports it as flapping; further returns are only counted.
     """
 
     severity: Severities = Field(default_factory=dict)
-    """How loud each kind of incident is, where the default is not right."""
+    """The severity of kinds of incidents, where it is not the default."""
 
     quiet_hours: Annotated[
         tuple[time, time] | None,
         BeforeValidator(lambda value: None if value is None else _hours(value)),
         Kind('`"23:00-08:00"`'),
     ] = None
-    """In the `timezone` of the file: what is not critical comes without a sound, a summary in the morning."""
+    """In the `timezone` of the file. During them messages that are not critical make no sound; a summary is
+    sent at their end.
+    """
 
     all_clear_at: Annotated[
         time | None,
         BeforeValidator(lambda value: None if value is None else _clock(value)),
         Kind('time of day, such as `"09:30"`'),
     ] = None
-    """Once a day: all is well, or what is not. A day without it says that Dozor itself is down."""
+    """A daily report: all is well, or what is not. If it does not come, Dozor itself is down."""
 
     escalate: Annotated[
         tuple[EscalationLevel, ...], BeforeValidator(_listed), Kind("list of `{after: 15m, to: oncall}`")
@@ -191,15 +209,17 @@ class AlertsConfig(Section):
     """Whom to call when nobody reacts to a critical incident, one level after the other."""
 
     chats: Annotated[
-        tuple[ChatRoute, ...], BeforeValidator(_listed), Kind("list of `{chat: -100…, loud_from: critical}`")
+        tuple[ChatRoute, ...],
+        BeforeValidator(_listed),
+        Kind("list of `{chat: -100…, min_severity: critical}`"),
     ] = ()
-    """More chats, each with what it wants to hear."""
+    """More chats, each with the tasks and the least severity that are sent to it."""
 
     second_channel: SecondChannel | None = None
     """Used while Telegram does not answer."""
 
     heartbeat: Heartbeat | None = None
-    """A sign of life to somebody outside."""
+    """Requests to an outside service that notices when Dozor is down."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -219,7 +239,7 @@ class PersonConfig(Section):
     """How to name them there, such as `@ann`. Empty: by their name."""
 
     user_id: Annotated[UserId | None, Kind("Telegram user id")] = None
-    """Their Telegram user id: then they are mentioned without a `@name` as well."""
+    """Their Telegram user id: then they are mentioned also without a `@name`."""
 
 
 class RotationConfig(Section):

@@ -44,7 +44,7 @@ PoolName = Annotated[str, BeforeValidator(parse_pool)]
 
 
 class ClusterConfig(Section):
-    """Several processes on one database, on any number of machines: one leads, the others stand by or run
+    """Several processes on one database, on any number of machines: one leads, the others are standbys or run
     what they are given. See [cluster](cluster.md).
     """
 

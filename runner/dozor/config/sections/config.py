@@ -58,11 +58,11 @@ class ListenAddress:
 
 
 class PoolsConfig(Section):
-    """Connections to the database, by use: none can take the others'. They are made when they are needed.
+    """Connections to the database, by use; one use cannot take those of another. They are opened when needed.
 
     The runner takes at most `checkers` + `core` + `web` + 2, one more for each of `dependencies` with a
     `query`, and `process` for each task with `isolation: process`: 20 with the defaults. The server's
-    `max_connections` must leave room for them; `dozor doctor` compares.
+    `max_connections` must be large enough; `dozor doctor` compares.
     """
 
     checkers: PoolSize = 10
@@ -100,7 +100,7 @@ class Pooling(StrEnum):
 
 
 class DatabaseConfig(Section):
-    """Where state, incidents and messages owed are kept: a PostgreSQL."""
+    """The PostgreSQL that stores state, incidents and undelivered messages."""
 
     url: Annotated[
         SecretStr | None, _secret(addresses.parse_database_url), Kind("`embedded` or `postgresql://…`")
@@ -160,7 +160,7 @@ class LanguageChoice(StrEnum):
 
 
 class TelegramConfig(Section):
-    """The bot: where alerts go, and who may command."""
+    """The bot: where alerts are sent, and who may give commands."""
 
     token: Annotated[SecretStr | None, _secret(addresses.parse_token), Kind("token from @BotFather")] = None
     """The bot's token. Empty: alerts go to the console, and commands come from the command line."""
@@ -195,9 +195,9 @@ class TelegramConfig(Section):
     webhook: Annotated[str | None, BeforeValidator(addresses.parse_webhook), Kind("https URL, or null")] = (
         None
     )
-    """Have Telegram bring updates here instead of polling for them.
+    """Telegram sends updates to this address instead of being polled.
 
-    What stands before it must pass this address on to `web.listen`, path `/telegram`.
+    A proxy before the runner must forward it to `web.listen`, path `/telegram`.
     """
 
     totp: TotpConfig | None = None
@@ -303,13 +303,13 @@ class Config(Section):
     """Of times in messages, and of `cron` where a task names none."""
 
     database: DatabaseConfig = Field(default_factory=lambda: DatabaseConfig.model_validate({}))
-    """Where state, incidents and messages owed are kept."""
+    """Where state, incidents and undelivered messages are stored."""
 
     telegram: TelegramConfig = TelegramConfig()
     """The bot."""
 
     alerts: AlertsConfig = AlertsConfig()
-    """When people are told."""
+    """When people are alerted, and how."""
 
     oncall: OnCallConfig = OnCallConfig()
     """Who is on call."""
@@ -318,7 +318,7 @@ class Config(Section):
     """Health, metrics and the status page."""
 
     supervision: SupervisionConfig = SupervisionConfig()
-    """How the runner watches over itself."""
+    """How the runner monitors itself."""
 
     limits: LimitsConfig = LimitsConfig()
     """What the runner itself may use."""

@@ -34,7 +34,7 @@ def _http(value: object) -> str:
 
 
 class DependencyConfig(Section):
-    """Something outside that tasks stand on, asked from time to time. Exactly one of the first three keys."""
+    """Something outside that tasks require, checked periodically. Exactly one of the first three keys."""
 
     tcp: Annotated[
         tuple[str, int] | None, BeforeValidator(lambda v: None if v is None else _tcp(v)), Kind("`host:port`")
@@ -50,10 +50,10 @@ class DependencyConfig(Section):
     """Up while the runner's own database answers this query, and its first value is not false."""
 
     every: Duration = 5.0
-    """Time between two questions."""
+    """Time between two checks."""
 
     timeout: Duration = 3.0
-    """An answer that takes longer is none."""
+    """A check that takes longer counts as failed."""
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -68,10 +68,10 @@ class DependencyConfig(Section):
 
 
 class SupervisionConfig(Section):
-    """How the runner watches over itself."""
+    """How the runner monitors itself."""
 
     blocked_loop_after: Duration = 1.0
-    """Silence of the event loop after which people are told who blocks it, while it is still blocked."""
+    """How long the event loop may be blocked. After that an alert names what blocks it, also meanwhile."""
 
     cancel_patience: Duration = 5.0
     """How long a cancelled run may take to end. Then it is cancelled again; as long after that it is hung."""
@@ -84,7 +84,7 @@ class SupervisionConfig(Section):
 
 
 class LimitsConfig(Section):
-    """What the runner itself may use. Beyond it people are told; nothing is ended. null: no limit."""
+    """What the runner itself may use. Exceeding a limit raises an alert; nothing is ended. null: no limit."""
 
     memory: Size | None = None
     """Resident memory of the runner's process."""
@@ -96,7 +96,7 @@ class LimitsConfig(Section):
     """Open files and sockets, as a share of what the system allows the process."""
 
     loop_lag: Duration | None = 0.5
-    """Lateness of the event loop, the least of the last minute: a loop that is busy all the time."""
+    """Delay of the event loop, the least of the last minute: the loop is busy all the time."""
 
     database_connections: Annotated[Number, Field(gt=0, le=1), Kind("number, 0 to 1")] | None = 0.9
     """Connections to the database, anybody's, as a share of its `max_connections`."""

@@ -57,7 +57,7 @@ DEFAULT_POOL = "default"
 
 
 class Requirement(StrEnum):
-    """What a task may stand on."""
+    """What a task may require."""
 
     DATABASE = "database"
 
@@ -72,7 +72,7 @@ class TaskAlerts(Section):
     """Time to the first reminder of an open incident."""
 
     severity: Severities = Field(default_factory=dict)
-    """How loud each kind of incident of this task is."""
+    """The severity of kinds of incidents of this task, where it is not the default."""
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         """Itself: nobody changes it, and pydantic would copy the default for every task."""
@@ -92,13 +92,15 @@ def _longest_wait(values: dict[str, Any]) -> float:
 
 
 class RestartDelay(Section):
-    """Time between a failure and the next try: `initial × factor^(n-1)` after `n` failures, at most `max`."""
+    """Time between a failure and the next attempt: `initial × factor^(n-1)` after `n` failures, but not
+    more than `max`.
+    """
 
     initial: Duration
     """After the first failure."""
 
     factor: Annotated[Number, Field(ge=1, le=100), Kind("number, 1 to 100")] = 1.0
-    """Growth from one failure to the next. 1: always the same."""
+    """Growth from one failure to the next. 1: none."""
 
     max: Annotated[
         Duration,
@@ -232,7 +234,7 @@ class TaskConfig(Section):
     restart_delay: Annotated[RestartDelay, Kind("duration, or mapping, see below")] = Field(
         default_factory=lambda: _MINUTE
     )
-    """Time between a failure and the next try. A continuous checker that returned waits as long."""
+    """Time between a failure and the next attempt. A continuous checker that returned waits as long."""
 
     max_consecutive_failures: Count | None = 5
     """Failures in a row after which the task is stopped and an alert is critical. null: never."""
@@ -250,7 +252,7 @@ class TaskConfig(Section):
     """The longest a run may go without `ctx.heartbeat()`; beyond it, it is cancelled and has failed."""
 
     on_hang: OnHang = OnHang.ABANDON
-    """A run that ignores its cancellation: `abandon` tells people and never starts another one beside it,
+    """A run that ignores its cancellation: `abandon` raises an alert and never starts another one beside it,
     `exit` also ends the runner, for the service manager to restart.
     """
 
@@ -264,7 +266,7 @@ class TaskConfig(Section):
     """Run once when the runner starts, whatever the schedule says."""
 
     start_jitter: Annotated[Duration | None, Kind("duration")] = None
-    """Put each scheduled start off by a time of the task's own, from nothing to this; always the same."""
+    """Delay each scheduled start by a fixed time of the task, between zero and this value."""
 
     isolation: Isolation | None = None
     """Where runs happen. Not given: `inline` (on the loop) for `async def`, `thread` for a plain `def`.
@@ -276,7 +278,7 @@ class TaskConfig(Section):
     """With `isolation: process`: a process with more is replaced, a run that takes it there is ended."""
 
     max_runs: Count | None = None
-    """With `isolation: process`: replace the process after so many runs."""
+    """With `isolation: process`: replace the process after this many runs."""
 
     placement: Annotated[
         LeaderPlacement | PoolPlacement,

@@ -1,4 +1,4 @@
-"""The configuration file as plain values, with the line each of them stands on."""
+"""The configuration file as plain values, with the line of each."""
 
 from __future__ import annotations
 

@@ -173,7 +173,7 @@ def _line_end(text: str, index: int) -> int:
 
 
 def _verify(before: str, after: str, section: str, values: Mapping[str, str]) -> None:
-    """Only the given keys may differ, and they must say what was asked for."""
+    """Only the given keys may differ, and they must have the given values."""
     try:
         old, new = yaml.safe_load(before) or {}, yaml.safe_load(after)
         wanted: dict[str, Any] = {**(old.get(section) or {})}

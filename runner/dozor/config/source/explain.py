@@ -31,7 +31,7 @@ _CONSEQUENCES = frozenset(("default_factory_not_called",))
 def translate(
     error: ValidationError, model: type[Section], place: Place, filled: Mapping[Place, str]
 ) -> Iterator[Problem]:
-    """The problems of `model`, which stands at `place`. `filled`: see `document.Document`."""
+    """The problems of `model`, which is at `place`. `filled`: see `document.Document`."""
     for details in error.errors(include_url=False):
         where = (*place, *details["loc"])
         inner = details.get("ctx", {}).get("error")
@@ -151,7 +151,7 @@ def kind_of(value: object) -> str:
 
 
 def model_at(model: type[Section], loc: tuple[int | str, ...]) -> type[Section] | None:
-    """The model that stands at `loc` within `model`."""
+    """The model at `loc` within `model`."""
     current: type[Section] | None = model
     named = False
     for step in loc:

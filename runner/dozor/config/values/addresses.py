@@ -108,7 +108,7 @@ def parse_public_url(value: object) -> str | None:
 
 
 def parse_webhook(value: object) -> str | None:
-    """Where Telegram brings updates; empty: None. Telegram takes https alone."""
+    """Where Telegram sends updates; empty: None. Telegram accepts https only."""
     if value is None or value == "":
         return None
     form = msg("config-webhook-form")
@@ -157,7 +157,7 @@ class Socks:
 
 
 def socks_of(proxy: str | None) -> Socks | None:
-    """What a checked `telegram.proxy` says of SOCKS; None: there is no proxy, or it speaks HTTP."""
+    """What a checked `telegram.proxy` says of SOCKS; None: there is no proxy, or it is an HTTP proxy."""
     parts = urlsplit(proxy or "")
     if not parts.scheme.startswith("socks") or parts.hostname is None:
         return None

@@ -33,7 +33,7 @@ class IncidentKind(StrEnum):
     DEPENDENCY = "dependency"
     """Something that tasks require is down."""
     LIMIT = "limit"
-    """The runner uses more than it should."""
+    """The runner exceeds a limit."""
     POOL_EXHAUSTED = "pool_exhausted"
     """Runs wait for a connection of `ctx.db` while other runs hold all of them."""
     NO_WORKER = "no_worker"
@@ -65,7 +65,7 @@ class KindTraits:
     """What differs between kinds."""
 
     severity: Severity
-    """Unless the configuration says otherwise."""
+    """The default, which the configuration can override."""
     text: str
     """Key of its name."""
     announced_as: str = "trouble"
@@ -73,7 +73,7 @@ class KindTraits:
     streak: bool = False
     """A task's failure streak opens it, the next success ends it; such kinds of a task are one incident."""
     groupable: bool = True
-    """May be told as part of a storm."""
+    """May be grouped into a storm."""
     reminded_while_flapping: bool = False
     """Its return is not announced a third time, but reminders go on."""
 

@@ -26,7 +26,7 @@ __all__ = [
 
 
 class CommandName(StrEnum):
-    """What can be asked for."""
+    """The commands about tasks."""
 
     RESTART = "restart"
     PAUSE = "pause"
@@ -150,7 +150,7 @@ def _name(text: str) -> CommandName | AlertCommand | RunnerCommand | None:
 
 
 class AlertCommand(StrEnum):
-    """What can be asked for. The target is the command's `task`, the rest its `args`."""
+    """The commands about alerts. The target is the command's `task`, the rest its `args`."""
 
     ACK = "ack"
     """Target: an incident's id. `seconds`: for how long, 8 h if not given."""

@@ -21,7 +21,7 @@ SHORTEST = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Lasting:
-    """`seconds` from now; `words`: how many of the words say so."""
+    """`seconds` from now; `words`: how many of the words belong to it."""
 
     seconds: float
     words: int

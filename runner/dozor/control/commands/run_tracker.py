@@ -23,7 +23,7 @@ LOOK_EVERY = 0.02
 
 
 class RunTracker:
-    """News for whoever gave the command: not owed to anybody, so lost while the database is away."""
+    """The outcome, for the person who gave the command. It is not kept while the database is away."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -42,7 +42,7 @@ class RunTracker:
         if not task.state.restart_pending:
             _after(run.task, lambda: self._ended(command_id, task, run.started_at))
             return task.state.runs_total
-        # The present run is asked to go first; the one that is meant starts when it has gone.
+        # The present run is asked to end first; the one that is meant starts when it has ended.
         _after(run.task, lambda: self._follow_next(command_id, task, run))
         return task.state.runs_total + 1
 

@@ -30,7 +30,7 @@ FROM dozor.commands WHERE task = $1 ORDER BY id DESC LIMIT 1
 
 @dataclass(frozen=True, slots=True)
 class StartedRun:
-    """`outcome` None: it goes on. `seconds`: how long it took, or has been going on since the command."""
+    """`outcome` None: it is still running. `seconds`: how long it took, or the time since the command."""
 
     number: int
     outcome: RunOutcome | None

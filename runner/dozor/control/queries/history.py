@@ -83,7 +83,7 @@ class HistoryEvent:
     """One line of a task's history.
 
     `name`: a run's outcome, an incident's kind, a command. `text`: an error, a summary, who it was.
-    `runs`: how many runs the line stands for; `seconds` is their sum, `longest` the longest of them.
+    `runs`: how many runs the line summarises; `seconds` is their sum, `longest` the longest of them.
     """
 
     kind: HistoryKind
@@ -212,7 +212,7 @@ async def read_incidents(
 ) -> tuple[list[IncidentLine], int, int]:
     """The open ones first, the worst of them first; then the newest. And how many are open, and there are.
 
-    `storm`: those alone that stand in this storm's digest.
+    `storm`: only those in this storm's digest.
     """
     rows = await connection.fetch(INCIDENTS_SQL, limit, skip, storm)
     counts = await connection.fetchrow(COUNT_INCIDENTS_SQL, storm)

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 from dozor.alerting.model.safe_text import one_line, shorten
 from dozor.alerting.rendering.decisions import kind_text
+from dozor.alerting.rendering.phrases import limit_name
 from dozor.config.values.incident_kinds import IncidentKind
 from dozor.language.translator import Translator
 from dozor.storage.postgres.pool import Connection
 
 SUBJECT_UNITS = 80
 DEAF = "commands"
-"""Subject of a bot incident: it does not hear commands. Any other subject: it failed to answer."""
+"""Subject of a bot incident: it receives no commands. Any other subject: it failed to answer."""
 
 STORM_COUNTS_SQL = """
 SELECT storm, count(*) AS members, count(*) FILTER (WHERE state <> 'resolved') AS open
@@ -59,6 +60,8 @@ def incident_about(
             return text("about-telegram", chat=place_of(subject) or named) + reason
         case IncidentKind.DEPENDENCY:
             return text("about-dependency", name=named) + reason
+        case IncidentKind.LIMIT:
+            return limit_name(text, named) + reason
         case IncidentKind.BOT:
             return text("about-bot-deaf" if subject == DEAF else "about-bot-failed") + reason
         case IncidentKind.UNCLEAN_END:

@@ -1,6 +1,6 @@
 """Statistics of a task's runs over a day, a week or a month. A read model over the history.
 
-Times are seconds since the epoch (UTC), durations in seconds. A row of history may stand for many successes:
+Times are seconds since the epoch (UTC), durations in seconds. A row of history may summarise many successes:
 its longest run is known, and the others count as their mean.
 """
 

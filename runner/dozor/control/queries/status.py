@@ -151,7 +151,7 @@ class ChatWait:
 
 @dataclass(frozen=True, slots=True)
 class AlertsBacklog:
-    """Messages owed and not yet delivered."""
+    """Messages that are not delivered yet."""
 
     pending: int
     oldest_pending_s: float | None
@@ -222,7 +222,7 @@ async def runner_on_watch(connection: Connection) -> bool:
 
 
 async def read_backlog(connection: Connection) -> AlertsBacklog:
-    """Messages owed, by the database."""
+    """Undelivered messages, from the database."""
     row = await connection.fetchrow(BACKLOG_SQL)
     assert row is not None
     waiting = await connection.fetch(WAITING_SQL) if row["pending"] else []

@@ -1,7 +1,7 @@
 """The pool behind `ctx.db`: apart from the pools of Dozor itself, and each connection has a known holder.
 
 Runs wait for a connection in the order in which they asked. `CheckerPool` counts connections itself, so that
-a run that waits on other runs is told apart from a server that does not answer.
+a run that waits on other runs is distinguished from a server that does not answer.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class CheckerPool:
         self.starved_since: float | None = None
         """When the first run began to wait that was not served since; None while none was kept waiting.
 
-        A run that gave up does not end it: every connection is still held by somebody else.
+        A run that gave up does not end it: every connection is still held by others.
         """
 
     @classmethod

@@ -5,7 +5,7 @@ moment holds at most a transaction that the server ends by itself. `dozor.fence`
 SHARE: until the transaction ends nobody takes the lease, and renewals pass.
 
 A connection of `fenced_connection(term, limit)` opens every transaction so, and puts each writing statement
-that stands alone into one. What only reads is left alone.
+that is outside of a transaction into one. Statements that only read are not changed.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def opening(term: Term, limit: float) -> str:
 
 
 def superseded(error: BaseException) -> bool:
-    """Does it say that another replica leads by now?"""
+    """Whether the error means that another replica leads by now."""
     return isinstance(error, SupersededError) or (
         isinstance(error, asyncpg.PostgresError) and getattr(error, "sqlstate", None) == SUPERSEDED
     )

@@ -120,7 +120,7 @@ class Migrated:
 
 
 def compare(migrations: Sequence[Migration], applied: Sequence[Applied]) -> SchemaReport:
-    """What `applied` rows and files say about each other."""
+    """The difference between `applied` rows and files."""
     rows = {row.number: row for row in applied}
     files = {migration.number: migration for migration in migrations}
     last_row = max(rows, default=0)
@@ -230,7 +230,7 @@ async def _lock(connection: Connection, migration_set: MigrationSet) -> None:
 
 
 async def _make_table(connection: Connection, schema: str, table: str) -> None:
-    # CREATE SCHEMA IF NOT EXISTS asks for a right on the database even where the schema exists.
+    # CREATE SCHEMA IF NOT EXISTS needs a right on the database even where the schema exists.
     if not await connection.fetchval(SCHEMA_EXISTS_SQL, schema):
         await connection.execute(MAKE_SCHEMA_SQL.format(schema=schema))
     if not await connection.fetchval(EXISTS_SQL, f"{schema}.{table}"):

@@ -76,7 +76,7 @@ class MigrationSet:
         """Keys of the advisory locks to hold while migrating, in the order they are to be taken.
 
         A set with files that were the core's also reads and writes the core's records. None is
-        `runners.LOCK_KEY`, which a runner on watch holds (version 0.1 used that one, so it could not migrate
+        `runners.LOCK_KEY`, which a running runner holds (version 0.1 used that one, so it could not migrate
         beside a runner).
         """
         digest = hashlib.sha256(f"{GROUP}:{self.schema}".encode()).digest()

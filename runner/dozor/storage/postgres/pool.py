@@ -76,7 +76,7 @@ async def connect(
 
 
 async def disconnect(connection: Connection, *, timeout: float = 2.0) -> None:
-    """Says goodbye to the server, if it listens within `timeout` seconds. Raises nothing if it does not."""
+    """Closes the connection properly if the server reacts within `timeout` seconds. Never raises."""
     try:
         await connection.close(timeout=timeout)
     except _RAISED:
@@ -101,7 +101,7 @@ async def create_pool(
     `as_asyncpg`: connections as asyncpg makes them, for other people's databases: jsonb as text, and the
     server's own timezone and application name where the address gives them.
 
-    It mends itself: a connection that died is replaced at the next `acquire`. What fails later raises
+    A broken connection is replaced at the next `acquire`. What fails later raises
     asyncpg's own errors; `unavailable` tells which. Raises as `connect`.
 
     `json_codec` false: jsonb is text, as PgQueuer takes it, and connections are returned without a RESET (a
@@ -119,7 +119,7 @@ async def create_pool(
         try:
             return await opening
         except asyncio.CancelledError:
-            # Cancelled in the turn in which it was opened: nobody else knows this connection.
+            # Cancelled in the turn in which it was opened: nothing else refers to this connection.
             if opening.done() and not opening.cancelled() and opening.exception() is None:
                 opening.result().terminate()
             raise
@@ -283,7 +283,7 @@ def _check_tls_settings(dsn: str) -> None:
     try:
         query = parse_qs(urlsplit(dsn).query)
     except ValueError:
-        return  # said by whoever connects
+        return  # logged by the caller that connects
     for name in _SSL_FILES:
         for path in query.get(name, []):
             try:
@@ -340,7 +340,7 @@ def _said(error: BaseException) -> str:
 
 _RAISED = (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _JSON_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
-# What the driver says of a connection that died while it was held, as it gives it back to its pool by
+# The driver's error for a connection that broke while it was held, as it gives it back to its pool by
 # itself, or lost a race with the server's farewell. Misuse of ours would sound like the second only.
 _CLOSED = re.compile(
     r"connection (is|was) closed|connection has been released back to the pool"
@@ -357,7 +357,7 @@ _CERTIFICATE = {
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _SSL_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 _AWAY = (
-    asyncpg.PostgresConnectionError,  # class 08; pgbouncer says everything with 08P01
+    asyncpg.PostgresConnectionError,  # class 08; pgbouncer uses 08P01 for everything
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.CannotConnectNowError,

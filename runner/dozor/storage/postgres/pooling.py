@@ -2,7 +2,7 @@
 
 A pgbouncer with `pool_mode = transaction` gives each transaction any session that is free. What a session
 keeps (settings, advisory locks, LISTEN, temporary tables, prepared statements) then belongs to whoever comes
-next: LISTEN reports success and hears nothing, and a session advisory lock is granted twice. So
+next: LISTEN reports success and receives nothing, and a session advisory lock is granted twice. So
 `database.pooling: transaction` goes with the address wherever it is passed, child processes included:
 `connect` and `create_pool` read it there.
 """

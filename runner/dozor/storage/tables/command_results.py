@@ -34,7 +34,7 @@ SELECT actor, split_part(actor, ':', 1), place, name, task, result FROM answered
 
 
 async def answer(connection: Connection, answers: Sequence[CommandResultRow]) -> None:
-    """Settle these commands; one that is settled already is left alone."""
+    """Settle these commands; one that is settled already is not changed."""
     await connection.execute(
         ANSWER_SQL,
         [a.command_id for a in answers],

@@ -23,7 +23,7 @@ class PendingSummary:
     payload: dict[str, Any]
 
 
-# A message that another chat has is not told anew because this one is gone; a call for a person is.
+# A message that another chat has received is not sent again because this one is gone; an escalation is.
 UNSENT_SQL = """
 SELECT n.id, n.key, n.incident_id, n.task, n.kind, n.severity, n.payload, n.attempts, n.unknown_outcomes,
        n.transport, n.destination, n.priority, extract(epoch FROM n.created_at)::float8 AS created_at,
@@ -48,7 +48,7 @@ UPDATE dozor.notifications SET state = 'delivered', delivered_at = to_timestamp(
 WHERE id = ANY($1::int8[]) AND state IN ('pending', 'sending')
 """
 
-# What went another way and stands in no summary that has left.
+# What was sent through another channel and is in no summary that was sent.
 UNSUMMED_SQL = """
 SELECT n.id, n.key, n.incident_id, n.task, n.kind, n.severity, n.payload, n.attempts, n.unknown_outcomes,
        n.transport, n.destination, n.priority, extract(epoch FROM n.created_at)::float8 AS created_at,
@@ -72,7 +72,7 @@ REWRITE_SUMMARY_SQL = "UPDATE dozor.notifications SET payload = $2 WHERE id = $1
 
 
 async def read_unsent(pool: Pool, call: str, transport: str, limit: int) -> list[ClaimedNotification]:
-    """Owed and not delivered, to anybody, the most urgent first. `call`: the kind that calls for a person.
+    """Not delivered, to any destination, the most urgent first. `call`: the kind that calls for a person.
 
     What only `transport` has delivered to another chat counts as not delivered there.
     """
@@ -82,12 +82,12 @@ async def read_unsent(pool: Pool, call: str, transport: str, limit: int) -> list
 async def mark_told(
     pool: Pool, ids: Sequence[int], transport: str, at: float, *, decision: Decision | None = None
 ) -> None:
-    """Delivered by `transport` at `at` (seconds since the epoch). What is settled by now is left alone."""
+    """Delivered by `transport` at `at` (seconds since the epoch). What is settled by now is not changed."""
     await pool.execute(TOLD_SQL, ids, transport, at, decision)
 
 
 async def read_unsummed(pool: Pool, transport: str, since: float) -> list[ClaimedNotification]:
-    """What went by `transport` since `since` and stands in no summary that has left; at most 2,000."""
+    """What `transport` has sent since `since` and is in no summary that was sent; at most 2,000."""
     return [from_row(row) for row in await pool.fetch(UNSUMMED_SQL, transport, SUMMARY, since)]
 
 

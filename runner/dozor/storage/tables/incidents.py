@@ -50,7 +50,7 @@ class IncidentRow:
     told: bool = True
     """False: no message about it alone has been planned."""
     facts: dict[str, Any] = field(default_factory=dict)
-    """What its live message says, as JSON."""
+    """The data of its live message, as JSON."""
     decisions: list[dict[str, Any]] | None = None
     """Why messages were queued or not, oldest first, as JSON; None: nothing is known."""
 
@@ -107,7 +107,7 @@ ON CONFLICT (id) DO UPDATE SET
     told = excluded.told, facts = excluded.facts, decisions = coalesce(excluded.decisions, i.decisions)
 """
 
-# The recently resolved ones too: what comes back within a while goes on.
+# The recently resolved ones too: what returns within a while reopens them.
 OPEN_INCIDENTS_SQL = """
 SELECT * FROM dozor.incidents
 WHERE state <> 'resolved' OR resolved_at > now() - make_interval(secs => $1) ORDER BY id

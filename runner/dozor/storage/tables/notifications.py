@@ -20,7 +20,7 @@ NOWHERE: MessagePlace = (None, None, None)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotificationRow:
-    """A message to be owed. Times are seconds since the epoch (UTC).
+    """A message for the outbox. Times are seconds since the epoch (UTC).
 
     `destination` "": the chat of the configuration. `priority`: 0 leaves first. After `expires_at` it is
     worth nothing.
@@ -51,7 +51,7 @@ class ClaimedNotification:
     incident: IncidentRow | None = None
     """As it is now."""
     fired: bool = False
-    """The destination has been told of the incident before."""
+    """The destination has received a message about the incident before."""
     first_id: int | None = None
     """The first message about the incident there, to reply to."""
     living_id: int | None = None
@@ -121,7 +121,7 @@ ON CONFLICT (destination, incident_id) DO UPDATE
     SET message_id = excluded.message_id, shown_at = excluded.shown_at
 """
 
-# Unless it has been told another way meanwhile, see dozor.storage.tables.fallback_deliveries.
+# Unless it was delivered another way meanwhile, see dozor.storage.tables.fallback_deliveries.
 PUT_BACK_SQL = """
 UPDATE dozor.notifications SET state = 'pending', unknown_outcomes = unknown_outcomes + $2, last_error = $3,
     transport = coalesce($4, transport), next_attempt_at = now() + make_interval(secs => $5),
@@ -134,7 +134,7 @@ UPDATE dozor.notifications SET state = $2, last_error = $3, decisions = dozor.wi
 WHERE id = $1 AND state IN ('pending', 'sending')
 """
 
-# What has become owed since then is said by nobody yet.
+# What was queued since then is not reported yet.
 SUPERSEDE_SQL = """
 UPDATE dozor.notifications SET state = 'superseded', last_error = $4,
     decisions = dozor.with_decision(decisions, $6)
@@ -218,7 +218,7 @@ async def enqueue(
 async def claim(
     pool: Pool, destination: str = "", *, leave: Sequence[int] = ()
 ) -> ClaimedNotification | None:
-    """The most urgent, then oldest message owed to `destination`, marked as being sent; None: there is none.
+    """The most urgent, then oldest message queued for `destination`, marked as being sent; None: none.
 
     Those with an id in `leave` are passed over.
     """
@@ -254,7 +254,7 @@ async def put_back(
     shown_on: str | None = None,
     decision: Decision | None = None,
 ) -> None:
-    """Owe it still. `unknown`: this attempt may have arrived. `retry_in` in seconds."""
+    """Put it back into the queue. `unknown`: this attempt may have arrived. `retry_in` in seconds."""
     await pool.execute(PUT_BACK_SQL, notification_id, int(unknown), error, shown_on, retry_in, decision)
 
 
@@ -275,7 +275,7 @@ async def drop(
 async def supersede_others(
     pool: Pool, told: ClaimedNotification, *, decision: Decision | None = None
 ) -> None:
-    """All that was owed there about the incident when `told` was read is said by it."""
+    """It replaces everything that was queued there about the incident when `told` was read."""
     if (incident := told.incident) is not None:
         known = max(incident.updated_at, incident.notified_at or 0.0)
         place = told.row.destination
@@ -284,19 +284,19 @@ async def supersede_others(
 
 
 async def read_unshown(pool: Pool, destination: str, but: int) -> list[ClaimedNotification]:
-    """Messages owed to `destination` but this one that no transport has shown, at most 50."""
+    """Messages queued for `destination` but this one that no transport has shown, at most 50."""
     return [from_row(row) for row in await pool.fetch(UNSHOWN_SQL, destination, but)]
 
 
 async def mark_shown(
     pool: Pool, notification_id: int, transport: str, *, decision: Decision | None = None
 ) -> None:
-    """It is owed still, but somebody at the console has seen it."""
+    """It stays queued, but was shown on the console."""
     await pool.execute(SHOWN_SQL, notification_id, transport, decision)
 
 
 async def copy_calls(pool: Pool, destination: str) -> None:
-    """Owe the calls that wait for `destination` to the chat of the configuration as well, each once."""
+    """Queue the calls that wait for `destination` for the chat of the configuration as well, each once."""
     await pool.execute(COPY_CALLS_SQL, destination)
 
 
@@ -306,7 +306,7 @@ async def pending_anew(pool: Pool, destination: str) -> set[int]:
 
 
 async def pending_by_destination(pool: Pool) -> dict[str, tuple[float, int]]:
-    """By destination: since when the oldest message is owed (seconds since the epoch), and how many are."""
+    """By destination: since when the oldest message is queued (seconds since the epoch), and how many are."""
     return {
         row["destination"]: (row["since"], row["count"])
         for row in await pool.fetch(PENDING_BY_DESTINATION_SQL)

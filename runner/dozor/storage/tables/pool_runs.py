@@ -1,7 +1,8 @@
 """Tables `dozor.pool_runs` and `dozor.pool_alerts`: runs that the leader gives to workers.
 
-The leader inserts a run, consumes its end and is the only one to give a silent run up. A worker claims a run
-(its token grows by one) and ends it by (id, token): what an overtaken worker reports changes nothing.
+The leader inserts a run, consumes its end and is the only one to give up a run without heartbeats. A
+worker claims a run (its token grows by one) and ends it by (id, token): what an overtaken worker reports
+changes nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class PoolRunState(StrEnum):
     RUNNING = "running"
     ENDED = "ended"
     LOST = "lost"
-    """Its worker was silent for too long."""
+    """Its worker sent no heartbeat for too long."""
     TAKEN = "taken"
     """The leader's state contains its end."""
 
@@ -39,11 +40,11 @@ class PoolRunOutcome(StrEnum):
     INTERRUPTED = "interrupted"
     """It raised, which an outage of the database explains."""
     CANCELLED = "cancelled"
-    """Asked for by the leader, or because the worker ends."""
+    """Requested by the leader, or because the worker ends."""
 
 
 class StopRequest(StrEnum):
-    """What the leader asks of a run in progress."""
+    """What the leader requests of a run in progress."""
 
     ASK = "ask"
     """Set `ctx.stopping`."""

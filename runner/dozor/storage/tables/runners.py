@@ -38,7 +38,7 @@ INSERT INTO dozor.runners (host, pid, version, started_at, seen_at) VALUES ($1, 
 RETURNING id
 """
 
-# Of the newest runner that was on watch (it wrote something); were all since then ended by themselves?
+# Of the newest runner that supervised (it wrote something); were all since then ended by themselves?
 LAST_END_SQL = """
 WITH last AS (
     SELECT id, ended_at FROM dozor.runners ORDER BY seen_at > started_at DESC, id DESC LIMIT 1)
@@ -78,7 +78,7 @@ SELECT extract(epoch FROM coalesce(ended_at, seen_at) - started_at)::float8 AS l
 FROM dozor.runners WHERE id < $1 ORDER BY id DESC LIMIT $2
 """
 
-# Nobody who could write has been on watch between the two.
+# No runner that could write has supervised between the two.
 FOLLOWS_SQL = """
 SELECT EXISTS (SELECT 1 FROM dozor.runners WHERE id = $1) AND NOT EXISTS (
     SELECT 1 FROM dozor.runners WHERE id > $1 AND id < $2 AND seen_at > started_at)
@@ -86,7 +86,7 @@ SELECT EXISTS (SELECT 1 FROM dozor.runners WHERE id = $1) AND NOT EXISTS (
 
 SUCCESSOR_SQL = "SELECT max(id) FROM dozor.runners WHERE id > $1"
 
-# The last one that was on watch stays, however old: the next start tells of it.
+# The last one that supervised stays, however old: the next start reports it.
 PRUNE_RUNNERS_SQL = """
 DELETE FROM dozor.runners WHERE id IN (
     SELECT id FROM dozor.runners
@@ -154,7 +154,7 @@ class EndRow:
 
 
 async def try_lock(connection: Connection) -> bool:
-    """Take the lock for as long as this session lives; False if somebody has it."""
+    """Take the lock for as long as this session lives; False if another session has it."""
     return bool(await connection.fetchval(TRY_LOCK_SQL, LOCK_KEY))
 
 
@@ -205,12 +205,12 @@ async def register_leader(connection: Connection, epoch: int) -> Registration:
 
 
 async def adopt_session(connection: Connection, runner_id: int) -> None:
-    """So that others can see whose session holds the lock, and that its statements are planned once."""
+    """So that others can find the session that holds the lock, and that its statements are planned once."""
     await connection.fetchval(ADOPT_SESSION_SQL, str(runner_id))
 
 
 async def follows(connection: Connection, before: int, runner_id: int) -> bool:
-    """Is what runner `before` knew last what is known to `runner_id`, as far as it is written?"""
+    """Whether the last written data of runner `before` is the data of `runner_id`."""
     return bool(await connection.fetchval(FOLLOWS_SQL, before, runner_id))
 
 
@@ -221,7 +221,7 @@ async def read_successor(connection: Connection, runner_id: int) -> int | None:
 
 
 async def end(connection: Connection, runner_id: int, *, clean: bool = True) -> None:
-    """This runner has ended; `clean`: because somebody wanted it, and not because it could not go on."""
+    """This runner has ended; `clean`: because it was requested, and not because it could not go on."""
     await connection.execute(END_SQL, runner_id, clean)
 
 

@@ -91,7 +91,7 @@ async def read_failures(
 
 
 async def add(connection: Connection, rows: Sequence[RunRow]) -> None:
-    """Add to the history; a row that is there already is left alone."""
+    """Add to the history; a row that is there already is not changed."""
     await connection.execute(
         ADD_RUN_SQL,
         [r.id for r in rows],

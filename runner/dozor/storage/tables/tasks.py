@@ -37,7 +37,7 @@ class TaskRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskDeclaration:
-    """What the configuration says of a task, for those who read the database."""
+    """The configuration of a task, for those who read the database."""
 
     name: str
     description: str

@@ -1,6 +1,6 @@
-"""What becomes of plans when the wall clock is set, or the machine has slept. Pure. See docs/schedules.md.
+"""How planned times change when the clock is set, or the machine was suspended. Pure. See docs/schedules.md.
 
-Intervals and time limits go by time that passed: they do not move when somebody sets the clock. A time limit
+Intervals and time limits count elapsed time: they do not move when the clock is set. A time limit
 counts only time awake. Cron goes by the wall clock: ticks that were jumped over become one, or are skipped;
 ticks that were already made are not made again, unless the clock goes back by more than three hours.
 """

@@ -1,4 +1,4 @@
-"""Events of a task, and the effects that the state machine asks for."""
+"""Events of a task, and the effects that the state machine returns."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Interrupted:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """The run says that it is healthy."""
+    """The run reports that it is healthy."""
 
 
 @dataclass(frozen=True, slots=True)

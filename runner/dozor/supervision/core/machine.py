@@ -9,7 +9,7 @@
     │                      └─ raised, streak = max, or fatal ──▶ stopped
     └─▶ paused ──resume──▶ waiting             restart (from anywhere) ──▶ running
 
-A run may still be in progress in `paused` and `stopped` (`running_since` says so): a paused task finishes
+A run may still be in progress in `paused` and `stopped` (`running_since` is set then): a paused task finishes
 its run, and a stopped one may be probed, by a person's run-now or by `on_critical: {retry_every: …}`.
 """
 
@@ -124,7 +124,7 @@ def restore(policy: Policy, stored: TaskState | None, now: float, *, spread: flo
 
 
 def _made_up_for(policy: Policy, due: float, now: float, spread: float) -> float:
-    """When to run what was due at `due`, while nobody was on watch."""
+    """When to run what was due at `due`, while no runner was running."""
     if policy.skip_missed and not policy.continuous:
         return next_due(policy.schedule, due, now, rest=0.0, skip_missed=True, offset=policy.offset)
     return now + spread
@@ -199,7 +199,7 @@ def _beats(policy: Policy, task: TaskState) -> bool:
 
 
 def _proven(policy: Policy, task: TaskState) -> Step:
-    """A continuous run has shown that it works: the streak is over while it goes on."""
+    """A continuous run has shown that it works: the streak ends although the run does not."""
     assert task.running_since is not None
     healthy = task._replace(
         state=State.RUNNING if task.state is State.STOPPED else task.state,
@@ -234,7 +234,7 @@ def _succeeded(policy: Policy, task: TaskState, now: float) -> Step:
 def _failed(policy: Policy, task: TaskState, event: Failed, now: float) -> Step:
     failure = event.failure
     if task.restart_pending:
-        # The run was already told to go; its last words do not count against the new one.
+        # The run was already asked to end; its outcome does not count against the new one.
         past = replace(
             task.failure_record,
             failures_total=task.failure_record.failures_total + 1,

@@ -43,7 +43,7 @@ class StopCause(StrEnum):
     INTENSITY = "intensity"
     """So many failures within a time, in a row or not."""
     FATAL = "fatal"
-    """An error that trying again cannot mend."""
+    """An error that a further attempt cannot resolve."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Failure:
     traceback: str
     timed_out: bool = False
     fatal: bool = False
-    """Trying again cannot mend it: stop at once."""
+    """A further attempt cannot resolve it: stop at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class TaskState(NamedTuple):
     running_since: float | None = None
     """A run is in progress (in `paused` and `stopped` too, while it finishes or probes)."""
     restart_pending: bool = False
-    """Start anew as soon as the present run has ended: a restart was asked for meanwhile."""
+    """Start again as soon as the present run has ended: a restart was requested meanwhile."""
     failures: int = 0
     """Failure streak."""
     runs_total: int = 0

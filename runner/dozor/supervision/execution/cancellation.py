@@ -32,7 +32,7 @@ def _nobody_ends_it(task: SupervisedTask) -> None:
 
 
 class Canceller:
-    """`patience` in seconds. `troubles` hears of runs that are abandoned.
+    """`patience` in seconds. `troubles` is called for runs that are abandoned.
 
     `give_up` ends the process (`on_hang: exit`).
     """
@@ -60,7 +60,7 @@ class Canceller:
             run.escalation = loop.call_later(self._patience_with(run), self._retry, loop, task, run)
 
     def ended(self, task: SupervisedTask, run: Run) -> None:
-        """A run that was told to end has ended."""
+        """A run that was asked to end has ended."""
         for timer in (run.cancelling, run.escalation):
             if timer is not None:
                 timer.cancel()
@@ -77,7 +77,7 @@ class Canceller:
         return max(self._patience, PROCESS_PATIENCE) if run.in_process else self._patience
 
     def _look(self, run: Run) -> None:
-        """Note where it is. A process tells it by itself."""
+        """Record where it is. A process reports that by itself."""
         if not run.in_process:
             run.hung_at = tuple(where(run))
 

@@ -1,4 +1,4 @@
-"""Runs that workers carry out: what the supervisor asks of whoever distributes them.
+"""Runs that workers carry out: the interface between the supervisor and their distribution.
 
 A third kind of execution beside a call in this process and a process of its own. The run is queued with the
 checkpoint that holds the state of its task, and its end is consumed with the checkpoint that holds what
@@ -16,7 +16,7 @@ from dozor.supervision.tasks.task import SupervisedTask
 
 
 class Distributor(Protocol):
-    """Queues runs and hears of their ends. No method waits or raises."""
+    """Queues runs and reports their ends. No method waits or raises."""
 
     def start(self, task: SupervisedTask, run: Run) -> None:
         """Have `run` queued with the next checkpoint."""

@@ -35,7 +35,7 @@ class RunHost(Protocol):
     def resources(self) -> Resources | None: ...
     def context(self, task: SupervisedTask, run: Run) -> Context: ...
     async def explained(self, task: SupervisedTask, run: Run, error: BaseException) -> bool:
-        """Whether an outage of something the task stands on explains its failure."""
+        """Whether an outage of something the task requires explains its failure."""
         ...
 
     def run_ended(
@@ -53,9 +53,9 @@ _PROCESS: Final = Isolation.PROCESS
 
 
 async def execute(host: RunHost, task: SupervisedTask, run: Run, scope: Scope | None) -> None:
-    """Run the checker and tell `host` how it ended. Raises nothing, whatever the checker raises.
+    """Run the checker and report its end to `host`. Raises nothing, whatever the checker raises.
 
-    Called in a context of its own, which the checker may change: `host` is told outside it. What the run
+    Called in a context of its own, which the checker may change: `host` is called outside it. What the run
     starts is attributed to `scope`.
     """
     if scope is not None:
@@ -128,7 +128,7 @@ async def _explained(host: RunHost, task: SupervisedTask, run: Run, error: BaseE
     try:
         return await host.explained(task, run, error)
     except asyncio.CancelledError:
-        return False  # asked to stop while we wondered: the error counts
+        return False  # asked to stop meanwhile: the error counts
     except Exception as nested:  # noqa: BLE001 -- not knowing must not keep a run from ending
         logger.opt(exception=nested).error(msg("log-outage-unknown"))
         return False

@@ -21,7 +21,7 @@ MOST_NAMED = 5
 class LeftBehind:
     """Of all tasks. Nothing is ever cancelled: client libraries keep background tasks.
 
-    `tell` gives a text about the task of that name to people; it is called on `loop`, in `context`.
+    `tell` sends an alert with a text about the task of that name; it is called on `loop`, in `context`.
     """
 
     __slots__ = ("_context", "_loop", "_tell", "_told")

@@ -31,7 +31,7 @@ class ReportListener(Protocol):
 
 
 class RunReporter:
-    """`dozor.supervision.runs.context.Reports` for one run. What an ended run says is not heard.
+    """`dozor.supervision.runs.context.Reports` for one run. Reports of an ended run are ignored.
 
     A thread may report faster than the loop runs: of each kind the last report that waits counts.
 

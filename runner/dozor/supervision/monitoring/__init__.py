@@ -1,1 +1,1 @@
-"""Checks beside the runs: overdue and silent tasks, dependencies, limits, the loop watchdog."""
+"""Checks beside the runs: overdue tasks, missing heartbeats, dependencies, limits, the loop watchdog."""

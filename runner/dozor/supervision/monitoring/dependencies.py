@@ -21,7 +21,7 @@ from dozor.supervision.tasks.task import SupervisedTask
 from dozor.supervision.telemetry.observer import Trouble, TroubleKind, TroubleListener
 
 TOLD_AFTER = 2
-"""Answers in a row that must be missing before people are told; tasks are held at the first."""
+"""Failed checks in a row that raise an alert; tasks are held at the first."""
 
 
 class Dependency:
@@ -36,7 +36,7 @@ class Dependency:
         self.missed = 0
         self.told = False
         self.waiting: tuple[str, ...] | None = None
-        """Who waits, as people were told; None: not by this runner."""
+        """The waiting tasks that the last message named; None: this runner has sent none."""
         self.asking: asyncio.Task[str | None] | None = None
 
     def was_down_since(self, at: float) -> bool:
@@ -45,7 +45,7 @@ class Dependency:
 
 
 class Dependencies:
-    """Holds and releases the tasks that require them; one incident for each says which tasks wait."""
+    """Holds and releases the tasks that require them; one incident for each names the waiting tasks."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Dependencies:
         supervisor.gate.subscribe(self._waiting_changed)
 
     def restore(self, name: str) -> bool:
-        """People were told that it is down, by the runner before this one. Whether it is still watched."""
+        """The runner before this one reported it as down. False if it is not monitored any more."""
         dependency = self._all.get(name)
         if dependency is None:
             return False
@@ -75,7 +75,7 @@ class Dependencies:
         return True
 
     async def run(self) -> None:
-        """Ask for ever."""
+        """Check without end."""
         watches = [asyncio.create_task(self._watch(dependency)) for dependency in self._all.values()]
         try:
             await asyncio.gather(*watches)
@@ -102,9 +102,9 @@ class Dependencies:
             await asyncio.sleep(every)
 
     async def _ask(self, dependency: Dependency) -> None:
-        """However many want to know, one question goes out at a time."""
+        """Concurrent callers share one check."""
         if dependency.asking is None or dependency.asking.done():
-            # Perhaps asked for by a run that failed, whose context must not reach what follows.
+            # The caller may be a run that failed, whose context must not reach what follows.
             contexts = self._supervisor.contexts
             dependency.asking = asyncio.get_running_loop().create_task(
                 answer(dependency.config, self._pool), context=contexts.fresh()
@@ -147,7 +147,7 @@ class Dependencies:
             loop.call_soon(self._refresh, context=self._supervisor.contexts.timers)
 
     def _refresh(self) -> None:
-        """Correct each incident that says something else of who waits than is so."""
+        """Correct each incident that names other waiting tasks than there are."""
         self._refreshing = False
         now = self._clock.now()
         for dependency in self._all.values():

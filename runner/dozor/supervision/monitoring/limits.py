@@ -68,7 +68,7 @@ class Limits:
         self._exceeded.add(what)
 
     async def run(self) -> None:
-        """Look for ever; whether there are any descriptors left, more often."""
+        """Check without end; whether there are descriptors left, more often."""
         while True:
             for use in [*self.own_use(), *await self.database_use()]:
                 self.judge(use)

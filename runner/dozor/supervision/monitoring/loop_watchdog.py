@@ -1,8 +1,9 @@
 """The loop watchdog: a thread that notices a blocked event loop, names the cause and alerts meanwhile.
 
 The loop leaves a sign of life several times within the limit. Where it does not, the thread samples the
-stack of the loop's thread: the frame of `carry_out` in it knows whose run is being stepped. Code that keeps
-the interpreter's lock (a regular expression run wild) keeps this thread too: it is told when it lets go.
+stack of the loop's thread: the frame of `carry_out` in it shows whose run is being stepped. Code that keeps
+the interpreter's lock (a slow regular expression) blocks this thread too: it is reported when it
+releases the lock.
 """
 
 from __future__ import annotations
@@ -38,9 +39,9 @@ class Seen:
 
 
 class Watchdog:
-    """`alarm` is called in a thread, once for each silence; `over` on the loop, when it speaks again.
+    """`alarm` is called in a thread, once for each blocking; `over` on the loop, when it runs again.
 
-    `owner` tells whose a function's file is, for steps of tasks that a checker has created.
+    `owner` gives the task that a function's file belongs to, for steps of tasks that a checker has created.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Watchdog:
         self._end = threading.Event()
         self._timer: asyncio.TimerHandle | None = None
         self.lags: list[float] = []
-        """Seconds by which each sign of life came late, since somebody took the list."""
+        """Seconds by which each sign of life was late, since the list was last taken."""
 
     def start(self) -> None:
         """Watch the running loop."""

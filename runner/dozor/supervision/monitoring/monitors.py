@@ -27,7 +27,7 @@ OWNERS_SECONDS = 1.0
 
 
 class Monitors:
-    """`alarm` tells of a blocked loop from a thread, while it is blocked.
+    """`alarm` reports a blocked loop from a thread, while it is blocked.
 
     `pool`: Dozor's own; `probes`: for the `query` of dependencies; `checkers`: behind `ctx.db`, with
     `starved_after`, the seconds that a run may wait for one of its connections.
@@ -87,7 +87,7 @@ class Monitors:
             timer.cancel()
 
     def restore(self, kind: TroubleKind, subject: str, task: str | None) -> None:
-        """A trouble that the runner before this one has told of, and not taken back."""
+        """A trouble that the runner before this one has reported as raised and not as cleared."""
         match kind:
             case (
                 TroubleKind.HUNG
@@ -124,7 +124,7 @@ class Monitors:
         return trouble if self._supervisor.find(trouble.subject) is not None else replace(trouble, task=None)
 
     def _blocked(self, trouble: Trouble) -> None:
-        """The loop was blocked and goes on: an incident that is over."""
+        """The loop was blocked and runs again: an incident that is over."""
         trouble = self._of_a_task(trouble)
         self._troubles.raised(trouble)
         calm = self._calm.get(trouble.subject)

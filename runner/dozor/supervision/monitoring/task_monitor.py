@@ -92,7 +92,7 @@ class TaskMonitor:
 def expected_since(task: SupervisedTask, policy: Policy) -> float | None:
     """Since when we wait for a success; None while none is to be expected.
 
-    A critical stop, a pause and an outage have been told in words of their own.
+    A critical stop, a pause and an outage have messages of their own.
     """
     state = task.state
     match state.state:

@@ -140,7 +140,7 @@ class Context:
         return self._run.stopping
 
     def heartbeat(self) -> None:
-        """Say that a round of work has gone well. A continuous checker's failure streak is then over."""
+        """Report that a round of work succeeded. A continuous checker's failure streak is then over."""
         self._reports.heartbeat()
 
     def progress(self, done: float, total: float) -> None:
@@ -155,5 +155,5 @@ class Context:
         self._reports.backlog(*checked_backlog(size, oldest_at, limit))
 
     def alert(self, text: str, severity: str = "warning") -> None:
-        """Tell the people on call. `severity`: info, warning or critical; ValueError for another."""
+        """Alert the people on call. `severity`: info, warning or critical; ValueError for another."""
         self._reports.alert(str(text)[:LONGEST_ALERT], severity)

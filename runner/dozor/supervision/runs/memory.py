@@ -33,12 +33,12 @@ class Reclaimer:
 
 
 def resident() -> int:
-    """Bytes of memory of this process; 0 where the system does not say."""
+    """Bytes of memory of this process; 0 where the system does not provide it."""
     try:
         number = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return 0
-    # Not through a file object, which takes several times as long: this is asked at every failure.
+    # Not through a file object, which takes several times as long: this is read at every failure.
     try:
         return int(os.read(number, 200).split()[1]) * _PAGE
     except OSError:

@@ -28,7 +28,7 @@ _STEPS = 0x20 | 0x80 | 0x100  # CO_GENERATOR, CO_COROUTINE, CO_ITERABLE_COROUTIN
 
 
 class LeftoverListener(Protocol):
-    """Is told of what a run has left behind."""
+    """Is called with what a run has left behind."""
 
     def look(self, scope: Scope) -> None:
         """The run of `scope` has ended. On the loop."""
@@ -65,7 +65,7 @@ class Scope:
         self.tasks.add(task)
 
     def note(self, error: BaseException) -> None:
-        """An error that nobody else hears of."""
+        """An error that nothing else retrieves."""
         error = tamed(error)
         if self.ended:
             self.listener.failed_apart(self.name, error)
@@ -98,7 +98,7 @@ CURRENT = cast("ContextVar[Scope | None]", current_run)
 
 
 def unheard(task: asyncio.Task[Any]) -> BaseException | None:
-    """The error of a task that is done, if nobody has asked for it so far; from now on it counts as heard."""
+    """The error of a task that is done, if nothing has retrieved it so far; then it counts as retrieved."""
     if task.cancelled() or not getattr(task, "_log_traceback", False):
         return None
     return task.exception()
@@ -142,7 +142,7 @@ def _refused(caller: Scope) -> None:
 
 
 def own_tasks(loop: asyncio.AbstractEventLoop) -> None:
-    """Have tasks of `loop` attributed, and errors that nobody hears of. The loop must be ours as a whole."""
+    """Attribute tasks and unretrieved errors of `loop` to runs. The whole loop must be Dozor's."""
     loop.set_task_factory(_create)  # type: ignore[arg-type]  # typeshed knows a protocol only
     loop.set_exception_handler(_unhandled)
 

@@ -110,7 +110,7 @@ class Run:
         self.remote: str | None = None
         """Its id, where a worker carries it out, or this process carries it out as one."""
         self.abandoned = False
-        """It ignored its cancellation, people were told."""
+        """It ignored its cancellation, and this was reported."""
         self.ended = False
         self.used_database = False
         self._stopping: Stopping | None = None
@@ -124,7 +124,7 @@ class Run:
         return self._stopping
 
     def ask_to_stop(self, reason: StopReason) -> None:
-        """Tell the checker; a checker that never asked for its `ctx.stopping` is told when it does."""
+        """Set `ctx.stopping`, also for a checker that reads it only later."""
         if self.reason is None:
             self.reason = reason
         if self._stopping is not None:
@@ -214,7 +214,7 @@ def _adopt(context: contextvars.Context) -> None:
 
 
 def _raisable(error: BaseException) -> BaseException:
-    """A future refuses StopIteration; say it in another word, the cause kept."""
+    """A future refuses StopIteration: wrap it in another error, the cause kept."""
     if isinstance(error, StopIteration):
         wrapped = RuntimeError("checker raised StopIteration")
         wrapped.__cause__ = error

@@ -129,7 +129,7 @@ class OpenSetup:
                 await self._closing.wait()
         except GeneratorExit:
             raise
-        except BaseException as caught:  # noqa: BLE001 -- the supervision border: told to the runs that wait
+        except BaseException as caught:  # noqa: BLE001 -- the supervision border: raised in the runs that wait
             self._error = tamed(caught)
         if not self._opened.done():
             self._error = self._error or RuntimeError(msg("error-setup-ended"))

@@ -20,7 +20,7 @@ class TaskRegistry:
         """By number; None if it has been removed. For reading."""
         self._by_name: dict[str, SupervisedTask] = {}
         self.dirty: dict[SupervisedTask, None] = {}
-        """What the database does not know yet, the longest waiting first."""
+        """What is not written to the database yet, the longest waiting first."""
 
     @property
     def tasks(self) -> tuple[SupervisedTask, ...]:

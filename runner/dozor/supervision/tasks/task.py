@@ -100,9 +100,9 @@ class SupervisedTask:
         self.healthy_since: float | None = None
         """From when on a success is expected, if that is later than the last success."""
         self.overdue = False
-        """People were told."""
+        """A message was sent about it."""
         self.announced = False
-        """The log has said that it started; a healthy periodic task is not announced again at every tick."""
+        """Its start was logged; a healthy periodic task is not announced again at every tick."""
 
     def arguments(self) -> dict[str, Any]:
         """The configured arguments, for one run: what it changes in them reaches no other run."""

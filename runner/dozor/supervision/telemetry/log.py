@@ -73,7 +73,7 @@ class SupervisionLog:
         log.error(template, name=name, failures=failures, limit=limit, text=text)
 
     def ended_with(self, name: str, error: BaseException | None) -> None:
-        """A run that was told to end raised `error`, which is no failure."""
+        """A run that was asked to end raised `error`, which is no failure."""
         if error is not None:
             what = line_of(error, self._redact)
             _for(name).info("{}", msg("log-ended-raised", name=name, error=what))
@@ -94,7 +94,7 @@ class SupervisionLog:
         _for(name).critical(self._lines.stopped_by_window, name=name, count=count, within=within_words)
 
     def critical_stop(self, name: str, task: TaskState, window: Intensity | None) -> None:
-        """The line that says why."""
+        """The line with the reason."""
         match task.failure_record.stopped_by:
             case StopCause.FATAL:
                 self.stopped_at_once(

@@ -88,7 +88,7 @@ class RunMetrics:
         match transition.event:
             case Failed(failure):
                 self._ended(transition, self._timed_out if failure.timed_out else self._failed)
-                # Empty before its first recovery: what is born with a count in it has no increase.
+                # Empty before its first recovery: a series that begins above zero has no increase.
                 self.recoveries.setdefault(index, Histogram(RECOVERY_BOUNDS))
                 if after.state is State.STOPPED and before.state is not State.STOPPED:
                     self._stops[index] += 1
@@ -113,7 +113,7 @@ class RunMetrics:
             recovery.observe(max(0.0, transition.now - before.failure_record.failing_since))
 
     def _grow(self, tasks: int) -> None:
-        """Room for tasks that came after the beginning."""
+        """Make space for tasks that were added after the start."""
         more = tasks - len(self._seconds)
         if more <= 0:
             return

@@ -26,7 +26,7 @@ class EndedRun:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """A change that somebody may have to hear of. Healthy runs of healthy tasks make none."""
+    """A change that may need a message. Healthy runs of healthy tasks cause none."""
 
     task: SupervisedTask
     before: TaskState
@@ -40,7 +40,7 @@ class Transition:
 
 
 class Observer(Protocol):
-    """Hears of what happens, in the same turn of the loop. Must not block, and must not raise."""
+    """Called for each change, in the same turn of the loop. Must not block, and must not raise."""
 
     def transition(self, transition: Transition) -> None: ...
     def succeeded(self, task: SupervisedTask, seconds: float, lateness: float) -> None: ...
@@ -61,11 +61,11 @@ class TroubleKind(StrEnum):
     BACKLOG = "backlog"
     """The oldest item waits for longer than its checker allows. Subject: the task."""
     BLOCKED_LOOP = "blocked_loop"
-    """The event loop was silent: nothing ran but one step. Subject: who did it, or `UNKNOWN_BLOCKER`."""
+    """The event loop was blocked: nothing ran but one step. Subject: who did it, or `UNKNOWN_BLOCKER`."""
     DEPENDENCY = "dependency"
     """Something that tasks require is down. Subject: its name."""
     LIMIT = "limit"
-    """The runner uses more than it should. Subject: of what."""
+    """The runner exceeds a limit. Subject: which."""
     NO_WORKER = "no_worker"
     """No worker takes the runs of a pool. Subject: the pool."""
     POOL_EXHAUSTED = "pool_exhausted"
@@ -96,11 +96,11 @@ class Trouble:
 
 
 class TroubleListener(Protocol):
-    """Hears of troubles, in the same turn of the loop. Must not block, and must not raise."""
+    """Called for troubles, in the same turn of the loop. Must not block, and must not raise."""
 
     def raised(self, trouble: Trouble) -> None: ...
     def changed(self, trouble: Trouble) -> None:
-        """Of a trouble that goes on, what was said is out of date."""
+        """What was reported of a trouble that continues is out of date."""
         ...
 
     def cleared(self, trouble: Trouble) -> None: ...

@@ -39,7 +39,7 @@ ADDRESSES_RECORDED = 20
 """Addresses with an audit row of their own in `RECORDED_EVERY`; the others share one."""
 OTHERS = "others"
 ALWAYS_OPEN = ("/healthz", "/readyz", "/telegram")
-"""Without a token in any case: the first two say little, the last has a secret of its own."""
+"""Without a token in any case: the first two reveal little, the last has a secret of its own."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

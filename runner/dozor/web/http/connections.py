@@ -98,7 +98,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def idle(self) -> bool:
-        """Nothing was asked that is not answered yet."""
+        """Every request so far is answered."""
         return self.waits and not self.data and self._unsent == 0
 
     @property

@@ -27,7 +27,7 @@ class _Made(Generic[V]):
 
 
 class Reused(Generic[K, V]):
-    """Makes the answers to questions of one kind. Whoever asks while one is being made waits for that one."""
+    """Makes the answers to requests of one kind. A request meanwhile waits for the same answer."""
 
     def __init__(self) -> None:
         self._made: dict[K, _Made[V]] = {}

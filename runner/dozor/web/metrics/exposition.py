@@ -50,7 +50,7 @@ class Metrics:
                 await response.write(piece)
             await response.write_eof()
         except ConnectionResetError:
-            pass  # whoever asked has gone
+            pass  # the client has disconnected
         return response
 
     async def _make(self) -> list[bytes]:

@@ -41,7 +41,7 @@ class Changes:
 
 
 class TaskFeed:
-    """`revision` grows with every change; `generation` tells the revisions of two processes apart."""
+    """`revision` grows with every change; `generation` distinguishes the revisions of two processes."""
 
     def __init__(self, supervisor: Supervisor, clock: Clock, generation: int) -> None:
         self._supervisor = supervisor
@@ -67,7 +67,7 @@ class TaskFeed:
             self._forget({task.spec.name for task in tasks})
 
     def token(self, revision: int | None = None) -> str:
-        """What a page gives back to be told of later changes."""
+        """What a page sends back to receive later changes."""
         return f"{self._generation}.{self._revision if revision is None else revision}"
 
     def since(self, token: str) -> Changes | None:
@@ -116,7 +116,7 @@ class TaskFeed:
 
 
 def is_healthy(task: SupervisedTask) -> bool:
-    """It neither fails, stands, nor falls behind."""
+    """It neither fails, is stopped, nor falls behind."""
     state = task.state
     return not (task.overdue or task.behind) and health_of(state.state, state.failures) is Health.WELL
 

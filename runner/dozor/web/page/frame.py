@@ -1,4 +1,4 @@
-"""The frame of the status page. What stands in it is drawn by the script, from the data that is sent along.
+"""The frame of the status page. Its content is drawn by the script, from the data that is sent along.
 
 Only what is broken is written twice, for a browser without a script.
 """

@@ -1,7 +1,7 @@
 """`/`, `/task/NAME` and their updates: an event stream, and polling where no stream gets through.
 
 EventSource gives up after an answer other than 200 (https://html.spec.whatwg.org/#sse-processing-model), and
-a proxy may hold a stream back: so the script asks `/api/page` whenever the stream has been silent.
+a proxy may hold a stream back: so the script requests `/api/page` when the stream is idle.
 """
 
 from __future__ import annotations

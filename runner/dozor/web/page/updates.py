@@ -1,6 +1,6 @@
 """The messages that keep a page up to date: the same JSON in the page itself, in polls and in the stream.
 
-`now`: seconds since the epoch; `rev`: what to give back to be told of later changes; `all`: `tasks` are all
+`now`: seconds since the epoch; `rev`: what to send back to receive later changes; `all`: `tasks` are all
 that the page shows; `cut`: there are more than these; `page`: what is above and below them; `gone`: names of
 tasks that are no longer configured. Parts that have not changed are left out.
 """
@@ -29,11 +29,11 @@ AT_ONCE = 250
 BROKEN = 100
 """Tasks listed on a page without a script."""
 OWED_EVERY = 5.0
-"""Seconds that what was read of the outbox is good for, whoever asks."""
+"""Seconds for which what was read of the outbox is reused for all pages."""
 
 
 class Follower:
-    """What one page has been told. `token`: of the feed; `shown`: names, None if it shows all tasks."""
+    """What was sent to one page. `token`: of the feed; `shown`: names, None if it shows all tasks."""
 
     def __init__(self, wanted: Wanted, language: Language, token: str = "") -> None:
         self.wanted = wanted
@@ -108,7 +108,7 @@ class Updates:
         return _Whole(pieces, token, page, shown)
 
     async def news(self, follower: Follower) -> list[str] | None:
-        """What has changed since the follower was told last; None: nothing."""
+        """What has changed since the last message to the follower; None: nothing."""
         await self._read_owed()
         self._feed.look()
         now = self._sources.clock.now()
@@ -166,7 +166,7 @@ class Updates:
         return page
 
     async def _read_owed(self) -> None:
-        """While the database is away, what it last said stands."""
+        """While the database is away, what was last read is used."""
         async with self._reading_owed:
             now = self._sources.clock.now()
             if 0 <= now - self._owed_at < OWED_EVERY:

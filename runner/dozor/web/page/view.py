@@ -158,7 +158,7 @@ class PageViews:
         }
 
     def _cluster(self) -> str | None:
-        """Who leads, stands by and works, in one line; None: without a cluster."""
+        """Leader, standbys and workers in one line; None: without a cluster."""
         known = None if self._sources.cluster is None else known_cluster(self._sources.cluster)
         zone = ZoneInfo(self._sources.timezone)
         if known is None:

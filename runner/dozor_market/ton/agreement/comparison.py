@@ -52,7 +52,7 @@ class Relation(StrEnum):
     BEGINS_LATER = "begins later"
     """It is that of an account created after the other's newest transaction. Both may be true: the account
     was deleted in between and the other one lags. It neither confirms nor excludes the other. Only of a
-    wallet that was read before: without a cursor nothing says that there was an account to delete."""
+    wallet that was read before: without a cursor nothing shows that there was an account to delete."""
     UNKNOWN = "unknown"
     """It has not been fetched as far back as that."""
 

@@ -15,7 +15,7 @@ from dozor_market.ton.messages.arrival import Body
 
 TEXT_COMMENT: Final = 0
 TRANSFER_NOTIFICATION: Final = 0x7362D09C
-"""TEP-74: the jetton wallet tells its owner what has come."""
+"""TEP-74: the jetton wallet notifies its owner of what has come."""
 EXCESSES: Final = 0xD53276DB
 """TEP-74: what a jetton transfer did not use up."""
 ADDR_STD: Final = 0b10

@@ -110,7 +110,7 @@ def to_json(position: Position, utime: int | None = None) -> dict[str, object]:
 
 
 def from_json(position: Mapping[str, object]) -> Position:
-    """A kept position. Raises ValueError when somebody has edited it into nonsense."""
+    """A kept position. Raises ValueError when it was edited into an invalid value."""
     lt, hash_hex = position.get("lt"), position.get("hash")
     if not isinstance(lt, int) or not isinstance(hash_hex, str) or (lt > 0) != (len(hash_hex) == 64):
         raise ValueError(f"the cursor {position!r} is not a transaction: mend it in dozor.cursors")

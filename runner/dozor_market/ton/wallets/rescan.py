@@ -10,10 +10,10 @@ no deposit and no movement yet, whoever credited it and whatever became of it. I
 - what is in market.ton_exclusions, and what the caller excludes;
 - what waits in market.ton_pending or was rejected there.
 
-It believes providers as the checker does (see agreement.py): the history begins at the newest transaction
-that two providers returned. Providers that contradict each other, or fewer than two that answer, end the
-rescan. With a single one configured, what is above its limits is not booked but kept in market.ton_pending,
-for `dozor market approve`.
+It accepts answers of providers by the rules of the checker (see agreement.py): the history begins at the
+newest transaction that two providers returned. Providers that contradict each other, or fewer than two that
+answer, end the rescan. With a single one configured, what is above its limits is not booked but kept
+in market.ton_pending, for `dozor market approve`.
 
 Rescans and the checker take turns: each locks the wallet's cursor while it books.
 """
@@ -99,7 +99,7 @@ class Report:
     excluded: tuple[Receipt, ...]
     """Transactions that the exclusions leave out."""
     single: str | None = None
-    """The only provider configured: all is on its word. None: two agree."""
+    """The only provider configured: nothing is confirmed by a second one. None: two agree."""
     applied: bool = False
 
 
@@ -223,8 +223,8 @@ class Rescan:
     async def apply(self, report: Report, exclude: Collection[bytes] = ()) -> Report:
         """Book what `find` found, and record the exclusions. Returns what was booked.
 
-        Less than was found is booked where somebody else was quicker. Each block is one transaction, together
-        with its entry in the audit.
+        Less than was found is booked where another process has booked some of it meanwhile. Each block
+        is one transaction, together with its entry in the audit.
         """
         address = self._wallet.address
         async with self._pool.acquire() as connection, connection.transaction(isolation="read_committed"):
@@ -272,7 +272,7 @@ class Rescan:
             await transaction.rollback()
 
     async def _apply_block(self, receipts: Sequence[Receipt], single: str | None) -> list[Missed]:
-        """`receipts`: what `find` found missing. `single`: the provider on whose word alone it is booked."""
+        """`receipts`: what `find` found missing. `single`: the provider that alone returned it."""
         address = self._wallet.address
         async with self._pool.acquire() as connection, connection.transaction(isolation="read_committed"):
             held: list[Receipt] = []

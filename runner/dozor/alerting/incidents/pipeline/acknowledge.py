@@ -1,4 +1,4 @@
-"""Stage 5, acknowledge: holds reminders and escalations of incidents that somebody deals with already."""
+"""Stage 5, acknowledge: holds reminders and escalations while somebody has acknowledged the incident."""
 
 from __future__ import annotations
 

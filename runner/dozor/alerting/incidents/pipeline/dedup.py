@@ -1,4 +1,4 @@
-"""Stage 1, dedup: holds what people know already, and the end of what they were never notified about."""
+"""Stage 1, dedup: holds what was reported already, and the end of what was never reported."""
 
 from __future__ import annotations
 

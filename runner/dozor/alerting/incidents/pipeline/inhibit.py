@@ -13,7 +13,7 @@ from dozor.alerting.model.notification import FIRING
 
 
 class Inhibit:
-    """Knows which tasks the incident of each dependency explains."""
+    """Maps the incident of each dependency to the tasks whose incidents it explains."""
 
     def __init__(self, store: IncidentStore) -> None:
         self._store = store

@@ -26,13 +26,13 @@ class Candidate:
     previous: Incident | None
     """As it was; None: it is being opened."""
     kind: NotificationKind | None
-    """None: the change asks for no message."""
+    """None: the change needs no message."""
     because: Because | None = None
-    """Why it asks for none."""
+    """Why it needs none."""
     now: float
     """Seconds since the epoch (UTC)."""
     due: bool = False
-    """Asked for by the clock (a reminder, an escalation level), not by a change."""
+    """Caused by time (a reminder, an escalation level), not by a change."""
     task: State | None = None
     """State of the incident's task, for what is due."""
 
@@ -55,7 +55,7 @@ class Held:
     incident: Incident
     """With the mark of what holds the message."""
     decision: NotifyDecision | None
-    """None: nothing that people would ask about."""
+    """None: no decision to record."""
     absorbs: tuple[int, ...] | None = None
     """Of the first member of a new storm: incidents notified just now that the digest takes in."""
 
@@ -65,7 +65,7 @@ Stage = Callable[[Candidate], "Candidate | Held"]
 
 
 def newly_marked(candidate: Candidate) -> bool:
-    """Muted or inhibited from now on, by a change that asks for no message."""
+    """Muted or inhibited from now on, by a change that needs no message."""
     incident, before = candidate.incident, candidate.previous
     marks = incident.silenced_by, incident.explained_by
     known = (None, None) if before is None else (before.silenced_by, before.explained_by)

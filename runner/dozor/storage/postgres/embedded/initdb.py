@@ -87,7 +87,7 @@ def check_path(data_dir: Path) -> None:
 def find_account(pgdata: Path) -> Account:
     """PostgreSQL does not run as root: root lends it an account, `pgserver`, made at need.
 
-    Raises StorageError if `pgdata` belongs to somebody else or the account cannot be made.
+    Raises StorageError if `pgdata` belongs to another user or the account cannot be made.
     """
     owner = pgdata.stat() if pgdata.exists() else None
     if os.geteuid() != 0:
@@ -182,7 +182,7 @@ def write_settings(pgdata: Path, socket_dir: Path, account: Account) -> None:
 def choose_socket_dir(pgdata: Path, account: Account) -> Path:
     """`pgdata` itself, or, where its path is too long for a socket, a folder of the temporary directory.
 
-    Raises OSError, or StorageError if somebody else's folder is in the way.
+    Raises OSError, or StorageError if a folder of another user is in the way.
     """
     if _fits(pgdata):
         return pgdata

@@ -28,7 +28,7 @@ _IMMEDIATE_SHUTDOWN = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Postmaster:
-    """What the file says. `socket` is None until the server has written it."""
+    """The content of the file. `socket` is None until the server has written it."""
 
     pid: int
     socket: Path | None

@@ -3,8 +3,8 @@
 Inside `data_dir`:
 
     data/        the server's own files (PGDATA), its settings in dozor.conf, its socket
-    server.log   what the server says; the previous file, beyond 1 MB, is server.log.1
-    lock         held (flock) while somebody starts or stops the server
+    server.log   the server's log; the previous file, beyond 1 MB, is server.log.1
+    lock         held (flock) while a process starts or stops the server
     holders      held shared by every process that uses the server
 
 The last holder to release stops the server. The kernel drops the lock of a process that dies, so
@@ -38,7 +38,7 @@ _LOCK_TIMEOUT = 180.0
 _START_TIMEOUT = 120
 _LOG_LIMIT = 1_000_000
 _ORPHANS = "is still in use"
-"""Said while processes of a killed server are still ending; they take a moment."""
+"""Messages of the server while processes of a killed one are still ending, which takes a moment."""
 _ORPHANS_TIMEOUT = 5.0
 
 
@@ -147,7 +147,7 @@ def _start(data_dir: Path) -> tuple[Postmaster, bool]:
 
 
 def _launch(binaries: Path, data_dir: Path, account: initdb.Account) -> tuple[Postmaster | None, str]:
-    """The server, or None and what was said."""
+    """The server, or None and the server's message."""
     log = data_dir / "server.log"
     if log.exists() and log.stat().st_size > _LOG_LIMIT:
         log.replace(data_dir / "server.log.1")

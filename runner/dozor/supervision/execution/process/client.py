@@ -5,7 +5,7 @@
                         ▼                               ▼                  ▼ restart by a person
                       none (Fatal)                     none              none ──▶ started anew at once
 
-Whatever the process does, only this checker's run fails, and says how: "killed by SIGSEGV".
+Whatever the process does, only this checker's run fails, with the cause in its error: "killed by SIGSEGV".
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from dozor.supervision.runs.resources import ResourcePlan
 from dozor.supervision.runs.run import Run
 
 ANSWER_SECONDS = 1.0
-"""How long a process may take to say where it is."""
+"""How long a process may take to report where it is."""
 OBEY_SECONDS = 2.0
 """How long it may take to end a cancelled run before it is killed."""
 LET_GO_SECONDS = 2.0
@@ -66,7 +66,7 @@ beside runs."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """What every process is told. `folder` becomes importable. `dsn` may hold a password.
+    """What every process is started with. `folder` becomes importable. `dsn` may hold a password.
 
     `pool_size`, `acquire_timeout`: of `ctx.db` in each process. `withheld`: names of variables that are not
     in its environment, unless the task's `env` names them.
@@ -417,7 +417,7 @@ def _encoded(args: Mapping[str, object]) -> str:
 
 
 def _level(name: str) -> str:
-    """A checker may have made a level of its own, which the runner does not know."""
+    """A checker may have defined a log level of its own, which the runner lacks."""
     try:
         return logger.level(name).name
     except ValueError:

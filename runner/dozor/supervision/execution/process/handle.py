@@ -38,7 +38,7 @@ FRAMES_A_TURN = 200
 
 
 class ProcessHandle:
-    """`on_frame` hears everything the process says; `gone` is set to its return code when it has ended.
+    """`on_frame` is called with every frame; `gone` is set to the return code when the process has ended.
 
     When `gone` is set, everything the process has started has been killed (see `dozor.process.keeper`).
     """
@@ -127,7 +127,7 @@ class ProcessHandle:
 
     @property
     def pid(self) -> int:
-        """Of the process that runs the checker; of its keeper until it has said so."""
+        """Of the process that runs the checker; of its keeper until that process has reported its own."""
         return self._pid
 
     @property
@@ -144,11 +144,11 @@ class ProcessHandle:
         return resident
 
     async def send(self, frame: Frame) -> None:
-        """Say it, if the process still listens."""
+        """Send it, if the process still reads."""
         try:
             await asyncio.get_running_loop().sock_sendall(self._socket, pack(frame))
         except OSError:
-            return  # it is gone or going: `gone` says so
+            return  # it has ended or is ending: see `gone`
 
     def kill(self) -> None:
         """At once, with everything it has started."""
@@ -206,7 +206,7 @@ class ProcessHandle:
             self._on_frame(frame)
 
     async def _watch(self) -> None:
-        """Wait for its end by its pid, hear its last words, and only then say that it is gone."""
+        """Wait for its end by its pid, read its last output, and only then set `gone`."""
         ending = asyncio.create_task(self._process.wait())
         await asyncio.wait({ending, self._reading}, return_when=asyncio.FIRST_COMPLETED)
         if not ending.done() and not self._closing:

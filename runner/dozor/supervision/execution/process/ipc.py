@@ -17,7 +17,7 @@ OF_ANOTHER_PROCESS = (
 )
 
 Frame = dict[str, Any]
-"""`type` says what it is; see `dozor.supervision.execution.process.worker` for the kinds."""
+"""`type` is its kind; see `dozor.supervision.execution.process.worker` for the kinds."""
 
 LARGEST = 8 * 1024 * 1024
 """Bytes of one frame; what is longer is a defect, or somebody else writing to our socket. A task's `args` are
@@ -73,7 +73,7 @@ class Channel:
         forking.own(self, _descriptors)
 
     def send(self, frame: Frame) -> None:
-        """Waits while the runner is slow to read; what it no longer wants to hear is dropped.
+        """Waits while the runner is slow to read; what it no longer reads is dropped.
 
         Raises RuntimeError in a forked child, whose frames would mix with those of its parent. A checker that
         has closed the socket (`os.closerange`) ends this process: nothing could be reported any more.

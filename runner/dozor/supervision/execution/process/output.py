@@ -15,7 +15,7 @@ LINES_KEPT = 100
 LONGEST_LINE = 4_000
 LINES_PER_SECOND = 100.0
 LINES_AT_ONCE = 1_000
-"""Lines beyond the rate that are taken after a quiet time: a long traceback is not cut."""
+"""Lines beyond the rate that are taken after a time without output: a long traceback is not cut."""
 BYTES_PER_SECOND = 4_000_000
 """Beyond this the pipe is not read for the rest of the second, and the process waits in its `print`."""
 REPORT_EVERY = 5.0
@@ -44,8 +44,8 @@ class LineBudget:
 class OutputReader:
     """Reads the descriptor `fd`, which it owns, on the running loop.
 
-    `say` gets each line that is taken, `dropped` the number of those that were not. `ended` is set at the end
-    of the pipe, or by `close`.
+    `say` is called with each line that is taken, `dropped` the number of those that were not. `ended` is
+    set at the end of the pipe, or by `close`.
     """
 
     def __init__(self, fd: int, say: Callable[[str], None], dropped: Callable[[int], None]) -> None:

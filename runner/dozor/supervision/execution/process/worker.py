@@ -163,7 +163,7 @@ class _Reporter:
         self._channel.send({"type": "alert", "text": str(text), "severity": checked_severity(severity)})
 
     def flush(self) -> None:
-        """Send what waits: at the end of a run, whose reports are heard only before it has ended."""
+        """Send what waits: at the end of a run, whose reports are accepted only before it has ended."""
         with self._lock:
             waiting, self._waiting = self._waiting, {}
             for frame in waiting.values():
@@ -198,7 +198,7 @@ class _Worker:
         self._main = threading.get_ident()
 
     async def serve(self) -> None:
-        """Import the checker, then run it as often as told, until the runner is gone."""
+        """Import the checker, then run it whenever a frame requests it, until the runner has ended."""
         self._loop = asyncio.get_running_loop()
         forking.own_loop(self._loop)
         own_tasks(self._loop)
@@ -331,7 +331,7 @@ class _Worker:
                 await call_in_thread(self._function, {**fresh(self._args), **given}, run)
         except GeneratorExit:
             raise
-        except BaseException as caught:  # noqa: BLE001 -- the supervision border: told to the runner
+        except BaseException as caught:  # noqa: BLE001 -- the supervision border: reported to the runner
             error = tamed(caught)
         forking.end_if_forked(forks, error)
         scope.left_tasks()

@@ -38,7 +38,7 @@ class ProcessDiedError(RemoteError):
 
 
 class WorkerLost(RemoteError):  # noqa: N818 -- the name that people see as the error's type
-    """The worker that had the run was silent for too long, or the run's row has vanished."""
+    """The worker that had the run sent no heartbeat for too long, or the run's row has vanished."""
 
 
 class MemoryLimitError(RemoteError):

@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any
 
 DEEPEST = 60
-"""Links followed; beyond it stands an ellipsis."""
+"""Links followed; beyond it an ellipsis."""
 SHOWN_IN_TEXT = 6
 SUPERVISION_FOLDER = os.path.dirname(os.path.dirname(__file__))
 """Frames of files below it are ours, not the checker's."""

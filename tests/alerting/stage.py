@@ -1,4 +1,4 @@
-"""A watch with its journal on a real database, and tasks whose lives a test tells."""
+"""An incident manager with its journal on a real database, and tasks whose events a test plays."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def hooks(direct_sends: DirectSends) -> JournalHooks:
     return JournalHooks(tried=lambda: direct_sends.tried)
 
 
-class Room:
-    """A watch with its journal on a real database."""
+class Stage:
+    """An incident manager with its journal on a real database."""
 
     def __init__(
         self, dsn: str, journal: Journal, clock: ManualClock, pool: Pool, direct_sends: DirectSends
@@ -39,34 +39,34 @@ class Room:
         self.options: dict[str, Any] = {}
         self.began = clock.at
         self._context: AlertCommandHandler | None = None
-        self.watch = self.new_watch([], 0)
+        self.manager = self.new_manager([], 0)
         self.tasks = Tasks()
         self.story = self.new_task(NAME)
 
     def furnish(self, **options: Any) -> None:
-        """A watch with routes, levels, people, quiet hours."""
+        """An incident manager with routes, levels, people, quiet hours."""
         self.options = options
-        self.watch = self.story.watch = self.new_watch([], 0)
+        self.manager = self.story.manager = self.new_manager([], 0)
 
     def new_task(self, name: str, policy: Policy | None = None) -> Story:
-        story = Story(self.watch, self.clock, name, policy)
+        story = Story(self.manager, self.clock, name, policy)
         self.tasks.all[name] = story.task
         return story
 
     def ask(self, name: AlertCommand, target: str, **args: object) -> CommandReason:
         """A person's command, carried out."""
-        if self._context is None or self._context._manager is not self.watch:
-            self._context = AlertCommandHandler(self.watch, self.clock)
+        if self._context is None or self._context._manager is not self.manager:
+            self._context = AlertCommandHandler(self.manager, self.clock)
         return self._context.execute(name, target, args, "telegram:111", target in self.tasks.all)
 
     def pass_time(self, seconds: float, step: float = 60.0) -> None:
-        """The watch looks at the clock every `step` seconds."""
+        """The incident manager looks at the clock every `step` seconds."""
         until = self.clock.at + seconds
         while self.clock.at < until:
             self.clock.at = min(until, self.clock.at + step)
-            self.watch.tick(self.supervisor)
+            self.manager.tick(self.supervisor)
 
-    def new_watch(self, opened: list[Any], last_id: int) -> IncidentManager:
+    def new_manager(self, opened: list[Any], last_id: int) -> IncidentManager:
         return IncidentManager(self.journal, self.clock, {}, opened, last_id, RunMetrics(2), **self.options)
 
     async def again(self, *, killed: bool = False) -> None:
@@ -81,14 +81,14 @@ class Room:
         )
         connection = self.journal.connection
         opened = await incidents.read_open(connection)
-        self.watch = self.story.watch = self.new_watch(opened, await incidents.last_id(connection))
+        self.manager = self.story.manager = self.new_manager(opened, await incidents.last_id(connection))
 
     def start(self, **more: Any) -> AlertData:
         """Say what the start has found (`more`: facts to find instead); what that was."""
         registration, now = self.journal.registration, self.clock.now()
         found = startup_report(registration, self.supervisor.tasks, {}, lost=(), pending=0, now=now)
         found = replace(found, **more)
-        RunnerReports(self.watch, self.clock).started(self.supervisor, found)
+        RunnerReports(self.manager, self.clock).started(self.supervisor, found)
         return found
 
     @property
