@@ -19,6 +19,7 @@ from dozor.errors import CommandRefusedError
 CONFIG = "language: {language}\nweb: {{listen: null}}\ndatabase: {{url: '${{DATABASE_URL:-embedded}}'}}\n" + (
     "tasks: {{orders: {{run: 'mine:check', every: 1h}}}}\n"
 )
+HOME = Path("/home") / "ann" / "shop"
 ODD = "a b%h$HOME;[x]*й"
 
 
@@ -105,12 +106,12 @@ def test_a_unit_of_the_system_has_the_settings_of_the_shipped_one() -> None:
 def test_folders_that_the_runner_needs_stay_within_its_reach() -> None:
     text = render(
         unit(
-            user_unit=False, config=Path("/home/ann/shop/config.yaml"),
-            writable=(Path("/home/ann/shop"), Path("/var/lib/dozor/x")),
+            user_unit=False, config=HOME / "config.yaml",
+            writable=(HOME, Path("/var/lib/dozor/x")),
         )
     )  # fmt: skip
     assert "ProtectHome=read-only\n" in text
-    assert "ReadWritePaths=/home/ann/shop\n" in text
+    assert f"ReadWritePaths={HOME}\n" in text
     assert "PrivateTmp=no\n" in render(unit(user_unit=False, config=Path("/tmp/x/config.yaml")))
 
 

@@ -92,7 +92,7 @@ def redact_prints(redact: Callable[[str], str], details: Details = lambda task: 
     sys.stderr = _redacting(sys.stderr, "stderr", redact, details)
 
 
-def _redacting(stream: TextIO, name: str, redact: Callable[[str], str], details: Details) -> TextIO:
+def _redacting(stream: TextIO, name: str, redact: Callable[[str], str], details: Details) -> Any:
     from dozor.supervision.runs.ownership import task_here
 
     if isinstance(stream, PrintedLines):
