@@ -14,4 +14,5 @@ async def test_every_incident_is_told_and_its_end_whatever_breaks(room: Room, se
     assert report.problems == []
     assert report.deaths > 3
     assert report.marked > 3
+    assert report.places > 1
     assert report.too_fast <= report.deaths + 5
