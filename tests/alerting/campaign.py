@@ -159,7 +159,8 @@ class Campaign:
                 heappush(self.plan, (over, number * 10 + 9, name, "recover"))
                 number += 1
         moved, end = self.room.clock.at, at
-        while (moved := moved + self.luck.uniform(300, 4800)) < end:
+        longest = min(4800.0, (end - moved) / 3)
+        while (moved := moved + self.luck.uniform(0.1, 1.0) * longest) < end:
             heappush(self.plan, (moved, -1, "", "configure"))
 
     async def _configure(self) -> None:

@@ -114,6 +114,8 @@ class FaultyTelegram:
         self.world.bot = self._bots[bot]
         self._look_for_strays(params)
         kind = self._fault()
+        if kind == "moved" and not self._can_migrate(params["chat_id"]):
+            kind = ""
         if kind:
             self.faults[kind] += 1
         match kind:
@@ -220,15 +222,16 @@ class FaultyTelegram:
             self.world.chats[forum].topics.update(dict.fromkeys(TOPICS, True))
 
     def _migrate(self, chat_id: int) -> None:
-        """The group has become a supergroup; forums are supergroups already."""
-        chat = self.world.chats[chat_id]
-        if chat.is_forum or chat.migrated_to is not None:
-            return
+        """The group has become a supergroup."""
         new = self._next_chat
         self._next_chat -= 1
         self.world.add_chat(new, "supergroup")
-        chat.migrated_to = new
+        self.world.chats[chat_id].migrated_to = new
         self._changed(new)
+
+    def _can_migrate(self, chat_id: int) -> bool:
+        chat = self.world.chats[chat_id]
+        return not chat.is_forum and chat.migrated_to is None
 
     def _present(self, chat_id: int) -> int:
         while (new := self.world.chats[chat_id].migrated_to) is not None:
