@@ -1,9 +1,10 @@
-"""The fault campaign on alerts: 429 storms, 5xx, refusals, hangs, swallowed answers, moved chats, kill -9s.
+"""The fault campaign on alerts: 429 storms, 5xx, refusals, hangs, lost answers, other places, kill -9s.
 
     python -m benchmarks.campaign [--incidents 10000] [--seed 1] [--crashes 5]
 
 In virtual time on a real PostgreSQL, which loses connections at random and is killed `--crashes` times. Ends
-with 1 if an incident was not told, or not told to be over, or told late as current, or twice unmarked.
+with 1 if an incident was not told, or not told to be over, or told late as current, or twice unmarked, or not
+told in the chat, topic or of the bot that the configuration has since, or if a message id left its place.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A fault campaign: many incidents over random faults of Telegram and of PostgreSQL, and kill -9s.
 
-In virtual time, with a real PostgreSQL. Each incident is a task of its own, so the chat can be checked
-message by message.
+In virtual time, with a real PostgreSQL. Each incident is a task of its own, so the chats can be checked
+message by message. Now and then the configuration has another chat, topic or bot when the runner starts anew.
 """
 
 from __future__ import annotations
@@ -18,25 +18,14 @@ from zoneinfo import ZoneInfo
 import asyncpg
 
 from dozor.alerting.delivery.dispatcher import Dispatcher
-from dozor.alerting.delivery.transport import (
-    ChatMoved,
-    Delivered,
-    EditOutcome,
-    Gone,
-    Outcome,
-    Rejected,
-    RetryAfter,
-    Unavailable,
-    Unknown,
-)
-from dozor.alerting.model.message import Message
+from dozor.alerting.delivery.transport import Place
 from dozor.alerting.rendering.renderer import MessageRenderer
 from dozor.language import Translator
 from dozor.storage.postgres.pool import Pool
+from tests.alerting.faulty_telegram import BOTS, PLACES, Change, DiedError, FaultyTelegram, Shown
 from tests.alerting.scripted import Scripted
 from tests.alerting.stage import Stage
-from tests.alerting.story import ManualClock, Story, failure
-from tests.bot.botapi.pace import Limits, Pace
+from tests.alerting.story import Story, failure
 
 TASK = re.compile(r"t\d{5}")
 AGAIN = "Возможно, повтор"
@@ -44,96 +33,8 @@ ANEW = "Отправлено сюда заново"
 """After the chat became another one."""
 
 
-class DiedError(BaseException):
-    """kill -9 between a send and its settling."""
-
-
-@dataclass
-class Shown:
-    """A message in the chat: when each of its texts came."""
-
-    texts: list[tuple[float, str]]
-
-
-class FaultyChat:
-    """Telegram on a bad day: keeps its own pace, refuses, hangs, swallows answers, moves."""
-
-    name = "telegram"
-
-    def __init__(self, clock: ManualClock, luck: random.Random) -> None:
-        self.clock, self.luck = clock, luck
-        self.pace = Pace(Limits(), clock.now)
-        self.messages: dict[int, Shown] = {}
-        self.faults: Counter[str] = Counter()
-        self.too_fast = 0
-        self.chat_id = -100
-        self.bad_until = 0.0
-        self.bad = ""
-        self.deaths = 0
-        self.calm = False
-
-    def move(self, chat_id: int) -> None:
-        self.chat_id = chat_id
-
-    async def send(self, message: Message) -> Outcome:
-        outcome = self._fault(lambda: self._accept(message))
-        return self._accept(message) if outcome is None else outcome
-
-    async def edit(self, message: Message, message_id: int) -> EditOutcome:
-        def change() -> Outcome:
-            self.messages[message_id].texts.append((self.clock.at, message.plain))
-            return Delivered(None)
-
-        outcome = self._fault(change if message_id in self.messages else lambda: Delivered(None))
-        if outcome is not None:
-            return outcome
-        if message_id not in self.messages:
-            return Gone("message to edit not found")
-        return change()
-
-    def _accept(self, message: Message) -> Outcome:
-        number = len(self.messages) + 1
-        self.messages[number] = Shown([(self.clock.at, message.plain)])
-        return Delivered(number)
-
-    def _fault(self, carry_out: Callable[[], Outcome]) -> Outcome | None:
-        """None: all is well."""
-        if wait := self.pace.admit(self.chat_id, group=True):
-            self.too_fast += 1
-            return RetryAfter(float(wait))
-        if self.calm:
-            return None
-        now = self.clock.at
-        if now >= self.bad_until and self.luck.random() < 0.01:
-            self.bad = self.luck.choice(("429", "5xx", "kicked", "hang", "cut"))
-            self.bad_until = now + self.luck.uniform(5, 300)
-        kind = self.bad if now < self.bad_until else ""
-        if not kind and self.luck.random() < 0.1:
-            kind = self.luck.choice(("429", "5xx", "hang", "cut", "moved", "die", "die after"))
-        if kind:
-            self.faults[kind] += 1
-        match kind:
-            case "429":
-                return RetryAfter(float(self.luck.randint(1, 40)))
-            case "5xx":
-                return Unavailable("502")
-            case "kicked":
-                return Rejected("bot was kicked from the group chat")
-            case "hang":
-                return Unknown("timed out")
-            case "cut":
-                carry_out()
-                return Unknown("connection broken")
-            case "moved":
-                self.chat_id -= 1
-                return ChatMoved(self.chat_id)
-            case "die":
-                raise DiedError
-            case "die after":
-                carry_out()
-                raise DiedError
-            case _:
-                return None
+MOVED_AFTER = 2400.0
+"""Seconds in which a new place is told what is open: the longest 429, then a storm at the group's pace."""
 
 
 class FlakyPool:
@@ -177,6 +78,10 @@ class Report:
     edits: int = 0
     marked: int = 0
     deaths: int = 0
+    places: int = 0
+    """Changes of the configured place, and groups that became others."""
+    told_anew: int = 0
+    """Incidents that were open over one of them for long."""
     database_faults: int = 0
     too_fast: int = 0
     hours: float = 0.0
@@ -201,7 +106,8 @@ class Campaign:
         self.stage, self.count = stage, count
         self._crash, self._crashes = crash, crashes
         self.luck = random.Random(seed)
-        self.chat = FaultyChat(stage.clock, self.luck)
+        self.chat = FaultyTelegram(stage.clock, self.luck)
+        self.chat.configure(self.chat.place)
         self.pool = FlakyPool(stage.pool, self.luck, database_faults)
         self.console = Scripted(name="console")
         self.dispatcher = self._process()
@@ -224,14 +130,16 @@ class Campaign:
                 self.stage.manager.tick(self.stage.supervisor)
                 tick += 60.0
             await self._until(at)
+            if action == "configure":
+                await self._configure()
+                continue
             story = stories.get(name)
             if story is None:
                 story = stories[name] = self.stage.new_task(name)
             story.manager = self.stage.manager
             self._act(story, action)
             await self.stage.journal.write()
-        self.chat.calm = True
-        self.chat.bad_until = 0.0
+        self.chat.clear_up()
         await self._until(self.stage.clock.at + 20 * 3600)
         return await self._report(began)
 
@@ -250,6 +158,23 @@ class Campaign:
                 over = moment + self.luck.choice((1.0, 30.0, 300.0, 2400.0)) * self.luck.uniform(0.5, 1.5)
                 heappush(self.plan, (over, number * 10 + 9, name, "recover"))
                 number += 1
+        moved, end = self.stage.clock.at, at
+        longest = min(4800.0, (end - moved) / 3)
+        while (moved := moved + self.luck.uniform(0.1, 1.0) * longest) < end:
+            heappush(self.plan, (moved, -1, "", "configure"))
+
+    async def _configure(self) -> None:
+        """A new process, configured for another chat or topic, another bot, or both."""
+        present = self.chat.place
+        others = [
+            Place(chat, thread, bot)
+            for chat, thread in PLACES
+            for bot in BOTS
+            if (chat, thread, bot) != (present.chat_id, present.thread_id, present.bot_id)
+        ]
+        self.chat.configure(self.luck.choice(others))
+        self.dispatcher = self._process()
+        await self.stage.again(killed=self.luck.random() < 0.5)
 
     def _act(self, story: Story, action: str) -> None:
         if action == "fail":
@@ -279,7 +204,7 @@ class Campaign:
     def _process(self) -> Dispatcher:
         words = MessageRenderer(Translator("ru"), ZoneInfo("UTC"), self.stage.clock)
         dispatcher = Dispatcher(self.pool, self.console, self.console, words, self.stage.clock)
-        dispatcher.set_transport(self.chat, chat_id=-100)
+        dispatcher.set_transport(self.chat.transport(), chat_id=self.chat.place.chat_id)
         return dispatcher
 
     async def _report(self, began: float) -> Report:
@@ -293,6 +218,7 @@ class Campaign:
             messages=len(self.chat.messages),
             edits=sum(len(shown.texts) - 1 for shown in self.chat.messages.values()),
             deaths=self.deaths,
+            places=len(self.chat.changes) - 1,
             database_faults=self.pool.faults,
             too_fast=self.chat.too_fast,
             hours=(self.stage.clock.at - began) / 3600,
@@ -309,12 +235,18 @@ class Campaign:
     def _check(self, report: Report, rows: list[Any]) -> None:
         told: dict[str, list[tuple[float, str, bool]]] = defaultdict(list)
         over: dict[str, list[float]] = defaultdict(list)
+        shown_of: dict[str, list[Shown]] = defaultdict(list)
         for shown in self.chat.messages.values():
+            first = TASK.search(shown.texts[0][1].partition("\n")[0])
+            if first is not None:
+                shown_of[first[0]].append(shown)
             for number, (at, text) in enumerate(shown.texts):
                 header = text.partition("\n")[0]
                 found = TASK.search(header)
                 if found is None:
                     continue
+                if first is not None and found[0] != first[0]:
+                    report.problems.append(f"{first[0]}: its message became one of {found[0]}: {header}")
                 if header.startswith("✅"):
                     over[found[0]].append(at)
                 if number == 0 and ("подряд" in header or "было сломано" in header):
@@ -326,6 +258,9 @@ class Campaign:
                 report.problems.append(f"still open: {row['id']} {row['task']} {row['kind']}")
             if row["task"] and row["told"]:
                 self._check_one(report, row["task"], told[row["task"]], over[row["task"]])
+                self._check_end(report, row["task"], shown_of[row["task"]])
+                self._check_places(report, row["task"], shown_of[row["task"]])
+        report.problems += self.chat.stray
         digests = [s for s in self.chat.messages.values() if "сразу во многих" in s.texts[0][1]]
         past = [s for s in self.chat.messages.values() if "Массовый сбой" in s.texts[0][1]]
         if report.storms and len(digests) + len(past) < report.storms:
@@ -349,3 +284,26 @@ class Campaign:
             if kind in seen and not marked:
                 report.problems.append(f"{name}: told twice, unmarked: {header}")
             seen.add(kind)
+
+    def _check_end(self, report: Report, name: str, shown: list[Shown]) -> None:
+        """One message says that it is over; another one of the same bears the mark."""
+        ends = [text for one in shown for _, text in one.texts[:1] if text.startswith("✅")]
+        unmarked = [text for text in ends if AGAIN not in text and ANEW not in text]
+        if len(unmarked) > 1:
+            report.problems.append(f"{name}: its end was told {len(unmarked)} times, unmarked: {ends}")
+
+    def _check_places(self, report: Report, name: str, shown: list[Shown]) -> None:
+        """What was told and is open for long after a change is told in the new place."""
+        ended, changes = self.resolved_at[name], self.chat.changes
+        first = min((one.texts[0][0] for one in shown), default=ended)
+        for number, change in enumerate(changes):
+            until = changes[number + 1].at if number + 1 < len(changes) else ended
+            if first < change.at and min(ended, until) > change.at + MOVED_AFTER:
+                report.told_anew += 1
+                if not any(_is_there(one, change, until) for one in shown):
+                    report.problems.append(f"{name}: open, and not told in its new place {change}")
+
+
+def _is_there(shown: Shown, change: Change, until: float) -> bool:
+    here = (shown.chat, shown.bot) == (change.chat, change.bot)
+    return here and shown.thread in (change.thread, None) and shown.texts[0][0] < until

@@ -32,6 +32,7 @@ def report(evidence: Evidence, slack: float) -> Report:
     if chronicle.drained_at is None:
         made.problems.insert(0, f"{chronicle.left} things were left to tell when patience ended")
     made.problems += [f"ended by itself: {ended}" for ended in chronicle.ended]
+    made.problems += seen.strays
     of_tasks = [row for row in evidence.incidents if row.task is not None]
     storms = [row for row in evidence.incidents if row.kind == "storm"]
     labels = Counter(told.label for told in evidence.sends)
@@ -47,6 +48,7 @@ def report(evidence: Evidence, slack: float) -> Report:
         "edits": sum(map(len, evidence.edits.values())),
         "told as past": labels[Label.PAST],
         "repeats, marked": judge.marked,
+        "open over a move": f"{judge.told_anew} times for long",
         "answers doubted": f"{judge.doubted} that the stand-in had given",
         "kill -9": f"{len(chronicle.deaths)}, {chronicle.at_calls} of them in the middle of a call",
         "false starts": f"{chronicle.false_starts} while PostgreSQL was away",

@@ -60,6 +60,8 @@ class Seen:
     faults: Counter[str] = field(default_factory=Counter)
     stalls: list[tuple[float, float]] = field(default_factory=list)
     """When the machine did not let it run: until when it had meant to wait, and until when it did."""
+    strays: list[str] = field(default_factory=list)
+    """Edits of messages that are in another chat, and replies to such."""
 
 
 class Siegeworks:
@@ -79,6 +81,7 @@ class Siegeworks:
         def carry_out(params: dict[str, Any]) -> Any:
             at, chat = self._haste.now(), int(params["chat_id"])
             call = next(one for one in reversed(self._api.calls) if one.params is params)
+            self._look_for_strays(chat, params)
             if self.armed and self.armed[0] is Moment.BEFORE_CARRIED_OUT:
                 self._kill(call)
                 raise Refusal(500, KILLED)
@@ -100,6 +103,16 @@ class Siegeworks:
             return result
 
         return carry_out
+
+    def _look_for_strays(self, chat: int, params: dict[str, Any]) -> None:
+        """Ids grow over all chats here, so one that is not found in its chat is of another place."""
+        for use, number in (
+            ("edited", params.get("message_id")),
+            ("replied to", (params.get("reply_parameters") or {}).get("message_id")),
+        ):
+            if number is not None and (chat, int(number)) not in self._api.world.messages:
+                header = str(params.get("text", "")).partition("\n")[0]
+                self.seen.strays.append(f"message {number} of another chat {use} in {chat}: {header}")
 
     def _kill(self, call: Call) -> None:
         """The runner never sees the answer."""

@@ -84,6 +84,10 @@ def for_no_reason(found: Evidence) -> Evidence:
     return replace(found, sends=[*found.sends, replace(told, shown=shown)])
 
 
+def of_another_chat(found: Evidence) -> Evidence:
+    return replace(found, seen=replace(found.seen, strays=["message 7 of another chat edited in -100"]))
+
+
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
@@ -92,6 +96,7 @@ def for_no_reason(found: Evidence) -> Evidence:
         (late, "told as current"),
         (twice, "unmarked"),
         (for_no_reason, "sent, answered and not settled"),
+        (of_another_chat, "of another chat edited"),
     ],
 )
 def test_the_judge_sees(evidence: Evidence, change: Callable[[Evidence], Evidence], problem: str) -> None:

@@ -8,13 +8,15 @@ from collections.abc import Iterable, Iterator
 
 from dozor.storage.tables.incidents import IncidentRow
 from tests.siege.evidence import CURRENT, FIRING, Evidence, Label, Telling
-from tests.siege.places import LOUD, MAIN, SECOND, second_hears
+from tests.siege.places import LOUD, MAIN, SECOND, home_of, second_hears
 from tests.siege.siege import MENDING
 from tests.siege.standin import KILLED
 
 ANSWER_LOST = frozenset({"cut_after_accept", "hang_after_accept", "half_body", "half_json", KILLED})
 """Carried out, and nobody could know."""
 SETTLED = ("delivered", "superseded", "expired")
+MOVED_AFTER = 1500.0
+"""Fast seconds in which a new chat is told what is open, whatever happens meanwhile."""
 TIMEOUT = 20.0
 """Seconds after which the runner gives a call up."""
 
@@ -30,6 +32,7 @@ class Judge:
         self.doubted = 0
         self.members = self.counted = 0
         self.marked = 0
+        self.told_anew = 0
         self.flights: list[float] = []
         self.latencies: list[float] = []
         self._by_task: dict[tuple[str, str], list[Telling]] = defaultdict(list)
@@ -69,8 +72,27 @@ class Judge:
                 continue
             if place == MAIN:
                 self.latencies.append(mine[0].at - row.opened_at)
+            if place == MAIN:
+                self._judge_places(row)
             if not self._end_is_told(row, place, mine):
                 self._wrong(f"end not told in {place or 'the chat'}: {_name(row)}; {mine[-1].header}")
+
+    def _judge_places(self, row: IncidentRow) -> None:
+        """What was told and stays open for long after the runner got another chat is told there as well."""
+        assert row.resolved_at is not None
+        births = self._chronicle.births
+        told = [one for one in self._by_task[MAIN, row.task or ""] if one.error in _errors(row)]
+        first = min((one.at for one in told), default=row.resolved_at)
+        for number, at in enumerate(births):
+            home = home_of(number)
+            if number == 0 or home == home_of(number - 1) or first > at:
+                continue
+            ends = [birth for later, birth in enumerate(births) if birth > at and home_of(later) != home]
+            until = min([row.resolved_at, *ends])
+            if until - at - self._stalled(at, until) > MOVED_AFTER:
+                self.told_anew += 1
+                if not any(one.shown.chat == home and one.at < until for one in told):
+                    self._wrong(f"open, and not told in its new chat {home} since {at:.1f}: {_name(row)}")
 
     def _of(self, row: IncidentRow, place: str) -> list[Telling]:
         """Messages about it there; its first words are its error's name."""

@@ -71,7 +71,7 @@ class Listener:
         """When the server last answered (seconds since the epoch); None: not yet."""
 
     async def run(self) -> None:
-        """Connects, listens, and connects again; an outage of `warn_after` seconds is one warning in the log."""
+        """Connects, listens, and connects again; an outage of `warn_after` seconds is one warning."""
         backoff = Backoff(self._first_delay, self._max_delay)
         while True:
             try:
