@@ -1,4 +1,4 @@
-"""What a person starts while the run of a former leader is in progress waits for its end; else for its commit."""
+"""A start by command waits for the end of a run of the former leader, and for the commit of its result."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ async def test_a_start_by_command_waits_for_the_run_of_the_former_leader(
 async def test_a_start_by_command_is_committed_before_the_run_begins(
     database: str, event: PersonEvent
 ) -> None:
-    """A leader that is killed meanwhile leaves either the command or its result, and never starts two runs."""
+    """A leader that is killed meanwhile leaves the command or its result, and never starts two runs."""
     runs = Runs()
     async with leading(database, runs, Handover()) as (supervisor, journal):
         async with journal._writer:  # nothing is committed

@@ -10,10 +10,14 @@ from pathlib import Path
 
 async def hold_the_gil(path: str, seconds: int) -> None:
     """No thread of this process goes on meanwhile."""
-    Path(path).write_text(str(os.getpid()))
+    _say_who(path)
     ctypes.PyDLL(None).sleep(seconds)
 
 
 async def wait(path: str) -> None:
-    Path(path).write_text(str(os.getpid()))
+    _say_who(path)
     await asyncio.sleep(600)
+
+
+def _say_who(path: str) -> None:
+    Path(path).write_text(str(os.getpid()))

@@ -25,6 +25,7 @@ from dozor.process.deadline_timer import DeadlineTimer
 from dozor.process.lifecycle import Cleanups
 from dozor.storage.health import DatabaseHealth
 from dozor.storage.postgres.checker_pool import CheckerPool
+from dozor.storage.postgres.fence import limited_connection
 from dozor.storage.postgres.listen import POLL_EVERY, Listener
 from dozor.storage.postgres.pool import connect, create_pool
 from dozor.storage.tables.pool_runs import QUEUED_CHANNEL
@@ -89,6 +90,7 @@ async def start_worker(
         application_name="dozor worker",
         command_timeout=STATEMENT_TIMEOUT,
         json_codec=False,
+        kind=limited_connection(config.cluster.lease_ttl / 2),
     )
 
     async def close_pool() -> None:

@@ -27,10 +27,19 @@ SUPERSEDED = "DZ001"
 """SQLSTATE that `dozor.fence` raises."""
 
 # The numbers and the uuid are filled in as literals: the whole text is one message of the simple protocol.
-OPEN = """; SET LOCAL statement_timeout = {limit};
+# transaction_timeout, of PostgreSQL 17 and newer: without a cache asyncpg prepares a statement with Flush in
+# place of Sync, and a session whose client is cut off before the statement is executed counts as active and
+# waits for ever: none of the other three limits applies.
+LIMITS = """; SET LOCAL statement_timeout = {limit};
 SET LOCAL lock_timeout = {limit};
 SET LOCAL idle_in_transaction_session_timeout = {limit};
+SELECT set_config('transaction_timeout', '{whole}', true)
+WHERE current_setting('server_version_num')::int >= 170000"""
+OPEN = (
+    LIMITS
+    + """;
 SELECT dozor.fence({epoch}, '{holder}')"""
+)
 
 _WRITES = re.compile(r"\b(INSERT|UPDATE|DELETE|MERGE|TRUNCATE)\b", re.IGNORECASE)
 
@@ -44,8 +53,16 @@ class Term:
 
 
 def opening(term: Term, limit: float) -> str:
-    """What follows BEGIN in a fenced transaction. `limit`: seconds for a statement, a lock and idling."""
-    return OPEN.format(limit=int(limit * 1000), epoch=int(term.epoch), holder=term.holder)
+    """What follows BEGIN in a fenced transaction.
+
+    `limit`: seconds for a statement, a lock and idling; twice that for the whole.
+    """
+    return limits(limit, OPEN, epoch=int(term.epoch), holder=term.holder)
+
+
+def limits(limit: float, text: str = LIMITS, **fields: object) -> str:
+    """What follows BEGIN in a transaction with time limits, as in `opening`."""
+    return text.format(limit=int(limit * 1000), whole=int(limit * 2000), **fields)
 
 
 def superseded(error: BaseException) -> bool:
@@ -164,3 +181,24 @@ def fenced_connection(term: Term, limit: float) -> type[asyncpg.Connection]:
                 raise
 
     return FencedConnection
+
+
+@lru_cache(maxsize=16)
+def limited_connection(limit: float) -> type[asyncpg.Connection]:
+    """The class of connections whose transactions have time limits and no fence. `limit`: see `opening`.
+
+    A process that is stopped or cut off in the middle of one holds its locks no longer than that.
+    """
+    begin = limits(limit)
+
+    class LimitedConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
+        """asyncpg's transactions begin with `execute("BEGIN…;")`."""
+
+        __slots__ = ()
+
+        async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
+            if query.startswith("BEGIN"):
+                query = query.rstrip(";") + begin
+            return str(await super().execute(query, *args, timeout=timeout))
+
+    return LimitedConnection
