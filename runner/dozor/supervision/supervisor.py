@@ -499,7 +499,7 @@ class Supervisor(RunEnds):
             elif error is None and (run.reason is None or run.reason is StopReason.ASKED):
                 self._succeeded(task, run, self._clock.now())
             else:
-                task.last_ended = EndedRun(run.number, run.started_at, run.attempt, run.remote)
+                task.last_ended = (run.remote, run.number, run.attempt)
                 self._failed(task, run, error, self._clock.now(), outage=outage)
         except Exception:  # noqa: BLE001 -- the supervision border: as in _due
             self._look_again_later(task)
