@@ -159,7 +159,7 @@ def _procrastinate_app(dsn: str) -> tuple[Any, Any]:
     queue = import_module("procrastinate")  # as the others below: mypy may not find it
     app = queue.App(connector=queue.PsycopgConnector(conninfo=dsn))
 
-    @app.task(name="nothing")
+    @app.task(name="nothing")  # type: ignore[untyped-decorator]  # of a module without types
     async def nothing() -> None:
         pass
 
