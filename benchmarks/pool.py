@@ -178,11 +178,11 @@ async def _measure(options: argparse.Namespace) -> None:
             share = medians["product"] / medians["PgQueuer alone"]
             print(f"{workers} worker(s): {shown}   product of PgQueuer alone: {share:.0%}", flush=True)
         if options.latency:
-            found = sorted(await _latency(server.dsn, options.latency))
-            p99 = found[int(len(found) * 0.99)]
+            late = sorted(await _latency(server.dsn, options.latency))
+            p99 = late[int(len(late) * 0.99)]
             print(
-                f"due to begun, {len(found)} runs: p50 {statistics.median(found) * 1000:.1f} ms, "
-                f"p99 {p99 * 1000:.1f} ms, worst {found[-1] * 1000:.1f} ms"
+                f"due to begun, {len(late)} runs: p50 {statistics.median(late) * 1000:.1f} ms, "
+                f"p99 {p99 * 1000:.1f} ms, worst {late[-1] * 1000:.1f} ms"
             )
 
 

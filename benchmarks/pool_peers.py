@@ -20,6 +20,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
+from importlib import import_module
 from typing import Any
 
 from dozor.storage.postgres.migrate import migrate
@@ -155,11 +156,10 @@ async def procrastinate(server: str, workers: int, seconds: float) -> float | No
 
 
 def _procrastinate_app(dsn: str) -> tuple[Any, Any]:
-    import procrastinate
+    queue = import_module("procrastinate")  # as the others below: mypy may not find it
+    app = queue.App(connector=queue.PsycopgConnector(conninfo=dsn))
 
-    app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=dsn))
-
-    @app.task(name="nothing")
+    @app.task(name="nothing")  # type: ignore[untyped-decorator]  # of a module without types
     async def nothing() -> None:
         pass
 
@@ -189,16 +189,15 @@ async def celery(server: str, workers: int, seconds: float) -> float | None:
     redis_server = shutil.which("redis-server")
     if redis_server is None or importlib.util.find_spec("celery") is None:
         return None
-    import redis
-
+    redis = import_module("redis")
     with _redis(redis_server) as url:
         counter = redis.Redis.from_url(url)
 
         async def done() -> int:
-            return int(counter.get("done") or 0)  # type: ignore[arg-type]  # of a client without a loop
+            return int(counter.get("done") or 0)
 
         async def waiting() -> int:
-            return int(counter.llen("celery"))  # type: ignore[arg-type]  # as above
+            return int(counter.llen("celery"))
 
         return await _measured("celery", workers, url, waiting, done, seconds)
 
@@ -223,16 +222,14 @@ def _redis(program: str) -> Iterator[str]:
 
 
 def _celery(role: str, url: str) -> None:
-    import redis
-    from celery import Celery
-
-    app = Celery("peer", broker=url)
+    redis, queue = import_module("redis"), import_module("celery")
+    app = queue.Celery("peer", broker=url)
     app.conf.update(
         task_ignore_result=True, worker_prefetch_multiplier=BATCH, worker_enable_remote_control=False
     )
     client, done = redis.Redis.from_url(url), 0
 
-    @app.task(name="nothing")
+    @app.task(name="nothing")  # type: ignore[untyped-decorator]  # of a module without types
     def nothing() -> None:
         nonlocal done
         done += 1
@@ -246,7 +243,7 @@ def _celery(role: str, url: str) -> None:
         return
     with app.producer_pool.acquire(block=True) as producer:
         while True:
-            if int(client.llen("celery")) > WAITING:  # type: ignore[arg-type]  # as above
+            if int(client.llen("celery")) > WAITING:
                 time.sleep(0.01)  # noqa: TID251 -- no loop here
                 continue
             for _ in range(BATCH):

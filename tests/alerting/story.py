@@ -10,6 +10,7 @@ from dozor.supervision.core.machine import step
 from dozor.supervision.core.policy import Policy
 from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.core.state import Failure, State, TaskState
+from dozor.supervision.runs.run import Run
 from dozor.supervision.tasks.task import SupervisedTask
 from dozor.supervision.telemetry.observer import EndedRun, Transition
 
@@ -94,5 +95,6 @@ class Story:
         self.runs += 1
         started = self.task.state.running_since or self.clock.at
         if isinstance(event, Succeeded):
-            self.task.add_success(self.runs, started, self.clock.at, urgent=True)
+            run = Run(self.runs, started, started, self.task.state.failures + 1)
+            self.task.add_success(run, self.clock.at, urgent=True)
         self.apply(event, EndedRun(self.runs, started, self.task.state.failures + 1))

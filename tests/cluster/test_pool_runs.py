@@ -14,7 +14,6 @@ from dozor.errors import Superseded
 from dozor.storage.postgres.pool import create_pool
 from dozor.supervision.core.events import Pause
 from dozor.supervision.core.state import State
-from dozor.supervision.tasks.task import id_of
 from dozor.supervision.telemetry.observer import TroubleKind
 from tests.cluster.pools import is_in, leading, working
 from tests.supervision.stage import spec
@@ -220,7 +219,7 @@ async def test_an_adopted_run_keeps_its_id_and_is_counted_once(
             found = leader.supervisor.find("t")
             assert found is not None
             assert found.run is not None
-            assert id_of(found.run, leader.journal.registration.runner_id) == begun[0]
+            assert found.run.remote == begun[0]
             release.set()
             await until(lambda: leader.seen.successes.get("t", 0) == 1, within=20)
     assert [row["id"] for row in await pool.fetch("SELECT id FROM dozor.runs WHERE task = 't'")] == begun

@@ -83,3 +83,31 @@ async def test_how_late_it_is_counts_from_the_earliest_plan(late: float) -> None
     for offset in (0.0007, 0.0, 0.0003):
         timetable.plan(now + offset, 1)
     assert timetable.late_by(now + late) == pytest.approx(late, abs=1e-5)
+
+
+async def test_a_backlog_of_due_plans_leaves_the_loop_to_others() -> None:
+    """A leader with 10,000 due tasks on a busy machine must still renew its lease."""
+    clock = SteadyClock()
+    loop, seen, turns = asyncio.get_running_loop(), 0, 0
+
+    def due(index: int, at: float, now: float) -> None:
+        nonlocal seen
+        seen += 1
+        over = loop.time() + 0.0005
+        while loop.time() < over:
+            pass
+
+    def turn() -> None:
+        nonlocal turns
+        turns += 1
+        loop.call_soon(turn)
+
+    timetable = TimerHeap(clock, due)
+    at = clock.now()
+    for index in range(1000):
+        timetable.plan(at, index)
+    loop.call_soon(turn)
+    timetable.start()
+    await until(lambda: seen == 1000)
+    timetable.stop()
+    assert turns > 5

@@ -34,6 +34,7 @@ from dozor.storage.tables.pool_runs import (
     StopRequest,
 )
 from dozor.supervision.core.spec import TaskSpec
+from dozor.supervision.execution.distribution import RemoteRun
 from dozor.supervision.execution.executor import RunHost
 from dozor.supervision.runs.context import Reporter
 from dozor.supervision.runs.failures.remote_failure import RemoteError, from_frame, worker_lost
@@ -56,16 +57,7 @@ class PoolHost(RunHost, Protocol):
 
     def reporter_for(self, task: SupervisedTask) -> Callable[[Run], Reporter]: ...
     def find(self, name: str) -> SupervisedTask | None: ...
-    def adopt(
-        self,
-        task: SupervisedTask,
-        identity: str,
-        due_at: float,
-        started_at: float,
-        attempt: int,
-        *,
-        counted: bool,
-    ) -> Run: ...
+    def adopt(self, task: SupervisedTask, found: RemoteRun) -> Run: ...
     def checker_alert(self, task: SupervisedTask, text: str, severity: str) -> None: ...
 
 
@@ -220,7 +212,14 @@ class PoolRuns:
                 self._orphans.add(row.id)
                 self._stops[row.id] = StopRequest.CANCEL
                 continue
-            run = host.adopt(task, row.id, row.due_at, row.queued_at, row.attempt, counted=row.counted)
+            found = RemoteRun(
+                id=row.id,
+                due_at=row.due_at,
+                started_at=row.queued_at,
+                attempt=row.attempt,
+                counted=row.counted,
+            )
+            run = host.adopt(task, found)
             self._waiting[row.id] = _Waiting(task, run, self._clock.now())
         if rows:
             logger.info(msg("log-pool-adopted", count=len(rows) - len(self._orphans)))

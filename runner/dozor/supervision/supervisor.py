@@ -41,7 +41,7 @@ from dozor.supervision.core.state import State, TaskState
 from dozor.supervision.crash_watch import CrashWatch
 from dozor.supervision.dependency_hold import DependencyGate
 from dozor.supervision.execution.cancellation import Canceller
-from dozor.supervision.execution.distribution import Distributor, NoDistributor
+from dozor.supervision.execution.distribution import Distributor, NoDistributor, RemoteRun, adopted_state
 from dozor.supervision.execution.executor import IsOutage, execute, never_an_outage
 from dozor.supervision.execution.left_behind import LeftBehind
 from dozor.supervision.execution.process.client import Launch
@@ -444,34 +444,16 @@ class Supervisor(RunEnds):
         if run.remote is not None:
             self._distributor.stop(run, StopRequest.ASK)
 
-    def adopt(
-        self,
-        task: SupervisedTask,
-        identity: str,
-        due_at: float,
-        started_at: float,
-        attempt: int,
-        *,
-        counted: bool,
-    ) -> Run:
+    def adopt(self, task: SupervisedTask, found: RemoteRun) -> Run:
         """A run that a worker has, and that an earlier leader began. To be called before `start`.
 
-        It keeps its id, `identity`. Times are seconds since the epoch. A stopped or paused task stays so.
-        `counted`: the stored state contains the start of the run, which a leader writes a moment after it.
+        It keeps its id. A stopped or paused task stays so.
         """
         self._number = number = self._number + 1
-        run = task.run = Run(number, due_at, started_at, attempt)
-        run.remote = identity
+        run = task.run = Run(number, found.due_at, found.started_at, found.attempt)
+        run.remote = found.id
         task.announced = True
-        if not counted:
-            task.state = task.state._replace(runs_total=task.state.runs_total + 1, started_at=started_at)
-        kept = task.state.state in (State.STOPPED, State.PAUSED)
-        task.state = task.state._replace(
-            state=task.state.state if kept else State.RUNNING,
-            next_at=self._clock.now(),
-            due_at=due_at,
-            running_since=started_at,
-        )
+        task.state = adopted_state(task.state, found, self._clock.now())
         return run
 
     def silent(self, task: SupervisedTask, run: Run) -> None:
@@ -504,7 +486,7 @@ class Supervisor(RunEnds):
             elif error is None and (run.reason is None or run.reason is StopReason.ASKED):
                 self._succeeded(task, run, self._clock.now())
             else:
-                task.last_ended = EndedRun(run.number, run.started_at, run.attempt, run.remote)
+                task.last_ended = (run.remote, run.number, run.attempt)
                 self._failed(task, run, error, self._clock.now(), outage=outage)
         except Exception:  # noqa: BLE001 -- the supervision border: as in _due
             self._look_again_later(task)

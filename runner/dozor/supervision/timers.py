@@ -12,6 +12,10 @@ from dozor.clock import SteadyClock
 
 SLACK = 0.002
 """Seconds: what is due within it is started in one go, so that 10,000 tasks don't cost 10,000 wake-ups."""
+TURN = 0.02
+"""Seconds for which a backlog of due plans may keep the loop: its leader must still renew the lease."""
+_LOOK_EVERY: Final = 64
+"""Plans between looks at the clock for `TURN`."""
 _SPANS_A_SECOND: Final = 500
 """Plans are kept by spans of the length of `SLACK`: the heap holds spans, far fewer than there are plans."""
 
@@ -111,8 +115,9 @@ class TimerHeap:
         last = int(horizon * _SPANS_A_SECOND)
         plans: list[tuple[float, int]] = []
         later: list[tuple[float, int]] = []
+        left, until = _LOOK_EVERY, now + TURN
         try:
-            while heap and heap[0] <= last:
+            while left and heap and heap[0] <= last:
                 plans = self._plans.pop(heappop(heap))
                 plans.sort(reverse=True)
                 while plans:
@@ -121,6 +126,11 @@ class TimerHeap:
                         later.append((at, index))
                     else:
                         self._due(index, at, now)
+                        left -= 1
+                        if not left:
+                            if self._clock.now() > until:
+                                break
+                            left = _LOOK_EVERY
         finally:  # a KeyboardInterrupt may come in between: the other plans are kept
             for at, index in (*plans, *later):
                 self.plan(at, index)

@@ -25,7 +25,7 @@ def finished_runs(transition: Transition, generation: int) -> tuple[RunRow, ...]
     failed = outcome is not RunOutcome.CANCELLED or isinstance(transition.event, Interrupted)
     seconds = now - run.started_at
     ended = RunRow(
-        id=id_of(run, generation),
+        id=id_of(run.remote, generation, run.number),
         task=task.spec.name,
         started_at=run.started_at,
         finished_at=now,

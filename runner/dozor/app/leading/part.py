@@ -428,10 +428,11 @@ class LeadingPart:
         supervised = supervisor.find(task)
         if supervised is not None:
             run = supervised.run
-            last = supervised.last_ended if run is None else run
+            last = supervised.last_ended if run is None else (run.remote, run.number, run.attempt)
             if last is not None:
-                known["run_id"] = id_of(last, self.journal.registration.runner_id)
-                known["attempt"] = last.attempt
+                remote, number, attempt = last
+                known["run_id"] = id_of(remote, self.journal.registration.runner_id, number)
+                known["attempt"] = attempt
         return known
 
     def readiness(self) -> Readiness:

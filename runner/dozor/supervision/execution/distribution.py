@@ -8,11 +8,39 @@ follows.
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Protocol
 
 from dozor.storage.tables.pool_runs import PoolChanges, StopRequest
+from dozor.supervision.core.state import State, TaskState
 from dozor.supervision.runs.run import Run
 from dozor.supervision.tasks.task import SupervisedTask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteRun:
+    """A run in progress that an earlier leader began. Times are seconds since the epoch.
+
+    `counted`: the stored state of its task contains its start, which is written a moment after it.
+    """
+
+    id: str
+    due_at: float
+    started_at: float
+    attempt: int
+    counted: bool
+
+
+def adopted_state(state: TaskState, found: RemoteRun, now: float) -> TaskState:
+    """The state of a task whose run `found` goes on; stopped and paused stay so. Pure."""
+    if not found.counted:
+        state = state._replace(runs_total=state.runs_total + 1, started_at=found.started_at)
+    return state._replace(
+        state=state.state if state.state in (State.STOPPED, State.PAUSED) else State.RUNNING,
+        next_at=now,
+        due_at=found.due_at,
+        running_since=found.started_at,
+    )
 
 
 class Distributor(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from dozor.storage.tables.runs import RunRow
 from dozor.storage.tables.tasks import CheckpointRow, TaskRow
@@ -12,9 +12,6 @@ from dozor.supervision.core.state import FailureRecord, RunOutcome, TaskState
 from dozor.supervision.runs.arguments import fresh
 from dozor.supervision.runs.context import Context
 from dozor.supervision.runs.run import Run
-
-if TYPE_CHECKING:
-    from dozor.supervision.telemetry.observer import EndedRun
 
 _NOTHING: frozenset[str] = frozenset()
 BATCH_SECONDS = 60.0
@@ -81,8 +78,8 @@ class SupervisedTask:
         self.index = index
         self.state = state
         self.run: Run | None = None
-        self.last_ended: EndedRun | None = None
-        """The last run that ended otherwise than well, for the log."""
+        self.last_ended: tuple[str | None, int, int] | None = None
+        """Of the last run that ended otherwise than well, for the log: `Run.remote`, number, attempt."""
         self.stretch: SuccessBatch | None = None
         self.written_past: FailureRecord | None = None
         """The past that the database has: while it is the present one, the hot part is enough."""
@@ -131,7 +128,7 @@ class SupervisedTask:
         succeeded_at = self.state.succeeded_at
         assert succeeded_at is not None
         return RunRow(
-            id=stretch.last_remote or run_id(generation, stretch.last_number),
+            id=id_of(stretch.last_remote, generation, stretch.last_number),
             task=self.spec.name,
             started_at=stretch.began_at,
             finished_at=succeeded_at,
@@ -184,6 +181,6 @@ def run_id(generation: int, number: int) -> str:
     return f"{generation}-{number}"
 
 
-def id_of(run: Run | EndedRun, generation: int) -> str:
-    """As `ctx.run_id` of this run has it: an adopted run keeps the id that an earlier leader gave it."""
-    return run.remote or run_id(generation, run.number)
+def id_of(remote: str | None, generation: int, number: int) -> str:
+    """As `ctx.run_id` has it: a run that a worker has keeps the id with which it began, `Run.remote`."""
+    return remote or run_id(generation, number)
