@@ -35,7 +35,7 @@ LOOK_EVERY = 0.02
 """Seconds between two looks for a condition."""
 OUTLASTS = 0.3
 """Seconds of runs of the next leader beside one that is stopped."""
-MENDED = 45.0
+MENDED = 60.0
 """Seconds within which the cluster is whole again after a fault; beyond it the campaign stops."""
 DRAINED = 60.0
 """Seconds in which the last messages leave."""
@@ -140,6 +140,7 @@ class Campaign:
         self._words: list[str] = []
         self._file = RunFile(folder / "runs")
         self._asked = 0
+        self._scheduled = 0
         self._done: list[Fault] = []
         self._control: PostgresControl
         self._pool: Pool
@@ -153,6 +154,7 @@ class Campaign:
             until = time.monotonic() + limit
             try:
                 await self._mended()
+                self._scheduled = await self._at(self._begun_without_command)
                 for number, fault in enumerate(faults):
                     if time.monotonic() > until:
                         break
@@ -419,6 +421,9 @@ class Campaign:
         deaths = {pid: at for replica in self._all for pid, at in replica.deaths.items()}
         return judge.read_runs(lines, deaths)
 
+    def _begun_without_command(self) -> int | None:
+        return sum(run.task == judge.BY_COMMAND for run in self._runs()) or None
+
     def _tells(self, word: str) -> int:
         messages = self._api.world.sent(ADMIN)
         return sum(any(word in text for text in message.history) for message in messages)
@@ -440,6 +445,7 @@ class Campaign:
             found,
             self._takeovers,
             lease=LEASE,
+            scheduled=self._scheduled,
             slack=self._slack,
         )
 

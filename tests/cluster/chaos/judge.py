@@ -115,6 +115,8 @@ class Evidence:
     takeovers: Sequence[Takeover]
     lease: float = 3.0
     """Seconds."""
+    scheduled: int = 0
+    """Runs of `BY_COMMAND` before the first command: it is due once at the first start."""
     slack: float = 0.0
     """Seconds by which take-overs may be later on a machine that others use as well."""
 
@@ -208,11 +210,14 @@ def alerts_lost(spells: Iterable[Spell]) -> list[str]:
     ]
 
 
-def commands_wrong(commands: Sequence[Command], runs: Iterable[Run]) -> list[str]:
-    """A command that was not answered; and whether each one that starts a run has started just one."""
+def commands_wrong(commands: Sequence[Command], runs: Iterable[Run], scheduled: int) -> list[str]:
+    """A command that was not answered; and whether each one that starts a run has started just one.
+
+    `scheduled`: runs of that task before the first command.
+    """
     waiting = [f"command {one.id}: {one.state}" for one in commands if one.result is None]
     done = sum(one.result == DONE for one in commands)
-    begun = len({run.id for run in runs if run.task == BY_COMMAND})
+    begun = len({run.id for run in runs if run.task == BY_COMMAND}) - scheduled
     return waiting if begun == done else [*waiting, f"{begun} runs by {done} commands"]
 
 
@@ -251,7 +256,7 @@ def problems(evidence: Evidence) -> list[str]:
         *begun_twice(evidence.runs),
         *written_after_the_end(evidence.writes),
         *alerts_lost(evidence.spells),
-        *commands_wrong(evidence.commands, evidence.runs),
+        *commands_wrong(evidence.commands, evidence.runs, evidence.scheduled),
         *conflicts(evidence.takeovers),
         *never_taken_over(evidence.takeovers),
         *late(evidence.takeovers, evidence.lease, evidence.slack),
