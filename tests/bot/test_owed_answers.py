@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from loguru import logger
@@ -300,7 +301,7 @@ async def test_nobody_without_a_role_is_answered_by_the_next_process(
 
 
 FAKE = {"id": 1087968824, "is_bot": True, "first_name": "Group", "username": "GroupAnonymousBot"}
-REFUSED = {
+REFUSED: dict[str, tuple[int, str, dict[str, Any], str]] = {
     "role": (VIEWER, RESTART, {}, "operator"),
     "forwarded": (OPERATOR, RESTART, {"forward_date": 1}, "forwarded"),
     "anonymous admin": (ADMIN, RESTART, {"from": FAKE}, "anonymous administrator"),
