@@ -24,7 +24,7 @@ from tests import programs
 from tests.effort import SOAK
 from tests.preloaded import processes as preloaded
 from tests.server import PostgresControl
-from tests.templates import CORE_TEMPLATE, MARKET_TEMPLATE, Templates, fresh_database
+from tests.templates import CORE_TEMPLATE, MARKET_TEMPLATE, Templates, fresh_database, make_folder
 
 # Started in the background (nohup, `&` in a script) we inherit ignored signals, and so would the processes
 # that tests interrupt.
@@ -89,11 +89,13 @@ def templates(request: pytest.FixtureRequest) -> Templates:
 
 
 @pytest.fixture(scope="session")
-def postgres(templates: Templates, short_dir: Path) -> Iterator[str]:
+def postgres(templates: Templates) -> Iterator[str]:
     """DSN of the server of this process of the session (its database `postgres`)."""
-    templates.copy_of_many(short_dir / "pg")
-    with start_embedded(short_dir / "pg") as server:
+    folder = make_folder()
+    templates.copy_of_many(folder / "pg")
+    with start_embedded(folder / "pg") as server:
         yield server.dsn
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

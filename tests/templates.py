@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import os
 import shutil
 import subprocess
 import tempfile
@@ -29,6 +30,17 @@ MARKET_TEMPLATE = "dozor_market_template"
 CLUSTER_TEMPLATE = "dozor_cluster_template"
 
 
+_MEMORY = Path("/dev/shm")
+_NEEDED = 2 * 1024**3
+"""Bytes: the databases of four processes of a session, with much to spare."""
+
+
+def make_folder() -> Path:
+    """A new folder for servers whose data nobody needs: in memory, where there is enough of it."""
+    in_memory = _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _NEEDED
+    return Path(tempfile.mkdtemp(prefix="dozor-", dir=_MEMORY if in_memory else None))
+
+
 class Templates:
     """`folder`: of the session, with a short path."""
 
@@ -38,7 +50,7 @@ class Templates:
     @classmethod
     def make(cls) -> Templates:
         """In a new folder; `remove` it."""
-        return cls(Path(tempfile.mkdtemp(prefix="dozor-")))
+        return cls(make_folder())
 
     @property
     def folder(self) -> Path:
@@ -80,7 +92,13 @@ def _migrate(server: EmbeddedServer) -> None:
 
 
 def _make_databases(server: EmbeddedServer) -> None:
-    settings = {"fsync": "off", "full_page_writes": "off", "wal_level": "minimal", "max_wal_senders": "0"}
+    settings = {
+        "fsync": "off",
+        "full_page_writes": "off",
+        "wal_level": "minimal",
+        "max_wal_senders": "0",
+        "max_wal_size": "128MB",
+    }
     run(execute(server.dsn, *(f"ALTER SYSTEM SET {name} = '{value}'" for name, value in settings.items())))
     for name, origin, sets in (
         (CORE_TEMPLATE, "template1", (CORE,)),
@@ -92,9 +110,12 @@ def _make_databases(server: EmbeddedServer) -> None:
 
 
 def fresh_database(postgres: str, template: str) -> Iterator[str]:
-    """DSN of a copy of the server's database `template`, dropped afterwards."""
+    """DSN of a copy of the server's database `template`, dropped afterwards.
+
+    Copied as files: a third of the time of PostgreSQL's default, which logs every page.
+    """
     name = f"t_{uuid.uuid4().hex}"
-    run(execute(postgres, f"CREATE DATABASE {name} TEMPLATE {template}"))
+    run(execute(postgres, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY"))
     yield with_database(postgres, name)
     run(execute(postgres, f"DROP DATABASE {name} WITH (FORCE)"))
 

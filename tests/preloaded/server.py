@@ -120,15 +120,16 @@ def _become(request: Mapping[str, Any], streams: list[int]) -> None:
 
 
 def _open_streams(*, unbuffered: bool) -> None:
-    """As an interpreter does at its start."""
-    sys.stdin = sys.__stdin__ = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)), "utf-8")  # type: ignore[misc]
-    for number, name, errors in ((1, "stdout", "strict"), (2, "stderr", "backslashreplace")):
-        raw = io.FileIO(number, "w", closefd=False)
+    """As an interpreter does at its start (create_stdio in CPython's Python/pylifecycle.c)."""
+    of_c = locale.setlocale(locale.LC_CTYPE) in ("C", "POSIX", "C.UTF-8", "C.utf8")
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        raw = io.FileIO(number, "r" if number == 0 else "w", closefd=False)
+        buffered = io.BufferedReader(raw) if number == 0 else raw if unbuffered else io.BufferedWriter(raw)
         stream = io.TextIOWrapper(
-            raw if unbuffered else io.BufferedWriter(raw),
+            buffered,
             "utf-8",
-            errors,
-            line_buffering=number == 2 or raw.isatty(),
+            "backslashreplace" if number == 2 else "surrogateescape" if of_c else "strict",
+            line_buffering=not unbuffered and (number == 2 or raw.isatty()),
             write_through=unbuffered,
         )
         setattr(sys, name, stream)
