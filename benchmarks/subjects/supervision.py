@@ -224,9 +224,9 @@ def rows_of(case: str, contestant: str, rounds: list[Figures], bare: list[Figure
         if contestant == "dozor run" and case == "10,000 tasks":
             goal = Goal(
                 CPU_GOAL,
-                explanation="each run of the product is an asyncio task with a context of its own, two steps of"
-                " the state machine and a row once a second. Tried: the checks of held starts are left out where"
-                " nothing is held; a task that is stepped at once needs Python 3.12",
+                explanation="each run of the product is an asyncio task with a context of its own, two"
+                " steps of the state machine and a row once a second. Tried: checks of held starts are left"
+                " out where nothing is held; a task that is stepped at once needs Python 3.12",
             )
         yield Row(case, contestant, "CPU, of bare loops", "times", ratios, goal)
     yield row("PostgreSQL or broker CPU a run", "µs", lambda one: one.side_cpu * 1e6)
