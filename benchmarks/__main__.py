@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import sys
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -50,15 +52,29 @@ def main(argv: Sequence[str] | None = None) -> None:
     logger.remove()
     scale = FORMS[options.form]
     begun, machine = time.monotonic(), describe()
-    subjects = [measured(name, scale) for name in options.subjects or SUBJECTS if _wanted(name, scale)]
-    text = render(machine, scale, subjects, (time.monotonic() - begun) / 60)
-    if options.printed or options.subjects:
-        print(text)
-        return
-    (HERE / "RESULTS.md").write_text(text, "utf-8")
-    for name, picture in graphs(subjects).items():
-        (IMAGES / name).write_text(picture, "utf-8")
+    subjects: list[Subject] = []
+    failed: list[str] = []
+    written = not (options.printed or options.subjects)
+    text = ""
+    for name in options.subjects or SUBJECTS:
+        if not _wanted(name, scale):
+            continue
+        try:
+            subjects.append(measured(name, scale))
+        except Exception as error:  # noqa: BLE001 -- the other subjects are measured all the same
+            traceback.print_exc()
+            failed.append(name)
+            why = f"Not measured: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            subjects.append(Subject(f"{name}", (), (why,)))
+        text = render(machine, scale, subjects, (time.monotonic() - begun) / 60)
+        if written:  # after each: a run that is cut off keeps what it has
+            (HERE / "RESULTS.md").write_text(text, "utf-8")
+    if written:
+        for name, picture in graphs(subjects).items():
+            (IMAGES / name).write_text(picture, "utf-8")
     print(text)
+    if failed:
+        sys.exit(f"not measured: {', '.join(failed)}")
 
 
 def measured(name: str, scale: Scale) -> Subject:

@@ -25,6 +25,13 @@ async def failing() -> None:
     raise ConnectionError("the provider does not answer")
 """
 )
+GAP = (
+    "each failure is three log lines, a traceback formatted for the log and for the history, an"
+    " incident's row and the"
+    " decision about its message, all on the loop. Tried: redaction looks for words before"
+    " patterns, which took a"
+    " quarter of it"
+)
 COUNTS = """
 SELECT count(*) AS n, count(*) FILTER (WHERE traceback LIKE '%ConnectionError%') AS tracebacks
 FROM dozor.runs WHERE outcome = 'failed'
@@ -80,7 +87,7 @@ def measure(scale: Scale) -> Subject:
             row("healthy late max", "ms", *(max(one.late) * 1e3 for one in rounds)),
             row("CPU", "cores", *(one.cpu for one in rounds)),
         ]
-    goal = Goal(GOAL, Sense.AT_LEAST) if max(scale.failing) >= GOAL else None
+    goal = Goal(GOAL, Sense.AT_LEAST, GAP) if max(scale.failing) >= GOAL else None
     rows.append(Row("sustained", "dozor run", "failures kept", "1/s", tuple(best), goal))
     return Subject("Failures", tuple(rows), NOTES)
 
@@ -104,7 +111,7 @@ def _observe(folder: Path, server: Server, asked: int, scale: Scale) -> Figures:
         pause(scale.window)
         last, after, took = _counts(server, name), recorder.count, time.perf_counter() - at
         cpu = cpu_of(process.pid) - cpu
-    late = recorder.lateness(before, after)
+    late = recorder.lateness(before, after) or [took]  # no healthy run: they are late by all of it
     recorder.close()
     server.run(f"DROP DATABASE {name} WITH (FORCE)")
     kept = last[0] - first[0]

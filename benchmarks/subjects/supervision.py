@@ -28,7 +28,7 @@ from benchmarks.suite.recorder import Recorder
 from benchmarks.suite.results import Goal, Row, Scale, Subject, quantile
 
 MOST_RECORDED = 1_000
-FIRST_WITHIN = 120.0
+FIRST_WITHIN = 60.0
 CPU_GOAL = 1.3
 """Times the CPU of the bare loops, with 10,000 tasks."""
 CHECKERS = """
@@ -141,7 +141,7 @@ def celery(folder: Path, tasks: int, recorded: int) -> Iterator[Running]:
         alone = ("--pool=solo", "--without-gossip", "--without-mingle")
         with (
             started([*base, "worker", *alone], folder, "worker") as worker,
-            started([*base, "beat", "--max-interval=0.05"], folder, "beat") as beat,
+            started([*base, "beat", "--max-interval=1"], folder, "beat") as beat,
         ):
             yield Running(worker, (beat.pid,), pids)
 
@@ -224,9 +224,9 @@ def rows_of(case: str, contestant: str, rounds: list[Figures], bare: list[Figure
         if contestant == "dozor run" and case == "10,000 tasks":
             goal = Goal(
                 CPU_GOAL,
-                explanation="each run of the product is a coroutine in a context of its own,"
-                " with a state machine, and its"
-                " state is written once a second",
+                explanation="each run of the product is an asyncio task with a context of its own, two"
+                " steps of the state machine and a row once a second. Tried: checks of held starts are left"
+                " out where nothing is held; a task that is stepped at once needs Python 3.12",
             )
         yield Row(case, contestant, "CPU, of bare loops", "times", ratios, goal)
     yield row("PostgreSQL or broker CPU a run", "µs", lambda one: one.side_cpu * 1e6)
@@ -252,18 +252,34 @@ def contestants(server: Server, scale: Scale) -> dict[str, Start]:
     return found
 
 
+OWN = ("bare loops", "dozor run")
+"""Without these there is no comparison; a peer that does not start is left out, and named."""
+
+
 def measure(scale: Scale) -> Subject:
     """Each round measures every contestant once, so that a slow minute of the machine is everybody's."""
     rows: list[Row] = []
+    notes = list(NOTES)
     with tempfile.TemporaryDirectory(prefix="dozor-bench-") as name, postgres(Path(name)) as server:
         for count in scale.counts:
             case = f"{count:,} tasks"
             taken: dict[str, list[Figures]] = {}
+            missing: set[str] = set()
             for _ in range(scale.rounds):
                 for contestant, start in contestants(server, scale).items():
-                    figures = observe(start, count, scale.warm, scale.window)
+                    if contestant in missing:
+                        continue
+                    try:
+                        figures = observe(start, count, scale.warm, scale.window)
+                    except RuntimeError as error:
+                        if contestant in OWN:
+                            raise
+                        print(error, flush=True)
+                        missing.add(contestant)
+                        notes.append(f"{contestant}, {case}: not measured, {str(error).splitlines()[0]}.")
+                        continue
                     taken.setdefault(contestant, []).append(figures)
                     print(f"  {case}, {contestant}: {figures.cpu * 1e6:.1f} µs a run", flush=True)
             for contestant, rounds in taken.items():
                 rows += rows_of(case, contestant, rounds, taken["bare loops"])
-    return Subject("Supervision: no-op tasks at 1 Hz", tuple(rows), NOTES)
+    return Subject("Supervision: no-op tasks at 1 Hz", tuple(rows), tuple(notes))

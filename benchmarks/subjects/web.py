@@ -71,8 +71,18 @@ def _runner(count: int) -> Iterator[tuple[int, Recorder]]:
         config = write_config(folder, server.at(server.create()), tasks, web={"listen": f"127.0.0.1:{port}"})
         with dozor_run(config, folder) as process:
             wait_for(lambda: recorder.count >= recorded_of(count), 120, "a run of every task", process)
+            wait_for(lambda: _listens(port), 60, "the web server", process)
             yield port, recorder
         recorder.close()
+
+
+def _listens(port: int) -> bool:
+    """Whether something answers; the web server is a service that starts beside supervision."""
+    try:
+        _ask(port, "/healthz")
+    except (OSError, RuntimeError, http.client.HTTPException):
+        return False
+    return True
 
 
 def _ask(port: int, path: str) -> tuple[float, int]:

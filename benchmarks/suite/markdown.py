@@ -76,6 +76,8 @@ def _section(subject: Subject) -> list[str]:
     lines = [f"## {subject.title}", ""]
     for note in subject.notes:
         lines += [note, ""]
+    if not figures:
+        return lines[:-1]
     lines += [f"| | | {' | '.join(heads)} |", "|---" * 2 + "|--:" * len(figures) + "|"]
     previous = None
     for case, contestant in places:

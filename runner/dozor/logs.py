@@ -74,8 +74,10 @@ class Repeats:
         exception = record["exception"]
         if exception is None:
             return 0
-        frames = traceback.extract_tb(exception.traceback)
-        key = (record["extra"].get("task"), exception.type, tuple((f.filename, f.lineno) for f in frames))
+        # Not `extract_tb`, which reads the files: this is asked for each failure.
+        frames = traceback.walk_tb(exception.traceback)
+        places = tuple((frame.f_code.co_filename, line) for frame, line in frames)
+        key = (record["extra"].get("task"), exception.type, places)
         now, seen = self._now(), self._seen.get(key)
         if seen is not None and now - seen.at < IN_FULL_EVERY:
             seen.times += 1

@@ -269,7 +269,7 @@ class Supervisor(RunEnds):
         task = self._slots[index]
         if task is None or task.state.next_at != at:
             return  # removed, or planned anew meanwhile
-        if task.run is None:
+        if task.run is None and (self._crash_watch is not None or self._held is not None):
             later = self._starts_later(task, now)
             if later is not None:
                 task.state = task.state._replace(next_at=later)
