@@ -108,7 +108,9 @@ async def test_five_kills_in_a_row_are_one_message_that_counts_them(
         process = await stage.watch()
         counted = f"SELECT failures = {number} FROM dozor.incidents WHERE kind = 'unclean_end'"
         await until_true(pool, counted, within=30)
-    report = await _told(telegram, pool, 2)
+    await telegram.wait_until(lambda: len(_starts(telegram)) >= 2, timeout=30, what="a report")
+    await until_true(pool, NOTHING_OWED, within=30)
+    report = _starts(telegram)[-1]
     again = "⚠️ Дозор аварийно завершается: уже 5 раз с "
     await telegram.wait_until(lambda: report.text.startswith(again), timeout=30, what="an edit")
     print(report.text)

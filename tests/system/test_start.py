@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from dozor.storage.postgres.embedded.server import find_embedded
 from dozor.storage.postgres.pool import Pool
 from tests.bot.botapi.server import BotApi
@@ -44,6 +46,12 @@ COMMANDS = {
     "restart nobody": 1,
     "migrate --check": 0,
 }
+
+
+@pytest.fixture(autouse=True)
+def _new_interpreters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A forked process has everything loaded."""
+    monkeypatch.setenv("DOZOR_FRESH", "1")
 
 
 async def test_the_first_run_of_a_checker_does_not_wait_for_telegrams_library(
