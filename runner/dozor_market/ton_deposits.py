@@ -26,7 +26,7 @@ from dozor_market.arguments.ton import check_provider_args, check_wallet_args, f
 if TYPE_CHECKING:
     from dozor_market.ton.agreement.limits import SingleSourceLimits
     from dozor_market.ton.providers.port import ProviderOptions, Providers
-    from dozor_market.ton.wallets.reader import Wallet
+    from dozor_market.ton.reader import Wallet
 
 NAME: Final = "ton deposits"
 DEFAULT_DUST: Final = {"TON": 10_000_000}
@@ -247,7 +247,7 @@ async def watch(
 
 async def read_wallets(connection: Connection) -> list[Wallet]:
     """The wallets watched."""
-    from dozor_market.ton.wallets.reader import Wallet
+    from dozor_market.ton.reader import Wallet
 
     return [Wallet(**row) for row in await connection.fetch(WALLETS)]
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from dozor.storage.postgres.pool import Pool
 from dozor.toolkit import start_cursor
 from dozor_market.ledger import create_user
+from dozor_market.ton.crediting import credit, to_json
 from dozor_market.ton.messages.transactions import Kind, Position, Receipt
-from dozor_market.ton.wallets.crediting import credit, to_json
-from dozor_market.ton.wallets.reader import START, Wallet
+from dozor_market.ton.reader import START, Wallet
 from tests.checkers.stage import purse
 from tests.preloaded.processes import run_beside
 

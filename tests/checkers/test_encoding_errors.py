@@ -16,10 +16,10 @@ from dozor.toolkit.batches import of_a_row
 from dozor_market.auctions import AUCTIONS
 from dozor_market.bidding import create_auction
 from dozor_market.demo.chain import raw
+from dozor_market.ton.crediting import book
 from dozor_market.ton.messages.transactions import read_transaction
 from dozor_market.ton.providers.port import to_cell
-from dozor_market.ton.wallets.crediting import book
-from dozor_market.ton.wallets.reader import Wallet
+from dozor_market.ton.reader import Wallet
 from tests.checkers.stage import StageContext, rich_user
 from tests.checkers.town import open_town
 

@@ -19,7 +19,7 @@ from dozor_market.ton.providers.port import (
     ProvidersFailedError,
     open_providers,
 )
-from dozor_market.ton.wallets.reader import START, News, Wallet
+from dozor_market.ton.reader import START, News, Wallet
 
 WALLET = Wallet(raw(OUR_WALLET), None, 0, {})
 KEY = "a-secret-key"

@@ -22,11 +22,11 @@ from dozor.config.checks import (
     check_task,
     check_timing,
 )
+from dozor.config.explain import kind_of, translate, unknown_key
 from dozor.config.sections.base import Section
 from dozor.config.sections.config import Config
 from dozor.config.sections.tasks import Isolation, TaskConfig
 from dozor.config.source.document import Document, read_document
-from dozor.config.source.explain import kind_of, translate, unknown_key
 from dozor.config.source.problems import Place, Problem, as_error
 from dozor.config.values.fields import parse_reference, parse_timezone
 from dozor.config.values.requirements import DATABASE

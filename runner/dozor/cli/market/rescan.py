@@ -21,7 +21,7 @@ from dozor_market.ton_deposits import dust_limits, provider_options, single_sour
 
 if TYPE_CHECKING:
     from dozor_market.ton.messages.transactions import Receipt
-    from dozor_market.ton.wallets.reader import Wallet
+    from dozor_market.ton.reader import Wallet
     from dozor_market.ton.wallets.rescan import Report
 
 OPERATING: Final = "operating"
@@ -112,8 +112,8 @@ async def _read_wallet(
     pool: Pool, task: TaskConfig, wallet: str, texts: Translator, *, register: bool
 ) -> Wallet:
     """The wallet as the checker knows it: from market.ton_wallets, or from the args of a task yet to run."""
+    from dozor_market.ton.reader import Wallet
     from dozor_market.ton.wallets.jettons import read_options
-    from dozor_market.ton.wallets.reader import Wallet
     from dozor_market.ton.wallets.rescan import read_wallet_row
 
     address = _raw(wallet, texts)

@@ -11,7 +11,7 @@ from typing import Protocol
 from dozor.clean_context import CleanContext
 from dozor.config.values.incident_kinds import Severity
 from dozor.process import forking
-from dozor.supervision.execution.process.ipc import OF_ANOTHER_PROCESS
+from dozor.supervision.runs.reports import OF_ANOTHER_PROCESS
 from dozor.supervision.runs.run import Run
 from dozor.supervision.tasks.task import SupervisedTask
 

@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Coroutine
 from contextvars import Context, ContextVar
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import Any, Protocol, cast
 
 from loguru import logger
 
@@ -21,10 +21,19 @@ from dozor.exceptions import bounded, line_of, tamed
 from dozor.language import msg
 from dozor.process.threads import current_run
 
-if TYPE_CHECKING:
-    from dozor.supervision.runs.subprocesses import Started
-
 _STEPS = 0x20 | 0x80 | 0x100  # CO_GENERATOR, CO_COROUTINE, CO_ITERABLE_COROUTINE: see the module `inspect`
+
+
+class StartedProcess(Protocol):
+    """A process that a run has started."""
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def name(self) -> str: ...
+
+    def runs(self) -> bool: ...
 
 
 class LeftoverListener(Protocol):
@@ -55,7 +64,7 @@ class Scope:
         self.tasks: weakref.WeakSet[asyncio.Task[Any]] | None = None
         self.threads = False
         """Whether the run has started any."""
-        self.processes: list[Started] | None = None
+        self.processes: list[StartedProcess] | None = None
         self.broken: BaseException | None = None
         """The first error in a callback or a thread of the run while it goes on: then the run has failed."""
 

@@ -11,6 +11,9 @@ from dozor.clock import to_datetime
 
 MOST = 2**63 - 1
 """The largest size: a bigint of PostgreSQL."""
+OF_ANOTHER_PROCESS = (
+    "ctx belongs to the process that the run was started in: report from there, not from a forked child"
+)
 
 
 def checked_progress(done: Any, total: Any) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from dozor.supervision.runs.ownership import CURRENT, Scope
+from dozor.supervision.runs.ownership import CURRENT, Scope, StartedProcess
 
 _open = subprocess.Popen.__init__
 _start = multiprocessing.process.BaseProcess.start
@@ -41,7 +41,7 @@ def own_subprocesses() -> None:
     multiprocessing.process.BaseProcess.start = _attributed_start  # type: ignore[method-assign, assignment]
 
 
-def subprocesses_of(scope: Scope) -> list[Started]:
+def subprocesses_of(scope: Scope) -> list[StartedProcess]:
     """Processes that the run has started and that still run."""
     return [process for process in scope.processes or () if process.runs()]
 

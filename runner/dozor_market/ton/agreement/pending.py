@@ -24,10 +24,10 @@ from dozor.storage.postgres.pool import Connection
 from dozor.toolkit import Backlog, read_cursor
 from dozor_market.ledger import MAX_AMOUNT, LedgerError
 from dozor_market.ton.agreement.comparison import Unconfirmed
+from dozor_market.ton.crediting import credit, cursor_name, from_json
 from dozor_market.ton.messages.amounts import TON_DECIMALS, in_whole
 from dozor_market.ton.messages.transactions import Kind, Position, Receipt
-from dozor_market.ton.wallets.crediting import credit, cursor_name, from_json
-from dozor_market.ton.wallets.reader import START, Wallet
+from dozor_market.ton.reader import START, Wallet
 
 KEPT_UNCONFIRMED: Final = 200
 """Transfers recorded as unconfirmed in one round of one wallet. The others are found again later."""

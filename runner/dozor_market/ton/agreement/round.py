@@ -23,7 +23,7 @@ from dozor_market.ton.agreement.comparison import (
 from dozor_market.ton.messages.transactions import Position, Receipt
 from dozor_market.ton.providers.history import ForkedHistoryError, StaleHistoryError
 from dozor_market.ton.providers.port import Failure, Providers, ProvidersFailedError, Raw
-from dozor_market.ton.wallets.reader import Wallet, read_page
+from dozor_market.ton.reader import Wallet, read_page
 
 CONFIRMATIONS: Final = 2
 """Providers that must have returned a transaction, unless only one is configured."""

@@ -23,6 +23,15 @@ from dozor.toolkit.context import CheckerContext
 from dozor_market.ton.agreement import allowance
 from dozor_market.ton.agreement.comparison import Chain, agreement, contradictions, newest_first
 from dozor_market.ton.agreement.round import CONFIRMATIONS
+from dozor_market.ton.crediting import (
+    QUARANTINE,
+    Item,
+    book_many,
+    cursor_name,
+    from_json,
+    item_name,
+    to_json,
+)
 from dozor_market.ton.messages.transactions import (
     Kind,
     Position,
@@ -33,16 +42,7 @@ from dozor_market.ton.messages.transactions import (
 from dozor_market.ton.providers.history import BrokenHistoryError, check_page, cut
 from dozor_market.ton.providers.port import Failure, Providers, Raw, to_cell
 from dozor_market.ton.providers.sources import Head
-from dozor_market.ton.wallets.crediting import (
-    QUARANTINE,
-    Item,
-    book_many,
-    cursor_name,
-    from_json,
-    item_name,
-    to_json,
-)
-from dozor_market.ton.wallets.reader import START, Wallet
+from dozor_market.ton.reader import START, Wallet
 from dozor_market.ton.wallets.rounds import Rules
 
 CURSOR: Final = "ton blocks"

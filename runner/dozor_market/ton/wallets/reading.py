@@ -10,10 +10,10 @@ from dozor.toolkit.context import CheckerContext
 from dozor_market.ton import incidents
 from dozor_market.ton.incidents import IncidentKind, Sighting
 from dozor_market.ton.messages.transactions import Kind, raw_address
-from dozor_market.ton.providers import health as provider_health
 from dozor_market.ton.providers.port import Providers
+from dozor_market.ton.reader import Wallet
 from dozor_market.ton.wallets import blocks, jettons
-from dozor_market.ton.wallets.reader import Wallet
+from dozor_market.ton.wallets import health as provider_health
 from dozor_market.ton.wallets.rounds import Rules
 from dozor_market.ton.wallets.wallets import Result, read_all
 

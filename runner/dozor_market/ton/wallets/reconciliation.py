@@ -19,11 +19,11 @@ from dozor.language import msg
 from dozor.storage.postgres.pool import Connection
 from dozor.toolkit.context import CheckerContext
 from dozor_market.books import Fault, read_faults
+from dozor_market.ton.crediting import from_json
 from dozor_market.ton.messages.amounts import in_whole
 from dozor_market.ton.messages.transactions import Position
 from dozor_market.ton.providers.port import Providers
 from dozor_market.ton.providers.sources import State
-from dozor_market.ton.wallets.crediting import from_json
 from dozor_market.ton.wallets.jettons import WalletData, agreed, read_address, read_wallet_data
 
 AT_ONCE: Final = 8

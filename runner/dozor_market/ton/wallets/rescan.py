@@ -32,9 +32,7 @@ from dozor.toolkit import read_cursor, set_aside, start_cursor
 from dozor_market.ton.agreement import allowance, pending
 from dozor_market.ton.agreement.limits import SingleSourceLimits
 from dozor_market.ton.agreement.round import Confirmed, Contradicted, Round, Waiting
-from dozor_market.ton.messages.transactions import Position, Receipt
-from dozor_market.ton.providers.port import Providers
-from dozor_market.ton.wallets.crediting import (
+from dozor_market.ton.crediting import (
     QUARANTINE,
     Booked,
     book,
@@ -43,7 +41,9 @@ from dozor_market.ton.wallets.crediting import (
     item_name,
     to_json,
 )
-from dozor_market.ton.wallets.reader import BLOCK, START, News, Wallet
+from dozor_market.ton.messages.transactions import Position, Receipt
+from dozor_market.ton.providers.port import Providers
+from dozor_market.ton.reader import BLOCK, START, News, Wallet
 
 OPERATING: Final = "operating"
 """State of what was booked to the account of this name (see crediting.RECORD)."""

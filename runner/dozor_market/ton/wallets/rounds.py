@@ -12,6 +12,7 @@ from dozor.language import msg
 from dozor.storage.postgres.pool import Connection
 from dozor.toolkit import Backlog, report_backlog, start_cursor
 from dozor.toolkit.context import CheckerContext
+from dozor_market.ton import crediting
 from dozor_market.ton.agreement import allowance, evidence, pending
 from dozor_market.ton.agreement.comparison import Contradiction, fork_of_cursor
 from dozor_market.ton.agreement.limits import SingleSourceLimits
@@ -19,8 +20,7 @@ from dozor_market.ton.agreement.round import CONFIRMATIONS, Confirmed, Contradic
 from dozor_market.ton.messages.transactions import Position, Receipt, read_transaction
 from dozor_market.ton.providers.history import BrokenHistoryError
 from dozor_market.ton.providers.port import Answer, Providers, ProvidersFailedError, Raw, Read, to_cell
-from dozor_market.ton.wallets import crediting
-from dozor_market.ton.wallets.reader import START, News, Wallet
+from dozor_market.ton.reader import START, News, Wallet
 
 CURSOR_SQL: Final = "SELECT position FROM dozor.cursors WHERE name = $1"
 AGE_SQL: Final = "SELECT extract(epoch FROM now() - to_timestamp($1))::float8, to_timestamp($1)"

@@ -14,8 +14,8 @@ from typing import Final
 from dozor.toolkit.context import CheckerContext
 from dozor_market.ton.incidents import IncidentKind, Sighting
 from dozor_market.ton.providers.port import Providers, ProvidersFailedError
+from dozor_market.ton.reader import Wallet
 from dozor_market.ton.wallets import rounds
-from dozor_market.ton.wallets.reader import Wallet
 
 AT_ONCE: Final = 8
 """Wallets read at the same time. The providers' own limits are kept by their clients."""

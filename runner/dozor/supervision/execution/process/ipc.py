@@ -11,10 +11,7 @@ from typing import Any
 
 from dozor.process import forking
 from dozor.supervision.runs.failures.remote_failure import LOST_CONNECTION
-
-OF_ANOTHER_PROCESS = (
-    "ctx belongs to the process that the run was started in: report from there, not from a forked child"
-)
+from dozor.supervision.runs.reports import OF_ANOTHER_PROCESS
 
 Frame = dict[str, Any]
 """`type` is its kind; see `dozor.supervision.execution.process.worker` for the kinds."""

@@ -43,7 +43,7 @@ from dozor.storage.postgres.run_fence import RunFence
 from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.core.state import Failure
 from dozor.supervision.execution.left_behind import LeftBehind
-from dozor.supervision.execution.process.ipc import OF_ANOTHER_PROCESS, Channel, Frame
+from dozor.supervision.execution.process.ipc import Channel, Frame
 from dozor.supervision.execution.process.output import LineBudget
 from dozor.supervision.execution.reporter import checked_severity
 from dozor.supervision.runs.arguments import fresh
@@ -53,6 +53,7 @@ from dozor.supervision.runs.failures.remote_failure import to_frame
 from dozor.supervision.runs.failures.stacks import await_chain, chain_of_thread
 from dozor.supervision.runs.memory import reclaim_memory
 from dozor.supervision.runs.ownership import CURRENT, Scope, own_tasks, own_threads
+from dozor.supervision.runs.reports import OF_ANOTHER_PROCESS
 from dozor.supervision.runs.resources import ResourcePlan, Resources
 from dozor.supervision.runs.results import awaited
 from dozor.supervision.runs.run import Run, StopReason, call_in_thread

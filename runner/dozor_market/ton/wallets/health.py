@@ -6,13 +6,13 @@ from typing import Final
 
 from dozor.language import msg
 from dozor.toolkit.context import CheckerContext
+from dozor_market.ton.crediting import cursor_name
 from dozor_market.ton.incidents import IncidentKind, Sighting
 from dozor_market.ton.messages.transactions import UnreadableTransactionError
 from dozor_market.ton.providers import freshness
 from dozor_market.ton.providers.history import BrokenHistoryError, ForkedHistoryError, StaleHistoryError
 from dozor_market.ton.providers.port import Failure, Providers
 from dozor_market.ton.providers.sources import Head
-from dozor_market.ton.wallets.crediting import cursor_name
 
 NOW_SQL: Final = "SELECT extract(epoch FROM now())::float8"
 AGES_SQL: Final = """

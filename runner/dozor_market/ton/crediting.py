@@ -12,7 +12,7 @@ from dozor.toolkit import move_cursor, process_or_split, read_cursor, set_aside
 from dozor_market.ledger import MAX_AMOUNT
 from dozor_market.ton.messages.comments import comment_key
 from dozor_market.ton.messages.transactions import Kind, Position, Receipt
-from dozor_market.ton.wallets.reader import Wallet
+from dozor_market.ton.reader import Wallet
 
 QUARANTINE: Final = "ton deposits"
 KEYS_AT_ONCE: Final = 5000
