@@ -445,10 +445,7 @@ class Supervisor(RunEnds):
             self._distributor.stop(run, StopRequest.ASK)
 
     def adopt(self, task: SupervisedTask, found: RemoteRun) -> Run:
-        """A run that a worker has, and that an earlier leader began. To be called before `start`.
-
-        It keeps its id. A stopped or paused task stays so.
-        """
+        """A worker's run that an earlier leader began: it keeps its id. To be called before `start`."""
         self._number = number = self._number + 1
         run = task.run = Run(number, found.due_at, found.started_at, found.attempt)
         run.remote = found.id

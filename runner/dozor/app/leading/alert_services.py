@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+
+from loguru import logger
 
 from dozor.alerting.delivery.dispatcher import Dispatcher
 from dozor.alerting.fallback.apprise import AppriseChannels
@@ -16,10 +19,12 @@ from dozor.alerting.model.notification import AlertData
 from dozor.alerting.rendering.renderer import MessageRenderer
 from dozor.alerting.reports.daily import DailyReports
 from dozor.alerting.reports.heartbeat import Heartbeat
+from dozor.app import surroundings
 from dozor.clock import Clock
 from dozor.config import Config, TelegramConfig
 from dozor.config.values.incident_kinds import IncidentKind
 from dozor.control.alert_settings import quiet_hours
+from dozor.language import msg
 from dozor.language.translator import Translator
 from dozor.storage.journal import Journal
 from dozor.storage.postgres.pool import Pool
@@ -134,3 +139,18 @@ class DestinationMonitor:
             former = incident.fingerprint not in (self._chat, *self._routed)
             if incident.kind is IncidentKind.TELEGRAM and former:
                 self._manager.resolve_incident(IncidentKind.TELEGRAM, incident.fingerprint, to=self._admins)
+
+
+async def send_the_last(journal: Journal, dispatcher: Dispatcher) -> None:
+    """Have what the end of the process has brought written and, if it goes quickly, delivered."""
+    try:
+        async with asyncio.timeout(surroundings.TELL_SECONDS):
+            await journal.flush()
+    except TimeoutError:
+        logger.warning(msg("log-changes-in-time"))
+        return
+    try:
+        async with asyncio.timeout(surroundings.TELL_SECONDS):
+            await dispatcher.idle()
+    except TimeoutError:
+        logger.warning(msg("log-messages-left"))

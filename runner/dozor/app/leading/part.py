@@ -23,7 +23,7 @@ from dozor.alerting.reports.runner import RunnerReports
 from dozor.alerting.tracing import Tracing, open_tracing
 from dozor.app import surroundings
 from dozor.app.leading import recovery
-from dozor.app.leading.alert_services import AlertServices, DestinationMonitor
+from dozor.app.leading.alert_services import AlertServices, DestinationMonitor, send_the_last
 from dozor.app.leading.alerting import (
     build_alert_handler,
     build_dispatcher,
@@ -451,20 +451,8 @@ class LeadingPart:
             logger.error(msg("log-would-not-stop", name=name))
 
     async def _send_the_last(self) -> None:
-        """Have what the end has brought written and, if it goes quickly, delivered."""
-        if self.teardown is not Teardown.WRITE:
-            return
-        try:
-            async with asyncio.timeout(surroundings.TELL_SECONDS):
-                await self.journal.flush()
-        except TimeoutError:
-            logger.warning(msg("log-changes-in-time"))
-            return
-        try:
-            async with asyncio.timeout(surroundings.TELL_SECONDS):
-                await self.dispatcher.idle()
-        except TimeoutError:
-            logger.warning(msg("log-messages-left"))
+        if self.teardown is Teardown.WRITE:
+            await send_the_last(self.journal, self.dispatcher)
 
     async def write_all(self) -> None:
         """Write what waits, without the services; as a former leader it raises SupersededError."""
