@@ -308,6 +308,12 @@ class PrintedLines(io.TextIOBase):
         if rest:
             self._put(rest, key[1])
 
+    def put_record(self, text: str) -> None:
+        """One record, even if `text` has several lines."""
+        self.flush()
+        record = self._record(self.redact(text), self._task_here())
+        self.writer.put(f"{record}\n".encode("utf-8", "backslashreplace"))
+
     def _put(self, lines: str, task: str | None) -> None:
         records = (self._record(line, task) for line in self.redact(lines).splitlines() if line.strip())
         for one in records:

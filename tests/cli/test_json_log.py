@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -121,6 +122,53 @@ async def test_a_refusal_at_the_start_is_json_too(tmp_path: Path) -> None:
         process.kill()
     entries = [json.loads(line) for line in process.text.splitlines()]
     assert any("config.yaml:2" in entry["message"] and entry["level"] == "WARNING" for entry in entries)
+
+
+BROKEN = """language: en
+tasks:
+  a: {run: "broken:check", every: 1s}
+  b: {run: "nowhere:check", every: 1s}
+"""
+
+
+async def _refusal(folder: Path, *options: str, code: int, config: str = BROKEN) -> str:
+    """What `dozor run` writes before it ends with `code`."""
+    (folder / "broken.py").write_text("PRICE = int('sesame')\n\nasync def check(): ...\n")
+    (folder / "config.yaml").write_text(config)
+    command = [sys.executable, "-m", "dozor", "run", "-c", str(folder / "config.yaml"), *options]
+    process = Process(command, cwd=folder, output=folder / "log")
+    try:
+        assert await process.ends() == code
+    finally:
+        process.kill()
+    return process.text
+
+
+async def test_a_refusal_is_one_record_for_each_problem_with_its_traceback(tmp_path: Path) -> None:
+    text = await _refusal(tmp_path, "--log-format", "json", code=2)
+    first, second = [json.loads(line) for line in text.splitlines()]
+    assert "config.yaml:3: tasks.a.run" in first["message"]
+    assert "PRICE = int('sesame')" in first["message"]
+    assert "config.yaml:4: tasks.b.run" in second["message"]
+    assert (second["level"], second["stream"]) == ("WARNING", "stderr")
+
+
+async def test_without_the_option_a_refusal_is_text(tmp_path: Path) -> None:
+    text = await _refusal(tmp_path, code=2)
+    starts = re.findall(r"^\S*/config\.yaml:(\d+: [\w.]+): ", text, re.MULTILINE)
+    assert starts == ["3: tasks.a.run", "4: tasks.b.run"]
+    assert "\n    PRICE = int('sesame')\n" in text
+
+
+async def test_the_reason_of_an_end_is_text_after_a_log_of_json(tmp_path: Path) -> None:
+    (tmp_path / "fine.py").write_text("print('imported')\n\nasync def check(): ...\n")
+    config = (
+        "language: en\nweb: {listen: null}\ndatabase: {data_dir: fine.py}\n"
+        "tasks: {a: {run: 'fine:check', every: 1s}}\n"
+    )
+    *log, reason = (await _refusal(tmp_path, code=1, config=config)).splitlines()
+    assert "imported" in [json.loads(line)["message"] for line in log]
+    assert reason.startswith("dozor: ")
 
 
 async def test_a_flood_of_a_process_is_counted_and_holds_nobody_up(tmp_path: Path, database: str) -> None:

@@ -43,6 +43,9 @@ def preload() -> None:
         package = importlib.import_module(name)
         for module in pkgutil.walk_packages(package.__path__, f"{name}."):
             importlib.import_module(module.name)
+    # Commands have the texts of their help since their import: each process imports its own, in its language.
+    for name in [name for name in sys.modules if f"{name}.".startswith("dozor.cli.")]:
+        del sys.modules[name]
     gc.collect()
     gc.freeze()
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 from loguru import logger
 
-from dozor.cli.terminal.options import EXIT_FAILED, EXIT_HUNG, config_option
+from dozor.cli.terminal.options import EXIT_CONFIG, EXIT_FAILED, EXIT_HUNG, config_option
 from dozor.config.values.roles import Role
 from dozor.language import msg
 
@@ -71,6 +71,7 @@ def run(
     """Supervise the checkers of the configuration until SIGTERM or SIGINT."""
     from dozor.app.leading.escapes import Escapes
     from dozor.cli.terminal.descriptor_lines import Output
+    from dozor.errors import ConfigError
     from dozor.logs import LogFormat
     from dozor.process.lifecycle import run_to_end
     from dozor.supervision.runs.ownership import own_tasks, own_threads
@@ -80,23 +81,32 @@ def run(
     redactors: list[Redactor] = []
     output = Output(form, lambda text: redactors[0].redact(text) if redactors else text)
     atexit.register(output.flush, FLUSH_SECONDS)
-    with asyncio.Runner() as loop:
-        escaped = Escapes()
-        own_tasks(loop.get_loop())
-        own_threads()
-        own_subprocesses()
-        main = _run(
-            config_path,
-            output,
-            redactors,
-            form,
-            escaped,
-            wait=wait,
-            role=None if role is None else Role(role),
-            grace=grace,
-            log_level=log_level.upper(),
-        )
-        code = run_to_end(loop.get_loop(), main, escaped)
+    try:
+        with asyncio.Runner() as loop:
+            escaped = Escapes()
+            own_tasks(loop.get_loop())
+            own_threads()
+            own_subprocesses()
+            main = _run(
+                config_path,
+                output,
+                redactors,
+                form,
+                escaped,
+                wait=wait,
+                role=None if role is None else Role(role),
+                grace=grace,
+                log_level=log_level.upper(),
+            )
+            code = run_to_end(loop.get_loop(), main, escaped)
+    except ConfigError as error:
+        if output.refuse(error.problems):
+            sys.exit(EXIT_CONFIG)
+        output.end_as_text(FLUSH_SECONDS)
+        raise
+    except Exception:
+        output.end_as_text(FLUSH_SECONDS)
+        raise
     sys.exit(code)
 
 
@@ -162,6 +172,7 @@ async def _run(
         mending.cancel()
     code = 0
     if runner.failed.done():
+        output.end_as_text(FLUSH_SECONDS)
         click.echo(f"dozor: {runner.failed.result()}", err=True)
         code = EXIT_HUNG if isinstance(runner.failed.result(), RunHungError) else EXIT_FAILED
     busy = await _busy_threads(threads)

@@ -12,12 +12,14 @@ import select
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import TextIO, cast
 
+from dozor.cli.terminal.streams import RedactingStream
 from dozor.language import msg
-from dozor.log_writer import DROPPED_LINES, LogWriter, PrintedLines
+from dozor.log_writer import DROPPED_LINES, LogWriter, PrintedLines, QueuedStream
 from dozor.logs import LogFormat, is_human, printed_record, queue_standard_streams, warning_record
 from dozor.supervision.execution.process.output import (
     BYTES_PER_SECOND,
@@ -122,13 +124,15 @@ class DescriptorLines:
 
 class Output:
     """The standard streams of `dozor run`, from here on. Descriptors 1 and 2 stay as they are, unless the log
-    is JSON: then `redact` is applied to what is written to them past Python's streams.
+    is JSON: then `redact` is applied to what is written to them past Python's streams. One that leads to
+    /dev/null stays as it is in any case.
 
     A crash of the interpreter is written to the standard error that was there before: nobody would read it
     from a pipe any more.
     """
 
     def __init__(self, form: LogFormat, redact: Callable[[str], str]) -> None:
+        self._form = form
         self._lines: list[DescriptorLines] = []
         if is_human(form, sys.stderr):
             self.writer = queue_standard_streams(form)
@@ -138,8 +142,35 @@ class Output:
         self.writer = writer = queue_standard_streams(form, (error, output))
         assert isinstance(sys.stdout, PrintedLines)
         for fd, name, its in ((2, "stderr", writer), (1, "stdout", sys.stdout.writer)):
+            if os.path.samestat(os.fstat(fd), os.stat(os.devnull)):
+                continue
             record = partial(_redacted_record, printed_record(name), redact)
             self._lines.append(DescriptorLines(fd, name, its, record))
+
+    def refuse(self, problems: Sequence[str]) -> bool:
+        """Write each of `problems`, which may have several lines, as one record; False if the log is not JSON
+        or its format is `auto`.
+        """
+        stream = sys.stderr
+        if self._form is not LogFormat.JSON or not isinstance(stream, PrintedLines):
+            return False
+        for problem in problems:
+            stream.put_record(problem)
+        return True
+
+    def end_as_text(self, seconds: float) -> None:
+        """From here on standard error takes text, unless the format is `json`: the reason why the command
+        ends is for the person who has started it, although the log up to here was JSON.
+
+        Waits for what was written before, for at most `seconds`.
+        """
+        stream = sys.stderr
+        if self._form is LogFormat.JSON or not isinstance(stream, PrintedLines):
+            return
+        stream.flush()
+        self.flush(seconds)
+        text = QueuedStream(self.writer, stream.original)
+        sys.stderr = cast("TextIO", RedactingStream(text, stream.redact))
 
     def flush(self, seconds: float) -> bool:
         """Wait until everything is written, for at most `seconds`; whether it is."""

@@ -12,14 +12,15 @@ import os
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 DEEPEST = 60
 """Links followed; beyond it an ellipsis."""
 SHOWN_IN_TEXT = 6
-SUPERVISION_FOLDER = os.path.dirname(os.path.dirname(__file__))
-"""Frames of files below it are ours, not the checker's."""
+SUPERVISION_FOLDER = f"{Path(__file__).parents[2]}{os.sep}"
+"""`dozor/supervision/`: frames of files below it are ours, not the checker's."""
 _LIBRARIES = tuple(sysconfig.get_path(name) for name in ("purelib", "platlib", "stdlib"))
 _WAITING_FRAMES = ("asyncio/tasks.py", "asyncio/taskgroups.py")
 
