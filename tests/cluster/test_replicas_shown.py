@@ -139,20 +139,25 @@ async def test_dozor_replicas(pool: Pool, database: str, tmp_path: Path) -> None
     assert (code, text.startswith("No leader")) == (1, True)
 
 
-async def test_members_with_one_file_have_one_digest_and_a_changed_file_has_another(
+async def test_members_with_one_file_have_one_digest_and_a_changed_file_gives_all_of_them_another(
     members: Members, pool: Pool
 ) -> None:
     members.write()
     await members.leader(env={"PYTHONHASHSEED": "1"})
     await members.standby(env={"PYTHONHASHSEED": "2"})
-    digests = "SELECT config_digest FROM dozor.replicas ORDER BY started_at"
-    async with asyncio.timeout(20):
-        while len(rows := await pool.fetch(digests)) < 2:  # noqa: ASYNC110 -- rows of the database
-            await asyncio.sleep(0.05)
-    assert len({row["config_digest"] for row in rows}) == 1
+    first = await digest_of_all(pool, 2)
     members.write({"t": {"run": "spanned:run", "every": "200ms"}})
     await members.standby()
+    await digest_of_all(pool, 3, other_than=first)
+
+
+async def digest_of_all(pool: Pool, members: int, *, other_than: str = "") -> str:
+    """Wait until there are so many `members`, and all have read the same file."""
     async with asyncio.timeout(20):
-        while len(rows := await pool.fetch(digests)) < 3:  # noqa: ASYNC110 -- rows of the database
+        while True:
+            rows = await pool.fetch("SELECT DISTINCT config_digest FROM dozor.replicas")
+            count = await pool.fetchval("SELECT count(*) FROM dozor.replicas")
+            found = {str(row["config_digest"]) for row in rows}
+            if count == members and len(found) == 1 and other_than not in found:
+                return found.pop()
             await asyncio.sleep(0.05)
-    assert len({row["config_digest"] for row in rows}) == 2

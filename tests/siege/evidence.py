@@ -80,7 +80,9 @@ _HEADERS = (
     (Label.ESCALATION, re.compile(r"🔴 @ann: нужна реакция. (t\d{3}) ")),
     (Label.STORM, re.compile(r"(?:⚠️|🔴) Сбои сразу во многих задачах: (\d+)")),
 )
-_ERROR = re.compile(r"(?:Broken|Burst)\d{5}Error")
+RUNNER_ENDED = "RunnerEnded"
+"""The error of a task that is stopped because the runner ended uncleanly, again and again, during its runs."""
+_ERROR = re.compile(rf"(?:Broken|Burst)\d{{5}}Error|\b{RUNNER_ENDED}\b")
 
 
 @dataclass(frozen=True, slots=True)

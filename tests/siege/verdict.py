@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from dozor.storage.tables.incidents import IncidentRow
-from tests.siege.evidence import CURRENT, FIRING, Evidence, Label, Telling
+from tests.siege.evidence import CURRENT, FIRING, RUNNER_ENDED, Evidence, Label, Telling
 from tests.siege.places import LOUD, MAIN, SECOND, home_of, second_hears
 from tests.siege.siege import MENDING
 from tests.siege.standin import KILLED
@@ -190,7 +190,7 @@ class Judge:
             for number, told in enumerate(telling):
                 match told.label:
                     case Label.REPEATED | Label.STOPPED | Label.PAST:
-                        key: tuple[Label, object] = (told.label, told.error)
+                        key: tuple[Label, object] = (told.label, self._failure_of(told))
                     case Label.RECOVERED:
                         key = (told.label, self._recovered(telling[number:]))
                     case _:
@@ -198,6 +198,13 @@ class Judge:
                 if key in last:
                     yield told, last[key]
                 last[key] = told
+
+    def _failure_of(self, told: Telling) -> object:
+        """What is wrong: its error, whose name no other failure of the task has, or the incident."""
+        owed = self._owed.get(told.shown.message)
+        if told.error == RUNNER_ENDED and owed is not None:
+            return owed.incident_id
+        return told.error
 
     def _recovered(self, telling: list[Telling]) -> int | None:
         """Whose end the first one tells: as the next such message that was settled, if that was over by then.

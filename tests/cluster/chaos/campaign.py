@@ -23,7 +23,7 @@ from tests.cluster.chaos import judge
 from tests.cluster.chaos.faults import OF_DATABASE, OF_WORKER, TAKES_LEADERSHIP, Fault
 from tests.cluster.chaos.judge import Command, Evidence, Passing, Run, Spell, Takeover, Write
 from tests.cluster.chaos.proxy import Link, LinkState
-from tests.cluster.chaos.replicas import LEASE, SICK, Replica, write_config
+from tests.cluster.chaos.replicas import COMMANDED, LEASE, SICK, Replica, write_config
 from tests.cluster.chaos.run_file import RunFile
 from tests.pgbouncer import PgBouncer
 from tests.server import PostgresControl
@@ -220,7 +220,7 @@ class Campaign:
         if number % 3 == 0:
             illness.write_text(word)
             self._words.append(word)
-        self._api.world.say(ADMIN, "/run by_command")
+        self._api.world.say(ADMIN, f"/run {judge.BY_COMMAND}_{number % COMMANDED}")
         self._api.notify()
         self._asked += 1
         heal = await self._strike(fault, before)
@@ -422,7 +422,8 @@ class Campaign:
         return judge.read_runs(lines, deaths)
 
     def _begun_without_command(self) -> int | None:
-        return sum(run.task == judge.BY_COMMAND for run in self._runs()) or None
+        begun = sum(run.task.startswith(judge.BY_COMMAND) for run in self._runs())
+        return begun if begun >= COMMANDED else None
 
     def _tells(self, word: str) -> int:
         messages = self._api.world.sent(ADMIN)

@@ -13,7 +13,7 @@ from itertools import pairwise
 from statistics import median
 
 BY_COMMAND = "by_command"
-"""The task that runs only when somebody says so."""
+"""Names of the tasks that run only by command, after their first start, begin so."""
 DONE = "done"
 """Result of a command that was carried out."""
 MOST_CONFLICTS = 2
@@ -116,7 +116,7 @@ class Evidence:
     lease: float = 3.0
     """Seconds."""
     scheduled: int = 0
-    """Runs of `BY_COMMAND` before the first command: it is due once at the first start."""
+    """Runs of the tasks of `BY_COMMAND` before the first command: each is due once at the first start."""
     slack: float = 0.0
     """Seconds by which take-overs may be later on a machine that others use as well."""
 
@@ -213,11 +213,11 @@ def alerts_lost(spells: Iterable[Spell]) -> list[str]:
 def commands_wrong(commands: Sequence[Command], runs: Iterable[Run], scheduled: int) -> list[str]:
     """A command that was not answered; and whether each one that starts a run has started just one.
 
-    `scheduled`: runs of that task before the first command.
+    `scheduled`: runs of those tasks before the first command.
     """
     waiting = [f"command {one.id}: {one.state}" for one in commands if one.result is None]
     done = sum(one.result == DONE for one in commands)
-    begun = len({run.id for run in runs if run.task == BY_COMMAND}) - scheduled
+    begun = len({run.id for run in runs if run.task.startswith(BY_COMMAND)}) - scheduled
     return waiting if begun == done else [*waiting, f"{begun} runs by {done} commands"]
 
 

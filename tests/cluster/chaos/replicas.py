@@ -15,6 +15,7 @@ from pathlib import Path
 
 import yaml
 
+from tests.cluster.chaos.judge import BY_COMMAND
 from tests.cluster.chaos.proxy import Link
 from tests.pgbouncer import PgBouncer
 from tests.system.process import DOZOR
@@ -24,6 +25,8 @@ LEASE = 3.0
 """Seconds: the shortest that is allowed."""
 SICK = 12
 """Tasks that fail in turn."""
+COMMANDED = 12
+"""Tasks that commands run in turn: the same command within 10 s would be refused as a repeat."""
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 FAKETIME = (
@@ -149,7 +152,12 @@ def write_config(folder: Path, api_url: str) -> None:
             "placement": "pool",
             "args": {"seconds": 1.0 if number == 0 else 0.2},
         }
-    tasks["by_command"] = {"run": "chaos_checkers:by_command", "every": "24h", "run_at_start": False}
+    for number in range(COMMANDED):
+        tasks[f"{BY_COMMAND}_{number}"] = {
+            "run": "chaos_checkers:by_command",
+            "every": "24h",
+            "run_at_start": False,
+        }
     whole = {
         "language": "en",
         "database": {"url": "${CHAOS_URL}", "pooling": "transaction"},
