@@ -81,7 +81,7 @@ _HEADERS = (
     (Label.STORM, re.compile(r"(?:⚠️|🔴) Сбои сразу во многих задачах: (\d+)")),
 )
 RUNNER_ENDED = "RunnerEnded"
-"""The error of a task that is stopped because the runner ended uncleanly, again and again, during its runs."""
+"""The error of a task that is stopped because the runner kept ending uncleanly during its runs."""
 _ERROR = re.compile(rf"(?:Broken|Burst)\d{{5}}Error|\b{RUNNER_ENDED}\b")
 
 

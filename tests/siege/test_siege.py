@@ -7,15 +7,22 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC
 from pathlib import Path
 
 import pytest
 
+from dozor.alerting.model.notification import AlertData, Notification, NotificationKind
+from dozor.alerting.rendering.render import render
+from dozor.config.values.incident_kinds import Severity
+from dozor.language import Language, Translator, msg
 from tests.house.sources import ROOT
-from tests.siege.evidence import FIRING, Evidence, Label, Telling
+from tests.siege.evidence import FIRING, RUNNER_ENDED, Evidence, Label, Telling, understand
+from tests.siege.haste import EPOCH
 from tests.siege.pace import over
-from tests.siege.places import MAIN
+from tests.siege.places import FORUM, MAIN, TOPIC
 from tests.siege.report import report
+from tests.siege.standin import Shown
 
 SLACK = 1.0
 """Real seconds: other tests use the machine too."""
@@ -102,6 +109,26 @@ def of_another_chat(found: Evidence) -> Evidence:
 def test_the_judge_sees(evidence: Evidence, change: Callable[[Evidence], Evidence], problem: str) -> None:
     problems = report(change(evidence), SLACK).problems
     assert any(problem in one for one in problems), problems
+
+
+@pytest.mark.parametrize("kind", [NotificationKind.CRITICAL_STOP, NotificationKind.PAST])
+def test_the_stop_of_a_task_that_ended_the_runner_is_known(kind: NotificationKind) -> None:
+    facts = AlertData(
+        about="critical_stop", error_type=RUNNER_ENDED, error_text=msg("log-ended-the-runner", ends=4)
+    )
+    note = Notification(
+        key="34",
+        kind=kind,
+        severity=Severity.CRITICAL,
+        task="t002",
+        incident_id=34,
+        created_at=EPOCH,
+        facts=facts,
+    )
+    text = render(note, Translator(Language.RU), UTC, EPOCH).plain
+    told = understand(Shown(EPOCH, FORUM, TOPIC, 7, text, edit=False, reply_to=None, fault=None))
+    assert (told.task, told.error) == ("t002", RUNNER_ENDED)
+    assert told.label in (Label.STOPPED, Label.PAST)
 
 
 def test_the_fullest_window_counts() -> None:
