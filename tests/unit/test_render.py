@@ -63,6 +63,13 @@ def test_repeated_errors_say_what_since_when_and_what_comes_next() -> None:
     ]
 
 
+def test_what_is_over_names_the_error_and_its_place_once() -> None:
+    facts = replace(FACTS, lasted=130.0)
+    lines = _lines(_note(NotificationKind.PAST, Severity.WARNING, facts), "en")
+    assert len([line for line in lines if "timed out" in line]) == 1
+    assert "Where: presales.py:41 in check_presales" in lines
+
+
 def test_a_critical_stop_asks_for_a_person_and_carries_a_restart_button() -> None:
     facts = replace(FACTS, failures=5, next_run_at=None)
     note = _note(NotificationKind.CRITICAL_STOP, Severity.CRITICAL, facts)

@@ -141,7 +141,9 @@ class _NotificationView:
                 header = wording.over(self.phrasebook, self._note)
                 if wording.is_streak(self._note) and facts.ended is None:
                     header = text("alert-past", task=self._task or "Dozor")
-                return header, [*self._recovery(), *self._error(), Span(text("alert-past-why"))]
+                # Of a streak the recovery names the error already.
+                error = self._where() if wording.is_streak(self._note) else self._error()
+                return header, [*self._recovery(), *error, Span(text("alert-past-why"))]
             case NotificationKind.ESCALATION:
                 what = wording.still(self.phrasebook, self._note)
                 called, lines = phrases.escalation(self.phrasebook, what, facts, self._note.severity)
@@ -228,11 +230,13 @@ class _NotificationView:
     def _error(self) -> list[Span]:
         facts = self._facts
         error = self._shorten(error_line(facts.error_type, facts.error_text), ERROR_UNITS)
-        lines = [Span(error, Style.CODE)] if error else []
-        if facts.error_where:
-            where = shorten(one_line(facts.error_where), WHERE_UNITS)
-            lines.append(Span(self._translator.format("alert-where", where=where)))
-        return lines
+        return [*([Span(error, Style.CODE)] if error else []), *self._where()]
+
+    def _where(self) -> list[Span]:
+        if not self._facts.error_where:
+            return []
+        where = shorten(one_line(self._facts.error_where), WHERE_UNITS)
+        return [Span(self._translator.format("alert-where", where=where))]
 
     def _next_restart(self) -> list[Span]:
         at = self._facts.next_run_at
