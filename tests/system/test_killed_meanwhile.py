@@ -56,6 +56,7 @@ async def test_the_answer_to_a_command_outlives_it(stage: Stage, telegram: BotAp
     stage.write({"well": {**QUICK, "every": "1h"}}, telegram=section(telegram))
     process = await stage.watch()
     await process.says("опрашиваю как")
+    await chat_has(telegram, "🟢", within=60)  # its refusal would hold the answer back
     fault = FaultKind.RETRY_AFTER if refused else FaultKind.HANG
     telegram.fail(fault, method="sendMessage", chat_id=CHAT, seconds=60, times=None)
     telegram.say(ADMIN, "/pause well", chat_id=CHAT)
