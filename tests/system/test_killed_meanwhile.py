@@ -11,7 +11,7 @@ from tests.bot.botapi.faults import FaultKind, Faults
 from tests.bot.botapi.server import BotApi
 from tests.server import PostgresControl
 from tests.system.stage import QUICK, Stage
-from tests.system.telegram import ADMIN, CHAT, DUPLICATE, chat_has, section, texts
+from tests.system.telegram import ADMIN, CHAT, DUPLICATE, all_texts, chat_has, section, texts
 from tests.waiting import until
 
 
@@ -56,7 +56,8 @@ async def test_the_answer_to_a_command_outlives_it(stage: Stage, telegram: BotAp
     stage.write({"well": {**QUICK, "every": "1h"}}, telegram=section(telegram))
     process = await stage.watch()
     await process.says("опрашиваю как")
-    await chat_has(telegram, "🟢", within=60)  # its refusal would hold the answer back
+    # The refusal of the start's own message would hold the answer back.
+    await telegram.wait_until(lambda: bool(all_texts(telegram)), timeout=30, what="the start")
     fault = FaultKind.RETRY_AFTER if refused else FaultKind.HANG
     telegram.fail(fault, method="sendMessage", chat_id=CHAT, seconds=60, times=None)
     telegram.say(ADMIN, "/pause well", chat_id=CHAT)
