@@ -266,7 +266,7 @@ class PrintedLines(io.TextIOBase):
         self.original = original
         self._record = record
         self._open: dict[tuple[int, str | None], str] = {}
-        self._buffer = cast("BinaryIO", _PrintedBytes(self))
+        self._buffer = cast("BinaryIO", TextBytes(self, "utf-8"))
 
     @property
     def encoding(self) -> str:  # type: ignore[override]  # of a file it cannot be assigned either
@@ -323,29 +323,29 @@ class PrintedLines(io.TextIOBase):
         return threading.get_ident(), self._task_here()
 
 
-class _PrintedBytes(io.BufferedIOBase):
-    """`buffer` of `PrintedLines`."""
+class TextBytes(io.BufferedIOBase):
+    """`buffer` of a text stream: bytes become text of `encoding` for `stream`; what is no text, `\\xff`."""
 
-    def __init__(self, printed: PrintedLines) -> None:
-        self._printed = printed
-        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+    def __init__(self, stream: io.TextIOBase, encoding: str) -> None:
+        self._stream = stream
+        self._decoder = codecs.getincrementaldecoder(encoding)("backslashreplace")
 
     def writable(self) -> bool:
         return True
 
     def isatty(self) -> bool:
-        return self._printed.isatty()
+        return self._stream.isatty()
 
     def fileno(self) -> int:
-        return self._printed.fileno()
+        return self._stream.fileno()
 
     def write(self, data: Any, /) -> int:
-        self._printed.write(self._decoder.decode(data))
+        self._stream.write(self._decoder.decode(data))
         return memoryview(data).nbytes
 
     def flush(self) -> None:
-        if not self._printed.closed:
-            self._printed.flush()
+        if not self._stream.closed:
+            self._stream.flush()
 
 
 class _Queue(io.RawIOBase):

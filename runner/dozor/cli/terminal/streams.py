@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import codecs
 import io
 import sys
 from collections.abc import Callable
 from typing import Any, BinaryIO, TextIO, cast
 
-from dozor.log_writer import PrintedLines
+from dozor.log_writer import PrintedLines, TextBytes
 from dozor.logs import Details, printed_record
 
 
@@ -19,7 +18,7 @@ class RedactingStream(io.TextIOBase):
         self._stream = stream
         self._redact = redact
         self._line = ""
-        self._buffer = cast("BinaryIO", _RedactingBuffer(self, stream))
+        self._buffer = cast("BinaryIO", TextBytes(self, stream.encoding or "utf-8"))
 
     @property
     def encoding(self) -> str:  # type: ignore[override]  # of a file it cannot be assigned either
@@ -55,32 +54,6 @@ class RedactingStream(io.TextIOBase):
         if rest:
             self._stream.write(self._redact(rest))
         self._stream.flush()
-
-
-class _RedactingBuffer(io.BufferedIOBase):
-    """Bytes that are written to `buffer` of a stream, as text to the stream itself."""
-
-    def __init__(self, redacting: RedactingStream, stream: TextIO) -> None:
-        self._redacting = redacting
-        self._stream = stream
-        self._decoder = codecs.getincrementaldecoder(stream.encoding or "utf-8")("backslashreplace")
-
-    def writable(self) -> bool:
-        return True
-
-    def isatty(self) -> bool:
-        return self._stream.isatty()
-
-    def fileno(self) -> int:
-        return self._stream.fileno()
-
-    def write(self, data: Any, /) -> int:
-        self._redacting.write(self._decoder.decode(data))
-        return memoryview(data).nbytes
-
-    def flush(self) -> None:
-        if not self._redacting.closed:
-            self._redacting.flush()
 
 
 def redact_prints(redact: Callable[[str], str], details: Details = lambda task: {}) -> None:
