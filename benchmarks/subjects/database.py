@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.subjects.supervision import CHECKERS, recorded_of
+from benchmarks.subjects.supervision import CHECKERS, every_second, recorded_of
 from benchmarks.suite.processes import Server, dozor_run, pause, postgres, wait_for, write_config
 from benchmarks.suite.recorder import Recorder
 from benchmarks.suite.results import Row, Scale, Subject
@@ -70,13 +70,8 @@ def _observe(folder: Path, server: Server, count: int, scale: Scale, ask: str) -
     (folder / "bench_checkers.py").write_text(CHECKERS)
     (folder / "record").unlink(missing_ok=True)
     recorder = Recorder(folder / "record")
-    every = count // recorded_of(count)
-    tasks = {
-        f"task_{number:05}": {
-            "run": f"bench_checkers:{'nothing' if number % every else 'recorded'}", "every": "1s"
-        }
-        for number in range(count)
-    }  # fmt: skip
+    recorded = recorded_of(count)
+    tasks = every_second(count, recorded)
     name = server.create()
     config = write_config(folder, server.at(name), tasks)
     with dozor_run(config, folder) as process:
@@ -87,7 +82,8 @@ def _observe(folder: Path, server: Server, count: int, scale: Scale, ask: str) -
         after, last = recorder.count, list(_row(server, name, ask, folder))
     recorder.close()
     server.run(f"DROP DATABASE {name} WITH (FORCE)")
-    return (after - before) * every, [new - old for new, old in zip(last, first, strict=True)]
+    grown = [new - old for new, old in zip(last, first, strict=True)]
+    return (after - before) * (count // recorded), grown
 
 
 def _row(server: Server, name: str, ask: str, folder: Path) -> tuple[float, ...]:

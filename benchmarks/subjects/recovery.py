@@ -8,9 +8,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.subjects.startup import first_run
 from benchmarks.subjects.supervision import CHECKERS
-from benchmarks.suite.processes import dozor_run, postgres, wait_for, write_config
-from benchmarks.suite.recorder import Recorder
+from benchmarks.suite.processes import postgres, write_config
 from benchmarks.suite.results import Goal, Row, Scale, Subject
 from dozor.storage.postgres.pool import connect
 from dozor.storage.tables import incidents
@@ -43,10 +43,10 @@ def measure(scale: Scale) -> Subject:
         for _ in range(scale.rounds):
             database = server.create()
             config = write_config(folder, server.at(database), named)
-            _first_run(config, folder)
-            without.append(_first_run(config, folder))
+            first_run(config, folder)
+            without.append(first_run(config, folder))
             asyncio.run(_leave(server.at(database), list(named), count))
-            found.append(_first_run(config, folder))
+            found.append(first_run(config, folder))
             server.run(f"DROP DATABASE {database} WITH (FORCE)")
     goal = Goal(GOAL, explanation=GAP) if tasks == 10_000 else None
     case = f"{tasks:,} tasks"
@@ -58,17 +58,6 @@ def measure(scale: Scale) -> Subject:
         ),
         NOTES,
     )
-
-
-def _first_run(config: Path, folder: Path) -> float:
-    (folder / "record").unlink(missing_ok=True)
-    recorder = Recorder(folder / "record")
-    begun = time.time()
-    with dozor_run(config, folder) as process:
-        wait_for(lambda: recorder.count > 0, 120, "the first run", process)
-    seconds = recorder.first_at - begun
-    recorder.close()
-    return seconds
 
 
 async def _leave(dsn: str, tasks: Sequence[str], count: int) -> None:

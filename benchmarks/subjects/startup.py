@@ -77,8 +77,8 @@ def _starts(folder: Path, server: Server, scale: Scale) -> list[Row]:
     for _ in range(scale.rounds):
         name = server.create()
         config = write_config(folder, server.at(name), tasks)
-        first.append(_first_run(config, folder))
-        later.append(_first_run(config, folder))
+        first.append(first_run(config, folder))
+        later.append(first_run(config, folder))
         server.run(f"DROP DATABASE {name} WITH (FORCE)")
     return [
         Row(case, "dozor run", "first start, to the first run", "s", tuple(first)),
@@ -93,7 +93,7 @@ def _starts(folder: Path, server: Server, scale: Scale) -> list[Row]:
     ]
 
 
-def _first_run(config: Path, folder: Path) -> float:
+def first_run(config: Path, folder: Path) -> float:
     """Seconds from starting the process to its first run."""
     (folder / "record").unlink(missing_ok=True)
     recorder = Recorder(folder / "record")

@@ -96,6 +96,18 @@ def recorded_of(tasks: int) -> int:
     return tasks // max(1, tasks // MOST_RECORDED)
 
 
+def every_second(tasks: int, recorded: int) -> dict[str, dict[str, str]]:
+    """`tasks` for a configuration: each runs once a second, and `recorded` of them record."""
+    every = tasks // recorded
+    return {
+        f"task_{number:05}": {
+            "run": f"bench_checkers:{'nothing' if number % every else 'recorded'}",
+            "every": "1s",
+        }
+        for number in range(tasks)
+    }
+
+
 def peer(name: str) -> Start:
     """A contestant of benchmarks.peers that needs nothing else."""
 
@@ -114,16 +126,8 @@ def product(server: Server) -> Start:
     @contextmanager
     def start(folder: Path, tasks: int, recorded: int) -> Iterator[Running]:
         (folder / "bench_checkers.py").write_text(CHECKERS)
-        every = tasks // recorded
-        named = {
-            f"task_{number:05}": {
-                "run": f"bench_checkers:{'nothing' if number % every else 'recorded'}",
-                "every": "1s",
-            }
-            for number in range(tasks)
-        }
         name = server.create()
-        config = write_config(folder, server.at(name), named)
+        config = write_config(folder, server.at(name), every_second(tasks, recorded))
         with dozor_run(config, folder) as process:
             yield Running(process, side=(server.pid,))
         server.run(f"DROP DATABASE {name} WITH (FORCE)")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.subjects.supervision import CHECKERS, recorded_of
+from benchmarks.subjects.supervision import CHECKERS, every_second, recorded_of
 from benchmarks.suite.processes import dozor_run, pause, postgres, wait_for, write_config
 from benchmarks.suite.recorder import Recorder
 from benchmarks.suite.results import Row, Scale, Subject, quantile
@@ -61,13 +61,7 @@ def _runner(count: int) -> Iterator[tuple[int, Recorder]]:
         folder, port = Path(name), free_port()
         (folder / "bench_checkers.py").write_text(CHECKERS)
         recorder = Recorder(folder / "record")
-        every = count // recorded_of(count)
-        tasks = {
-            f"task_{number:05}": {
-                "run": f"bench_checkers:{'nothing' if number % every else 'recorded'}", "every": "1s"
-            }
-            for number in range(count)
-        }  # fmt: skip
+        tasks = every_second(count, recorded_of(count))
         config = write_config(folder, server.at(server.create()), tasks, web={"listen": f"127.0.0.1:{port}"})
         with dozor_run(config, folder) as process:
             wait_for(lambda: recorder.count >= recorded_of(count), 120, "a run of every task", process)
