@@ -6,6 +6,7 @@ The numbers are those of the trackers: pgqueuer#430 is https://github.com/janbjo
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from dozor.config.sections.tasks import Every
@@ -102,6 +103,19 @@ async def test_procrastinate_1495_a_due_time_is_queued_with_its_state_or_not_at_
     assert await queue(pool, order(2)) == 0, "and once it is queued, nobody queues it again"
 
 
+def noting(begun: list[str], seconds: float) -> Callable[[str], Any]:
+    """For a worker's name, a checker that adds it to `begun` and takes `seconds`."""
+
+    def on(worker: str) -> Any:
+        async def check() -> None:
+            begun.append(worker)
+            await asyncio.sleep(seconds)
+
+        return check
+
+    return on
+
+
 async def test_pgqueuer_430_a_run_that_takes_longer_than_the_limit_is_not_taken_again(pool: Pool) -> None:
     """There: heartbeats came less often than the limit after which a job counted as dead."""
     await queue(pool, order())
@@ -133,13 +147,7 @@ async def test_pgqueuer_430_a_worker_keeps_a_run_that_takes_longer_than_the_limi
 ) -> None:
     begun: list[str] = []
 
-    def on(worker: str) -> Any:
-        async def check() -> None:
-            begun.append(worker)
-            await asyncio.sleep(4.0)
-
-        return check
-
+    on = noting(begun, 4.0)
     rare = Every(3600.0)
     async with (
         leading(cluster_database, spec("t", on("leader"), schedule=rare), silent_after=3.0) as leader,
@@ -156,13 +164,7 @@ async def test_pgqueuer_630_a_worker_that_ends_during_a_run_leaves_its_task_to_a
 ) -> None:
     begun: list[str] = []
 
-    def on(worker: str) -> Any:
-        async def check() -> None:
-            begun.append(worker)
-            await asyncio.sleep(60.0)
-
-        return check
-
+    on = noting(begun, 60.0)
     async with leading(cluster_database, spec("t", on("leader"))) as leader:
         async with working(cluster_database, spec("t", on("a")), name="a"):
             await until(lambda: begun == ["a"], within=20)
