@@ -83,13 +83,17 @@ async def test_it_is_found_while_other_clients_use_it(pooled: str) -> None:
             await pool.fetchval("SELECT pg_sleep(0.001)")
 
     others = [asyncio.create_task(busy()) for _ in range(8)]
-    for _ in range(5):
-        with pytest.raises(StorageError, match="pool_mode = transaction"):
-            await check_own_sessions(pooled)
-    for other in others:
-        other.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
-    await asyncio.wait_for(pool.close(), 10)  # a connection whose statement was cancelled is closed as well
+    try:
+        for _ in range(50):
+            with pytest.raises(StorageError, match="pool_mode = transaction"):
+                await check_own_sessions(pooled)
+    finally:
+        for other in others:
+            other.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.wait_for(
+            pool.close(), 10
+        )  # a connection whose statement was cancelled is closed as well
 
 
 async def test_sessions_of_ones_own_are_not_mistaken(database: str, session_pooled: str) -> None:
