@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 
 import aiohttp
@@ -19,7 +18,9 @@ async def block():
     sign = pathlib.Path("block")
     if sign.exists():
         sign.unlink()
-        time.sleep(4)
+        end = time.monotonic() + 60
+        while not pathlib.Path("released").exists() and time.monotonic() < end:
+            time.sleep(0.01)
 """
 CONFIG = """
 database: {{url: '{dsn}'}}
@@ -45,14 +46,13 @@ async def test_a_blocked_loop_fails_its_probe_and_is_measured(database: str, tmp
         await process.says("слушаю")
         assert (await asyncio.to_thread(_ask, f"{url}/healthz", 2.0))[0]
         (tmp_path / "block").touch()
-        began = time.monotonic()
         while (tmp_path / "block").exists():  # noqa: ASYNC110 -- another process's file
             await asyncio.sleep(0.01)
         well, answer = await asyncio.to_thread(_ask, f"{url}/healthz", 1.0)
         assert not well
         assert "no answer" in str(answer)
-        assert time.monotonic() - began < 4
-        assert (await asyncio.to_thread(_ask, f"{url}/healthz", 10.0))[0], "it is over"
-        assert await lag(url) > 3
+        (tmp_path / "released").touch()
+        assert (await asyncio.to_thread(_ask, f"{url}/healthz", 30.0))[0], "it is over"
+        assert await lag(url) > 0.9
     finally:
         await process.stop()
