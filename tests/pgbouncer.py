@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from tests import programs
+from tests.waiting import stretched
 
 PATIENCE = 10.0
 """Seconds until it takes connections."""
@@ -60,7 +61,7 @@ class PgBouncer:
         self._process.wait(10)
 
     def _wait(self) -> None:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + stretched(PATIENCE)
         nap = threading.Event()
         while time.monotonic() < deadline and self._process.poll() is None:
             with closing(socket.socket()) as end:

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
+
+MOST = 8.0
+
+
+def stretched(seconds: float) -> float:
+    """`seconds` of a machine with a processor to spare; as much longer as several processes share one."""
+    sharing = os.getloadavg()[0] / (os.cpu_count() or 1)
+    return seconds * min(max(1.0, sharing), MOST)
 
 
 async def until(condition: Callable[[], bool], *, within: float = 10.0) -> None:
-    """Returns once `condition()` holds; raises TimeoutError after `within` seconds."""
-    async with asyncio.timeout(within):
+    """Returns once `condition()` holds; raises TimeoutError after `within` seconds, stretched."""
+    async with asyncio.timeout(stretched(within)):
         while not condition():  # noqa: ASYNC110 -- conditions of any kind, not only events
             await asyncio.sleep(0.01)

@@ -15,6 +15,7 @@ from dozor.control.commands.commands import (
 from dozor.control.commands.started_runs import StartedRun
 from dozor.storage.postgres.pool import Connection, Pool
 from dozor.supervision.core.state import State
+from tests.waiting import stretched
 
 FINISH_SQL = """
 UPDATE dozor.commands SET state = CASE WHEN $2 IN ('done', 'already') THEN 'done' ELSE 'refused' END,
@@ -116,6 +117,6 @@ class Executor:
 
 async def until_true(pool: Pool | Connection, query: str, *, within: float = 10.0) -> None:
     """Returns once the query's first value is true."""
-    async with asyncio.timeout(within):
+    async with asyncio.timeout(stretched(within)):
         while not await pool.fetchval(query):  # noqa: ASYNC110 -- the condition is the database's
             await asyncio.sleep(0.01)

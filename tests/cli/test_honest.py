@@ -19,7 +19,7 @@ from dozor.supervision.core.state import State
 from tests.cli.command import Ran
 from tests.cli.test_terminal import status_of
 from tests.preloaded.processes import run_beside
-from tests.waiting import until
+from tests.waiting import stretched, until
 from tests.web.site import Site, Work, open_site
 
 TASKS = """
@@ -116,7 +116,7 @@ async def test_a_killed_runner_is_noticed_at_once(database: str, tmp_path: Path)
         async def on_watch() -> bool:
             return (await run("status", "-c", path)).exit_code == 0
 
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + stretched(60)
         while not await on_watch():
             assert time.monotonic() < deadline
     finally:

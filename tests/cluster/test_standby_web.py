@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 
 from tests.cluster.members import LEADS, TTL, Members
+from tests.waiting import stretched
 
 
 def free_port() -> int:
@@ -27,7 +28,7 @@ async def until_answer(port: int, path: str, pattern: str, status: int = 200) ->
     """The answer, once it has this status and matches."""
     last: Any = None
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(stretched(20)):
             while True:
                 try:
                     last = await ask(port, path)

@@ -18,7 +18,7 @@ from tests.bot.botapi.server import BotApi
 from tests.house.sources import ROOT
 from tests.system.process import PATIENCE, Process
 from tests.system.telegram import ADMIN, CHAT, TOKEN, open_telegram
-from tests.waiting import until
+from tests.waiting import stretched, until
 
 EXAMPLES = ROOT / "examples"
 RUNNING_SQL = "SELECT count(*) FROM dozor.tasks WHERE state = 'running'"
@@ -82,7 +82,7 @@ async def answers(port: int) -> None:
     """`/ready` says 200."""
     url = f"http://127.0.0.1:{port}/ready"
     async with aiohttp.ClientSession() as session:
-        deadline = asyncio.get_running_loop().time() + PATIENCE
+        deadline = asyncio.get_running_loop().time() + stretched(PATIENCE)
         while True:
             try:
                 async with session.get(url) as response:

@@ -20,7 +20,7 @@ from dozor.supervision.tasks.task import SupervisedTask
 from tests.supervision.stage import spec, supervising
 from tests.system.process import PATIENCE
 from tests.system.stage import Stage
-from tests.waiting import until
+from tests.waiting import stretched, until
 
 
 def end(
@@ -184,7 +184,7 @@ async def test_a_segmentation_fault_at_each_start_is_stopped_and_the_others_run(
     stopped = "SELECT state = 'stopped' FROM dozor.tasks WHERE name = 'poison'"
     for _ in range(9):
         process = stage.run()
-        deadline = time.monotonic() + 2 * PATIENCE
+        deadline = time.monotonic() + stretched(2 * PATIENCE)
         while process.alive and not await pool.fetchval(stopped):
             assert time.monotonic() < deadline, process.text
             await asyncio.sleep(0.1)

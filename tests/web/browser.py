@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 
 from tests.programs import require
+from tests.waiting import stretched
 
 START_SECONDS = 30.0
 CALL_SECONDS = 20.0
@@ -58,7 +59,7 @@ class Tab:
 
     async def until(self, condition: str, *, within: float = 10.0) -> None:
         """Wait for a JavaScript condition. Raises TimeoutError with the text of the page."""
-        deadline = asyncio.get_running_loop().time() + within
+        deadline = asyncio.get_running_loop().time() + stretched(within)
         while not await self.run(f"Boolean({condition})"):
             if asyncio.get_running_loop().time() > deadline:
                 text = await self.run("document.body.innerText")

@@ -26,6 +26,7 @@ from tests.bot.botapi.faults import FaultKind
 from tests.bot.botapi.model import Json, StoredMessage
 from tests.bot.botapi.pace import Limits
 from tests.bot.botapi.server import BotApi
+from tests.waiting import stretched
 
 
 def describe(message: StoredMessage) -> Json:
@@ -129,7 +130,7 @@ class ControlClient:
         self, condition: Callable[[list[Json]], bool], *, timeout: float = 10.0, **query: Any
     ) -> list[Json]:
         """The bot's messages once `condition` holds for them; TimeoutError with what there was."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + stretched(timeout)
         while True:
             messages = await self.get("messages", **query)
             if condition(messages):

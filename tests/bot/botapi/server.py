@@ -20,6 +20,7 @@ from tests.bot.botapi.model import Json, World
 from tests.bot.botapi.pace import Limits, Pace
 from tests.bot.botapi.refusal import Refusal, bad_request
 from tests.bot.botapi.validation import Params, Upload, read_params
+from tests.waiting import stretched
 
 TOKEN = "42:stand-in-token"  # the stand-in's own
 WEBHOOK_ACTIVE = (
@@ -125,7 +126,7 @@ class BotApi:
 
     async def wait_until(self, condition: Callable[[], bool], timeout: float = 10.0, what: str = "") -> None:
         """Until `condition` holds; checked at every call. Raises TimeoutError with the last calls."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + stretched(timeout)
         while not condition():
             left = deadline - time.monotonic()
             if left <= 0:
