@@ -9,6 +9,7 @@ from functools import partial
 
 from loguru import logger
 
+from dozor.app.launch import launch_of
 from dozor.app.services import Services
 from dozor.clock import SteadyClock
 from dozor.cluster.assigned import AssignedRuns, HangReports
@@ -17,7 +18,6 @@ from dozor.cluster.trust_window import CHILD_SLACK, TrustWindow
 from dozor.cluster.worker import Worker
 from dozor.config import Config
 from dozor.config.imports.checkers import Checker
-from dozor.config.imports.environment import withheld_names
 from dozor.config.sections.tasks import PoolPlacement
 from dozor.language import msg
 from dozor.process.child_deadlines import ChildDeadlines
@@ -31,9 +31,9 @@ from dozor.storage.postgres.pool import connect, create_pool
 from dozor.storage.tables.pool_runs import QUEUED_CHANNEL
 from dozor.supervision.core.spec import TaskSpec, from_config
 from dozor.supervision.execution.cancellation import Canceller, GiveUp
-from dozor.supervision.execution.process.client import Launch
 from dozor.supervision.monitoring.pool_monitor import PoolMonitor
 from dozor.supervision.monitoring.task_monitor import TaskMonitor
+from dozor.supervision.runs.resources import ResourcePlan, Resources
 from dozor.supervision.telemetry.log import SupervisionLog
 
 WORKER_CONNECTIONS = 4
@@ -82,7 +82,7 @@ async def start_worker(
     `grace`: seconds for runs at the end. `session_dsn` None: NOTIFY does not reach this process, so it looks
     ten times a second.
     """
-    sizes = config.database.pools
+    sizes, plan = config.database.pools, ResourcePlan.of(config)
     pool = await create_pool(
         dsn,
         min_size=0,
@@ -122,14 +122,8 @@ async def start_worker(
             checkers=checkers,
             is_outage=health.explains,
             grace=grace,
-            launch=Launch(
-                dsn=dsn,
-                folder=config.path.parent,
-                pool_size=sizes.process,
-                acquire_timeout=sizes.acquire_timeout,
-                withheld=withheld_names(config.filled),
-                deadlines=window.children,
-            ),
+            launch=launch_of(config, plan, dsn=dsn, deadlines=window.children),
+            resources=Resources(plan, clock.now),
             canceller=Canceller(hangs, patience=config.supervision.cancel_patience, give_up=give_up),
         )
 

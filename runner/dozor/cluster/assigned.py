@@ -19,6 +19,7 @@ from dozor.supervision.core.state import State, TaskState
 from dozor.supervision.runs.context import Context, Reporter
 from dozor.supervision.runs.failures.endings import failure_of
 from dozor.supervision.runs.failures.remote_failure import to_frame
+from dozor.supervision.runs.resources import given_to
 from dozor.supervision.runs.run import Run, StopReason
 from dozor.supervision.supervisor import Supervisor
 from dozor.supervision.tasks.task import SupervisedTask
@@ -106,6 +107,7 @@ class AssignedRuns(Supervisor):
             run,
             _Reports(self, assigned, super().reporter_for(task)(run)),
             self._checkers,
+            given_to(self.resources, task.spec.name, claim.id, run),
             epoch=claim.epoch,
             fence=fence,
         )
