@@ -28,7 +28,7 @@ BREAKS: dict[str, Callable[[int], None]] = {
 async def session_of_the_leader(pool: Pool) -> int:
     """The server's process behind the session in which the leader renews its lease."""
     async with asyncio.timeout(20):
-        while (pid := await pool.fetchval(LEASE_SESSION_SQL)) is None:
+        while (pid := await pool.fetchval(LEASE_SESSION_SQL)) is None:  # noqa: ASYNC110 -- a lock of the database
             await asyncio.sleep(0.05)
     return int(pid)
 
