@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -9,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from dozor.storage.postgres.migrate import migrate
+from dozor.storage.postgres.migration_sets import CORE, QUEUE
 from tests.cluster.members import Members
+from tests.server import PostgresControl
 from tests.templates import CLUSTER_TEMPLATE, fresh_database
 
 
@@ -29,6 +33,18 @@ def database(cluster_database: str) -> str:
 def members(cluster_database: str) -> Iterator[Members]:
     folder = Path(tempfile.mkdtemp(prefix="dozor-"))
     members = Members(folder, cluster_database)
+    yield members
+    members.close()
+    members.say()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def own(postgres_control: PostgresControl) -> Iterator[Members]:
+    """Members on a server that the test may stop."""
+    asyncio.run(migrate(postgres_control.dsn, (CORE, QUEUE)))
+    folder = Path(tempfile.mkdtemp(prefix="dozor-"))
+    members = Members(folder, postgres_control.dsn)
     yield members
     members.close()
     members.say()

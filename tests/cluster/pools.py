@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
+import yaml
+
+from dozor.app.worker import start_worker
 from dozor.clock import SteadyClock
-from dozor.cluster.assigned import AssignedRuns, HangReports
 from dozor.cluster.placement import PgQueuerQueue
 from dozor.cluster.pool_runs import PoolRuns
-from dozor.cluster.trust_window import TrustWindow
 from dozor.cluster.worker import Worker
-from dozor.storage.health import DatabaseHealth
+from dozor.config import Config
+from dozor.config.loading import load
+from dozor.process.lifecycle import Cleanups
+from dozor.redaction import Redactor
 from dozor.storage.journal import Journal, JournalHooks, StateSource
-from dozor.storage.postgres.checker_pool import CheckerPool
 from dozor.storage.postgres.listen import Listener
 from dozor.storage.postgres.pool import Pool, create_pool
 from dozor.storage.tables import pool_runs, tasks
-from dozor.storage.tables.pool_runs import ENDED_CHANNEL, QUEUED_CHANNEL
+from dozor.storage.tables.pool_runs import ENDED_CHANNEL
 from dozor.storage.tables.tasks import TaskDeclaration
 from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.core.state import State, TaskState
 from dozor.supervision.execution.cancellation import Canceller
-from dozor.supervision.execution.process.client import Launch
 from dozor.supervision.supervisor import Supervisor
 from dozor.supervision.tasks.persistence import from_row
 from dozor.supervision.telemetry.log import SupervisionLog
@@ -120,52 +122,42 @@ async def working(
     pools: Sequence[str] = ("default",),
     folder: Path = Path(__file__).parent,
 ) -> AsyncIterator[Worker]:
-    clock = SteadyClock()
-    pool = await create_pool(dsn, max_size=4, json_codec=False, application_name="test worker")
-    checkers = await CheckerPool.open(dsn, size=5, acquire_timeout=5.0, now=clock.now)
-    hangs = HangReports()
-    health = DatabaseHealth(clock, partial(pool.fetchval, "SELECT 1"))
-
-    def build(worker: Worker) -> AssignedRuns:
-        return AssignedRuns(
-            specs,
-            ended=worker.ended,
-            tell=worker.alert,
-            silent_after=silent_after,
-            redact=str,
-            clock=clock,
-            log=SupervisionLog(),
-            checkers=checkers,
-            is_outage=health.explains,
-            grace=0.2,
-            launch=Launch(dsn=dsn, folder=folder),
-            canceller=Canceller(hangs, patience=0.2),
-        )
-
-    worker = Worker(
-        pool,
-        PgQueuerQueue(),
-        build,
-        hangs,
-        health,
+    """As `dozor run --role worker`, without its process; it reports the runs that hang after 0.4 s."""
+    cleanups = Cleanups()
+    part = await start_worker(
+        _config(dsn, slots=slots, lease_ttl=silent_after, pools=pools, folder=folder),
+        "",
+        specs,
+        cleanups,
+        dsn=dsn,
+        session_dsn=dsn,
         name=name,
-        pools=tuple(pools),
-        slots=slots,
-        window=TrustWindow(silent_after),
+        clock=SteadyClock(),
+        redactor=Redactor(),
+        shown=lambda specs, changed: None,
+        grace=0.2,
+        give_up=lambda task: None,
+        timer=None,
     )
-    worker.runs.start()
-    listener = Listener(dsn, {QUEUED_CHANNEL: worker.wake}, clock)
-    running = [asyncio.ensure_future(part()) for part in worker.parts().values()]  # noqa: TID251 -- kept
-    running.append(asyncio.ensure_future(listener.run()))  # noqa: TID251 -- kept
     try:
-        yield worker
+        yield part.worker
     finally:
-        await worker.stop()
-        for part in running:
-            part.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
-        checkers.terminate()
-        pool.terminate()
+        await cleanups.run()
+
+
+def _config(dsn: str, *, slots: int, lease_ttl: float, pools: Sequence[str], folder: Path) -> Config:
+    """Its tasks are not those that a worker gets, which are given as specifications."""
+    whole = {
+        "language": "en",
+        "database": {"url": dsn, "pools": {"checkers": 5, "acquire_timeout": 5}},
+        "supervision": {"cancel_patience": 0.2},
+        "cluster": {"enabled": True, "lease_ttl": lease_ttl, "pools": list(pools), "slots": slots},
+        "tasks": {"unused": {"run": "some:check", "every": "1h"}},
+    }
+    with tempfile.TemporaryDirectory(prefix="dozor-") as written:
+        path = Path(written) / "config.yaml"
+        path.write_text(yaml.safe_dump(whole))
+        return load(path).model_copy(update={"path": folder / "config.yaml"})
 
 
 def is_in(leader: Leader, name: str, state: State) -> bool:

@@ -43,3 +43,12 @@ async def long(ctx: Context) -> None:
         await asyncio.sleep(60)
     finally:
         _write(ctx, "end")
+
+
+async def patient(ctx: Context, seconds: float) -> None:
+    """Takes so many seconds, whatever asks it to stop; it can be cancelled."""
+    _write(ctx, "begin")
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        _write(ctx, "end")

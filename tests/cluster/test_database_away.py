@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
-from dozor.storage.postgres.migrate import migrate
-from dozor.storage.postgres.migration_sets import CORE, QUEUE
 from tests.cluster.members import LEADS, TTL, Members, now
 from tests.server import PostgresControl
 from tests.waiting import until
@@ -20,18 +15,6 @@ AWAY: dict[str, tuple[Callable[[PostgresControl], None], Callable[[PostgresContr
     "stopped": (PostgresControl.stop, PostgresControl.start),
     "silent": (PostgresControl.freeze, PostgresControl.thaw),
 }
-
-
-@pytest.fixture
-def own(postgres_control: PostgresControl) -> Iterator[Members]:
-    """Members on a server that the test may stop."""
-    asyncio.run(migrate(postgres_control.dsn, (CORE, QUEUE)))
-    folder = Path(tempfile.mkdtemp(prefix="dozor-"))
-    members = Members(folder, postgres_control.dsn)
-    yield members
-    members.close()
-    members.say()
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.mark.parametrize("how", AWAY)

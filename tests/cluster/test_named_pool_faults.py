@@ -173,6 +173,28 @@ async def test_pgqueuer_630_a_worker_that_ends_during_a_run_leaves_its_task_to_a
         assert leader.failure("t") == "", "the end of a worker is no failure of the task"
 
 
+async def test_dbos_804_a_worker_that_drains_does_not_take_back_what_it_has_just_handed_back(
+    cluster_database: str, pool: Pool
+) -> None:
+    """There: an executor that was ending dequeued again what its successor had just put back, and kept it."""
+    begun: list[str] = []
+    on = noting(begun, 60.0)
+    async with leading(cluster_database, spec("t", on("leader"))) as leader:
+        async with working(cluster_database, spec("t", on("same")), name="same") as draining:
+            await until(lambda: begun == ["same"], within=20)
+            await draining.stop()
+            # Still in its loop, under the name of its successor, while the run is due again.
+            async with asyncio.timeout(20):
+                while not await pool.fetch("SELECT FROM dozor.pool_runs WHERE state = 'queued'"):  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+            draining.wake()
+            async with working(cluster_database, spec("t", on("successor")), name="same"):
+                await until(lambda: len(begun) == 2, within=20)
+                assert begun == ["same", "successor"]
+                assert draining.running == 0
+        assert leader.failure("t") == ""
+
+
 async def test_bullmq_4729_a_worker_that_lost_a_run_ends_neither_it_nor_its_successor(pool: Pool) -> None:
     """A claim is known by its token: what an overtaken worker reports late changes nothing."""
     await queue(pool, order())
@@ -184,3 +206,9 @@ async def test_bullmq_4729_a_worker_that_lost_a_run_ends_neither_it_nor_its_succ
     assert (end.state, end.outcome) == (PoolRunState.LOST, None)
     [answer] = await pool_runs.beat(pool, [Held(former.id, former.token, None)], [])
     assert answer.taken_away, "its next heartbeat says so"
+    async with pool.acquire() as connection, connection.transaction():
+        await pool_runs.write(connection, PoolChanges(taken=("1-1",), orders=(order(2, due_at=2000.0),)))
+    [successor] = await claim(pool, "w2", "1-2")
+    assert await pool_runs.end(pool, [succeeded(former)]) == set()
+    assert await pool_runs.read_ends(pool, 10) == []
+    assert await pool_runs.end(pool, [succeeded(successor)]) == {"1-2"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from typing import assert_never
 from uuid import uuid4
@@ -17,9 +17,10 @@ from uuid import uuid4
 from loguru import logger
 
 from dozor.app.config_file import ConfigFile
+from dozor.app.idle_web import IdleWeb, ShownTasks, idle_snapshot
 from dozor.app.leading.part import LeadingPart
 from dozor.app.leading.telegram import import_bot
-from dozor.app.standby import StandbyPart, idle_snapshot
+from dozor.app.standby import StandbyPart
 from dozor.app.surroundings import VERSION, LeaderTerm, Surroundings, Teardown
 from dozor.app.worker import WorkerPart, start_worker
 from dozor.cluster import handover, replicas
@@ -93,7 +94,7 @@ class ClusterMember:
         self.window = TrustWindow(self._ttl, timer, ChildDeadlines(self._ttl * CHILD_SLACK))
         self.me = Holder(uuid4(), name, VERSION, process)
         self.view = ClusterView(window=self.window)
-        self._file = ConfigFile(config)
+        self._file = ConfigFile(config.path, around.digest)
         database = around.database
         self.leadership = Leadership(
             database.session_dsn or database.dsn,
@@ -104,6 +105,8 @@ class ClusterMember:
         self.leading: LeadingPart | None = None
         self._standby: StandbyPart | None = None
         """The present or last one."""
+        self._shown: ShownTasks | None = None
+        """Of a process that only works."""
         self._supervised: Sequence[SupervisedTask] = ()
         """Of the present or last term, once it has begun to supervise."""
         self.term: Term | None = None
@@ -150,10 +153,7 @@ class ClusterMember:
         if self._standby is not None:
             return self._standby.vitals()
         if self._worker is not None and self._role is Role.WORKER:
-            health, failing = self._worker.health, self._worker.services.failing
-            return idle_snapshot(
-                now, database_up=health.up, database_down_since=health.down_since, failing_parts=failing
-            )
+            return self._worker.vitals()
         return idle_snapshot(
             now, database_up=False, database_down_since=None, failing_parts={}
         )  # at the start
@@ -165,7 +165,7 @@ class ClusterMember:
             if self._role is not Role.LEADER:
                 await self._start_worker()
             if self._role is Role.WORKER:
-                await self._stopping.wait()
+                await self._only_work()
             while not self._stopping.is_set():
                 self._standby = standby = StandbyPart(self._around, self.leadership, self.view)
                 await standby.start()
@@ -183,18 +183,42 @@ class ClusterMember:
             known = error if isinstance(error, DozorError) else DozorError(f"{type(error).__name__}: {error}")
             self._fail(known)
 
+    async def _only_work(self) -> None:
+        """Show what the database holds, until this process ends."""
+        web = IdleWeb(self._around, self.view, ReplicaRole.WORKER, self.vitals)
+        self._shown = web.shown
+        await web.start()
+        try:
+            await self._stopping.wait()
+        finally:
+            await web.stop()
+
+    def _show(self, specs: list[TaskSpec], changed: Collection[str]) -> None:
+        """The worker has reloaded its configuration."""
+        if self._shown is not None:
+            self._shown.use(specs, changed)
+
+    def reload_soon(self, by: str) -> None:
+        """Reload in the background; for a signal handler. A standby reads the file when it begins to lead."""
+        if self.leading is not None:
+            self.leading.reloader.soon(by)
+        if self._worker is not None:
+            self._worker.settings.soon(by)
+
     async def _start_worker(self) -> None:
         """Take runs of pools, whoever leads, until this process ends."""
         around = self._around
         self._worker = await start_worker(
             around.config,
+            around.digest,
             self._assigned,
             self._working,
             dsn=around.database.dsn,
             session_dsn=around.database.session_dsn,
             name=self.me.name,
             clock=around.clock,
-            redact=around.redactor.redact,
+            redactor=around.redactor,
+            shown=self._show,
             grace=around.grace,
             give_up=self._give_up,
             timer=None if self._timer is None else DeadlineTimer(),
@@ -376,7 +400,8 @@ class ClusterMember:
                 )
                 try:
                     while True:
-                        await self._file.refresh()
+                        if self._role is not Role.WORKER:
+                            await self._file.refresh()
                         async with asyncio.timeout(every * 2):
                             await replicas.beat(connection, self.me, self._state(every), time.time())
                             if self.term is not None:
@@ -407,11 +432,18 @@ class ClusterMember:
             role=ReplicaRole.LEADER if self.term is not None else self._idle_role,
             epoch=None if self.term is None else self.term.epoch,
             beats_every=every,
-            config_digest=self._around.digest if self._role is Role.WORKER else self._file.digest,
+            config_digest=self._digest,
             pools=cluster.pools if self._worker is not None else (),
             slots=cluster.slots if self._worker is not None else 0,
             running=0 if self._worker is None else self._worker.worker.running,
         )
+
+    @property
+    def _digest(self) -> str:
+        """Of the configuration that a worker uses, or that another process would lead with by now."""
+        if self._worker is not None and self._role is Role.WORKER:
+            return self._worker.settings.digest
+        return self._file.digest
 
     @property
     def _idle_role(self) -> ReplicaRole:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dozor.app.worker import pool_specs
+from dozor.app.worker_config import pool_specs
 from dozor.config import Config
 from dozor.config.imports.checkers import (
     Checker,

@@ -288,8 +288,10 @@ class Runner:
 
     def reload_soon(self, by: str) -> None:
         """Reload in the background; for a signal handler. A standby reads the file when it begins to lead."""
-        if self.leads:
-            self.reloader.soon(by)
+        if self._member is not None:
+            self._member.reload_soon(by)
+        elif self._leading is not None:
+            self._leading.reloader.soon(by)
 
     def web_sources(self) -> WebSources:
         return self.leading.web_sources()

@@ -2,38 +2,41 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.metadata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 from loguru import logger
 
+from dozor.app.idle_web import idle_snapshot
+from dozor.app.launch import launch_of
 from dozor.app.services import Services
+from dozor.app.worker_config import Shown, WorkerConfig
 from dozor.clock import SteadyClock
 from dozor.cluster.assigned import AssignedRuns, HangReports
 from dozor.cluster.placement import PgQueuerQueue
 from dozor.cluster.trust_window import CHILD_SLACK, TrustWindow
 from dozor.cluster.worker import Worker
 from dozor.config import Config
-from dozor.config.imports.checkers import Checker
-from dozor.config.imports.environment import withheld_names
-from dozor.config.sections.tasks import PoolPlacement
+from dozor.control.readiness import HealthSnapshot
 from dozor.language import msg
 from dozor.process.child_deadlines import ChildDeadlines
 from dozor.process.deadline_timer import DeadlineTimer
 from dozor.process.lifecycle import Cleanups
+from dozor.redaction import Redactor
 from dozor.storage.health import DatabaseHealth
 from dozor.storage.postgres.checker_pool import CheckerPool
 from dozor.storage.postgres.fence import limited_connection
 from dozor.storage.postgres.listen import POLL_EVERY, Listener
 from dozor.storage.postgres.pool import connect, create_pool
 from dozor.storage.tables.pool_runs import QUEUED_CHANNEL
-from dozor.supervision.core.spec import TaskSpec, from_config
+from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.execution.cancellation import Canceller, GiveUp
-from dozor.supervision.execution.process.client import Launch
 from dozor.supervision.monitoring.pool_monitor import PoolMonitor
 from dozor.supervision.monitoring.task_monitor import TaskMonitor
+from dozor.supervision.runs.resources import ResourcePlan, Resources
 from dozor.supervision.telemetry.log import SupervisionLog
 
 WORKER_CONNECTIONS = 4
@@ -42,35 +45,49 @@ STATEMENT_TIMEOUT = 10.0
 VERSION = importlib.metadata.version("dozor")
 
 
-def pool_specs(config: Config, checkers: Mapping[str, Checker]) -> list[TaskSpec]:
-    """The tasks of `config` whose runs a worker of this process may take."""
-    return [
-        from_config(task, checkers[task.name], on_worker=True)
-        for task in config.tasks
-        if task.enabled
-        and isinstance(task.placement, PoolPlacement)
-        and task.placement.name in config.cluster.pools
-    ]
+def worker_snapshot(
+    answered_at: float, ttl: float, now: float, uptime: float, failing_parts: Mapping[str, str]
+) -> HealthSnapshot:
+    """What `/readyz` of a worker is judged by. Pure.
+
+    The database may be silent for `ttl` seconds, after which the leader gives runs up.
+    `answered_at`, `uptime`: by CLOCK_BOOTTIME; `now`: seconds since the epoch.
+    """
+    silent = uptime - answered_at
+    up = silent <= ttl
+    since = None if up else now - silent
+    return idle_snapshot(now, database_up=up, database_down_since=since, failing_parts=failing_parts)
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerPart:
-    """A worker with what it works with. `health`: of the database, as its services see it."""
+    """A worker with what it works with. `settings`: its configuration, which may change."""
 
     worker: Worker
     services: Services
-    health: DatabaseHealth
+    settings: WorkerConfig
+    window: TrustWindow
+    clock: SteadyClock
+
+    def vitals(self) -> HealthSnapshot:
+        """What `/readyz` of a process that is nothing else is judged by."""
+        window = self.window
+        return worker_snapshot(
+            self.worker.answered_at, window.ttl, self.clock.now(), window.now(), self.services.failing
+        )
 
 
 async def start_worker(
     config: Config,
+    digest: str,
     specs: Iterable[TaskSpec],
     cleanups: Cleanups,
     *,
     dsn: str,
     name: str,
     clock: SteadyClock,
-    redact: Callable[[str], str],
+    redactor: Redactor,
+    shown: Shown,
     grace: float,
     give_up: GiveUp,
     timer: DeadlineTimer | None,
@@ -78,11 +95,12 @@ async def start_worker(
 ) -> WorkerPart:
     """Take runs of `config.cluster.pools` until `cleanups` are run. Raises as `create_pool`.
 
+    `digest`: `config_digest` of `config`. `shown`: takes its tasks after a reload, see `Shown`.
     `timer`: ends the process when a run outlives the window. `name`: of this process, for people.
     `grace`: seconds for runs at the end. `session_dsn` None: NOTIFY does not reach this process, so it looks
     ten times a second.
     """
-    sizes = config.database.pools
+    sizes, plan = config.database.pools, ResourcePlan.of(config)
     pool = await create_pool(
         dsn,
         min_size=0,
@@ -105,7 +123,7 @@ async def start_worker(
         checkers.terminate()
 
     cleanups.add("ctx.db", close_checkers)
-    hangs = HangReports()
+    hangs, misfits, redact = HangReports(), asyncio.Event(), redactor.redact
     health = DatabaseHealth(clock, partial(_probe, dsn))
     silent_after = config.cluster.lease_ttl
     window = TrustWindow(silent_after, timer, ChildDeadlines(silent_after * CHILD_SLACK))
@@ -122,14 +140,8 @@ async def start_worker(
             checkers=checkers,
             is_outage=health.explains,
             grace=grace,
-            launch=Launch(
-                dsn=dsn,
-                folder=config.path.parent,
-                pool_size=sizes.process,
-                acquire_timeout=sizes.acquire_timeout,
-                withheld=withheld_names(config.filled),
-                deadlines=window.children,
-            ),
+            launch=launch_of(config, plan, dsn=dsn, deadlines=window.children),
+            resources=Resources(plan, clock.now),
             canceller=Canceller(hangs, patience=config.supervision.cancel_patience, give_up=give_up),
         )
 
@@ -144,11 +156,14 @@ async def start_worker(
         slots=config.cluster.slots,
         window=window,
         poll_every=1.0 if session_dsn is not None else POLL_EVERY,
+        misfits=misfits,
     )
+    settings = WorkerConfig(config, digest, worker.runs, redactor, misfits, shown)
     monitor = TaskMonitor(worker.runs, hangs, clock)
     parts = {
         **worker.parts(),
         "worker monitor": monitor.run,
+        "worker configuration": settings.follow,
         "ctx.db of the worker": PoolMonitor(checkers, hangs, clock, sizes.starved_after).run,
     }
     if session_dsn is not None:
@@ -162,7 +177,7 @@ async def start_worker(
     logger.info(
         msg("log-worker-started", version=VERSION, name=name, pools=pools, slots=config.cluster.slots)
     )
-    return WorkerPart(worker, services, health)
+    return WorkerPart(worker, services, settings, window, clock)
 
 
 async def _probe(dsn: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -19,6 +19,7 @@ from dozor.supervision.core.state import State, TaskState
 from dozor.supervision.runs.context import Context, Reporter
 from dozor.supervision.runs.failures.endings import failure_of
 from dozor.supervision.runs.failures.remote_failure import to_frame
+from dozor.supervision.runs.resources import given_to
 from dozor.supervision.runs.run import Run, StopReason
 from dozor.supervision.supervisor import Supervisor
 from dozor.supervision.tasks.task import SupervisedTask
@@ -69,7 +70,35 @@ class AssignedRuns(Supervisor):
         self.assigned: dict[str, Assigned] = {}
         """Runs in progress, by id."""
         self._by_run: dict[Run, Assigned] = {}
-        self.digests: Mapping[str, str] = {spec.name: digest_of(spec.reference, spec.args) for spec in specs}
+        self._wanted: dict[str, TaskSpec] = {spec.name: spec for spec in specs}
+        self.digests: Mapping[str, str] = _digests(specs)
+
+    def use(self, specs: Iterable[TaskSpec], changed: Collection[str]) -> None:
+        """Take runs of these tasks from now on. `changed`: names of those that are not as before.
+
+        A run in progress goes on under what it began with; the leader asks it to end if it has changed its
+        task as well. Until then no other run of its task is taken.
+        """
+        before, self._wanted = self._wanted, {}
+        for spec in specs:
+            known = before.get(spec.name)
+            same = known is not None and spec.name not in changed
+            self._wanted[spec.name] = known if same and known is not None else _without_schedule(spec)
+        self.digests = _digests(self._wanted.values())
+        for task in self.tasks:
+            if task.run is None:
+                self._bring_up_to_date(task)
+        for name, spec in self._wanted.items():
+            if self.find(name) is None:
+                self.task_changes.add(spec, TaskState(State.PAUSED), self._clock.now())
+
+    def _bring_up_to_date(self, task: SupervisedTask) -> None:
+        """`task` has no run: let it be what the configuration says by now."""
+        wanted = self._wanted.get(task.spec.name)
+        if wanted is None:
+            self.task_changes.remove(task.spec.name)
+        elif wanted is not task.spec:
+            self.task_changes.replace(wanted, self._clock.now())
 
     def free(self, name: str) -> bool:
         """Whether a run of this task can begin: none is in progress here."""
@@ -106,6 +135,7 @@ class AssignedRuns(Supervisor):
             run,
             _Reports(self, assigned, super().reporter_for(task)(run)),
             self._checkers,
+            given_to(self.resources, task.spec.name, claim.id, run),
             epoch=claim.epoch,
             fence=fence,
         )
@@ -138,6 +168,7 @@ class AssignedRuns(Supervisor):
         self.assigned.pop(assigned.claim.id, None)
         self._report_end(assigned, self._end_of(assigned, error, outage=outage))
         self.canceller.over(task, run)
+        self._bring_up_to_date(task)
 
     def _attach(self, task: SupervisedTask, run: Run) -> Assigned:
         claim = self._beginning
@@ -225,6 +256,10 @@ class HangReports:
     def cleared(self, trouble: Trouble) -> None:
         if trouble.task is not None:
             self.hung.pop(trouble.task, None)
+
+
+def _digests(specs: Iterable[TaskSpec]) -> Mapping[str, str]:
+    return {spec.name: digest_of(spec.reference, spec.args) for spec in specs}
 
 
 def _without_schedule(spec: TaskSpec) -> TaskSpec:

@@ -183,14 +183,20 @@ class Leadership:
         return True
 
     async def resign(self, term: Term) -> None:
-        """Let another replica lead at once. What fails is logged: the lease then ends by itself."""
-        try:
-            async with asyncio.timeout(self._patience * 2):
-                await lease.resign(await self._session(), term)
-        except Exception as error:
-            if not (isinstance(error, TimeoutError | StorageError) or of_database(error)):
-                raise
-            self._failed(error)
+        """Let another replica lead at once, in a new session if the present one does not answer.
+
+        What fails is logged: the lease then ends by itself.
+        """
+        for seconds in (self._patience, self._patience * 2):
+            try:
+                async with asyncio.timeout(seconds):
+                    await lease.resign(await self._session(), term)
+            except Exception as error:
+                if not (isinstance(error, TimeoutError | StorageError) or of_database(error)):
+                    raise
+                self._failed(error)
+            else:
+                return
 
     def close(self) -> None:
         """End the session, and with it the lock."""

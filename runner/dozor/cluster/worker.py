@@ -47,6 +47,7 @@ class Worker:
 
     `window`: while it is open, no run of this worker is given up; its `ttl` is the patience of the leader.
 
+    `misfits`: set when a run is passed on because its task is unknown here or has other `run` or `args`.
     `pool`: connections without a codec for jsonb. `poll_every`: seconds between looks for runs.
     `build` makes the supervisor of its runs, which calls `ended` and `alert`.
     """
@@ -64,6 +65,7 @@ class Worker:
         slots: int,
         window: TrustWindow,
         poll_every: float = POLL_EVERY,
+        misfits: asyncio.Event | None = None,
     ) -> None:
         self._pool = pool
         self._queue = queue
@@ -75,6 +77,9 @@ class Worker:
         self._window = window
         self._patience = min(STATEMENT_SECONDS, window.ttl / 3)
         self._poll_every = poll_every
+        self._misfits = asyncio.Event() if misfits is None else misfits
+        self.answered_at = window.now()
+        """When the database last gave an answer; seconds, as the window counts them."""
         self._wake = asyncio.Event()
         self._ends: dict[str, WorkerEnd] = {}
         """Not written yet, by id."""
@@ -133,7 +138,6 @@ class Worker:
             try:
                 taken = await self._take_once()
                 pace.took(taken)
-                self._health.report_up()
             except Exception as error:
                 if not self._sat_out(error):
                     raise
@@ -163,6 +167,7 @@ class Worker:
             connection.transaction(),
         ):
             offers = await self._queue.dequeue(connection, self._pools, limit)
+            self._answered()
             if not offers:
                 return 0
             mine, others = self._sorted(offers)
@@ -199,6 +204,8 @@ class Worker:
         others: list[Offer] = []
         for offer in offers:
             known = self.runs.digests.get(offer.task) == offer.digest
+            if not known:
+                self._misfits.set()
             if known and self.runs.free(offer.task) and offer.task not in mine and not self.closing:
                 mine[offer.task] = offer
             else:
@@ -260,7 +267,7 @@ class Worker:
                 await self._beat_once()
                 if self.runs.assigned:
                     self._window.extend(began)
-                self._health.report_up()
+                self._answered()
             except Exception as error:
                 if not self._sat_out(error):
                     raise
@@ -324,6 +331,10 @@ class Worker:
             msg("log-pool-run-taken", name=assigned.claim.task, run=assigned.claim.id)
         )
         self.runs.stop_run(assigned, StopRequest.CANCEL)
+
+    def _answered(self) -> None:
+        self.answered_at = self._window.now()
+        self._health.report_up()
 
     def _sat_out(self, error: Exception) -> bool:
         """Whether it is an outage, to be tried again; what is none is for the supervision of this part."""

@@ -44,6 +44,14 @@ def compare(old: Config, new: Config) -> Changes:
     )
 
 
+def in_effect(old: Config, new: Config, changes: Changes) -> Config:
+    """`new` as far as it applies without a new start: sections that need one stay as in `old`."""
+    kept = {name: getattr(old, name) for name in changes.kept_back}
+    if "telegram" in kept:
+        kept["telegram"] = with_people(old.telegram, new.telegram)
+    return new.model_copy(update=kept)
+
+
 def with_people(telegram: TelegramConfig, people: TelegramConfig) -> TelegramConfig:
     """`telegram` with the roles of `people`."""
     return telegram.model_copy(update={role: getattr(people, role) for role in PEOPLE})

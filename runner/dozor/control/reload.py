@@ -15,7 +15,7 @@ from dozor.alerting.model.notification import AlertData
 from dozor.alerting.reports.runner import RunnerReports
 from dozor.clock import Clock
 from dozor.config import Config
-from dozor.config.changes import Changes, compare, with_people
+from dozor.config.changes import Changes, compare, in_effect
 from dozor.config.imports.checkers import load_with_checkers
 from dozor.config.imports.environment import withheld_names
 from dozor.config.imports.importing import newer_file
@@ -143,10 +143,7 @@ class Reloader:
                 supervisor.processes.warm(supervised)
         self._manager.resolve_removed_tasks(supervisor)
         # Sections that need a restart keep their previous values, so that the next reload reports them again.
-        kept = {name: getattr(self._config, name) for name in changes.kept_back}
-        if "telegram" in kept:
-            kept["telegram"] = with_people(self._config.telegram, new.telegram)
-        self._config = new.model_copy(update=kept)
+        self._config = in_effect(self._config, new, changes)
         self._configured(self._config)
 
     async def _prepare_schemas(self, new: Config) -> None:

@@ -51,7 +51,7 @@ from dozor.supervision.held_starts import HeldBack, HeldStarts
 from dozor.supervision.run_ends import RunEnds
 from dozor.supervision.runs.context import Context, Reporter
 from dozor.supervision.runs.ownership import OwnTask, Scope
-from dozor.supervision.runs.resources import Resources
+from dozor.supervision.runs.resources import Resources, given_to
 from dozor.supervision.runs.run import Run, StopReason
 from dozor.supervision.start_gate import CommitLog, StartGate, due_instead
 from dozor.supervision.task_changes import TaskChanges
@@ -404,16 +404,14 @@ class Supervisor(RunEnds):
     def context(self, task: SupervisedTask, run: Run) -> Context:
         """What the checker is given."""
         reports = RunReporter(self._loop, self, task, run)
-        name, number, given = task.spec.name, run_id(self._generation, run.number), None
-        if self.resources is not None:
-            given = self.resources.for_run(name, number, lambda: run.ended or run.abandoned)
+        name, number = task.spec.name, run_id(self._generation, run.number)
         return Context(
             name,
             number,
             run,
             reports,
             self._checkers,
-            given,
+            given_to(self.resources, name, number, run),
             epoch=self._generation,
             fence=self._fence,
         )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dozor.alerting.incidents.manager import IncidentManager
+from dozor.app.launch import launch_of
 from dozor.app.leading.recovery import RecoveredState
 from dozor.clock import SteadyClock
 from dozor.config import Config
-from dozor.config.imports.environment import withheld_names
 from dozor.process.child_deadlines import ChildDeadlines
 from dozor.storage.journal import Journal
 from dozor.storage.postgres.pools import Pools
@@ -16,7 +16,6 @@ from dozor.storage.postgres.run_fence import RunFence
 from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.execution.cancellation import Canceller, GiveUp
 from dozor.supervision.execution.distribution import Distributor
-from dozor.supervision.execution.process.client import Launch
 from dozor.supervision.held_starts import HeldBack
 from dozor.supervision.runs.resources import ResourcePlan, Resources
 from dozor.supervision.supervisor import Supervisor
@@ -42,7 +41,7 @@ def build_supervisor(
     deadlines: ChildDeadlines | None = None,
 ) -> Supervisor:
     """Not started. `grace`: seconds that runs in progress get at the end. `deadlines`: see `Launch`."""
-    sizes, plan = config.database.pools, ResourcePlan.of(config)
+    plan = ResourcePlan.of(config)
     return Supervisor(
         specs,
         observer=manager,
@@ -54,15 +53,7 @@ def build_supervisor(
         is_outage=journal.health.explains,
         redact=redact,
         grace=grace,
-        launch=Launch(
-            dsn=dsn,
-            folder=config.path.parent,
-            pool_size=sizes.process,
-            acquire_timeout=sizes.acquire_timeout,
-            withheld=withheld_names(config.filled),
-            resources=plan,
-            deadlines=deadlines,
-        ),
+        launch=launch_of(config, plan, dsn=dsn, deadlines=deadlines),
         resources=Resources(plan, clock.now),
         commits=journal,
         crashes=recovered.crashes,

@@ -19,6 +19,7 @@ from dozor.errors import SetupError, StorageError
 from dozor.language import msg
 from dozor.storage.postgres.named_databases import DatabaseOptions, Databases, NamedPool
 from dozor.supervision.core.spec import TaskSpec
+from dozor.supervision.runs.run import Run
 from dozor.supervision.runs.setups import OpenSetup
 
 RUNNER = ""
@@ -193,3 +194,10 @@ class Resources:
             for pool in self._pools.values():
                 if isinstance(pool, NamedPool):
                     pool.reclaim()
+
+
+def given_to(resources: Resources | None, task: str, run_id: str, run: Run) -> RunResources | None:
+    """What is open for `run` of `task`; None where nothing is configured."""
+    if resources is None:
+        return None
+    return resources.for_run(task, run_id, lambda: run.ended or run.abandoned)

@@ -1,0 +1,165 @@
+"""A changed configuration on workers and on the leader, with runs of pools in progress."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+from tests.cluster.members import Members
+from tests.system.process import Process
+from tests.waiting import until
+
+WORKS = ": worker "
+POOLED = {"every": "200ms", "placement": "pool"}
+LONG = {"every": "1h", "run_at_start": True, "placement": "pool"}
+CHECKER = '''"""Writes the argument of each run, and the process it was in."""
+
+import os
+from pathlib import Path
+
+
+async def run(ctx, value="default"):
+    with (Path(__file__).parent / f"{ctx.task}.values").open("a") as file:
+        file.write(f"{value} {os.getpid()}\\n")
+'''
+
+
+def values(members: Members, task: str) -> list[list[str]]:
+    """[argument, pid] of each run."""
+    path: Path = members.folder / f"{task}.values"
+    return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+
+
+async def until_value(members: Members, task: str, value: str, process: Process) -> None:
+    """Until a run of `task` with this argument was in `process`."""
+    await until(lambda: [value, str(process.pid)] in values(members, task), within=30)
+
+
+def valued(value: str, **more: Any) -> dict[str, Any]:
+    return {"run": "valued:run", "args": {"value": value}, **POOLED, **more}
+
+
+async def pair(members: Members, tasks: dict[str, Any], **sections: Any) -> tuple[Process, Process]:
+    """A leader that takes no runs, and a worker."""
+    (members.folder / "valued.py").write_text(CHECKER)
+    members.write(tasks, **sections)
+    worker = members.start("--role", "worker", "--grace", "5")
+    leader = await members.leader("--role", "leader", "--grace", "5")
+    await worker.says(WORKS)
+    return leader, worker
+
+
+async def test_sighup_gives_a_worker_new_tasks_and_new_arguments_and_an_invalid_file_changes_nothing(
+    members: Members,
+) -> None:
+    leader, worker = await pair(members, {"t": valued("one")})
+    await until_value(members, "t", "one", worker)
+    members.write({"t": valued("two"), "u": valued("new")})
+    worker.signal(signal.SIGHUP)
+    await worker.says("Worker: reload by SIGHUP: + u, ~ t")
+    leader.signal(signal.SIGHUP)
+    await until_value(members, "t", "two", worker)
+    await until_value(members, "u", "new", worker)
+    members.config.write_text(members.config.read_text() + "nonsense: 1\n")
+    worker.signal(signal.SIGHUP)
+    await worker.says("Worker: the new configuration is refused, the old one goes on:")
+    await worker.says("nonsense")
+    done = len(values(members, "t"))
+    await until(lambda: len(values(members, "t")) > done + 2, within=20)
+    assert await worker.stop() == 0
+    assert await leader.stop() == 0
+
+
+async def test_a_worker_follows_a_leader_that_has_reloaded(members: Members) -> None:
+    """Nobody sends anything to the worker: `dozor reload` reaches the leader alone."""
+    leader, worker = await pair(members, {"t": valued("one")})
+    await until_value(members, "t", "one", worker)
+    members.write({"t": valued("two"), "u": valued("new")})
+    leader.signal(signal.SIGHUP)
+    await worker.says("Worker: reload by leader: + u, ~ t")
+    await until_value(members, "t", "two", worker)
+    await until_value(members, "u", "new", worker)
+
+
+async def test_a_process_that_leads_and_works_uses_new_arguments_in_both_parts(members: Members) -> None:
+    (members.folder / "valued.py").write_text(CHECKER)
+    members.write({"t": valued("one")})
+    both = await members.leader()
+    await until_value(members, "t", "one", both)
+    members.write({"t": valued("two")})
+    both.signal(signal.SIGHUP)
+    await until_value(members, "t", "two", both)
+    assert await both.stop() == 0
+
+
+async def test_with_watch_config_a_worker_reads_the_changed_file_by_itself(members: Members) -> None:
+    watching = {"supervision": {"watch_config": True}}
+    _, worker = await pair(members, {"t": valued("one")}, **watching)
+    await until_value(members, "t", "one", worker)
+    members.write({"t": valued("two")}, **watching)
+    await worker.says("Worker: reload by")
+    await until_value(members, "t", "two", worker)
+
+
+async def test_a_run_in_progress_of_a_removed_task_is_ended_on_its_worker(members: Members) -> None:
+    other = {"run": "spanned:run", **POOLED}
+    leader, worker = await pair(members, {"t": {"run": "spanned:long", **LONG}, "u": other})
+    run = await members.runs_in(worker, within=20)
+    members.write({"u": other})
+    leader.signal(signal.SIGHUP)
+    await until(lambda: members.spans()[0].ended is not None, within=20)
+    assert members.spans()[0].run_id == run.run_id
+    done = len(members.spans("u"))
+    await until(lambda: len(members.spans("u")) > done + 2, within=20)
+    assert len(members.spans()) == 1, "a removed task ran again"
+    assert "WorkerLost" not in leader.text
+
+
+async def test_a_run_in_progress_ends_when_the_leader_has_other_arguments_and_the_next_one_has_them(
+    members: Members,
+) -> None:
+    task = {"run": "spanned:patient", "every": "500ms", "placement": "pool"}
+    leader, worker = await pair(members, {"t": {**task, "args": {"seconds": 60}}})
+    await members.runs_in(worker, within=20)
+    members.write({"t": {**task, "args": {"seconds": 0}}})
+    worker.signal(signal.SIGHUP)
+    await worker.says("Worker: reload by SIGHUP: ~ t")
+    assert members.spans()[0].ended is None, "the worker alone ends no run"
+    leader.signal(signal.SIGHUP)
+    await until(lambda: sum(span.ended is not None for span in members.spans()) >= 3, within=30)
+    assert not members.overlaps({})
+    assert "WorkerLost" not in leader.text
+
+
+async def test_a_task_that_leaves_its_pool_runs_on_the_leader_when_its_run_has_ended(
+    members: Members,
+) -> None:
+    task = {"run": "spanned:run", "every": "200ms"}
+    leader, worker = await pair(members, {"t": {**task, "placement": "pool"}})
+    await members.runs_in(worker, within=20)
+    members.write({"t": task})
+    leader.signal(signal.SIGHUP)
+    await members.runs_in(leader, within=20)
+    members.write({"t": {**task, "placement": "pool"}})
+    leader.signal(signal.SIGHUP)
+    before = [span for span in members.spans() if span.pid == worker.pid]
+    await until(
+        lambda: len([span for span in members.spans() if span.pid == worker.pid]) > len(before), within=20
+    )
+    assert not members.overlaps({})
+
+
+async def test_a_task_that_leaves_its_pool_during_a_long_run_does_not_overlap_with_it(
+    members: Members,
+) -> None:
+    task = {"run": "spanned:long", "every": "500ms"}
+    leader, worker = await pair(members, {"t": {**task, "placement": "pool"}})
+    await members.runs_in(worker, within=20)
+    members.write({"t": task})
+    leader.signal(signal.SIGHUP)
+    await members.runs_in(leader, within=30)
+    first, second = members.spans()[:2]
+    assert (first.pid, second.pid) == (worker.pid, leader.pid)
+    assert first.ended is not None
+    assert not members.overlaps({})
