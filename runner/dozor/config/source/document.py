@@ -89,8 +89,8 @@ _SafeLoader: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _STR = _TAG + "str"
 
 
-class _Loader(_SafeLoader):  # type: ignore[misc] -- libyaml's where it is installed
-    """Resolves the tag of a text that occurs again only once: keys and values of tasks repeat."""
+class _Loader(_SafeLoader):  # type: ignore[misc]
+    """libyaml's where it is installed. A tag is resolved once for equal texts: keys and values of tasks repeat."""
 
     def __init__(self, stream: str) -> None:
         super().__init__(stream)
