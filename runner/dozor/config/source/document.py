@@ -90,7 +90,7 @@ _STR = _TAG + "str"
 
 
 class _Loader(_SafeLoader):  # type: ignore[misc]
-    """libyaml's where it is installed. A tag is resolved once for equal texts: keys and values of tasks repeat."""
+    """libyaml's where it is installed. A tag is resolved once for equal texts: those of tasks repeat."""
 
     def __init__(self, stream: str) -> None:
         super().__init__(stream)
