@@ -63,6 +63,7 @@ class _Seen:
     times: int = 1
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
 _ASIDE = "_exception"
 _OWN = frozenset(("at", "level"))
 """Keys of a JSON line whose values are never of other people."""
@@ -152,7 +153,7 @@ def configure(
     def json_form(record: Record) -> str:
         entry = _entry(record, _place(record, details), repeats.count(record))
         _set_aside(record)
-        record["extra"]["_json"] = json.dumps(_redacted(entry, redactor), ensure_ascii=False, default=str)
+        record["extra"]["_json"] = _encode(_redacted(entry, redactor))
         return "{extra[_json]}\n"
 
     def install() -> int:

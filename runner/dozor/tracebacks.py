@@ -28,7 +28,8 @@ class FrameTexts:
 
     def of(self, trace: TracebackType | None) -> str:
         """As `"".join(traceback.format_tb(trace))`."""
-        codes, way = [], []
+        codes: list[CodeType] = []
+        way: list[tuple[int, int]] = []
         following = trace
         while following is not None:
             if len(codes) == DEEPEST:

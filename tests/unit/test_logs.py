@@ -187,12 +187,12 @@ def test_the_traceback_of_a_line_is_composed_once(monkeypatch: pytest.MonkeyPatc
     """loguru would compose one of its own for `{exception}`, which no form has."""
     stream = to_json()
     composed: list[object] = []
-    original = ExceptionFormatter.format_exception
-    monkeypatch.setattr(
-        ExceptionFormatter,
-        "format_exception",
-        lambda *given, **named: composed.append(given) or original(*given, **named),
-    )
+
+    def counted(self: object, *given: object, **named: object) -> list[str]:
+        composed.append(given)
+        return []
+
+    monkeypatch.setattr(ExceptionFormatter, "format_exception", counted)
     fail("once")
     [line] = entries(stream)
     assert line["traceback"].endswith("ValueError: once\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from pathlib import Path
+from types import TracebackType
 
 import pytest
 
@@ -55,7 +55,7 @@ def from_none() -> None:
 
 
 def grouped() -> None:
-    raise ExceptionGroup("two", [caught(plainly), caught(noted)])
+    raise BaseExceptionGroup("two", [caught(plainly), caught(noted)])
 
 
 def misspelt() -> None:
@@ -117,7 +117,12 @@ def test_an_error_without_frames() -> None:
 def test_frames_are_composed_once_for_each_way(monkeypatch: pytest.MonkeyPatch) -> None:
     composed: list[object] = []
     original = traceback.format_tb
-    monkeypatch.setattr(traceback, "format_tb", lambda trace: composed.append(trace) or original(trace))
+
+    def counted(trace: TracebackType | None) -> list[str]:
+        composed.append(trace)
+        return original(trace)
+
+    monkeypatch.setattr(traceback, "format_tb", counted)
     texts = FrameTexts()
     for count in range(5):
         error = caught(lambda: branching(count % 2 == 0))  # noqa: B023 -- called at once
@@ -128,7 +133,7 @@ def test_frames_are_composed_once_for_each_way(monkeypatch: pytest.MonkeyPatch) 
     assert len(composed) == 4  # too deep to be kept
 
 
-def test_only_so_many_ways_are_kept(tmp_path: Path) -> None:
+def test_only_so_many_ways_are_kept() -> None:
     texts = FrameTexts()
     for number in range(REMEMBERED + 5):
         made: dict[str, Callable[[], None]] = {}
