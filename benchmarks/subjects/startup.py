@@ -51,11 +51,11 @@ START_GAP = (
     "the process's own CPU is most of it: imports, YAML and pydantic models of the"
     " configuration, rows of tasks."
     " Tried: a join in place of a list of names, no write of unchanged rows, functions examined once, shared"
-    " policies, one validation of tasks that are written alike, a collector that leaves the configuration alone"
+    " policies, one validation of tasks that are written alike, a collector that leaves it alone"
 )
 CHECK_GAP = "YAML by libyaml and a model for each task; each function is examined once"
 TASK_GAP = (
-    "the task with its state, its settings of alerting, and the lines of its keys, kept for errors and reloads."
+    "the task, its state and settings of alerting, and the lines of its keys, kept for errors and reloads."
     " Tried: policies, records of failures and most of the configuration of tasks that are written alike are"
     " shared"
 )
