@@ -274,7 +274,7 @@ def _is_plain(error: BaseException) -> bool:
 
 
 def _is_plain_link(link: BaseException) -> bool:
-    kind = type(link)
+    kind: Any = type(link)
     if type(kind) is not type or not _is_plain_kind(kind):
         return False
     if len(_members(link)) > MOST_MEMBERS:
@@ -305,7 +305,7 @@ def _is_plain_kind(kind: type[Any]) -> bool:
     """Whether no class of it overrides what tracebacks read."""
     if kind.__getattribute__ is not BaseException.__getattribute__:
         return False
-    own = kind.__mro__[: kind.__mro__.index(BaseException)]
+    own: tuple[type[Any], ...] = kind.__mro__[: kind.__mro__.index(BaseException)]
     return not any(name in base.__dict__ for base in own for name in _TREE)
 
 
