@@ -301,7 +301,7 @@ def _is_plain_link(link: BaseException) -> bool:
 
 
 @lru_cache(maxsize=500)
-def _is_plain_kind(kind: type[Any]) -> bool:
+def _is_plain_kind(kind: Any) -> bool:
     """Whether no class of it overrides what tracebacks read."""
     if kind.__getattribute__ is not BaseException.__getattribute__:
         return False
