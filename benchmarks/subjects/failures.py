@@ -26,11 +26,9 @@ async def failing() -> None:
 """
 )
 GAP = (
-    "each failure is three log lines, a traceback formatted for the log and for the history, an"
-    " incident's row and the"
-    " decision about its message, all on the loop. Tried: redaction looks for words before"
-    " patterns, which took a"
-    " quarter of it"
+    "each failure is three log lines, an incident's row, the decision about its message and a row of history,"
+    " all on the loop. Tried: redaction looks for words before patterns, which took a quarter of it; the text"
+    " of a traceback's frames is composed once for each way to the error, not three times a failure"
 )
 COUNTS = """
 SELECT count(*) AS n, count(*) FILTER (WHERE traceback LIKE '%ConnectionError%') AS tracebacks

@@ -11,6 +11,7 @@ import sysconfig
 import traceback
 from asyncio import CancelledError
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from itertools import islice
 from types import TracebackType, WrapperDescriptorType
 from typing import Any
@@ -273,16 +274,11 @@ def _is_plain(error: BaseException) -> bool:
 
 
 def _is_plain_link(link: BaseException) -> bool:
-    kind = type(link)
-    if kind.__getattribute__ is not BaseException.__getattribute__ or type(kind) is not type:
+    kind: Any = type(link)
+    if type(kind) is not type or not _is_plain_kind(kind):
         return False
     if len(_members(link)) > MOST_MEMBERS:
         return False
-    for base in kind.__mro__:
-        if base is BaseException:
-            break
-        if any(name in base.__dict__ for name in _TREE):
-            return False
     notes = getattr(link, "__notes__", None)
     if notes is not None and not (
         type(notes) is list
@@ -302,6 +298,15 @@ def _is_plain_link(link: BaseException) -> bool:
         return len(str(link)) <= TEXT
     except BaseException:  # noqa: BLE001 -- its own __str__ raises
         return False
+
+
+@lru_cache(maxsize=500)
+def _is_plain_kind(kind: Any) -> bool:
+    """Whether no class of it overrides what tracebacks read."""
+    if kind.__getattribute__ is not BaseException.__getattribute__:
+        return False
+    own: tuple[type[Any], ...] = kind.__mro__[: kind.__mro__.index(BaseException)]
+    return not any(name in base.__dict__ for base in own for name in _TREE)
 
 
 def _length_of_notes(link: BaseException) -> int:

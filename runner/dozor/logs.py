@@ -23,9 +23,10 @@ from loguru import logger
 from dozor.language import msg
 from dozor.log_writer import CONSOLE, DescriptorSink, LogWriter, PrintedLines, QueuedStream
 from dozor.redaction import Redactor
+from dozor.tracebacks import formatted
 
 if TYPE_CHECKING:
-    from loguru import Message, Record
+    from loguru import Message, Record, RecordException
 
 
 class LogFormat(StrEnum):
@@ -60,6 +61,12 @@ Details = Callable[[str], Mapping[str, object]]
 class _Seen:
     at: float
     times: int = 1
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
+_ASIDE = "_exception"
+_OWN = frozenset(("at", "level"))
+"""Keys of a JSON line whose values are never of other people."""
 
 
 class Repeats:
@@ -136,16 +143,17 @@ def configure(
         times = repeats.count(record)
         extra["_note"] = f"\n  {msg('log-traceback-again', times=times)}" if times else ""
         form, exception = _coloured(record["level"].name), record["exception"]
+        _set_aside(record)
         if times or exception is None:
             return form
         # Not `{exception}`: its colours cannot be read on white.
-        lines = traceback.format_exception(exception.type, exception.value, exception.traceback)
-        extra["_traceback"] = "".join(lines)
+        extra["_traceback"] = _traceback(exception)
         return form + "{extra[_traceback]}\n"
 
     def json_form(record: Record) -> str:
         entry = _entry(record, _place(record, details), repeats.count(record))
-        record["extra"]["_json"] = json.dumps(_redacted(entry, redactor), ensure_ascii=False, default=str)
+        _set_aside(record)
+        record["extra"]["_json"] = _encode(_redacted(entry, redactor))
         return "{extra[_json]}\n"
 
     def install() -> int:
@@ -277,15 +285,34 @@ def _entry(record: Record, place: Mapping[str, object], repeated: int) -> dict[s
         if repeated:
             entry["repeated"] = repeated
         else:
-            lines = traceback.format_exception(exception.type, exception.value, exception.traceback)
-            entry["traceback"] = "".join(lines)
+            entry["traceback"] = _traceback(exception)
     return entry
+
+
+def _traceback(exception: RecordException) -> str:
+    kind, value, trace = exception
+    if value is not None and value.__traceback__ is trace:
+        return formatted(value)
+    return "".join(traceback.format_exception(kind, value, trace))
+
+
+def _set_aside(record: Record) -> None:
+    """Take the exception from the record until `_put_back`: loguru would format it once more, for nothing."""
+    if record["exception"] is not None:
+        record["extra"][_ASIDE] = record["exception"]
+        record["exception"] = None
+
+
+def _put_back(record: Record) -> None:
+    """For the other sinks of the process."""
+    if record["exception"] is None:
+        record["exception"] = record["extra"].pop(_ASIDE, None)
 
 
 def _redacted(entry: Mapping[str, Any], redactor: Redactor) -> dict[str, Any]:
     """Value by value: a mask in the finished line might take a quote along."""
     return {
-        key: value if isinstance(value, int | float) else redactor.redact(str(value))
+        key: value if key in _OWN or isinstance(value, int | float) else redactor.redact(str(value))
         for key, value in entry.items()
     }
 
@@ -294,6 +321,7 @@ def _writer(
     redact: Callable[[str], str], stream: TextIO, writer: LogWriter | None
 ) -> Callable[[Message], None]:
     def write(message: Message) -> None:
+        _put_back(message.record)
         encoding = stream.encoding or "utf-8"
         if writer is not None:
             writer.put(redact(str(message)).encode(encoding, "backslashreplace"))

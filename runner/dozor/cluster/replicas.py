@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 from uuid import UUID
 
-from dozor.cluster.lease import Holder
 from dozor.storage.postgres.pool import Connection, Pool
+
+if TYPE_CHECKING:
+    from dozor.cluster.lease import Holder
 
 SILENT_BEATS = 3
 """A replica that has missed so many beats counts as lost."""

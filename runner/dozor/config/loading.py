@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
+from dozor.config.alike import AlikeTasks, shape_of
 from dozor.config.checks import (
     check_defaults,
     check_placements,
@@ -194,6 +195,7 @@ class _Loading:
     problems: list[Problem] = field(default_factory=list)
     candidates: list[Candidate] = field(default_factory=list)
     _broken: frozenset[Place] = frozenset()
+    _alike: AlikeTasks = field(default_factory=AlikeTasks)
 
     def __post_init__(self) -> None:
         self.problems = list(self.document.problems)
@@ -273,23 +275,40 @@ class _Loading:
         self, name: str, own: dict[str, Any], defaults: dict[str, Any], timezone: ZoneInfo
     ) -> TaskConfig | None:
         place: Place = ("tasks", name)
+        # Problems of what is broken are left out: a task without problems may then be no valid example.
+        shape = None if self._broken or "name" in own else shape_of(own)
+        if shape is not None:
+            alike = self._alike.find(shape, name, own)
+            if alike is not None:
+                self._nominate(alike)
+                return alike
+        noted = len(self.problems)
         if "name" in own:
             self._note(_name_is_no_key((*place, "name")))
         self._note(*check_task(own, defaults, place))
         values = _inherit(own, defaults, timezone)
         task = self._build(TaskConfig, {**values, "name": name}, place, defaults)
-        candidate = _candidate(name, values) if task is None else Candidate.of(task)
-        if candidate is not None and (task is None or task.enabled):
+        if task is None:
+            candidate = _candidate(name, values)
+            if candidate is not None:
+                self.candidates.append(candidate)
+                if values.get("setup") is not None:
+                    with suppress(ValueError):
+                        self.candidates.append(_setup(candidate, parse_reference(values["setup"])))
+            return None
+        self._nominate(task)
+        inherited = frozenset(key for key in defaults if key not in own)
+        self._note(*check_timing(task, place, inherited))
+        self._note(*check_process(task, place, inherited))
+        return task if shape is None or len(self.problems) > noted else self._alike.add(shape, task)
+
+    def _nominate(self, task: TaskConfig) -> None:
+        """The functions that a valid task names are examined, if it is enabled."""
+        if task.enabled:
+            candidate = Candidate.of(task)
             self.candidates.append(candidate)
-            if values.get("setup") is not None:
-                with suppress(ValueError):
-                    setup = parse_reference(values["setup"])
-                    self.candidates.append(replace(candidate, run=setup, args=None, key=CandidateKey.SETUP))
-        if task is not None:
-            inherited = frozenset(key for key in defaults if key not in own)
-            self._note(*check_timing(task, place, inherited))
-            self._note(*check_process(task, place, inherited))
-        return task
+            if task.setup is not None:
+                self.candidates.append(_setup(candidate, task.setup))
 
     def _build(
         self,
@@ -332,6 +351,10 @@ def _candidate(name: str, values: Mapping[str, Any]) -> Candidate | None:
         return None
     isolation = values.get("isolation")
     return Candidate(name, run, Isolation(isolation) if isolation in set(Isolation) else None)
+
+
+def _setup(candidate: Candidate, reference: str) -> Candidate:
+    return replace(candidate, run=reference, args=None, key=CandidateKey.SETUP)
 
 
 def _name_is_no_key(place: Place) -> Problem:

@@ -113,7 +113,7 @@ _NO_TEXT = frozenset((bool, int, float))
 def _passwords_in_texts(value: object) -> Iterator[str]:
     """Of every URL anywhere in `value`."""
     waiting: list[object] = [value]
-    seen: set[int] = set()  # sections are frozen, and tasks share those that are defaults
+    seen: set[int] = set()  # sections are frozen, and tasks share texts, arguments and sections
     while waiting:
         match waiting.pop():
             case str() as text:
@@ -122,9 +122,10 @@ def _passwords_in_texts(value: object) -> Iterator[str]:
             case None | bool() | int() | float():
                 pass
             case BaseModel() as model:
-                if id(model) not in seen:
-                    seen.add(id(model))
-                    waiting.extend(one for one in vars(model).values() if one and type(one) not in _NO_TEXT)
+                for one in vars(model).values():
+                    if one and type(one) not in _NO_TEXT and id(one) not in seen:
+                        seen.add(id(one))
+                        waiting.append(one)
             case list() | tuple() | set() | frozenset() as several:
                 waiting.extend(several)
             case SecretStr() as secret:

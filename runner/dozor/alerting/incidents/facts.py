@@ -21,6 +21,8 @@ _VARYING = re.compile(r"0x[0-9a-f]+|[0-9a-f]{8}-[0-9a-f-]{27}|\d+", re.IGNORECAS
 def failure_facts(task: SupervisedTask, incident: Incident) -> AlertData:
     """Of a failing task, as it is now."""
     state, policy = task.state, task.spec.policy
+    if not KINDS[incident.kind].streak:
+        return replace(stored_facts(incident), task_state=state.state.value)
     failure = state.failure_record.failure
     facts = AlertData(
         failures=incident.failures,
@@ -32,11 +34,10 @@ def failure_facts(task: SupervisedTask, incident: Incident) -> AlertData:
         failing_since=state.failure_record.failing_since,
         next_run_at=state.next_at,
         occurrences=incident.occurrences,
+        task_state=state.state.value,
     )
-    facts = replace(facts, task_state=state.state.value)
-    if KINDS[incident.kind].streak:
-        return replace(facts, whole=attachment_text(facts, failure.traceback)) if failure else facts
-    return replace(stored_facts(incident), task_state=state.state.value)
+    whole = None if failure is None else attachment_text(facts, failure.traceback)
+    return facts if whole is None else replace(facts, whole=whole)
 
 
 def reminder_facts(task: SupervisedTask | None, incident: Incident, now: float) -> AlertData:

@@ -51,10 +51,12 @@ class NotificationFactory:
         to: Iterable[str] | None = None,
     ) -> list[Notification]:
         """About the incident, to each of its destinations (`to`: to these)."""
+        where = tuple(self.destinations_of(incident) if to is None else to)
+        if not where:
+            return []
         recovered = kind in (NotificationKind.RECOVERED, NotificationKind.PAST)
         severity = Severity.INFO if recovered else incident.severity
         facts = replace(facts, about=incident.kind.value)
-        where = self.destinations_of(incident) if to is None else to
         return self.broadcast(
             kind, severity, facts, now, task=incident.task, incident_id=incident.id, to=where
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, fields
+from operator import attrgetter
 from typing import Any
 
 from dozor.alerting.model.incident import Incident
@@ -13,6 +14,7 @@ from dozor.storage.tables.notifications import ClaimedNotification, Notification
 _KINDS = set(NotificationKind)
 _FACTS = {field.name for field in fields(AlertData)}
 _DEFAULTS = asdict(AlertData())
+_values = attrgetter(*_DEFAULTS)
 
 
 def to_row(notification: Notification) -> NotificationRow:
@@ -33,8 +35,11 @@ def to_row(notification: Notification) -> NotificationRow:
 
 def facts_to_json(facts: AlertData) -> dict[str, Any]:
     """Only what applies."""
-    values = ((name, getattr(facts, name)) for name in _DEFAULTS)
-    return {name: value for name, value in values if value is not None and value != _DEFAULTS[name]}
+    return {
+        name: value
+        for (name, default), value in zip(_DEFAULTS.items(), _values(facts), strict=True)
+        if value is not None and value is not default and value != default
+    }
 
 
 def facts_from_json(values: dict[str, Any]) -> AlertData:

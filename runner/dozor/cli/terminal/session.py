@@ -12,7 +12,6 @@ from dozor.config import Config, load
 from dozor.control.queries.status import read_all_names, runner_on_watch
 from dozor.errors import CommandRefusedError, SchemaError, StorageError
 from dozor.language import msg
-from dozor.storage.postgres.embedded.server import find_embedded, start_embedded
 from dozor.storage.postgres.migrate import check
 from dozor.storage.postgres.migration_sets import CORE, sets_named
 from dozor.storage.postgres.pool import Pool, create_pool
@@ -42,6 +41,8 @@ async def database(config_path: Path, *schemas: str) -> AsyncIterator[tuple[Conf
     server = None
     dsn = dsn_of(config.database)
     if dsn is None:
+        from dozor.storage.postgres.embedded.server import find_embedded, start_embedded
+
         data_dir = config.database.data_dir
         server = await asyncio.to_thread(find_embedded, data_dir)
         if server is None:
@@ -75,6 +76,8 @@ async def runner_at_work(config_path: Path) -> AsyncIterator[tuple[Config, Pool]
     """
     config = load(config_path)
     if config.database.url is None:
+        from dozor.storage.postgres.embedded.server import find_embedded
+
         server = await asyncio.to_thread(find_embedded, config.database.data_dir)
         if server is None:
             raise CommandRefusedError(msg("cli-nobody-on-watch"))

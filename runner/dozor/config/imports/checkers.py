@@ -117,7 +117,7 @@ def examine_apart(config: Config) -> Mapping[str, str]:
         one for one in (*functions, *Candidate.setups_of(config)) if one.isolation is Isolation.PROCESS
     )
     draft = Draft(config.source, config.path, config.lines, config.filled, {}, config, (), candidates)
-    return _examined(draft, _Imports(draft), allow_hung=True).hung
+    return _examined(draft, _Imports(draft, only_rest=True), allow_hung=True).hung
 
 
 def import_checkers(config: Config) -> dict[str, Checker]:
@@ -151,6 +151,8 @@ class _Imports:
     raised: Mapping[str, CheckerImportError] = field(default_factory=dict)
     """By modules whose import was tried before."""
     progress: ProbeProgress | None = None
+    only_rest: bool = False
+    """The rest of an examination: without candidates nothing is said that may hold a secret."""
     _functions: dict[str, Checker | CheckerImportError] = field(default_factory=dict)
     _examined: dict[tuple[str, bool], Found] = field(default_factory=dict)
 
@@ -210,10 +212,10 @@ def _examined(
 ) -> Loaded:
     """Raises ConfigError with the problems of the draft and of its imports."""
     config = draft.config
-    if config is not None:
-        register_config_secrets(config, found.redactor)
-    else:
+    if config is None:
         found.redactor.register(*draft.filled_values)
+    elif draft.candidates or not found.only_rest:
+        register_config_secrets(config, found.redactor)
     found.problems += draft.problems
     apart = [one for one in draft.candidates if one.isolation is Isolation.PROCESS]
     here = [one for one in draft.candidates if one.isolation is not Isolation.PROCESS]
@@ -225,7 +227,7 @@ def _examined(
         if one.key is CandidateKey.RUN:
             found.checkers[one.name] = RemoteChecker(one.run)
     for one in here:
-        if not only_probe and found.place_of(one) not in refused:
+        if not only_probe and (not refused or found.place_of(one) not in refused):
             _import_here(found, one)
     unexamined = later and config is not None and not found.problems
     if later and not unexamined:

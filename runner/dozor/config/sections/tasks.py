@@ -333,6 +333,20 @@ class TaskConfig(Section):
         return schedule_of(self.every, self.cron, self.timezone)
 
 
+def _share_names() -> None:
+    """Have CPython keep the names of fields once, for all tasks whose attributes are set one by one.
+
+    It leaves less room for names with each instance (https://peps.python.org/pep-0412/), so the first one
+    must have them all. Up to 30 names have room.
+    """
+    first = TaskConfig.__new__(TaskConfig)
+    for name in TaskConfig.model_fields:
+        object.__setattr__(first, name, None)
+
+
+_share_names()
+
+
 def schedule_of(every: float | None, cron: str | None, timezone: ZoneInfo | None) -> Schedule:
     """The keys `every`, `cron` and `timezone` of a task as one value."""
     if every is not None:

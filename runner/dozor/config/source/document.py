@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -84,7 +85,23 @@ class _Constructor(SafeConstructor):
 
 _RESOLVER: Final = _Resolver()
 _CONSTRUCTOR: Final = _Constructor()
-_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_SafeLoader: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_STR = _TAG + "str"
+
+
+class _Loader(_SafeLoader):  # type: ignore[misc]
+    """libyaml's where it is installed. A tag is resolved once for equal texts: those of tasks repeat."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._resolved: dict[tuple[type[yaml.Node], str | None, object], str] = {}
+
+    def resolve(self, kind: type[yaml.Node], value: str | None, implicit: Any) -> str:
+        key = kind, value, implicit
+        tag = self._resolved.get(key)
+        if tag is None:
+            tag = self._resolved[key] = super().resolve(kind, value, implicit)
+        return tag
 
 
 def read_document(text: str, folder: Path, env: Mapping[str, str]) -> Document:
@@ -99,7 +116,7 @@ def read_document(text: str, folder: Path, env: Mapping[str, str]) -> Document:
         document.problems.append(problem)
         return document
     try:
-        root = yaml.compose(text, Loader=_LOADER)
+        root = yaml.compose(text, Loader=_Loader)
     except (yaml.YAMLError, RecursionError) as error:
         document.problems.append(explain_syntax(text, error))
         return document
@@ -161,9 +178,12 @@ class _Reading:
         """Keys are text as written: a task may be called 17 or `on`."""
         self._check_tag(node, "map", place)
         values: dict[str, Any] = {}
-        for key, (key_node, value_node) in self._entries(node, place).items():
-            self._document.lines[*place, key] = _line(key_node)
-            values[key] = self.value(value_node, (*place, key))
+        lines = self._document.lines
+        for written, (key_node, value_node) in self._entries(node, place).items():
+            key = sys.intern(written)  # one text for the keys of all tasks
+            here = (*place, key)
+            lines[here] = _line(key_node)
+            values[key] = self.value(value_node, here)
         return values
 
     def _entries(self, node: yaml.MappingNode, place: Place) -> dict[str, tuple[yaml.Node, yaml.Node]]:
@@ -218,7 +238,10 @@ class _Reading:
     def _scalar(self, node: yaml.ScalarNode, place: Place) -> Any:
         text: str = node.value
         tag: str = node.tag
-        if has_reference(text):
+        if not has_reference(text):
+            if tag == _STR:
+                return text
+        else:
             try:
                 filled = interpolate(text, self._env, self._folder, self._document.references)
             except ValueError as error:
@@ -227,7 +250,7 @@ class _Reading:
             if filled != text:
                 self._document.filled[place] = text
             text = filled
-            if not node.style and tag == _TAG + "str":
+            if not node.style and tag == _STR:
                 tag = _RESOLVER.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
         if not node.style and tag in _NUMBERS and not _PLAIN_NUMBER.fullmatch(text):
             return text

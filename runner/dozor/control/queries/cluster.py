@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dozor.clock import to_iso
 from dozor.cluster.renewals import late_after
 from dozor.cluster.replicas import ReplicaRole, ReplicaRow, read_replicas
-from dozor.cluster.view import ClusterView
 from dozor.language import Translator
 from dozor.language.times import duration
 from dozor.storage.postgres.pool import Connection, Pool
+
+if TYPE_CHECKING:
+    from dozor.cluster.view import ClusterView
 
 LEASE_SQL = """
 SELECT epoch, expires_at > clock_timestamp() AS valid, extract(epoch FROM taken_at)::float8 AS since,

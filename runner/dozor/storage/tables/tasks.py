@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
+from operator import attrgetter
 
 from dozor.config.sections.tasks import TaskConfig
 from dozor.storage.postgres.pool import Connection, Row
@@ -118,7 +119,8 @@ WHERE t.name = n.name
 CheckpointRow = tuple[str, str, int, float | None, float | None, float | None, float | None, float | None]
 """The part of a `TaskRow` that a healthy run changes, in the order of CHECKPOINT_SQL."""
 
-_FIELDS = tuple(field.name for field in fields(TaskRow))
+_values = attrgetter(*(field.name for field in fields(TaskRow)))
+"""A row in the order of WRITE_SQL."""
 
 
 async def declare(connection: Connection, declarations: Sequence[TaskDeclaration]) -> None:
@@ -142,7 +144,7 @@ async def load(connection: Connection, names: Sequence[str]) -> dict[str, TaskRo
 
 async def write(connection: Connection, rows: Iterable[TaskRow]) -> None:
     """Overwrite the state of these tasks."""
-    columns = list(zip(*(tuple(getattr(row, name) for name in _FIELDS) for row in rows), strict=True))
+    columns = list(zip(*map(_values, rows), strict=True))
     await connection.execute(WRITE_SQL, *columns)
 
 

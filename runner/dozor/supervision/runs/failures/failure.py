@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable
 
 from dozor.exceptions import bounded, described_causes, is_fatal, place_of, tamed, text_of, type_name
 from dozor.language import msg
 from dozor.supervision.core.state import Failure
 from dozor.supervision.runs.failures.remote_failure import RemoteError, redacted
+from dozor.tracebacks import formatted
 
 MAX_TEXT = 2_000
 MAX_TRACEBACK = 60_000
@@ -44,7 +44,7 @@ def _text(error: BaseException, redact: Callable[[str], str]) -> str:
 
 def _traceback(error: BaseException) -> str:
     try:
-        return "".join(traceback.format_exception(error))
+        return formatted(error)
     except Exception as nested:  # noqa: BLE001 -- a checker's own exception may do anything
         return msg("log-no-traceback", error=type(nested).__name__)
 
