@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -314,3 +315,18 @@ def test_whatever_happens_there_is_never_a_second_run_and_never_a_task_without_a
         waits_for_somebody = task.state in (State.STOPPED, State.PAUSED, State.HELD)
         assert in_progress or task.next_at is not None or waits_for_somebody
         assert task.failures <= 3 or task.state in (State.STOPPED, State.PAUSED, State.RUNNING)
+
+
+PROBED = Policy(schedule=Every(60.0), max_consecutive_failures=1, stop_retry_every=600.0)
+
+
+def test_a_probe_that_was_cut_short_is_followed_by_the_next_one() -> None:
+    """A reload of its rules, or the end of the worker that ran it, cancels a probe."""
+    probing = play(PROBED, (0.0, Due()), (0.0, Failed(BOOM)), (600.0, Due()))
+    for ending in (Cancelled(), Interrupted(BOOM), Failed(BOOM)):
+        ended, effects = step(PROBED, probing, ending, 605.0)
+        assert (ended.state, ended.next_at, ended.due_at) == (State.STOPPED, 1205.0, 1205.0)
+        assert (ended.running_since, ended.duration, effects) == (None, 5.0, NOTHING)
+    without = replace(PROBED, stop_retry_every=None)
+    asked = play(without, (0.0, Due()), (0.0, Failed(BOOM)), (600.0, RunNow("cli:ann")))
+    assert step(without, asked, Cancelled(), 605.0)[0].next_at is None
