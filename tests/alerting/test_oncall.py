@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -78,6 +79,10 @@ def test_a_handover_in_the_hour_that_is_skipped_happens_all_the_same() -> None:
     assert before is not None
     assert after is not None
     assert (before.person, after.person) == ("ann", "bob")
+    # 02:30 is half an hour after the gap: at 03:10 the shift before it goes on.
+    within = nightly.now(at("2026-03-29 03:10"))
+    assert within is not None
+    assert (within.person, within.ends_at) == ("ann", at("2026-03-29 03:30"))
 
 
 @given(st.floats(at("2026-01-01 00:00"), at("2027-12-31 00:00")), st.integers(2, 400))
@@ -272,3 +277,29 @@ def test_quiet_hours_over_midnight_end_in_the_morning() -> None:
     covered = [True, True, False, False, True, True]
     assert [night.covers(at(f"2026-05-05 {hour}")) for hour in hours] == covered
     assert night.last(at("2026-05-05 23:30")) == (at("2026-05-04 23:00"), at("2026-05-05 08:00"))
+
+
+def test_names_that_the_database_gave_are_those_of_the_configuration() -> None:
+    """Equal texts, and not one object."""
+    oncall, noon = OnCall(PEOPLE, rotation()), at("2026-03-24 12:00")
+    own = override(1, "".join(("a", "nn")), "2026-03-24 00:00", "2026-03-25 00:00")
+    shift = oncall.now(noon, [own])
+    assert shift is not None
+    assert shift.instead_of is None
+    following = oncall.next(noon, [own])
+    assert following is not None
+    assert following.person == "bob"
+    for_bob = override(1, "".join(("b", "ob")), "2026-03-24 00:00", "2026-03-25 00:00")
+    assert oncall.second(noon, [for_bob]) == "eve"
+    for_eve = override(1, "ann", "2026-04-07 00:00", "2026-04-08 00:00")
+    shift = oncall.now(at("2026-04-07 12:00"), [for_eve])
+    assert shift is not None
+    assert shift.instead_of == "eve"
+
+
+def test_the_next_is_found_after_many_turns_of_one_person() -> None:
+    turns = rotation(shift=timedelta(days=1))
+    mostly = OnCall(PEOPLE, replace(turns, people=("ann",) * 7 + ("bob",)))
+    following = mostly.next(at("2026-03-23 12:00"))
+    assert following is not None
+    assert (following.person, following.starts_at) == ("bob", at("2026-03-30 10:00"))

@@ -52,6 +52,12 @@ def test_a_silence_covers_what_its_scope_and_target_name(
 ) -> None:
     one = of(scope, target)
     assert one.covers(incident=12, task="t", kind="hang") is covered
+    # Equal texts, and not one object, as the database gives them.
+    assert one.covers(incident=12, task="t", kind="".join(("ha", "ng"))) is covered
+
+
+def test_a_silence_of_a_task_that_the_database_named_covers_it() -> None:
+    assert of(SilenceScope.TASK, "".join(("pre", "sales"))).covers(incident=1, task="presales", kind="hang")
 
 
 def test_a_silence_of_a_task_covers_no_incident_of_the_runner() -> None:
