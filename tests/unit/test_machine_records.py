@@ -184,12 +184,12 @@ def test_a_look_at_a_paused_task_without_a_run_plans_nothing() -> None:
 
 
 def test_what_a_run_ends_with_before_a_restart_is_recorded_and_does_not_count() -> None:
-    before = FailureRecord(failures_total=4, failing_since=1.0, recent=(1.0,))
+    before = FailureRecord(failures_total=5, failing_since=1.0, recent=(1.0,))
     asked = TaskState(
         *(State.RUNNING, None, 0.0, 2.0, True), runs_total=3, succeeded_at=1.5, failure_record=before
     )
     failed, _ = step(PERIODIC, asked, Failed(BOOM), 6.0)
-    assert failed.failure_record == replace(before, failures_total=5, failed_at=6.0, failure=BOOM)
+    assert failed.failure_record == replace(before, failures_total=6, failed_at=6.0, failure=BOOM)
     assert (failed.failures, failed.runs_total, failed.duration, failed.succeeded_at) == (0, 4, 4.0, 1.5)
     well, _ = step(PERIODIC, asked._replace(failures=2), Succeeded(), 6.0)
     assert well.failure_record == replace(before, failing_since=None)
@@ -276,8 +276,10 @@ def test_pause_and_resume_of_what_is_so_already_change_nothing() -> None:
     paused = play(PERIODIC, (0.0, Due()), (1.0, Pause("cli:ann")))
     assert paused.next_at is None
     assert step(PERIODIC, paused, Pause("cli:bob"), 2.0) == (paused, NOTHING)
-    waiting = restore(PERIODIC, None, 0.0)
-    assert step(PERIODIC, waiting, Resume("cli:bob"), 2.0) == (waiting, NOTHING)
+    for state in State:
+        task = TaskState(state, 50.0, 50.0)
+        resumed, _ = step(PERIODIC, task, Resume("cli:bob"), 2.0)
+        assert (resumed == task) == (state is not State.PAUSED)
 
 
 def test_a_pause_keeps_the_limit_of_the_run_and_takes_back_a_restart() -> None:

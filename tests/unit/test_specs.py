@@ -163,10 +163,9 @@ def test_delays_and_limits_at_their_edges() -> None:
     window = Intensity(3, 100.0)
     assert window.recent((), 5.0) == (5.0,)
     assert window.recent((10.0, 11.0, 60.0), 110.0) == (11.0, 60.0, 110.0), "not the one of 100 s ago"
+    assert window.recent((5.0, 60.0), 110.0) == (60.0, 110.0)
     assert window.recent((10.0, 20.0, 30.0), 40.0) == (20.0, 30.0, 40.0)
-    assert window.recent((50.0, 60.0), 55.0) == (50.0, 55.0), (
-        "none of the future: the clock was set"
-    )
+    assert window.recent((50.0, 60.0), 55.0) == (50.0, 55.0), "none of the future: the clock was set"
     assert [window.exceeded((1.0,) * n) for n in (2, 3, 4)] == [False, True, True]
 
 
@@ -176,3 +175,16 @@ def test_what_events_and_records_say_when_nothing_is_given() -> None:
     assert (Failed(failure).jitter, DependencyUp().spread) == (0.0, 0.0)
     assert FailureRecord().failures_total == 0
     assert TaskState() == TaskState(State.WAITING, None, None, None, False, 0, 0, None, None, None)
+
+
+def test_a_run_of_a_pool_is_timed_by_its_worker_and_only_waited_for_by_the_leader(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        "language: en\ndatabase: {url: 'postgresql://dozor@db/dozor'}\ncluster: {enabled: true, pools: [slow]}\n"
+        "tasks:\n  one: {run: 'm:f', every: 1m, timeout: 9s, heartbeat_timeout: 4s, placement: {pool: slow}}\n"
+    )
+    [task] = load(path).tasks
+    leader = from_config(task, _f)
+    assert (leader.pool, leader.policy.timeout, leader.policy.heartbeat_timeout) == ("slow", None, None)
+    worker = from_config(task, _f, on_worker=True)
+    assert (worker.pool, worker.policy.timeout, worker.policy.heartbeat_timeout) == (None, 9.0, 4.0)
