@@ -303,3 +303,17 @@ def test_the_next_is_found_after_many_turns_of_one_person() -> None:
     following = mostly.next(at("2026-03-23 12:00"))
     assert following is not None
     assert (following.person, following.starts_at) == ("bob", at("2026-03-30 10:00"))
+
+
+def test_the_next_is_found_after_all_overrides_of_the_person_on_call() -> None:
+    """Each of them divides a turn: none is left out by a limit of how far is looked."""
+    turns = replace(rotation(shift=timedelta(days=1)), people=("ann", "bob"))
+    first = datetime.fromisoformat("2026-03-24 10:00")
+    days = [first + timedelta(days=2 * number) for number in range(10)]
+    own = [
+        override(number, "ann", day.isoformat(), (day + timedelta(days=1)).isoformat())
+        for number, day in enumerate(days, start=1)
+    ]
+    following = OnCall(PEOPLE, turns).next(at("2026-03-23 12:00"), own)
+    assert following is not None
+    assert (following.person, following.starts_at) == ("bob", at("2026-04-13 10:00"))

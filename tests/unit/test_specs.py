@@ -180,8 +180,9 @@ def test_what_events_and_records_say_when_nothing_is_given() -> None:
 def test_a_run_of_a_pool_is_timed_by_its_worker_and_only_waited_for_by_the_leader(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(
-        "language: en\ndatabase: {url: 'postgresql://dozor@db/dozor'}\ncluster: {enabled: true, pools: [slow]}\n"
-        "tasks:\n  one: {run: 'm:f', every: 1m, timeout: 9s, heartbeat_timeout: 4s, placement: {pool: slow}}\n"
+        "language: en\ndatabase: {url: 'postgresql://dozor@db/dozor'}\n"
+        "cluster: {enabled: true, pools: [slow]}\ntasks:\n"
+        "  one: {run: 'm:f', every: 1m, timeout: 9s, heartbeat_timeout: 4s, placement: {pool: slow}}\n"
     )
     [task] = load(path).tasks
     leader = from_config(task, _f)
