@@ -119,7 +119,7 @@ def test_the_rules_of_a_task_are_those_of_its_policy(tmp_path: Path) -> None:
     one, two = specs_of(load(path).tasks, {"one": _f, "two": _f})
     assert (one.policy.skip_missed, two.policy.skip_missed) == (True, False)
     assert (one.policy.timeout, two.policy.timeout) == (9.0, None)
-    assert (one.policy.needs, two.policy.needs) == ({"database"}, frozenset())
+    assert (one.policy.needs, two.policy.needs) == (frozenset({"database"}), frozenset())
     assert (one.policy.requires, one.policy.requires_database) == (frozenset(), True)
     assert one.policy.offset == offset("one", 8.0)
     assert two.policy.overdue_after == 300.0
