@@ -96,6 +96,7 @@ def test_time_that_passed_is_known_across_a_change_of_the_wall_clock(slept: floa
         ("forward over five ticks: skipped", HOURLY, True, 0.0, 5 * HOUR, TEN + 5 * HOUR),
         ("back by an hour: 09:00 is not made again", HOURLY, False, 0.0, -HOUR, TEN),
         ("back by three hours: nothing is made again", HOURLY, False, 0.0, -3 * HOUR, TEN),
+        ("back by more than three hours: made again", HOURLY, False, 0.0, -3 * HOUR - 1, TEN - 3 * HOUR),
         ("back by a day: it was wrong before", HOURLY, False, 0.0, -24 * HOUR, TEN - 24 * HOUR),
         ("asleep over one tick", HOURLY, False, HOUR, 0.0, TEN),
         ("asleep over one tick: skipped", HOURLY, True, HOUR, 0.0, TEN + HOUR),
@@ -107,6 +108,11 @@ def test_time_that_passed_is_known_across_a_change_of_the_wall_clock(slept: floa
         ("every: asleep past its time", Every(HOUR), False, 2 * HOUR, 0.0, TEN),
         ("every: asleep past its time, skipped", Every(HOUR), True, 2 * HOUR, 0.0, TEN + 2 * HOUR),
         ("every: asleep, not yet due", Every(HOUR), False, 600.0, 0.0, TEN),
+        ("every: asleep, not yet due, skipped", Every(600.0), True, 600.0, 0.0, TEN),
+        ("every: asleep until it is due, skipped", Every(600.0), True, HOUR / 2, 0.0, TEN),
+        ("every: asleep past four of its times, skipped", Every(600.0), True, HOUR + 300, 0.0, TEN + 2400),
+        ("every: forward, skipped", Every(HOUR), True, 0.0, 5 * HOUR, TEN + 5 * HOUR),
+        ("every: asleep, and the clock set back, skipped", Every(HOUR), True, 2 * HOUR, -HOUR, TEN + HOUR),
         ("continuous: forward", Continuous(), False, 0.0, HOUR, TEN + HOUR),
         ("continuous: back", Continuous(), False, 0.0, -HOUR, TEN - HOUR),
     ],
@@ -156,6 +162,61 @@ def test_a_backoff_lasts_as_long_as_it_should(step_by: float) -> None:
     task = TaskState(State.BACKOFF, TEN + 60, TEN + 60, failures=1)
     after = after_change(policy, task, ClockChange(slept=0.0, step=step_by), TEN + step_by)
     assert after.next_at == TEN + 60 + step_by
+
+
+@pytest.mark.parametrize("state", [State.BACKOFF, State.HELD, State.STOPPED, State.PAUSED])
+@pytest.mark.parametrize("schedule", [HOURLY, Every(HOUR), Continuous()])
+def test_only_ticks_are_skipped_and_a_delay_that_a_sleep_has_used_up_is_over(
+    state: State, schedule: Schedule
+) -> None:
+    policy = Policy(schedule=schedule, skip_missed=True)
+    task = TaskState(state, TEN, TEN)
+    after = after_change(policy, task, ClockChange(slept=2 * HOUR, step=600.0), TEN + 2 * HOUR)
+    assert (after.next_at, after.due_at) == (TEN + 600.0, TEN + 600.0)
+    unplanned = task._replace(next_at=None)
+    assert after_change(policy, unplanned, ClockChange(slept=0.0, step=HOUR), TEN) is unplanned
+
+
+@pytest.mark.parametrize(
+    ("schedule", "step_by", "due"),
+    [
+        (Every(HOUR), -HOUR, TEN - HOUR),
+        (Every(HOUR), HOUR, TEN + HOUR),
+        (Continuous(), -4 * HOUR, TEN - 4 * HOUR),
+        (HOURLY, HOUR, TEN),
+        (HOURLY, -3 * HOUR, TEN),
+        (HOURLY, -3 * HOUR - 1, TEN - 3 * HOUR + 9),
+    ],
+)
+def test_the_times_of_a_run_in_progress_follow_the_clock(
+    schedule: Schedule, step_by: float, due: float
+) -> None:
+    running = TaskState(State.RUNNING, TEN + 60, TEN, TEN + 1, started_at=TEN + 1)
+    change = ClockChange(slept=0.0, step=step_by)
+    after = after_change(Policy(schedule=schedule), running, change, TEN + 10 + step_by)
+    assert after.due_at == due
+    assert after.running_since == after.started_at == TEN + 1 + step_by
+    assert after.next_at == TEN + 60 + step_by
+    bare = running._replace(next_at=None, due_at=None, started_at=None)
+    after = after_change(Policy(schedule=schedule), bare, change, TEN + 10 + step_by)
+    assert after == bare._replace(running_since=TEN + 1 + step_by)
+
+
+def test_a_sleep_moves_the_run_and_not_the_tick_of_its_interval() -> None:
+    running = TaskState(State.RUNNING, TEN + 60, TEN, TEN + 1, started_at=TEN + 1)
+    change = ClockChange(slept=600.0, step=0.0)
+    after = after_change(Policy(schedule=Every(HOUR)), running, change, TEN + 610)
+    assert (after.due_at, after.running_since, after.next_at) == (TEN, TEN + 601, TEN + 660)
+
+
+@pytest.mark.parametrize(("skip", "step_by", "next_at"), [(True, HOUR, 90.0), (False, -24 * HOUR, 90.0)])
+def test_cron_keeps_the_offset_of_its_task(skip: bool, step_by: float, next_at: float) -> None:
+    """It is half a minute after the tick by the new time, and the task comes a minute and a half after it."""
+    policy = Policy(schedule=HOURLY, skip_missed=skip, offset=90.0)
+    now = TEN + 30.0 + step_by
+    task = waiting(now - 3600.0 if skip else TEN + 90.0)
+    after = after_change(policy, task, ClockChange(slept=0.0, step=step_by), now)
+    assert after.next_at == TEN + step_by + next_at
 
 
 async def nothing() -> None:

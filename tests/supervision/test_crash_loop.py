@@ -51,6 +51,26 @@ def test_fewer_ends_or_slow_ends_or_a_clean_one_make_none() -> None:
     assert judge([end("a", lived=121.0)]) == CrashVerdict(ends=1, hold=MARGIN_SECONDS)
 
 
+def test_the_limits_of_a_quick_end_and_of_the_time_without_suspects() -> None:
+    assert judge([end("a", lived=120.0)] * 3).suspects == ("a",)
+    assert judge([end("a", lived=120.5)] * 3).suspects == ()
+    verdict = judge([end("a", lived=10.0), end("a", lived=40.0), end("a", lived=20.0), end("a", lived=130.0)])
+    assert (verdict.hold, verdict.ends) == (60.0 + MARGIN_SECONDS, 4)
+    assert (CrashVerdict().ends, CrashVerdict().hold) == (0, 0.0)
+
+
+def test_all_tasks_that_were_in_a_run_at_each_end_are_suspects_in_order() -> None:
+    verdict = judge([end("c", "a", "b"), end("b", "c"), end("c", "b", "d")])
+    assert verdict.suspects == ("b", "c")
+    assert judge([end("a"), UNRECORDED, end("a")]).suspects == ()
+
+
+def test_a_suspect_whose_turn_had_not_come_or_that_was_not_recorded_is_no_culprit() -> None:
+    assert judge([end("c", suspects=("b", "c")), end("b", "c"), end("b", "c")]).culprit is None
+    unknown = RunnerEnd(10.0, clean=False, suspects=("b",))
+    assert judge([unknown, end("b"), end("b")]).culprit is None
+
+
 def test_runs_are_recorded_after_the_first_quick_unclean_end() -> None:
     assert judge([UNRECORDED]).record
     assert not judge([RunnerEnd(10.0, clean=True)]).record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -31,33 +32,8 @@ from dozor.supervision.core.events import (
 )
 from dozor.supervision.core.machine import restore, step
 from dozor.supervision.core.policy import Policy, RestartDelay
-from dozor.supervision.core.state import Failure, FailureRecord, State, TaskState
-
-BOOM = Failure("ValueError", "boom", "checker.py:1 in check", "Traceback …")
-FATAL = Failure("Fatal", "no such account", "checker.py:1 in check", "Traceback …", fatal=True)
-PERIODIC = Policy(schedule=Every(60.0), restart_delay=RestartDelay.fixed(10.0), max_consecutive_failures=3)
-FOREVER = Policy(
-    schedule=Continuous(),
-    restart_delay=RestartDelay.fixed(10.0),
-    max_consecutive_failures=3,
-    stable_after=100.0,
-)
-
-
-def play(policy: Policy, *events: tuple[float, Event], state: TaskState | None = None) -> TaskState:
-    """The state after `events`, each at its time."""
-    task = restore(policy, state, 0.0)
-    for now, event in events:
-        task, _ = step(policy, task, event, now)
-    return task
-
-
-def failing(policy: Policy, times: int, *, apart: float = 10.0) -> TaskState:
-    """A task that has failed `times` in a row."""
-    events: list[tuple[float, Event]] = []
-    for index in range(times):
-        events += [(index * apart, Due()), (index * apart, Failed(BOOM))]
-    return play(policy, *events)
+from dozor.supervision.core.state import FailureRecord, State, TaskState
+from tests.unit.machines import BOOM, FATAL, FOREVER, PERIODIC, PROBED, failing, play
 
 
 def test_a_new_task_waits_and_starts_when_it_is_due() -> None:
@@ -314,3 +290,15 @@ def test_whatever_happens_there_is_never_a_second_run_and_never_a_task_without_a
         waits_for_somebody = task.state in (State.STOPPED, State.PAUSED, State.HELD)
         assert in_progress or task.next_at is not None or waits_for_somebody
         assert task.failures <= 3 or task.state in (State.STOPPED, State.PAUSED, State.RUNNING)
+
+
+def test_a_probe_that_was_cut_short_is_followed_by_the_next_one() -> None:
+    """A reload of its rules, or the end of the worker that ran it, cancels a probe."""
+    probing = play(PROBED, (0.0, Due()), (0.0, Failed(BOOM)), (600.0, Due()))
+    for ending in (Cancelled(), Interrupted(BOOM), Failed(BOOM)):
+        ended, effects = step(PROBED, probing, ending, 605.0)
+        assert (ended.state, ended.next_at, ended.due_at) == (State.STOPPED, 1205.0, 1205.0)
+        assert (ended.running_since, ended.duration, effects) == (None, 5.0, NOTHING)
+    without = replace(PROBED, stop_retry_every=None)
+    asked = play(without, (0.0, Due()), (0.0, Failed(BOOM)), (600.0, RunNow("cli:ann")))
+    assert step(without, asked, Cancelled(), 605.0)[0].next_at is None

@@ -45,6 +45,16 @@ def test_ticks_of_a_fixed_rate_are_those_in_the_gap(gap: float, expected: int) -
 def test_a_row_older_than_the_last_sign_of_life_does_not_count_what_was_run() -> None:
     stale = replace(ROW, next_run_at=SINCE - 50)
     assert missed([(EVERY, stale)], SINCE, SINCE + 70).runs == 2
+    older = replace(ROW, next_run_at=SINCE - 130)
+    assert [missed([(EVERY, older)], SINCE, SINCE + gap).runs for gap in (49, 50, 109, 110)] == [0, 1, 1, 2]
+    at_the_sign = replace(ROW, next_run_at=SINCE)
+    assert [missed([(EVERY, at_the_sign)], SINCE, SINCE + gap).runs for gap in (59, 60)] == [0, 1]
+    assert missed([(EVERY, replace(ROW, next_run_at=None))], SINCE, SINCE + 600).runs == 0
+
+
+def test_a_first_tick_further_away_than_one_interval_is_waited_for() -> None:
+    far = replace(ROW, next_run_at=SINCE + 150)
+    assert [missed([(EVERY, far)], SINCE, SINCE + gap).runs for gap in (149, 150, 210)] == [0, 1, 2]
 
 
 def test_a_run_that_was_cut_off_counts_from_its_start() -> None:
@@ -57,6 +67,10 @@ def test_a_restart_after_a_failure_is_one_run() -> None:
     backoff = replace(ROW, state="backoff")
     assert missed([(EVERY, backoff)], SINCE, SINCE + 600).runs == 1
     assert missed([(EVERY, backoff)], SINCE, SINCE + 9).runs == 0
+    assert missed([(EVERY, backoff)], SINCE, SINCE + 10).runs == 1
+    assert missed([(EVERY, backoff)], SINCE + 10, SINCE + 600).runs == 0, "it was run"
+    assert missed([(EVERY, backoff)], SINCE + 60, SINCE + 600).runs == 0
+    assert missed([(EVERY, replace(backoff, next_run_at=None))], SINCE, SINCE + 600).runs == 0
 
 
 @pytest.mark.parametrize("state", ["stopped", "paused", "held"])
@@ -83,3 +97,4 @@ def test_all_tasks_together_and_no_more_ticks_than_are_cheap() -> None:
     week = missed([(MINUTELY, ROW)] * 3, SINCE, SINCE + 7 * 86_400)
     assert week.runs == CRON_TICKS
     assert week.more
+    assert missed([(MINUTELY, ROW)], SINCE, SINCE + 60 * (CRON_TICKS - 1)) == Misfires(1, CRON_TICKS - 1)

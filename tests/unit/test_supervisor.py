@@ -366,3 +366,21 @@ async def test_many_tasks_start_spread_out() -> None:
     async with supervising(*many):
         await until(lambda: len(starts) == 500)
     assert starts[-1] - starts[0] >= 0.4
+
+
+async def test_a_probe_that_new_rules_cut_short_is_followed_by_another() -> None:
+    calls = 0
+
+    async def broken() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:  # the probe that the new rules find in progress
+            await asyncio.sleep(3600)
+        raise ValueError("boom")
+
+    probed = spec("probed", broken, max_consecutive_failures=1, stop_retry_every=0.05)
+    async with supervising(probed, grace=0.05) as (supervisor, _):
+        await until(lambda: calls == 2)
+        supervisor.task_changes.replace(probed, time.time())
+        await until(lambda: calls >= 4)
+        assert state_of(supervisor, "probed").state is State.STOPPED

@@ -123,15 +123,15 @@ class OnCall:
         if current is None or self.rotation is None:
             return None
         overrides = tuple(overrides)
-        moment, shift = current.ends_at, current
+        moment = current.ends_at
         for _ in range(2 * len(self.rotation.people) + 2 * len(overrides) + 2):
             following = self.now(moment, overrides)
             if following is None:
                 return None
             if following.person != current.person:
                 return replace(following, starts_at=moment)
-            shift, moment = following, following.ends_at
-        return None if shift.person == current.person else shift
+            moment = following.ends_at
+        return None
 
     def second(self, at: float, overrides: Iterable[OverrideRow] = ()) -> str | None:
         """Whom to call when the person on call does not react: the next in turn who is somebody else."""

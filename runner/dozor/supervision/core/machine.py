@@ -302,9 +302,14 @@ def _cancelled(policy: Policy, task: TaskState, now: float) -> Step:
     ended = _ended(task, now)
     if task.restart_pending:
         return _started(policy, ended, State.RUNNING, now)
-    if task.state is State.RUNNING:
-        return ended._replace(state=State.WAITING, next_at=now, due_at=now), NOTHING
-    return ended, NOTHING
+    match task.state:
+        case State.RUNNING:
+            return ended._replace(state=State.WAITING, next_at=now, due_at=now), NOTHING
+        case State.STOPPED:
+            # A reload, or the end of a worker, cut a probe short: the next one comes all the same.
+            return _to_retry(policy, ended, now), NOTHING
+        case _:
+            return ended, NOTHING
 
 
 def _interrupted(policy: Policy, task: TaskState, event: Interrupted, now: float) -> Step:
