@@ -15,9 +15,10 @@ from tests.alerting.campaign import Campaign
 from tests.alerting.faulty_telegram import BOTS, FORUM, OTHER_FORUM, FaultyTelegram
 from tests.alerting.stage import Stage
 from tests.alerting.story import ManualClock
+from tests.effort import cases
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", range(1, 1 + cases(1, 4)))
 async def test_every_incident_is_told_and_its_end_whatever_breaks(stage: Stage, seed: int) -> None:
     report = await Campaign(stage, 150, seed).run()
     assert report.problems == []

@@ -79,13 +79,14 @@ class Executor:
             await self.add(name, State.WAITING)
 
     async def run(self) -> None:
-        while True:
-            async with self._pool.acquire() as connection:
-                pending = await read_pending(connection)
-            for command in pending:
-                await asyncio.sleep(self.slow)
-                await self._carry_out(command)
-            await asyncio.sleep(0.01)
+        async with (
+            self._pool.acquire() as connection
+        ):  # one for all its life: a pool resets what it gets back
+            while True:
+                for command in await read_pending(connection):
+                    await asyncio.sleep(self.slow)
+                    await self._carry_out(command)
+                await asyncio.sleep(0.01)
 
     async def _carry_out(self, command: PendingCommand) -> None:
         if isinstance(command.name, AlertCommand):

@@ -56,6 +56,8 @@ INSERT INTO dozor.people (actor, name) VALUES ('chat:-500', 'Дежурные'),
 ON CONFLICT DO NOTHING
 """
 RESET_SQL = """
+DELETE FROM dozor.commands;
+DELETE FROM dozor.audit WHERE at > now() - interval '5 min';
 UPDATE dozor.tasks t SET state = s.state, state_by = s.state_by, running_since = NULL,
     consecutive_failures = s.failures, failing_since = now() - make_interval(secs => s.since)
 FROM (VALUES ('presale_checker', 'stopped', NULL, 5, 720.0), ('ton_deposits', 'backoff', NULL, 2, 720.0),
@@ -109,6 +111,4 @@ async def set_scene(pool: Pool, executor: Executor) -> None:
 
 async def reset(pool: Pool) -> None:
     """As if nobody had done anything."""
-    await pool.execute("DELETE FROM dozor.commands")
-    await pool.execute("DELETE FROM dozor.audit WHERE at > now() - interval '5 min'")
     await pool.execute(RESET_SQL)

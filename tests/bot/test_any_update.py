@@ -1,6 +1,6 @@
 """Whatever an update holds, it is passed over or answered, and the updates behind it are handled.
 
-60 batches; `DOZOR_EXAMPLES=2000` for the whole campaign.
+20 batches, 60 in `make soak`; `DOZOR_EXAMPLES=2000` for the whole campaign.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import copy
 import json
-import os
 from typing import Any
 
 import pytest
@@ -22,9 +21,10 @@ from dozor_bot.telegram.incoming import Json, UnreadableUpdateError, chat_of, re
 from tests.bot.botapi.server import BotApi
 from tests.bot.conftest import ADMIN, FORUM, GROUP, OPERATOR, STRANGER, TOPIC, VIEWER, Running
 from tests.bot.executor import Executor
+from tests.effort import cases
 from tests.waiting import until
 
-EXAMPLES = int(os.environ.get("DOZOR_EXAMPLES", "60"))
+EXAMPLES = cases(20, 60, variable="DOZOR_EXAMPLES")
 SETTINGS = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
 )

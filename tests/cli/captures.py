@@ -13,7 +13,6 @@ import pty
 import re
 import signal
 import struct
-import subprocess
 import sys
 import tempfile
 import termios
@@ -25,6 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.preloaded.processes import DOZOR, start
 from tests.waiting import until
 
 WIDTHS = (40, 80, 120)
@@ -158,10 +158,15 @@ class OnTerminal:
     def __init__(self, folder: Path, language: str, columns: int, arguments: tuple[str, ...]) -> None:
         self._ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 60, columns, 0, 0))
-        self.process = subprocess.Popen(
-            [str(Path(sys.executable).with_name("dozor")), *arguments],
-            cwd=folder, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, env=environment(language),
-        )  # fmt: skip
+        with open(os.devnull, "rb") as nothing:
+            self.process = start(
+                [DOZOR, *arguments],
+                cwd=folder,
+                env=environment(language),
+                stdin=nothing.fileno(),
+                stdout=theirs,
+                stderr=theirs,
+            )
         os.close(theirs)
         self._said = b""
         self._reader = threading.Thread(target=self._read, daemon=True)

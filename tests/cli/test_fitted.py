@@ -6,7 +6,6 @@ import fcntl
 import os
 import pty
 import struct
-import subprocess
 import sys
 import termios
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import click
 import pytest
 
-from tests.preloaded.processes import run
+from tests.preloaded.processes import run, start
 
 ENGLISH, RUSSIAN = "en", "ru"
 
@@ -24,9 +23,9 @@ def on_a_terminal(columns: int, *arguments: str) -> tuple[int, list[str]]:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     kept = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR")}
-    process = subprocess.Popen(
+    process = start(
         [sys.executable, "-m", "dozor", *arguments],
-        stdin=theirs, stdout=theirs, stderr=theirs, env={**kept, "TERM": "xterm"},
+        cwd=Path.cwd(), env={**kept, "TERM": "xterm"}, stdin=theirs, stdout=theirs, stderr=theirs,
     )  # fmt: skip
     os.close(theirs)
     said = b""

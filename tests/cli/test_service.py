@@ -15,6 +15,7 @@ import pytest
 from dozor.cli.service.install import Written, next_commands, read_env_file, write_unit
 from dozor.cli.service.unit import Unit, checked_name, render, user_folder
 from dozor.errors import CommandRefusedError
+from tests.preloaded.processes import run
 
 CONFIG = "language: {language}\nweb: {{listen: null}}\ndatabase: {{url: '${{DATABASE_URL:-embedded}}'}}\n" + (
     "tasks: {{orders: {{run: 'mine:check', every: 1h}}}}\n"
@@ -35,11 +36,8 @@ def made(tmp_path: Path, name: str = "project", language: str = "en") -> Path:
 def service(config: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "BOT_TOKEN")}
     home = config.parent.parent / "home"
-    return subprocess.run(
-        [sys.executable, "-m", "dozor", "service", "install", "-c", str(config), *arguments],
-        env={**kept, "HOME": str(home), "XDG_CONFIG_HOME": "", **environment},
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    env = {**kept, "HOME": str(home), "XDG_CONFIG_HOME": "", **environment}
+    return run("service", "install", "-c", config, *arguments, env=env)
 
 
 def unit(**more: object) -> Unit:

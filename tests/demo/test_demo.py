@@ -15,7 +15,7 @@ import pytest
 
 from dozor.language.names import Language
 from dozor_market.demo.market import in_ton
-from dozor_market.demo.words import choose_language
+from dozor_market.demo.words import choose_language, words
 from tests.waiting import stretched
 
 STORY = (
@@ -125,6 +125,13 @@ def test_it_speaks_english_and_hurries_when_told_to(folder: Path) -> None:
     assert re.search(r"Done in \d+ s", printed)
     assert not re.search("[а-яё]", printed, re.IGNORECASE)
     assert not left_behind(folder)
+
+
+@pytest.mark.parametrize("language", list(Language))
+def test_what_follows_needs_no_checkout_where_only_the_package_is(language: Language) -> None:
+    steps = words(language).next_steps_installed
+    assert [command for command, _ in steps] == ["{docs}/writing-checkers.md", "dozor check", "dozor run"]
+    assert all(text and "make " not in text and "docs/" not in text for _, text in steps)
 
 
 @pytest.mark.parametrize(

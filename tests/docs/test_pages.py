@@ -16,6 +16,7 @@ import posixpath
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import click
@@ -25,24 +26,28 @@ from click.testing import CliRunner
 from dozor.cli import cli
 from tests.docs.pages import LINK, PAGES, Block, blocks_of
 from tests.house.sources import ROOT
+from tests.preloaded.processes import DOZOR, start
 
 BIN = Path(sys.executable).parent
 MAKEFILE = (ROOT / "Makefile").read_text()
+SHELL = frozenset("|&;<>()$`\\\"'*?[]#~=%{}!")
+"""Characters that mean something to a shell."""
 
 
 def run(folder: Path, *command: str, **more: str) -> subprocess.CompletedProcess[str]:
     """A command in `folder`, with our `dozor` on the path and everything it says as one text."""
+    words = [str(DOZOR) if command[0] == "dozor" else command[0], *command[1:]]
     environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "PYTHONUTF8": "1", **more}
-    return subprocess.run(
-        command,
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        encoding="utf-8",
-        timeout=100,
-    )
+    with tempfile.TemporaryFile() as output, open(os.devnull, "rb") as nothing:
+        streams = {"stdin": nothing.fileno(), "stdout": output.fileno(), "stderr": output.fileno()}
+        process = start(words, cwd=folder, env=environment, **streams)
+        try:
+            code = process.wait(100)
+        finally:
+            process.kill()
+            process.wait()
+        output.seek(0)
+        return subprocess.CompletedProcess(words, code, output.read().decode())
 
 
 def names(pages: list[Path]) -> list[str]:
@@ -68,13 +73,6 @@ def test_code_on_the_page_works(page: Path, short_dir: Path) -> None:
             case "python" if block.about != "file":
                 ran = run(folder, sys.executable, "-W", "error", "-c", block.text)
                 assert ran.returncode == 0, f"{block}\n{ran.stdout}"
-            case "python" if "def test_" in block.text:
-                ran = run(folder, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", block.name)
-                assert ran.returncode == 0, f"{block}\n{ran.stdout}"
-            case "python":
-                module = block.name.removesuffix(".py").replace("/", ".")
-                ran = run(folder, sys.executable, "-W", "error", "-c", f"import {module}")
-                assert ran.returncode == 0, f"{block}\n{ran.stdout}"
             case "json" if "…" not in block.text:
                 json.loads(block.text)
             case "yaml" if f"check -c {block.name}\n" not in refused:
@@ -85,6 +83,20 @@ def test_code_on_the_page_works(page: Path, short_dir: Path) -> None:
                 check_commands(block)
             case _:
                 pass
+    check_modules(folder, [block for block in blocks if block.language == "python" and block.about == "file"])
+
+
+def check_modules(folder: Path, blocks: list[Block]) -> None:
+    """Those with tests are run by pytest, the others imported: all of a page in one process of each kind."""
+    tests = [block.name for block in blocks if "def test_" in block.text]
+    modules = [block.name for block in blocks if block.name not in tests]
+    if modules:
+        code = "".join(f"import {name.removesuffix('.py').replace('/', '.')}\n" for name in modules)
+        ran = run(folder, sys.executable, "-W", "error", "-c", code)
+        assert ran.returncode == 0, f"{modules}\n{ran.stdout}"
+    if tests:
+        ran = run(folder, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests)
+        assert ran.returncode == 0, f"{tests}\n{ran.stdout}"
 
 
 def english(page: Path) -> Path:
@@ -115,7 +127,8 @@ def check_session(folder: Path, block: Block) -> None:
     """Each command prints what stands under it."""
     for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
         command, _, expected = part.partition("\n")
-        ran = run(folder, "bash", "-c", command)
+        words = ("bash", "-c", command) if SHELL & set(command) else command.split()
+        ran = run(folder, *words)
         pattern = ".*".join(re.escape(piece) for piece in expected.strip().split("…"))
         assert re.fullmatch(pattern, ran.stdout.strip(), re.DOTALL), f"{block}: $ {command}\n{ran.stdout}"
 

@@ -18,6 +18,7 @@ from dozor.cluster import lease
 from dozor.cluster.lease import Holder
 from dozor.process.identity import ProcessIdentity
 from dozor.storage.postgres.pool import connect, disconnect
+from tests.effort import cases
 from tests.examples.test_examples import Stage, free_port
 from tests.system.process import DOZOR, PATIENCE, Process
 from tests.waiting import until
@@ -26,7 +27,10 @@ LEASE = 3.0
 SLACK = 3.0
 """Seconds that a busy machine may add."""
 WORKERS = 3
-
+PAUSE = 0.1
+"""Seconds between two requests of a visitor."""
+ENDS = [signal.SIGKILL, signal.SIGTERM] * cases(1, 3)
+"""What the leader gets, one after the other."""
 
 STUBBORN = """
 import asyncio
@@ -80,7 +84,7 @@ class Visitor:
                 except (aiohttp.ClientError, TimeoutError):
                     body = {}
                 self.answers.append(Answer(began, now(), body.get("pid"), body.get("leads", False)))
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(PAUSE)
 
     def pids(self, since: float = 0.0) -> set[int]:
         return {one.pid for one in self.answers if one.pid is not None and one.began >= since}
@@ -145,7 +149,7 @@ async def test_a_leader_that_ends_is_replaced_and_every_request_is_answered(stag
     async with visitor.asking():
         await everybody_answers(visitor)
         await everybody_is_ready(port)
-        for end in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
+        for end in ENDS:
             leader = next(one for one in reversed(visitor.answers) if one.leads)
             assert leader.pid is not None
             killed = now()

@@ -99,22 +99,22 @@ def test_mypy_strict_is_clean_on_a_users_program_and_sees_its_mistakes(
 ) -> None:
     (tmp_path / "program.py").write_text(textwrap.dedent(PROGRAM))
     (tmp_path / "mistakes.py").write_text(textwrap.dedent(MISTAKES))
-    options = ["--config-file=", "--strict", "--python-executable", str(plain.python)]
-    mypy = [sys.executable, "-m", "mypy", *options]
-    clean = plain.run(tmp_path, *mypy, "program.py", timeout=280)
-    assert clean.stdout == "Success: no issues found in 1 source file\n", clean.stdout + clean.stderr
-    assert clean.returncode == 0
-    wrong = plain.run(tmp_path, *mypy, "mistakes.py", timeout=280)
-    lines = {int(line) for line in re.findall(r"^mistakes\.py:(\d+): error", wrong.stdout, re.MULTILINE)}
-    assert lines == {8, 9, 10, 11, 15, 16}, wrong.stdout
+    options = ["--config-file=", "--strict", "--no-error-summary", "--python-executable", str(plain.python)]
+    files = ["program.py", "mistakes.py"]
+    ran = plain.run(tmp_path, sys.executable, "-m", "mypy", *options, *files, timeout=280)
+    errors = re.findall(r"^(\S+?):(\d+): error", ran.stdout, re.MULTILINE)
+    assert {(name, int(line)) for name, line in errors} == {
+        ("mistakes.py", line) for line in (8, 9, 10, 11, 15, 16)
+    }, ran.stdout + ran.stderr
+    assert ran.returncode == 1
 
 
 @pytest.mark.timeout(200)
-@pytest.mark.parametrize("language", ["ru", "en"])
-def test_the_demo_plays_in_an_empty_folder(whole: Installed, short_dir: Path, language: str) -> None:
-    folder = short_dir / f"empty-{language}"
+def test_the_demo_plays_in_an_empty_folder(whole: Installed, short_dir: Path) -> None:
+    """In one language: tests/demo plays both and compares what follows."""
+    folder = short_dir / "empty"
     folder.mkdir()
-    command = ["demo", "--language", language, "--speed", "10"]
+    command = ["demo", "--language", "ru", "--speed", "10"]
     ran = whole.run(folder, whole.dozor, *command, timeout=180)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "auctions_checker" in ran.stdout

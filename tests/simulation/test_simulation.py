@@ -13,11 +13,11 @@ from tests.simulation.world import Outcome, World
 
 
 def life(seed: int, days: float = 60.0) -> Outcome:
-    logger.disable("runner")
+    logger.disable("dozor")
     try:
         return run_virtually(World(seed, days=days, count=5).live())
     finally:
-        logger.enable("runner")
+        logger.enable("dozor")
 
 
 @pytest.mark.parametrize("seed", range(1, 6))

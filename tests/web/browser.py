@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import shutil
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -117,41 +118,65 @@ class Tab:
                 )
 
 
+class Browser:
+    """A headless Chromium with a profile of its own; skips the test where there is none. `close` it."""
+
+    def __init__(self) -> None:
+        program = require("chromium", "chromium", "chromium-browser", "google-chrome")
+        self._profile = Path(tempfile.mkdtemp(prefix="dozor-chromium-"))
+        self._process = subprocess.Popen(
+            [
+                program, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+                "--no-first-run", "--hide-scrollbars", "--remote-debugging-port=0",
+                f"--user-data-dir={self._profile}", "about:blank",
+            ],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    @asynccontextmanager
+    async def tab(self) -> AsyncIterator[Tab]:
+        """An empty tab with cookies, storage, cache and connections of its own, which end with it."""
+        port, path = await _address(self._profile / "DevToolsActivePort")
+        address = f"ws://127.0.0.1:{port}"
+        async with aiohttp.ClientSession() as http:
+            whole = Tab(await http.ws_connect(address + path, max_msg_size=0))
+            context = (await whole.call("Target.createBrowserContext"))["browserContextId"]
+            try:
+                made = await whole.call("Target.createTarget", url="about:blank", browserContextId=context)
+                page = f"{address}/devtools/page/{made['targetId']}"
+                tab = Tab(await http.ws_connect(page, max_msg_size=0))
+                try:
+                    for domain in ("Page", "Runtime", "Log"):
+                        await tab.call(f"{domain}.enable")
+                    yield tab
+                finally:
+                    await tab.close()
+            finally:
+                await whole.call("Target.disposeBrowserContext", browserContextId=context)
+                await whole.close()
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.wait()
+        shutil.rmtree(self._profile, ignore_errors=True)
+
+
 @asynccontextmanager
 async def chromium() -> AsyncIterator[Tab]:
-    """A headless browser with a profile of its own, and one empty tab."""
-    profile = Path(tempfile.mkdtemp(prefix="dozor-chromium-"))
-    process = await asyncio.create_subprocess_exec(
-        require("chromium", "chromium", "chromium-browser", "google-chrome"),
-        "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-        "--no-first-run", "--hide-scrollbars", "--remote-debugging-port=0", f"--user-data-dir={profile}",
-        "about:blank", stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
+    """A tab of a browser that ends with it."""
+    browser = Browser()
     try:
-        port = await _port(profile / "DevToolsActivePort")
-        async with aiohttp.ClientSession() as http:
-            async with http.get(f"http://127.0.0.1:{port}/json/list") as answer:
-                targets = await answer.json(content_type=None)
-            address = next(target["webSocketDebuggerUrl"] for target in targets if target["type"] == "page")
-            tab = Tab(await http.ws_connect(address, max_msg_size=0))
-            for domain in ("Page", "Runtime", "Log"):
-                await tab.call(f"{domain}.enable")
-            try:
-                yield tab
-            finally:
-                await tab.close()
+        async with browser.tab() as tab:
+            yield tab
     finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
-        shutil.rmtree(profile, ignore_errors=True)
+        await asyncio.to_thread(browser.close)
 
 
-async def _port(file: Path) -> int:
-    """Chromium writes the port it has chosen."""
+async def _address(file: Path) -> tuple[int, str]:
+    """Chromium writes the port that it has chosen, and the path of its own socket."""
     async with asyncio.timeout(START_SECONDS):
         while True:
-            text = await asyncio.to_thread(lambda: file.read_text() if file.exists() else "")
-            if "\n" in text:
-                return int(text.split("\n")[0])
+            lines = await asyncio.to_thread(lambda: file.read_text().split("\n") if file.exists() else [])
+            if len(lines) > 1 and lines[1]:
+                return int(lines[0]), lines[1]
             await asyncio.sleep(0.05)

@@ -1,12 +1,11 @@
 """Whatever is sent to the web server, it answers without an error of its own, and goes on answering.
 
-60 requests; `DOZOR_EXAMPLES=2000` for the whole campaign.
+20 requests, 60 in `make soak`; `DOZOR_EXAMPLES=2000` for the whole campaign.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,9 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.effort import cases
 from tests.web.site import Site, Work, open_site
 
-EXAMPLES = int(os.environ.get("DOZOR_EXAMPLES", "60"))
+EXAMPLES = cases(20, 60, variable="DOZOR_EXAMPLES")
 TOKEN = "token-of-the-page-0123456789"
 MORE = f"web: {{listen: 127.0.0.1:0, token: '{TOKEN}'}}"
 ONE = "one: {run: 'm:f', every: 1h}"

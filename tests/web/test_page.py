@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
-
-import pytest
 
 from dozor.supervision.core.events import Pause
 from dozor.supervision.core.state import State
 from tests.waiting import until
-from tests.web.browser import Tab, chromium
+from tests.web.browser import Tab
 from tests.web.site import Site, Work, open_site
 
 TOKEN = "a-token-of-the-tests-0123456789"
@@ -22,12 +19,6 @@ bad: {{run: 'm:f', every: 100ms, restart_delay: 50ms, max_consecutive_failures: 
 """
 WITH_TOKEN = f"web: {{listen: 127.0.0.1:0, token: '{TOKEN}'}}"
 ROW = "document.querySelector('[data-task=bad]')"
-
-
-@pytest.fixture
-async def tab() -> AsyncIterator[Tab]:
-    async with chromium() as tab:
-        yield tab
 
 
 def state_of(site: Site, name: str) -> State:

@@ -13,7 +13,7 @@ import pytest
 from dozor.supervision.core.events import Pause
 from dozor.supervision.core.state import State
 from tests.waiting import until
-from tests.web.browser import Tab, chromium
+from tests.web.browser import Tab
 from tests.web.site import Site, Work, open_site
 
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
@@ -52,11 +52,10 @@ async def site(database: str, tmp_path: Path, work: Work) -> AsyncIterator[Site]
 
 
 @pytest.fixture
-async def tab(site: Site) -> AsyncIterator[Tab]:
-    async with chromium() as tab:
-        await tab.open(site.url)
-        await tab.run(f"sessionStorage.setItem('dozor-token', '{TOKEN}')")
-        yield tab
+async def tab(tab: Tab, site: Site) -> Tab:
+    await tab.open(site.url)
+    await tab.run(f"sessionStorage.setItem('dozor-token', '{TOKEN}')")
+    return tab
 
 
 async def findings(tab: Tab) -> list[str]:

@@ -13,7 +13,7 @@ import pytest
 from dozor.supervision.core.events import Pause
 from dozor.supervision.core.state import State
 from tests.waiting import until
-from tests.web.browser import Tab, chromium
+from tests.web.browser import Tab
 from tests.web.site import Site, Work, open_site
 
 HEALTHY = ("mail_queue", "mail_bounces", "orders_new", "orders_old", "prices")
@@ -28,12 +28,6 @@ TASKS = "\n".join(
 )
 NAMES = """[...document.querySelectorAll('{place} [data-task]')]
   .filter(row => row.offsetHeight).map(row => row.dataset.task)"""
-
-
-@pytest.fixture
-async def tab() -> AsyncIterator[Tab]:
-    async with chromium() as tab:
-        yield tab
 
 
 @pytest.fixture

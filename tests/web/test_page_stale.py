@@ -16,7 +16,7 @@ from dozor.supervision.core.events import Pause
 from tests.observed.stack import free_port
 from tests.system.process import DOZOR, Process
 from tests.waiting import until
-from tests.web.browser import Tab, chromium
+from tests.web.browser import Tab
 from tests.web.site import Work, open_site
 
 PATIENCE = 60.0
@@ -77,14 +77,13 @@ async def running(database: str, tmp_path: Path) -> AsyncIterator[Running]:
 
 
 @pytest.fixture
-async def tab(running: Running) -> AsyncIterator[Tab]:
-    """On the page of the running process, up to date."""
-    async with chromium() as tab:
-        await tab.open(running.url)
-        await tab.until(FRESH, within=PATIENCE)
-        yield tab
+async def fresh(tab: Tab, running: Running) -> None:
+    """The tab is on the page of the running process, which is up to date."""
+    await tab.open(running.url)
+    await tab.until(FRESH, within=PATIENCE)
 
 
+@pytest.mark.usefixtures("fresh")
 async def test_a_frozen_runner_greys_the_page_until_it_goes_on(running: Running, tab: Tab) -> None:
     assert await tab.run("document.getElementById('ready').innerText") == "ready"
     running.process.signal(signal.SIGSTOP)
@@ -107,6 +106,7 @@ async def test_a_frozen_runner_greys_the_page_until_it_goes_on(running: Running,
     assert await tab.run("document.title") == "Dozor"
 
 
+@pytest.mark.usefixtures("fresh")
 @pytest.mark.parametrize("killed", [False, True])
 async def test_an_ended_runner_is_said_and_its_successor_taken_up(
     running: Running, tab: Tab, killed: bool
@@ -130,6 +130,7 @@ async def test_an_ended_runner_is_said_and_its_successor_taken_up(
     assert await tab.run("window.mark") == "not loaded anew"
 
 
+@pytest.mark.usefixtures("fresh")
 async def test_tasks_that_are_added_removed_or_broken_meanwhile_appear(
     running: Running, tab: Tab, tmp_path: Path
 ) -> None:
@@ -147,6 +148,7 @@ async def test_tasks_that_are_added_removed_or_broken_meanwhile_appear(
     assert tab.console == []
 
 
+@pytest.mark.usefixtures("fresh")
 async def test_the_page_of_a_task_follows_as_well(running: Running, tab: Tab, tmp_path: Path) -> None:
     await tab.open(f"{running.url}/task/one")
     await tab.until(FRESH, within=PATIENCE)
@@ -228,14 +230,13 @@ TASKS = "good: {run: 'm:f', every: 1h}\nother: {run: 'm:f', every: 1h}"
 
 
 async def test_a_proxy_that_answers_503_is_said_and_asked_again(
-    database: str, tmp_path: Path, work: Work
+    database: str, tmp_path: Path, work: Work, tab: Tab
 ) -> None:
     proxy = Proxy()
     checkers = {"good": work.run, "other": work.run}
     async with (
         open_site(tmp_path, database, checkers, tasks=TASKS) as site,
         proxy.serve(site.url) as url,
-        chromium() as tab,
     ):
         await tab.open(url)
         await tab.until(FRESH, within=PATIENCE)
@@ -255,7 +256,7 @@ async def test_a_proxy_that_answers_503_is_said_and_asked_again(
 
 
 async def test_behind_a_proxy_that_holds_streams_back_the_page_polls(
-    database: str, tmp_path: Path, work: Work
+    database: str, tmp_path: Path, work: Work, tab: Tab
 ) -> None:
     proxy = Proxy()
     proxy.released.clear()
@@ -263,7 +264,6 @@ async def test_behind_a_proxy_that_holds_streams_back_the_page_polls(
     async with (
         open_site(tmp_path, database, checkers, tasks=TASKS) as site,
         proxy.serve(site.url) as url,
-        chromium() as tab,
     ):
         await tab.open(url)
         await tab.until("document.getElementById('live').innerText.includes('polling')", within=PATIENCE)
@@ -275,11 +275,11 @@ async def test_behind_a_proxy_that_holds_streams_back_the_page_polls(
 
 
 async def test_a_page_too_many_for_streams_polls(
-    database: str, tmp_path: Path, work: Work, monkeypatch: pytest.MonkeyPatch
+    database: str, tmp_path: Path, work: Work, tab: Tab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dozor.web.page.live_page.STREAMS", 0)
     checkers = {"good": work.run, "other": work.run}
-    async with open_site(tmp_path, database, checkers, tasks=TASKS) as site, chromium() as tab:
+    async with open_site(tmp_path, database, checkers, tasks=TASKS) as site:
         await tab.open(site.url)
         await tab.until("document.getElementById('live').innerText.includes('polling')", within=PATIENCE)
         site.runner.supervisor.command("good", Pause("telegram:111"))
@@ -288,7 +288,7 @@ async def test_a_page_too_many_for_streams_polls(
 
 
 async def test_the_page_of_a_task_that_nobody_sees_holds_no_connection(
-    database: str, tmp_path: Path, work: Work
+    database: str, tmp_path: Path, work: Work, tab: Tab
 ) -> None:
     proxy = Proxy()
     checkers = {"good": work.run, "other": work.run}
@@ -298,7 +298,6 @@ async def test_the_page_of_a_task_that_nobody_sees_holds_no_connection(
     async with (
         open_site(tmp_path, database, checkers, tasks=TASKS) as site,
         proxy.serve(site.url) as url,
-        chromium() as tab,
     ):
         await tab.open(f"{url}task/good")
         await tab.until(FRESH, within=PATIENCE)

@@ -14,7 +14,7 @@ from dozor.storage.postgres.pool import Pool
 from dozor.supervision.core.state import State
 from dozor.web.page import detail
 from tests.waiting import until
-from tests.web.browser import Tab, chromium
+from tests.web.browser import Tab
 from tests.web.site import Site, Work, open_site
 
 TOKEN = "a-token-of-the-tests-0123456789"
@@ -29,12 +29,6 @@ SELECT 'h-' || n, 'good', at, at, CASE WHEN n % 10 = 0 THEN 'failed' ELSE 'succe
        1, n / 100.0, n / 100.0
 FROM generate_series(1, 100) AS n, LATERAL (SELECT $1::timestamptz - n * interval '10 min' AS at) AS moment
 """
-
-
-@pytest.fixture
-async def tab() -> AsyncIterator[Tab]:
-    async with chromium() as tab:
-        yield tab
 
 
 @pytest.fixture
