@@ -69,7 +69,7 @@ async def test_an_account_that_does_not_exist_or_has_another_currency_is_refused
             await read_balance(connection, 10**9, FREE, "TON")
 
 
-@pytest.mark.parametrize("amount", [0, -5, MAX_AMOUNT + 1, 0.5, True, None])
+@pytest.mark.parametrize("amount", [0, -5, 2**63, 0.5, True, None])
 async def test_only_positive_bigints_are_amounts(pool: Pool, amount: int) -> None:
     async with pool.acquire() as connection:
         user = await create_user(connection, "ann")

@@ -8,7 +8,8 @@ import pytest
 
 from dozor_market.demo.chain import OUR_WALLET, PAYER, raw
 from dozor_market.ledger import MAX_AMOUNT
-from dozor_market.ton.agreement.limits import SingleSourceLimits, over_limit
+from dozor_market.ton.agreement.comparison import Chain
+from dozor_market.ton.agreement.limits import SingleSourceLimits, over_limit, read_limits
 from dozor_market.ton.messages.transactions import Kind, Position, Receipt
 from dozor_market.ton.unmatched import Deposit, Trait, group, repeated_traits
 
@@ -40,6 +41,20 @@ def test_the_sum_in_a_window_is_credited_up_to_its_limit_and_what_does_not_fit_u
     assert judge(money(50), used={"TON": 200}) == ([], {"TON": 50})
     assert judge(money(51), used={"TON": 200}) == ([0], {})
     assert judge(money(100), used={"USDT": 60}) == ([], {"TON": 100})
+
+
+def test_the_limits_unless_the_arguments_say_otherwise() -> None:
+    found = read_limits(None, {"TON": 7}, 60)
+    assert found.transaction == {"TON": 1_000_000_000_000, "USDT": 5_000_000_000}
+    assert found.in_window == {"TON": 7, "USDT": 50_000_000_000}
+    assert read_limits(None, None, 60).in_window["TON"] == 10_000_000_000_000
+
+
+def test_a_chain_that_was_read_back_to_a_creation_knows_when_that_was() -> None:
+    newest, first = money(9), replace(money(4), created=True)
+    assert Chain("a", (newest, money(5), first), None).created_at == 4
+    assert Chain("a", (newest, money(5)), None).created_at is None
+    assert Chain("a", (), None).created_at is None
 
 
 def test_a_currency_without_a_limit_has_the_limit_zero() -> None:
