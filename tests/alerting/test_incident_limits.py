@@ -9,7 +9,7 @@ import pytest
 from dozor.alerting.incidents import rules
 from dozor.alerting.incidents.facts import recovery_facts, trouble_facts
 from dozor.alerting.incidents.rules import CHECKER_QUIET, STEADY, Decision, may_reopen
-from dozor.alerting.incidents.startup import LONG_GAP, decide
+from dozor.alerting.incidents.startup import LONG_GAP, decide, report_severity, stable_again
 from dozor.alerting.incidents.store import IncidentStore
 from dozor.alerting.incidents.storm_gate import FEW, QUIET, Admission, StormGate
 from dozor.alerting.model.codec import facts_to_json
@@ -143,3 +143,72 @@ def test_at_most_twenty_lines_of_what_waits_are_kept() -> None:
     facts = trouble_facts(trouble)
     assert facts.lines == tuple(map(str, range(20)))
     assert facts.count == 30
+
+
+def test_six_incidents_within_ten_seconds_have_messages_of_their_own_and_the_seventh_begins_a_storm() -> None:
+    gate = StormGate()
+    assert [gate.admit(number, NOW + number) for number in range(7)] == [
+        *[Admission.ALONE] * 6,
+        Admission.BEGIN,
+    ]
+    assert gate.waiting == (3, 4, 5)
+    later = StormGate()
+    assert [later.admit(number, NOW) for number in range(6)] == [Admission.ALONE] * 6
+    assert later.admit(6, NOW + 10) is Admission.ALONE
+
+
+def test_an_incident_that_is_forgotten_is_found_no_more_and_a_later_one_of_its_cause_still_is() -> None:
+    store = IncidentStore([], 0)
+    old = incident(1, state=IncidentState.RESOLVED, resolved_at=NOW - 10, fingerprint="x")
+    store.put(old)
+    store.put(replace(old, id=2, resolved_at=NOW + 10))
+    store.put(incident(3, state=IncidentState.RESOLVED, resolved_at=NOW - 10, task=None))
+    store.put(incident(4, fingerprint="open"))
+    store.forget(NOW)
+    assert [number for number in range(1, 5) if store.by_id(number) is not None] == [2, 4]
+    found = store.find(old.key)
+    assert found is not None
+    assert found.id == 2
+    assert [one.id for one in store.failures_of("task")] == [4]
+    store.forget(NOW + 11)
+    assert store.find(old.key) is None
+    assert [one.id for one in store.open()] == [4]
+
+
+@pytest.mark.parametrize("kind", [IncidentKind.CHECKER, IncidentKind.OVERDUE, IncidentKind.LATE_RENEWAL])
+def test_a_trouble_that_returns_counts_from_one_and_is_reported_until_it_flaps(kind: IncidentKind) -> None:
+    one: Incident | None = None
+    told = []
+    for round_ in range(5):
+        at = NOW + 100 * round_
+        decision = rules.on_trouble(SETTINGS, one, kind, "task", "x", f"text {round_}", at, 9)
+        assert decision.incident is not None
+        assert (decision.incident.id, decision.incident.failures) == (9, 1)
+        assert (decision.incident.summary, decision.incident.occurrences) == (f"text {round_}", round_ + 1)
+        told.append(decision.notify)
+        again = rules.on_trouble(SETTINGS, decision.incident, kind, "task", "x", "more", at + 1, 9)
+        assert again.incident is not None
+        assert (again.notify, again.because, again.incident.failures) == (None, Because.OPEN, 2)
+        one = replace(again.incident, state=IncidentState.RESOLVED, resolved_at=at + 50, calm_since=None)
+    assert told[0] is told[1] is not None
+    assert told[2:] == [NotificationKind.FLAPPING, None, None]
+
+
+def test_the_report_of_a_runner_that_has_stayed_up_keeps_what_is_still_true() -> None:
+    facts = AlertData(
+        stopped_tasks=("a",), paused_tasks=("b",), suspects=("c",), open_before=3, owed_before=4, starts=2
+    )
+    one = incident(kind=IncidentKind.UNCLEAN_END, task=None, facts=facts_to_json(facts))
+    found = stable_again(one, [], NOW + 700)
+    assert (found.lasted, found.stopped_tasks, found.paused_tasks, found.suspects) == (700, (), (), ())
+    assert (found.open_before, found.owed_before, found.starts) == (0, 0, 2)
+
+
+@pytest.mark.parametrize(
+    ("gap", "severity"),
+    [(None, Severity.INFO), (59.9, Severity.INFO), (60.0, Severity.WARNING), (61.0, Severity.WARNING)],
+)
+def test_a_clean_start_is_a_warning_after_a_minute_without_a_runner(
+    gap: float | None, severity: Severity
+) -> None:
+    assert report_severity(AlertData(off_for=gap, starts=1)) is severity
