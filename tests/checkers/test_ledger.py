@@ -120,6 +120,14 @@ async def test_the_ledger_cannot_be_edited_by_hand(pool: Pool, statement: str) -
         assert await audit(connection) == []
 
 
+async def test_the_audit_names_what_is_set_aside_without_a_hold(pool: Pool) -> None:
+    async with pool.acquire() as connection:
+        user = await rich_user(connection, "ann", 100)
+        await transfer(connection, "move:1", "TON", 30, source=(user, FREE), target=(user, HELD))
+        (fault,) = await audit(connection)
+        assert "30" in fault
+
+
 async def test_a_new_currency_gives_everybody_accounts_in_it(pool: Pool) -> None:
     async with pool.acquire() as connection:
         user = await rich_user(connection, "ann", 100)

@@ -10,12 +10,14 @@ from dataclasses import replace
 from uuid import uuid4
 
 import pytest
+from loguru import logger
 
 from dozor.cluster import lease
 from dozor.cluster.handover import HeldStarts, ended, hand_over
 from dozor.cluster.leadership import LEASE_SESSION, Ending, Leadership, LeaseSeen, lapsed
 from dozor.cluster.lease import Holder, LeaseRow, Term
 from dozor.cluster.pace import GAP, Pace, gap_after
+from dozor.cluster.renewals import LateRenewals, RenewalLog
 from dozor.cluster.replicas import (
     Beat,
     ReplicaRole,
@@ -24,10 +26,10 @@ from dozor.cluster.replicas import (
     gone,
     read_replicas,
 )
-from dozor.cluster.trust_window import TrustWindow
+from dozor.cluster.trust_window import CHILD_SLACK, MARGIN, TrustWindow
 from dozor.process.deadline_timer import boottime
 from dozor.process.identity import ProcessIdentity
-from dozor.storage.postgres.pool import Pool
+from dozor.storage.postgres.pool import Connection, Pool
 from dozor.storage.tables import runners
 from tests.waiting import until
 
@@ -142,7 +144,49 @@ async def test_nothing_is_taken_while_a_runner_without_a_cluster_holds_its_lock(
         assert await one._try() is None
         assert (await lease.read(pool)).term.epoch == 0
         await connection.execute("SELECT pg_advisory_unlock_all()")
+    term = await one._try()
+    assert term is not None
+    await one.resign(term)
+    assert (await lease.read(pool)).resigned
+
+
+@pytest.mark.parametrize(("session_locks", "channels"), [(True, [lease.CHANNEL]), (False, [])])
+async def test_only_a_session_of_its_own_listens_for_a_resignation(
+    database: str, *, session_locks: bool, channels: list[str]
+) -> None:
+    one = Leadership(database, holder("a"), TrustWindow(TTL), session_locks=session_locks)
     assert await one._try() is not None
+    rows = await (await one._session()).fetch("SELECT pg_listening_channels() AS channel")
+    assert [row["channel"] for row in rows] == channels
+    one.close()
+    await asyncio.sleep(0)
+
+
+async def test_a_renewal_that_fails_once_is_tried_again_within_the_window(
+    pool: Pool, replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = 0
+    renew = lease.renew
+
+    async def fail_once(connection: Connection, term: Term, ttl: float) -> bool:
+        nonlocal failed
+        failed += 1
+        if failed == 1:
+            raise ConnectionResetError
+        return await renew(connection, term, ttl)
+
+    monkeypatch.setattr(lease, "renew", fail_once)
+    leader = replica("a")
+    leader.window.ttl = 4.5
+    async with asyncio.timeout(SECONDS):
+        term = await leader.acquire()
+        keeping = asyncio.create_task(leader.keep(term))
+        while not (await lease.read(pool)).renewals:
+            assert not keeping.done(), "it gave up"
+            await asyncio.sleep(0.02)
+        keeping.cancel()
+        with suppress(asyncio.CancelledError):
+            await keeping
 
 
 async def test_a_leader_renews_three_times_in_each_lease_until_another_leads(
@@ -208,8 +252,25 @@ async def test_a_resignation_that_fails_leaves_the_lease_to_end_by_itself(
     term = await leader.acquire()
     leader.close()
     leader._dsn = database.replace("port=5432", "port=1")
+    lines: list[str] = []
+    sink = logger.add(lambda message: lines.append(str(message)), level="WARNING")
     await leader.resign(term)
+    await leader.resign(term)
+    logger.remove(sink)
+    assert len(lines) == 1, "the same reason once"
     assert not (await lease.read(pool)).resigned
+
+
+def test_how_long_no_renewal_came_is_counted_from_the_last_one() -> None:
+    log = RenewalLog(TTL)
+    assert log.unrenewed_for(5.0) is None
+    log.renewed(1.0)
+    assert log.unrenewed_for(1.0 + TTL * 0.4) is None
+    assert log.unrenewed_for(8.0) == 7.0
+    log.renewed(8.0)
+    assert log.late(8.0) == LateRenewals(1, 7.0)
+    assert log.late(20.0) == LateRenewals(2, 12.0)
+    assert 0 < CHILD_SLACK < MARGIN < 1
 
 
 async def test_another_holder_of_the_same_epoch_or_another_epoch_of_the_holder_ends_nothing(
@@ -233,6 +294,7 @@ async def test_starts_of_tasks_whose_runs_go_on_elsewhere_are_held_until_these_e
     await hand_over(pool, ["a", "b"], 7, 60.0)
     await hand_over(pool, ["b"], 8, 1.0)  # does not shorten it
     await hand_over(pool, ["past"], 7, -1.0)
+    await hand_over(pool, ["late"], 6, 3.0)  # of a process that ended without removing its rows
     await held.read(pool)
     assert [held.look_again_at(name, 5.0) is None for name in ("a", "b", "past", "c")] == [
         False,
