@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
@@ -17,6 +17,7 @@ from dozor.alerting.model.decisions import Because
 from dozor.alerting.model.incident import AlertSettings, Incident, IncidentState
 from dozor.alerting.model.notification import AlertData, NotificationKind
 from dozor.config.values.incident_kinds import IncidentKind, Severity
+from dozor.storage.tables.incidents import IncidentRow
 from dozor.supervision.telemetry.observer import Trouble, TroubleKind
 from tests.alerting.story import NOW
 
@@ -92,6 +93,23 @@ def test_the_open_failures_of_a_task_are_given_with_the_critical_stop_first() ->
     assert [one.id for one in store.failures_of("another")] == [6]
     assert store.failures_of("unknown") == []
     assert store.next_id == 7
+
+
+def test_a_stored_incident_of_a_newer_version_is_left_and_the_others_are_read() -> None:
+    names = [field.name for field in fields(IncidentRow)]
+    row = IncidentRow(**{name: getattr(incident(3), name) for name in names})
+    store = IncidentStore([replace(row, id=2, kind="of_a_newer_version"), row], 9)
+    assert [one.id for one in store.open()] == [3]
+    assert store.next_id == 10
+
+
+def test_an_acknowledgement_holds_for_eight_hours_unless_it_says_otherwise() -> None:
+    for found, hours in (
+        (rules.acknowledge(incident(), "cli:ann", NOW), 8),
+        (rules.acknowledge(incident(), "cli:ann", NOW, 3600.0), 1),
+    ):
+        assert found.incident is not None
+        assert found.incident.ack_expires_at == NOW + hours * 3600
 
 
 def test_a_storm_takes_in_what_comes_before_it_is_quiet_and_nothing_from_then_on() -> None:

@@ -15,6 +15,7 @@ from dozor_market.ledger import (
     LedgerError,
     Posting,
     audit,
+    check_amount,
     create_user,
     post,
     read_balance,
@@ -75,6 +76,12 @@ async def test_only_positive_bigints_are_amounts(pool: Pool, amount: int) -> Non
         user = await create_user(connection, "ann")
         with pytest.raises(AmountError):
             await transfer(connection, "move:1", "TON", amount, source=(None, OUTSIDE), target=(user, FREE))
+
+
+def test_the_largest_amount_is_that_of_a_bigint() -> None:
+    assert check_amount(9_223_372_036_854_775_807) == MAX_AMOUNT
+    with pytest.raises(AmountError):
+        check_amount(9_223_372_036_854_775_808)
 
 
 async def test_a_balance_beyond_bigint_is_refused(pool: Pool) -> None:

@@ -87,7 +87,7 @@ def deposits(count: int, first: int = 1, **more: object) -> list[Deposit]:
 def test_deposits_become_one_line_from_a_number_on_with_one_comment_or_from_one_sender(
     trait: str, enough: int
 ) -> None:
-    same = deposits(enough, **{trait: "x"})
+    same = deposits(enough, **{trait: "x"})  # type: ignore[arg-type]
     assert repeated_traits(same) == {one.id: Trait(trait, "x", "TON") for one in same}
     assert repeated_traits(same[1:]) == {}
     assert [len(one.deposits) for one in group(same, [])] == [enough]
