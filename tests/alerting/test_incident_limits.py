@@ -8,12 +8,14 @@ import pytest
 
 from dozor.alerting.incidents import rules
 from dozor.alerting.incidents.facts import recovery_facts, trouble_facts
+from dozor.alerting.incidents.pipeline.dedup import dedup
+from dozor.alerting.incidents.pipeline.stage import Candidate, Held
 from dozor.alerting.incidents.rules import CHECKER_QUIET, STEADY, Decision, may_reopen
 from dozor.alerting.incidents.startup import LONG_GAP, decide, report_severity, stable_again
 from dozor.alerting.incidents.store import IncidentStore
 from dozor.alerting.incidents.storm_gate import FEW, QUIET, Admission, StormGate
 from dozor.alerting.model.codec import facts_to_json
-from dozor.alerting.model.decisions import Because
+from dozor.alerting.model.decisions import Because, NotifyReason
 from dozor.alerting.model.incident import AlertSettings, Incident, IncidentState
 from dozor.alerting.model.notification import AlertData, NotificationKind
 from dozor.config.values.incident_kinds import IncidentKind, Severity
@@ -230,3 +232,48 @@ def test_a_clean_start_is_a_warning_after_a_minute_without_a_runner(
     gap: float | None, severity: Severity
 ) -> None:
     assert report_severity(AlertData(off_for=gap, starts=1)) is severity
+
+
+RESOLVED = {"state": IncidentState.RESOLVED, "resolved_at": NOW}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "kind", "because", "expected"),
+    [
+        # It returns and people were never notified of it: one message, however often it has flapped.
+        (RESOLVED, {"told": False}, None, Because.FLAPPING, NotificationKind.FLAPPING),
+        (RESOLVED, {"silenced_by": 7}, None, Because.FLAPPING, NotificationKind.FLAPPING),
+        (RESOLVED, {}, None, Because.FLAPPING, NotifyReason.COUNTED),
+        ({}, {"told": False}, None, Because.OPEN, NotifyReason.COUNTED),
+        (RESOLVED, {"told": False, **RESOLVED}, None, Because.LAPSED, NotifyReason.COUNTED),
+        (None, {"told": False}, NotificationKind.CHECKER, None, NotificationKind.CHECKER),
+        (RESOLVED, {}, NotificationKind.TROUBLE, None, NotificationKind.TROUBLE),
+        # It ends: reported if people were notified of it, else by the digest of its storm, or not at all.
+        ({}, RESOLVED, NotificationKind.RECOVERED, None, NotificationKind.RECOVERED),
+        ({"told": False}, RESOLVED, NotificationKind.RECOVERED, None, NotifyReason.COUNTED),
+        ({"told": False}, {**RESOLVED, "storm": 5}, NotificationKind.RECOVERED, None, NotifyReason.GROUPED),
+        ({}, {**RESOLVED, "storm": 5}, None, Because.CALMING, NotifyReason.COUNTED),
+        ({}, {"storm": 5}, None, Because.OPEN, NotifyReason.COUNTED),
+    ],
+)
+def test_what_people_know_already_is_counted_and_what_they_do_not_is_reported(
+    before: dict[str, object] | None,
+    after: dict[str, object],
+    kind: NotificationKind | None,
+    because: Because | None,
+    expected: NotificationKind | NotifyReason,
+) -> None:
+    previous = None if before is None else incident(**before)  # type: ignore[arg-type]
+    candidate = Candidate(
+        incident=incident(**after),  # type: ignore[arg-type]
+        previous=previous,
+        kind=kind,
+        because=because,
+        now=NOW,
+    )
+    found = dedup(candidate)
+    if isinstance(found, Held):
+        assert found.decision is not None
+        assert found.decision.reason is expected
+    else:
+        assert found.kind is expected
