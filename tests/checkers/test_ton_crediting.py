@@ -12,6 +12,7 @@ from dozor_market.decisions.attribution import issue_invoice
 from dozor_market.demo.chain import OUR_WALLET, PAYER, raw
 from dozor_market.ledger import AccountKind, audit, create_user, read_balance
 from dozor_market.ton.agreement import pending
+from dozor_market.ton.agreement.comparison import Unconfirmed
 from dozor_market.ton.crediting import book, credit, cursor_name, to_json
 from dozor_market.ton.messages.transactions import Kind, Position, Receipt
 from dozor_market.ton.reader import START, Wallet
@@ -156,3 +157,21 @@ async def test_what_is_over_the_limit_goes_on_waiting_when_something_else_is_cre
         await town.check(url)
         assert await town.balance() == CENT
         assert await town.states() == ["over_limit"]
+
+
+async def test_what_is_noted_as_pending_is_the_money_that_is_not_booked_yet(connection: Connection) -> None:
+    booked, new = receipt(1, currency="USDT", attached=3), receipt(2, currency="USDT", attached=5)
+    await book(connection, SHARED, [booked], {})
+    await pending.note_held(connection, ADDRESS, [booked, new], "toncenter")
+    rows = await connection.fetch("SELECT lt, amount, attached FROM market.ton_pending")
+    assert [tuple(map(int, row)) for row in rows] == [(2, 5, 5)]
+
+
+async def test_the_backlog_counts_from_the_transfer_that_waits_longest(connection: Connection) -> None:
+    for number in (1, 2):
+        one = Unconfirmed(receipt(number), ("toncenter",))
+        await pending.note_unconfirmed(connection, ADDRESS, [one], "", omitted=False)
+    await connection.execute("UPDATE market.ton_pending SET seen_at = now() - interval '1 h' WHERE lt = 1")
+    first = await connection.fetchval("SELECT seen_at FROM market.ton_pending WHERE lt = 1")
+    backlog = await pending.waiting(connection)
+    assert (backlog.size, backlog.oldest_at) == (2, first)
