@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
+from dozor.alerting.rendering.callback_data import Origin, encode
 from dozor.storage.postgres.pool import Pool
+from dozor_bot import router
 from dozor_bot.handlers.table import PRESSES
 from dozor_bot.router import BURST
 from dozor_bot.security import flood
@@ -15,8 +20,25 @@ from tests.bot.botapi.server import BotApi
 from tests.bot.conftest import ADMIN, FORUM, GROUP, OPERATOR, STRANGER, TOPIC, Running
 from tests.bot.executor import Executor, until_true
 from tests.bot.witness import Witness
+from tests.effort import cases
+from tests.waiting import until
 
 FOREIGN = -666
+EXAMPLES = cases(25, 2000, variable="DOZOR_EXAMPLES")
+NAMES = st.one_of(
+    st.sampled_from(["all", "-", scenery.BROKEN, "presale_checker", "1", "2", "3", "-1", "9" * 30, "0" * 16]),
+    st.text(max_size=12),
+)
+ACTIONS = st.builds(
+    lambda action, rest: f"{action}.{rest}" if rest is not None else action,
+    st.sampled_from(sorted(PRESSES)),
+    st.one_of(
+        st.none(), st.sampled_from(["0a", "1", "restart", "pause", "1h", "24h", "-1"]), st.text(max_size=6)
+    ),
+)
+FORGED = st.one_of(st.builds(encode, st.sampled_from(Origin), ACTIONS, NAMES), st.text(max_size=70))
+"""Callback data in the form of ours, with any action and any name, and any text."""
+SHOWN = st.sampled_from(["message", "inaccessible", "inline", "nothing"])
 EVERYTHING = ("tasks", "runs", "incidents", "notifications", "commands", "silences", "oncall_overrides")
 ATTEMPTS_SQL = r"""
 SELECT coalesce(sum(coalesce((regexp_match(result, ', (\d+) attempts$'))[1]::int, 1)), 0)::int
@@ -67,6 +89,52 @@ async def test_data_that_no_button_carries_does_nothing_for_anybody(
     assert api.world.sent(GROUP)[0].history == ["menu"]
     assert len(api.world.sent()) == 1
     assert await _attempts(pool, user) == 1
+
+
+@pytest.mark.timeout(120 + EXAMPLES)
+async def test_any_data_of_a_changed_client_changes_nothing(
+    api: BotApi,
+    pool: Pool,
+    executor: Executor,
+    running: Running,
+    scene: list[tuple[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An admin's that no button of the message carries, and a stranger's on whatever Telegram shows.
+
+    `DOZOR_EXAMPLES=2000` for the whole campaign.
+    """
+    monkeypatch.setattr(router, "BURST", 1e9)
+    loop = asyncio.get_running_loop()
+    defects: list[BaseException] = []
+    running.poller.on_defect = defects.append
+    shown = f"a:restart:{scenery.BROKEN}"
+    under = _menu(api, GROUP, shown)
+
+    async def press(batch: list[tuple[str, bool, str]]) -> None:
+        last = 0
+        for data, admin, shows in batch:
+            if admin and data != shown:
+                last = api.press(ADMIN, GROUP, under, data)
+            elif not admin:
+                last = api.press(STRANGER, GROUP, under, data, shows=shows)
+        await until(lambda: api.confirmed_up_to >= last or running.task.done())
+        assert not running.task.done()
+        await until(lambda: running.poller.answering == 0)
+        assert defects == []
+        assert executor.done == []
+        assert await _fingerprint(pool) == scene
+
+    @settings(
+        max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    )
+    @given(st.lists(st.tuples(FORGED, st.booleans(), SHOWN), min_size=1, max_size=8))
+    @example([(f"a:{action}:{scenery.BROKEN}", False, "nothing") for action in sorted(PRESSES)])
+    @example([(f"m:{action}:all", True, "message") for action in sorted(PRESSES)])
+    def play(batch: list[tuple[str, bool, str]]) -> None:
+        asyncio.run_coroutine_threadsafe(press(batch), loop).result(60)
+
+    await asyncio.to_thread(play)
 
 
 @pytest.mark.parametrize(

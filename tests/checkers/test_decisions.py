@@ -130,6 +130,27 @@ async def test_an_item_that_is_not_due_goes_back_to_its_checker(pool: Pool) -> N
         assert await audit(connection) == []
 
 
+async def test_the_last_reason_is_shown_of_an_item_that_was_set_aside_twice(pool: Pool) -> None:
+    async with pool.acquire() as connection:
+        seller = await create_user(connection, "seller")
+        auction = await create_auction(connection, seller, "TON", LATER)
+        await connection.execute("UPDATE market.auctions SET state = 'quarantined'")
+        for checker, item, reason in (
+            ("auctions", auction, "the first"),
+            ("auctions", auction, "the last"),
+            ("auctions", auction + 1, "another auction's"),
+            ("another checker", auction, "another checker's"),
+        ):
+            await connection.execute(
+                "INSERT INTO dozor.quarantine (checker, item, reason) VALUES ($1, $2, $3)",
+                checker,
+                f"auction {item}",
+                reason,
+            )
+        (found,) = await read_quarantined(connection)
+        assert (found.kind, found.id, found.reason) == (ItemKind.AUCTION, auction, "the last")
+
+
 async def test_a_released_transaction_is_left_to_a_rescan(pool: Pool) -> None:
     async with pool.acquire() as connection:
         number = await connection.fetchval(

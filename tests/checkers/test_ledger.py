@@ -15,6 +15,7 @@ from dozor_market.ledger import (
     LedgerError,
     Posting,
     audit,
+    check_amount,
     create_user,
     post,
     read_balance,
@@ -69,12 +70,18 @@ async def test_an_account_that_does_not_exist_or_has_another_currency_is_refused
             await read_balance(connection, 10**9, FREE, "TON")
 
 
-@pytest.mark.parametrize("amount", [0, -5, MAX_AMOUNT + 1, 0.5, True, None])
+@pytest.mark.parametrize("amount", [0, -5, 2**63, 0.5, True, None])
 async def test_only_positive_bigints_are_amounts(pool: Pool, amount: int) -> None:
     async with pool.acquire() as connection:
         user = await create_user(connection, "ann")
         with pytest.raises(AmountError):
             await transfer(connection, "move:1", "TON", amount, source=(None, OUTSIDE), target=(user, FREE))
+
+
+def test_the_largest_amount_is_that_of_a_bigint() -> None:
+    assert check_amount(9_223_372_036_854_775_807) == MAX_AMOUNT
+    with pytest.raises(AmountError):
+        check_amount(9_223_372_036_854_775_808)
 
 
 async def test_a_balance_beyond_bigint_is_refused(pool: Pool) -> None:
@@ -118,6 +125,14 @@ async def test_the_ledger_cannot_be_edited_by_hand(pool: Pool, statement: str) -
         with pytest.raises(asyncpg.IntegrityConstraintViolationError):
             await connection.execute(statement)
         assert await audit(connection) == []
+
+
+async def test_the_audit_names_what_is_set_aside_without_a_hold(pool: Pool) -> None:
+    async with pool.acquire() as connection:
+        user = await rich_user(connection, "ann", 100)
+        await transfer(connection, "move:1", "TON", 30, source=(user, FREE), target=(user, HELD))
+        (fault,) = await audit(connection)
+        assert "30" in fault
 
 
 async def test_a_new_currency_gives_everybody_accounts_in_it(pool: Pool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from typing import Any
 
@@ -13,7 +14,15 @@ from dozor.language import Language
 from dozor.language.process import language_for_now
 from dozor.storage.postgres.pool import Connection, Pool, create_pool
 from dozor_market.auctions import check_auctions
-from dozor_market.bidding import BidRefusedError, create_auction, place_bid
+from dozor_market.bidding import (
+    BidRefusal,
+    BidRefusedError,
+    Standing,
+    Terms,
+    create_auction,
+    judge,
+    place_bid,
+)
 from dozor_market.codes import ALPHABET, CodeError, issue_code, issue_invoice, new_code
 from dozor_market.deadlines import DeadlineError, check_future
 from dozor_market.ledger import (
@@ -444,3 +453,32 @@ async def test_refusals_of_the_market_are_in_the_language_of_the_process(pool: P
         assert russian[0] == f"аукцион {auction}: продавец не делает ставок"
         assert all(text.isascii() for text in english)
         assert not any(text.isascii() for text in russian)
+
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+TERMS = Terms(1, "open", sealed=False, start_price=10, min_increment=5, ends_at=NOW)
+HELD_BIDS = [Standing(1, 2, 20), Standing(2, 3, 15)]
+
+
+@pytest.mark.parametrize(
+    ("change", "bidder", "amount", "early", "refusal"),
+    [
+        ({}, 4, 25, 1, None),
+        ({}, 4, 24, 1, BidRefusal.LOW),
+        ({}, 2, 24, 1, BidRefusal.LOW),
+        ({}, 1, 25, 1, BidRefusal.OWN),
+        ({}, 4, 25, 0, BidRefusal.LATE),
+        ({"state": "settled"}, 4, 25, 1, BidRefusal.CLOSED),
+        ({"start_price": 26}, 4, 25, 1, BidRefusal.LOW),
+        ({"start_price": 25}, 4, 25, 1, None),
+        ({"sealed": True}, 4, 10, 1, None),
+        ({"sealed": True}, 4, 9, 1, BidRefusal.LOW),
+        ({"sealed": True}, 2, 20, 1, BidRefusal.LOW),
+        ({"sealed": True}, 2, 21, 1, None),
+    ],
+)
+def test_a_bid_is_judged_by_the_terms_to_the_unit(
+    change: dict[str, Any], bidder: int, amount: int, early: int, refusal: BidRefusal | None
+) -> None:
+    terms = replace(TERMS, **change)
+    assert judge(terms, HELD_BIDS, bidder, amount, NOW - timedelta(microseconds=early)) is refusal

@@ -13,6 +13,7 @@ from dozor.storage.postgres.pool import Pool
 from dozor_market.demo.chain import OUR_WALLET, PAYER, Chain, raw
 from dozor_market.demo.toncenter import Toncenter, serve
 from dozor_market.ledger import create_user
+from dozor_market.ton import crediting
 from dozor_market.ton.messages.comments import comment_key, harmless
 from tests.checkers.bench import CENT, Bench
 
@@ -72,6 +73,18 @@ async def test_codes_of_two_users_that_differ_in_case_alone_are_matched_exactly_
     await bench.check()
     assert await bench.states() == ["credited", "credited", "unmatched"]
     assert [await bench.available(user) for user in (upper, lower)] == [CENT, CENT]
+
+
+async def test_the_keys_of_all_codes_are_written_however_many_there_are(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crediting, "KEYS_AT_ONCE", 2)
+    for number in range(5):
+        await payer_with_old_code(bench, f"Old-{number}")
+    async with bench.pool.acquire() as connection:
+        await crediting.write_keys(connection)
+    rows = await bench.pool.fetch("SELECT code_key FROM market.invoices ORDER BY id")
+    assert [row["code_key"] for row in rows] == [f"old-{number}" for number in range(5)]
 
 
 @given(st.text(max_size=60), st.sampled_from(["", "\u200b", "\ufeff", "\u2060"]), st.sampled_from("\"'«„ "))
