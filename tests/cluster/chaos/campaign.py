@@ -154,7 +154,7 @@ class Campaign:
             until = time.monotonic() + limit
             try:
                 await self._mended()
-                self._scheduled = await self._at(self._begun_without_command)
+                self._scheduled = await self._at(self._begun_without_command) // COMMANDED
                 for number, fault in enumerate(faults):
                     if time.monotonic() > until:
                         break
@@ -432,8 +432,10 @@ class Campaign:
     async def _evidence(self) -> Evidence:
         runs = self._runs()
         writes = await self._fetch("SELECT name, epoch, lease FROM chaos.writes")
-        commands = await self._fetch("SELECT id, state, result FROM dozor.commands ORDER BY id")
-        found = [Command(row["id"], row["state"], row["result"]) for row in commands]
+        commands = await self._fetch(
+            "SELECT id, state, result, task, run_outcome FROM dozor.commands ORDER BY id"
+        )
+        found = [Command(*row) for row in commands]
         found += [Command(0, "never submitted", None)] * (self._asked - len(commands))
         spells = []
         for word in self._words:
