@@ -124,7 +124,7 @@ def _passing(fault: Fault, *, resigned: bool) -> Passing:
 class Campaign:
     """In `folder`, which holds everything afterwards. `timer` False: replicas without the kernel timer.
 
-    `slack`: seconds added to the limits of take-overs.
+    `slack`: seconds added to the limits of take-overs, four times that to `MENDED`.
     """
 
     def __init__(
@@ -134,6 +134,7 @@ class Campaign:
         self._say = say
         self._timer = timer
         self._slack = slack
+        self._mended_within = MENDED + 4 * slack
         self._replicas: list[Replica] = []
         self._workers: list[Replica] = []
         self._takeovers: list[Takeover] = []
@@ -162,7 +163,8 @@ class Campaign:
                     self._done.append(fault)
                 await self._drained()
             except TimeoutError:
-                unmended = f"after {self._done[-1:] or 'the start'}: not whole again within {MENDED:g} s"
+                last = self._done[-1:] or "the start"
+                unmended = f"after {last}: not whole again within {self._mended_within:g} s"
             return Outcome(await self._evidence(), self._done, unmended)
 
     # -- set-up
@@ -323,7 +325,7 @@ class Campaign:
 
     async def _at(self, look: Callable[[], Found | None]) -> Found:
         """What `look` finds, as soon as it finds it."""
-        async with asyncio.timeout(MENDED):
+        async with asyncio.timeout(self._mended_within):
             while (found := look()) is None:  # noqa: ASYNC110 -- of a file
                 await asyncio.sleep(LOOK_EVERY)
             return found
@@ -331,7 +333,7 @@ class Campaign:
     async def _first_run_after(self, fault: Fault, before: _Before) -> float | None:
         """Seconds from the fault to the first run of a later epoch; None: the leader goes on."""
         try:
-            async with asyncio.timeout(MENDED if fault in TAKES_LEADERSHIP else HELD):
+            async with asyncio.timeout(self._mended_within if fault in TAKES_LEADERSHIP else HELD):
                 while (began := self._file.first_after(before.epoch)) is None:
                     if fault not in TAKES_LEADERSHIP and await self._goes_on(before):
                         return None
@@ -369,14 +371,14 @@ class Campaign:
         if word not in self._words:
             return
         with suppress(TimeoutError):
-            async with asyncio.timeout(MENDED):
+            async with asyncio.timeout(self._mended_within):
                 while not self._tells(word):  # noqa: ASYNC110 -- of the stand-in
                     await asyncio.sleep(0.1)
 
     async def _mended(self, before: _Before | None = None) -> None:
         """Until all replicas are there, one leads, its runs begin, and it has asked Telegram for updates."""
         calls = 0 if before is None else before.calls
-        async with asyncio.timeout(MENDED):
+        async with asyncio.timeout(self._mended_within):
             while not await self._whole() or not any(
                 call.method == "getUpdates" for call in self._api.calls[calls:]
             ):
