@@ -164,8 +164,15 @@ class Campaign:
                 await self._drained()
             except TimeoutError:
                 last = self._done[-1:] or "the start"
-                unmended = f"after {last}: not whole again within {self._mended_within:g} s"
+                unmended = (
+                    f"after {last}: not whole again within {self._mended_within:g} s" + self._no_bouncer()
+                )
             return Outcome(await self._evidence(), self._done, unmended)
+
+    def _no_bouncer(self) -> str:
+        """Names what only a fault of the test itself can have ended."""
+        found = [f"{one.name} ({one.bouncer.ended})" for one in self._all if one.bouncer.ended is not None]
+        return f"; the pgbouncer had ended of {', '.join(found)}" if found else ""
 
     # -- set-up
 
