@@ -55,6 +55,11 @@ class PgBouncer:
         self.dsn += f"&port={self.port}"
         self._wait()
 
+    @property
+    def ended(self) -> int | None:
+        """The status with which it has ended by itself; None: it works."""
+        return self._process.poll()
+
     def close(self) -> None:
         """Ends it at once, with its connections."""
         self._process.send_signal(signal.SIGKILL)

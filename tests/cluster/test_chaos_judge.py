@@ -25,7 +25,11 @@ WELL = Evidence(
     ],
     writes=[Write("tasks", 1, 1), Write("tasks", 2, 2)],
     spells=[Spell("spell-1", told=1, over=1)],
-    commands=[Command(1, "done", "done"), Command(2, "done", "already"), Command(3, "expired", "expired")],
+    commands=[
+        Command(1, "done", "done", "by_command"),
+        Command(2, "done", "already", "by_command"),
+        Command(3, "expired", "expired", "by_command"),
+    ],
     takeovers=[Takeover("kill -9", 2.0, 1, Passing.LOSS), Takeover("SIGTERM", 0.4, 2, Passing.HAND_OVER)],
 )
 
@@ -75,7 +79,22 @@ def command_twice(found: Evidence) -> Evidence:
 
 
 def command_without_a_run(found: Evidence) -> Evidence:
-    return replace(found, commands=[*found.commands, Command(4, "done", "done")])
+    return replace(found, commands=[*found.commands, Command(4, "done", "done", "by_command")])
+
+
+def one_twice_and_one_never(found: Evidence) -> Evidence:
+    """As many runs as commands, but of another task."""
+    return replace(
+        command_twice(found), commands=[*found.commands, Command(4, "done", "done", "by_command_2")]
+    )
+
+
+def unconfirmed_twice(found: Evidence) -> Evidence:
+    return replace(
+        found,
+        commands=[Command(1, "refused", "unconfirmed", "by_command")],
+        runs=[*found.runs, Run("by_command", "3-1", 12, 6.0, 6.1, 8.0, 3)],
+    )
 
 
 def command_waits(found: Evidence) -> Evidence:
@@ -119,8 +138,9 @@ def nobody_led(found: Evidence) -> Evidence:
         (lost_alert, "spell-1: never told"),
         (endless_alert, "spell-1: its end was never told"),
         (flapping, "spell-1: its end was never told"),
-        (command_twice, "2 runs by 1 commands"),
-        (command_without_a_run, "1 runs by 2 commands"),
+        (command_twice, "by_command: 2 runs by 3 commands, 1 to 1 allowed"),
+        (command_without_a_run, "by_command: 1 runs by 4 commands, 2 to 2 allowed"),
+        (unconfirmed_twice, "by_command: 2 runs by 1 commands, 0 to 1 allowed"),
         (command_waits, "command 4: pending"),
         (claimed_twice, "t: run 1-1 began in 2 processes"),
         (slow_hand_over, "SIGTERM: 1.20 s to the next run, 1 s allowed"),
@@ -131,6 +151,25 @@ def nobody_led(found: Evidence) -> Evidence:
 )
 def test_what_is_planted_is_found(plant: Callable[[Evidence], Evidence], text: str) -> None:
     assert judge.problems(plant(WELL)) == [text]
+
+
+def test_a_run_too_many_of_one_task_does_not_make_up_for_one_of_another() -> None:
+    assert judge.problems(one_twice_and_one_never(WELL)) == [
+        "by_command: 2 runs by 3 commands, 1 to 1 allowed",
+        "by_command_2: 0 runs by 1 commands, 1 to 1 allowed",
+    ]
+
+
+@pytest.mark.parametrize("runs", [0, 1])
+def test_a_command_that_is_not_confirmed_may_have_run_once(runs: int) -> None:
+    unsure = [
+        Command(1, "refused", "unconfirmed", "by_command"),
+        Command(1, "done", "done", "by_command", "lost"),
+    ]
+    for one in unsure:
+        found = replace(WELL, runs=[*WELL.runs[:3], *WELL.runs[3:][:runs]], commands=[one])
+        assert judge.problems(found) == []
+    assert judge.unconfirmed([*unsure, *WELL.commands]) == 2
 
 
 def test_a_run_that_was_cut_ends_with_its_process() -> None:

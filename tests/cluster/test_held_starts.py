@@ -1,4 +1,4 @@
-"""A start by command waits for the end of a run of the former leader, and for the commit of its result."""
+"""A start by command waits for the end of a run of the former leader."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dozor.storage.journal import Journal, StateSource
 from dozor.storage.postgres.pool import Pool
 from dozor.storage.tables import tasks
 from dozor.storage.tables.tasks import TaskDeclaration
-from dozor.supervision.core.events import Pause, PersonEvent, Restart, RunNow
+from dozor.supervision.core.events import Pause, RunNow
 from dozor.supervision.core.state import State, TaskState
 from dozor.supervision.supervisor import Supervisor
 from dozor.supervision.telemetry.log import SupervisionLog
@@ -95,27 +95,11 @@ async def test_a_start_by_command_waits_for_the_run_of_the_former_leader(
         assert state_of(supervisor, "t").runs_total == 1
 
 
-@pytest.mark.parametrize("event", [RunNow("test"), Restart("test")], ids=["run", "restart"])
-async def test_a_start_by_command_is_committed_before_the_run_begins(
-    database: str, event: PersonEvent
-) -> None:
-    """A leader that is killed meanwhile leaves the command or its result, and never starts two runs."""
-    runs = Runs()
-    async with leading(database, runs, Handover()) as (supervisor, journal):
-        async with journal._writer:  # nothing is committed
-            supervisor.command("t", event)
-            before = supervisor.last_tick_at
-            await until(lambda: supervisor.last_tick_at > before)
-            assert runs.begun == 0
-            assert state_of(supervisor, "t").next_at is not None
-        await until(lambda: runs.begun == 1)
-
-
-async def test_how_a_run_ended_that_waited_for_its_commit_reaches_who_asked(
+async def test_how_a_run_ended_that_waited_for_another_one_reaches_who_asked(
     database: str, pool: Pool
 ) -> None:
-    runs = Runs()
-    async with leading(database, runs, Handover()) as (supervisor, _):
+    runs, held = Runs(), Handover("t")
+    async with leading(database, runs, held) as (supervisor, _):
         command = await pool.fetchval(
             "INSERT INTO dozor.commands (name, task, actor, state, expires_at, run_number) "
             "VALUES ('run-now', 't', 'cli:x', 'done', now() + interval '1 minute', 1) RETURNING id"
@@ -124,6 +108,8 @@ async def test_how_a_run_ended_that_waited_for_its_commit_reaches_who_asked(
         task = supervisor.find("t")
         assert task is not None
         assert RunTracker(pool).follow(command, task) == 1
+        assert runs.begun == 0
+        held.names.clear()
 
         async def outcome() -> str | None:
             row = await pool.fetchrow("SELECT run_outcome FROM dozor.commands WHERE id = $1", command)

@@ -13,10 +13,13 @@ import pytest
 
 from dozor.cluster import lease
 from dozor.cluster.lease import Holder, Term
-from dozor.errors import SupersededError
+from dozor.control.commands.actor import Actor, Source
+from dozor.control.commands.commands import CommandName, claim, submit
+from dozor.errors import Superseded, SupersededError
 from dozor.process.identity import ProcessIdentity
 from dozor.storage.postgres.fence import fenced_connection, opening
 from dozor.storage.postgres.pool import Pool, connect, create_pool, disconnect
+from dozor.storage.postgres.run_fence import RunFence
 
 TTL = 30.0
 WRITE = "INSERT INTO dozor.audit (at, source, actor, action, result) VALUES (now(), 'cli', 'x', $1, 'done')"
@@ -189,3 +192,37 @@ def test_a_process_is_known_dead_only_on_this_machine_and_only_once_it_is() -> N
     assert not replace(other, boot_id="of another").known_dead(here)
     assert not replace(other, pid_namespace="pid:[1]").known_dead(here)
     assert not replace(other, boot_id="", pid_namespace="").known_dead(here)
+
+
+async def test_ctx_fence_on_the_leader_depends_on_the_lease_and_not_on_the_recorded_begin_of_the_run(
+    pool: Pool,
+) -> None:
+    """No row says that the run began: nobody leads while its transaction is open; later ones are refused."""
+    first = await lead(pool)
+    fence = RunFence(str(first.epoch), str(first.holder), TTL / 2, on_worker=False)
+    async with fence.transaction(pool) as connection:
+        await connection.execute(WRITE, "of the run")
+        await expire(pool)
+        assert await lease.take(pool, holder("b"), TTL) is None
+    await lead(pool, holder("b"))
+    with pytest.raises(Superseded):
+        async with fence.transaction(pool) as connection:
+            await connection.execute(WRITE, "of a former leader's run")
+    assert [row["action"] for row in await pool.fetch("SELECT action FROM dozor.audit")] == ["of the run"]
+
+
+async def test_a_former_leader_claims_no_command(pool: Pool, database: str) -> None:
+    first = await lead(pool)
+    former = await connect(database, kind=fenced_connection(first, 5.0))
+    async with pool.acquire() as ours, ours.transaction():
+        command = await submit(ours, CommandName.RUN_NOW, "t", Actor(Source.CLI, "ann@host", "host"))
+    await expire(pool)
+    second = await lead(pool, holder("b"))
+    present = await connect(database, kind=fenced_connection(second, 5.0))
+    try:
+        with pytest.raises(SupersededError):
+            await claim(former, [command], first.epoch)
+        assert await claim(present, [command], second.epoch) == {command}
+    finally:
+        await disconnect(former)
+        await disconnect(present)

@@ -72,6 +72,7 @@ _REFUSALS = {
     CommandReason.EXPIRED: "refused-expired",
     CommandReason.NO_RUNNER: "refused-no-runner",
     CommandReason.TIMEOUT: "refused-timeout",
+    CommandReason.UNCONFIRMED: "refused-unconfirmed",
 }
 ERROR_UNITS = 300
 

@@ -27,6 +27,7 @@ _SAYS = {
     CommandReason.EXPIRED: "cli-expired",
     CommandReason.NO_RUNNER: "cli-no-runner",
     CommandReason.TIMEOUT: "cli-timeout",
+    CommandReason.UNCONFIRMED: "cli-unconfirmed",
 }
 
 

@@ -5,6 +5,7 @@ cli-disabled = { $name } is disabled in the configuration (enabled: false)
 cli-expired = { $name }: no runner took the command in time; it is withdrawn
 cli-no-runner = No runner works on this database: start one with `dozor run`; the command is withdrawn
 cli-timeout = { $name }: the runner has not answered yet; see `dozor status`
+cli-unconfirmed = { $name }: not confirmed, the runner ended in between; the command may have been carried out and is not repeated: see `dozor status`, then give it again if needed
 cli-no-completion = no completion for { $shell }
 cli-demo-needs = the demo needs more than is installed: { $command }
 cli-no-listen = web.listen is null: there is nothing to ask; set it, or give --url

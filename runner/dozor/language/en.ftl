@@ -481,6 +481,7 @@ refused-disabled = { $task } is disabled in the configuration (enabled: false)
 refused-expired = { $task }: not done, the command expired before its turn came. Send it again
 refused-no-runner = { $task }: not done, no runner is running. Start one: dozor run
 refused-timeout = { $task }: no answer from the runner yet, the command may still be carried out. Check: /status { $task }
+refused-unconfirmed = { $task }: not confirmed, the runner ended in between. The command may have been carried out and is not repeated. Check: /status { $task }, then send it again if needed
 earlier-self = { $task }: you gave this command { $ago } already. Not done twice.
 earlier-other = { $task }: this command was given { $ago } already, by { $name }. Not done twice.
 run-going = ⏳ Run { $number } going on for { $duration }

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from dozor.clean_context import CleanContext
 from dozor.clock import SteadyClock
-from dozor.supervision.core.events import Event, Restart, RunNow
+from dozor.supervision.core.events import Event
 from dozor.supervision.core.state import State, TaskState
 from dozor.supervision.start_gate import due_instead
 from dozor.supervision.tasks.registry import TaskRegistry
@@ -49,13 +49,6 @@ class HeldStarts:
     def until(self, task: SupervisedTask, now: float) -> float | None:
         """When to look again at a start of `task`; None: it may begin."""
         return None if self._held is None else self._held.look_again_at(task.spec.name, now)
-
-    def after_commit(self, event: Event) -> bool:
-        """A person's command is carried out once: the run begins when the command's result is committed.
-
-        Else a leader that is killed in between leaves the command to the next one, which starts another run.
-        """
-        return self._held is not None and isinstance(event, Restart | RunNow)
 
     def start_later(self, task: SupervisedTask, event: Event, before: TaskState, later: float) -> None:
         """`event`, which is not that a start is due, has just brought `task` from `before` to a start."""

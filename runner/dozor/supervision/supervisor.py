@@ -327,13 +327,8 @@ class Supervisor(RunEnds):
             elif event is not _DUE and (later := self._held.until(task, now)) is not None:
                 self._held.start_later(task, event, before, later)
             elif event is not _DUE and self._starts.must_wait(
-                task,
-                first=isinstance(event, Failed)
-                or self._crash_watch is not None
-                or self._held.after_commit(event),
+                task, first=isinstance(event, Failed) or self._crash_watch is not None
             ):
-                if self._held.after_commit(event):
-                    self._starts.request_write(task)
                 # What must be in the database first may not be there yet: it is due at once instead.
                 task.state = due_instead(before, after, now)
                 self._timetable.plan(now, task.index)

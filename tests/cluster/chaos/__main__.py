@@ -58,7 +58,8 @@ def _report(outcome: Outcome, *, timer: bool) -> int:
     epochs = len({run.epoch for run in evidence.runs})
     _say(
         f"{len(evidence.runs)} runs in {epochs} epochs, {len(evidence.writes)} fenced statements, "
-        f"{len(evidence.spells)} alerts, {len(evidence.commands)} commands; {len(overlaps)} overlapping runs"
+        f"{len(evidence.spells)} alerts, {len(evidence.commands)} commands "
+        f"({judge.unconfirmed(evidence.commands)} unconfirmed); {len(overlaps)} overlapping runs"
     )
     _say(judge.figures(evidence.takeovers))
     for text in [*found, *([outcome.unmended] if outcome.unmended else [])]:

@@ -124,7 +124,7 @@ def _passing(fault: Fault, *, resigned: bool) -> Passing:
 class Campaign:
     """In `folder`, which holds everything afterwards. `timer` False: replicas without the kernel timer.
 
-    `slack`: seconds added to the limits of take-overs.
+    `slack`: seconds added to the limits of take-overs, four times that to `MENDED`.
     """
 
     def __init__(
@@ -134,6 +134,7 @@ class Campaign:
         self._say = say
         self._timer = timer
         self._slack = slack
+        self._mended_within = MENDED + 4 * slack
         self._replicas: list[Replica] = []
         self._workers: list[Replica] = []
         self._takeovers: list[Takeover] = []
@@ -154,7 +155,7 @@ class Campaign:
             until = time.monotonic() + limit
             try:
                 await self._mended()
-                self._scheduled = await self._at(self._begun_without_command)
+                self._scheduled = await self._at(self._begun_without_command) // COMMANDED
                 for number, fault in enumerate(faults):
                     if time.monotonic() > until:
                         break
@@ -162,8 +163,16 @@ class Campaign:
                     self._done.append(fault)
                 await self._drained()
             except TimeoutError:
-                unmended = f"after {self._done[-1:] or 'the start'}: not whole again within {MENDED:g} s"
+                last = self._done[-1:] or "the start"
+                unmended = (
+                    f"after {last}: not whole again within {self._mended_within:g} s" + self._no_bouncer()
+                )
             return Outcome(await self._evidence(), self._done, unmended)
+
+    def _no_bouncer(self) -> str:
+        """Names what only a fault of the test itself can have ended."""
+        found = [f"{one.name} ({one.bouncer.ended})" for one in self._all if one.bouncer.ended is not None]
+        return f"; the pgbouncer had ended of {', '.join(found)}" if found else ""
 
     # -- set-up
 
@@ -323,7 +332,7 @@ class Campaign:
 
     async def _at(self, look: Callable[[], Found | None]) -> Found:
         """What `look` finds, as soon as it finds it."""
-        async with asyncio.timeout(MENDED):
+        async with asyncio.timeout(self._mended_within):
             while (found := look()) is None:  # noqa: ASYNC110 -- of a file
                 await asyncio.sleep(LOOK_EVERY)
             return found
@@ -331,7 +340,7 @@ class Campaign:
     async def _first_run_after(self, fault: Fault, before: _Before) -> float | None:
         """Seconds from the fault to the first run of a later epoch; None: the leader goes on."""
         try:
-            async with asyncio.timeout(MENDED if fault in TAKES_LEADERSHIP else HELD):
+            async with asyncio.timeout(self._mended_within if fault in TAKES_LEADERSHIP else HELD):
                 while (began := self._file.first_after(before.epoch)) is None:
                     if fault not in TAKES_LEADERSHIP and await self._goes_on(before):
                         return None
@@ -369,14 +378,14 @@ class Campaign:
         if word not in self._words:
             return
         with suppress(TimeoutError):
-            async with asyncio.timeout(MENDED):
+            async with asyncio.timeout(self._mended_within):
                 while not self._tells(word):  # noqa: ASYNC110 -- of the stand-in
                     await asyncio.sleep(0.1)
 
     async def _mended(self, before: _Before | None = None) -> None:
         """Until all replicas are there, one leads, its runs begin, and it has asked Telegram for updates."""
         calls = 0 if before is None else before.calls
-        async with asyncio.timeout(MENDED):
+        async with asyncio.timeout(self._mended_within):
             while not await self._whole() or not any(
                 call.method == "getUpdates" for call in self._api.calls[calls:]
             ):
@@ -432,8 +441,10 @@ class Campaign:
     async def _evidence(self) -> Evidence:
         runs = self._runs()
         writes = await self._fetch("SELECT name, epoch, lease FROM chaos.writes")
-        commands = await self._fetch("SELECT id, state, result FROM dozor.commands ORDER BY id")
-        found = [Command(row["id"], row["state"], row["result"]) for row in commands]
+        commands = await self._fetch(
+            "SELECT id, state, result, task, run_outcome FROM dozor.commands ORDER BY id"
+        )
+        found = [Command(*row) for row in commands]
         found += [Command(0, "never submitted", None)] * (self._asked - len(commands))
         spells = []
         for word in self._words:

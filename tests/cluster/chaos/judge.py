@@ -16,6 +16,10 @@ BY_COMMAND = "by_command"
 """Names of the tasks that run only by command, after their first start, begin so."""
 DONE = "done"
 """Result of a command that was carried out."""
+UNCONFIRMED = "unconfirmed"
+"""Result of a command whose runner was lost before its result was written."""
+LOST = "lost"
+"""Outcome of a run by command whose runner was lost: whether it ran is not known, and people are told so."""
 MOST_CONFLICTS = 2
 """Answers 409 of the Bot API that one take-over may cost."""
 
@@ -64,11 +68,20 @@ class Spell:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """`state`, `result`: as they stand in the end."""
+    """`state`, `result`, `outcome` (of its run): as they stand in the end."""
 
     id: int
     state: str
     result: str | None
+    task: str = ""
+    outcome: str | None = None
+
+    @property
+    def runs(self) -> range:
+        """How many runs it may have started."""
+        if self.result == DONE:
+            return range(2) if self.outcome == LOST else range(1, 2)
+        return range(2) if self.result == UNCONFIRMED else range(1)
 
 
 class Passing(Enum):
@@ -116,7 +129,7 @@ class Evidence:
     lease: float = 3.0
     """Seconds."""
     scheduled: int = 0
-    """Runs of the tasks of `BY_COMMAND` before the first command: each is due once at the first start."""
+    """Runs of each task of `BY_COMMAND` before the first command: it is due once at the first start."""
     slack: float = 0.0
     """Seconds by which take-overs may be later on a machine that others use as well."""
 
@@ -211,14 +224,37 @@ def alerts_lost(spells: Iterable[Spell]) -> list[str]:
 
 
 def commands_wrong(commands: Sequence[Command], runs: Iterable[Run], scheduled: int) -> list[str]:
-    """A command that was not answered; and whether each one that starts a run has started just one.
+    """A command that was not answered; and tasks with other runs than their commands have started.
 
-    `scheduled`: runs of those tasks before the first command.
+    A command starts one run; one whose answer says that this is not known, at most one. `scheduled`: runs of
+    each of those tasks before the first command.
     """
-    waiting = [f"command {one.id}: {one.state}" for one in commands if one.result is None]
-    done = sum(one.result == DONE for one in commands)
-    begun = len({run.id for run in runs if run.task.startswith(BY_COMMAND)}) - scheduled
-    return waiting if begun == done else [*waiting, f"{begun} runs by {done} commands"]
+    waiting = [
+        f"command {one.id}: {one.state}" for one in commands if one.result is None or one.state == "pending"
+    ]
+    begun = Counter(
+        task for task, _ in {(run.task, run.id) for run in runs if run.task.startswith(BY_COMMAND)}
+    )
+    allowed: dict[str, list[range]] = defaultdict(list)
+    for one in commands:
+        allowed[one.task].append(one.runs)
+    wrong = []
+    for task in sorted(begun.keys() | set(filter(_by_command, allowed))):
+        few = sum(one[0] for one in allowed[task])
+        many = sum(one[-1] for one in allowed[task])
+        found = begun[task] - scheduled
+        if not few <= found <= many:
+            wrong.append(f"{task}: {found} runs by {len(allowed[task])} commands, {few} to {many} allowed")
+    return [*waiting, *wrong]
+
+
+def _by_command(task: str) -> bool:
+    return task.startswith(BY_COMMAND)
+
+
+def unconfirmed(commands: Iterable[Command]) -> int:
+    """Of how many commands it is not known whether their run began."""
+    return sum(len(one.runs) > 1 for one in commands)
 
 
 def conflicts(takeovers: Iterable[Takeover]) -> list[str]:

@@ -60,7 +60,7 @@ class Replica:
         """Hours by which the wall clock of the present process is ahead."""
         self.ended: list[str] = []
         """How processes ended, for people."""
-        self._bouncer = bouncer
+        self.bouncer = bouncer
         self._folder = folder
         self._log = folder / f"{name}.log"
         self._timer = timer
@@ -123,10 +123,10 @@ class Replica:
             self.signal(signal.SIGKILL)
             self._popen.wait()
             self.died()
-        self._bouncer.close()
+        self.bouncer.close()
 
     def _url(self) -> str:
-        return self._bouncer.dsn.replace(f"port={self._bouncer.port}", f"port={self.link.port}")
+        return self.bouncer.dsn.replace(f"port={self.bouncer.port}", f"port={self.link.port}")
 
 
 def write_config(folder: Path, api_url: str) -> None:

@@ -272,6 +272,7 @@ class LeadingPart:
             frozenset(task.name for task in self.config.tasks if not task.enabled),
             await build_alert_handler(journal.connection, manager, self._clock),
             reloader.reload,
+            surroundings.may_act(self._term),
         )
 
     def _build_services(

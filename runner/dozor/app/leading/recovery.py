@@ -18,6 +18,7 @@ from dozor.alerting.model.notification import AlertData
 from dozor.config import Config
 from dozor.config.places import exposed, state_dir, unwritable
 from dozor.config.sections.tasks import TaskConfig
+from dozor.control.commands.started_runs import read_interrupted, record_lost
 from dozor.language import msg
 from dozor.storage.journal import Commit, Journal
 from dozor.storage.postgres.pool import Connection, Pool
@@ -28,10 +29,11 @@ from dozor.storage.tables.pool_runs import PoolRunRow
 from dozor.storage.tables.runs import RunRow
 from dozor.storage.tables.tasks import TaskRow, declaration
 from dozor.supervision.core.crash_loop import CrashVerdict, RunnerEnd, judge
+from dozor.supervision.core.policy import Policy
 from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.core.state import Failure, State, TaskState
 from dozor.supervision.supervisor import Supervisor
-from dozor.supervision.tasks.persistence import from_row, lost_run
+from dozor.supervision.tasks.persistence import after_interrupted_start, from_row, lost_run
 from dozor.supervision.tasks.task import SupervisedTask
 
 NO_CRASHES = CrashVerdict()
@@ -80,14 +82,50 @@ async def read_recovered(
         await pool_runs.adopt(connection, generation)
         on_workers = await pool_runs.read_open(connection)
     going_on = {row.task for row in on_workers}
-    lost = (lost_run(row, generation, now) for row in rows.values() if row.name not in going_on)
+    runs_lost = (lost_run(row, generation, now) for row in rows.values() if row.name not in going_on)
+    lost = tuple(run for run in runs_lost if run is not None)
+    policies = {spec.name: spec.policy for spec in specs if spec.name not in going_on}
+    begin_with = rows | await _settle_interrupted(connection, rows, policies, lost, now)
     return RecoveredState(
         rows=rows,
-        states={name: from_row(row, failed.get(name, ())) for name, row in rows.items()},
-        lost=tuple(run for run in lost if run is not None),
+        states={name: from_row(row, failed.get(name, ())) for name, row in begin_with.items()},
+        lost=lost,
         on_workers=tuple(on_workers),
         crashes=judge([_end(row) for row in await runners.read_last_ends(connection, generation, ENDS_READ)]),
     )
+
+
+async def _settle_interrupted(
+    connection: Connection,
+    rows: Mapping[str, TaskRow],
+    policies: Mapping[str, Policy],
+    lost: Sequence[RunRow],
+    now: float,
+) -> dict[str, TaskRow]:
+    """Runs that commands have started and that the last runner lost are not started again.
+
+    The rows of their tasks, written together with that outcome of the commands: whatever interrupts this
+    start, the next one finds both or neither.
+    """
+    numbers: dict[str, int | None] = {}
+    interrupted = [
+        one
+        for one in await read_interrupted(connection, list(policies))
+        if one.task in rows and one.task in policies
+    ]
+    for one in interrupted:
+        numbers[one.task] = max(numbers.get(one.task) or 0, one.run_number or 0) or None
+    if not interrupted:
+        return {}
+    settled = {
+        name: after_interrupted_start(rows[name], policies[name], number, now)
+        for name, number in numbers.items()
+    }
+    async with connection.transaction():
+        await tasks.write(connection, settled.values())
+        await runs.add(connection, [run for run in lost if run.task in settled])
+        await record_lost(connection, [one.command_id for one in interrupted])
+    return settled
 
 
 def outage_file(config: Config) -> Path:

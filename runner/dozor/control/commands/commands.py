@@ -6,6 +6,7 @@ A command expires: one that nobody took in time is never carried out hours later
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -20,6 +21,7 @@ __all__ = [
     "CommandReason",
     "CommandResult",
     "PendingCommand",
+    "claim",
     "submit",
     "wait",
 ]
@@ -52,7 +54,10 @@ class CommandResult:
 
 @dataclass(frozen=True, slots=True)
 class PendingCommand:
-    """A command as the runner takes it. `expired` by the database's clock."""
+    """A command as the runner takes it. `expired` by the database's clock.
+
+    `claimed_by`: the runner (in a cluster the epoch) that has claimed it and may have begun to carry it out.
+    """
 
     id: int
     name: CommandName | AlertCommand | RunnerCommand
@@ -60,6 +65,7 @@ class PendingCommand:
     actor: str
     expired: bool
     args: dict[str, Any] = field(default_factory=dict)
+    claimed_by: int | None = None
 
 
 COMMANDS_CHANNEL = "dozor_commands"
@@ -79,14 +85,26 @@ FROM dozor.commands c LEFT JOIN dozor.tasks t ON t.name = c.task
 WHERE c.id = $1
 """
 
+# While a command is pending, its result holds the claim: "claimed:17".
 PENDING_SQL = """
-SELECT id, name, task, args, actor, expires_at < now() AS expired
+SELECT id, name, task, args, actor, expires_at < now() AS expired,
+       CASE WHEN result LIKE 'claimed:%' THEN split_part(result, ':', 2)::int8 END AS claimed_by
 FROM dozor.commands WHERE state = 'pending' ORDER BY id LIMIT 100
 """
 
+# Repeated with the same runner it returns the same rows, so a claim whose commit had an unknown outcome is
+# read back by claiming again.
+CLAIM_SQL = """
+UPDATE dozor.commands SET result = 'claimed:' || $2::int8
+WHERE id = ANY($1::int8[]) AND state = 'pending' AND expires_at >= now()
+  AND (result IS NULL OR result = 'claimed:' || $2::int8)
+RETURNING id
+"""
+
+# One that is claimed cannot be withdrawn: its run may have begun.
 WITHDRAW_SQL = """
 UPDATE dozor.commands SET state = 'expired', finished_at = now(), result = $2
-WHERE id = $1 AND state = 'pending'
+WHERE id = $1 AND state = 'pending' AND result IS NULL
 RETURNING id
 """
 
@@ -135,10 +153,22 @@ async def read_pending(connection: Connection) -> list[PendingCommand]:
     """Commands nobody has carried out yet, oldest first, at most 100."""
     rows = await connection.fetch(PENDING_SQL)
     return [
-        PendingCommand(row["id"], name, row["task"], row["actor"], row["expired"], row["args"])
+        PendingCommand(
+            row["id"], name, row["task"], row["actor"], row["expired"], row["args"], row["claimed_by"]
+        )
         for row in rows
         if (name := _name(row["name"])) is not None
     ]
+
+
+async def claim(connection: Connection, command_ids: Sequence[int], runner_id: int) -> frozenset[int]:
+    """Have no other runner carry these commands out; the ids of those that are `runner_id`'s from now on.
+
+    The others were withdrawn, have expired or are claimed by another runner. In a cluster `connection` must
+    be one of the leader, which passes the fence.
+    """
+    rows = await connection.fetch(CLAIM_SQL, list(command_ids), runner_id)
+    return frozenset(row["id"] for row in rows)
 
 
 def _name(text: str) -> CommandName | AlertCommand | RunnerCommand | None:
@@ -189,3 +219,5 @@ class CommandReason(StrEnum):
     """No runner works on this database."""
     TIMEOUT = "timeout"
     """A runner is there and did not answer in time; the command may still be carried out."""
+    UNCONFIRMED = "unconfirmed"
+    """The runner that had claimed it ended before its answer was written: its run may have begun or not."""

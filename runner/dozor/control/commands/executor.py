@@ -1,4 +1,11 @@
-"""Executes queued commands: in order, once, each with its result in its own transaction."""
+"""Executes queued commands: in order, each at most once, with its result in the transaction of its change.
+
+A command that starts a run in this process is claimed first, in a committed transaction of its own (in a
+cluster one that passes the fence), and carried out after that. So whenever the process or the database is
+lost, no other runner starts that run again: it answers `unconfirmed`. A claim whose commit had an unknown
+outcome is claimed again, which reads it back. Runs of a pool need no claim: they are queued in the
+transaction of the command's result.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +23,13 @@ from dozor.control.commands.commands import (
     CommandReason,
     PendingCommand,
     RunnerCommand,
+    claim,
     read_pending,
 )
 from dozor.control.commands.run_tracker import RunTracker
 from dozor.language import msg
 from dozor.storage.journal import Commit, Journal
+from dozor.storage.postgres.fence import superseded
 from dozor.storage.postgres.pool import Pool, unavailable
 from dozor.storage.tables.command_results import CommandResultRow
 from dozor.supervision.core.events import Pause, PersonEvent, Restart, Resume, RunNow
@@ -28,6 +37,7 @@ from dozor.supervision.supervisor import Supervisor
 
 POLL_EVERY = 1.0
 """Seconds between looks at the table when nobody wakes the executor."""
+_STARTS_A_RUN = frozenset((CommandName.RESTART, CommandName.RUN_NOW, CommandName.RESUME))
 
 
 Reload = Callable[[str], Awaitable[CommandReason]]
@@ -38,8 +48,15 @@ async def _cannot_reload(by: str) -> CommandReason:
     return CommandReason.INVALID
 
 
+def _may_always() -> bool:
+    return True
+
+
 class CommandExecutor:
-    """`wake` is called by LISTEN; the table is the truth."""
+    """`wake` is called by LISTEN; the table is the truth.
+
+    `may_act`: whether this process may start runs at this moment. While it may not, commands stay pending.
+    """
 
     def __init__(
         self,
@@ -50,12 +67,14 @@ class CommandExecutor:
         disabled: frozenset[str],
         alerts: AlertCommandHandler | None = None,
         reload: Reload = _cannot_reload,
+        may_act: Callable[[], bool] | None = None,
     ) -> None:
         self._alerts = alerts
         self._pool = pool
         self._journal = journal
         self._supervisor = supervisor
         self._clock = clock
+        self._may_act = may_act or _may_always
         self._wake = asyncio.Event()
         self._carried_out: set[int] = set()
         self.disabled = disabled
@@ -73,24 +92,52 @@ class CommandExecutor:
         """Carry out commands for ever; while the database is away there are none."""
         while True:
             self._wake.clear()
-            try:
-                async with self._pool.acquire(timeout=5.0) as connection:
-                    pending = await read_pending(connection)
-            except Exception as error:
-                if not unavailable(error):
-                    raise
-                pending = []
+            commands = await self._take()
             self.last_progress_at = self._clock.now()
-            self._carried_out.intersection_update(command.id for command in pending)
-            for command in pending:
-                if command.id not in self._carried_out and not self._supervisor.closing:
-                    self._carried_out.add(command.id)
-                    self._carry_out(command)
+            for command in commands:
+                if self._supervisor.closing or not self._may_act():
+                    break
+                self._carried_out.add(command.id)
+                self._carry_out(command)
             try:
                 async with asyncio.timeout(POLL_EVERY):
                     await self._wake.wait()
             except TimeoutError:
                 continue
+
+    async def _take(self) -> list[PendingCommand]:
+        """What may be carried out now, oldest first; claimed where that is needed.
+
+        Nothing while the database is away: what was claimed then is claimed again the next time.
+        """
+        if self._supervisor.closing or not self._may_act():
+            return []
+        try:
+            async with self._pool.acquire(timeout=5.0) as connection:
+                pending = await read_pending(connection)
+                self._carried_out.intersection_update(command.id for command in pending)
+                fresh = [command for command in pending if command.id not in self._carried_out]
+                wanted = [command.id for command in fresh if self._needs_claim(command)]
+                claimed = await claim(connection, wanted, self._runner_id) if wanted else frozenset[int]()
+        except Exception as error:
+            if not unavailable(error) and not superseded(error):
+                raise
+            return []
+        return [command for command in fresh if command.id in claimed or command.id not in wanted]
+
+    @property
+    def _runner_id(self) -> int:
+        return self._journal.registration.runner_id
+
+    def _claimed_by_another(self, command: PendingCommand) -> bool:
+        return command.claimed_by is not None and command.claimed_by != self._runner_id
+
+    def _needs_claim(self, command: PendingCommand) -> bool:
+        """Whether it may start a run in this process."""
+        if command.expired or command.name not in _STARTS_A_RUN or self._claimed_by_another(command):
+            return False
+        task = self._supervisor.find(command.task)
+        return task is not None and task.spec.pool is None
 
     def _carry_out(self, command: PendingCommand) -> None:
         """The change and its answer are appended in one turn of the loop, so they are one transaction."""
@@ -131,6 +178,8 @@ class CommandExecutor:
         return self._followed.follow(command.id, task)
 
     def _decide(self, command: PendingCommand) -> CommandReason:
+        if self._claimed_by_another(command):
+            return CommandReason.UNCONFIRMED
         if command.expired:
             return CommandReason.EXPIRED
         if isinstance(command.name, RunnerCommand):

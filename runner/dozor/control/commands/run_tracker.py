@@ -33,7 +33,7 @@ class RunTracker:
         """Called in the turn of the loop that carried the command out. The started run's number."""
         run = task.run
         if run is None:
-            if task.awaited_commit is None:
+            if task.spec.pool is not None:
                 return None
             self._keep(self._follow_start(command_id, task, task.state.runs_total))
             return task.state.runs_total + 1
@@ -47,7 +47,7 @@ class RunTracker:
         return task.state.runs_total + 1
 
     async def _follow_start(self, command_id: int, task: SupervisedTask, before: int) -> None:
-        """The start waits for the command's result to be committed. `before`: runs of the task so far."""
+        """The start waits: for a commit, or for a former leader's run to end. `before`: runs so far."""
         with suppress(TimeoutError):
             async with asyncio.timeout(START_SECONDS):
                 while task.state.runs_total == before:  # noqa: ASYNC110 -- of the state machine

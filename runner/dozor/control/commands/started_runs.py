@@ -22,6 +22,22 @@ SELECT id, run_number, run_outcome, run_seconds, run_error,
 FROM dozor.commands WHERE id = ANY($1::int8[]) AND run_number IS NOT NULL
 """
 
+# A restart that is claimed may have ended the run of the row and begun another one.
+INTERRUPTED_SQL = """
+SELECT c.id, c.task, c.run_number
+FROM dozor.tasks t JOIN dozor.commands c ON c.task = t.name
+WHERE t.name = ANY($1::text[]) AND (
+    c.state = 'done' AND (c.run_number = t.runs_total AND t.running_since IS NOT NULL
+                          OR c.run_number = t.runs_total + 1 AND c.run_outcome IS NULL)
+    OR c.state = 'pending' AND c.name = 'restart' AND c.result LIKE 'claimed:%'
+       AND t.running_since IS NOT NULL)
+"""
+
+LOST_SQL = """
+UPDATE dozor.commands SET run_outcome = 'lost', run_seconds = extract(epoch FROM now() - finished_at)
+WHERE id = ANY($1::int8[]) AND state = 'done' AND run_outcome IS NULL
+"""
+
 LATEST_SQL = """
 SELECT name, actor, state, extract(epoch FROM now() - created_at)::float8 AS age
 FROM dozor.commands WHERE task = $1 ORDER BY id DESC LIMIT 1
@@ -44,6 +60,29 @@ class DuplicateCommand:
 
     actor: str
     age: float
+
+
+@dataclass(frozen=True, slots=True)
+class InterruptedStart:
+    """A command whose run had no recorded end when the runner was lost; it may have begun or not.
+
+    `run_number` None: the command's result was not written either.
+    """
+
+    command_id: int
+    task: str
+    run_number: int | None
+
+
+async def read_interrupted(connection: Connection, tasks: Sequence[str]) -> list[InterruptedStart]:
+    """Of these tasks; to be called before the runner that begins changes their rows."""
+    rows = await connection.fetch(INTERRUPTED_SQL, list(tasks))
+    return [InterruptedStart(*row) for row in rows]
+
+
+async def record_lost(connection: Connection, command_ids: Sequence[int]) -> None:
+    """Write down that it is not known how the runs of these commands ended, unless it is known."""
+    await connection.execute(LOST_SQL, list(command_ids))
 
 
 async def record_end(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dozor.storage.tables.runs import RunRow
 from dozor.storage.tables.tasks import TaskRow
+from dozor.supervision.core.policy import Policy
+from dozor.supervision.core.schedule import next_due
 from dozor.supervision.core.state import NO_FAILURES, Failure, FailureRecord, RunOutcome, State, TaskState
 
 _STATES = {state.value: state for state in State}
@@ -56,3 +60,25 @@ def lost_run(row: TaskRow, generation: int, now: float) -> RunRow | None:
         seconds_max=seconds,
         attempt=row.consecutive_failures + 1,
     )
+
+
+def after_interrupted_start(row: TaskRow, policy: Policy, run_number: int | None, now: float) -> TaskRow:
+    """The row of a task whose run by command was lost with its runner: the next run is due by the schedule.
+
+    Any other run that was lost is due again at once. This one is not: it may have begun, and a command starts
+    one run at most. `run_number`: of the lost run, None if it was not written. `now`: seconds since the
+    epoch.
+    """
+    over = replace(row, running_since=None, runs_total=max(row.runs_total, run_number or 0))
+    if row.state in (State.PAUSED.value, State.STOPPED.value):
+        return over
+    began = next((at for at in (row.running_since, row.next_run_at) if at is not None), now)
+    due = next_due(
+        policy.schedule,
+        min(began, now),
+        now,
+        rest=policy.restart_delay.initial,
+        skip_missed=policy.skip_missed,
+        offset=policy.offset,
+    )
+    return replace(over, state=State.WAITING.value, next_run_at=due)

@@ -34,6 +34,7 @@ _STATUS = {
     CommandReason.EXPIRED: 409,
     CommandReason.NO_RUNNER: 503,
     CommandReason.TIMEOUT: 504,
+    CommandReason.UNCONFIRMED: 504,
 }
 
 
