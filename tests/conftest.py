@@ -41,8 +41,9 @@ _TEMPLATES = pytest.StashKey[Templates]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if not hasattr(config, "workerinput"):
-        config.stash[_TEMPLATES] = Templates.make()
+    worker: dict[str, str] | None = getattr(config, "workerinput", None)
+    config.stash[_TEMPLATES] = Templates.make() if worker is None else Templates(Path(worker["templates"]))
+    preloaded.share(config.stash[_TEMPLATES].folder)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -52,7 +53,7 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    if _TEMPLATES in config.stash:
+    if _TEMPLATES in config.stash and not hasattr(config, "workerinput"):
         config.stash[_TEMPLATES].remove()
 
 
@@ -109,8 +110,7 @@ def short_dir() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def templates(request: pytest.FixtureRequest) -> Templates:
     """Data directories to be copied."""
-    worker: dict[str, str] | None = getattr(request.config, "workerinput", None)
-    return request.config.stash[_TEMPLATES] if worker is None else Templates(Path(worker["templates"]))
+    return request.config.stash[_TEMPLATES]
 
 
 @pytest.fixture(scope="session")
