@@ -7,8 +7,11 @@ imported when, of terminals and of closed streams use `subprocess` and are not c
 from __future__ import annotations
 
 import asyncio
+import atexit
+import fcntl
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -88,22 +91,47 @@ class Forked:
 
 
 class Server:
-    """The interpreter that is forked; started by the first process that is wanted."""
+    """A connection to the interpreter that is forked: one for all processes of a test session.
 
-    def __init__(self) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._control = ours
-        with theirs:
-            self._popen = subprocess.Popen(
-                [sys.executable, _SERVER, str(theirs.fileno())],
-                pass_fds=(theirs.fileno(),),
+    The first that wants it starts it, with its socket in `folder`. It ends when all have disconnected.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        address = folder / "preloaded"
+        lock_path = folder / "preloaded.lock"
+        self._control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with lock_path.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                self._control.connect(str(address))
+            except (FileNotFoundError, ConnectionRefusedError):
+                address.unlink(missing_ok=True)  # of one that was killed
+                self._launch(address, lock_path)
+                self._control.connect(str(address))
+
+    @staticmethod
+    def _launch(address: Path, lock_path: Path) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+            listener.bind(str(address))
+            listener.listen()
+            subprocess.run(
+                [sys.executable, _SERVER, str(listener.fileno()), lock_path],
+                pass_fds=(listener.fileno(),),
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
+                check=True,
             )
 
     @property
     def alive(self) -> bool:
-        return self._popen.poll() is None
+        """It never sends anything but the end of the connection."""
+        try:
+            self._control.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return True
+        except ConnectionError:
+            pass
+        return False
 
     def fork(
         self,
@@ -132,9 +160,9 @@ class Server:
     def close(self) -> None:
         """Processes that it has forked go on."""
         self._control.close()
-        self._popen.wait()
 
 
+_folder: Path | None = None
 _server: Server | None = None
 _guard = threading.Lock()
 
@@ -192,8 +220,14 @@ async def run_beside(
     return await asyncio.to_thread(run, *arguments, cwd=cwd, env=env)
 
 
+def share(folder: Path) -> None:
+    """Use one server with every process that has named this folder."""
+    global _folder
+    _folder = folder
+
+
 def close() -> None:
-    """End the server, if there is one."""
+    """Disconnect from the server, if there is one."""
     global _server
     with _guard:
         if _server is not None:
@@ -202,13 +236,16 @@ def close() -> None:
 
 
 def _running_server() -> Server:
-    global _server
+    global _folder, _server
     with _guard:
         if _server is not None and not _server.alive:
             _server.close()
             _server = None
         if _server is None:
-            _server = Server()
+            if _folder is None:
+                _folder = Path(tempfile.mkdtemp(prefix="dozor-"))
+                atexit.register(shutil.rmtree, _folder, ignore_errors=True)
+            _server = Server(_folder)
         return _server
 
 

@@ -1,4 +1,7 @@
-"""The interpreter that is forked: `python server.py FD`. FD is a SOCK_SEQPACKET socket to the tests' process.
+"""The interpreter that is forked: `python server.py FD LOCK`. FD is a listening SOCK_SEQPACKET socket.
+
+It serves every process of a test session until the last has disconnected. Clients connect while they hold the
+file LOCK (flock), and it ends while it holds it: nobody connects to one that is about to end.
 
 Each message is a JSON object and four descriptors: standard input, output and error, and a pipe. The pipe
 gets a line with the pid of the new process and, at its end, a line with its exit code (negative: a signal).
@@ -10,6 +13,8 @@ signal handler, thread, event loop, open file or random state of another. It dif
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import gc
 import importlib
 import io
@@ -18,6 +23,7 @@ import locale
 import os
 import pkgutil
 import runpy
+import select
 import selectors
 import signal
 import socket
@@ -50,14 +56,23 @@ def preload() -> None:
     gc.freeze()
 
 
-def serve(control: socket.socket) -> Mapping[str, Any]:
-    """Fork as asked until the tests' process is gone. Returns only in a forked process: its request."""
+def serve(listener: socket.socket, lock: str) -> Mapping[str, Any]:
+    """Fork as asked until every client is gone. Returns only in a forked process: its request.
+
+    Modules are imported at the first request.
+    """
     selector = selectors.DefaultSelector()
-    selector.register(control, selectors.EVENT_READ)
+    selector.register(listener, selectors.EVENT_READ)
+    clients: set[socket.socket] = set()
     pipes: dict[int, tuple[int, int]] = {}  # of each process by its pidfd: its pid and its pipe
     while True:
         for key, _ in selector.select():
-            if key.fileobj is not control:
+            if key.fileobj is listener:
+                client, _ = listener.accept()
+                clients.add(client)
+                selector.register(client, selectors.EVENT_READ)
+                continue
+            if not isinstance(key.fileobj, socket.socket):
                 handle = key.fd
                 pid, pipe = pipes.pop(handle)
                 selector.unregister(handle)
@@ -65,14 +80,23 @@ def serve(control: socket.socket) -> Mapping[str, Any]:
                 _say(pipe, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
                 os.close(pipe)
                 continue
-            message, descriptors, _, _ = socket.recv_fds(control, REQUEST, 4)
+            client = key.fileobj
+            message, descriptors, _, _ = _receive(client)
             if not message:
-                os._exit(0)
+                selector.unregister(client)
+                client.close()
+                clients.remove(client)
+                if not clients:
+                    _end_unless_wanted(listener, lock)
+                continue
             *streams, pipe = descriptors
+            if not gc.get_freeze_count():
+                preload()
             pid = os.fork()
             if pid == 0:
                 selector.close()
-                control.close()
+                for connection in (listener, *clients):
+                    connection.close()
                 request: Mapping[str, Any] = json.loads(message)
                 _become(request, streams)
                 return request
@@ -82,6 +106,28 @@ def serve(control: socket.socket) -> Mapping[str, Any]:
             pipes[handle] = (pid, pipe)
             selector.register(handle, selectors.EVENT_READ)
             _say(pipe, pid)
+
+
+def _receive(client: socket.socket) -> tuple[bytes, list[int], int, Any]:
+    """Of a client that was killed: no message."""
+    try:
+        return socket.recv_fds(client, REQUEST, 4)
+    except ConnectionError:
+        return b"", [], 0, None
+
+
+def _end_unless_wanted(listener: socket.socket, lock: str) -> None:
+    """End this process, unless somebody has connected meanwhile."""
+    try:
+        file = open(lock)  # noqa: SIM115 -- unlocked by the end of this process
+    except FileNotFoundError:
+        os._exit(0)  # the session has removed its folder
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if not select.select([listener], [], [], 0)[0]:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(listener.getsockname())
+            os._exit(0)
 
 
 def _say(pipe: int, number: int) -> None:
@@ -140,10 +186,11 @@ def _open_streams(*, unbuffered: bool) -> None:
 
 
 def main() -> None:
-    with socket.socket(fileno=int(sys.argv[1])) as control:
+    if os.fork():
+        os._exit(0)  # it outlives whoever has started it
+    with socket.socket(fileno=int(sys.argv[1])) as listener:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        preload()
-        script = serve(control)["script"]
+        script = serve(listener, sys.argv[2])["script"]
     if script is None:
         runpy.run_module("dozor", run_name="__main__", alter_sys=True)
     else:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import uuid
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
-from tests.preloaded.processes import run
+from tests.preloaded.processes import Server, run
+from tests.waiting import until
 
 FACTS = """
 import asyncio, json, locale, os, random, signal, sys, threading
@@ -61,3 +64,45 @@ def test_a_forked_process_finds_what_a_new_one_finds(tmp_path: Path, monkeypatch
     new = facts(tmp_path)
     assert first["facts"] == second["facts"] == new["facts"]
     assert len({first["random"], second["random"], new["random"]}) == 3
+
+
+def servers(folder: Path) -> list[int]:
+    """Pids of the interpreters whose socket is in `folder`."""
+    lock = str(folder / "preloaded.lock")
+    return [found.pid for found in psutil.process_iter(["cmdline"]) if lock in (found.info["cmdline"] or ())]
+
+
+async def test_one_interpreter_serves_a_session_until_the_last_process_has_disconnected(
+    short_dir: Path,
+) -> None:
+    folder = short_dir / uuid.uuid4().hex[:8]
+    folder.mkdir()
+    first, second = Server(folder), Server(folder)
+    (number,) = servers(folder)
+    first.close()
+    third = Server(folder)
+    second.close()
+    assert third.alive
+    assert servers(folder) == [number]
+    third.close()
+    await until(lambda: not servers(folder))
+    assert not (folder / "preloaded").exists()
+    later = Server(folder)
+    assert later.alive
+    later.close()
+    await until(lambda: not servers(folder))
+
+
+async def test_one_that_was_killed_is_replaced(short_dir: Path) -> None:
+    folder = short_dir / uuid.uuid4().hex[:8]
+    folder.mkdir()
+    first = Server(folder)
+    (number,) = servers(folder)
+    psutil.Process(number).kill()
+    await until(lambda: not first.alive)
+    second = Server(folder)
+    assert second.alive
+    assert number not in servers(folder)
+    first.close()
+    second.close()
+    await until(lambda: not servers(folder))
