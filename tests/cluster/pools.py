@@ -121,7 +121,7 @@ async def working(
     folder: Path = Path(__file__).parent,
 ) -> AsyncIterator[Worker]:
     clock = SteadyClock()
-    pool = await create_pool(dsn, max_size=4, json_codec=False, application_name="test worker")
+    pool = await create_pool(dsn, max_size=4, json_codec=False, reset=False, application_name="test worker")
     checkers = await CheckerPool.open(dsn, size=5, acquire_timeout=5.0, now=clock.now)
     hangs = HangReports()
     health = DatabaseHealth(clock, partial(pool.fetchval, "SELECT 1"))

@@ -11,10 +11,9 @@ import hashlib
 import json
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from dozor.storage.postgres.migration_sets import QUEUE
 from dozor.storage.postgres.pool import Connection, Pool, Row
@@ -36,8 +35,7 @@ _STALE_AFTER = timedelta(days=1)
 """PgQueuer's limit for jobs in progress, of which there are none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(NamedTuple):
     """A job that was dequeued and neither acknowledged nor passed on. `run`: id of the run."""
 
     run: str
@@ -111,7 +109,7 @@ class PgQueuerQueue:
             global_concurrency_limit=None,
             heartbeat_timeout=_STALE_AFTER,
         )
-        return [_offer(row) for row in await connection.fetch(query.sql, *query.args)]
+        return [_offer(row) for row in await connection.fetch(_plannable(query.sql, limit), *query.args)]
 
     async def claim(self, connection: Connection, offers: Sequence[Offer], worker: str) -> list[Claim]:
         rows = await connection.fetch(
@@ -158,6 +156,17 @@ async def pending_upgrade(pool: Pool) -> tuple[str, ...]:
 
     queries = Queries(AsyncpgPoolDriver(pool), qbe=environment())
     return tuple((await queries.plan_upgrade()).statements)
+
+
+@lru_cache(maxsize=64)
+def _plannable(dequeue: str, limit: int) -> str:
+    """`dequeue` with its limit, $1, as a constant, and with the two of its fourteen columns that are read.
+
+    Without a constant a plan that is kept counts on a tenth of the table, so the server makes a new plan for
+    each call, which takes longer than to dequeue fifty jobs.
+    """
+    columns = "SELECT id, payload FROM claimed WHERE $1::int IS NOT NULL"
+    return dequeue.replace("SELECT * FROM claimed", columns).replace("LIMIT $1", f"LIMIT {limit:d}")
 
 
 def _acknowledging(claim: str) -> str:
