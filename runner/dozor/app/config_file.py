@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from dozor.app.surroundings import config_digest
-from dozor.config import Config
 from dozor.config.loading import load
 from dozor.control.reload import stamp
 from dozor.errors import ConfigError
@@ -14,9 +15,9 @@ from dozor.process.threads import in_own_thread
 class ConfigFile:
     """`digest`: of the file as it was read last. One that cannot be used leaves it as it is."""
 
-    def __init__(self, config: Config) -> None:
-        self._path = config.path
-        self.digest = config_digest(config)
+    def __init__(self, path: Path, digest: str) -> None:
+        self._path = path
+        self.digest = digest
         self._applied: tuple[int, int] | None = None
         self._seen: tuple[int, int] | None = None
 

@@ -8,6 +8,7 @@ import importlib.metadata
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 
 from dozor.alerting.delivery.metrics import DeliveryMetrics
@@ -54,9 +55,9 @@ class Surroundings:
         """Whether `failed` was set. An application may have cancelled it: `asyncio.wait_for` does."""
         return self.failed.done() and not self.failed.cancelled()
 
-    @property
+    @cached_property
     def digest(self) -> str:
-        """Of the configuration that this process started with."""
+        """Of the configuration that this process started with. The first call takes long with many tasks."""
         return config_digest(self.config)
 
 
