@@ -31,7 +31,7 @@ BEAT_EVERY = 1.0
 """Seconds between heartbeats."""
 POLL_EVERY = 1.0
 """Seconds between looks for runs, where NOTIFY wakes."""
-CLAIM_AT_ONCE = 512
+CLAIM_AT_ONCE = 500
 YIELD_SECONDS = 0.05
 """Seconds for which a worker that passed a run on leaves the queue to others."""
 RETRY_AFTER = 0.5
@@ -40,12 +40,6 @@ STATEMENT_SECONDS = 5.0
 """How long a statement of the worker may take before it is tried again."""
 WINDOW_EVERY = 0.1
 """Seconds between looks at the window."""
-
-
-def batch_limit(free: int) -> int:
-    """How many runs to take at most with so many free slots: a power of two, as each limit has a statement
-    of its own, or 0. Pure."""
-    return min(CLAIM_AT_ONCE, 1 << free.bit_length() - 1) if free > 0 else 0
 
 
 class Worker:
@@ -161,9 +155,9 @@ class Worker:
 
     async def _take_once(self) -> int:
         """Dequeue, claim and acknowledge in one transaction; how many jobs there were."""
-        limit = batch_limit(self._slots - self.running)
+        limit = min(self._slots - self.running, CLAIM_AT_ONCE)
         self._more = True
-        if not limit:
+        if limit <= 0:
             return 0
         claims: list[Claim] = []
         began = self._window.now()

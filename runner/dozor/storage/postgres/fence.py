@@ -41,9 +41,6 @@ OPEN = (
 SELECT dozor.fence({epoch}, '{holder}')"""
 )
 
-KEEP_PLANS = """;
-SET LOCAL plan_cache_mode = force_generic_plan"""
-
 _WRITES = re.compile(r"\b(INSERT|UPDATE|DELETE|MERGE|TRUNCATE)\b", re.IGNORECASE)
 
 
@@ -190,10 +187,9 @@ def fenced_connection(term: Term, limit: float) -> type[asyncpg.Connection]:
 def limited_connection(limit: float) -> type[asyncpg.Connection]:
     """The class of connections whose transactions have time limits and no fence. `limit`: see `opening`.
 
-    A process that is stopped or cut off in the middle of one holds its locks no longer than that. Plans of
-    its statements are kept and do not depend on their parameters.
+    A process that is stopped or cut off in the middle of one holds its locks no longer than that.
     """
-    begin = limits(limit, LIMITS + KEEP_PLANS)
+    begin = limits(limit)
 
     class LimitedConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
         """asyncpg's transactions begin with `execute("BEGIN…;")`."""
