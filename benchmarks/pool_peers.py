@@ -110,7 +110,7 @@ async def _pgqueuer(role: str, dsn: str) -> None:
 
     from dozor.cluster.placement import environment, settings
 
-    pool: Pool = await create_pool(dsn, max_size=4, json_codec=False)
+    pool: Pool = await create_pool(dsn, max_size=4, json_codec=False, reset=False)
     queries = Queries(AsyncpgPoolDriver(pool), qbe=environment(), qbq=QueryQueueBuilder(settings()))
     if role == "pgqueuer-enqueue":
         while True:

@@ -16,7 +16,7 @@ from dozor.cluster import lease
 from dozor.cluster.handover import HeldStarts, ended, hand_over
 from dozor.cluster.leadership import LEASE_SESSION, Ending, Leadership, LeaseSeen, lapsed
 from dozor.cluster.lease import Holder, LeaseRow, Term
-from dozor.cluster.pace import GAP, Pace, gap_after
+from dozor.cluster.pace import GAPS, Pace
 from dozor.cluster.renewals import LateRenewals, RenewalLog
 from dozor.cluster.replicas import (
     Beat,
@@ -380,14 +380,13 @@ async def test_replicas_are_forgotten_after_an_hour_and_leaders_with_the_next_on
     assert {one.name for one in await read_replicas(pool)} == {"leader", "worker", "standby"}
 
 
-async def test_batches_wait_for_a_gap_that_grows_with_the_one_before() -> None:
-    assert [gap_after(entries) for entries in (0, 1, 5, 10, 1000)] == pytest.approx(
-        [0.001, 0.001, 0.005, GAP, GAP]
-    )
+async def test_batches_wait_for_a_gap_that_grows_with_the_rate() -> None:
     loop, pace = asyncio.get_running_loop(), Pace()
+    assert pace.left() < 0, "the first one does not wait"
+    pace.begun()
+    assert 0 < pace.left() <= GAPS[0]
+    pace.took(1_000)
     before = loop.time()
+    pace.begun()
     await pace.wait()
-    at = loop.time()
-    assert at - before < GAP * 100, "the first one does not wait"
-    await pace.wait()
-    assert loop.time() - at >= GAP * 0.9
+    assert loop.time() - before >= GAPS[1] * 0.9

@@ -19,6 +19,7 @@ from loguru import logger
 from dozor.app.config_file import ConfigFile
 from dozor.app.idle_web import IdleWeb, ShownTasks, idle_snapshot
 from dozor.app.leading.part import LeadingPart
+from dozor.app.leading.pools import import_queue
 from dozor.app.leading.telegram import import_bot
 from dozor.app.standby import StandbyPart
 from dozor.app.surroundings import VERSION, LeaderTerm, Surroundings, Teardown
@@ -30,6 +31,7 @@ from dozor.cluster.lease import Holder, Term
 from dozor.cluster.replicas import Beat, ReplicaRole
 from dozor.cluster.trust_window import CHILD_SLACK, TrustWindow
 from dozor.cluster.view import ClusterView
+from dozor.config import Config
 from dozor.config.values.roles import Role
 from dozor.control.readiness import HealthSnapshot
 from dozor.errors import DozorError, LeaseLostError, RunHungError, StorageError, SupersededError
@@ -55,6 +57,12 @@ WRITE_SECONDS = 2.0
 milliseconds; a database that takes longer is slow or away."""
 AGAIN_SECONDS = 0.5
 """Pause after a term that could not begin."""
+
+
+async def _import_ahead(config: Config) -> None:
+    """What a leader needs and a standby does not, so that the first run after a take-over does not wait."""
+    await import_queue()
+    await import_bot(config)
 
 
 def ran_since(tasks: Iterable[SupervisedTask], when: float) -> bool:
@@ -122,7 +130,7 @@ class ClusterMember:
         if self._timer is not None and is_init():
             logger.warning(msg("log-cluster-init"))
         if self._role is not Role.WORKER:
-            self._importing = asyncio.create_task(import_bot(self._around.config))
+            self._importing = asyncio.create_task(_import_ahead(self._around.config))
         self._life = asyncio.create_task(self._live())
         self._beating = asyncio.create_task(self._beat())
 

@@ -108,6 +108,7 @@ async def start_worker(
         application_name="dozor worker",
         command_timeout=STATEMENT_TIMEOUT,
         json_codec=False,
+        reset=False,
         kind=limited_connection(config.cluster.lease_ttl / 2),
     )
 

@@ -10,6 +10,7 @@ gives nothing up and consumes nothing.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from typing import Any, Protocol, assert_never
 from loguru import logger
 
 from dozor.clock import Clock, to_datetime
-from dozor.cluster.pace import Pace, gap_after
+from dozor.cluster.pace import Pace
 from dozor.cluster.placement import digest_of
 from dozor.language import msg
 from dozor.storage.postgres.pool import Pool, unavailable
@@ -45,6 +46,8 @@ from dozor.supervision.telemetry.observer import Trouble, TroubleKind, TroubleLi
 POLL_EVERY = 1.0
 """Seconds between looks at the table, whatever NOTIFY says."""
 ENDS_AT_ONCE = 1_000
+UNWRITTEN_ENDS = 2 * ENDS_AT_ONCE
+"""Ends that are consumed and not committed yet, above which no more are read."""
 NOT_TAKEN_AFTER = 60.0
 """Seconds for which a pool's runs wait without any being taken before people are notified."""
 VANISHED_AFTER = 10.0
@@ -110,6 +113,8 @@ class PoolRuns:
         self._waiting: dict[str, _Waiting] = {}
         self._orders: dict[str, PoolOrder] = {}
         self._taken: list[str] = []
+        self._being_written: deque[tuple[int, list[str]]] = deque()
+        """(position, consumed ends that are in the database when it is committed)."""
         self._touched: dict[SupervisedTask, None] = {}
         self._digests: dict[str, tuple[TaskSpec, str]] = {}
         self._stops: dict[str, StopRequest] = {}
@@ -119,8 +124,7 @@ class PoolRuns:
         self._commit = asyncio.Event()
         journal.subscribe_commits(lambda _: self._commit.set())
         self._requesting: asyncio.TimerHandle | None = None
-        self._requested_at = float("-inf")
-        self._last_batch = 0
+        self._writes = Pace()
         self._explaining: set[asyncio.Task[None]] = set()
         self._reported_at = 0.0
         self._alerts_upto = 0
@@ -159,19 +163,16 @@ class PoolRuns:
         """Soon: what is started within the same moment is one transaction."""
         if self._requesting is not None:
             return
-        loop = asyncio.get_running_loop()
-        left = self._requested_at + gap_after(self._last_batch) - loop.time()
+        left = self._writes.left()
         if left <= 0:
             self._write_now()
         else:
-            self._requesting = loop.call_later(left, self._write_now)
+            self._requesting = asyncio.get_running_loop().call_later(left, self._write_now)
 
-    def _write_now(self) -> int:
-        if self._requesting is not None:
-            self._requesting.cancel()
-            self._requesting = None
-        self._requested_at = asyncio.get_running_loop().time()
-        return self._journal.request_write()
+    def _write_now(self) -> None:
+        self._requesting = None
+        self._writes.begun()
+        self._journal.request_write()
 
     def _digest(self, spec: TaskSpec) -> str:
         """Of the present specification; computed once for each."""
@@ -195,7 +196,9 @@ class PoolRuns:
         if not self._orders and not self._taken:
             return None
         changes = PoolChanges(tuple(self._orders.values()), tuple(self._taken))
-        self._last_batch = len(changes.orders) + len(changes.taken)
+        self._writes.took(max(len(changes.orders), len(changes.taken)))
+        if self._taken:
+            self._being_written.append((self._journal.appended, self._taken))
         self._orders, self._taken, self._touched = {}, [], {}
         return changes
 
@@ -236,24 +239,25 @@ class PoolRuns:
         }
 
     async def _consume(self, host: PoolHost) -> None:
-        """Pass the ends of runs to the supervisor, without end."""
+        """Pass the ends of runs to the supervisor, without end.
+
+        The next ones are read while those before are written: neither waits for the other.
+        """
         pace = Pace()
-        written = self._journal.committed
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(POLL_EVERY):
                     await self._wake.wait()
             await pace.wait()
-            # What is consumed and not committed yet would be read again.
             with suppress(TimeoutError):
                 async with asyncio.timeout(POLL_EVERY):
-                    while self._journal.committed < written:
+                    while len(self._unwritten()) > UNWRITTEN_ENDS:
                         self._commit.clear()
                         await self._commit.wait()
             self._wake.clear()
             try:
                 await self._send_stops()
-                ends = await pool_runs.read_ends(self._pool, ENDS_AT_ONCE)
+                ends = await pool_runs.read_ends(self._pool, ENDS_AT_ONCE, besides=self._unwritten())
             except Exception as error:
                 if not unavailable(error):
                     raise
@@ -261,11 +265,18 @@ class PoolRuns:
                 continue
             for end in ends:
                 self._settle(end, host)
-            if ends:
-                written = self._write_now()
+            pace.took(len(ends))
+            if self._taken:
+                self._request_write()
             if len(ends) == ENDS_AT_ONCE:
                 self._wake.set()
                 await asyncio.sleep(0)
+
+    def _unwritten(self) -> list[str]:
+        """Ids of the ends that are consumed and not committed yet."""
+        while self._being_written and self._being_written[0][0] <= self._journal.committed:
+            self._being_written.popleft()
+        return [*(identity for _, ids in self._being_written for identity in ids), *self._taken]
 
     async def _look(self, host: PoolHost) -> None:
         """Once a second: what runs report, and what shows only by its absence."""

@@ -85,7 +85,11 @@ class Worker:
         """Not written yet, by id."""
         self._ends_wanted = asyncio.Event()
         self._alerts: list[tuple[str, str, str]] = []
+        self._polls = poll_every < POLL_EVERY
+        """No NOTIFY announces what is queued."""
         self._passed_on = False
+        self._more = True
+        """More may be queued than the last look could take."""
         self._offering: asyncio.Task[None] | None = None
         self.closing = False
         """No more runs are taken."""
@@ -136,14 +140,13 @@ class Worker:
                 # Others are offered first what this worker has just passed on.
                 await asyncio.sleep(YIELD_SECONDS)
             try:
-                taken = await self._take_once()
-                pace.took(taken)
+                pace.took(await self._take_once())
             except Exception as error:
                 if not self._sat_out(error):
                     raise
                 await asyncio.sleep(RETRY_AFTER)
                 continue
-            if taken and self.running < self._slots:
+            if self._more and self.running < self._slots:
                 continue
             try:
                 # At random, or several workers would look in the same order for ever.
@@ -157,6 +160,7 @@ class Worker:
     async def _take_once(self) -> int:
         """Dequeue, claim and acknowledge in one transaction; how many jobs there were."""
         limit = min(self._slots - self.running, CLAIM_AT_ONCE)
+        self._more = True
         if limit <= 0:
             return 0
         claims: list[Claim] = []
@@ -168,6 +172,8 @@ class Worker:
         ):
             offers = await self._queue.dequeue(connection, self._pools, limit)
             self._answered()
+            # Fewer than asked for: the rest is announced when it is queued.
+            self._more = len(offers) == limit or (bool(offers) and self._polls)
             if not offers:
                 return 0
             mine, others = self._sorted(offers)
@@ -232,18 +238,18 @@ class Worker:
             await pace.wait()
             self._ends_wanted.clear()
             try:
-                await self._write_once()
+                pace.took(await self._write_once())
             except Exception as error:
                 self._ends_wanted.set()
                 if not self._sat_out(error):
                     raise
                 await asyncio.sleep(RETRY_AFTER)
 
-    async def _write_once(self) -> None:
-        """Everything that has ended so far, in one statement."""
+    async def _write_once(self) -> int:
+        """Everything that has ended so far, in one statement; how many runs."""
         ends = list(self._ends.values())
         if not ends:
-            return
+            return 0
         await self._send_alerts()
         async with asyncio.timeout(self._patience):
             written = await pool_runs.end(self._pool, ends)
@@ -251,7 +257,9 @@ class Worker:
             self._ends.pop(end.id, None)
             if end.id not in written:
                 logger.warning(msg("log-pool-end-discarded", name="", run=end.id))
-        self._wake.set()
+        if self._more or self._polls:
+            self._wake.set()
+        return len(ends)
 
     async def _send_alerts(self) -> None:
         """Before the ends of the runs that gave them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
 from dozor.alerting.incidents.manager import IncidentManager
 from dozor.app.leading.recovery import RecoveredState
@@ -11,6 +12,7 @@ from dozor.clock import SteadyClock
 from dozor.cluster.placement import PgQueuerQueue
 from dozor.cluster.pool_runs import PoolRuns
 from dozor.config import Config
+from dozor.process.threads import in_own_thread
 from dozor.storage.journal import Journal
 from dozor.storage.postgres.pool import Connection, Pool
 from dozor.storage.postgres.run_fence import RunFence
@@ -31,6 +33,12 @@ def build_pool_runs(
         return None
     epoch, silent_after = term.fence.term.epoch, config.cluster.lease_ttl
     return PoolRuns(pool, journal, manager, clock, epoch=epoch, silent_after=silent_after)
+
+
+async def import_queue() -> None:
+    """Import PgQueuer in a process that may lead later."""
+    with suppress(ImportError):  # reported when it is needed
+        await in_own_thread(PgQueuerQueue)
 
 
 def distribute_of(

@@ -95,6 +95,7 @@ async def create_pool(
     as_asyncpg: bool = False,
     kind: type[asyncpg.Connection] = asyncpg.Connection,
     json_codec: bool = True,
+    reset: bool = True,
 ) -> Pool:
     """A pool with `min_size` connections made now; with 0 none, so the server may be away.
 
@@ -104,8 +105,8 @@ async def create_pool(
     A broken connection is replaced at the next `acquire`. What fails later raises
     asyncpg's own errors; `unavailable` tells which. Raises as `connect`.
 
-    `json_codec` false: jsonb is text, as PgQueuer takes it, and connections are returned without a RESET (a
-    round trip): whoever uses them changes no setting of the session.
+    `json_codec` false: jsonb is text, as PgQueuer takes it. `reset` false: connections are returned without a
+    RESET (a round trip): whoever uses them changes no setting of the session.
     """
     options = _options(dsn, application_name, timeout, command_timeout, statement_cache, kind)
     if as_asyncpg:
@@ -129,7 +130,7 @@ async def create_pool(
         max_size=max_size,
         init=_prepare if json_codec and not as_asyncpg else None,
         connect=open_apart,
-        **({} if json_codec else {"reset": _keep_session}),
+        **({} if reset else {"reset": _keep_session}),
         **options,
     )
     try:

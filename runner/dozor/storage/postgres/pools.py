@@ -38,7 +38,11 @@ class Pools:
         `fence`: of a leader of a cluster, whose `core` only it writes through.
         """
         core = await create_pool(
-            dsn, max_size=config.core, application_name="dozor", kind=kind_of_connection(fence)
+            dsn,
+            max_size=config.core,
+            application_name="dozor",
+            kind=kind_of_connection(fence),
+            reset=fence is None,  # ends of workers' runs are read through it, many times a second
         )
         return cls(
             core=core,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from dozor.storage.postgres.pool import Connection, Pool, Row, encode_json
 
@@ -51,8 +51,7 @@ class StopRequest(StrEnum):
     CANCEL = "cancel"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolOrder:
+class PoolOrder(NamedTuple):
     """A run to be queued. `due_at`: seconds since the epoch (UTC). `digest`: see `placement.digest_of`."""
 
     id: str
@@ -90,8 +89,7 @@ class PoolRunRow:
     """Whether the stored state of its task contains its start."""
 
 
-@dataclass(frozen=True, slots=True)
-class PoolEnd:
+class PoolEnd(NamedTuple):
     """How a run ended. `seconds`: from the claim to the end; `failure`: fields of a `Failure`."""
 
     id: str
@@ -122,8 +120,7 @@ class PoolLoad:
     waited: float
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """A run that this worker owns. `due_at`: seconds since the epoch (UTC)."""
 
     id: str
@@ -134,8 +131,7 @@ class Claim:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerEnd:
+class WorkerEnd(NamedTuple):
     """The end of a claimed run, as its worker reports it."""
 
     id: str
@@ -145,8 +141,7 @@ class WorkerEnd:
     reports: dict[str, Any] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """A claimed run, in a heartbeat. `reports`: None for what has not changed since the last one."""
 
     id: str
@@ -199,10 +194,11 @@ FROM dozor.pool_runs r LEFT JOIN dozor.tasks t ON t.name = r.task WHERE r.state 
 
 ADOPT_SQL = "UPDATE dozor.pool_runs SET epoch = $1 WHERE state <> 'taken' AND epoch <> $1"
 
+# NOT IN a subquery is always a hash look-up; `<> ALL($2)` compares with each one once the plan is generic.
 ENDS_SQL = """
 SELECT id, state, outcome, failure, extract(epoch FROM ended_at - claimed_at)::float8 AS seconds,
        claimed_by, reports
-FROM dozor.pool_runs WHERE state IN ('ended', 'lost') LIMIT $1
+FROM dozor.pool_runs WHERE state IN ('ended', 'lost') AND id NOT IN (SELECT unnest($2::text[])) LIMIT $1
 """
 
 REPORTS_SQL = """
@@ -291,6 +287,13 @@ SELECT id FROM over WHERE EXISTS (SELECT FROM woken)
 """
 
 
+_STATES = {state.value: state for state in PoolRunState}
+_OUTCOMES: dict[str | None, PoolRunOutcome | None] = {
+    None: None,
+    **{outcome.value: outcome for outcome in PoolRunOutcome},
+}
+
+
 async def write(connection: Connection, changes: PoolChanges) -> list[PoolOrder]:
     """Within the leader's transaction: consume ends, then queue. The orders that were not queued before."""
     rows = [
@@ -319,19 +322,13 @@ async def adopt(connection: Connection, epoch: int) -> None:
     await connection.execute(ADOPT_SQL, epoch)
 
 
-async def read_ends(pool: Pool, limit: int) -> list[PoolEnd]:
-    """Ends that are not consumed; those of the present moment may be read again until they are."""
+async def read_ends(pool: Pool, limit: int, besides: Sequence[str] = ()) -> list[PoolEnd]:
+    """Ends that are not consumed. `besides`: ids of those that are, in a transaction to come."""
     return [
-        PoolEnd(
-            row["id"],
-            PoolRunState(row["state"]),
-            None if row["outcome"] is None else PoolRunOutcome(row["outcome"]),
-            row["failure"],
-            row["seconds"],
-            row["claimed_by"],
-            row["reports"],
+        PoolEnd(identity, _STATES[state], _OUTCOMES[outcome], failure, seconds, claimed_by, reports)
+        for identity, state, outcome, failure, seconds, claimed_by, reports in await pool.fetch(
+            ENDS_SQL, limit, list(besides)
         )
-        for row in await pool.fetch(ENDS_SQL, limit)
     ]
 
 
