@@ -220,3 +220,27 @@ def test_a_level_is_named_only_before_another_one() -> None:
         next_call_at=NOW + 900, next_called="bob",
     )  # fmt: skip
     assert re.search(r"Уровень 1\. Если никто не примет, в 17:15:00 вызов: bob\.", first), first
+
+
+@pytest.mark.parametrize(
+    ("language", "alert", "still", "over"),
+    [
+        ("ru", "у воркеров нет этой задачи", "всё ещё никто не берёт", "снова берёт запуски"),
+        ("en", "the workers lack this task", "still no worker takes its runs", "takes its runs again"),
+    ],
+)
+def test_runs_of_one_task_that_no_worker_takes_name_the_task(
+    language: str, alert: str, still: str, over: str
+) -> None:
+    told = replace(incident(IncidentKind.NO_WORKER, Severity.CRITICAL, IncidentState.OPEN), task=TASK)
+    note = live_notification(told, None, [])
+
+    def text(kind: NotificationKind) -> str:
+        facts = replace(note.facts, about=IncidentKind.NO_WORKER.value)
+        return render(replace(note, kind=kind, facts=facts), Translator(language), ZONE, NOW).plain
+
+    first = text(NotificationKind.TROUBLE)
+    assert alert in first
+    assert TASK in first
+    assert still in text(NotificationKind.REMINDER)
+    assert over in text(NotificationKind.RECOVERED)

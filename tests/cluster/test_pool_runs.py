@@ -272,7 +272,7 @@ async def test_a_worker_works_again_within_five_seconds_after_all_its_sessions_w
 async def test_a_pool_without_workers_is_an_incident_until_one_comes(
     cluster_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dozor.cluster.pool_runs.NOT_TAKEN_AFTER", 1.0)
+    monkeypatch.setattr("dozor.cluster.untaken.NOT_TAKEN_AFTER", 1.0)
 
     async def check() -> None:
         await asyncio.sleep(0)
@@ -284,6 +284,26 @@ async def test_a_pool_without_workers_is_an_incident_until_one_comes(
         assert (raised.kind, raised.subject) == (TroubleKind.NO_WORKER, "default")
         async with working(cluster_database, task):
             await until(lambda: bool(leader.seen.over), within=20)
+
+
+async def test_a_task_that_no_worker_has_is_an_incident_while_others_of_its_pool_run(
+    cluster_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dozor.cluster.untaken.NOT_TAKEN_AFTER", 1.0)
+
+    async def check() -> None:
+        await asyncio.sleep(0)
+
+    known, lacking = spec("known", check, schedule=Every(0.1)), spec("lacking", check)
+    async with leading(cluster_database, known, lacking) as leader, working(cluster_database, known):
+        await until(lambda: bool(leader.seen.troubles), within=20)
+        raised = leader.seen.troubles[0]
+        assert (raised.kind, raised.subject, raised.task) == (TroubleKind.NO_WORKER, "lacking", "lacking")
+        assert not leader.seen.over
+        async with working(cluster_database, known, lacking, name="newer"):
+            await until(lambda: bool(leader.seen.over), within=20)
+        assert leader.seen.over[0].task == "lacking"
+        assert len(leader.seen.troubles) == 1
 
 
 async def test_nothing_is_left_of_runs_that_are_over(cluster_database: str) -> None:

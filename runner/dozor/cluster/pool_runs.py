@@ -22,6 +22,7 @@ from loguru import logger
 from dozor.clock import Clock, to_datetime
 from dozor.cluster.pace import Pace
 from dozor.cluster.placement import digest_of
+from dozor.cluster.untaken import Untaken
 from dozor.language import msg
 from dozor.storage.postgres.pool import Pool, unavailable
 from dozor.storage.tables import pool_runs
@@ -48,8 +49,6 @@ POLL_EVERY = 1.0
 ENDS_AT_ONCE = 1_000
 UNWRITTEN_ENDS = 2 * ENDS_AT_ONCE
 """Ends that are consumed and not committed yet, above which no more are read."""
-NOT_TAKEN_AFTER = 60.0
-"""Seconds for which a pool's runs wait without any being taken before people are notified."""
 VANISHED_AFTER = 10.0
 """Seconds after which a run that has no row counts as lost: a person has deleted it."""
 FORGET_AT_ONCE = 10_000
@@ -82,6 +81,7 @@ class _Waiting:
     task: SupervisedTask
     run: Run
     since: float
+    pool: str
     heartbeats: int = 0
     hung: bool = False
     settling: bool = False
@@ -130,8 +130,7 @@ class PoolRuns:
         self._alerts_upto = 0
         self._alerts_written: tuple[int, int] | None = None
         """(id of the last alert, position that must be committed before it is deleted)."""
-        self._idle: dict[str, None] = {}
-        """Pools whose runs nobody takes, of which people were notified."""
+        self._untaken = Untaken(troubles)
         self.counts: Mapping[str, int] = {}
         """Runs by state, for `dozor_pool_runs`."""
 
@@ -145,7 +144,7 @@ class PoolRuns:
         spec = task.spec
         assert spec.pool is not None
         run.remote = identity = run_id(self._epoch, run.number)
-        self._waiting[identity] = _Waiting(task, run, self._clock.now())
+        self._waiting[identity] = _Waiting(task, run, self._clock.now(), spec.pool)
         self._orders[identity] = PoolOrder(
             id=identity,
             task=spec.name,
@@ -223,7 +222,7 @@ class PoolRuns:
                 counted=row.counted,
             )
             run = host.adopt(task, found)
-            self._waiting[row.id] = _Waiting(task, run, self._clock.now())
+            self._waiting[row.id] = _Waiting(task, run, self._clock.now(), row.pool)
         if rows:
             logger.info(msg("log-pool-adopted", count=len(rows) - len(self._orphans)))
 
@@ -305,7 +304,8 @@ class PoolRuns:
         for load in loads:
             counts[load.state.value] += load.count
         self.counts = counts
-        self._judge(loads)
+        self._untaken.judge_pools(loads, self._clock.now())
+        await self._find_passed_over()
 
     async def _send_stops(self) -> None:
         """Again and again until the run has ended: its row may not be committed yet."""
@@ -373,6 +373,8 @@ class PoolRuns:
         task, run = waiting.task, waiting.run
         self._waiting.pop(end.id, None)
         self._orders.pop(end.id, None)
+        if end.claimed_by is not None:
+            self._untaken.ended(waiting.pool, waiting.since, self._clock.now())
         self._taken.append(end.id)
         self._touched[task] = None
         now = self._clock.now()
@@ -437,24 +439,18 @@ class PoolRuns:
                 end = PoolEnd(identity, PoolRunState.LOST, None, None, None, None, None)
                 self._ended(end, waiting, self._error_of(end), host, outage=False)
 
-    def _judge(self, loads: Collection[pool_runs.PoolLoad]) -> None:
-        """Does nobody take the runs of a pool? The oldest waits for a minute, none was claimed."""
-        queued = {load.pool: load for load in loads if load.state is PoolRunState.QUEUED}
-        claimed = {load.pool: load.waited for load in loads if load.state is PoolRunState.RUNNING}
-        for pool, load in queued.items():
-            last = min(load.waited, claimed.get(pool, load.waited))
-            if last >= NOT_TAKEN_AFTER and pool not in self._idle:
-                self._idle[pool] = None
-                self._troubles.raised(_no_worker(pool, load.waited, load.count))
-        for pool in list(self._idle):
-            left = queued.get(pool)
-            if left is None or min(left.waited, claimed.get(pool, left.waited)) < NOT_TAKEN_AFTER:
-                del self._idle[pool]
-                self._troubles.cleared(_no_worker(pool, 0.0, 0))
-
-
-def _no_worker(pool: str, seconds: float, count: int) -> Trouble:
-    return Trouble(kind=TroubleKind.NO_WORKER, subject=pool, seconds=seconds, count=count)
+    async def _find_passed_over(self) -> None:
+        """Tasks whose runs wait although later ones of their pool were carried out."""
+        older = {
+            identity: waiting
+            for identity, waiting in self._waiting.items()
+            if self._untaken.may_be_passed_over(waiting.pool, waiting.since)
+        }
+        queued = await pool_runs.read_queued(self._pool, list(older)) if older else []
+        now = self._clock.now()
+        self._untaken.judge_tasks(
+            {older[identity].task.spec.name: now - older[identity].since for identity in queued}
+        )
 
 
 def _hung(task: SupervisedTask, chain: Collection[str]) -> Trouble:

@@ -136,6 +136,8 @@ def _trouble(say: Phrasebook, task: str, facts: AlertData) -> str:
                 return say("alert-pool-exhausted-plain", subject=subject)
             return say("alert-pool-exhausted", subject=subject, size=facts.count, duration=lasted)
         case IncidentKind.NO_WORKER:
+            if task:
+                return say("alert-no-worker-task", task=task)
             if lasted is None or facts.count is None:
                 return say("alert-no-worker-plain", subject=subject)
             return say("alert-no-worker", subject=subject, count=facts.count, duration=lasted)

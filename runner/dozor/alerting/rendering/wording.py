@@ -86,7 +86,7 @@ def _still_key(note: Notification, kind: IncidentKind | None) -> str:
         case IncidentKind.POOL_EXHAUSTED:
             return "still-pool-exhausted"
         case IncidentKind.NO_WORKER:
-            return "still-no-worker"
+            return "still-no-worker" if note.task is None else "still-no-worker-task"
         case IncidentKind.BACKLOG:
             known = facts.count is not None and facts.lasted is not None
             return "still-backlog" if known else "still-backlog-plain"
@@ -128,10 +128,11 @@ def over(say: Phrasebook, note: Notification) -> str:
     facts, kind = note.facts, kind_of(note)
     task = shorten(one_line(note.task or ""), NAME_UNITS)
     subject = _subject(say, facts, kind)
-    return say(_over_key(facts, kind), task=task or subject or "Dozor", subject=subject or task or "Dozor")
+    return say(_over_key(note, kind), task=task or subject or "Dozor", subject=subject or task or "Dozor")
 
 
-def _over_key(facts: AlertData, kind: IncidentKind | None) -> str:
+def _over_key(note: Notification, kind: IncidentKind | None) -> str:
+    facts = note.facts
     if facts.ended == EndCause.UNCONFIGURED:
         return "over-unconfigured"
     if facts.ended == EndCause.LAPSED:
@@ -154,7 +155,7 @@ def _over_key(facts: AlertData, kind: IncidentKind | None) -> str:
         case IncidentKind.POOL_EXHAUSTED:
             return "alert-over-pool"
         case IncidentKind.NO_WORKER:
-            return "over-no-worker"
+            return "over-no-worker" if note.task is None else "over-no-worker-task"
         case IncidentKind.BACKLOG:
             return "over-backlog"
         case IncidentKind.UNCLEAN_END:

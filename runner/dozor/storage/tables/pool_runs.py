@@ -81,6 +81,7 @@ class PoolRunRow:
 
     id: str
     task: str
+    pool: str
     due_at: float
     queued_at: float
     attempt: int
@@ -186,7 +187,7 @@ UPDATE dozor.pool_runs SET state = 'taken' WHERE id = ANY($1::text[]) AND state 
 WAKE_WORKERS_SQL = "SELECT pg_notify('dozor_pool_queued', '')"
 
 OPEN_SQL = """
-SELECT r.id, r.task, extract(epoch FROM r.due_at)::float8 AS due_at,
+SELECT r.id, r.task, r.pool, extract(epoch FROM r.due_at)::float8 AS due_at,
        extract(epoch FROM r.queued_at)::float8 AS queued_at, r.attempt, r.state,
        t.running_since IS NOT NULL AS counted
 FROM dozor.pool_runs r LEFT JOIN dozor.tasks t ON t.name = r.task WHERE r.state <> 'taken'
@@ -225,6 +226,8 @@ SET stop = CASE WHEN state = 'running' THEN n.stop ELSE r.stop END,
 FROM unnest($1::text[], $2::text[]) AS n(id, stop)
 WHERE r.id = n.id AND state IN ('queued', 'running')
 """
+
+QUEUED_SQL = "SELECT id FROM dozor.pool_runs WHERE id = ANY($1::text[]) AND state = 'queued'"
 
 MISSING_SQL = """
 SELECT n.id FROM unnest($1::text[]) AS n(id)
@@ -354,6 +357,11 @@ async def stop(connection: Connection, requests: Iterable[tuple[str, StopRequest
     """Take queued runs back, and have the workers of others asked."""
     ids, kinds = zip(*requests, strict=True)
     await connection.execute(STOP_SQL, list(ids), [kind.value for kind in kinds])
+
+
+async def read_queued(pool: Pool, ids: Sequence[str]) -> list[str]:
+    """Those of `ids` that no worker has claimed."""
+    return [row["id"] for row in await pool.fetch(QUEUED_SQL, list(ids))]
 
 
 async def read_missing(pool: Pool, ids: Sequence[str]) -> list[str]:
