@@ -32,6 +32,7 @@ KEPT: Final = {
         "dozor.supervision.runs.memory",
         "reclaim_memory",
     ): "this process's memory: decides when garbage is collected",
+    ("dozor.tracebacks", "_texts"): "by way to an error: what Python would compose again",
 }
 """Left as it is, each with the reason for which no test depends on another by it."""
 

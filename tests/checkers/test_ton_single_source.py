@@ -13,7 +13,6 @@ from ton_core import Address
 
 from dozor.errors import Fatal
 from dozor.storage.postgres.pool import Pool
-from dozor_market import ton_deposits
 from dozor_market.demo.chain import Chain, raw
 from dozor_market.ton_deposits import check_transactions
 from tests.checkers.stage import StageContext
@@ -36,11 +35,7 @@ async def test_entries_of_one_endpoint_are_one_provider(town: Town) -> None:
     assert await town.states() == ["over_limit"]  # one provider, so its limit applies
 
 
-async def test_a_single_provider_is_trusted_up_to_a_limit_and_a_warning_says_so(
-    town: Town, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # An earlier test in this process may have had a provider at the same port, and its warning.
-    monkeypatch.setattr(ton_deposits, "_warned_about", set())
+async def test_a_single_provider_is_trusted_up_to_a_limit_and_a_warning_says_so(town: Town) -> None:
     lines: list[str] = []
     sink = logger.add(lambda message: lines.append(str(message)), level="WARNING")
     town.chain.transfer(1_000 * 10**9, "INV-1")
