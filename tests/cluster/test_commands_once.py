@@ -343,8 +343,8 @@ async def test_a_run_of_the_schedule_that_is_lost_is_due_again(
 ) -> None:
     """One that no command has started: nothing has changed for it."""
     runs.over.clear()
-    await pool.execute("UPDATE dozor.tasks SET state = 'running', running_since = now() WHERE name = 't'")
-    async with leader.journal._writer:
+    async with leader.journal._writer:  # what the leader writes at its start does not come after this
+        await pool.execute("UPDATE dozor.tasks SET state = 'running', running_since = now() WHERE name = 't'")
         await leader.kill()
     following = await Leader.begin(database, pool, runs)
     try:

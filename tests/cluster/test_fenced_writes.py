@@ -49,7 +49,7 @@ UNFENCED = {
 
 CONNECTIONS = {
     "dozor.app.member": "presence, and the end of a hand-over",
-    "dozor.app.standby": "the web server's pool: it reads, and submits commands",
+    "dozor.app.idle_web": "the web server's pool: it reads, and submits commands",
     "dozor.app.worker": "a worker: it claims and ends runs by (id, token), whoever leads",
     "dozor.cluster.leadership": "the lease itself",
     "dozor.storage.journal": "fenced, and the probe",

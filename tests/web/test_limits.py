@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import select
+import socket
 import time
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from aiohttp.http_exceptions import BadHttpMessage
 from dozor.web.http import connections
 from dozor.web.http.reuse import LOAD, Reused
 from dozor.web.server import MalformedRequests
+from tests.waiting import until
 from tests.web.site import Site, Work, open_site
 
 ONE = "one: {run: 'm:f', every: 1h}"
@@ -123,6 +126,24 @@ async def test_probes_overtake_waiting_requests() -> None:
     for request in (b"GET / HTTP/1.1", b"GET /metrics HTTP/1.1", b"GET /healthz HTTP/1.1"):
         _Costly(queue, asyncio.Protocol()).data_received(request)
     assert queue._ready[0].data == [b"GET /healthz HTTP/1.1"]
+
+
+async def test_what_was_accepted_and_has_no_handler_is_closed_with_the_server() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setblocking(False)
+        queue = connections.Connections([listening])
+        queue.limit = 1  # no room for two: they wait for it
+        clients = [socket.create_connection(listening.getsockname()) for _ in range(2)]
+        running = asyncio.create_task(queue.run(asyncio.Protocol))
+        with select.epoll() as unread:
+            unread.register(listening, select.EPOLLIN)
+            await until(lambda: not unread.poll(0))
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        for client in clients:
+            with client:
+                client.settimeout(10)
+                assert client.recv(1) == b""
 
 
 async def test_under_load_an_answer_is_made_once_a_second_and_fresh_without() -> None:

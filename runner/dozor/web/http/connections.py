@@ -18,7 +18,6 @@ import resource
 import socket
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import suppress
 from typing import Any, cast
 
 from aiohttp import web
@@ -188,24 +187,29 @@ class Connections:
 
     async def _accept(self, listening: socket.socket, serve: Callable[[], asyncio.Protocol]) -> None:
         loop = asyncio.get_running_loop()
-        while True:
-            await self._make_room(1)
-            try:
-                ends = [(await loop.sock_accept(listening))[0]]
-            except OSError as error:
-                if out_of_resources(error):
-                    self.refused += 1
-                    await asyncio.sleep(REFUSED_PAUSE)
-                continue  # else the client has gone in the meantime
-            with suppress(OSError):  # BlockingIOError: no more wait
-                ends.extend(listening.accept()[0] for _ in range(ACCEPTED_AT_ONCE))
-            await self._make_room(len(ends))
-            for end in ends:
-                end.setblocking(False)
+        ends: deque[socket.socket] = deque()
+        try:
+            while True:
+                await self._make_room(1)
+                await _readable(listening)
                 try:
-                    await loop.connect_accepted_socket(lambda: Connection(self, serve()), end)
-                except OSError:
-                    end.close()
+                    while len(ends) <= ACCEPTED_AT_ONCE:
+                        ends.append(listening.accept()[0])
+                except OSError as error:  # BlockingIOError: no more wait
+                    if not ends and out_of_resources(error):
+                        self.refused += 1
+                        await asyncio.sleep(REFUSED_PAUSE)
+                await self._make_room(len(ends))
+                while ends:
+                    ends[0].setblocking(False)
+                    try:
+                        await loop.connect_accepted_socket(lambda: Connection(self, serve()), ends[0])
+                    except OSError:
+                        ends[0].close()
+                    ends.popleft()
+        finally:  # cancelled: what was accepted and has no handler yet
+            for end in ends:
+                end.close()
 
     async def _make_room(self, wanted: int) -> None:
         """Close the idle connections that are the oldest, until `wanted` more fit in."""
@@ -241,6 +245,17 @@ class Connections:
                 if took >= TURN:
                     await asyncio.sleep(took * (1 - SHARE) / SHARE)
                     began = loop.time()
+
+
+async def _readable(end: socket.socket) -> None:
+    """Until `end` can be read. Nothing is taken from it, so nothing is lost if this is cancelled."""
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    loop.add_reader(end, readable.set)
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(end)
 
 
 CONNECTIONS = web.AppKey("connections", Connections)
