@@ -103,7 +103,7 @@ class AssignedRuns(Supervisor):
     def free(self, name: str) -> bool:
         """Whether a run of this task can begin: none is in progress here."""
         task = self.find(name)
-        return task is not None and task.run is None
+        return task is not None and task.run is None and not self.registry.is_leaving(name)
 
     def begin(self, claim: Claim) -> None:
         """Start the run of `claim`; `free` must be true for its task."""

@@ -1,4 +1,6 @@
-"""Starts that a member of a cluster may not make yet: outside its window, or beside a former leader's run."""
+"""Starts that may not be made yet: beside a run of the task before it was removed and added again, and in a
+cluster outside the window of trust or beside a former leader's run.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +18,10 @@ from dozor.supervision.tasks.task import SupervisedTask
 from dozor.supervision.timers import TimerHeap
 
 
+LOOK_AGAIN = 0.1
+"""Seconds until the next look at a run of a removed task."""
+
+
 class HeldBack(Protocol):
     """`dozor.cluster.handover.HeldStarts` is one."""
 
@@ -25,7 +31,7 @@ class HeldBack(Protocol):
 
 
 class HeldStarts:
-    """A part of the supervisor. `held` None: without a cluster nothing is held back.
+    """A part of the supervisor. `held` None: there is no cluster.
 
     `apply` gives an event to the state machine of a task.
     """
@@ -48,6 +54,8 @@ class HeldStarts:
 
     def until(self, task: SupervisedTask, now: float) -> float | None:
         """When to look again at a start of `task`; None: it may begin."""
+        if self._registry.is_leaving(task.spec.name):
+            return now + LOOK_AGAIN
         return None if self._held is None else self._held.look_again_at(task.spec.name, now)
 
     def start_later(self, task: SupervisedTask, event: Event, before: TaskState, later: float) -> None:

@@ -13,12 +13,14 @@ from dozor.supervision.tasks.task import SupervisedTask
 class TaskRegistry:
     """A task keeps its number for good; the number of a removed one is not given again."""
 
-    __slots__ = ("_by_name", "dirty", "slots")
+    __slots__ = ("_by_name", "_leaving", "dirty", "slots")
 
     def __init__(self) -> None:
         self.slots: list[SupervisedTask | None] = []
         """By number; None if it has been removed. For reading."""
         self._by_name: dict[str, SupervisedTask] = {}
+        self._leaving: dict[str, SupervisedTask] = {}
+        """Removed while a run was in progress."""
         self.dirty: dict[SupervisedTask, None] = {}
         """What is not written to the database yet, the longest waiting first."""
 
@@ -43,10 +45,19 @@ class TaskRegistry:
         self.dirty[task] = None
 
     def remove(self, task: SupervisedTask) -> None:
-        """What is left of its run is nobody's business any more."""
+        """The outcome of its run is not reported; until the run has ended, `is_leaving`."""
         self.slots[task.index] = None
         self._by_name.pop(task.spec.name, None)
+        if task.run is not None:
+            self._leaving[task.spec.name] = task
         self.dirty.pop(task, None)
+
+    def is_leaving(self, name: str) -> bool:
+        """Whether a run of a removed task of this name is still in progress."""
+        task = self._leaving.get(name)
+        if task is not None and task.run is None:
+            del self._leaving[name]
+        return name in self._leaving
 
     def mark_dirty(self, *tasks: SupervisedTask) -> None:
         for task in tasks:
