@@ -17,7 +17,6 @@ from dozor.supervision.tasks.registry import TaskRegistry
 from dozor.supervision.tasks.task import SupervisedTask
 from dozor.supervision.timers import TimerHeap
 
-
 LOOK_AGAIN = 0.1
 """Seconds until the next look at a run of a removed task."""
 
