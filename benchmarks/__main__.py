@@ -40,15 +40,21 @@ IMAGES = HERE.parent / "docs" / "images"
 OWN = ("dozor run", "dozor.safe_background_task")
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def options_of(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """`form`, `subjects` and `printed`."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("subjects", nargs="*", choices=[*SUBJECTS, []], metavar="SUBJECT")
     parser.add_argument("--quick", action="store_const", const="quick", dest="form", help="small, minutes")
-    parser.add_argument("--form", choices=sorted(FORMS), default="full", help=argparse.SUPPRESS)
+    parser.add_argument("--form", choices=sorted(FORMS), help=argparse.SUPPRESS)
     parser.add_argument("--print", action="store_true", dest="printed", help="write no files")
-    options = parser.parse_args(argv)
+    parser.set_defaults(form="full")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    options = options_of(argv)
     logger.remove()
     scale = FORMS[options.form]
     begun, machine = time.monotonic(), describe()

@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from benchmarks.__main__ import graphs, measured
+from benchmarks.__main__ import SUBJECTS, graphs, measured, options_of
 from benchmarks.subjects import pool
 from benchmarks.suite.graph import bars
 from benchmarks.suite.machine import describe
@@ -25,6 +25,16 @@ MACHINE = {"CPU": "one, 2 cores"}
 
 def _row(figure: str, *values: float, goal: Goal | None = None) -> Row:
     return Row("10 tasks", "dozor run", figure, "ms", values, goal)
+
+
+@pytest.mark.parametrize(
+    ("typed", "form", "subjects"),
+    [("", "full", []), ("--quick", "quick", []), ("web pool", "full", ["web", "pool"])],
+)
+def test_without_an_option_all_of_it_is_measured(typed: str, form: str, subjects: list[str]) -> None:
+    options = options_of(typed.split())
+    assert (options.form, options.subjects) == (form, subjects)
+    assert set(subjects) <= set(SUBJECTS)
 
 
 def test_a_goal_is_met_on_its_side_of_the_limit_and_at_it() -> None:
