@@ -9,7 +9,7 @@ import sys
 from benchmarks.suite.results import Row, Scale, Subject
 
 THROUGHPUT = re.compile(r"^(\d+) worker\(s\): +(.+)$", re.MULTILINE)
-RATE = re.compile(r"(\S[^\d]*?) +([\d,]+) (?:runs|jobs)/s")
+RATE = re.compile(r"(\S[^\d]*?) +([\d,]+)/s")
 LATENCY = re.compile(r"due to begun.*?p50 ([\d.]+) ms, *p99 ([\d.]+) ms")
 NOTES = (
     "A leader and workers are `dozor run` processes; a run counts when the state that follows it"

@@ -136,7 +136,7 @@ def test_quantiles_of_nothing_are_an_error() -> None:
 def test_what_the_pool_benchmark_prints_becomes_rows() -> None:
     rates, waits = pool.parse(
         "goals: at least 50 %\n"
-        "2 worker(s): product    4,321 runs/s   PgQueuer alone    8,000 jobs/s   54%\n"
+        "2 worker(s): product 4,321/s   PgQueuer alone 8,000/s   product of PgQueuer alone: 54%\n"
         "due to begun, 900 runs: p50 12.3 ms, p99 45.6 ms, worst 70.0 ms\n"
     )
     assert rates == {("2 workers", "product"): 4321.0, ("2 workers", "PgQueuer alone"): 8000.0}
