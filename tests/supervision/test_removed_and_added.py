@@ -10,6 +10,7 @@ import pytest
 from dozor.clock import SteadyClock
 from dozor.config.sections.tasks import Every
 from dozor.supervision.core.events import Pause, RunNow
+from dozor.supervision.tasks.registry import TaskRegistry
 from tests.supervision.stage import spec, state_of, supervising
 from tests.waiting import until
 
@@ -32,7 +33,17 @@ class Payout:
 
 
 @pytest.mark.parametrize("paused", [False, True])
-async def test_the_new_one_starts_when_the_run_of_the_old_one_has_ended(paused: bool) -> None:
+async def test_the_new_one_starts_when_the_run_of_the_old_one_has_ended(
+    paused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+    is_leaving = TaskRegistry.is_leaving
+
+    def counted(registry: TaskRegistry, name: str) -> bool:
+        looks.append(name)
+        return is_leaving(registry, name)
+
+    monkeypatch.setattr(TaskRegistry, "is_leaving", counted)
     payout = Payout()
     other = asyncio.Event()
 
@@ -53,7 +64,8 @@ async def test_the_new_one_starts_when_the_run_of_the_old_one_has_ended(paused: 
             for _ in range(4):  # others go on meanwhile
                 other.clear()
                 await asyncio.wait_for(other.wait(), 10)
-            await asyncio.sleep(0.3)  # several looks at the held start
+            looks.clear()
+            await until(lambda: looks.count("pays") >= 3)
             assert payout.begun == 1
         finally:
             payout.over.set()

@@ -114,7 +114,8 @@ class WorkerConfig:
             # From here on nothing waits: all of it, or none.
             self._use(config, changes, loaded.checkers)
             self.digest = digest
-            logger.info(msg("log-worker-reload", by=by, lines=_lines(changes)))
+            lines = ", ".join(changes.lines) or msg("log-reload-no-effect")
+            logger.info(msg("log-worker-reload", by=by, lines=lines))
             if changes.kept_back:
                 logger.warning(msg("log-reload-kept-back", sections=", ".join(changes.kept_back)))
 
@@ -124,12 +125,3 @@ class WorkerConfig:
         self._runs.use(pool_specs(config, checkers), changed)
         self._shown(specs_of([task for task in config.tasks if task.enabled], checkers), changed)
         self.config = config
-
-
-def _lines(changes: Changes) -> str:
-    lines = (
-        *(f"+ {task.name}" for task in changes.added),
-        *(f"~ {task.name}" for task in changes.changed),
-        *(f"− {name}" for name in changes.removed),
-    )
-    return ", ".join(lines) or msg("log-reload-no-effect")

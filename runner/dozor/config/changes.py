@@ -22,6 +22,15 @@ class Changes:
     def __bool__(self) -> bool:
         return bool(self.added or self.changed or self.removed or self.people or self.kept_back)
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """One for each task, with a sign of what has happened to it."""
+        return (
+            *(f"+ {task.name}" for task in self.added),
+            *(f"~ {task.name}" for task in self.changed),
+            *(f"− {name}" for name in self.removed),
+        )
+
 
 PEOPLE = ("admins", "operators", "viewers")
 _NOT_COMPARED = frozenset(("path", "tasks"))

@@ -158,9 +158,7 @@ class Reloader:
 
     def _tell(self, changes: Changes, by: str) -> None:
         lines = (
-            *(f"+ {task.name}" for task in changes.added),
-            *(f"~ {task.name}" for task in changes.changed),
-            *(f"− {name}" for name in changes.removed),
+            *changes.lines,
             *((msg("log-reload-roles"),) if changes.people else ()),
         )
         logger.info(msg("log-reload", by=by, lines=", ".join(lines) or msg("log-reload-no-effect")))
