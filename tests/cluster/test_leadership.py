@@ -12,6 +12,7 @@ from uuid import uuid4
 import pytest
 from loguru import logger
 
+from dozor.app.standby import LATE, standby_snapshot
 from dozor.cluster import lease
 from dozor.cluster.handover import HeldStarts, ended, hand_over
 from dozor.cluster.leadership import LEASE_SESSION, Ending, Leadership, LeaseSeen, lapsed
@@ -27,6 +28,7 @@ from dozor.cluster.replicas import (
     read_replicas,
 )
 from dozor.cluster.trust_window import CHILD_SLACK, MARGIN, TrustWindow
+from dozor.control.readiness import evaluate
 from dozor.process.deadline_timer import boottime
 from dozor.process.identity import ProcessIdentity
 from dozor.storage.postgres.pool import Connection, Pool
@@ -116,6 +118,43 @@ async def test_one_leads_the_other_stands_by_and_follows_a_resignation(pool: Poo
         next_term = await waiting
     assert next_term.epoch > term.epoch
     assert (await lease.read(pool)).term == next_term
+
+
+async def test_a_replica_that_was_too_late_sees_who_has_taken_the_lease(
+    pool: Pool, replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = replica("a"), replica("b")
+    take = lease.take
+
+    async def after_another(
+        connection: Connection, me: Holder, ttl: float, *, lapsed: LeaseRow | None = None
+    ) -> Term | None:
+        assert await take(connection, first.me, ttl, lapsed=lapsed) is not None
+        return await take(connection, me, ttl, lapsed=lapsed)
+
+    monkeypatch.setattr(lease, "take", after_another)
+    assert await second._try() is None
+    assert second.seen is not None
+    assert second.seen.row.name == "a"
+    assert second.seen.row.age < TTL
+
+
+@pytest.mark.parametrize(
+    ("row", "read_ago", "leads", "reasons"),
+    [
+        (replace(ROW, age=TTL + LATE), 0.0, False, []),
+        (replace(ROW, age=TTL + LATE + 1.0), 0.0, False, ["cluster"]),
+        (replace(ROW, age=TTL), LATE + 1.0, False, ["cluster"]),
+        (replace(ROW, age=99.0), 0.0, True, []),
+        (replace(ROW, age=99.0), TTL * 2, True, []),
+        (ROW, TTL + 0.1, False, ["database"]),
+    ],
+)
+def test_a_standby_is_ready_while_the_database_answers_and_a_lease_is_renewed_be_it_its_own(
+    row: LeaseRow, read_ago: float, reasons: list[str], *, leads: bool
+) -> None:
+    found = standby_snapshot(seen(row), TTL, 5_000.0, 1000.0 + read_ago, leads=leads, refreshed=True)
+    assert [reason.partition(":")[0] for reason in evaluate(found).reasons] == reasons
 
 
 async def test_how_long_a_lease_stood_still_is_counted_from_its_last_change(

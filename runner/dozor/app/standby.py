@@ -15,16 +15,18 @@ LATE = 1.0
 
 
 def standby_snapshot(
-    seen: LeaseSeen | None, ttl: float, now: float, uptime: float, *, refreshed: bool
+    seen: LeaseSeen | None, ttl: float, now: float, uptime: float, *, leads: bool, refreshed: bool
 ) -> HealthSnapshot:
     """What `/readyz` of a standby is judged by: the database answers, and a leader renews its lease. Pure.
 
-    `now`: seconds since the epoch; `uptime`: by CLOCK_BOOTTIME; `ttl`: seconds.
+    `now`: seconds since the epoch; `uptime`: by CLOCK_BOOTTIME; `ttl`: seconds. `leads`: this process holds
+    the lease, and `seen` is how it was before.
     """
     reasons: dict[str, str] = {}
-    answered = seen is not None and uptime - seen.at <= ttl and refreshed
-    if answered and seen is not None and seen.row.age + (uptime - seen.at) > max(ttl, seen.row.ttl) + LATE:
-        reasons["cluster"] = msg("log-ready-no-leader", seconds=f"{seen.row.age:.0f}")
+    answered = seen is not None and (leads or uptime - seen.at <= ttl) and refreshed
+    unrenewed = 0.0 if seen is None or leads else seen.row.age + (uptime - seen.at)
+    if answered and seen is not None and unrenewed > max(ttl, seen.row.ttl) + LATE:
+        reasons["cluster"] = msg("log-ready-no-leader", seconds=f"{unrenewed:.0f}")
     down_since = None if answered or seen is None else now - (uptime - seen.at)
     return idle_snapshot(now, database_up=answered, database_down_since=down_since, failing_parts=reasons)
 
@@ -50,5 +52,6 @@ class StandbyPart:
             self._leadership.ttl,
             self._around.clock.now(),
             self._leadership.window.now(),
+            leads=self._leadership.window.trusted,
             refreshed=self._web.refreshed,
         )

@@ -125,24 +125,30 @@ class Leadership:
     async def _try(self) -> Term | None:
         """Look at the lease, and take it if it is to be had."""
         connection = await self._session(listen=True)
-        row = await lease.read(connection)
-        now, before = self.window.now(), self.seen
-        same = before is not None and (before.row.term, before.row.renewals) == (row.term, row.renewals)
-        since = before.unchanged_since if before is not None and same else now
-        self.seen = seen = LeaseSeen(row, now, since)
+        seen = await self._look(connection)
         if not lapsed(seen, self.me, self.ttl):
-            self._say(msg("log-cluster-standby", name=row.name, epoch=row.term.epoch))
+            self._say(msg("log-cluster-standby", name=seen.row.name, epoch=seen.row.term.epoch))
             return None
         holder = await runners.read_holder(connection, LEASE_SESSION)
         if holder is not None:
             self._say(msg("log-waiting-for-runner", holder=holder))
             return None
         attempted_at = self.window.now()
-        term = await lease.take(connection, self.me, self.ttl, lapsed=row)
-        if term is not None:
-            self.window.extend(attempted_at)
-            self._said = None
+        term = await lease.take(connection, self.me, self.ttl, lapsed=seen.row)
+        if term is None:
+            await self._look(connection)  # another replica has just taken it
+            return None
+        self.window.extend(attempted_at)
+        self._said = None
         return term
+
+    async def _look(self, connection: Connection) -> LeaseSeen:
+        row = await lease.read(connection)
+        now, before = self.window.now(), self.seen
+        same = before is not None and (before.row.term, before.row.renewals) == (row.term, row.renewals)
+        since = before.unchanged_since if before is not None and same else now
+        self.seen = seen = LeaseSeen(row, now, since)
+        return seen
 
     # -- leading
 
