@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import math
 import sys
 import time
 import traceback
@@ -119,7 +120,11 @@ def graphs(subjects: Sequence[Subject]) -> dict[str, str]:
             continue
         case = rows[-1].case
         for figure, name in (("CPU a run", "bench-cpu.svg"), ("late p99", "bench-lateness.svg")):
-            values = {row.contestant: row.median for row in rows if (row.case, row.figure) == (case, figure)}
+            values = {
+                row.contestant: row.median
+                for row in rows
+                if (row.case, row.figure) == (case, figure) and not math.isnan(row.median)
+            }
             if len(values) > 1:
                 unit = next(row.unit for row in rows if row.figure == figure)
                 ordered = dict(sorted(values.items(), key=lambda item: item[1]))
