@@ -78,11 +78,10 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _kill_users_of(folder: Path) -> None:
-    """Processes that were started in `folder` or on a path of it and have outlived the one that did it."""
+    """Processes with their temporary files in `folder` that have outlived the one that started them."""
     within = f"{folder}{os.sep}"
     for one in psutil.process_iter():
         with suppress(psutil.Error):
-            if one.pid != os.getpid() and any(
-                within in f"{part}{os.sep}" for part in (one.cwd(), *one.cmdline())
-            ):
+            paths = (one.environ().get("TMPDIR", ""), one.cwd(), *one.cmdline())
+            if one.pid != os.getpid() and any(within in f"{path}{os.sep}" for path in paths):
                 one.kill()

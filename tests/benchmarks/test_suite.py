@@ -225,6 +225,23 @@ def test_the_others_are_measured_when_one_fails(
     assert f"| 10 tasks | dozor run | {number(2.0 * SUBJECTS['alerts'])} |" in said
 
 
+def test_all_subjects_together_have_a_deadline_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given: list[float] = []
+
+    def within(name: str, command: list[str], seconds: float) -> Subject:
+        given.append(seconds)
+        return Subject(name, (_row("p50", 1.0),))
+
+    monkeypatch.setattr(suite, "measured_within", within)
+    monkeypatch.setattr(suite, "WHOLE", 100)
+    suite.main(["web", "alerts"])
+    monkeypatch.setattr(suite, "WHOLE", 0)
+    suite.main(["web"])
+    assert [0 < seconds <= 100 for seconds in given] == [True, True, False]
+
+
 def test_a_subject_that_fails_has_its_reason_in_place_of_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     def differs(scale: object) -> Subject:
         raise SystemExit("checker settled differently")
