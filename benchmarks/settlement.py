@@ -89,6 +89,7 @@ async def compare(options: argparse.Namespace) -> dict[str, list[float]]:
                 if (outcome.states, outcome.balances) != (first.states, first.balances):
                     raise SystemExit(f"{contestant} settled differently")
                 seconds.append(outcome.seconds)
+                print(f"  {contestant}: {outcome.seconds:.1f} s", flush=True)
     return times
 
 

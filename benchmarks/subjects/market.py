@@ -31,7 +31,7 @@ def measure(scale: Scale) -> Subject:
         Row(case, contestant, "speed", "1/s", tuple(scale.auctions / one for one in seconds))
         for contestant, seconds in times.items()
     ]
-    found = [asyncio.run(deposits.measure(scale.deposits)) for _ in range(scale.rounds)]
+    found = [_deposits(scale.deposits) for _ in range(scale.rounds)]
     case = f"deposits, {scale.deposits:,} transactions"
     for contestant, efforts in (
         ("tonutils alone", [one.peer for one in found]),
@@ -47,3 +47,9 @@ def measure(scale: Scale) -> Subject:
     empty = tuple(one.empty.wall * 1e3 for one in found)
     rows.append(Row(case, "a run with nothing new", "time", "ms", empty))
     return Subject("The marketplace", tuple(rows), NOTES)
+
+
+def _deposits(count: int) -> deposits.Figures:
+    found = asyncio.run(deposits.measure(count))
+    print(f"  deposits: tonutils alone {found.peer.wall:.1f} s, checker {found.ours.wall:.1f} s", flush=True)
+    return found

@@ -17,9 +17,8 @@ from tests.pgbouncer import free_port
 
 ASKED = 10
 NOTES = (
-    f"`dozor run`, asked {ASKED} times, half a second apart, over HTTP on loopback with gzip"
-    " accepted. Lateness is of the runs"
-    " in that time.",
+    f"`dozor run`, asked {ASKED} times, half a second apart, over HTTP on loopback by a client that takes"
+    " gzip: the page is compressed, the metrics are not. Lateness is of the runs in that time.",
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shutil
 import subprocess
 from datetime import UTC, datetime
 from importlib import metadata
@@ -28,7 +29,9 @@ def describe() -> dict[str, str]:
         "Python": platform.python_version(),
         "PostgreSQL": _postgres_version(),
         "load before (1, 5, 15 minutes)": load,
-        "peers": ", ".join(f"{name} {version}" for name in PEERS if (version := _version(name))),
+        "peers": ", ".join(
+            [*(f"{name} {version}" for name in PEERS if (version := _version(name))), *_redis_version()]
+        ),
     }
 
 
@@ -45,6 +48,16 @@ def _postgres_version() -> str:
         [str(find_binaries() / "postgres"), "--version"], capture_output=True, text=True, check=True
     )
     return answer.stdout.split()[-1]
+
+
+def _redis_version() -> list[str]:
+    """`redis-server 7.0.15`, or nothing."""
+    program = shutil.which("redis-server")
+    if program is None:
+        return []
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+    found = re.search(r"v=([\d.]+)", said)
+    return [f"redis-server {found[1]}" if found else "redis-server"]
 
 
 def _version(name: str) -> str:

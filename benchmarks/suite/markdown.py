@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from benchmarks.suite.results import Row, Scale, Subject
@@ -32,7 +33,9 @@ def render(machine: Mapping[str, str], scale: Scale, subjects: Sequence[Subject]
 
 
 def number(value: float) -> str:
-    """Three significant digits, thousands with a comma."""
+    """Three significant digits, thousands with a comma; a dash for NaN."""
+    if math.isnan(value):
+        return "–"
     if value == 0:
         return "0"
     size = abs(value)
@@ -44,9 +47,10 @@ def number(value: float) -> str:
 def cell(row: Row) -> str:
     """The median and, with several rounds, the spread."""
     median = number(row.median)
-    if len(row.values) == 1:
+    known = [value for value in row.values if not math.isnan(value)]
+    if len(row.values) == 1 or not known:
         return median
-    return f"{median} ({number(min(row.values))}–{number(max(row.values))})"
+    return f"{median} ({number(min(known))}–{number(max(known))})"
 
 
 def _goals(subjects: Sequence[Subject]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 import time
 from pathlib import Path
@@ -23,12 +24,12 @@ class Recorder:
         self._view = memoryview(self._map).cast("d")
 
     def ran(self, due: float | None) -> None:
-        """A run begins that was due at `due`, seconds since the epoch; None: the first one, not late."""
+        """A run begins that was due at `due`, seconds since the epoch; None: not known, the first."""
         now = time.time()
         view = self._view
         number = int(view[0])
         if number < VALUES:
-            view[HEADER + number] = 0.0 if due is None else max(0.0, now - due)
+            view[HEADER + number] = math.nan if due is None else max(0.0, now - due)
         view[0] = number + 1.0
         if number == 0:
             view[1] = now
@@ -44,8 +45,9 @@ class Recorder:
         return self._view[1]
 
     def lateness(self, first: int, last: int) -> list[float]:
-        """Seconds, of the runs from number `first` up to `last`."""
-        return list(self._view[HEADER + first : HEADER + min(last, VALUES)])
+        """Seconds, of the runs from number `first` up to `last` whose due time is known."""
+        values = self._view[HEADER + first : HEADER + min(last, VALUES)]
+        return [value for value in values if not math.isnan(value)]
 
     def close(self) -> None:
         """Unmap the file."""

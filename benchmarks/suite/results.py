@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure of one contestant: a value for each round, in `unit`."""
+    """One figure of one contestant: a value for each round, in `unit`; NaN: there was none to be measured."""
 
     case: str
     contestant: str
@@ -41,7 +42,9 @@ class Row:
 
     @property
     def median(self) -> float:
-        return statistics.median(self.values)
+        """Of the rounds that have a value; NaN if none has."""
+        known = [value for value in self.values if not math.isnan(value)]
+        return statistics.median(known) if known else math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,7 @@ FULL = Scale(
     window=6.0,
     peers=True,
     start_tasks=10_000,
-    failing=(1_000, 1_500, 2_000, 2_500),
+    failing=(500, 1_000, 1_500, 2_000, 2_500),
     alerts=60,
     storm=1_000,
     auctions=20_000,

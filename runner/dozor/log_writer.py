@@ -22,6 +22,9 @@ MOST_LINES = 10_000
 MOST_BYTES = 8_000_000
 """Of lines that wait to be written."""
 _PORTION = 65_536
+GATHER_SECONDS = 0.005
+"""For which the thread collects lines before it writes them, unless there are many, or somebody waits. One
+that wakes for each of thousands of lines a second takes the interpreter from those who write them."""
 LONGEST_PART = 16_000
 """Characters without an end of line that `PrintedLines` keeps back."""
 MOST_PARTS = 1_000
@@ -124,6 +127,10 @@ class LogWriter:
         self._lost = 0
         """Dropped since the last note."""
         self._writing = False
+        self._idle = True
+        """The thread waits for a line, or is not started yet."""
+        self._flushing = 0
+        """How many wait for everything to be written."""
         self._pid = os.getpid()
         self._thread: threading.Thread | None = None
 
@@ -139,7 +146,8 @@ class LogWriter:
                 return False
             self._lines.append(line)
             self._bytes += len(line)
-            self._wake()
+            if self._idle:
+                self._wake()
         return True
 
     def send(self, text: bytes) -> Ticket:
@@ -157,14 +165,20 @@ class LogWriter:
         """Wait until everything is written, for at most `seconds`; whether it is."""
         until = time.monotonic() + seconds
         with self._changed:
-            while self._lines or self._urgent or self._writing:
-                left = until - time.monotonic()
-                if left <= 0:
-                    return False
-                self._changed.wait(left)
+            self._flushing += 1
+            self._changed.notify_all()
+            try:
+                while self._lines or self._urgent or self._writing:
+                    left = until - time.monotonic()
+                    if left <= 0:
+                        return False
+                    self._changed.wait(left)
+            finally:
+                self._flushing -= 1
         return True
 
     def _wake(self) -> None:
+        self._idle = False
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             self._thread.start()
@@ -177,7 +191,11 @@ class LogWriter:
                 self._writing = False
                 self._changed.notify_all()
                 while not (self._lines or self._urgent):
+                    self._idle = True
                     self._changed.wait()
+                self._idle = False
+                if not self._urgent and not self._flushing and self._bytes < _PORTION:
+                    self._changed.wait(GATHER_SECONDS)
                 self._writing = True
                 urgent = self._urgent.popleft() if self._urgent else None
                 lines = self._take() if urgent is None else []

@@ -15,6 +15,12 @@ SHORTEST = 4
 """Characters. A shorter literal would blot out ordinary words; patterns still hide it in a URL."""
 LONGEST_ENCODED = 4_096
 """Characters. A longer secret, such as a whole file, is in no URL; its pattern would take a minute."""
+MOST_PLAIN = 10_000
+MOST_PLAIN_CHARACTERS = 2_000_000
+"""Of texts without a secret that a `Redactor` remembers: names of tasks, log lines and tracebacks come again
+and again. Together they take a few megabytes at most."""
+LONGEST_PLAIN = 8_000
+"""Characters of the longest text that it remembers."""
 
 # Every pattern begins with something of bounded length, so that a megabyte is read once.
 # https://core.telegram.org/bots/api#authorizing-your-bot: "123456:ABC-DEF1234ghIkl-zyx57W2v1u123ew11"
@@ -78,6 +84,7 @@ class Redactor:
         self._literals: tuple[str, ...] = ()
         self._encoded: re.Pattern[str] | None = None
         self._secrets: set[str] = set()
+        self._plain = _PlainTexts()
         self.register(*secrets)
 
     def register(self, *secrets: str) -> None:
@@ -92,9 +99,21 @@ class Redactor:
         encodable = (secret for secret in self._secrets if len(secret) <= LONGEST_ENCODED)
         encoded = "|".join(_encoded(secret) for secret in sorted(encodable, key=len, reverse=True))
         self._encoded = re.compile(encoded) if encoded else None
+        self._plain = _PlainTexts()  # last: what is looked at meanwhile is remembered by the one before
 
     def redact(self, text: str) -> str:
         """`text`, cleaned (see `clean`), with every secret replaced by `***`."""
+        if type(text) is not str or len(text) > LONGEST_PLAIN:  # a subclass may compare as it likes
+            return self._redact(text)
+        plain = self._plain
+        if text in plain.texts:
+            return text
+        redacted = self._redact(text)
+        if redacted == text:
+            plain.add(text)
+        return redacted
+
+    def _redact(self, text: str) -> str:
         text = clean(text)
         spans = self._find(text)
         while spans:
@@ -114,6 +133,22 @@ class Redactor:
         if self._encoded is not None and ("%" in text or "+" in text):
             spans.extend(match.span() for match in self._encoded.finditer(text))
         return spans
+
+
+class _PlainTexts:
+    """Texts in which nothing is hidden."""
+
+    __slots__ = ("_characters", "texts")
+
+    def __init__(self) -> None:
+        self.texts: set[str] = set()
+        self._characters = 0
+
+    def add(self, text: str) -> None:
+        if len(self.texts) >= MOST_PLAIN or self._characters > MOST_PLAIN_CHARACTERS:
+            self.texts, self._characters = set(), 0
+        self.texts.add(text)
+        self._characters += len(text)
 
 
 def _written(secret: str) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -9,16 +10,20 @@ import time
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import psutil
 import pytest
 
+from benchmarks import __main__ as suite
 from benchmarks.__main__ import SUBJECTS, graphs, measured, options_of
 from benchmarks.subjects import pool
+from benchmarks.suite.bounded import measured_within
 from benchmarks.suite.graph import bars
 from benchmarks.suite.machine import describe
 from benchmarks.suite.markdown import cell, number, render
 from benchmarks.suite.processes import cpu_of, wait_for
 from benchmarks.suite.recorder import Beat, Recorder
 from benchmarks.suite.results import FULL, QUICK, SMOKE, Goal, Row, Sense, Subject, quantile
+from tests.waiting import stretched
 
 MACHINE = {"CPU": "one, 2 cores"}
 
@@ -48,6 +53,16 @@ def test_a_cell_has_the_median_and_the_spread_of_several_rounds() -> None:
     assert cell(_row("p99", 3.0, 1.0, 2.0)) == "2.00 (1.00–3.00)"
     assert cell(_row("p99", 12345.6)) == "12,346"
     assert [number(value) for value in (0, 0.0123, 0.5, 42.0)] == ["0", "0.012", "0.50", "42.0"]
+
+
+def test_a_cell_without_a_value_has_a_dash_and_the_spread_is_of_the_others() -> None:
+    assert cell(_row("p99", math.nan, math.nan)) == "–"
+    assert cell(_row("p99", math.nan, 2.0, 4.0)) == "3.00 (2.00–4.00)"
+    nothing = Row("10 tasks", "Celery beat", "late p99", "ms", (math.nan,))
+    known = [Row("10 tasks", name, "late p99", "ms", (2.0,)) for name in ("bare loops", "dozor run")]
+    picture = graphs([Subject("Supervision", (*known, nothing))])["bench-lateness.svg"]
+    assert "dozor run" in picture
+    assert "Celery" not in picture
 
 
 def test_the_file_has_every_row_and_names_the_goals_that_were_missed_with_their_cause() -> None:
@@ -105,7 +120,8 @@ def test_a_beat_with_a_delay_is_due_a_second_after_its_previous_run(tmp_path: Pa
     beat = Beat(recorder, fixed_rate=False)
     beat.ran()
     beat.ran()
-    assert recorder.lateness(0, 2) == [0.0, 0.0]
+    assert recorder.count == 2
+    assert recorder.lateness(0, 2) == [0.0]  # when the first was due is not known
 
 
 def test_cpu_of_a_process_includes_what_its_ended_children_have_used() -> None:
@@ -143,6 +159,95 @@ def test_what_the_pool_benchmark_prints_becomes_rows() -> None:
     assert waits == [(12.3, 45.6)]
     with pytest.raises(ValueError, match="nothing that is known"):
         pool.parse("Traceback")
+
+
+LEAVES = """
+import sys
+from pathlib import Path
+from benchmarks.suite.bounded import keep
+from benchmarks.suite.results import Row, Subject
+keep(Subject("Alerts", (Row("a", "b", "c", "ms", (1.0,)),)), Path(sys.argv[1]))
+"""
+HANGS = """
+import pathlib, subprocess, sys, tempfile, time
+from benchmarks.suite.bounded import allow_interrupt
+allow_interrupt()
+folder = pathlib.Path(tempfile.mkdtemp())
+command = [sys.executable, "-c", "import time; time.sleep(600)", str(folder)]
+child = subprocess.Popen(command, start_new_session=True)
+pathlib.Path(sys.argv[1]).write_text(f"{child.pid} {folder}")
+time.sleep(600)
+"""
+
+
+def test_a_subject_is_measured_by_a_process_of_its_own() -> None:
+    subject = measured_within("alerts", [sys.executable, "-c", LEAVES], stretched(60.0))
+    assert (subject.title, subject.rows) == ("Alerts", (Row("a", "b", "c", "ms", (1.0,)),))
+
+
+def test_a_process_that_leaves_nothing_is_the_reason() -> None:
+    subject = measured_within("alerts", [sys.executable, "-c", "raise SystemExit(3)"], stretched(60.0))
+    assert (subject.rows, subject.notes) == ((), ("Not measured: its process ended with 3.",))
+
+
+def test_a_subject_that_overruns_is_ended_with_all_that_it_has_started(tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    script = HANGS.replace("sys.argv[1]", repr(str(seen)))
+    subject = measured_within("alerts", [sys.executable, "-c", script], stretched(2.0))
+    assert subject.rows == ()
+    assert "did not come to an end within" in subject.notes[0]
+    pid, folder = seen.read_text().split()
+    assert not Path(folder).exists()
+    wait_for(
+        lambda: not psutil.pid_exists(int(pid)) or _dead(int(pid)), stretched(10.0), "the end of its child"
+    )
+
+
+def _dead(pid: int) -> bool:
+    return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_the_others_are_measured_when_one_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def within(name: str, command: list[str], seconds: float) -> Subject:
+        if name == "web":
+            return Subject(name, (), ("Not measured: did not come to an end within 3 s.",))
+        return Subject(name, (_row("p50", seconds),))
+
+    monkeypatch.setattr(suite, "measured_within", within)
+    with pytest.raises(SystemExit, match="not measured: web"):
+        suite.main(["web", "alerts", "--patience", "2"])
+    said = capsys.readouterr().out
+    assert "== web: 1 of 2, at most" in said
+    assert "web: 0 s, Not measured: did not come to an end within 3 s." in said
+    assert "alerts: 0 s, 1 figures" in said
+    assert f"| 10 tasks | dozor run | {number(2.0 * SUBJECTS['alerts'])} |" in said
+
+
+def test_all_subjects_together_have_a_deadline_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given: list[float] = []
+
+    def within(name: str, command: list[str], seconds: float) -> Subject:
+        given.append(seconds)
+        return Subject(name, (_row("p50", 1.0),))
+
+    monkeypatch.setattr(suite, "measured_within", within)
+    monkeypatch.setattr(suite, "WHOLE", 100)
+    suite.main(["web", "alerts"])
+    monkeypatch.setattr(suite, "WHOLE", 0)
+    suite.main(["web"])
+    assert [0 < seconds <= 100 for seconds in given] == [True, True, False]
+
+
+def test_a_subject_that_fails_has_its_reason_in_place_of_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    def differs(scale: object) -> Subject:
+        raise SystemExit("checker settled differently")
+
+    monkeypatch.setattr("benchmarks.subjects.market.measure", differs)
+    assert measured("market", SMOKE).notes == ("Not measured: SystemExit: checker settled differently.",)
 
 
 @pytest.mark.timeout(240)

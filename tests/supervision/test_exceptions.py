@@ -16,6 +16,7 @@ from dozor import Fatal
 from dozor.config.sections.tasks import Isolation
 from dozor.exceptions import bounded, is_fatal
 from dozor.redaction import Redactor
+from dozor.supervision.runs import memory
 from dozor.supervision.runs.arguments import fresh
 from dozor.supervision.runs.failures.failure import MAX_TEXT, MAX_TRACEBACK, describe
 from dozor.supervision.runs.memory import resident
@@ -266,6 +267,23 @@ async def test_sixty_failures_with_forty_megabytes_each_do_not_add_up(isolation:
     async with supervising(task) as (supervisor, _):
         await until(is_stopped(supervisor, "load"), within=60)
     assert resident() - before < 100_000_000
+
+
+def test_of_many_failures_at_once_one_looks_at_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[float] = []
+    at = 100.0
+
+    def look() -> int:
+        looks.append(at)
+        return 1
+
+    monkeypatch.setattr(memory, "resident", look)
+    reclaimer = memory.Reclaimer(clock=lambda: at)
+    for _ in range(50):
+        reclaimer.after_failure()
+    at += memory.LOOK_EVERY
+    reclaimer.after_failure()
+    assert looks == [100.0, at]
 
 
 async def longest_pause(work: Coroutine[Any, Any, None]) -> float:

@@ -87,6 +87,50 @@ def test_flush_waits_no_longer_than_it_is_told(gate: Gate) -> None:
     assert time.monotonic() - began < 2.0
 
 
+class Pieces:
+    """A sink that keeps what it takes at once as a piece."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.pieces.append(data)
+
+
+def test_lines_that_come_one_after_another_are_written_together() -> None:
+    sink, lines = Pieces(), [b"line %d\n" % number for number in range(400)]
+    writer = LogWriter(sink, note=note)
+    for line in lines:
+        writer.put(line)
+        os.sched_yield()  # gives the interpreter to whoever wants it
+    assert writer.flush(30)
+    assert b"".join(sink.pieces) == b"".join(lines)
+    assert len(sink.pieces) < len(lines) / 4
+
+
+async def test_a_line_is_written_without_another_one_after_it() -> None:
+    sink = Pieces()
+    writer = LogWriter(sink, note=note)
+    for number in range(3):
+        writer.put(b"line\n")
+        await until(lambda count=number + 1: len(sink.pieces) == count)  # type: ignore[misc]
+
+
+async def test_whoever_flushes_does_not_wait_until_lines_are_collected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("dozor.log_writer.GATHER_SECONDS", 300.0)
+    sink = Pieces()
+    writer = LogWriter(sink, note=note)
+    writer.put(b"line\n")
+    assert writer.flush(30)
+    writer.put(b"next\n")
+    ticket = writer.send(b"urgent\n")
+    await until(lambda: ticket.settled)
+    assert writer.flush(30)
+    assert b"".join(sink.pieces) in (b"line\nurgent\nnext\n", b"line\nnext\nurgent\n")
+
+
 @pytest.mark.parametrize("number", [errno.EPIPE, errno.ENOSPC, errno.EIO])
 async def test_a_stream_that_cannot_be_written_stops_nobody(gate: Gate, number: int) -> None:
     writer, dropped = writer_to(gate)

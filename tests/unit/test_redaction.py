@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dozor.redaction import MASK, SHORTEST, Redactor, clean
+from dozor.redaction import (
+    LONGEST_PLAIN,
+    MASK,
+    MOST_PLAIN,
+    MOST_PLAIN_CHARACTERS,
+    SHORTEST,
+    Redactor,
+    clean,
+)
 
 TOKEN = "123456789:AAF-abcdefghijklmnopqrstuvwxyz_0123"
 
@@ -147,3 +155,39 @@ def test_clean_text_is_utf8_without_nul(text: str) -> None:
     cleaned.encode()
     assert "\0" not in cleaned
     assert clean(cleaned) == cleaned
+
+
+def test_a_text_that_was_seen_before_a_secret_was_registered_is_looked_at_again() -> None:
+    redactor = Redactor()
+    text = "the key of the till is marzipan"
+    assert redactor.redact(text) == text
+    redactor.register("marzipan")
+    assert redactor.redact(text) == f"the key of the till is {MASK}"
+
+
+def test_texts_that_are_remembered_take_a_bounded_part_of_memory() -> None:
+    redactor = Redactor(["marzipan"])
+    for number in range(3 * MOST_PLAIN):
+        redactor.redact(f"line {number}")
+    assert 0 < len(redactor._plain.texts) <= MOST_PLAIN
+    for number in range(1_000):
+        redactor.redact(f"{number} {'x' * LONGEST_PLAIN}"[:LONGEST_PLAIN])
+    kept = sum(map(len, redactor._plain.texts))
+    assert 0 < kept <= MOST_PLAIN_CHARACTERS + LONGEST_PLAIN
+
+
+def test_nothing_with_a_secret_is_remembered_and_nothing_that_compares_by_itself() -> None:
+    class Same(str):
+        __slots__ = ()
+
+        def __eq__(self, other: object) -> bool:
+            return True
+
+        def __hash__(self) -> int:
+            return hash("plain")
+
+    redactor = Redactor(["marzipan"])
+    assert redactor.redact("plain") == "plain"
+    assert redactor.redact("it is marzipan") == redactor.redact("it is marzipan") == f"it is {MASK}"
+    assert str.__eq__(redactor.redact(Same("it is marzipan")), f"it is {MASK}")
+    assert redactor._plain.texts == {"plain"}
