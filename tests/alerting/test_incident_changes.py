@@ -310,6 +310,8 @@ def test_a_reminder_of_a_backlog_says_how_old_its_oldest_item_is_now() -> None:
     one = incident(kind=IncidentKind.BACKLOG)
     task.backlog = 7, datetime.fromtimestamp(NOW, UTC) - timedelta(seconds=100)
     assert reminder_facts(task, one, NOW + 60).lasted == pytest.approx(160.0)
+    task.backlog = 7, datetime.fromtimestamp(1000.0, UTC)
+    assert reminder_facts(task, one, 2500.0).lasted == 1500.0
     task.backlog = 8, None
     found = reminder_facts(task, one, NOW + 60)
     assert (found.count, found.lasted) == (8, None)
