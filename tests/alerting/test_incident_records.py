@@ -63,7 +63,7 @@ def test_the_failures_before_the_first_message_are_recorded_as_counted(
         if times is None:
             assert found.decisions is None
         else:
-            [entry] = found.decisions or ()
+            [entry] = found.decisions or []
             assert {name: entry[name] for name in expected} == expected
             assert entry.get("times", 1) == times
 
@@ -93,7 +93,7 @@ def test_the_end_of_a_cause_that_nobody_was_told_of_is_said_by_the_message_about
     setup.story.task.state = state
     setup.story.succeed()
     assert [(note.kind, note.incident_id) for note in setup.log.sent] == [("recovered", 2)]
-    last = (setup.manager.store.by_id(1) or incident()).decisions or ()
+    last = (setup.manager.store.by_id(1) or incident()).decisions or []
     assert last[-1]["because"] == "same_end"
 
 
@@ -356,7 +356,7 @@ def test_each_destination_of_a_message_has_a_key_of_its_own() -> None:
 def test_a_mute_is_recorded_with_whose_silence_it_is() -> None:
     plan = Plan(of_everything(7))
     plan.fire(1)
-    [entry] = plan.by_id(1).decisions or ()
+    [entry] = plan.by_id(1).decisions or []
     assert (entry["what"], entry["by"], entry["ends_at"]) == ("all", "telegram:111", NOW + 3600)
 
 

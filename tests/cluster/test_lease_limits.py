@@ -18,7 +18,7 @@ from dozor.cluster.placement import PgQueuerQueue
 from dozor.cluster.replicas import SILENT_BEATS, ReplicaRole, ReplicaRow
 from dozor.cluster.trust_window import TrustWindow
 from dozor.errors import StorageError
-from dozor.storage.postgres.pool import Connection, Pool
+from dozor.storage.postgres.pool import Pool
 from dozor.storage.tables.pool_runs import PoolOrder
 from tests.cluster.test_leadership import holder
 from tests.waiting import stretched, until
@@ -199,7 +199,6 @@ async def test_a_pool_hands_out_as_many_jobs_as_are_asked_for_whatever_is_out_al
     queue = PgQueuerQueue()
     async with pool.acquire() as connection, connection.transaction():
         await queue.enqueue(connection, orders)
-    connection: Connection
     async with pool.acquire() as connection, connection.transaction():
         first = await queue.dequeue(connection, ["default"], 2)
         more = await queue.dequeue(connection, ["default"], 10)
