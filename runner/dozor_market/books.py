@@ -1,4 +1,4 @@
-"""Checks of the ledger against itself: the audit, deposits against postings, missing accounts."""
+"""Checks of the ledger against itself: the audit, and deposits against postings."""
 
 from __future__ import annotations
 
@@ -46,19 +46,6 @@ SELECT m.id, m.reference FROM market.movements m
    AND NOT EXISTS (SELECT FROM market.deposits d
                     WHERE m.reference = 'ton:' || d.account || ':' || d.lt || ':' || encode(d.hash, 'hex'))
  ORDER BY m.id LIMIT $1"""
-ACCOUNTS_SQL: Final = """
-SELECT w.user_id, w.kind, w.currency
-  FROM (SELECT u.id AS user_id, k.kind, c.code AS currency
-          FROM market.users u, market.currencies c,
-               unnest(ARRAY['available', 'held', 'collateral']) AS k (kind)
-         UNION ALL
-        SELECT NULL, k.kind, c.code
-          FROM market.currencies c,
-               unnest(ARRAY['house', 'external', 'unattributed', 'operating']) AS k (kind)) w
- WHERE NOT EXISTS (SELECT FROM market.accounts a
-                    WHERE a.user_id IS NOT DISTINCT FROM w.user_id AND a.kind = w.kind
-                      AND a.currency = w.currency)
- ORDER BY w.user_id NULLS FIRST, w.kind, w.currency LIMIT $1"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +77,6 @@ async def read_faults(connection: Connection) -> list[Fault]:
     for row in await connection.fetch(WITHOUT_DEPOSIT_SQL, MOST):
         text = msg("log-reconcile-no-deposit", movement=str(row["id"]), reference=row["reference"])
         found.append(Fault(f"movement {row['id']}", text))
-    for row in await connection.fetch(ACCOUNTS_SQL, MOST):
-        owner = str(row["user_id"] or "-")
-        text = msg("log-reconcile-no-account", user=owner, kind=row["kind"], currency=row["currency"])
-        found.append(Fault(f"account {row['kind']} {row['currency']} of {owner}", text))
     return found
 
 

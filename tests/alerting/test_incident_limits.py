@@ -129,6 +129,7 @@ def test_a_storm_takes_in_what_comes_before_it_is_quiet_and_nothing_from_then_on
     ("gap", "suspects", "known", "news"),
     [
         (LONG_GAP, (), (), True),
+        (LONG_GAP + 5, (), (), True),
         (LONG_GAP - 1, (), (), False),
         (1.0, ("a",), (), True),
         (1.0, ("a",), ("a", "b"), False),

@@ -69,11 +69,11 @@ async def test_a_provider_that_lags_behind_the_deletion_contradicts_nobody(town:
     lost = behind.transfer(5 * CENT, "INV-1")  # in between, seen by one provider
     _, lagging = await town.provider(behind)
     town.chain.lt = behind.lt
-    create_anew(town.chain, 2 * CENT)
+    create_anew(town.chain, CENT, CENT)
     await town.check(url, lagging)
     assert await town.balance() == CENT
     assert await town.contradictions() == []
-    assert await town.states() == ["unconfirmed"] * 2
+    assert await town.states() == ["unconfirmed"] * 3
     await town.check(url, lagging, second)
     assert await town.balance() == 3 * CENT
     assert await town.contradictions() == []

@@ -8,10 +8,10 @@ import pytest
 
 from dozor_market.demo.chain import OUR_WALLET, PAYER, raw
 from dozor_market.ledger import MAX_AMOUNT
-from dozor_market.ton.agreement.comparison import Chain
+from dozor_market.ton.agreement.comparison import Chain, Relation, agreement, relate
 from dozor_market.ton.agreement.limits import SingleSourceLimits, over_limit, read_limits
 from dozor_market.ton.messages.transactions import Kind, Position, Receipt
-from dozor_market.ton.unmatched import Deposit, Trait, group, repeated_traits
+from dozor_market.ton.unmatched import Deposit, Group, Trait, _line, group, repeated_traits
 
 LIMITS = SingleSourceLimits({"TON": 100, "USDT": 50}, {"TON": 250, "USDT": 60}, 3600.0)
 DUST = {"TON": 10}
@@ -55,6 +55,57 @@ def test_a_chain_that_was_read_back_to_a_creation_knows_when_that_was() -> None:
     assert Chain("a", (newest, money(5), first), None).created_at == 4
     assert Chain("a", (newest, money(5)), None).created_at is None
     assert Chain("a", (), None).created_at is None
+
+
+CURSOR = Position(1, b"")
+
+
+def chain(*lts: int, rest: Position | None = None, name: str = "a") -> Chain:
+    return Chain(name, tuple(money(lt) for lt in lts), rest)
+
+
+@pytest.mark.parametrize(
+    ("newer", "relation"),
+    [
+        (chain(9, 8, 7), Relation.CONTAINS),
+        (chain(9, 8, 6), Relation.EXCLUDES),
+        (chain(9, 8, rest=Position(7, b"")), Relation.CONTAINS),  # the next one that it would fetch
+        (chain(9, 8, rest=Position(7, b"another")), Relation.EXCLUDES),
+        (chain(9, rest=Position(8, b"")), Relation.UNKNOWN),
+        (chain(9, rest=Position(6, b"")), Relation.EXCLUDES),
+        (chain(9, 8), Relation.EXCLUDES),
+    ],
+)
+def test_a_history_contains_or_excludes_another_as_far_as_it_is_known(
+    newer: Chain, relation: Relation
+) -> None:
+    assert relate(newer, chain(7, 6, 5), CURSOR) is relation
+
+
+def test_the_newest_transaction_that_two_neighbours_have_is_confirmed_and_none_that_one_alone_has() -> None:
+    ahead = chain(9, rest=Position(8, b""), name="a")  # not fetched as far back as the others end
+    middle, behind = chain(7, 6, 5, name="b"), chain(5, name="c")
+    found = agreement([ahead, middle, behind], CURSOR, needed=2)
+    assert found is not None
+    assert found.chain is behind
+    assert [(one.receipt.at.lt, one.providers) for one in found.unconfirmed] == [
+        (6, ("b",)),
+        (7, ("b",)),
+        (9, ("a",)),
+    ]
+    assert agreement([ahead, middle], CURSOR, needed=2) is None
+    alone = agreement([ahead, middle], CURSOR, needed=1)
+    assert alone is not None
+    assert alone.chain is ahead
+
+
+def test_one_deposit_is_shown_with_its_comment_and_several_with_their_sum() -> None:
+    one = deposits(1, comment="order 5", amount=3 * 10**9)
+    line = _line(Group(tuple(one), None))
+    assert line.startswith("3 TON to ")
+    assert "order 5" in line
+    assert "similar deposits" not in line
+    assert _line(Group(tuple(deposits(2, amount=10**9)), None)).startswith("2 similar deposits: 2 TON")
 
 
 def test_a_currency_without_a_limit_has_the_limit_zero() -> None:

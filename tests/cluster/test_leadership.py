@@ -65,6 +65,7 @@ def seen(row: LeaseRow, unchanged_for: float = 0.0) -> LeaseSeen:
         (replace(ROW, term=Term(7, ME.id)), 0.0, True),
         (ROW, TTL, False),
         (ROW, TTL + 0.1, True),
+        (ROW, 500.0, True),
         (replace(ROW, ttl=TTL * 2), TTL + 0.1, False),
         (replace(ROW, ttl=TTL * 2), TTL * 2 + 0.1, True),
         (replace(ROW, ttl=TTL / 2), TTL - 0.1, False),

@@ -208,7 +208,7 @@ class Leadership:
         """End the session, and with it the lock."""
         if self._connection is not None:
             self._connection.terminate()
-        self._connection, self._locked = None, False
+        self._connection = None
 
     # -- inside
 
@@ -228,8 +228,7 @@ class Leadership:
 
     def _failed(self, error: BaseException) -> None:
         self.close()
-        reason = str(error) if isinstance(error, StorageError) else connect_error_text(error)
-        self._say(msg("log-cluster-no-lease", reason=reason), warning=True)
+        self._say(msg("log-cluster-no-lease", reason=connect_error_text(error)), warning=True)
 
     def _say(self, text: str, *, warning: bool = False) -> None:
         """Once, not at each look."""

@@ -281,7 +281,6 @@ log-ton-jetton-replaced = The jetton wallet of { $owner } in { $currency } is { 
 log-reconcile-done = reconciled { $wallets } wallet(s): differences { $faults }, everything compared: { $complete }
 log-reconcile-deposit = deposit { $deposit } of { $amount } { $currency } units is { $state }, user { $user }, and its postings are { $outside } outside, { $owned } to that user, { $unattributed } unattributed
 log-reconcile-no-deposit = movement { $movement } ({ $reference }) has no deposit
-log-reconcile-no-account = user { $user } (- is the marketplace itself) has no account { $kind } in { $currency }
 log-reconcile-unreadable = the providers do not agree on the state of { $account }, or do not answer: it is not compared
 log-reconcile-ahead = { $account } was read up to transaction { $cursor }, and the chain's newest is { $newest }: what was credited may not be on the chain
 log-reconcile-behind = { $account } was read up to transaction { $cursor }, and the chain's newest is { $newest }: it is not compared

@@ -272,7 +272,6 @@ log-ton-jetton-replaced = Жетонный кошелёк { $owner } для { $c
 log-reconcile-done = сверено кошельков: { $wallets }, расхождений: { $faults }, всё сравнено: { $complete }
 log-reconcile-deposit = пополнение { $deposit }, { $amount } единиц { $currency }, состояние { $state }, пользователь { $user }, а его проводки: { $outside } снаружи, { $owned } этому пользователю, { $unattributed } без владельца
 log-reconcile-no-deposit = у движения { $movement } ({ $reference }) нет пополнения
-log-reconcile-no-account = у пользователя { $user } (- это сама площадка) нет счёта { $kind } в { $currency }
 log-reconcile-unreadable = провайдеры расходятся о состоянии { $account } или не отвечают: не сравнивается
 log-reconcile-ahead = { $account } прочитан до транзакции { $cursor }, а новейшая в сети { $newest }: зачисленного может не быть в сети
 log-reconcile-behind = { $account } прочитан до транзакции { $cursor }, а новейшая в сети { $newest }: не сравнивается
