@@ -269,6 +269,7 @@ log-ton-incident-more = and { $count } more in market.ton_incidents
 log-ton-incident-ended = ended: { $kind } of { $subject }
 log-ton-unmeasured = TON provider { $provider } does not say how new its state is, so that a frozen one would not be noticed: { $reason }
 log-ton-behind = its newest masterchain block is { $seconds } s behind that of another provider
+log-ton-blocks-back = block { $done } was read before, and the newest one of the providers is { $newest }: the wallets are read by themselves, and the blocks from here on
 log-ton-ahead = its newest masterchain block is { $seconds } s in the future
 log-ton-old = its newest masterchain block is { $seconds } s old by the database's clock
 log-ton-heads = Newest blocks, by provider, and their ages: { $said }

@@ -260,6 +260,7 @@ log-ton-incident-more = и ещё { $count } в market.ton_incidents
 log-ton-incident-ended = закончилось: { $kind }, { $subject }
 log-ton-unmeasured = провайдер TON { $provider } не сообщает, насколько новое у него состояние, и если он замрёт, это не заметить: { $reason }
 log-ton-behind = его новейший блок мастерчейна на { $seconds } с старше, чем у другого провайдера
+log-ton-blocks-back = раньше прочитан блок { $done }, а новейший у провайдеров — { $newest }: кошельки читаются по одному, а блоки — отсюда
 log-ton-ahead = его новейший блок мастерчейна на { $seconds } с в будущем
 log-ton-old = его новейшему блоку мастерчейна { $seconds } с по часам базы
 log-ton-heads = Новейшие блоки по провайдерам и их возраст: { $said }

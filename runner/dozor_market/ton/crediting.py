@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,9 +13,11 @@ from dozor.toolkit import move_cursor, process_or_split, read_cursor, set_aside
 from dozor_market.ledger import MAX_AMOUNT
 from dozor_market.ton.messages.comments import comment_key
 from dozor_market.ton.messages.transactions import Kind, Position, Receipt
+from dozor_market.ton.providers.history import MAX_LT
 from dozor_market.ton.reader import Wallet
 
 QUARANTINE: Final = "ton deposits"
+HASH: Final = re.compile(r"[0-9a-fA-F]{64}")
 KEYS_AT_ONCE: Final = 5000
 """Codes of invoices whose keys are written at once."""
 
@@ -109,12 +112,23 @@ def to_json(position: Position, utime: int | None = None) -> dict[str, object]:
     return kept if utime is None else {**kept, "utime": utime}
 
 
-def from_json(position: Mapping[str, object]) -> Position:
+def from_json(position: object) -> Position:
     """A kept position. Raises ValueError when it was edited into an invalid value."""
-    lt, hash_hex = position.get("lt"), position.get("hash")
-    if not isinstance(lt, int) or not isinstance(hash_hex, str) or (lt > 0) != (len(hash_hex) == 64):
-        raise ValueError(f"the cursor {position!r} is not a transaction: mend it in dozor.cursors")
-    return Position(lt, bytes.fromhex(hash_hex))
+    fields = position if isinstance(position, Mapping) else {}
+    lt, hash_hex = fields.get("lt"), fields.get("hash")
+    if type(lt) is int and 0 <= lt <= MAX_LT and isinstance(hash_hex, str):
+        hash_ = bytes.fromhex(hash_hex) if HASH.fullmatch(hash_hex) else b""
+        if len(hash_) == (32 if lt else 0) and (lt or not hash_hex):
+            return Position(lt, hash_)
+    raise ValueError(f"the cursor {position!r} is not a transaction: mend it in dozor.cursors")
+
+
+def from_json_or_none(position: object) -> Position | None:
+    """As from_json; None: it was edited into an invalid value, which is the trouble of that wallet alone."""
+    try:
+        return from_json(position)
+    except ValueError:
+        return None
 
 
 async def credit(

@@ -19,7 +19,7 @@ from dozor.language import msg
 from dozor.storage.postgres.pool import Connection
 from dozor.toolkit.context import CheckerContext
 from dozor_market.books import Fault, read_faults
-from dozor_market.ton.crediting import from_json
+from dozor_market.ton.crediting import from_json_or_none
 from dozor_market.ton.messages.amounts import in_whole
 from dozor_market.ton.messages.transactions import Position
 from dozor_market.ton.providers.port import Providers
@@ -79,7 +79,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class OurWallet:
-    """`cursor` None: not read yet. `excluded`: transactions of it are never booked."""
+    """`cursor` None: not read yet, or invalid. `excluded`: transactions of it are never booked."""
 
     address: str
     enabled: bool
@@ -139,7 +139,7 @@ async def read_books(connection: Connection) -> Books:
                 row["address"],
                 row["enabled"],
                 row["after_lt"],
-                None if row["position"] is None else from_json(row["position"]),
+                from_json_or_none(row["position"]),
                 row["excluded"],
             )
             for row in wallets
