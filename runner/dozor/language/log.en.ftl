@@ -264,6 +264,7 @@ log-ton-incident-failing = { $count } TON provider(s) have given no usable answe
 log-ton-incident-wallet = { $count } wallet(s) cannot be read. Nothing is credited to them meanwhile; other wallets are not affected.
 log-ton-incident-jetton-wallet = { $count } jetton wallet(s) are not confirmed by the jetton's master. Nothing is credited to their owners' wallets until this is resolved: correct args.jettons.
 log-ton-incident-foreign-jettons = Jetton notifications from jetton wallets that are not registered: they were not credited. If one of these jettons is yours, correct args.jettons and run dozor market rescan.
+log-ton-incident-own-transfers = Transfers between our own wallets (sweeps, TON for gas) were recorded and credited to nobody: the money is in the books already. If one of them was a payout to a user's own address, credit it with dozor market attribute DEPOSIT USER; they have the state internal in market.deposits.
 log-ton-incident-reconciliation = Reconciliation found { $count } difference(s). Compare with a block explorer before anything is paid out.
 log-ton-incident-more = and { $count } more in market.ton_incidents
 log-ton-incident-ended = ended: { $kind } of { $subject }

@@ -255,6 +255,7 @@ log-ton-incident-failing = Провайдеров TON, которые давно
 log-ton-incident-wallet = Кошельков, которые не удаётся прочитать: { $count }. На них пока ничего не зачисляется; остальных кошельков это не касается.
 log-ton-incident-jetton-wallet = Жетонных кошельков, которых мастер жетона не подтверждает: { $count }. Пока это не исправлено, на кошельки их владельцев ничего не зачисляется: исправьте args.jettons.
 log-ton-incident-foreign-jettons = Уведомления о жетонах от незарегистрированных жетонных кошельков: они не зачислены. Если один из этих жетонов ваш, исправьте args.jettons и выполните dozor market rescan.
+log-ton-incident-own-transfers = Переводы между нашими кошельками (сборы, TON на газ) записаны и никому не зачислены: эти деньги уже учтены. Если один из них был выплатой на собственный адрес пользователя, зачислите его командой dozor market attribute DEPOSIT USER; их состояние в market.deposits — internal.
 log-ton-incident-reconciliation = Сверка нашла расхождения: { $count }. Сравните с обозревателем блоков, прежде чем что-либо выплачивать.
 log-ton-incident-more = и ещё { $count } в market.ton_incidents
 log-ton-incident-ended = закончилось: { $kind }, { $subject }

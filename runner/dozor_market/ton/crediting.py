@@ -17,6 +17,8 @@ from dozor_market.ton.providers.history import MAX_LT
 from dozor_market.ton.reader import Wallet
 
 QUARANTINE: Final = "ton deposits"
+INTERNAL: Final = "internal"
+"""State of a deposit that a wallet of ours sent."""
 HASH: Final = re.compile(r"[0-9a-fA-F]{64}")
 KEYS_AT_ONCE: Final = 5000
 """Codes of invoices whose keys are written at once."""
@@ -34,9 +36,12 @@ WITH given AS MATERIALIZED (
      incoming AS MATERIALIZED (
         SELECT t.*, nextval('market.deposits_id_seq') AS id,
                nextval('market.movements_id_seq') AS movement_id,
-               CASE WHEN t.amount >= t.dust AND t.plain
+               t.amount >= t.dust AND ours.address IS NULL AS posted,
+               CASE WHEN ours.address IS NOT NULL THEN 'internal' WHEN t.amount < t.dust THEN 'dust' END AS kept,
+               CASE WHEN t.amount >= t.dust AND t.plain AND ours.address IS NULL
                     THEN coalesce(t.owner, exact.user_id, alike.user_id) END AS user_id
           FROM given t
+          LEFT JOIN market.ton_wallets ours ON ours.address = t.sender
           LEFT JOIN market.invoices exact ON exact.code = t.comment
           LEFT JOIN LATERAL (SELECT min(i.user_id) AS user_id FROM market.invoices i
                               WHERE t.owner IS NULL AND exact.user_id IS NULL AND t.comment_key <> ''
@@ -53,7 +58,7 @@ WITH given AS MATERIALIZED (
            AND NOT EXISTS (SELECT FROM market.movements m WHERE m.reference = t.reference || ':attached')),
      movement AS (
         INSERT INTO market.movements (id, reference)
-        SELECT movement_id, reference FROM incoming WHERE amount >= dust
+        SELECT movement_id, reference FROM incoming WHERE posted
         UNION ALL
         SELECT movement_id, reference FROM attached),
      posted AS (
@@ -62,7 +67,7 @@ WITH given AS MATERIALIZED (
           FROM incoming
           LEFT JOIN market.accounts a
             ON a.user_id IS NULL AND a.kind = 'external' AND a.currency = incoming.currency
-         WHERE amount >= dust
+         WHERE incoming.posted
         UNION ALL
         SELECT incoming.movement_id, a.id, incoming.currency, incoming.amount
           FROM incoming
@@ -74,7 +79,7 @@ WITH given AS MATERIALIZED (
           FROM incoming
           LEFT JOIN market.accounts a
             ON a.user_id IS NULL AND a.kind = 'unattributed' AND a.currency = incoming.currency
-         WHERE incoming.user_id IS NULL AND amount >= dust
+         WHERE incoming.user_id IS NULL AND incoming.posted
         UNION ALL
         SELECT attached.movement_id, a.id, 'TON', -attached.amount
           FROM attached
@@ -87,12 +92,13 @@ WITH given AS MATERIALIZED (
         INSERT INTO market.deposits
                (id, account, lt, hash, currency, amount, sender, comment, user_id, received_at, state)
         SELECT id, account, lt, hash, currency, amount, sender, comment, user_id, to_timestamp(utime),
-               CASE WHEN amount < dust THEN 'dust' WHEN user_id IS NULL THEN 'unmatched' ELSE 'credited' END
+               coalesce(kept, CASE WHEN user_id IS NULL THEN 'unmatched' ELSE 'credited' END)
           FROM incoming RETURNING account, lt, hash, state, currency, amount, user_id)
 SELECT account, lt, hash, state, currency, amount, user_id FROM recorded
 UNION ALL
 SELECT account, lt, hash, 'operating', 'TON', amount, NULL FROM attached"""
-"""Where two users were given codes with one key, only the exact code names one of them."""
+"""Where two users were given codes with one key, only the exact code names one of them. What a wallet of ours
+sent is in the books already: it is recorded and not posted, whatever the comment and the address say."""
 CODES_WITHOUT_KEY: Final = """
 SELECT id, code FROM market.invoices WHERE code_key IS NULL ORDER BY id LIMIT $1 FOR UPDATE"""
 WRITE_KEYS: Final = """

@@ -20,8 +20,11 @@ CALM: Final = 600.0
 """Seconds without a sighting after which an incident has ended: one that comes and goes is one."""
 REMIND: Final = 86_400.0
 """Seconds between two alerts about an incident that lasts."""
-CALMS: Final[dict[str, float]] = {"foreign_jettons": 86_400.0}
-"""By kind, where it is not CALM: one notice a day."""
+MONTH: Final = 30 * 86_400.0
+CALMS: Final[dict[str, float]] = {"foreign_jettons": REMIND, "own_transfers": MONTH}
+"""By kind, where it is not CALM: one notice a day, or a month."""
+REMINDS: Final[dict[str, float]] = {"own_transfers": MONTH}
+"""By kind, where it is not REMIND. Sweeps are a part of every day."""
 SHOWN: Final = 10
 """Incidents of one kind shown in an alert; the others are counted."""
 
@@ -43,6 +46,8 @@ class IncidentKind(StrEnum):
     """The jetton's master does not name the jetton wallet that is registered."""
     FOREIGN_JETTONS = "foreign_jettons"
     """Notifications came from jetton wallets that are not registered."""
+    OWN_TRANSFERS = "own_transfers"
+    """Transfers between our own wallets came: recorded, not posted."""
     RECONCILIATION = "reconciliation"
     """The books do not agree with the chain or with themselves."""
 
@@ -55,6 +60,7 @@ SEVERITIES: Final[dict[IncidentKind, Severity]] = {
     IncidentKind.WALLET: "critical",
     IncidentKind.JETTON_WALLET: "critical",
     IncidentKind.FOREIGN_JETTONS: "info",
+    IncidentKind.OWN_TRANSFERS: "info",
     IncidentKind.RECONCILIATION: "critical",
 }
 TITLES: Final = {
@@ -65,6 +71,7 @@ TITLES: Final = {
     IncidentKind.WALLET: "log-ton-incident-wallet",
     IncidentKind.JETTON_WALLET: "log-ton-incident-jetton-wallet",
     IncidentKind.FOREIGN_JETTONS: "log-ton-incident-foreign-jettons",
+    IncidentKind.OWN_TRANSFERS: "log-ton-incident-own-transfers",
     IncidentKind.RECONCILIATION: "log-ton-incident-reconciliation",
 }
 PATIENCE: Final[dict[IncidentKind, float]] = {IncidentKind.FAILING: 900.0, IncidentKind.OLDER_STATE: 120.0}
@@ -160,7 +167,7 @@ async def alert_due(ctx: CheckerContext, kinds: Collection[IncidentKind]) -> Non
 
 async def _alert_kind(ctx: CheckerContext, connection: Connection, kind: IncidentKind) -> None:
     async with connection.transaction():
-        rows = await connection.fetch(DUE_SQL, kind.value, PATIENCE.get(kind, 0.0), REMIND)
+        rows = await connection.fetch(DUE_SQL, kind.value, PATIENCE.get(kind, 0.0), REMINDS.get(kind, REMIND))
         if not rows:
             return
         lines = [msg(TITLES[kind], count=len(rows))]

@@ -54,6 +54,15 @@ SELECT account, currency, sum(amount)::text AS amount
         SELECT account, 'TON', attached FROM market.ton_pending WHERE state IN ('over_limit', 'rejected')) u
  GROUP BY account, currency"""
 """What is on the chain up to the cursor, known, and not in the ledger."""
+MOVED_SQL: Final = """
+SELECT d.account, d.currency, sum(d.amount)::text AS amount, count(*) AS transactions
+  FROM market.deposits d
+ WHERE d.state = 'internal'
+    OR d.state = 'attributed'
+       AND NOT EXISTS (SELECT FROM market.movements m
+                        WHERE m.reference = 'ton:' || d.account || ':' || d.lt || ':' || encode(d.hash, 'hex'))
+ GROUP BY d.account, d.currency"""
+"""What came to each wallet from another one of ours."""
 LEDGER_SQL: Final = """
 SELECT a.currency, (-a.balance)::text AS amount, c.decimals
   FROM market.accounts a JOIN market.currencies c ON c.code = a.currency WHERE a.kind = 'external'"""
@@ -107,8 +116,10 @@ class Books:
     jettons: tuple[OurJettons, ...]
     came_in: Mapping[tuple[str, str], int]
     transactions: int
-    """Incoming transactions with TON, each of which may have cost a fee."""
+    """Transactions with TON, each of which may have cost a fee: two where a wallet of ours sent it."""
     unposted: Mapping[tuple[str, str], int]
+    moved: Mapping[tuple[str, str], int]
+    """From one wallet of ours to another."""
     ledger: Mapping[str, int]
     decimals: Mapping[str, int]
 
@@ -131,6 +142,7 @@ async def read_books(connection: Connection) -> Books:
         jettons = await connection.fetch(JETTONS_SQL)
         came_in = await connection.fetch(CAME_IN_SQL)
         unposted = await connection.fetch(UNPOSTED_SQL)
+        moved = await connection.fetch(MOVED_SQL)
         ledger = await connection.fetch(LEDGER_SQL)
     return Books(
         tuple(faults),
@@ -146,8 +158,9 @@ async def read_books(connection: Connection) -> Books:
         ),
         tuple(OurJettons(**row) for row in jettons),
         {(row["account"], row["currency"]): int(row["amount"]) for row in came_in},
-        sum(row["transactions"] for row in came_in if row["currency"] == "TON"),
+        sum(row["transactions"] for row in (*came_in, *moved, *moved) if row["currency"] == "TON"),
         {(row["account"], row["currency"]): int(row["amount"]) for row in unposted},
+        {(row["account"], row["currency"]): int(row["amount"]) for row in moved},
         {row["currency"]: int(row["amount"]) for row in ledger},
         {row["currency"]: row["decimals"] for row in ledger},
     )
@@ -280,7 +293,7 @@ def _surplus(books: Books, wallet: OurWallet, account: str, currency: str, balan
     Not of a wallet with a history from before our time, or with excluded transactions.
     """
     key = (wallet.address, currency)
-    known = books.came_in.get(key, 0) + books.unposted.get(key, 0)
+    known = books.came_in.get(key, 0) + books.unposted.get(key, 0) + books.moved.get(key, 0)
     if balance <= known or wallet.after_lt or wallet.excluded:
         return []
     decimals = books.decimals.get(currency, 0)
