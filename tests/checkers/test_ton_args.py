@@ -70,7 +70,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"wallet": TEST_ONLY}, "wallet", "test network"),
     ({"wallet": TEST_ONLY, "testnet": False}, "wallet", "test network"),
     ({"wallet": RAW, "jettons": {"USDT": ADDRESS}}, "jettons.USDT", "wallet has already"),
-    ({"wallet": ADDRESS, "jettons": {"USDT": OTHER, "NOT": OTHER}}, "jettons.NOT", "jettons.USDT has already"),
+    ({"wallet": ADDRESS, "jettons": {"USDT": OTHER, "NOT": OTHER}}, "jettons.NOT", "USDT has already"),
     (
         {"wallet": ADDRESS, "jettons": {"USDT": {"master": OTHER}, "NOT": {"master": OTHER}}},
         "jettons.NOT.master",

@@ -130,7 +130,7 @@ async def test_swept_jettons_are_not_credited_again(market: Marketplace) -> None
         assert await market.reconcile() == []
 
 
-async def test_a_transfer_of_ours_that_came_back_from_our_own_wallet_is_not_booked(market: Marketplace) -> None:
+async def test_a_transfer_that_came_back_from_our_own_wallet_is_not_booked(market: Marketplace) -> None:
     market.chain.transfer(CENT, sender=OWN, bounced=True)
     await market.round()
     assert await market.states() == ["internal"]

@@ -17,6 +17,7 @@ from tonutils.types import DEFAULT_HTTP_RETRY_POLICY
 
 from dozor.language import msg
 from dozor_market.ton.messages.transactions import Position, UnreadableTransactionError
+from dozor_market.ton.providers.http import open_session
 
 PAGE: Final = 100
 """Transactions asked for at once: the most Toncenter and TonAPI give."""
@@ -375,20 +376,18 @@ async def open_source(
     shared: dict[str, Any] = {
         "api_key": option.api_key,
         "base_url": option.url,
-        "timeout": option.timeout,
         "rps_limit": option.rps,
         "retry_policy": DEFAULT_HTTP_RETRY_POLICY,
     }
     name = option.kind.value if option.url is None else f"{option.kind} {option.url}"
     match option.kind:
         case ProviderKind.TONCENTER:
-            toncenter = ToncenterClient(network, **shared)
-            await toncenter.connect()
-            return toncenter.close, ToncenterSource(toncenter, name)
+            session = open_session({"X-Api-Key": option.api_key} if option.api_key else {}, option.timeout)
+            return session.close, ToncenterSource(ToncenterClient(network, session=session, **shared), name)
         case ProviderKind.TONAPI:
-            tonapi = TonapiClient(network, **shared)
-            await tonapi.connect()
-            return tonapi.close, TonapiSource(tonapi, name)
+            headers = {"Authorization": f"Bearer {option.api_key}"} if option.api_key else {}
+            session = open_session(headers, option.timeout)
+            return session.close, TonapiSource(TonapiClient(network, session=session, **shared), name)
         case ProviderKind.LITE:
             lite = LiteSource(network, name)
             return lite.close, lite
