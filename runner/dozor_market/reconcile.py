@@ -21,6 +21,8 @@ from dozor_market.ton_deposits import provider_options
 
 DEFAULT_FEE: Final = 4_000_000
 """Nanotons of network fees that one incoming transaction costs our wallet at most."""
+SHOWN: Final = 10
+"""Wallets shown that could not be compared."""
 DEFAULT_RECHECK: Final = 10.0
 """Seconds after which a difference is looked at again."""
 
@@ -76,7 +78,7 @@ async def reconcile(
     from dozor_market.ton import incidents
     from dozor_market.ton.incidents import IncidentKind, Sighting
     from dozor_market.ton.providers.port import open_providers
-    from dozor_market.ton.wallets.reconciliation import Reconciliation, Rules
+    from dozor_market.ton.wallets.reconciliation import WALLET, Reconciliation, Rules
 
     rules = Rules(*amounts, recheck)
     async with open_providers(options, testnet=testnet) as opened:
@@ -85,9 +87,16 @@ async def reconcile(
     await incidents.record(
         ctx.db, [Sighting(kind, fault.subject, fault.text, urgent=fault.sure) for fault in report.faults]
     )
+    seen = [fault.subject for fault in report.faults]
+    await incidents.end_unseen(ctx, kind, seen, "" if report.complete else WALLET)
+    late = IncidentKind.NOT_COMPARED
     if report.complete:
-        await incidents.end_unseen(ctx, kind, [fault.subject for fault in report.faults])
-    await incidents.alert_due(ctx, [kind])
+        await incidents.end_unseen(ctx, late, [])
+    else:
+        shown = ", ".join(report.left[:SHOWN])
+        text = msg("log-reconcile-left", count=len(report.left), wallets=shown)
+        await incidents.record(ctx.db, [Sighting(late, "the books", text, urgent=False)])
+    await incidents.alert_due(ctx, [kind, late])
     ctx.log.info(
         msg(
             "log-reconcile-done",

@@ -265,6 +265,7 @@ log-ton-incident-wallet = { $count } wallet(s) cannot be read. Nothing is credit
 log-ton-incident-jetton-wallet = { $count } jetton wallet(s) are not confirmed by the jetton's master. Nothing is credited to their owners' wallets until this is resolved: correct args.jettons.
 log-ton-incident-foreign-jettons = Jetton notifications from jetton wallets that are not registered: they were not credited. If one of these jettons is yours, correct args.jettons and run dozor market rescan.
 log-ton-incident-own-transfers = Transfers between our own wallets (sweeps, TON for gas) were recorded and credited to nobody: the money is in the books already. If one of them was a payout to a user's own address, credit it with dozor market attribute DEPOSIT USER; they have the state internal in market.deposits.
+log-ton-incident-not-compared = The books could not be compared with the balances on the chain for hours. Money that never came in would not be found meanwhile.
 log-ton-incident-reconciliation = Reconciliation found { $count } difference(s). Compare with a block explorer before anything is paid out.
 log-ton-incident-more = and { $count } more in market.ton_incidents
 log-ton-incident-ended = ended: { $kind } of { $subject }
@@ -288,6 +289,7 @@ log-reconcile-no-account = user { $user } (- is the marketplace itself) has no a
 log-reconcile-unreadable = the providers do not agree on the state of { $account }, or do not answer: it is not compared
 log-reconcile-ahead = { $account } was read up to transaction { $cursor }, and the chain's newest is { $newest }: what was credited may not be on the chain
 log-reconcile-behind = { $account } was read up to transaction { $cursor }, and the chain's newest is { $newest }: it is not compared
+log-reconcile-left = not all was compared: { $count } wallet(s) were not read up to their newest transaction, { $wallets }
 log-reconcile-surplus = { $account } holds { $balance } { $currency } and the ledger knows of { $known }: { $difference } more. Try dozor market rescan { $wallet }; jettons sent without a notification (forward amount 0) are found nowhere else
 log-reconcile-total = { $currency }: { $held } on the chain, { $ledger } in the ledger, { $unposted } known and not posted, { $expected } expected: difference { $difference }
 

@@ -256,6 +256,7 @@ log-ton-incident-wallet = Кошельков, которые не удаётся
 log-ton-incident-jetton-wallet = Жетонных кошельков, которых мастер жетона не подтверждает: { $count }. Пока это не исправлено, на кошельки их владельцев ничего не зачисляется: исправьте args.jettons.
 log-ton-incident-foreign-jettons = Уведомления о жетонах от незарегистрированных жетонных кошельков: они не зачислены. Если один из этих жетонов ваш, исправьте args.jettons и выполните dozor market rescan.
 log-ton-incident-own-transfers = Переводы между нашими кошельками (сборы, TON на газ) записаны и никому не зачислены: эти деньги уже учтены. Если один из них был выплатой на собственный адрес пользователя, зачислите его командой dozor market attribute DEPOSIT USER; их состояние в market.deposits — internal.
+log-ton-incident-not-compared = Учёт часами не удавалось сравнить с остатками в сети. Деньги, которых не было, за это время не обнаружились бы.
 log-ton-incident-reconciliation = Сверка нашла расхождения: { $count }. Сравните с обозревателем блоков, прежде чем что-либо выплачивать.
 log-ton-incident-more = и ещё { $count } в market.ton_incidents
 log-ton-incident-ended = закончилось: { $kind }, { $subject }
@@ -279,6 +280,7 @@ log-reconcile-no-account = у пользователя { $user } (- это са�
 log-reconcile-unreadable = провайдеры расходятся о состоянии { $account } или не отвечают: не сравнивается
 log-reconcile-ahead = { $account } прочитан до транзакции { $cursor }, а новейшая в сети { $newest }: зачисленного может не быть в сети
 log-reconcile-behind = { $account } прочитан до транзакции { $cursor }, а новейшая в сети { $newest }: не сравнивается
+log-reconcile-left = сравнено не всё: кошельков, не прочитанных до новейшей транзакции, — { $count }: { $wallets }
 log-reconcile-surplus = на { $account } лежит { $balance } { $currency }, а в учёте известно о { $known }: больше на { $difference }. Попробуйте dozor market rescan { $wallet }; жетоны без уведомления (forward amount 0) больше нигде не видны
 log-reconcile-total = { $currency }: в сети { $held }, в учёте { $ledger }, известно и не проведено { $unposted }, ожидалось { $expected }: разница { $difference }
 

@@ -1,4 +1,5 @@
--- Transfers between our own wallets (sweeps, TON for gas) are recorded and not posted; addresses have one form.
+-- Transfers between our own wallets (sweeps, TON for gas) are recorded and not posted; addresses have one form; an
+-- incident for books that could not be compared for hours.
 -- Safe while the previous version runs: it writes none of the new words, and addresses in the form that is required.
 
 ALTER TABLE market.deposits DROP CONSTRAINT deposits_state_check;
@@ -10,7 +11,8 @@ COMMENT ON COLUMN market.deposits.state IS
 ALTER TABLE market.ton_incidents DROP CONSTRAINT ton_incidents_kind_check;
 ALTER TABLE market.ton_incidents ADD CONSTRAINT ton_incidents_kind_check
     CHECK (kind IN ('provider_frozen', 'provider_older_state', 'provider_unverifiable', 'provider_failing',
-                    'wallet_unreadable', 'jetton_wallet', 'foreign_jettons', 'own_transfers', 'reconciliation'));
+                    'wallet_unreadable', 'jetton_wallet', 'foreign_jettons', 'own_transfers', 'reconciliation',
+                    'not_compared'));
 
 -- "0:" and "00:" are one account on the chain: as two rows its deposits would be credited twice. A trigger, not a
 -- CHECK: a row that is there already must not make a statement about other wallets fail.

@@ -37,7 +37,8 @@ WITH given AS MATERIALIZED (
         SELECT t.*, nextval('market.deposits_id_seq') AS id,
                nextval('market.movements_id_seq') AS movement_id,
                t.amount >= t.dust AND ours.address IS NULL AS posted,
-               CASE WHEN ours.address IS NOT NULL THEN 'internal' WHEN t.amount < t.dust THEN 'dust' END AS kept,
+               CASE WHEN ours.address IS NOT NULL THEN 'internal'
+                    WHEN t.amount < t.dust THEN 'dust' END AS kept,
                CASE WHEN t.amount >= t.dust AND t.plain AND ours.address IS NULL
                     THEN coalesce(t.owner, exact.user_id, alike.user_id) END AS user_id
           FROM given t

@@ -143,8 +143,8 @@ def _read(one: Raw, wallet: Wallet) -> Receipt:
 def _check_older(rest: Sequence[Raw], wallet: Wallet, last: Receipt) -> None:
     """The rest of a page, which is not read, is older than `last`. Raises BrokenHistoryError.
 
-    A page in another order may begin with what is known and have its news behind it. The first and the last of
-    the rest are looked at.
+    A page in another order may begin with what is known and have its news behind it. The first and the last
+    of the rest are looked at.
     """
     for one in (*rest[:1], *rest[-1:]):
         lt = _read(one, wallet).at.lt

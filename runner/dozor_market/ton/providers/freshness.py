@@ -24,8 +24,8 @@ class Freshness:
     """Behind our clock by more than the limit, and no other provider is newer: an incident. Not left out: the
     clock may be wrong, and what a frozen provider returns is old, not false."""
     early: Mapping[str, float] = field(default_factory=dict)
-    """Ahead of our clock by more than the limit, as all others are: an incident. Not left out: most likely our
-    clock is wrong, and with it every deadline of the marketplace."""
+    """Ahead of our clock by more than the limit, as all others are: an incident. Not left out: most likely
+    our clock is wrong, and with it every deadline of the marketplace."""
 
 
 def judge(heads: Mapping[str, Head], now: float, limit: float) -> Freshness:

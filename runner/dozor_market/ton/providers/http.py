@@ -56,7 +56,7 @@ async def _refuse_elsewhere(
 
 
 def is_same_place(url: str, target: str) -> bool:
-    """Whether a redirect stays with the provider: the same host and port, or its https instead of http. Pure."""
+    """Whether a redirect stays with the provider: the same host and port, or its https for http. Pure."""
     before, after = urlsplit(url), urlsplit(target)
     if before.hostname != after.hostname:
         return False

@@ -211,8 +211,8 @@ class ToncenterSource:
 
 
 def _result(answer: object) -> Any:
-    """`result` of an answer. Raises ProviderRefusedError where the provider says that it has none: it may do so
-    with the status 200, and a proxy in front of it may answer with a page for browsers."""
+    """`result` of an answer. Raises ProviderRefusedError where the provider says that it has none: it may do
+    so with the status 200, and a proxy in front of it may answer with a page for browsers."""
     if not isinstance(answer, Mapping):
         raise ProviderRefusedError(msg("error-provider-no-json", said=repr(answer)[:REFUSAL]))
     if answer.get("ok") is False or answer.get("result") is None:
