@@ -17,7 +17,7 @@ from dozor.toolkit.context import CheckerContext
 from dozor_market.arguments.amounts import amount_problems, read_amount, read_signed
 from dozor_market.arguments.counts import seconds_problems
 from dozor_market.arguments.ton import check_provider_args, first_problem
-from dozor_market.ton_deposits import provider_options
+from dozor_market.ton_deposits import provider_options, require_currencies
 
 DEFAULT_FEE: Final = 4_000_000
 """Nanotons of network fees that one incoming transaction costs our wallet at most."""
@@ -81,6 +81,7 @@ async def reconcile(
     from dozor_market.ton.wallets.reconciliation import WALLET, Reconciliation, Rules
 
     rules = Rules(*amounts, recheck)
+    await require_currencies(ctx, {"expected": expected})
     async with open_providers(options, testnet=testnet) as opened:
         report = await Reconciliation(ctx, opened, rules).run()
     kind = IncidentKind.RECONCILIATION

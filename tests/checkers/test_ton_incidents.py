@@ -204,6 +204,15 @@ async def test_a_corrected_jetton_wallet_takes_effect_and_people_are_told_to_res
     assert row["currency"] == "NOT"
 
 
+@pytest.mark.parametrize("argument", ["dust", "single_source_limit", "single_source_window_limit"])
+async def test_an_amount_in_a_currency_that_does_not_exist_is_refused(town: Town, argument: str) -> None:
+    _, url = await town.provider()
+    with pytest.raises(Fatal, match=rf"{argument} has an amount in USTD.*TON, USDT"):
+        await town.check(url, **{argument: {"USTD": 5}})
+    await town.pool.execute("INSERT INTO market.currencies (code, decimals) VALUES ('USTD', 6)")
+    await town.check(url, **{argument: {"USTD": 5}})
+
+
 async def test_a_currency_whose_amounts_do_not_fit_the_ledger_is_refused_at_the_start(town: Town) -> None:
     await town.pool.execute("INSERT INTO market.currencies (code, decimals) VALUES ('DAI', 18)")
     _, url = await town.provider()

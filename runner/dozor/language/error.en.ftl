@@ -186,6 +186,7 @@ error-history-empty-page = an empty page where transaction { $lt } should be
 error-history-wrong-start = a page begins at { $lt }, not at { $wanted } as asked
 error-history-gap = transaction { $lt } follows { $after }, not { $wanted }
 error-history-lost = transaction { $lt }, read before, is not in this history
+error-currency-unknown = { $name } has an amount in { $currency }, which is not in market.currencies ({ $known }): correct it, or add the currency
 error-provider-url = a url with a query or a password; a key belongs into api_key
 error-provider-too-large = an answer of more than { $most } bytes
 error-provider-redirect = redirected to { $host }, which is another place: give its address as url if it is right

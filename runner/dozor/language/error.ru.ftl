@@ -186,6 +186,7 @@ error-history-empty-page = пустая страница там, где долж
 error-history-wrong-start = страница начинается с { $lt }, а не с { $wanted }, как просили
 error-history-gap = транзакция { $lt } идёт за { $after }, а не { $wanted }
 error-history-lost = в этой истории нет уже прочитанной транзакции { $lt }
+error-currency-unknown = в { $name } есть сумма в { $currency }, а такой валюты нет в market.currencies ({ $known }): исправьте или добавьте валюту
 error-provider-url = в url запрос или пароль; ключ пишут в api_key
 error-provider-too-large = ответ больше { $most } байт
 error-provider-redirect = перенаправляет на { $host }, а это другое место: если так и надо, укажите этот адрес в url
