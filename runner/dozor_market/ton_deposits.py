@@ -209,8 +209,8 @@ def single_source_limits(
 
 
 async def require_currencies(ctx: CheckerContext, given: Mapping[str, Mapping[str, Any] | None]) -> None:
-    """The currencies of the arguments `given` are in market.currencies: an amount of a mistyped one would have no
-    effect, in silence. Raises Fatal."""
+    """Raises Fatal unless the currencies of the arguments `given` are in market.currencies: an amount of a
+    mistyped one would have no effect, in silence."""
     if not any(given.values()):
         return
     async with ctx.db.acquire() as connection:

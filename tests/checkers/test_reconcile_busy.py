@@ -1,4 +1,4 @@
-"""The reconciliation while deposits arrive: no false alarm, no fault that hides behind the traffic, no silence."""
+"""The reconciliation while deposits arrive: no false alarm, no hidden fault, no silence."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ async def test_a_deposit_that_is_booked_just_after_the_balance_was_asked_for_is_
         assert await town.reconcile() == []
 
 
-async def test_a_wallet_that_is_read_and_gets_more_all_the_time_is_no_fault(place: tuple[Place, Busy]) -> None:
+async def test_a_wallet_that_is_read_and_gets_more_is_no_fault(place: tuple[Place, Busy]) -> None:
     town, busy = place
 
     async def deposit() -> None:
@@ -147,7 +147,7 @@ async def test_jettons_whose_notification_is_on_its_way_at_the_last_look_are_no_
     assert await town.reconcile() == []
 
 
-async def test_books_that_could_not_be_compared_for_hours_are_reported_once(place: tuple[Place, Busy]) -> None:
+async def test_books_not_compared_for_hours_are_reported_once(place: tuple[Place, Busy]) -> None:
     town, _ = place
     for _ in range(2):
         town.chain.transfer(CENT, "INV-1")

@@ -135,4 +135,3 @@ async def test_the_key_is_sent_to_the_provider(kind: str) -> None:
         await runner.cleanup()
     (headers,) = seen
     assert KEY in (headers.get("X-Api-Key", "") + headers.get("Authorization", ""))
-

@@ -209,9 +209,7 @@ class Reconciliation:
             await asyncio.sleep(self._rules.recheck)
             self._ctx.heartbeat()
             chain = self._kept(books, chain)
-        return Report(
-            (*books.faults, *found.faults), len(books.wallets), found.complete, tuple(found.left)
-        )
+        return Report((*books.faults, *found.faults), len(books.wallets), found.complete, tuple(found.left))
 
     def _kept(self, books: Books, chain: OnChain) -> OnChain:
         """What need not be asked again: states as of the wallet's cursor. Jettons always are."""
