@@ -35,7 +35,7 @@ WITH tied AS (
 SELECT d.id, d.state, d.currency, d.amount, d.user_id, net.outside::text AS outside,
        net.unattributed::text AS unattributed, net.owned::text AS owned
   FROM market.deposits d JOIN net ON net.id = d.id
- WHERE net.outside <> CASE d.state WHEN 'dust' THEN 0 ELSE -d.amount END
+ WHERE net.outside <> CASE WHEN d.state IN ('dust', 'internal') THEN 0 ELSE -d.amount END
     OR net.unattributed <> CASE d.state WHEN 'unmatched' THEN d.amount ELSE 0 END
     OR net.owned <> CASE WHEN d.state IN ('credited', 'attributed') THEN d.amount ELSE 0 END
  ORDER BY d.id LIMIT $1"""

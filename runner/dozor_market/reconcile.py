@@ -17,10 +17,12 @@ from dozor.toolkit.context import CheckerContext
 from dozor_market.arguments.amounts import amount_problems, read_amount, read_signed
 from dozor_market.arguments.counts import seconds_problems
 from dozor_market.arguments.ton import check_provider_args, first_problem
-from dozor_market.ton_deposits import provider_options
+from dozor_market.ton_deposits import provider_options, require_currencies
 
 DEFAULT_FEE: Final = 4_000_000
 """Nanotons of network fees that one incoming transaction costs our wallet at most."""
+SHOWN: Final = 10
+"""Wallets shown that could not be compared."""
 DEFAULT_RECHECK: Final = 10.0
 """Seconds after which a difference is looked at again."""
 
@@ -76,18 +78,26 @@ async def reconcile(
     from dozor_market.ton import incidents
     from dozor_market.ton.incidents import IncidentKind, Sighting
     from dozor_market.ton.providers.port import open_providers
-    from dozor_market.ton.wallets.reconciliation import Reconciliation, Rules
+    from dozor_market.ton.wallets.reconciliation import WALLET, Reconciliation, Rules
 
     rules = Rules(*amounts, recheck)
+    await require_currencies(ctx, {"expected": expected})
     async with open_providers(options, testnet=testnet) as opened:
         report = await Reconciliation(ctx, opened, rules).run()
     kind = IncidentKind.RECONCILIATION
     await incidents.record(
         ctx.db, [Sighting(kind, fault.subject, fault.text, urgent=fault.sure) for fault in report.faults]
     )
+    seen = [fault.subject for fault in report.faults]
+    await incidents.end_unseen(ctx, kind, seen, "" if report.complete else WALLET)
+    late = IncidentKind.NOT_COMPARED
     if report.complete:
-        await incidents.end_unseen(ctx, kind, [fault.subject for fault in report.faults])
-    await incidents.alert_due(ctx, [kind])
+        await incidents.end_unseen(ctx, late, [])
+    else:
+        shown = ", ".join(report.left[:SHOWN])
+        text = msg("log-reconcile-left", count=len(report.left), wallets=shown)
+        await incidents.record(ctx.db, [Sighting(late, "the books", text, urgent=False)])
+    await incidents.alert_due(ctx, [kind, late])
     ctx.log.info(
         msg(
             "log-reconcile-done",

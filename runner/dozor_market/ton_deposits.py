@@ -37,6 +37,7 @@ SELECT w.address, w.user_id, w.after_lt,
          AS jetton_wallets
   FROM market.ton_wallets w LEFT JOIN market.ton_jetton_wallets j ON j.owner = w.address
  WHERE w.enabled GROUP BY w.address ORDER BY w.address"""
+CURRENCIES_SQL: Final = "SELECT code FROM market.currencies ORDER BY code"
 WATCH: Final = "INSERT INTO market.ton_wallets (address) VALUES ($1) ON CONFLICT (address) DO NOTHING"
 DEFAULT_UNCONFIRMED_AFTER: Final = 300.0
 """Seconds."""
@@ -121,6 +122,8 @@ async def check_transactions(
         single_source_limits(single_source_limit, single_source_window_limit, single_source_window),
         behind_after,
     )
+    given = {"dust": dust, "single_source_limit": single_source_limit}
+    await require_currencies(ctx, {**given, "single_source_window_limit": single_source_window_limit})
     if wallet is not None:
         await register(ctx, wallet, jettons or {})
     async with ton.open_providers(options, testnet=testnet) as opened:
@@ -203,6 +206,20 @@ def single_source_limits(
         return read_limits(transaction, in_window, window)
     except ValueError as error:
         raise Fatal(msg("error-deposit-args", error=error)) from error
+
+
+async def require_currencies(ctx: CheckerContext, given: Mapping[str, Mapping[str, Any] | None]) -> None:
+    """Raises Fatal unless the currencies of the arguments `given` are in market.currencies: an amount of a
+    mistyped one would have no effect, in silence."""
+    if not any(given.values()):
+        return
+    async with ctx.db.acquire() as connection:
+        known = [row["code"] for row in await connection.fetch(CURRENCIES_SQL)]
+    for name, amounts in given.items():
+        for currency in amounts or {}:
+            if currency not in known:
+                text = msg("error-currency-unknown", name=name, currency=currency, known=", ".join(known))
+                raise Fatal(text)
 
 
 async def register(ctx: CheckerContext, wallet: str, jettons: Mapping[str, Any]) -> None:

@@ -263,7 +263,15 @@ async def test_providers_that_disagree_about_a_balance_prove_nothing(place: Plac
     assert "do not agree" in line
 
 
-@pytest.mark.parametrize("args", [{"expected": {"TON": 1.5}}, {"expected": [1]}, {"fee_per_transaction": -1}])
+@pytest.mark.parametrize(
+    "args",
+    [
+        {"expected": {"TON": 1.5}},
+        {"expected": [1]},
+        {"expected": {"USTD": 5}},
+        {"fee_per_transaction": -1},
+    ],
+)
 async def test_arguments_that_make_no_sense_stop_the_task(place: Place, args: dict[str, Any]) -> None:
     with pytest.raises(Fatal):
         await place.reconcile(**args)

@@ -15,7 +15,7 @@ from dozor.arguments import ArgumentProblem, argument_problems
 from dozor.errors import Fatal
 from dozor.language import Language
 from dozor.language.process import language_for_now
-from dozor_market.arguments.ton import PROVIDER_KEYS, PROVIDER_KINDS, is_address
+from dozor_market.arguments.ton import PROVIDER_KEYS, PROVIDER_KINDS, is_address, raw_form
 from dozor_market.demo.chain import OUR_WALLET
 from dozor_market.reconcile import read_reconcile_amounts, reconcile
 from dozor_market.ton.messages.transactions import raw_address
@@ -23,12 +23,18 @@ from dozor_market.ton.providers.port import ProviderKind, ProviderOptions
 from dozor_market.ton_deposits import check_transactions, provider_options
 
 ADDRESS = OUR_WALLET.to_str()
+RAW = OUR_WALLET.to_str(is_user_friendly=False)
+TEST_ONLY = OUR_WALLET.to_str(is_test_only=True)
+OTHER = Address((0, b"\x21" * 32)).to_str()
+THIRD = Address((-1, b"\x22" * 32)).to_str()
 RIGHT: list[dict[str, Any]] = [
     {},
-    {"wallet": ADDRESS, "jettons": {"USDT": {"master": ADDRESS}, "NOT": ADDRESS}},
+    {"wallet": ADDRESS, "jettons": {"USDT": {"master": OTHER}, "NOT": THIRD}},
+    {"wallet": ADDRESS, "testnet": True},
     {"wallet": None, "jettons": None, "testnet": True, "blocks_from": 1, "reread_after": 0},
-    {"wallet": OUR_WALLET.to_str(is_user_friendly=False)},
-    {"wallet": OUR_WALLET.to_str(is_url_safe=False, is_bounceable=False, is_test_only=True)},
+    {"wallet": RAW},
+    {"wallet": OUR_WALLET.to_str(is_url_safe=False, is_bounceable=False, is_test_only=True), "testnet": True},
+    {"providers": [{"kind": "tonapi", "api_key": ""}]},
     {"providers": [{"kind": "toncenter", "api_key": "k", "rps": 10}, {"kind": "tonapi"}, {"kind": "lite"}]},
     {"providers": [{"kind": "toncenter", "url": "http://127.0.0.1:8081/api/v2", "timeout": 2.5}]},
     {"providers": [{"kind": "tonapi", "api_key": None, "url": None, "rps": None}]},
@@ -48,6 +54,9 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"providers": [{"kind": "tonapi", "rps": True}]}, "providers.0.rps", "at least 1"),
     ({"providers": [{"kind": "tonapi", "timeout": 0}]}, "providers.0.timeout", "above 0"),
     ({"providers": [{"kind": "tonapi", "api_key": 5}]}, "providers.0.api_key", "in quotes"),
+    ({"providers": [{"kind": "tonapi", "api_key": "s3cret\n"}]}, "providers.0.api_key", "line break"),
+    ({"providers": [{"kind": "tonapi", "api_key": "s3cret k"}]}, "providers.0.api_key", "a space"),
+    ({"providers": [{"kind": "tonapi", "api_key": "s3cretк"}]}, "providers.0.api_key", "not ASCII"),
     ({"providers": [{"kind": "tonapi", "url": "tonapi.io"}]}, "providers.0.url", "https://"),
     ({"providers": [{"kind": "tonapi", "url": "https://x:y"}]}, "providers.0.url", "https://"),
     ({"providers": [{"kind": "tonapi", "url": "https://x?key=s3cret"}]}, "providers.0.url", "api_key"),
@@ -58,14 +67,28 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"wallet": ""}, "wallet", "copied in full"),
     ({"wallet": 5}, "wallet", "copied in full"),
     ({"wallet": f"1:{'0a' * 32}"}, "wallet", "copied in full"),
+    ({"wallet": TEST_ONLY}, "wallet", "test network"),
+    ({"wallet": TEST_ONLY, "testnet": False}, "wallet", "test network"),
+    ({"wallet": RAW, "jettons": {"USDT": ADDRESS}}, "jettons.USDT", "wallet has already"),
+    ({"wallet": ADDRESS, "jettons": {"USDT": OTHER, "NOT": OTHER}}, "jettons.NOT", "USDT has already"),
+    (
+        {"wallet": ADDRESS, "jettons": {"USDT": {"master": OTHER}, "NOT": {"master": OTHER}}},
+        "jettons.NOT.master",
+        "jettons.USDT.master has already",
+    ),
+    (
+        {"wallet": ADDRESS, "jettons": {"USDT": f"0:{'2A' * 32}", "NOT": f"0:{'2a' * 32}"}},
+        "jettons.NOT",
+        "jettons.USDT has already",
+    ),
     ({"wallet": ADDRESS, "jettons": [ADDRESS]}, "jettons", "by currency"),
     ({"wallet": ADDRESS, "jettons": {"USDT": None}}, "jettons.USDT", "wallet and master"),
     ({"wallet": ADDRESS, "jettons": {"USDT": {}}}, "jettons.USDT", "wallet and master"),
-    ({"wallet": ADDRESS, "jettons": {"USDT": {"minter": ADDRESS}}}, "jettons.USDT", "wallet and master"),
+    ({"wallet": ADDRESS, "jettons": {"USDT": {"minter": OTHER}}}, "jettons.USDT", "wallet and master"),
     ({"wallet": ADDRESS, "jettons": {"USDT": {"master": "EQ"}}}, "jettons.USDT.master", "copied in full"),
     ({"wallet": ADDRESS, "jettons": {"USDT": "EQ"}}, "jettons.USDT", "copied in full"),
-    ({"wallet": ADDRESS, "jettons": {"usdt": ADDRESS}}, "jettons.usdt", "in capitals"),
-    ({"wallet": ADDRESS, "jettons": {"TON": ADDRESS}}, "jettons.TON", "can be a jetton"),
+    ({"wallet": ADDRESS, "jettons": {"usdt": OTHER}}, "jettons.usdt", "in capitals"),
+    ({"wallet": ADDRESS, "jettons": {"TON": OTHER}}, "jettons.TON", "can be a jetton"),
     ({"jettons": {"USDT": ADDRESS}}, "jettons", "give wallet"),
     ({"blocks_from": 0}, "blocks_from", "at least 1"),
     ({"frozen_after": None}, "frozen_after", "seconds"),
@@ -165,8 +188,9 @@ def test_an_address_is_taken_exactly_when_the_library_reads_it(
         place = data.draw(st.integers(0, len(text) - 1))
         other = data.draw(st.sampled_from("0aZ_-:"))
         changed = text[:place] + other + text[place + 1 :]
+        assert raw_form(text) == (address.to_str(is_user_friendly=False) if workchain != 1 else None)
         if is_address(changed):
-            raw_address(changed)  # reads it as well
+            assert raw_form(changed) == raw_address(changed)  # reads it as well
 
 
 def test_random_text_is_no_address() -> None:

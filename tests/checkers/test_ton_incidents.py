@@ -104,6 +104,21 @@ async def test_one_from_the_future_does_not_make_the_honest_ones_look_frozen(tow
     assert lying in text
 
 
+@pytest.mark.parametrize("providers", [1, 2])
+async def test_a_clock_behind_that_of_every_provider_is_told_once_and_crediting_goes_on(
+    town: Town, providers: int
+) -> None:
+    found = [await town.provider() for _ in range(providers)]
+    for toncenter, _ in found:
+        toncenter.clock = lambda: time.time() + 7200
+    town.chain.transfer(CENT, "INV-1")
+    for _ in range(2):
+        await town.check(*(url for _, url in found))
+    assert await town.balance() == CENT
+    (text,) = town.told("compare that clock")
+    assert all(url in text for _, url in found)
+
+
 async def test_a_provider_that_does_not_say_how_new_it_is_counts_as_fresh(town: Town) -> None:
     old, url = await town.provider()
     old.measured = False
@@ -127,6 +142,8 @@ def test_somebody_is_always_left_and_only_those_far_from_the_newest_are_left_out
     newest = max(heads[name].utime for name in set(heads) - out)
     assert all(newest - heads[name].utime <= 120 for name in set(heads) - out)
     assert all(newest - heads[name].utime > 120 for name in found.behind)
+    off = {name for name in heads if abs(heads[name].utime - 100_000) > 120}
+    assert off <= {*out, *found.old, *found.early}  # nothing far from our clock stays silent
 
 
 def test_blocks_of_a_shard_that_was_split_or_merged_continue_its_numbers() -> None:
@@ -185,6 +202,15 @@ async def test_a_corrected_jetton_wallet_takes_effect_and_people_are_told_to_res
     row = await town.pool.fetchrow("SELECT currency FROM market.ton_jetton_wallets")
     assert row is not None
     assert row["currency"] == "NOT"
+
+
+@pytest.mark.parametrize("argument", ["dust", "single_source_limit", "single_source_window_limit"])
+async def test_an_amount_in_a_currency_that_does_not_exist_is_refused(town: Town, argument: str) -> None:
+    _, url = await town.provider()
+    with pytest.raises(Fatal, match=rf"{argument} has an amount in USTD.*TON, USDT"):
+        await town.check(url, **{argument: {"USTD": 5}})
+    await town.pool.execute("INSERT INTO market.currencies (code, decimals) VALUES ('USTD', 6)")
+    await town.check(url, **{argument: {"USTD": 5}})
 
 
 async def test_a_currency_whose_amounts_do_not_fit_the_ledger_is_refused_at_the_start(town: Town) -> None:

@@ -48,7 +48,7 @@ WORDS: dict[str, type[StrEnum] | frozenset[str]] = {
     "market.auctions.state": frozenset({"open", "settled", "unsold", "quarantined"}),
     "market.bids.state": frozenset({"held", "outbid", "won", "lost"}),
     "market.presales.state": frozenset({"paid", "delivered", "overdue", "quarantined"}),
-    "market.deposits.state": frozenset({"credited", "unmatched", "attributed", "dust"}),
+    "market.deposits.state": frozenset({"credited", "unmatched", "attributed", "dust", "internal"}),
     "market.ton_pending.state": PendingState,
     "market.ton_incidents.kind": IncidentKind,
 }

@@ -577,6 +577,7 @@ rescan-held = { $money }: above the limit for a single provider, not booked; --a
 rescan-newer = Newer than what the checker has read; it will book them itself: { $newer }
 rescan-credited = { $money } → user { $user } ({ $name })
 rescan-unmatched = { $money } → account unattributed: the owner is not known
+rescan-internal = { $money } from another wallet of ours: recorded without a credit
 rescan-dust = { $money }: below the limit, recorded without a credit
 rescan-refused = cannot be booked, set aside for a person: { $reason }
 rescan-left-out = { $money }: excluded, not booked

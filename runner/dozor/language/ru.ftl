@@ -605,6 +605,7 @@ rescan-held = { $money }: выше лимита для одного провай
 rescan-newer = Новее того, что прочитал чекер; он проведёт их сам: { $newer }
 rescan-credited = { $money } → пользователю { $user } ({ $name })
 rescan-unmatched = { $money } → на счёт unattributed: владелец неизвестен
+rescan-internal = { $money } с другого нашего кошелька: записывается без зачисления
 rescan-dust = { $money }: меньше порога, записывается без зачисления
 rescan-refused = не зачесть, откладывается для человека: { $reason }
 rescan-left-out = { $money }: исключена, не зачисляется

@@ -27,6 +27,8 @@ SELECT state, currency, amount, user_id, reassigned FROM market.deposits WHERE i
 ATTRIBUTE: Final = "UPDATE market.deposits SET state = 'attributed', user_id = $2 WHERE id = $1"
 REASSIGN: Final = """
 UPDATE market.deposits SET state = 'attributed', user_id = $2, reassigned = reassigned + 1 WHERE id = $1"""
+SOURCES: Final = {"unmatched": AccountKind.UNATTRIBUTED, "internal": AccountKind.EXTERNAL}
+"""The account that the money of a deposit comes from, by state. An internal one is not posted yet."""
 USER: Final = "SELECT true FROM market.users WHERE id = $1"
 
 
@@ -70,8 +72,9 @@ class Reassigned:
 async def attribute(
     connection: Connection, deposit_id: int, user_id: int, *, key: str | None = None
 ) -> Attributed:
-    """Give an unmatched deposit to a user. `key`: idempotency key (calls.py).
+    """Give an unmatched deposit to a user, or an internal one: a payout of ours to the user's own address.
 
+    `key`: idempotency key (calls.py).
     Raises AttributionError, KeyReusedError.
     """
     async with once(connection, key, "attribution", deposit_id=deposit_id, user_id=user_id) as call:
@@ -81,7 +84,7 @@ async def attribute(
         done = Attributed(deposit_id, user_id, deposit["currency"], deposit["amount"])
         if call.repeated:
             return done
-        if deposit["state"] != "unmatched":
+        if deposit["state"] not in SOURCES:
             raise AttributionError(msg("error-deposit-state", deposit=deposit_id, state=deposit["state"]))
         if await connection.fetchval(USER, user_id) is None:
             raise AttributionError(msg("error-no-user", user=user_id))
@@ -90,7 +93,7 @@ async def attribute(
             f"deposit:{deposit_id}:attributed",
             deposit["currency"],
             deposit["amount"],
-            source=(None, AccountKind.UNATTRIBUTED),
+            source=(None, SOURCES[deposit["state"]]),
             target=(user_id, AccountKind.AVAILABLE),
         )
         await connection.execute(ATTRIBUTE, deposit_id, user_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,9 +13,13 @@ from dozor.toolkit import move_cursor, process_or_split, read_cursor, set_aside
 from dozor_market.ledger import MAX_AMOUNT
 from dozor_market.ton.messages.comments import comment_key
 from dozor_market.ton.messages.transactions import Kind, Position, Receipt
+from dozor_market.ton.providers.history import MAX_LT
 from dozor_market.ton.reader import Wallet
 
 QUARANTINE: Final = "ton deposits"
+INTERNAL: Final = "internal"
+"""State of a deposit that a wallet of ours sent."""
+HASH: Final = re.compile(r"[0-9a-fA-F]{64}")
 KEYS_AT_ONCE: Final = 5000
 """Codes of invoices whose keys are written at once."""
 
@@ -31,9 +36,13 @@ WITH given AS MATERIALIZED (
      incoming AS MATERIALIZED (
         SELECT t.*, nextval('market.deposits_id_seq') AS id,
                nextval('market.movements_id_seq') AS movement_id,
-               CASE WHEN t.amount >= t.dust AND t.plain
+               t.amount >= t.dust AND ours.address IS NULL AS posted,
+               CASE WHEN ours.address IS NOT NULL THEN 'internal'
+                    WHEN t.amount < t.dust THEN 'dust' END AS kept,
+               CASE WHEN t.amount >= t.dust AND t.plain AND ours.address IS NULL
                     THEN coalesce(t.owner, exact.user_id, alike.user_id) END AS user_id
           FROM given t
+          LEFT JOIN market.ton_wallets ours ON ours.address = t.sender
           LEFT JOIN market.invoices exact ON exact.code = t.comment
           LEFT JOIN LATERAL (SELECT min(i.user_id) AS user_id FROM market.invoices i
                               WHERE t.owner IS NULL AND exact.user_id IS NULL AND t.comment_key <> ''
@@ -50,7 +59,7 @@ WITH given AS MATERIALIZED (
            AND NOT EXISTS (SELECT FROM market.movements m WHERE m.reference = t.reference || ':attached')),
      movement AS (
         INSERT INTO market.movements (id, reference)
-        SELECT movement_id, reference FROM incoming WHERE amount >= dust
+        SELECT movement_id, reference FROM incoming WHERE posted
         UNION ALL
         SELECT movement_id, reference FROM attached),
      posted AS (
@@ -59,7 +68,7 @@ WITH given AS MATERIALIZED (
           FROM incoming
           LEFT JOIN market.accounts a
             ON a.user_id IS NULL AND a.kind = 'external' AND a.currency = incoming.currency
-         WHERE amount >= dust
+         WHERE incoming.posted
         UNION ALL
         SELECT incoming.movement_id, a.id, incoming.currency, incoming.amount
           FROM incoming
@@ -71,7 +80,7 @@ WITH given AS MATERIALIZED (
           FROM incoming
           LEFT JOIN market.accounts a
             ON a.user_id IS NULL AND a.kind = 'unattributed' AND a.currency = incoming.currency
-         WHERE incoming.user_id IS NULL AND amount >= dust
+         WHERE incoming.user_id IS NULL AND incoming.posted
         UNION ALL
         SELECT attached.movement_id, a.id, 'TON', -attached.amount
           FROM attached
@@ -84,12 +93,13 @@ WITH given AS MATERIALIZED (
         INSERT INTO market.deposits
                (id, account, lt, hash, currency, amount, sender, comment, user_id, received_at, state)
         SELECT id, account, lt, hash, currency, amount, sender, comment, user_id, to_timestamp(utime),
-               CASE WHEN amount < dust THEN 'dust' WHEN user_id IS NULL THEN 'unmatched' ELSE 'credited' END
+               coalesce(kept, CASE WHEN user_id IS NULL THEN 'unmatched' ELSE 'credited' END)
           FROM incoming RETURNING account, lt, hash, state, currency, amount, user_id)
 SELECT account, lt, hash, state, currency, amount, user_id FROM recorded
 UNION ALL
 SELECT account, lt, hash, 'operating', 'TON', amount, NULL FROM attached"""
-"""Where two users were given codes with one key, only the exact code names one of them."""
+"""Where two users were given codes with one key, only the exact code names one of them. What a wallet of ours
+sent is in the books already: it is recorded and not posted, whatever the comment and the address say."""
 CODES_WITHOUT_KEY: Final = """
 SELECT id, code FROM market.invoices WHERE code_key IS NULL ORDER BY id LIMIT $1 FOR UPDATE"""
 WRITE_KEYS: Final = """
@@ -109,12 +119,23 @@ def to_json(position: Position, utime: int | None = None) -> dict[str, object]:
     return kept if utime is None else {**kept, "utime": utime}
 
 
-def from_json(position: Mapping[str, object]) -> Position:
+def from_json(position: object) -> Position:
     """A kept position. Raises ValueError when it was edited into an invalid value."""
-    lt, hash_hex = position.get("lt"), position.get("hash")
-    if not isinstance(lt, int) or not isinstance(hash_hex, str) or (lt > 0) != (len(hash_hex) == 64):
-        raise ValueError(f"the cursor {position!r} is not a transaction: mend it in dozor.cursors")
-    return Position(lt, bytes.fromhex(hash_hex))
+    fields = position if isinstance(position, Mapping) else {}
+    lt, hash_hex = fields.get("lt"), fields.get("hash")
+    if type(lt) is int and 0 <= lt <= MAX_LT and isinstance(hash_hex, str):
+        hash_ = bytes.fromhex(hash_hex) if HASH.fullmatch(hash_hex) else b""
+        if len(hash_) == (32 if lt else 0) and (lt or not hash_hex):
+            return Position(lt, hash_)
+    raise ValueError(f"the cursor {position!r} is not a transaction: mend it in dozor.cursors")
+
+
+def from_json_or_none(position: object) -> Position | None:
+    """As from_json; None: it was edited into an invalid value, which is the trouble of that wallet alone."""
+    try:
+        return from_json(position)
+    except ValueError:
+        return None
 
 
 async def credit(

@@ -20,8 +20,11 @@ CALM: Final = 600.0
 """Seconds without a sighting after which an incident has ended: one that comes and goes is one."""
 REMIND: Final = 86_400.0
 """Seconds between two alerts about an incident that lasts."""
-CALMS: Final[dict[str, float]] = {"foreign_jettons": 86_400.0}
-"""By kind, where it is not CALM: one notice a day."""
+MONTH: Final = 30 * 86_400.0
+CALMS: Final[dict[str, float]] = {"foreign_jettons": REMIND, "own_transfers": MONTH}
+"""By kind, where it is not CALM: one notice a day, or a month."""
+REMINDS: Final[dict[str, float]] = {"own_transfers": MONTH}
+"""By kind, where it is not REMIND. Sweeps are a part of every day."""
 SHOWN: Final = 10
 """Incidents of one kind shown in an alert; the others are counted."""
 
@@ -43,6 +46,10 @@ class IncidentKind(StrEnum):
     """The jetton's master does not name the jetton wallet that is registered."""
     FOREIGN_JETTONS = "foreign_jettons"
     """Notifications came from jetton wallets that are not registered."""
+    OWN_TRANSFERS = "own_transfers"
+    """Transfers between our own wallets came: recorded, not posted."""
+    NOT_COMPARED = "not_compared"
+    """The books could not be compared with the chain for hours."""
     RECONCILIATION = "reconciliation"
     """The books do not agree with the chain or with themselves."""
 
@@ -55,6 +62,8 @@ SEVERITIES: Final[dict[IncidentKind, Severity]] = {
     IncidentKind.WALLET: "critical",
     IncidentKind.JETTON_WALLET: "critical",
     IncidentKind.FOREIGN_JETTONS: "info",
+    IncidentKind.OWN_TRANSFERS: "info",
+    IncidentKind.NOT_COMPARED: "warning",
     IncidentKind.RECONCILIATION: "critical",
 }
 TITLES: Final = {
@@ -65,9 +74,15 @@ TITLES: Final = {
     IncidentKind.WALLET: "log-ton-incident-wallet",
     IncidentKind.JETTON_WALLET: "log-ton-incident-jetton-wallet",
     IncidentKind.FOREIGN_JETTONS: "log-ton-incident-foreign-jettons",
+    IncidentKind.OWN_TRANSFERS: "log-ton-incident-own-transfers",
+    IncidentKind.NOT_COMPARED: "log-ton-incident-not-compared",
     IncidentKind.RECONCILIATION: "log-ton-incident-reconciliation",
 }
-PATIENCE: Final[dict[IncidentKind, float]] = {IncidentKind.FAILING: 900.0, IncidentKind.OLDER_STATE: 120.0}
+PATIENCE: Final[dict[IncidentKind, float]] = {
+    IncidentKind.FAILING: 900.0,
+    IncidentKind.OLDER_STATE: 120.0,
+    IncidentKind.NOT_COMPARED: 6 * 3600.0,
+}
 """Seconds that an incident must have lasted before its alert, unless it is urgent; 0: two runs saw it."""
 
 RECORD_SQL: Final = """
@@ -89,7 +104,8 @@ UPDATE market.ton_incidents SET ended_at = now()
 RETURNING kind, subject"""
 END_UNSEEN_SQL: Final = """
 UPDATE market.ton_incidents SET ended_at = now()
- WHERE kind = $1 AND ended_at IS NULL AND subject <> ALL($2::text[]) RETURNING kind, subject"""
+ WHERE kind = $1 AND ended_at IS NULL AND subject <> ALL($2::text[]) AND starts_with(subject, $3)
+RETURNING kind, subject"""
 DUE_SQL: Final = """
 SELECT id, subject, latest FROM market.ton_incidents
  WHERE kind = $1 AND ended_at IS NULL
@@ -143,10 +159,15 @@ async def end_calm(ctx: CheckerContext, kinds: Collection[IncidentKind]) -> None
         ctx.log.info(msg("log-ton-incident-ended", kind=row["kind"], subject=row["subject"]))
 
 
-async def end_unseen(ctx: CheckerContext, kind: IncidentKind, subjects: Collection[str]) -> None:
-    """End the incidents of this kind about anything but `subjects`, which this run saw."""
+async def end_unseen(
+    ctx: CheckerContext, kind: IncidentKind, subjects: Collection[str], beginning: str = ""
+) -> None:
+    """End the incidents of this kind about anything but `subjects`, which this run saw.
+
+    beginning: only those whose subjects begin so.
+    """
     async with ctx.db.acquire() as connection:
-        rows = await connection.fetch(END_UNSEEN_SQL, kind.value, list(subjects))
+        rows = await connection.fetch(END_UNSEEN_SQL, kind.value, list(subjects), beginning)
     for row in rows:
         ctx.log.info(msg("log-ton-incident-ended", kind=row["kind"], subject=row["subject"]))
 
@@ -160,7 +181,7 @@ async def alert_due(ctx: CheckerContext, kinds: Collection[IncidentKind]) -> Non
 
 async def _alert_kind(ctx: CheckerContext, connection: Connection, kind: IncidentKind) -> None:
     async with connection.transaction():
-        rows = await connection.fetch(DUE_SQL, kind.value, PATIENCE.get(kind, 0.0), REMIND)
+        rows = await connection.fetch(DUE_SQL, kind.value, PATIENCE.get(kind, 0.0), REMINDS.get(kind, REMIND))
         if not rows:
             return
         lines = [msg(TITLES[kind], count=len(rows))]

@@ -12,8 +12,9 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from dozor.language import msg
 from dozor_market.ton.messages.transactions import Position, Receipt, read_transaction
-from dozor_market.ton.providers.history import check_head, check_page, cut
+from dozor_market.ton.providers.history import BrokenHistoryError, check_head, check_page, cut
 from dozor_market.ton.providers.port import Providers, Raw, to_cell
 
 KEPT_PAGES: Final = 1000
@@ -124,11 +125,28 @@ def read_page(
     cursor, and BrokenHistoryError for everything else that does not fit.
     """
     page: list[Receipt] = []
-    for one in raw:
-        page.append(read_transaction(to_cell(one), wallet.address, wallet.jetton_wallets))
+    for number, one in enumerate(raw, 1):
+        page.append(_read(one, wallet))
         if page[-1].at.lt <= max(cursor.lt, wallet.after_lt):
+            _check_older(raw[number:], wallet, page[-1])
             break  # what was read before is not read again
     check_page(page, start)
     if start is None:
         check_head(page, cursor)
     return cut(page, cursor, wallet.after_lt)
+
+
+def _read(one: Raw, wallet: Wallet) -> Receipt:
+    return read_transaction(to_cell(one), wallet.address, wallet.jetton_wallets)
+
+
+def _check_older(rest: Sequence[Raw], wallet: Wallet, last: Receipt) -> None:
+    """The rest of a page, which is not read, is older than `last`. Raises BrokenHistoryError.
+
+    A page in another order may begin with what is known and have its news behind it. The first and the last
+    of the rest are looked at.
+    """
+    for one in (*rest[:1], *rest[-1:]):
+        lt = _read(one, wallet).at.lt
+        if lt >= last.at.lt:
+            raise BrokenHistoryError(msg("error-history-not-newest-first", lt=last.at.lt, newer=lt))

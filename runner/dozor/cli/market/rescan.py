@@ -174,6 +174,8 @@ def _lines(
                 yield texts.format(
                     "rescan-credited", money=value, user=str(one.user_id), name=names.get(one.user_id, "")
                 )
+            elif one.state == "internal":
+                yield texts.format("rescan-internal", money=value)
             elif one.state == "dust":
                 yield texts.format("rescan-dust", money=value)
             else:

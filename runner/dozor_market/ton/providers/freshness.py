@@ -23,6 +23,9 @@ class Freshness:
     old: Mapping[str, float] = field(default_factory=dict)
     """Behind our clock by more than the limit, and no other provider is newer: an incident. Not left out: the
     clock may be wrong, and what a frozen provider returns is old, not false."""
+    early: Mapping[str, float] = field(default_factory=dict)
+    """Ahead of our clock by more than the limit, as all others are: an incident. Not left out: most likely
+    our clock is wrong, and with it every deadline of the marketplace."""
 
 
 def judge(heads: Mapping[str, Head], now: float, limit: float) -> Freshness:
@@ -44,4 +47,9 @@ def judge(heads: Mapping[str, Head], now: float, limit: float) -> Freshness:
         for name, head in compared.items()
         if name not in behind and now - head.utime > limit
     }
-    return Freshness(behind, ahead, old)
+    early = {
+        name: head.utime - now
+        for name, head in compared.items()
+        if name not in behind and head.utime - now > limit
+    }
+    return Freshness(behind, ahead, old, early)

@@ -17,6 +17,7 @@ from tonutils.types import DEFAULT_HTTP_RETRY_POLICY
 
 from dozor.language import msg
 from dozor_market.ton.messages.transactions import Position, UnreadableTransactionError
+from dozor_market.ton.providers.http import open_session
 
 PAGE: Final = 100
 """Transactions asked for at once: the most Toncenter and TonAPI give."""
@@ -25,6 +26,8 @@ BLOCK_PAGE: Final = 256
 BLOCK_KEYS: Final = ("workchain", "shard", "seqno")
 MAX_COINS: Final = 2**120 - 1
 """Largest amount that a message or a balance can hold: VarUInteger 16 of block.tlb."""
+REFUSAL: Final = 200
+"""Characters kept of a provider's refusal."""
 KEPT_TOPS: Final = 64
 """Masterchain blocks whose shards are remembered."""
 MASTER_SHARD: Final = -(2**63)
@@ -54,6 +57,10 @@ class ProviderOptions:
             if "?" in self.url or "@" in self.url:
                 raise ValueError(msg("error-provider-url"))
             _ = urlsplit(self.url).port  # ValueError for a port that is no number
+
+
+class ProviderRefusedError(OSError):
+    """The provider answered, and not with what was asked for. It says nothing about the wallet."""
 
 
 Raw: TypeAlias = Cell | str | None
@@ -193,19 +200,24 @@ class ToncenterSource:
         return list(await self._client.run_get_method(address, method, list(stack)))
 
     async def _get(self, path: str, **params: Any) -> Any:
-        answer = await self._provider.send_http_request("GET", path, params=params)
-        return answer["result"]
+        return _result(await self._provider.send_http_request("GET", path, params=params))
 
     async def page(self, account: str, start: Position | None) -> Sequence[Raw]:
-        answer = await self._provider.get_transactions(
-            account,
-            limit=PAGE,
-            lt=start.lt if start else None,
-            from_hash=start.hash.hex() if start else None,
-        )
-        if not isinstance(answer.result, list):
+        where = {"lt": start.lt, "hash": start.hash.hex()} if start else {}
+        found = await self._get("/getTransactions", address=account, limit=PAGE, archival="true", **where)
+        if not isinstance(found, list):
             raise UnreadableTransactionError(msg("error-provider-no-list"))
-        return [getattr(entry, "data", None) for entry in answer.result]
+        return [entry.get("data") if isinstance(entry, Mapping) else None for entry in found]
+
+
+def _result(answer: object) -> Any:
+    """`result` of an answer. Raises ProviderRefusedError where the provider says that it has none: it may do
+    so with the status 200, and a proxy in front of it may answer with a page for browsers."""
+    if not isinstance(answer, Mapping):
+        raise ProviderRefusedError(msg("error-provider-no-json", said=repr(answer)[:REFUSAL]))
+    if answer.get("ok") is False or answer.get("result") is None:
+        raise ProviderRefusedError(msg("error-provider-refused", said=repr(answer.get("error"))[:REFUSAL]))
+    return answer["result"]
 
 
 class TonapiSource:
@@ -319,7 +331,7 @@ def to_cell(data: Raw) -> Cell:
     if not isinstance(data, str):
         raise UnreadableTransactionError(msg("error-provider-no-data"))
     try:
-        return Cell.one_from_boc(data)
+        return Cell.one_from_boc(data.replace("-", "+").replace("_", "/"))  # base64 of either alphabet
     except Exception as error:  # whatever ton-core raises at nonsense, the bytes are at fault
         raise UnreadableTransactionError(
             msg("error-provider-not-cell", error=type(error).__name__)
@@ -364,20 +376,18 @@ async def open_source(
     shared: dict[str, Any] = {
         "api_key": option.api_key,
         "base_url": option.url,
-        "timeout": option.timeout,
         "rps_limit": option.rps,
         "retry_policy": DEFAULT_HTTP_RETRY_POLICY,
     }
     name = option.kind.value if option.url is None else f"{option.kind} {option.url}"
     match option.kind:
         case ProviderKind.TONCENTER:
-            toncenter = ToncenterClient(network, **shared)
-            await toncenter.connect()
-            return toncenter.close, ToncenterSource(toncenter, name)
+            session = open_session({"X-Api-Key": option.api_key} if option.api_key else {}, option.timeout)
+            return session.close, ToncenterSource(ToncenterClient(network, session=session, **shared), name)
         case ProviderKind.TONAPI:
-            tonapi = TonapiClient(network, **shared)
-            await tonapi.connect()
-            return tonapi.close, TonapiSource(tonapi, name)
+            headers = {"Authorization": f"Bearer {option.api_key}"} if option.api_key else {}
+            session = open_session(headers, option.timeout)
+            return session.close, TonapiSource(TonapiClient(network, session=session, **shared), name)
         case ProviderKind.LITE:
             lite = LiteSource(network, name)
             return lite.close, lite

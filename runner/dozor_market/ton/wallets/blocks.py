@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from dozor.language import msg
 from dozor.storage.postgres.pool import Connection, Pool
 from dozor.toolkit import set_aside
 from dozor.toolkit.context import CheckerContext
@@ -28,7 +29,7 @@ from dozor_market.ton.crediting import (
     Item,
     book_many,
     cursor_name,
-    from_json,
+    from_json_or_none,
     item_name,
     to_json,
 )
@@ -61,6 +62,7 @@ KEEP_SQL: Final = """
 INSERT INTO dozor.cursors (name, position) VALUES ($1, $2)
 ON CONFLICT (name) DO UPDATE SET position = EXCLUDED.position, moved_at = now()
  WHERE (dozor.cursors.position->>'seqno')::bigint < (EXCLUDED.position->>'seqno')::bigint"""
+FORGET_SQL: Final = "DELETE FROM dozor.cursors WHERE name = $1 AND (position->>'seqno')::bigint = $2"
 CURSORS_SQL: Final = "SELECT name, position FROM dozor.cursors WHERE name = ANY($1)"
 OPEN_SQL: Final = """
 SELECT account FROM market.ton_pending WHERE account = ANY($1) AND state <> 'credited'
@@ -122,6 +124,8 @@ class BlockReader:
             for address in self._wallets
             if address.startswith("0:")
         }
+        self._outside = sorted(self._wallets.keys() - self._accounts.values())
+        """Wallets of the masterchain, whose transactions are in none of the blocks that are read."""
         self._rules = rules
         self._known: dict[str, tuple[str, Receipt]] = {}
         """By the bytes that a provider returned: those of another one need not be taken apart again."""
@@ -134,12 +138,12 @@ class BlockReader:
             return Scan()
         first, last = span
         if first > last:
-            return Scan(upto=last)
+            return Scan(unsettled=list(self._outside), upto=last)
         found = await asyncio.gather(*(self._activity(name, first, last) for name in heads))
         read = {name: activity for name, activity in zip(heads, found, strict=True) if activity is not None}
         if len(read) < self._needed:
             return Scan()
-        scan = Scan(upto=last)
+        scan = Scan(unsettled=list(self._outside), upto=last)
         active = sorted({address for activity in read.values() for address in activity})
         for at in range(0, len(active), BATCH):
             if self._ctx.stopping.is_set():
@@ -169,6 +173,12 @@ class BlockReader:
             if position is None:
                 return max(1, last - most + 1), last
             done = int(position["seqno"])
+            if done - last > MOST_BLOCKS:
+                # Far more than a provider lags: the number was of another network, or not true.
+                self._ctx.log.warning(msg("log-ton-blocks-back", done=str(done), newest=str(last)))
+                await connection.execute(FORGET_SQL, CURSOR, done)
+                await connection.execute(REREAD_ALL_SQL)
+                return max(1, last - most + 1), last
             if last - done > most:
                 await connection.execute(REREAD_ALL_SQL)
                 return last - most + 1, last
@@ -221,11 +231,14 @@ class BlockReader:
             busy = {row["account"] for row in rows}
             names = {cursor_name(address): address for address in addresses}
             rows = await connection.fetch(CURSORS_SQL, list(names))
-        cursors = {names[row["name"]]: from_json(row["position"]) for row in rows}
+        cursors = {names[row["name"]]: from_json_or_none(row["position"]) for row in rows}
         found: list[Credit] = []
         for address in addresses:
             cursor = cursors.get(address, START)
-            receipts = None if address in busy else self._confirmed(address, cursor, read)
+            if cursor is None or address in busy:
+                scan.unsettled.append(address)
+                continue
+            receipts = self._confirmed(address, cursor, read)
             if receipts is None:
                 scan.unsettled.append(address)
             elif receipts:
@@ -288,7 +301,7 @@ async def credit_batch(
         names = {cursor_name(one.wallet.address): one for one in batch}
         await connection.execute(START_SQL, list(names), to_json(START))
         rows = await connection.fetch(LOCK_SQL, list(names))
-        locked = {row["name"]: from_json(row["position"]) for row in rows}
+        locked = {row["name"]: from_json_or_none(row["position"]) for row in rows}
         wanted = [one for name, one in names.items() if locked.get(name) == one.cursor]
         left = [one.wallet.address for name, one in names.items() if locked.get(name) != one.cursor]
         if single:

@@ -51,12 +51,13 @@ async def leave_out_frozen(
         ("log-ton-behind", found.behind),
         ("log-ton-ahead", found.ahead),
         ("log-ton-old", found.old),
+        ("log-ton-early", found.early),
     ):
         for name, seconds in places.items():
             reason = msg(key, seconds=f"{seconds:.0f}")
             evidence = f"{reason}. {msg('log-ton-heads', said=said)}"
             sightings.append(Sighting(IncidentKind.FROZEN, name, evidence))
-            if places is not found.old:
+            if places is found.behind or places is found.ahead:
                 providers.leave_out(name, reason)
     out = {*found.behind, *found.ahead}
     return sightings, {name: head for name, head in heads.items() if name not in out}

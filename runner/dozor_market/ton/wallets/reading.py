@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from dozor.toolkit.context import CheckerContext
 from dozor_market.ton import incidents
+from dozor_market.ton.crediting import INTERNAL
 from dozor_market.ton.incidents import IncidentKind, Sighting
 from dozor_market.ton.messages.transactions import Kind, raw_address
 from dozor_market.ton.providers.port import Providers
@@ -22,6 +23,7 @@ KINDS: Final = (
     IncidentKind.WALLET,
     IncidentKind.JETTON_WALLET,
     IncidentKind.FOREIGN_JETTONS,
+    IncidentKind.OWN_TRANSFERS,
 )
 PORTION: Final = 64
 """Wallets read by themselves between two looks at the clock."""
@@ -116,5 +118,6 @@ class Reading:
         await incidents.count(
             self._ctx.db, IncidentKind.FOREIGN_JETTONS, result.counts[Kind.FOREIGN_JETTON.value]
         )
+        await incidents.count(self._ctx.db, IncidentKind.OWN_TRANSFERS, result.counts[INTERNAL])
         await incidents.end_calm(self._ctx, KINDS)
         await incidents.alert_due(self._ctx, KINDS)

@@ -2,7 +2,8 @@
 
 What came in from outside is the negative of the accounts `external`. That is what our wallets should hold,
 with what is known but not posted (dust, transfers that wait or were rejected), and without network fees. A
-balance is compared only as of the transaction at the wallet's cursor: what came in later is not booked yet.
+balance is compared only as of the transaction at the wallet's cursor: what came in later is not booked yet. A
+wallet that gets something all the time is busy, which is no fault: it is compared when it happens to be read.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ton_core import Address
@@ -19,15 +20,17 @@ from dozor.language import msg
 from dozor.storage.postgres.pool import Connection
 from dozor.toolkit.context import CheckerContext
 from dozor_market.books import Fault, read_faults
-from dozor_market.ton.crediting import from_json
+from dozor_market.ton.crediting import from_json_or_none
 from dozor_market.ton.messages.amounts import in_whole
 from dozor_market.ton.messages.transactions import Position
-from dozor_market.ton.providers.port import Providers
+from dozor_market.ton.providers.port import Answer, Providers
 from dozor_market.ton.providers.sources import State
 from dozor_market.ton.wallets.jettons import WalletData, agreed, read_address, read_wallet_data
 
 AT_ONCE: Final = 8
 """Accounts asked about at the same time."""
+WALLET: Final = "wallet "
+"""Faults that are judged in every run have subjects that begin so."""
 LOOKS: Final = 3
 """Times that a difference, or a wallet that is not read up to its newest transaction, is looked at."""
 
@@ -54,6 +57,16 @@ SELECT account, currency, sum(amount)::text AS amount
         SELECT account, 'TON', attached FROM market.ton_pending WHERE state IN ('over_limit', 'rejected')) u
  GROUP BY account, currency"""
 """What is on the chain up to the cursor, known, and not in the ledger."""
+MOVED_SQL: Final = """
+SELECT d.account, d.currency, sum(d.amount)::text AS amount, count(*) AS transactions
+  FROM market.deposits d
+ WHERE d.state = 'internal'
+    OR d.state = 'attributed'
+       AND NOT EXISTS (SELECT FROM market.movements m
+                        WHERE m.reference = 'ton:' || d.account || ':' || d.lt || ':'
+                                            || encode(d.hash, 'hex'))
+ GROUP BY d.account, d.currency"""
+"""What came to each wallet from another one of ours."""
 LEDGER_SQL: Final = """
 SELECT a.currency, (-a.balance)::text AS amount, c.decimals
   FROM market.accounts a JOIN market.currencies c ON c.code = a.currency WHERE a.kind = 'external'"""
@@ -70,16 +83,26 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`complete`: everything could be compared."""
+    """`complete`: everything could be compared. `left`: wallets that could not be, whatever the reason."""
 
     faults: tuple[Fault, ...]
     wallets: int
     complete: bool
+    left: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What one look came to; see Report."""
+
+    faults: tuple[Fault, ...]
+    complete: bool
+    left: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class OurWallet:
-    """`cursor` None: not read yet. `excluded`: transactions of it are never booked."""
+    """`cursor` None: not read yet, or invalid. `excluded`: transactions of it are never booked."""
 
     address: str
     enabled: bool
@@ -107,8 +130,10 @@ class Books:
     jettons: tuple[OurJettons, ...]
     came_in: Mapping[tuple[str, str], int]
     transactions: int
-    """Incoming transactions with TON, each of which may have cost a fee."""
+    """Transactions with TON, each of which may have cost a fee: two where a wallet of ours sent it."""
     unposted: Mapping[tuple[str, str], int]
+    moved: Mapping[tuple[str, str], int]
+    """From one wallet of ours to another."""
     ledger: Mapping[str, int]
     decimals: Mapping[str, int]
 
@@ -118,6 +143,8 @@ class OnChain:
     """What providers agree on; None: they do not, or none answers."""
 
     states: dict[str, State | None] = field(default_factory=dict)
+    newest: dict[str, int] = field(default_factory=dict)
+    """Logical time of each wallet's newest transaction that any provider has."""
     jettons: dict[str, WalletData | None] = field(default_factory=dict)
     named: dict[str, str | None] = field(default_factory=dict)
     """By jetton wallet: the one that its master names for our wallet."""
@@ -131,6 +158,7 @@ async def read_books(connection: Connection) -> Books:
         jettons = await connection.fetch(JETTONS_SQL)
         came_in = await connection.fetch(CAME_IN_SQL)
         unposted = await connection.fetch(UNPOSTED_SQL)
+        moved = await connection.fetch(MOVED_SQL)
         ledger = await connection.fetch(LEDGER_SQL)
     return Books(
         tuple(faults),
@@ -139,15 +167,16 @@ async def read_books(connection: Connection) -> Books:
                 row["address"],
                 row["enabled"],
                 row["after_lt"],
-                None if row["position"] is None else from_json(row["position"]),
+                from_json_or_none(row["position"]),
                 row["excluded"],
             )
             for row in wallets
         ),
         tuple(OurJettons(**row) for row in jettons),
         {(row["account"], row["currency"]): int(row["amount"]) for row in came_in},
-        sum(row["transactions"] for row in came_in if row["currency"] == "TON"),
+        sum(row["transactions"] for row in (*came_in, *moved, *moved) if row["currency"] == "TON"),
         {(row["account"], row["currency"]): int(row["amount"]) for row in unposted},
+        {(row["account"], row["currency"]): int(row["amount"]) for row in moved},
         {row["currency"]: int(row["amount"]) for row in ledger},
         {row["currency"]: row["decimals"] for row in ledger},
     )
@@ -166,19 +195,21 @@ class Reconciliation:
         chain = OnChain()
         async with self._ctx.db.acquire() as connection:
             books = await read_books(connection)
-        faults: list[Fault] = []
-        complete = True
+        first: dict[str, int] = {}
+        found = Comparison((), complete=True, left=())
         for look in range(LOOKS):
+            earlier = books
             await self._read(books, chain)
             async with self._ctx.db.acquire() as connection:
                 books = await read_books(connection)
-            faults, complete = compare(books, chain, self._rules)
-            if look + 1 == LOOKS or (not faults and complete) or self._ctx.stopping.is_set():
+            first = {**chain.newest, **first}
+            found = compare(books, chain, self._rules, Before(earlier, first, found.faults))
+            if look + 1 == LOOKS or (not found.faults and found.complete) or self._ctx.stopping.is_set():
                 break
             await asyncio.sleep(self._rules.recheck)
             self._ctx.heartbeat()
             chain = self._kept(books, chain)
-        return Report((*books.faults, *faults), len(books.wallets), complete)
+        return Report((*books.faults, *found.faults), len(books.wallets), found.complete, tuple(found.left))
 
     def _kept(self, books: Books, chain: OnChain) -> OnChain:
         """What need not be asked again: states as of the wallet's cursor. Jettons always are."""
@@ -209,41 +240,59 @@ class Reconciliation:
 
         async def wallet(one: OurWallet) -> None:
             async with limit:
-                chain.states[one.address] = agreed(await self._providers.states(one.address), configured)
+                answers = await self._providers.states(one.address)
+            chain.states[one.address] = agreed(answers, configured)
+            states = [answer.value for answer in answers if isinstance(answer, Answer)]
+            chain.newest[one.address] = max((state.at.lt for state in states if state.at), default=0)
             self._ctx.heartbeat()
 
         await asyncio.gather(*(jetton(one) for one in books.jettons))
         await asyncio.gather(*(wallet(one) for one in books.wallets if one.address not in chain.states))
 
 
-def is_read(cursor: Position | None, state: State) -> bool:
+def is_read(cursor: Position | None, state: State | None) -> bool:
     """True if the wallet's newest transaction is the one at the cursor. A wallet without any is read."""
+    if state is None:
+        return False
     return state.at == cursor or (state.at is None and (cursor is None or not cursor.lt))
 
 
-def compare(books: Books, chain: OnChain, rules: Rules) -> tuple[list[Fault], bool]:
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What was seen before a look: the books before it, each wallet's newest transaction at the first look,
+    the faults of the last one."""
+
+    books: Books
+    newest: Mapping[str, int]
+    faults: tuple[Fault, ...]
+
+    def known(self, subject: str) -> bool:
+        """Whether the last look had this fault."""
+        return any(fault.subject == subject for fault in self.faults)
+
+
+def compare(books: Books, chain: OnChain, rules: Rules, before: Before) -> Comparison:
     """The differences, and whether everything could be compared. Pure."""
     faults: list[Fault] = []
     held: Counter[str] = Counter()
     uncertain: set[str] = set()
+    behind: set[str] = set()
+    left: set[str] = set()
+    cursors = {wallet.address: wallet.cursor for wallet in before.books.wallets}
     for wallet in books.wallets:
         state = chain.states.get(wallet.address)
-        if state is None:
+        if state is None or (wallet.enabled and not is_read(wallet.cursor, state)):
             uncertain.add("TON")
-            text = msg("log-reconcile-unreadable", account=wallet.address)
-            faults.append(Fault(f"wallet {wallet.address}", text, sure=False))
+            if wallet.enabled:
+                behind.add(wallet.address)
+            left.add(wallet.address)
+            earlier, first = cursors.get(wallet.address), before.newest.get(wallet.address, 0)
+            newest = chain.newest.get(wallet.address, 0)
+            if not _is_being_read(wallet, state, earlier, first, newest):
+                faults.append(_not_read(wallet, state))
             continue
         held["TON"] += state.balance
-        if not wallet.enabled or is_read(wallet.cursor, state):
-            faults += _surplus(books, wallet, wallet.address, "TON", state.balance)
-            continue
-        uncertain.add("TON")
-        faults.append(_not_read(wallet, state))
-    behind = {wallet.address for wallet in books.wallets if wallet.enabled} - {
-        wallet.address
-        for wallet in books.wallets
-        if (state := chain.states.get(wallet.address)) is not None and is_read(wallet.cursor, state)
-    }
+        faults += _surplus(books, wallet, wallet.address, "TON", state.balance)
     wallets = {wallet.address: wallet for wallet in books.wallets}
     for jettons in books.jettons:
         data = chain.jettons.get(jettons.address)
@@ -255,23 +304,52 @@ def compare(books: Books, chain: OnChain, rules: Rules) -> tuple[list[Fault], bo
             continue
         balance = 0 if data is None else data.balance
         held[jettons.currency] += balance
-        if jettons.owner in behind:
+        owner = wallets[jettons.owner]
+        if owner.address in behind:
             uncertain.add(jettons.currency)
+        elif owner.cursor != cursors.get(owner.address):
+            uncertain.add(jettons.currency)  # booked since the jetton wallet was asked
+            left.add(owner.address)
         else:
-            owner = wallets[jettons.owner]
-            faults += _surplus(books, owner, jettons.address, jettons.currency, balance)
-    faults += _totals(books, held, uncertain, rules)
-    return faults, not uncertain
+            found = _surplus(books, owner, jettons.address, jettons.currency, balance)
+            faults += [_unless_on_its_way(fault, before) for fault in found]
+    totals = _totals(books, held, uncertain, rules)
+    faults += [_unless_on_its_way(fault, before) for fault in totals]
+    return Comparison(tuple(faults), not uncertain, tuple(sorted(left)))
 
 
-def _not_read(wallet: OurWallet, state: State) -> Fault:
+def _is_being_read(
+    wallet: OurWallet, state: State | None, earlier: Position | None, first: int, newest: int
+) -> bool:
+    """Of a wallet that is not read up to its newest transaction. True if its newest one at the first look has
+    been read since, or if the cursor passed `state` after the providers were asked.
+
+    earlier: the cursor before the look; first, newest: logical times of the newest transaction that any
+    provider had at the first look, and at this one.
+    """
     cursor = wallet.cursor.lt if wallet.cursor else 0
+    if state is not None and state.at is not None and cursor >= state.at.lt:
+        return cursor > state.at.lt and (earlier is None or earlier.lt <= state.at.lt)
+    return 0 < first <= cursor < newest
+
+
+def _unless_on_its_way(fault: Fault, before: Before) -> Fault:
+    """Jettons arrive some seconds before their notification: more than the books know of is no fault at first
+    sight."""
+    return fault if before.known(fault.subject) else replace(fault, sure=False)
+
+
+def _not_read(wallet: OurWallet, state: State | None) -> Fault:
+    """The subject has the cursor: one that moves between two runs is no wallet that is not read."""
+    cursor = wallet.cursor.lt if wallet.cursor else 0
+    subject = f"{WALLET}{wallet.address} at {cursor}"
+    if state is None:
+        return Fault(subject, msg("log-reconcile-unreadable", account=wallet.address), sure=False)
     newest = state.at.lt if state.at else 0
-    ahead = cursor > newest
-    same = cursor == newest
-    key = "log-reconcile-ahead" if ahead or same else "log-reconcile-behind"
+    ahead = cursor >= newest
+    key = "log-reconcile-ahead" if ahead else "log-reconcile-behind"
     text = msg(key, account=wallet.address, cursor=str(cursor), newest=str(newest))
-    return Fault(f"wallet {wallet.address}", text, sure=ahead or same)
+    return Fault(subject, text, sure=ahead)
 
 
 def _surplus(books: Books, wallet: OurWallet, account: str, currency: str, balance: int) -> list[Fault]:
@@ -280,7 +358,7 @@ def _surplus(books: Books, wallet: OurWallet, account: str, currency: str, balan
     Not of a wallet with a history from before our time, or with excluded transactions.
     """
     key = (wallet.address, currency)
-    known = books.came_in.get(key, 0) + books.unposted.get(key, 0)
+    known = books.came_in.get(key, 0) + books.unposted.get(key, 0) + books.moved.get(key, 0)
     if balance <= known or wallet.after_lt or wallet.excluded:
         return []
     decimals = books.decimals.get(currency, 0)
