@@ -260,6 +260,12 @@ class BotApi:
                 call.status = 200
                 self.notify()
                 return web.Response(text="<html>It works!</html>", content_type="text/html")
+            case FaultKind.ANSWER:
+                call.status = fault.status
+                self.notify()
+                if isinstance(fault.body, str):
+                    return web.Response(status=fault.status, text=fault.body, headers=fault.headers)
+                return web.json_response(fault.body, status=fault.status, headers=fault.headers)
             case FaultKind.NONSENSE_JSON:
                 call.status = 200
                 self.notify()
