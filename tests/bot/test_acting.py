@@ -16,7 +16,6 @@ from tests.bot.conftest import ADMIN, GROUP, OPERATOR, Running
 from tests.bot.executor import Executor, until_true
 from tests.bot.transcript import Transcript
 
-
 STOPPED_AGAIN_SQL = """
 WITH given AS (UPDATE dozor.commands SET created_at = now() - interval '5 s')
 UPDATE dozor.tasks SET state = 'stopped', running_since = NULL,

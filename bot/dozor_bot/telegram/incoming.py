@@ -30,6 +30,10 @@ class Authorship(StrEnum):
     """A post of a channel, or a message written as a channel: it has no author."""
     ANONYMOUS = "anonymous"
     """An administrator who writes as the group itself."""
+    EDITED = "edited"
+    """The person's own, changed after it was sent: it may have been carried out as it was before."""
+    ADDRESSED = "addressed"
+    """In private, and with the name of another bot."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +69,7 @@ class Command:
     date: float
     authorship: Authorship = Authorship.OWN
     origin: str = ""
-    """Of a forwarded message: the type of its origin, such as "hidden_user"."""
+    """Of a forwarded message: the type of its origin, such as "hidden_user". Of an addressed one: to whom."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +130,8 @@ def _read(update: Json, username: str) -> Incoming | None:
     for kind in ("message", "channel_post"):
         if (message := update.get(kind)) is not None:
             return _read_message(_object(message, kind), username)
+    if (edited := update.get("edited_message")) is not None:
+        return _read_edited(_object(edited, "edited_message"), username)
     if (changed := update.get("my_chat_member")) is not None:
         return _read_membership(_object(changed, "my_chat_member"))
     return None
@@ -140,6 +146,30 @@ def chat_of(update: Json) -> int | None:
     return None
 
 
+def addressee_of(update: Json) -> str | None:
+    """The bot that a command is addressed to, without the @; None: it is no command, or names no bot."""
+    message = update.get("message")
+    found = _command_in(message) if isinstance(message, dict) else None
+    return None if found is None else found[2]
+
+
+def _command_in(message: Json) -> re.Match[str] | None:
+    """In the text, or in the words under a photo or a file."""
+    text = message.get("text")
+    text = text if isinstance(text, str) else message.get("caption")
+    return _COMMAND.fullmatch(text.strip()) if isinstance(text, str) else None
+
+
+def _read_edited(message: Json, username: str) -> Command | None:
+    """A command only: other words may be edited at will."""
+    if _command_in(message) is None:
+        return None
+    read = _read_message(message, username)
+    if not isinstance(read, Command) or read.authorship is not Authorship.OWN:
+        return None
+    return replace(read, authorship=Authorship.EDITED)
+
+
 def _read_message(message: Json, username: str) -> Command | Migration | None:
     chat = _object(message.get("chat"), "chat")
     moved_to, moved_from = message.get("migrate_to_chat_id"), message.get("migrate_from_chat_id")
@@ -148,16 +178,19 @@ def _read_message(message: Json, username: str) -> Command | Migration | None:
     if type(moved_from) is int:
         return Migration(moved_from, _integer(chat, "id"))
     sender = _sender(message, chat)
-    text, date = message.get("text"), float(_integer(message, "date"))
+    date = float(_integer(message, "date"))
     if _adds_bot(message, username):
         return Command(sender, "whoami", "", date)
-    found = _COMMAND.fullmatch(text.strip()) if isinstance(text, str) else None
+    found = _command_in(message)
     authorship, origin = _authorship(message, chat)
     if found is None:
         return Command(sender, "", "", date, authorship, origin) if sender.private else None
     name, addressee, argument = found.groups()
     if addressee is not None and addressee.casefold() != username.casefold():
-        return None
+        if not sender.private:
+            return None
+        if authorship is Authorship.OWN:
+            authorship, origin = Authorship.ADDRESSED, addressee
     return Command(sender, name.lower(), (argument or "").strip(), date, authorship, origin)
 
 

@@ -150,6 +150,12 @@ class BotApi:
         self.notify()
         return update_id
 
+    def edit(self, user_id: int, text: str) -> int:
+        """Their last message becomes `text`."""
+        update_id = self.world.edit(self.world.written(user_id)[-1], text)
+        self.notify()
+        return update_id
+
     def change_membership(self, chat_id: int, user_id: int, status: str, **more: Any) -> int:
         update_id = self.world.change_membership(chat_id, user_id, status, **more)
         self.notify()
