@@ -89,12 +89,16 @@ class Pressed:
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """The bot's own standing in a chat has changed. `may_write`: it can send text there now."""
+    """The bot's own standing in a chat has changed. `may_write`: it can send text there now.
+
+    `until`: when a restriction ends by itself, seconds since the epoch; None: there is none that ends.
+    """
 
     chat_id: int
     title: str
     private: bool
     may_write: bool
+    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,17 +267,21 @@ def _buttons(markup: object) -> set[str]:
 def _read_membership(changed: Json) -> Membership:
     """https://core.telegram.org/bots/api#chatmember"""
     chat, member = _object(changed.get("chat"), "chat"), _object(changed.get("new_chat_member"), "member")
+    until = None
     match member.get("status"):
         case "creator" | "member":
             may_write = True
         case "administrator":
             may_write = chat.get("type") != "channel" or member.get("can_post_messages") is True
         case "restricted":
-            may_write = member.get("is_member") is not False and member.get("can_send_messages") is True
+            inside, ends = member.get("is_member") is not False, member.get("until_date")
+            may_write = inside and member.get("can_send_messages") is True
+            if inside and not may_write and type(ends) is int and ends > 0:  # 0: for ever
+                until = float(ends)
         case _:  # "left", "kicked", and what a later version may add
             may_write = False
     private = chat.get("type") == "private"
-    return Membership(_integer(chat, "id"), _text(chat, "title"), private, may_write)
+    return Membership(_integer(chat, "id"), _text(chat, "title"), private, may_write, until)
 
 
 def _sender(message: Json, chat: Json) -> Sender:
