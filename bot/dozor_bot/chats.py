@@ -10,6 +10,8 @@ from dozor_bot.telegram.incoming import Membership
 HEARD_AGAIN = 30.0
 """Seconds after which another message of a busy chat ends a hold again."""
 REMEMBERED = 1000
+AFTER_RESTRICTION = 1.0
+"""Seconds after the end of a restriction at which the chat is tried."""
 
 Reopen = Callable[[int], Awaitable[None]]
 """Ends at once the pause of messages to a chat that has refused them; nothing if it has not."""
@@ -30,6 +32,8 @@ class Chats:
         self._open: set[int] = set()
         # Chats that take messages again, as far as can be seen.
         self._heard: dict[int, float] = {}
+        self._restricted: dict[int, float] = {}
+        # Chats where the bot may not write until then; Telegram reports no end of a restriction.
         self._without_menu: set[int] = set()
         self.menus_due = False
         """A chat has become reachable or another one: its menus are to be set."""
@@ -85,12 +89,19 @@ class Chats:
 
     async def changed(self, member: Membership) -> None:
         """The bot was let in, thrown out, blocked, unblocked, restricted."""
+        self._restricted.pop(member.chat_id, None)
+        if member.until is not None and len(self._restricted) < REMEMBERED:
+            self._restricted[member.chat_id] = member.until + AFTER_RESTRICTION
         if member.may_write:
             self.menus_due = True
             await self._reopen(member.chat_id)
 
     async def settle(self) -> None:
         """End the pauses of chats that take messages again."""
+        now = self._clock.now()
+        for chat_id in [chat_id for chat_id, until in self._restricted.items() if now >= until]:
+            del self._restricted[chat_id]
+            self._open.add(chat_id)
         while self._open:
             chat_id = self._open.pop()
             await self._reopen(chat_id)

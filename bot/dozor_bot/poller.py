@@ -31,7 +31,7 @@ from dozor_bot.responses import Response
 from dozor_bot.router import Router
 from dozor_bot.telegram.answers import Effort
 from dozor_bot.telegram.errors import description, unauthorized
-from dozor_bot.telegram.incoming import UnreadableUpdateError
+from dozor_bot.telegram.incoming import UnreadableUpdateError, addressee_of
 from dozor_bot.telegram.methods import GetUpdates, GetWebhookInfo
 from dozor_bot.telegram.pending_answers import PendingAnswer, PendingAnswers
 from dozor_bot.telegram.webhook import Inbox, secret_of, trouble_of
@@ -40,7 +40,7 @@ POLL_TIMEOUT = 50
 """Seconds of one long poll."""
 CALL_TIMEOUT = 15
 """Seconds for a call that does not wait, and for the network on top of a long poll."""
-ALLOWED = ["message", "channel_post", "callback_query", "my_chat_member"]
+ALLOWED = ["message", "edited_message", "channel_post", "callback_query", "my_chat_member"]
 PRUNE_EVERY = 3600.0
 CHECK_WEBHOOK_EVERY = 45.0
 """Seconds without an update after which Telegram is asked whether the webhook works."""
@@ -49,6 +49,9 @@ HOLD_OFF = 30.0
 FIRST_BACKOFF, LAST_BACKOFF = 0.5, 30.0
 AT_ONCE = 32
 """Answers in progress."""
+NAME_AGAIN = 60.0
+"""Seconds after which another bot's name in a command makes us ask for our own again."""
+NAME_TIMEOUT = 5
 GRACE = 2.0
 """Seconds for answers in progress when the poller stops."""
 
@@ -95,6 +98,7 @@ class Poller:
         self._offset: int | None = None
         self._refused_at: float | None = None
         self._pruned_at = float("-inf")
+        self._named_at = float("-inf")
         self._told: set[int] = set()
         self._answers: set[asyncio.Task[None]] = set()
         self._free = asyncio.Semaphore(AT_ONCE)
@@ -224,6 +228,7 @@ class Poller:
     async def _prepare(self, raw: dict[str, Any]) -> Response | None:
         """None also for an update that cannot be read: it must not hold up those behind it."""
         try:
+            await self._learn_name(raw)
             return await self._router.prepare(raw)
         except UnreadableUpdateError as error:
             logger.error(msg("log-update-unreadable", number=raw["update_id"], reason=error))
@@ -234,6 +239,21 @@ class Poller:
             logger.opt(exception=error).error(msg("log-update-failed", number=raw["update_id"]))
             self.on_defect(error)
             return self._router.apology(raw, "handler-failed")
+
+    async def _learn_name(self, raw: dict[str, Any]) -> None:
+        """A command for another bot: perhaps this one has got a new name, which is not told to it."""
+        addressee, now = addressee_of(raw), self._clock.now()
+        if addressee is None or addressee.casefold() == self._router.username.casefold():
+            return
+        if now - self._named_at < NAME_AGAIN:
+            return
+        self._named_at = now
+        try:
+            me = await self._bot(GetMe(), request_timeout=NAME_TIMEOUT)
+        except AiogramError as error:
+            logger.debug(msg("log-no-bot-name", reason=description(error)))
+        else:
+            self._router.username = me.username or self._router.username
 
     async def _resume(self) -> None:
         """Send the answers that an earlier process has left; without the database, at the next start."""

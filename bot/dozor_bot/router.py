@@ -12,11 +12,11 @@ from dozor_bot.handlers.acting import Action
 from dozor_bot.handlers.alerting import AlertAction
 from dozor_bot.handlers.context import HandlerContext
 from dozor_bot.handlers.help import show_identity_to_a_stranger
-from dozor_bot.handlers.late import answer_late_press, explain_unknown, unwrap
+from dozor_bot.handlers.late import answer_late_press, explain_unknown, offer, unwrap
 from dozor_bot.handlers.table import COMMAND_HANDLERS, PRESSES
 from dozor_bot.responses import DENIED, REFUSAL, Denial, Notice, Refusal, Reply, Response
 from dozor_bot.security.access import Access, Role
-from dozor_bot.security.flood import Attempt, AuditThrottle, OncePer, UserRateLimiter
+from dozor_bot.security.flood import Attempt, AuditThrottle, OncePer, RecentCommands, UserRateLimiter
 from dozor_bot.telegram.incoming import (
     Authorship,
     Command,
@@ -53,6 +53,7 @@ class Router:
         self._allowance = UserRateLimiter(BURST, RATE)
         self._identities = UserRateLimiter(IDENTITY_BURST, IDENTITY_RATE)
         self._explained = OncePer(EXPLAINED_FOR)
+        self._read = RecentCommands()
 
     async def prepare(self, update: Json) -> Response | None:
         """Decides, answers a press, reads the database; writes nothing. None: nothing to do, and no trace.
@@ -146,7 +147,11 @@ class Router:
         if spec is None and not sender.private:
             return None  # in a group it may be meant for another bot there
         action = f"/{command.name}" if command.name else "message"
-        if spec is not None and command.authorship is not Authorship.OWN:
+        words = f"{command.name} {command.argument}"
+        new = self._read.note(sender.chat_id, sender.message_id, words, sender.update_id)
+        if not new and command.authorship is Authorship.EDITED:
+            return None  # Telegram reports changes of other fields as well: these words are known
+        if spec is not None and command.authorship in _SECOND_HAND:
             return self._second_hand(command, role, action)
         if role is None:
             return self._unauthorised(command, spec, action)
@@ -156,10 +161,17 @@ class Router:
             return self._attempt(sender, action, FLOOD, answer, target=command.argument)
         if spec is None:
             return context.answer(sender, context.translator.format("command-unknown"))
+        if command.authorship in _OFFERED:
+            return self._offer(context, command)
         if role < spec.role:
             answer = context.answer(sender, _needs(context, role, spec.role))
             return self._attempt(sender, action, DENIED, answer, target=command.argument)
         return await COMMAND_HANDLERS[spec.name](context, command, role)
+
+    def _offer(self, context: HandlerContext, command: Command) -> Response:
+        """The person's own, but perhaps not meant: with a button that carries it out."""
+        words = context.translator.format(_OFFERED[command.authorship], bot=command.origin, own=self.username)
+        return offer(context, command.sender, words, f"{command.name} {command.argument}".strip())
 
     def _second_hand(self, command: Command, role: Role | None, action: str) -> Response | None:
         """Not written by the sender: never carried out. The reason is given once, to whom it can help."""
@@ -270,6 +282,11 @@ _SECOND_HAND = {
     Authorship.VIA_BOT: "second-hand-via-bot",
     Authorship.CHANNEL: "second-hand-channel",
     Authorship.ANONYMOUS: "second-hand-anonymous",
+}
+
+_OFFERED = {
+    Authorship.EDITED: "second-hand-edited",
+    Authorship.ADDRESSED: "second-hand-addressed",
 }
 
 

@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 
 from dozor.alerting.policy.silences import Silence, SilenceScope, covering, silence
+from dozor.control.commands.commands import AlertCommand, CommandReason
 from dozor.storage.tables.silences import SilenceRow
+from tests.alerting.stage import NAME, Stage
 
 NOW = 1_764_000_000.0
 ROW = SilenceRow(
@@ -91,3 +93,19 @@ def test_a_row_keeps_its_values_and_a_scope_of_a_newer_version_is_refused() -> N
     assert (one.created_at, one.ends_at, one.ended_at, one.ended_by) == (NOW - 60, NOW, None, None)
     with pytest.raises(ValueError, match="region"):
         silence(replace(ROW, scope="region"))
+
+
+@pytest.mark.parametrize("order", [("all", NAME), (NAME, "all")])
+async def test_the_end_of_one_of_two_silences_ends_nothing(stage: Stage, order: tuple[str, str]) -> None:
+    for _ in range(5):
+        stage.story.fail()
+    lasting = {"all": 600.0, NAME: 3600.0}
+    for target in order:
+        assert stage.ask(AlertCommand.SILENCE, target, seconds=lasting[target]) is CommandReason.DONE
+    [incident] = stage.manager.open_incidents
+    assert stage.manager.silences[incident.silenced_by or 0].target == NAME
+    before = await stage.told()
+    stage.pass_time(1200.0)
+    assert await stage.told() == before
+    stage.pass_time(2400.0)
+    assert next(kind for kind, *_ in (await stage.told())[len(before) :]) == "silence_over"

@@ -175,7 +175,13 @@ def test_a_cause_of_no_task_names_none() -> None:
     )
     assert digest_facts([group], storm).lines == ("🔴 1/1 · PostgreSQL",)
     tasks = replace(group, count=4, tasks=("a", "b", "c"))
-    assert digest_facts([tasks], storm).lines == ("🔴 1/4 · PostgreSQL · a, b, c, …",)
+    assert digest_facts([tasks], storm).lines == ("🔴 1/4 · PostgreSQL · a",)
+    three = replace(tasks, open=3)
+    assert digest_facts([three], storm).lines == ("🔴 3/4 · PostgreSQL · a, b, c",)
+    every = replace(tasks, open=4)
+    assert digest_facts([every], storm).lines == ("🔴 4/4 · PostgreSQL · a, b, c, …",)
+    over = replace(tasks, open=0)
+    assert digest_facts([over], storm).lines == ("✅ 0/4 · PostgreSQL · a, b, c, …",)
 
 
 async def test_a_storm_passes_and_is_told_so_once(stage: Stage, post: Post) -> None:

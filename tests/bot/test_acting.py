@@ -16,6 +16,12 @@ from tests.bot.conftest import ADMIN, GROUP, OPERATOR, Running
 from tests.bot.executor import Executor, until_true
 from tests.bot.transcript import Transcript
 
+STOPPED_AGAIN_SQL = """
+WITH given AS (UPDATE dozor.commands SET created_at = now() - interval '5 s')
+UPDATE dozor.tasks SET state = 'stopped', running_since = NULL,
+    last_failed_at = now() - make_interval(secs => $1)
+"""
+
 
 async def _press(api: BotApi, user: int, message: StoredMessage, label: str) -> None:
     """And wait until Telegram has been told that the press arrived."""
@@ -159,6 +165,22 @@ async def test_the_second_of_two_people_is_told_who_was_first(
     api.say(ADMIN, "/restart presales", chat_id=GROUP)
     await api.wait_until(lambda: len(api.world.sent(GROUP)) == 4)
     assert "Перезапуск прервёт этот запуск" in api.world.sent(GROUP)[-1].text
+
+
+@pytest.mark.parametrize("stopped_ago", [0.5, 3.0])
+async def test_a_restart_of_a_task_that_has_stopped_again_is_no_repetition(
+    api: BotApi, pool: Pool, executor: Executor, running: Running, stopped_ago: float
+) -> None:
+    await executor.alive()
+    await executor.add("presales", State.STOPPED, 5)
+    api.say(OPERATOR, "/restart presales", chat_id=GROUP)
+    await api.wait_until(lambda: bool(api.world.sent(GROUP)), what="the first answer")
+    await pool.execute(STOPPED_AGAIN_SQL, stopped_ago)
+    api.say(OPERATOR, "/restart presales", chat_id=GROUP)
+    await api.wait_until(lambda: len(api.world.sent(GROUP)) == 2, what="the second answer")
+    answers = sorted(message.text for message in api.world.sent(GROUP))
+    assert ("Второй раз не выполняю" in answers[0]) is (stopped_ago < 2)
+    assert len(executor.done) == (1 if stopped_ago < 2 else 2)
 
 
 @pytest.mark.parametrize(

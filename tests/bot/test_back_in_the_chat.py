@@ -24,6 +24,13 @@ from dozor_bot.app import TelegramBot, build_bot
 from tests.alerting.scripted import Scripted
 from tests.bot.botapi.server import BotApi
 from tests.bot.conftest import ADMIN, FORUM, GROUP, OPERATOR, TOPIC, VIEWER, ZONE, Running, configure
+from tests.waiting import stretched
+
+INCIDENT_SQL = """
+INSERT INTO dozor.incidents (id, task, kind, severity, state, fingerprint, summary, failures, opened_at,
+    updated_at)
+VALUES (1, 'a', 'critical_stop', 'critical', 'open', 'f', 'x', 5, to_timestamp(1764000000), now())
+"""
 
 
 class Post:
@@ -129,6 +136,21 @@ async def test_a_change_that_lets_nobody_in_ends_no_pause(
     assert pause > 20
 
 
+async def test_the_end_of_a_restriction_ends_the_pause(api: BotApi, post: Post) -> None:
+    api.world.chats[GROUP].forbids = {"text messages"}
+    await post.owe("🛑 one")
+    await post.refused()
+    api.world.chats[GROUP].forbids = set()
+    until = int(api.world.now()) + 2
+    more = {"is_member": True, "can_send_messages": False, "until_date": until}
+    api.change_membership(GROUP, ADMIN, "restricted", **more)
+    async with asyncio.timeout(stretched(20.0)):
+        while await post.dispatcher.deliver_next() != 0.0:  # noqa: ASYNC110 -- a step is what is awaited
+            await asyncio.sleep(0.05)
+    assert api.world.now() >= until
+    assert "one" in api.world.sent(GROUP)[-1].text
+
+
 @pytest.mark.parametrize("text", ["hello everybody", "/whoami"])
 async def test_a_message_there_ends_the_pause_at_once(api: BotApi, post: Post, text: str) -> None:
     api.world.chats[GROUP].forbids = {"text messages"}
@@ -185,6 +207,36 @@ async def test_who_cannot_be_called_in_private_is_called_in_the_group(
     api.change_membership(OPERATOR, OPERATOR, "member")
     await _leaves_at_once(post, str(OPERATOR))
     assert api.world.sent(OPERATOR)
+
+
+@pytest.mark.parametrize(
+    ("in_group", "copies"),
+    [((("Призрак", None),), 1), ((("Призрак", None), ("Олег", OPERATOR)), 0)],
+)
+async def test_a_call_in_the_group_counts_for_those_whom_it_names(
+    api: BotApi, pool: Pool, post: Post, in_group: tuple[tuple[str, int | None], ...], copies: int
+) -> None:
+    api.world.chats[OPERATOR].blocked = True
+    await pool.execute(INCIDENT_SQL)
+    for key, to, called in (
+        ("in the group", "", in_group),
+        ("in private", str(OPERATOR), (("Олег", OPERATOR),)),
+    ):
+        note = Notification(
+            key=key,
+            kind=NotificationKind.ESCALATION,
+            severity=Severity.CRITICAL,
+            created_at=1_764_000_000.0,
+            task="a",
+            incident_id=1,
+            facts=AlertData(level=1, called=called, mention="x"),
+            destination=to,
+        )
+        async with pool.acquire() as connection:
+            await notifications.enqueue(connection, [to_row(note)])
+    await post.refused(str(OPERATOR))
+    copied = await pool.fetchval("SELECT count(*) FROM dozor.notifications WHERE key LIKE '%/group'")
+    assert copied == copies
 
 
 async def test_other_messages_to_a_person_are_not_copied_into_the_group(api: BotApi, post: Post) -> None:

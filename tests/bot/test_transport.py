@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from aiogram import Bot
@@ -49,6 +50,16 @@ def to_topic(client: Bot) -> TelegramTransport:
     return TelegramTransport(client, FORUM, TOPIC, Translator("ru"))
 
 
+def _answer(body: Any, status: int = 200, **headers: str) -> Fault:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Fault(FaultKind.ANSWER, status=status, body=body, headers=named, times=None)
+
+
+def _wait(retry_after: object) -> Fault:
+    """A 429 with this in place of the seconds."""
+    return _answer({"ok": False, "error_code": 429, "parameters": {"retry_after": retry_after}}, 429)
+
+
 def _refuse(status: int, description: str) -> Fault:
     return Fault(FaultKind.REFUSE, status=status, description=description, times=None)
 
@@ -60,6 +71,28 @@ TABLE: list[tuple[str, Fault, Expected, int]] = [
     ("429", Fault(FaultKind.RETRY_AFTER, seconds=7), RetryAfter(7.0), 0),
     ("429 without seconds", Fault(FaultKind.FLOOD_BARE), Unavailable, 0),
     ("429 in words only", _refuse(429, "Too Many Requests: retry after 9"), RetryAfter(9.0), 0),
+    ("429 with a fraction", _wait(7.5), RetryAfter(8.0), 0),
+    ("429 with text", _wait("7"), RetryAfter(7.0), 0),
+    ("429 with a fraction in text", _wait("7.5"), RetryAfter(8.0), 0),
+    ("429 of no time", _wait(0), RetryAfter(1.0), 0),
+    ("429 of less than no time", _wait(-5), RetryAfter(1.0), 0),
+    ("429 of six hours", _wait(21_600), RetryAfter(21_600.0), 0),
+    ("429 of years", _wait(10**12), RetryAfter(86_400.0), 0),
+    ("429 of years in text", _wait("1e400"), RetryAfter(86_400.0), 0),
+    ("429 with words for seconds", _wait("soon"), Unavailable, 0),
+    ("429 with a list for seconds", _wait([7]), Unavailable, 0),
+    ("429 with null", _wait(None), Unavailable, 0),
+    ("429 of no time in words", _refuse(429, "Too Many Requests: retry after 0"), RetryAfter(1.0), 0),
+    ("429 in the header alone", _answer({"ok": False}, 429, Retry_After="9"), RetryAfter(9.0), 0),
+    ("429 of a proxy", _answer("<html>Too many</html>", 429, Retry_After="9"), RetryAfter(9.0), 0),
+    ("429 of a proxy, with a date", _answer("<html>", 429, Retry_After="Sat, 28 Nov 2026"), Unavailable, 0),
+    ("parameters that are a list", _answer({"ok": False, "parameters": [1]}, 400), Rejected, 0),
+    ("a code in words", _answer({"ok": False, "error_code": "many"}, 500), Unavailable, 0),
+    ("a code in text", _answer({"ok": False, "error_code": "403", "description": "x"}), Rejected("x"), 0),
+    ("ok with an error's status", _answer({"ok": True, "result": {}}, 502), Unavailable, 0),
+    ("ok without a result", _answer({"ok": True}), Delivered(None), 0),
+    ("ok with another result", _answer({"ok": True, "result": True}), Delivered(None), 0),
+    ("ok with a list", _answer({"ok": True, "result": []}), Delivered(None), 0),
     ("502 with HTML", Fault(FaultKind.SERVER_ERROR, status=502), Unavailable, 0),
     ("503 with HTML", Fault(FaultKind.SERVER_ERROR, status=503), Unavailable, 0),
     ("504: carried out or not", Fault(FaultKind.SERVER_ERROR, status=504), Unknown, 0),

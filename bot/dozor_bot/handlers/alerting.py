@@ -10,13 +10,14 @@ from dozor.alerting.model.message import Message, Span
 from dozor.control.commands.commands import AlertCommand, CommandReason, submit, wait
 from dozor.control.queries.history import read_incident
 from dozor.storage.postgres.pool import Connection
+from dozor.storage.tables import silences
 from dozor_bot.handlers import acting
 from dozor_bot.handlers.context import HandlerContext
 from dozor_bot.responses import Response, actor_of
 from dozor_bot.telegram.answers import Effort
 from dozor_bot.telegram.incoming import Sender
 from dozor_bot.views.actions import shown
-from dozor_bot.views.alerts import alert_result, undo_of
+from dozor_bot.views.alerts import alert_result, silence_beside, undo_of
 from dozor_bot.views.history import ViewContext
 
 
@@ -84,11 +85,31 @@ class AlertAction(Response):
             text = await self._who_was_first(words) or text
         if result.reason is CommandReason.DONE and not to.private and to.user_name:
             text = f"{text} · {shown(to.user_name)}"
+        if (beside := await self._silence_beside(words, result.reason)) is not None:
+            text = f"{text}\n{beside}"
         buttons = undo_of(words, self.name, self.target) if result.reason is CommandReason.DONE else ()
         answer = Message(spans=(Span(text),), buttons=buttons)
         if self.relist is not None:
             answer = await self.relist(text)
         await context.replies.show(to, self.in_place, answer, Effort.ACTION)
+
+    async def _silence_beside(self, words: ViewContext, reason: CommandReason) -> str | None:
+        """A silence that goes on whatever this command has changed."""
+        if reason not in (CommandReason.DONE, CommandReason.ALREADY):
+            return None
+        match self.name:
+            case AlertCommand.SILENCE:
+                until = float("inf") if self.seconds is None else words.now + self.seconds
+            case AlertCommand.UNSILENCE:
+                until = words.now
+            case AlertCommand.ACK | AlertCommand.UNACK | AlertCommand.ONCALL:
+                return None
+        async with self.context.pool.acquire() as connection:
+            rows = await silences.read_active(connection)
+            number = self.target.removeprefix("#")
+            named = self.target.startswith("#") and number.isdecimal()
+            incident = await read_incident(connection, int(number)) if named else None
+        return silence_beside(words, rows, self.target, None if incident is None else incident.task, until)
 
     async def _who_was_first(self, words: ViewContext) -> str | None:
         async with self.context.pool.acquire() as connection:

@@ -8,9 +8,19 @@ from typing import assert_never
 from dozor.alerting.model.message import Button, Message, Span
 from dozor.alerting.rendering.callback_data import CallbackData, Origin, encode
 from dozor.control.commands.commands import AlertCommand
-from dozor.control.commands.periods import LONGEST, Lasting, Period, Unusable, WithoutUnit, parse_period
+from dozor.control.commands.periods import (
+    LONGEST,
+    Lasting,
+    LengthOrMoment,
+    Period,
+    Unclear,
+    Unusable,
+    WithoutUnit,
+    parse_period,
+)
 from dozor.control.queries.history import read_incidents
 from dozor.control.task_names import Found, resolve
+from dozor.language.times import duration
 from dozor.storage.tables import silences
 from dozor_bot.handlers.alerting import AlertAction
 from dozor_bot.handlers.choice import CHOICES, not_one
@@ -32,6 +42,7 @@ from dozor_bot.views.alerts import (
 )
 
 ALL_WORDS = frozenset({"all", "все", "всё"})
+_BEFORE_A_PERIOD = frozenset(("до", "по", "на", "until", "till", "til", "for"))
 SWAP_WORDS = frozenset({"swap", "смена"})
 UNITS = {"m": ("minutes", 60.0), "h": ("hours", 3600.0), "d": ("days", 86_400.0)}
 """What a number without a unit may mean: the key of a text, and seconds."""
@@ -49,6 +60,8 @@ async def on_ack(context: HandlerContext, command: Command, role: Role) -> Respo
         period = _period(context, words[1:])
         if isinstance(period, Lasting):
             return _act(context, command.sender, AlertCommand.ACK, str(int(number)), seconds=period.seconds)
+        if period is Unusable.NOT_UNDERSTOOD and not _may_be_a_period(words[1]):
+            return _act(context, command.sender, AlertCommand.ACK, str(int(number)))
         return _ask_period(context, command.sender, period, f"ack {int(number)}")
     if command.argument:
         return context.answer(command.sender, context.translator.format("ack-number"))
@@ -57,6 +70,11 @@ async def on_ack(context: HandlerContext, command: Command, role: Role) -> Respo
     return _show(
         context, command.sender, ack_choice(words_of(context), [line for line in lines if line.is_open])
     )
+
+
+def _may_be_a_period(word: str) -> bool:
+    """Whether the words that begin with it are a length that is not understood, and no remark."""
+    return word.casefold() in _BEFORE_A_PERIOD or any(character.isdecimal() for character in word)
 
 
 async def on_silence(context: HandlerContext, command: Command, role: Role) -> Response:
@@ -132,7 +150,7 @@ def _period(context: HandlerContext, words: list[str]) -> Period:
 def _ask_period(
     context: HandlerContext,
     to: Sender,
-    wrong: WithoutUnit | Unusable,
+    wrong: Unclear,
     command: str,
     target: str | None = None,
 ) -> Response:
@@ -148,8 +166,17 @@ def _ask_period(
                 for unit, (key, seconds) in UNITS.items()
                 if number * seconds <= LONGEST
             ]
-            fits = all(len(button.data.encode()) <= DATA_BYTES for button in row)
-            return context.answer(to, text("period-unit", number=str(number)), [row] if row and fits else ())
+            return context.answer(to, text("period-unit", number=str(number)), _fitting(row))
+        case LengthOrMoment(hours, minutes):
+            length = duration(context.translator, hours * 3600.0 + minutes * 60.0)
+            clock = f"{hours}:{minutes:02}"
+            again = f"{command} {hours}h{minutes}m", f"{command} until {clock}"
+            labels = length, text("period-until", time=clock)
+            row = [
+                Button(label, encode(Origin.MENU, "again", words))
+                for label, words in zip(labels, again, strict=True)
+            ]
+            return context.answer(to, text("period-or-moment", time=clock, length=length), _fitting(row))
         case Unusable.NOT_POSITIVE:
             return context.answer(to, text("period-not-positive"))
         case Unusable.TOO_LONG:
@@ -162,6 +189,11 @@ def _ask_period(
             return context.answer(to, text("silence-how-long"))
         case _:
             assert_never(wrong)
+
+
+def _fitting(row: list[Button]) -> list[list[Button]]:
+    """The row, unless the data of one of its buttons is too long."""
+    return [row] if row and all(len(button.data.encode()) <= DATA_BYTES for button in row) else []
 
 
 async def _oncall(context: HandlerContext, to: Sender, role: Role) -> Response:

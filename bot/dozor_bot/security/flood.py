@@ -111,3 +111,22 @@ class OncePer:
         if len(self._said) > REMEMBERED:
             self._said.popitem(last=False)
         return True
+
+
+@dataclass(slots=True)
+class RecentCommands:
+    """The words of the last commands, by chat and message, and the update that brought them."""
+
+    _words: OrderedDict[tuple[int, int], tuple[str, int]] = field(default_factory=OrderedDict)
+
+    def note(self, chat_id: int, message_id: int, words: str, update_id: int) -> bool:
+        """Whether no other update has brought these words of that message."""
+        key = (chat_id, message_id)
+        before = self._words.get(key)
+        if before is not None and before[0] == words:
+            return before[1] == update_id
+        self._words[key] = words, update_id
+        self._words.move_to_end(key)
+        if len(self._words) > REMEMBERED:
+            self._words.popitem(last=False)
+        return True

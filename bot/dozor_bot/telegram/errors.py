@@ -33,7 +33,13 @@ from dozor.alerting.delivery.transport import (
     Unknown,
 )
 from dozor.language import msg
-from dozor_bot.telegram.session import ForeignAnswerError, NoAnswerError, NotSentError
+from dozor_bot.telegram.session import (
+    LONGEST_WAIT,
+    SHORTEST_WAIT,
+    ForeignAnswerError,
+    NoAnswerError,
+    NotSentError,
+)
 
 
 class Simpler(Enum):
@@ -166,7 +172,7 @@ def _bad_request(said: str) -> Outcome | Simpler:
 
 def _other(error: TelegramAPIError, said: str) -> Outcome:
     """A status aiogram has no error for; 429 without `retry_after` comes here."""
-    seconds = re.match(r"retry after (\d+)", said, re.IGNORECASE)
+    seconds = re.match(r"retry after (\d{1,9})", said, re.IGNORECASE)
     if seconds is not None:
-        return RetryAfter(float(seconds[1]))
+        return RetryAfter(min(max(float(seconds[1]), SHORTEST_WAIT), LONGEST_WAIT))
     return Unavailable(said)

@@ -30,6 +30,10 @@ class Authorship(StrEnum):
     """A post of a channel, or a message written as a channel: it has no author."""
     ANONYMOUS = "anonymous"
     """An administrator who writes as the group itself."""
+    EDITED = "edited"
+    """The person's own, changed after it was sent: it may have been carried out as it was before."""
+    ADDRESSED = "addressed"
+    """In private, and with the name of another bot."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +69,7 @@ class Command:
     date: float
     authorship: Authorship = Authorship.OWN
     origin: str = ""
-    """Of a forwarded message: the type of its origin, such as "hidden_user"."""
+    """Of a forwarded message: the type of its origin, such as "hidden_user". Of an addressed one: to whom."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +89,16 @@ class Pressed:
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """The bot's own standing in a chat has changed. `may_write`: it can send text there now."""
+    """The bot's own standing in a chat has changed. `may_write`: it can send text there now.
+
+    `until`: when a restriction ends by itself, seconds since the epoch; None: there is none that ends.
+    """
 
     chat_id: int
     title: str
     private: bool
     may_write: bool
+    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +134,8 @@ def _read(update: Json, username: str) -> Incoming | None:
     for kind in ("message", "channel_post"):
         if (message := update.get(kind)) is not None:
             return _read_message(_object(message, kind), username)
+    if (edited := update.get("edited_message")) is not None:
+        return _read_edited(_object(edited, "edited_message"), username)
     if (changed := update.get("my_chat_member")) is not None:
         return _read_membership(_object(changed, "my_chat_member"))
     return None
@@ -140,6 +150,30 @@ def chat_of(update: Json) -> int | None:
     return None
 
 
+def addressee_of(update: Json) -> str | None:
+    """The bot that a command is addressed to, without the @; None: it is no command, or names no bot."""
+    message = update.get("message")
+    found = _command_in(message) if isinstance(message, dict) else None
+    return None if found is None else found[2]
+
+
+def _command_in(message: Json) -> re.Match[str] | None:
+    """In the text, or in the words under a photo or a file."""
+    text = message.get("text")
+    text = text if isinstance(text, str) else message.get("caption")
+    return _COMMAND.fullmatch(text.strip()) if isinstance(text, str) else None
+
+
+def _read_edited(message: Json, username: str) -> Command | None:
+    """A command only: other words may be edited at will."""
+    if _command_in(message) is None:
+        return None
+    read = _read_message(message, username)
+    if not isinstance(read, Command) or read.authorship is not Authorship.OWN:
+        return None
+    return replace(read, authorship=Authorship.EDITED)
+
+
 def _read_message(message: Json, username: str) -> Command | Migration | None:
     chat = _object(message.get("chat"), "chat")
     moved_to, moved_from = message.get("migrate_to_chat_id"), message.get("migrate_from_chat_id")
@@ -148,16 +182,19 @@ def _read_message(message: Json, username: str) -> Command | Migration | None:
     if type(moved_from) is int:
         return Migration(moved_from, _integer(chat, "id"))
     sender = _sender(message, chat)
-    text, date = message.get("text"), float(_integer(message, "date"))
+    date = float(_integer(message, "date"))
     if _adds_bot(message, username):
         return Command(sender, "whoami", "", date)
-    found = _COMMAND.fullmatch(text.strip()) if isinstance(text, str) else None
+    found = _command_in(message)
     authorship, origin = _authorship(message, chat)
     if found is None:
         return Command(sender, "", "", date, authorship, origin) if sender.private else None
     name, addressee, argument = found.groups()
     if addressee is not None and addressee.casefold() != username.casefold():
-        return None
+        if not sender.private:
+            return None
+        if authorship is Authorship.OWN:
+            authorship, origin = Authorship.ADDRESSED, addressee
     return Command(sender, name.lower(), (argument or "").strip(), date, authorship, origin)
 
 
@@ -230,17 +267,21 @@ def _buttons(markup: object) -> set[str]:
 def _read_membership(changed: Json) -> Membership:
     """https://core.telegram.org/bots/api#chatmember"""
     chat, member = _object(changed.get("chat"), "chat"), _object(changed.get("new_chat_member"), "member")
+    until = None
     match member.get("status"):
         case "creator" | "member":
             may_write = True
         case "administrator":
             may_write = chat.get("type") != "channel" or member.get("can_post_messages") is True
         case "restricted":
-            may_write = member.get("is_member") is not False and member.get("can_send_messages") is True
+            inside, ends = member.get("is_member") is not False, member.get("until_date")
+            may_write = inside and member.get("can_send_messages") is True
+            if inside and not may_write and type(ends) is int and ends > 0:  # 0: for ever
+                until = float(ends)
         case _:  # "left", "kicked", and what a later version may add
             may_write = False
     private = chat.get("type") == "private"
-    return Membership(_integer(chat, "id"), _text(chat, "title"), private, may_write)
+    return Membership(_integer(chat, "id"), _text(chat, "title"), private, may_write, until)
 
 
 def _sender(message: Json, chat: Json) -> Sender:

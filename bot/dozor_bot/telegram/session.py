@@ -6,6 +6,7 @@ Errors of aiohttp name the address, and the address holds the token: they go no 
 from __future__ import annotations
 
 import json
+import math
 import socket
 import ssl
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import certifi
 from aiogram.client.bot import Bot
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
-from aiogram.exceptions import TelegramNetworkError
+from aiogram.exceptions import ClientDecodeError, TelegramNetworkError, TelegramRetryAfter
 from aiogram.methods import TelegramMethod
 from aiogram.methods.base import TelegramType
 from aiohttp import (
@@ -40,6 +41,9 @@ CALL_TIMEOUT = 20.0
 """Seconds for a whole call, long polling apart."""
 CONNECT_TIMEOUT = 8.0
 DNS_CACHE = 60
+SHORTEST_WAIT, LONGEST_WAIT = 1, 86_400
+"""Seconds that a 429 makes a caller wait, whatever it says."""
+TOO_MANY = 429
 _NOT_SENT = (ClientConnectorError, ClientHttpProxyError, ConnectionTimeoutError, InvalidURL, NoTunnelError)
 
 
@@ -123,31 +127,92 @@ class Session(AiohttpSession):
         try:
             async with session.post(url, data=form, timeout=limits, allow_redirects=False) as answer:
                 status, body = answer.status, await answer.read()
-                date = answer.headers.get("Date")
+                date, retry_after = answer.headers.get("Date"), answer.headers.get("Retry-After")
         except _NOT_SENT as error:
             failure = NotSentError(method, _describe(error))
         except (ClientError, TimeoutError, OSError) as error:
             failure = NoAnswerError(method, _describe(error))
         else:
-            return self._read(bot, method, status, body, date)
+            return self._read(bot, method, status, body, date, retry_after)
         raise failure  # outside the handler: without aiohttp's error as context
 
     def _read(
-        self, bot: Bot, method: TelegramMethod[TelegramType], status: int, body: bytes, date: str | None
+        self,
+        bot: Bot,
+        method: TelegramMethod[TelegramType],
+        status: int,
+        body: bytes,
+        date: str | None,
+        retry_after: str | None,
     ) -> TelegramType:
+        """`date` and `retry_after`: the headers."""
         try:
             data = json.loads(body)
         except ValueError:
             data = None
         if not isinstance(data, dict) or not isinstance(data.get("ok"), bool):
+            seconds = _seconds(retry_after) if status == TOO_MANY else None
+            if seconds is not None:
+                raise TelegramRetryAfter(method, msg("error-not-bot-api", status=status), seconds)
             raise ForeignAnswerError(method, msg("error-not-bot-api", status=status), status)
         if self._server_time is not None:
             self._server_time.note(date)
         if not data["ok"]:
-            status = int(data.get("error_code") or status)
-            data["description"] = str(data.get("description") or f"HTTP {status}")
-        response = self.check_response(bot=bot, method=method, status_code=status, content=json.dumps(data))
+            status = _whole(data.get("error_code")) or status
+            data = _refusal(data, status, retry_after)
+        elif not 200 <= status < 300:
+            raise ForeignAnswerError(method, msg("error-not-bot-api", status=status), status)
+        elif data.get("result") is None and method.__api_method__.startswith("get"):
+            raise ForeignAnswerError(method, msg("error-no-result"), status)
+        try:
+            response = self.check_response(
+                bot=bot, method=method, status_code=status, content=json.dumps(data)
+            )
+        except ClientDecodeError:
+            if not data["ok"] or method.__api_method__.startswith("get"):
+                raise
+            # It says that it was carried out. Repeated because of an unknown result, it would not end.
+            return cast(TelegramType, {})
         return cast(TelegramType, response.result)
+
+
+def _refusal(data: dict[str, Any], status: int, retry_after: str | None) -> dict[str, Any]:
+    """In the types that aiogram expects; the seconds of a 429 may be in the header alone."""
+    given = data.get("parameters")
+    given = given if isinstance(given, dict) else {}
+    parameters: dict[str, int] = {}
+    seconds = _seconds(given.get("retry_after"))
+    if seconds is None and status == TOO_MANY:
+        seconds = _seconds(retry_after)
+    if seconds is not None:
+        parameters["retry_after"] = seconds
+    if (chat_id := _whole(given.get("migrate_to_chat_id"))) is not None:
+        parameters["migrate_to_chat_id"] = chat_id
+    description = str(data.get("description") or f"HTTP {status}")
+    return {"ok": False, "error_code": status, "description": description, "parameters": parameters}
+
+
+def _seconds(value: object) -> int | None:
+    """Whole seconds to wait, rounded up; None: it is no number."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    if math.isnan(number):
+        return None
+    return math.ceil(min(max(number, SHORTEST_WAIT), LONGEST_WAIT))
+
+
+def _whole(value: object) -> int | None:
+    """An integer, or text of one; None: anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return None
+    try:
+        return int(value)
+    except ValueError:
+        return None
 
 
 def _describe(error: BaseException) -> str:

@@ -8,6 +8,7 @@ from dozor.alerting.model.message import Button, Message, Span, Style
 from dozor.alerting.model.safe_text import one_line, shorten
 from dozor.alerting.policy.oncall import OnCall
 from dozor.alerting.rendering.callback_data import Origin, encode
+from dozor.control.commands.alert_handler import LONGEST_ACK
 from dozor.control.commands.commands import AlertCommand, CommandReason
 from dozor.control.queries.history import IncidentLine
 from dozor.language.times import ahead, duration
@@ -18,6 +19,8 @@ from dozor_bot.views.status import NAME_UNITS
 
 CHOICES = 20
 SILENCE_FOR = {"1h": 3600.0, "4h": 14_400.0, "1d": 86_400.0}
+SAME_END = 5.0
+"""Seconds by which the ends of two silences may differ and be taken for one."""
 _REFUSALS = {
     CommandReason.UNKNOWN_INCIDENT: "refused-incident",
     CommandReason.UNKNOWN_TASK: "refused-unknown",
@@ -56,6 +59,9 @@ def alert_result(
     done = reason is CommandReason.DONE
     match name:
         case AlertCommand.ACK:
+            if done and seconds is not None:
+                until = words.clock(words.now + min(seconds, LONGEST_ACK))
+                return words.text("ack-done-until", id=incident, until=until)
             return words.text("ack-done" if done else "ack-already", id=incident)
         case AlertCommand.UNACK:
             return words.text("unack-done" if done else "unack-already", id=incident)
@@ -69,7 +75,32 @@ def alert_result(
         case AlertCommand.UNSILENCE:
             return words.text("unsilence-done" if done else "unsilence-already", what=what)
         case AlertCommand.ONCALL:
+            if done and seconds is not None:
+                until = words.clock(words.now + seconds)
+                return words.text("oncall-done-until", person=what, until=until)
             return words.text("oncall-done" if done else "oncall-already", person=what)
+
+
+def silence_beside(
+    words: ViewContext, rows: Iterable[SilenceRow], target: str, task: str | None, until: float
+) -> str | None:
+    """The line about the silence that covers `target` for longer than to `until`; None: there is none.
+
+    `task`: of the incident that `target` names. `until`: seconds since the epoch; infinity: to its end.
+    """
+    wider = {target, "all"} if task is None else {target, task, "all"}
+    longer = [row for row in rows if silence_target(row) in wider and _end(row) > until + SAME_END]
+    if not longer:
+        return None
+    longest = max(longer, key=_end)
+    what = target_words(words, silence_target(longest))
+    if longest.ends_at is None:
+        return words.text("silence-also-open", what=what)
+    return words.text("silence-also", what=what, until=words.clock(longest.ends_at))
+
+
+def _end(row: SilenceRow) -> float:
+    return float("inf") if row.ends_at is None else row.ends_at
 
 
 def undo_of(words: ViewContext, name: AlertCommand, target: str) -> Rows:

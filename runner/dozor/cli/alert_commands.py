@@ -103,7 +103,7 @@ def _period(words: tuple[str, ...], timezone: tzinfo, *, with_reason: bool) -> d
 
     Lengths and moments are written as in the chat. Raises CommandRefusedError.
     """
-    from dozor.control.commands.periods import Lasting, Unusable, WithoutUnit, parse_period
+    from dozor.control.commands.periods import Lasting, LengthOrMoment, Unusable, WithoutUnit, parse_period
 
     if not words:
         return {}
@@ -112,6 +112,16 @@ def _period(words: tuple[str, ...], timezone: tzinfo, *, with_reason: bool) -> d
             return {"seconds": seconds, **({"reason": " ".join(words[used:])} if words[used:] else {})}
         case WithoutUnit(number):
             raise CommandRefusedError(msg("cli-period-unit", number=str(number)))
+        case LengthOrMoment(hours, minutes):
+            clock = f"{hours}:{minutes:02}"
+            raise CommandRefusedError(
+                msg(
+                    "cli-period-or-moment",
+                    time=clock,
+                    length=f"{hours}h{minutes:02}m",
+                    until=f"until {clock}",
+                )
+            )
         case Unusable.NOT_POSITIVE:
             raise CommandRefusedError(msg("cli-period-not-positive"))
         case Unusable.TOO_LONG:

@@ -252,6 +252,7 @@ cli-alert-no-person = There is no { $name } in oncall.people; there are: { $peop
 cli-alert-invalid = { $name }: not possible: no such kind of incident, or no rotation
 cli-alert-how-long = For how long? `dozor silence NAME 1h`
 cli-period-unit = { $number } of what? Write the unit: { $number }m, { $number }h or { $number }d
+cli-period-or-moment = { $time } may be a length or a time of day. Write { $length } or “{ $until }”
 cli-period-not-positive = The length must be more than zero and in the future, such as 30m, 2h, until 18:00
 cli-period-too-long = Too long: at most 30 days
 cli-period-unclear = “{ $words }” is not a length of time. For example: 30 minutes, 2h, 1h30m, 1:30, until 18:00, until tomorrow 9:00

@@ -254,6 +254,7 @@ cli-alert-no-person = { $name } нет в oncall.people; есть: { $people }
 cli-alert-invalid = { $name }: так нельзя: нет такого вида инцидентов или нет графика дежурств
 cli-alert-how-long = На сколько? `dozor silence ИМЯ 1h`
 cli-period-unit = { $number } чего? Напишите с единицей: { $number }m, { $number }h или { $number }d
+cli-period-or-moment = { $time }: это срок или время? Напишите { $length } или «{ $until }»
 cli-period-not-positive = Срок должен быть больше нуля и в будущем, например 30 минут, 2 часа, до 18:00
 cli-period-too-long = Слишком долго: не больше 30 дней
 cli-period-unclear = «{ $words }» — не срок. Например: 30 минут, 2 часа, 1h30m, 1:30, до 18:00, до завтра 9:00

@@ -100,6 +100,7 @@ error-other-poller = another program polls this bot
 error-poller-remedy = stop the other program, or give Dozor a bot of its own (@BotFather, /newbot)
 error-no-updates = Telegram refuses to give updates: { $who }; { $remedy }
 error-not-bot-api = HTTP { $status }, not an answer of the Bot API
+error-no-result = the answer of the Bot API holds no result
 error-cannot-connect = cannot connect to { $host }:{ $port } ({ $reason })
 error-proxy-refused = the proxy refused: HTTP { $status }
 error-timed-out = timed out

@@ -100,6 +100,7 @@ error-other-poller = этого бота опрашивает другая пр�
 error-poller-remedy = остановите другую программу или заведите Дозору своего бота (@BotFather, /newbot)
 error-no-updates = Telegram не отдаёт обновления: { $who }; { $remedy }
 error-not-bot-api = HTTP { $status }, это не ответ Bot API
+error-no-result = в ответе Bot API нет результата
 error-cannot-connect = нет соединения с { $host }:{ $port } ({ $reason })
 error-proxy-refused = прокси отказал: HTTP { $status }
 error-timed-out = нет ответа вовремя

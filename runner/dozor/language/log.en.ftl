@@ -145,6 +145,7 @@ log-answer-given-up = an answer was given up: Telegram asks to wait { $seconds }
 log-answer-waits = an answer waits: Telegram asks to wait { $seconds } s
 log-answers-left = answers not sent at the stop: { $count }; the next start sends them
 log-no-chat-title = the title of the alert chat was not read: { $reason }
+log-no-bot-name = the bot’s own name was not read: { $reason }
 log-answer-refused = Telegram did not take an answer: { $reason }
 log-dropped = notifications: { $notifications }, rows of history: { $runs }
 log-dropped-incidents = , resolved incidents: { $incidents }

@@ -145,6 +145,7 @@ log-answer-given-up = ответ не отправлен: Telegram велит ж
 log-answer-waits = ответ ждёт: Telegram велит ждать { $seconds } с
 log-answers-left = неотправленных ответов при остановке: { $count }; их отправит следующий запуск
 log-no-chat-title = название чата оповещений не получено: { $reason }
+log-no-bot-name = имя самого бота не получено: { $reason }
 log-answer-refused = Telegram не принял ответ: { $reason }
 log-dropped = уведомлений: { $notifications }, строк истории: { $runs }
 log-dropped-incidents = , закрытых инцидентов: { $incidents }

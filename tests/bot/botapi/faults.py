@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -47,6 +47,8 @@ class FaultKind(StrEnum):
     CONFLICT = "conflict"
     REFUSE = "refuse"
     """`status` with `description`."""
+    ANSWER = "answer"
+    """Not carried out; `status` with `body`, of whatever form, and `headers`."""
 
 
 @dataclass(slots=True)
@@ -60,6 +62,8 @@ class Fault:
     seconds: float = 1.0
     status: int = 502
     description: str = ""
+    body: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
 
     def applies(self, method: str, params: dict[str, Any]) -> bool:
         if self.times == 0 or self.method not in (None, method):

@@ -195,6 +195,17 @@ class World:
             body["entities"] = [{"type": "bot_command", "offset": 0, "length": length}]
         return self.push({"channel_post" if chat.type == "channel" else "message": body | more})
 
+    def edit(self, message: StoredMessage, text: str) -> int:
+        """The person who wrote it changes the text; the update's id."""
+        message.text = text
+        message.history.append(text)
+        return self.push({"edited_message": message.to_json() | {"edit_date": int(self.now())}})
+
+    def written(self, user_id: int) -> list[StoredMessage]:
+        """The messages of a person, oldest first."""
+        mine = [one for one in self.messages.values() if one.sender.id == user_id]
+        return sorted(mine, key=lambda one: one.message_id)
+
     def change_membership(self, chat_id: int, user_id: int, status: str, **more: Any) -> int:
         """The bot's own standing in a chat becomes `status`; the update's id. `more`: of the new member."""
         body = {

@@ -150,6 +150,12 @@ class BotApi:
         self.notify()
         return update_id
 
+    def edit(self, user_id: int, text: str) -> int:
+        """Their last message becomes `text`."""
+        update_id = self.world.edit(self.world.written(user_id)[-1], text)
+        self.notify()
+        return update_id
+
     def change_membership(self, chat_id: int, user_id: int, status: str, **more: Any) -> int:
         update_id = self.world.change_membership(chat_id, user_id, status, **more)
         self.notify()
@@ -260,6 +266,12 @@ class BotApi:
                 call.status = 200
                 self.notify()
                 return web.Response(text="<html>It works!</html>", content_type="text/html")
+            case FaultKind.ANSWER:
+                call.status = fault.status
+                self.notify()
+                if isinstance(fault.body, str):
+                    return web.Response(status=fault.status, text=fault.body, headers=fault.headers)
+                return web.json_response(fault.body, status=fault.status, headers=fault.headers)
             case FaultKind.NONSENSE_JSON:
                 call.status = 200
                 self.notify()

@@ -27,7 +27,7 @@ from dozor.alerting.model.incident import DEFAULT_SETTINGS, AlertSettings, Incid
 from dozor.alerting.model.notification import AlertData, EndCause, Notification, NotificationKind
 from dozor.alerting.policy.escalation import Level
 from dozor.alerting.policy.oncall import OnCall
-from dozor.alerting.policy.silences import Silence
+from dozor.alerting.policy.silences import Silence, covering
 from dozor.clock import Clock
 from dozor.config.values.incident_kinds import IncidentKind, Severity
 from dozor.storage.journal import Commit, Journal
@@ -306,6 +306,12 @@ class IncidentManager:
         found = self.store.by_id(incident_id)
         return found if found is not None and found.is_open else None
 
+    def silence_of(self, incident: Incident, now: float) -> Silence | None:
+        """The active silence that covers it, the one that lasts longest."""
+        return covering(
+            self.silences.values(), now, incident=incident.id, task=incident.task, kind=incident.kind
+        )
+
     def apply(self, decision: Decision) -> IncidentChanges:
         """A person's decision about an incident; the caller commits it."""
         assert decision.incident is not None
@@ -319,10 +325,11 @@ class IncidentManager:
         del self.silences[silence.id]
         changes = IncidentChanges()
         broken = [one for one in self.store.open() if one.silenced_by == silence.id]
-        if broken:
-            names = tuple(dict.fromkeys(one.task or f"kind:{one.kind.value}" for one in broken))
+        freed = [one for one in broken if self.silence_of(one, now) is None]
+        if freed:
+            names = tuple(dict.fromkeys(one.task or f"kind:{one.kind.value}" for one in freed))
             facts = AlertData(lines=names[:20], count=len(names), by=by, text=silence.reason or None)
-            worst = max((one.severity for one in broken), key=list(Severity).index)
+            worst = max((one.severity for one in freed), key=list(Severity).index)
             changes.notifications += self.notifications.broadcast(
                 NotificationKind.SILENCE_OVER, worst, facts, now
             )

@@ -107,9 +107,10 @@ def _group(same: Sequence[Incident]) -> StormGroup:
 def _group_line(group: StormGroup) -> str:
     sign = phrases.mark(Severity(group.severity), over=group.open == 0)
     parts = [f"{sign} {group.open}/{group.count}", shorten(one_line(group.summary), 90)]
-    names = list(group.tasks[:3])
+    shown = group.open or group.count  # what is open comes first
+    names = list(group.tasks[: min(3, shown)])
     if names:  # an incident without a task has none
-        parts.append(", ".join([*names, "…"] if group.count > len(names) else names))
+        parts.append(", ".join([*names, "…"] if shown > len(names) else names))
     return " · ".join(parts)
 
 

@@ -228,7 +228,9 @@ def _called(say: Phrasebook, facts: AlertData) -> list[Span]:
 
 def silence_over(say: Phrasebook, facts: AlertData) -> HeaderAndLines:
     named = tuple(_kind_or_name(say, line) for line in facts.lines)
-    lines = reason(facts) + _lines(replace(facts, lines=named))
+    why = shorten(clean(facts.text or ""), REASON_UNITS)
+    given = [Span(say("alert-silence-reason", text=why))] if why else []
+    lines = given + _lines(replace(facts, lines=named))
     if facts.by:
         lines.insert(0, Span(say("alert-silence-lifted", by=say.who(facts.by))))
     return say("alert-silence-over", count=facts.count or 0), lines

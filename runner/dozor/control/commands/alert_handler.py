@@ -101,7 +101,8 @@ class AlertCommandHandler:
         self._manager.commit(IncidentChanges(), Commit(silences=(silence,)))
         for incident in self._manager.open_incidents:
             if silence.covers(incident=incident.id, task=incident.task, kind=incident.kind):
-                self._decide(Decision(replace(incident, silenced_by=silence.id, updated_at=now)))
+                longest = self._manager.silence_of(incident, now) or silence
+                self._decide(Decision(replace(incident, silenced_by=longest.id, updated_at=now)))
         return CommandReason.DONE
 
     def _unsilence(self, target: str, actor: str, now: float) -> CommandReason:

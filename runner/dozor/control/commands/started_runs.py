@@ -11,6 +11,8 @@ from dozor.supervision.core.state import RunOutcome
 
 SAME_WITHIN = 10.0
 """Seconds in which the same command for the same task is taken for the same wish."""
+REACTION = 2.0
+"""Seconds after a stop in which a command cannot be an answer to it yet: it is a second press."""
 
 ENDED_SQL = """
 UPDATE dozor.commands SET run_outcome = $2, run_seconds = $3, run_error = $4 WHERE id = $1
@@ -38,9 +40,13 @@ UPDATE dozor.commands SET run_outcome = 'lost', run_seconds = extract(epoch FROM
 WHERE id = ANY($1::int8[]) AND state = 'done' AND run_outcome IS NULL
 """
 
+# The task has stopped since the command, long enough ago for a person to know it.
 LATEST_SQL = """
-SELECT name, actor, state, extract(epoch FROM now() - created_at)::float8 AS age
-FROM dozor.commands WHERE task = $1 ORDER BY id DESC LIMIT 1
+SELECT c.name, c.actor, c.state, extract(epoch FROM now() - c.created_at)::float8 AS age,
+       coalesce(t.state = 'stopped' AND t.last_failed_at > c.created_at
+                AND t.last_failed_at < now() - make_interval(secs => $2), false) AS stopped_again
+FROM dozor.commands c LEFT JOIN dozor.tasks t ON t.name = c.task
+WHERE c.task = $1 ORDER BY c.id DESC LIMIT 1
 """
 
 
@@ -107,8 +113,11 @@ async def read_started(pool: Pool, command_ids: Sequence[int]) -> dict[int, Star
 
 
 async def read_earlier(connection: Connection, name: CommandName, task: str) -> DuplicateCommand | None:
-    """Whether the last command for `task` is the same one, a moment ago, and was not refused."""
-    row = await connection.fetchrow(LATEST_SQL, task)
-    if row is None or row["name"] != name.value or row["age"] > SAME_WITHIN:
+    """Whether the last command for `task` is the same one, a moment ago, and was not refused.
+
+    A task that has stopped again since is another situation.
+    """
+    row = await connection.fetchrow(LATEST_SQL, task, REACTION)
+    if row is None or row["name"] != name.value or row["age"] > SAME_WITHIN or row["stopped_again"]:
         return None
     return DuplicateCommand(row["actor"], row["age"]) if row["state"] in ("pending", "done") else None

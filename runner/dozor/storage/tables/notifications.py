@@ -168,7 +168,8 @@ WHERE n.destination = $1 AND n.kind = 'escalation' AND n.state IN ('pending', 's
   AND NOT EXISTS (
       SELECT 1 FROM dozor.notifications o
       WHERE o.incident_id = n.incident_id AND o.kind = n.kind AND o.destination = ''
-        AND o.created_at = n.created_at AND o.key NOT LIKE '%/group')
+        AND o.created_at = n.created_at AND o.key NOT LIKE '%/group'
+        AND coalesce(o.payload->'called', '[]') @> coalesce(n.payload->'called', '[]'))
 ON CONFLICT (key) DO NOTHING
 """
 
