@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -14,6 +16,7 @@ import click
 import pytest
 
 from dozor.cli.status import _card, _table
+from dozor.cli.terminal.options import _known
 from dozor.control.queries.status import AlertsBacklog, RunnerInfo, StatusReport
 from dozor.supervision.core.state import State
 from tests.cli.command import Ran
@@ -198,3 +201,44 @@ async def _on_a_terminal(command: str, columns: int, **env: str) -> str:
         return seen.decode()
     finally:
         os.close(main)
+
+
+def test_only_a_pause_is_said_to_be_by_a_person() -> None:
+    """A task that was restarted by hand and then failed again was not stopped by that person."""
+    names = {"telegram:111": "Ann"}
+    for state in State:
+        card = _card(status_of("orders", state, state_by="telegram:111"), NOW, 80, names)
+        rows = dict(line.split("  ", 1) for line in card.splitlines())
+        assert ("Ann" in rows["state"]) == (state is State.PAUSED), card
+        assert ("last action" in rows) == (state is not State.PAUSED), card
+        assert "telegram:111" not in card
+    card = _card(status_of("orders", State.STOPPED, state_by="cli:root@vm"), NOW)
+    assert "command line, root@vm" in card
+
+
+def test_tasks_that_no_runner_has_started_are_not_called_missing() -> None:
+    report = StatusReport(None, (), AlertsBacklog(0, None), NOW)
+    assert "No tasks: add one" in _table(report)
+    never = " ".join(_table(report, 40, configured=2).split())
+    assert never.endswith("The 2 tasks of the configuration have not been started yet: `dozor run`")
+    assert "add one" not in never
+
+
+async def test_an_error_without_a_text_has_no_colon(tmp_path: Path) -> None:
+    (tmp_path / "bare.py").write_text("async def check():\n    raise AssertionError\n")
+    config = tmp_path / "config.yaml"
+    config.write_text("language: en\ntasks:\n  bare: {run: 'bare:check', every: 1s}\n")
+    tried = await run("try", "bare", "-c", str(config))
+    assert tried.exit_code == 1
+    assert tried.output.splitlines()[0].endswith(": AssertionError"), tried.output
+    assert status_of("bare", State.BACKOFF, last_error_type="AssertionError").last_error == "AssertionError"
+
+
+def test_a_full_disk_and_missing_rights_are_one_line(tmp_path: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        command = [sys.executable, "-m", "dozor", "schema"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=stretched(60))
+    assert (done.returncode, done.stderr) == (1, "dozor: No space left on device\n")
+    refused = PermissionError(errno.EACCES, "Permission denied", "/etc/x")
+    assert _known(refused) == "/etc/x: Permission denied"
+    assert _known(OSError(errno.EBADF, "Bad file descriptor")) is None, "a defect keeps its traceback"

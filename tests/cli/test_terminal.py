@@ -88,8 +88,10 @@ async def test_watching_shows_changes_until_it_is_interrupted(
             )  # fmt: skip
         await until(lambda: (tmp_path / "output").read_text().count("good") >= 3, within=20)
         process.send_signal(signal.SIGINT)
-        await asyncio.wait_for(process.wait(), 10)
-    assert "Traceback" not in (tmp_path / "output").read_text()
+        assert await asyncio.wait_for(process.wait(), 10) == 0
+    said = (tmp_path / "output").read_text()
+    assert "Traceback" not in said
+    assert "Aborted" not in said
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -39,6 +39,11 @@ RESULTS = {
     "disabled": "result-disabled",
     "expired": "result-expired",
     "no_runner": "result-no-runner",
+    "unknown_incident": "result-unknown-incident",
+    "unknown_person": "result-unknown-person",
+    "invalid": "result-invalid",
+    "timeout": "result-timeout",
+    "unconfirmed": "result-unconfirmed",
 }
 DONE = {
     "restart": "did-restart",

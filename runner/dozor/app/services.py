@@ -7,6 +7,7 @@ from typing import assert_never
 
 from loguru import logger
 
+from dozor.alerting.model.full_text import error_line
 from dozor.clock import SteadyClock
 from dozor.language import msg
 from dozor.supervision.core.events import (
@@ -71,7 +72,7 @@ class Services:
         name, after = transition.task.spec.name, transition.after
         match transition.event:
             case Failed(failure):
-                self.failing[name] = f"{failure.error_type}: {failure.error_text}"
+                self.failing[name] = error_line(failure.error_type, failure.error_text)
                 delay = 0.0 if after.next_at is None else after.next_at - transition.now
                 logger.error(
                     msg("log-service-failed", name=name, error=failure.error_text, seconds=f"{delay:.0f}")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from dozor.alerting.model.full_text import error_line
 from dozor.cli.terminal.completion import complete_task
 from dozor.cli.terminal.layout import fitted, indented, output_width
 from dozor.cli.terminal.options import config_option
@@ -43,7 +44,7 @@ def errors(config_path: Path, name: str, limit: int, *, as_json: bool) -> None:
             first, last = in_zone(one.first_at, config.timezone), in_zone(one.last_at, config.timezone)
             when = last if one.times == 1 else f"{first} … {last}"
             click.echo(fitted(f"×{one.times}  {when}", hanging="    "))
-            click.echo(indented(f"{one.error_type}: {one.error_text}", output_width(), "  "))
+            click.echo(indented(error_line(one.error_type, one.error_text), output_width(), "  "))
 
 
 async def _read(config_path: Path, word: str, limit: int) -> tuple[Config, str, list[ErrorGroup]]:

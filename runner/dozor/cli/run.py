@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dozor.app.leading.escapes import Escapes
     from dozor.cli.terminal.descriptor_lines import Output
     from dozor.logs import LogFormat, LogGuard
-    from dozor.process.lifecycle import SignalHandlers
+    from dozor.process.lifecycle import LeaveAtSignals, SignalHandlers
     from dozor.process.threads import CheckerThreads
     from dozor.redaction import Redactor
 
@@ -69,11 +69,13 @@ def run(
     config_path: Path, *, wait: bool, role: str | None, grace: float, log_level: str, log_format: str
 ) -> None:
     """Supervise the checkers of the configuration until SIGTERM or SIGINT."""
+    from dozor.process.lifecycle import LeaveAtSignals, run_to_end
+
+    unstarted = LeaveAtSignals(0)
     from dozor.app.leading.escapes import Escapes
     from dozor.cli.terminal.descriptor_lines import Output
     from dozor.errors import ConfigError
     from dozor.logs import LogFormat
-    from dozor.process.lifecycle import run_to_end
     from dozor.supervision.runs.ownership import own_tasks, own_threads
     from dozor.supervision.runs.subprocesses import own_subprocesses
 
@@ -93,6 +95,7 @@ def run(
                 redactors,
                 form,
                 escaped,
+                unstarted,
                 wait=wait,
                 role=None if role is None else Role(role),
                 grace=grace,
@@ -107,6 +110,10 @@ def run(
     except Exception:
         output.end_as_text(FLUSH_SECONDS)
         raise
+    finally:
+        unstarted.end()
+    output.flush(FLUSH_SECONDS)
+    LeaveAtSignals(code)  # the loop has taken its handlers away
     sys.exit(code)
 
 
@@ -116,6 +123,7 @@ async def _run(
     redactors: list[Redactor],
     form: LogFormat,
     escaped: Escapes,
+    unstarted: LeaveAtSignals,
     *,
     wait: bool,
     role: Role | None,
@@ -149,6 +157,7 @@ async def _run(
         gc.freeze()
         gc.enable()
     stop = asyncio.Event()
+    unstarted.end()  # processes forked from here on get back the handlers of now
     signals = on_signals(stop, flush)
     log = configure(
         runner.redactor, level=log_level, form=form, details=runner.details_for_the_log, writer=output.writer

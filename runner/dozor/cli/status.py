@@ -6,13 +6,16 @@ import asyncio
 import json
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import click
 
+from dozor.alerting.model.full_text import error_line
 from dozor.cli.terminal.colours import sign
 from dozor.cli.terminal.completion import complete_task
 from dozor.cli.terminal.layout import PLAIN, columns_of, cut, indented, output_width, padded, wrapped
@@ -28,8 +31,10 @@ from dozor.control.task_states import STATES
 from dozor.language import Translator, msg
 from dozor.language.process import language_in_use
 from dozor.storage.postgres.pool import Connection, unavailable
+from dozor.supervision.core.state import State
 
 if TYPE_CHECKING:
+    from dozor.config import Config
     from dozor.control.queries.incident_words import StormCount
     from dozor.storage.tables.incidents import IncidentRow
     from dozor.storage.tables.runs import RunRecord
@@ -56,15 +61,17 @@ ONE_LINE = 72
 def status(config_path: Path, name: str | None, *, as_json: bool, watching: bool, interval: float) -> None:
     """All tasks, or one of them. Exit 1 if any is stopped."""
     if watching:
-        run_async(_watch(config_path, name, as_json=as_json, interval=interval))
+        with suppress(KeyboardInterrupt):  # the way it is meant to end
+            run_async(_watch(config_path, name, as_json=as_json, interval=interval))
         return
     try:
-        report = run_async(_read_status(config_path))
+        seen = run_async(_read_status(config_path))
     except NoDatabaseError as error:
         click.echo(f"dozor: {error}", err=True)
         raise SystemExit(EXIT_NO_RUNNER) from None
+    report = seen.report
     shown = _selected(report, name)
-    click.echo(_shown(report, shown, name, as_json=as_json))
+    click.echo(_shown(seen, shown, name, as_json=as_json))
     if report.runner is None or not report.runner.alive:
         raise SystemExit(EXIT_NO_RUNNER)
     if any(task in shown for task in report.stopped):
@@ -78,15 +85,16 @@ def _selected(report: StatusReport, name: str | None) -> tuple[TaskStatus, ...]:
     return tuple(task for task in report.tasks if task.name == meant)
 
 
-def _shown(report: StatusReport, shown: tuple[TaskStatus, ...], name: str | None, *, as_json: bool) -> str:
+def _shown(seen: _Seen, shown: tuple[TaskStatus, ...], name: str | None, *, as_json: bool) -> str:
+    report = seen.report
     if as_json:
         answer = report.to_json()
         answer["tasks"] = [task.to_json() for task in shown]
         return json.dumps(answer, ensure_ascii=False, indent=2)
     columns = output_width()
     if name is None:
-        return _table(report, columns)
-    card = _card(shown[0], report.now, columns)
+        return _table(report, columns, configured=seen.configured)
+    card = _card(shown[0], report.now, columns, seen.names)
     alive = report.runner is not None and report.runner.alive
     return card if alive else f"{_runner_line(report, columns)}\n{card}"
 
@@ -94,12 +102,12 @@ def _shown(report: StatusReport, shown: tuple[TaskStatus, ...], name: str | None
 async def _watch(config_path: Path, name: str | None, *, as_json: bool, interval: float) -> None:
     """A picture every `interval` seconds, over the last one on a terminal. Ends with Ctrl-C."""
     clear = "\x1b[H\x1b[J" if sys.stdout.isatty() and not as_json else ""
-    async with database(config_path) as (_, pool):
+    async with database(config_path) as (config, pool):
         while True:
             try:
                 async with pool.acquire(timeout=5.0) as connection:
-                    report = await _read(connection)
-                text = _shown(report, _selected(report, name), name, as_json=as_json)
+                    seen = await _read(config, connection)
+                text = _shown(seen, _selected(seen.report, name), name, as_json=as_json)
             except Exception as error:
                 if not unavailable(error):
                     raise
@@ -155,18 +163,30 @@ def incidents(config_path: Path, limit: int, *, as_json: bool) -> None:
             click.echo(incident_line(row, storms.get(row.id), names, zone))
 
 
-async def _read_status(config_path: Path) -> StatusReport:
-    async with database(config_path) as (_, pool), pool.acquire() as connection:
-        return await _read(connection)
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The status; what people are called, by actor; how many tasks the configuration has enabled."""
+
+    report: StatusReport
+    names: Mapping[str, str]
+    configured: int
 
 
-async def _read(connection: Connection) -> StatusReport:
+async def _read_status(config_path: Path) -> _Seen:
+    async with database(config_path) as (config, pool), pool.acquire() as connection:
+        return await _read(config, connection)
+
+
+async def _read(config: Config, connection: Connection) -> _Seen:
     """Without what only a runner could do: nothing is next, and nothing is running, when there is none."""
     report = await read_status(connection)
+    configured = sum(task.enabled for task in config.tasks)
+    names = await read_names(connection)
     if report.runner is None or (report.runner.alive and await runner_on_watch(connection)):
-        return report
+        return _Seen(report, names, configured)
     tasks = (replace(task, next_run_at=None, running_for_s=None) for task in report.tasks)
-    return replace(report, runner=replace(report.runner, alive=False), tasks=tuple(tasks))
+    gone = replace(report, runner=replace(report.runner, alive=False), tasks=tuple(tasks))
+    return _Seen(gone, names, configured)
 
 
 async def _read_incidents(
@@ -192,8 +212,8 @@ async def _read_history(config_path: Path, word: str, limit: int) -> tuple[ZoneI
             return config.timezone, name, await read_history(connection, name, limit)
 
 
-def _table(report: StatusReport, columns: int = PLAIN) -> str:
-    """At most `columns` wide."""
+def _table(report: StatusReport, columns: int = PLAIN, *, configured: int = 0) -> str:
+    """At most `columns` wide. `configured`: tasks of the configuration; the database may know none yet."""
     lines = [_runner_line(report, columns)]
     cells = [_cells(task, report.now) for task in report.tasks]
     narrow = columns < ONE_LINE
@@ -207,7 +227,8 @@ def _table(report: StatusReport, columns: int = PLAIN) -> str:
         else:
             lines.append(f"{name} {rest}".rstrip())
     if not report.tasks:
-        lines.append(wrapped(msg("cli-no-tasks"), columns))
+        text = msg("cli-tasks-not-started", count=configured) if configured else msg("cli-no-tasks")
+        lines.append(wrapped(text, columns))
     if report.alerts.pending:
         oldest = report.alerts.oldest_pending_s or 0.0
         text = msg("cli-pending", count=report.alerts.pending, seconds=f"{oldest:.0f}")
@@ -246,10 +267,16 @@ def _runner_line(report: StatusReport, columns: int) -> str:
     return click.style(wrapped(f"{gone}; {msg('cli-as-it-left')}", columns), fg="red")
 
 
-def _card(task: TaskStatus, now: float, columns: int = PLAIN) -> str:
+def _card(
+    task: TaskStatus, now: float, columns: int = PLAIN, names: Mapping[str, str] = MappingProxyType({})
+) -> str:
+    """One task. `names`: what people are called, by actor."""
     state, limit = state_word(task.state), task.max_consecutive_failures or "∞"
-    if task.state_by:
-        state = msg("cli-card-state-by", state=state, who=task.state_by)
+    # Only a pause is the doing of the person who acted last; the other states come by themselves.
+    paused_by = _who(task.state_by, names) if task.state_by and task.state is State.PAUSED else None
+    if paused_by is not None:
+        state = msg("cli-card-state-by", state=state, who=paused_by)
+    acted = _who(task.state_by, names) if task.state_by and paused_by is None else None
     streak = msg("cli-card-of", count=task.consecutive_failures, most=limit)
     runs = msg("cli-card-runs-failed", count=task.runs_total, failed=task.failures_total)
     progress, backlog = task.progress, task.backlog_size
@@ -266,6 +293,7 @@ def _card(task: TaskStatus, now: float, columns: int = PLAIN) -> str:
         (msg("cli-card-where"), task.last_error_where or None),
         (msg("cli-card-failing-since"), None if task.failing_since is None else ago(task.failing_since, now)),
         (msg("cli-card-next"), _next(task, now) or None),
+        (msg("cli-card-last-action"), acted),
         (msg("cli-card-progress"), None if done is None else msg("cli-card-of", count=done[0], most=done[1])),
         (msg("cli-card-backlog"), None if backlog is None else msg("cli-card-items", count=backlog)),
     ]
@@ -278,6 +306,12 @@ def _card(task: TaskStatus, now: float, columns: int = PLAIN) -> str:
         else:
             lines += [label, indented(str(value), columns, "  ")]
     return "\n".join(lines)
+
+
+def _who(actor: str, names: Mapping[str, str]) -> str:
+    from dozor.alerting.rendering.render import who
+
+    return who(Translator(language_in_use()), actor, names.get)
 
 
 def _next(task: TaskStatus, now: float) -> str:
@@ -293,7 +327,7 @@ def _run_line(record: RunRecord, zone: ZoneInfo) -> str:
     at = in_zone(record.finished_at.timestamp(), zone)
     took = msg("cli-unit-seconds", count=f"{record.seconds_max:.3f}")
     head = f"{at}  {outcome_word(record.outcome)}{several}  {took}"
-    return _with_details(head, f"{record.error_type}: {record.error_text}" if record.error_type else "")
+    return _with_details(head, error_line(record.error_type, record.error_text))
 
 
 def _with_details(head: str, details: str) -> str:

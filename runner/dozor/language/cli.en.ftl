@@ -130,6 +130,10 @@ cli-next-in = next in { $time }
 cli-no-success = no success yet
 cli-success = ok { $time }
 cli-no-tasks = No tasks: add one to the configuration and start `dozor run`
+cli-tasks-not-started = { $count ->
+    [one] The task of the configuration has not been started yet: `dozor run`
+   *[other] The { $count } tasks of the configuration have not been started yet: `dozor run`
+}
 cli-chat-waits = Telegram makes chat { $chat } wait until { $until }
 cli-chat-unreached = Chat { $chat } cannot be reached since { $since }: { $error }
 cli-pending = Messages not delivered: { $count }, the oldest waits for { $seconds } s
@@ -151,6 +155,7 @@ cli-card-last-error = last error
 cli-card-where = where
 cli-card-failing-since = failing since
 cli-card-next = next run
+cli-card-last-action = last action
 cli-card-progress = progress
 cli-card-backlog = backlog
 cli-card-items = { $count } items

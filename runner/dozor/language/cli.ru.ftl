@@ -130,6 +130,11 @@ cli-next-in = снова через { $time }
 cli-no-success = успехов не было
 cli-success = успех { $time }
 cli-no-tasks = Задач нет: добавьте их в файл настроек и запустите `dozor run`
+cli-tasks-not-started = { $count ->
+    [one] { $count } задача из файла настроек ещё не запускалась: `dozor run`
+    [few] { $count } задачи из файла настроек ещё не запускались: `dozor run`
+   *[many] { $count } задач из файла настроек ещё не запускались: `dozor run`
+}
 cli-chat-waits = Telegram велит чату { $chat } ждать до { $until }
 cli-chat-unreached = Чат { $chat } недоступен с { $since }: { $error }
 cli-pending = Сообщений не доставлено: { $count }, старшее ждёт { $seconds } с
@@ -151,6 +156,7 @@ cli-card-last-error = ошибка
 cli-card-where = где
 cli-card-failing-since = ошибки с
 cli-card-next = дальше
+cli-card-last-action = последнее действие
 cli-card-progress = готово
 cli-card-backlog = очередь
 cli-card-items = { $count } шт.

@@ -354,6 +354,11 @@ result-unknown-task = no such task
 result-disabled = disabled
 result-expired = expired
 result-no-runner = no runner was running
+result-unknown-incident = no such open incident
+result-unknown-person = no such person
+result-invalid = not possible
+result-timeout = no answer in time
+result-unconfirmed = no answer: the runner ended
 audit-attempts = { $count ->
     [one] { $count } attempt
    *[other] { $count } attempts

@@ -377,6 +377,11 @@ result-unknown-task = нет такой задачи
 result-disabled = отключена
 result-expired = устарело
 result-no-runner = раннер не работал
+result-unknown-incident = нет такого открытого инцидента
+result-unknown-person = нет такого человека
+result-invalid = так нельзя
+result-timeout = ответа нет вовремя
+result-unconfirmed = ответа нет: раннер завершился
 audit-attempts = { $count ->
     [one] { $count } попытка
     [few] { $count } попытки

@@ -125,6 +125,29 @@ def on_signals(stop: asyncio.Event, flush: Callable[[], object] = lambda: None) 
     return handlers
 
 
+class LeaveAtSignals:
+    """SIGTERM and SIGINT end the process at once, with exit code `code` and without a traceback.
+
+    For the time before anything is started and for the time after everything has ended. Outside of the main
+    thread, where Python sets no handlers, nothing changes.
+    """
+
+    def __init__(self, code: int) -> None:
+        self._code = code
+        self._before: dict[int, Any] = {}
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._leave) for number in SIGNALS}
+
+    def end(self) -> None:
+        """Set the handlers that were there before."""
+        for number, handler in self._before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        self._before = {}
+
+    def _leave(self, number: int, frame: object) -> None:
+        os._exit(self._code)
+
+
 IMPORT_SAID_AFTER = 2.0
 IMPORT_SAID_EVERY = 10.0
 

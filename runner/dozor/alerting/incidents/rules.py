@@ -17,6 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from dozor.alerting.model.decisions import Because
+from dozor.alerting.model.full_text import error_line
 from dozor.alerting.model.incident import AlertSettings, Incident, IncidentState
 from dozor.alerting.model.notification import NotificationKind
 from dozor.config.values.incident_kinds import KINDS, IncidentKind, Severity
@@ -218,7 +219,7 @@ def fingerprint(failure: Failure) -> str:
 
 
 def summary(failure: Failure) -> str:
-    return f"{failure.error_type}: {failure.error_text}"[:500]
+    return error_line(failure.error_type, failure.error_text)[:500]
 
 
 def _open(

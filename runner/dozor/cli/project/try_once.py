@@ -6,13 +6,14 @@ import asyncio
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 import click
 
+from dozor.alerting.model.full_text import error_line
 from dozor.cli.terminal.completion import complete_task
 from dozor.cli.terminal.layout import fitted, output_width, wrapped
 from dozor.cli.terminal.options import EXIT_FAILED, config_option
@@ -44,7 +45,8 @@ GRACE = 5.0
 def try_once(config_path: Path, name: str, *, watching: bool) -> None:
     """Run one checker once. Exit 1 if it failed."""
     if watching:
-        run_async(_watch(config_path, config_path.absolute().parent, name))
+        with suppress(KeyboardInterrupt):  # the way it is meant to end
+            run_async(_watch(config_path, config_path.absolute().parent, name))
         return
     if not run_async(_try(config_path, name)):
         raise SystemExit(EXIT_FAILED)
@@ -258,7 +260,7 @@ def _report(
         key = msg("setup-try-healthy" if ended.healthy else "setup-try-passed", name=task.name, seconds=took)
         lines = [f"{click.style('✓', fg='green')} {key}"]
     else:
-        text = f"{ended.failure.error_type}: {ended.failure.error_text}"
+        text = error_line(ended.failure.error_type, ended.failure.error_text)
         sign = click.style("✖", fg="red", bold=True)
         lines = [f"{sign} {msg('setup-try-failed', name=task.name, seconds=took, error=text)}"]
     if seen.progress is not None:

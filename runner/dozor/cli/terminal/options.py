@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -113,6 +114,10 @@ class DozorGroup(click.Group):
             ctx.exit(EXIT_FAILED)
 
 
+_OF_THE_MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO})
+"""What the disk and the rights on it answer: not a defect of Dozor, so no traceback."""
+
+
 def _known(error: BaseException) -> str | None:
     """What an error of Dozor, or of the database means to a person; None: it is a defect."""
     from dozor.storage.postgres.pool import connect_error_text, of_database
@@ -120,7 +125,9 @@ def _known(error: BaseException) -> str | None:
     if isinstance(error, DozorError):
         return str(error)
     if isinstance(error, OSError):  # of a file, perhaps: the database's are a StorageError by now
-        return None
+        if error.errno not in _OF_THE_MACHINE:
+            return None
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return f"PostgreSQL: {connect_error_text(error)}" if of_database(error) else None
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from loguru import logger
 
+from dozor.alerting.model.full_text import error_line
 from dozor.control.commands.started_runs import record_end
 from dozor.language import msg
 from dozor.storage.postgres.pool import Pool, unavailable
@@ -73,7 +74,7 @@ class RunTracker:
             outcome = RunOutcome.SUCCEEDED
         elif failure is not None and (state.failure_record.failed_at or 0.0) >= started_at:
             outcome = RunOutcome.TIMED_OUT if failure.timed_out else RunOutcome.FAILED
-            error = f"{failure.error_type}: {failure.error_text}"[:ERROR_LENGTH]
+            error = error_line(failure.error_type, failure.error_text)[:ERROR_LENGTH]
         self._keep(self._write(command_id, outcome, state.duration or 0.0, error))
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from dozor.alerting.model.full_text import error_line
 from dozor.clock import to_iso
 from dozor.control.queries.cluster import ClusterReport, read_cluster
 from dozor.storage.postgres.pool import Connection, Row
@@ -106,7 +107,7 @@ class TaskStatus:
     def last_error(self) -> str | None:
         if self.last_error_type is None:
             return None
-        return f"{self.last_error_type}: {self.last_error_text}"
+        return error_line(self.last_error_type, self.last_error_text)
 
     def to_json(self) -> dict[str, Any]:
         """As CONTRACT's `dozor status --json`, and more."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from dozor.alerting.model.full_text import error_line
 from dozor.alerting.rendering.decisions import why_lines
 from dozor.alerting.rendering.phrases import Phrasebook
 from dozor.control.queries.history import HistoryEvent, HistoryKind
@@ -126,7 +127,7 @@ class Details:
             "chart": _chart(found.chart),
             "errors": [
                 {
-                    "error": f"{group.error_type}: {group.error_text}"[:TEXT],
+                    "error": error_line(group.error_type, group.error_text)[:TEXT],
                     "times": group.times,
                     "first": group.first_at,
                     "last": group.last_at,

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from dozor.alerting.model.full_text import error_line
 from dozor.alerting.model.incident import Incident
 from dozor.alerting.model.notification import SEVERITY_RANK
 from dozor.alerting.policy.silences import Silence
@@ -118,9 +119,9 @@ class TaskViews:
         if past.failing_since is not None:
             view["since"] = round(past.failing_since - now)
             if past.failure is not None:
-                view["error"] = f"{past.failure.error_type}: {past.failure.error_text}"[:TEXT]
+                view["error"] = error_line(past.failure.error_type, past.failure.error_text)[:TEXT]
                 view["where"] = past.failure.where
-        if state.state in (State.PAUSED, State.STOPPED) and past.last_actor is not None:
+        if state.state is State.PAUSED and past.last_actor is not None:
             view["by"] = self._name_of(past.last_actor) or past.last_actor
         if task.overdue:
             view["overdue"] = True
