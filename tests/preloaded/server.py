@@ -67,6 +67,7 @@ def serve(listener: socket.socket, lock: str) -> Mapping[str, Any]:
     selector.register(listener, selectors.EVENT_READ)
     clients: set[socket.socket] = set()
     pipes: dict[int, tuple[int, int]] = {}  # of each process by its pidfd: its pid and its pipe
+    preloaded = False
     while True:
         for key, _ in selector.select():
             if key.fileobj is listener:
@@ -92,8 +93,9 @@ def serve(listener: socket.socket, lock: str) -> Mapping[str, Any]:
                     _end_unless_wanted(listener, lock)
                 continue
             *streams, pipe = descriptors
-            if not gc.get_freeze_count():
+            if not preloaded:
                 preload()
+                preloaded = True
             pid = os.fork()
             if pid == 0:
                 selector.close()
