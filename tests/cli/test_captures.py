@@ -12,6 +12,7 @@ import pytest
 
 from dozor.cli.terminal import layout
 from tests.cli.captures import Capture, captures, columns_of, prepared
+from tests.effort import SOAK
 
 UNREADABLE = re.compile(r"\x1b\[(?:\d+;)*(?:3[346]|9[0-7]|37|38)(?:;\d+)*m")
 """Text in yellow, dark blue, cyan, white or a bright colour. Black on a coloured background is fine."""
@@ -30,7 +31,10 @@ def too_wide(one: Capture) -> list[str]:
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize(("language", "columns"), [("ru", 40), ("en", 80), ("ru", 120)])
+@pytest.mark.parametrize(
+    ("language", "columns"),
+    [("ru", 40), ("en", 80), *([("ru", 120), ("en", 40), ("ru", 80), ("en", 120)] if SOAK else [])],
+)
 def test_outputs_fit_the_terminal(short_dir: Path, database: str, language: str, columns: int) -> None:
     folder = short_dir / f"captures-{language}-{columns}"
     folder.mkdir()

@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 import pytest
 
+from tests.effort import SOAK
 from tests.preloaded.processes import run, start
 
 ENGLISH, RUSSIAN = "en", "ru"
@@ -53,7 +54,7 @@ def config(tmp_path: Path, database: str, request: pytest.FixtureRequest) -> Pat
 
 
 @pytest.mark.parametrize("config", [ENGLISH, RUSSIAN], indirect=True)
-@pytest.mark.parametrize("columns", [40, 80, 120])
+@pytest.mark.parametrize("columns", [40, 80, 120] if SOAK else [40])
 def test_messages_fit_the_terminal(config: Path, columns: int) -> None:
     for arguments in (("history", "nosuch"), ("restart", "orders"), ("oncall",), ("why", "999")):
         code, lines = on_a_terminal(columns, *arguments, "-c", str(config))

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from typing import Any
 
@@ -297,33 +298,48 @@ def test_tasks_and_threads_that_a_run_leaves_behind_are_reported_once_and_left_a
 
 async def _by_asyncio() -> None:
     process = await asyncio.create_subprocess_exec("sleep", "60")
-    keep(process, process.pid)
+    transport = process._transport  # type: ignore[attr-defined]
+
+    def end() -> None:
+        transport.get_extra_info("subprocess").wait()
+        transport.close()
+
+    keep(process, process.pid, end)
 
 
 async def _by_subprocess() -> None:
     process = subprocess.Popen(["sleep", "60"])  # noqa: ASYNC220 -- what checkers do
-    keep(process, process.pid)
+    keep(process, process.pid, process.wait)
 
 
 def _in_a_thread() -> None:
     process = subprocess.Popen(["sleep", "60"])
-    keep(process, process.pid)
+    keep(process, process.pid, process.wait)
 
 
 async def _by_multiprocessing() -> None:
     process = multiprocessing.get_context("spawn").Process(target=signal.pause, name="sleep")
     process.start()
-    keep(process, process.pid or 0)
+    keep(process, process.pid or 0, process.join)
 
 
-def keep(process: object, pid: int) -> None:
-    """An object that is dropped while its process runs warns, here as in checkers."""
-    processes.append(process)
-    started.append(pid)
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A process that a run has started. `wait` returns when it has ended, and notes its exit code in
+    `process`: an object that is dropped without one warns.
+    """
+
+    process: object
+    pid: int
+    wait: Callable[[], object]
 
 
-processes: list[object] = []
-started: list[int] = []
+def keep(process: object, pid: int, wait: Callable[[], object]) -> None:
+    """Until the end of the test."""
+    started.append(Kept(process, pid, wait))
+
+
+started: list[Kept] = []
 
 
 @pytest.mark.parametrize("leaves", [_by_asyncio, _by_subprocess, _in_a_thread, _by_multiprocessing])
@@ -335,10 +351,11 @@ def test_a_process_that_a_run_leaves_behind_is_reported_once_and_left_alone(
 
     try:
         seen, _ = on_own_loop(leaves, enough=enough)
-        assert all(psutil.pid_exists(pid) for pid in started)
+        assert all(psutil.pid_exists(one.pid) for one in started)
     finally:
-        for pid in started:
-            os.kill(pid, signal.SIGKILL)
+        for one in started:
+            os.kill(one.pid, signal.SIGKILL)
+            one.wait()
         started.clear()
     [(text, severity)] = seen.alerts
     assert severity == "warning"

@@ -202,6 +202,20 @@ async def test_a_restart_runs_the_code_that_is_on_disk_now(tmp_path: Path) -> No
         assert state_of(supervisor, "deployed").state in (State.RUNNING, State.WAITING)
 
 
+async def test_a_process_loads_nothing_that_reads_configurations(tmp_path: Path) -> None:
+    """Each process of a task would pay for it with a quarter of a second and 13 MB."""
+    (tmp_path / "modules_checker.py").write_text(
+        "import sys\nfrom dozor import Context, Fatal\n\n"
+        "async def check(ctx: Context):\n"
+        "    heavy = {'pydantic', 'yaml', 'aiohttp', 'aiogram', 'dozor.config.loading'} & set(sys.modules)\n"
+        "    raise Fatal(f'loaded: {sorted(heavy)}')\n"
+    )
+    light = spec("light", nothing, isolation=Isolation.PROCESS, reference="modules_checker:check")
+    async with supervising(light, folder=tmp_path) as (supervisor, seen):
+        await until(is_stopped(supervisor, "light"), within=START)
+    assert seen.failures("light")[0].error_text == "loaded: []"
+
+
 async def test_code_that_cannot_be_imported_stops_the_task_at_once(tmp_path: Path) -> None:
     (tmp_path / "broken_checker.py").write_text("raise ImportError('no driver')\n")
     broken = spec("broken", nothing, isolation=Isolation.PROCESS, reference="broken_checker:check")

@@ -7,13 +7,12 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.preloaded.processes import run
+from tests.preloaded.processes import Started, run, start
 from tests.waiting import until
 
 CHECKER = """
@@ -220,14 +219,22 @@ def test_no_command_mixes_two_languages(folder: Path, language: str) -> None:
             assert re.search("[а-яё]", output), arguments
 
 
+def started(folder: Path, language: str, log: Path) -> Started:
+    with log.open("wb") as output, open(os.devnull, "rb") as nothing:
+        return start(
+            [sys.executable, "-m", "dozor", "run", "-c", "good.yaml", "--log-format", "human"],
+            cwd=folder,
+            env=environment(language),
+            stdin=nothing.fileno(),
+            stdout=output.fileno(),
+            stderr=output.fileno(),
+        )
+
+
 @pytest.mark.parametrize("language", ["ru", "en"])
 async def test_a_run_and_the_commands_beside_it_do_not_mix_two_languages(folder: Path, language: str) -> None:
     log = folder / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: ASYNC220 -- it runs on beside the test
-            [sys.executable, "-m", "dozor", "run", "-c", "good.yaml", "--log-format", "human"],
-            cwd=folder, env=environment(language), stdout=output, stderr=output,
-        )  # fmt: skip
+    process = started(folder, language, log)
     try:
         stopped = {"ru": "остановлена после 2", "en": "stopped after 2"}[language]
         await until(lambda: stopped in log.read_text("utf-8"), within=120)

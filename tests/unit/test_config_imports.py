@@ -10,9 +10,9 @@ import pytest
 
 from dozor.config import Config, ConfigError, Isolation, load
 from dozor.config.imports import channels
-from dozor.config.imports.checkers import CheckerImportError, import_checker, import_checkers, isolation_of
+from dozor.config.imports.checkers import CheckerImportError, import_checker, import_checkers
 from dozor.config.imports.probing import RemoteChecker
-from dozor.config.imports.signatures import is_async, takes_context
+from dozor.config.imports.signatures import is_async, isolation_of, takes_context
 from dozor.language import Language
 
 MODULE = """

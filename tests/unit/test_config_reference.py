@@ -14,9 +14,14 @@ from dozor.config.sections.base import Section
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_page_of_the_configuration_is_what_the_models_say() -> None:
+@pytest.fixture(scope="module")
+def page() -> str:
+    return reference()
+
+
+def test_the_page_of_the_configuration_is_what_the_models_say(page: str) -> None:
     written = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
-    assert written == reference(), "renew it: python -m dozor.config.reference > docs/configuration.md"
+    assert written == page, "renew it: python -m dozor.config.reference > docs/configuration.md"
 
 
 @pytest.mark.parametrize(
@@ -28,8 +33,7 @@ def test_the_page_of_the_configuration_is_what_the_models_say() -> None:
         tasks.TaskConfig, tasks.RestartDelay, tasks.TaskAlerts,
     ],
 )  # fmt: skip
-def test_every_key_has_a_row(model: type[Section]) -> None:
-    page = reference()
+def test_every_key_has_a_row(page: str, model: type[Section]) -> None:
     for key in model.known_keys():
         assert f"| `{key}` |" in page
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
-from dataclasses import fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from datetime import UTC
+from functools import cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -31,22 +32,22 @@ def _files(language: Language) -> list[Path]:
     return [folder / f"{language.value}.ftl", *sorted(folder.glob(f"*.{language.value}.ftl"))]
 
 
-def _messages(language: Language) -> dict[str, Message]:
+@cache
+def _parsed(path: Path) -> tuple[Message, ...]:
+    body = FluentParser().parse(path.read_text("utf-8")).body
+    junk = [entry.content for entry in body if isinstance(entry, Junk)]
+    assert not junk, f"{path.name} does not parse: {junk}"
+    return tuple(entry for entry in body if isinstance(entry, Message))
+
+
+@cache
+def _messages(language: Language) -> Mapping[str, Message]:
     found: dict[str, Message] = {}
     for path in _files(language):
-        body = FluentParser().parse(path.read_text("utf-8")).body
-        junk = [entry.content for entry in body if isinstance(entry, Junk)]
-        assert not junk, f"{path.name} does not parse: {junk}"
-        for entry in body:
-            if isinstance(entry, Message):
-                assert entry.id.name not in found, f"{path.name}: {entry.id.name} is there already"
-                found[entry.id.name] = entry
+        for entry in _parsed(path):
+            assert entry.id.name not in found, f"{path.name}: {entry.id.name} is there already"
+            found[entry.id.name] = entry
     return found
-
-
-def _main(language: Language) -> list[str]:
-    body = FluentParser().parse(_files(language)[0].read_text("utf-8")).body
-    return [entry.id.name for entry in body if isinstance(entry, Message)]
 
 
 def _variables(node: Any) -> Iterator[str]:
@@ -60,40 +61,45 @@ def _variables(node: Any) -> Iterator[str]:
             yield from _variables(item)
 
 
-def _sources() -> Iterator[ast.Module]:
+@dataclass(frozen=True, slots=True)
+class _Scan:
+    """What the sources say. `asked`: keys in `translator.format(...)`, its usual short name `text(...)` and
+    `msg(...)`, with the names of their arguments; None where they are passed on as `**...`.
+    """
+
+    literals: frozenset[str]
+    asked: tuple[tuple[str, frozenset[str] | None], ...]
+
+
+@cache
+def _scan() -> _Scan:
+    literals: set[str] = set()
+    asked: list[tuple[str, frozenset[str] | None]] = []
     for package in ("runner", "bot"):
         for path in sorted((ROOT / package).rglob("*.py")):
-            yield ast.parse(path.read_text("utf-8"))
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.Constant):
+                    if isinstance(node.value, str):
+                        literals.add(node.value)
+                elif isinstance(node, ast.Call):
+                    asked.extend(_asked_for(node))
+    return _Scan(frozenset(literals), tuple(asked))
 
 
-def _literals() -> set[str]:
-    return {
-        node.value
-        for tree in _sources()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    }
-
-
-def _asked_for() -> Iterator[tuple[str, set[str] | None]]:
-    """Keys in `translator.format(...)`, in its usual short name `text(...)` and in `msg(...)`, with the names
-    of their arguments; None where they are passed on as `**...`.
-    """
-    for tree in _sources():
-        for node in ast.walk(tree):
-            if not (isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant)):
-                continue
-            called = node.func
-            short = isinstance(called, ast.Name) and called.id in ("text", "msg")
-            long = (
-                isinstance(called, ast.Attribute)
-                and called.attr == "format"
-                and "translator" in ast.unparse(called.value)
-            )
-            if (short or long) and isinstance(node.args[0].value, str):
-                given = {keyword.arg for keyword in node.keywords if keyword.arg is not None}
-                passed_on = any(keyword.arg is None for keyword in node.keywords)
-                yield node.args[0].value, None if passed_on else given
+def _asked_for(node: ast.Call) -> Iterator[tuple[str, frozenset[str] | None]]:
+    if not (node.args and isinstance(node.args[0], ast.Constant)):
+        return
+    called = node.func
+    short = isinstance(called, ast.Name) and called.id in ("text", "msg")
+    long = (
+        isinstance(called, ast.Attribute)
+        and called.attr == "format"
+        and "translator" in ast.unparse(called.value)
+    )
+    if (short or long) and isinstance(node.args[0].value, str):
+        given = frozenset(keyword.arg for keyword in node.keywords if keyword.arg is not None)
+        passed_on = any(keyword.arg is None for keyword in node.keywords)
+        yield node.args[0].value, None if passed_on else given
 
 
 def test_both_languages_have_the_same_keys() -> None:
@@ -118,19 +124,19 @@ def test_every_key_is_used() -> None:
         for area, texts in (("web", Texts), ("demo", Words))
         for field in fields(texts)
     }
-    unused = _messages(Language.RU).keys() - _literals() - of_fields
+    unused = _messages(Language.RU).keys() - _scan().literals - of_fields
     assert not unused
 
 
 def test_every_key_the_code_asks_for_is_there() -> None:
-    asked = {key for key, _ in _asked_for()}
+    asked = {key for key, _ in _scan().asked}
     assert len(asked) > 500, "the scan finds little: has the translator been renamed?"
     assert not asked - _messages(Language.RU).keys()
 
 
 def test_every_argument_of_a_text_is_given() -> None:
     messages = _messages(Language.RU)
-    for key, given in _asked_for():
+    for key, given in _scan().asked:
         if given is not None:
             assert set(_variables(messages[key])) <= given, key
 
@@ -140,10 +146,9 @@ def test_a_text_stands_in_the_file_of_its_area() -> None:
         for path in _files(language)[1:]:
             area = path.name.partition(".")[0]
             assert area in AREAS
-            body = FluentParser().parse(path.read_text("utf-8")).body
-            names = [entry.id.name for entry in body if isinstance(entry, Message)]
-            assert all(name.partition("-")[0] == area for name in names)
-    assert not [key for key in _main(Language.RU) if key.partition("-")[0] in AREAS]
+            assert all(message.id.name.partition("-")[0] == area for message in _parsed(path))
+    main = _parsed(_files(Language.RU)[0])
+    assert not [message for message in main if message.id.name.partition("-")[0] in AREAS]
 
 
 def test_a_text_without_plurals_reads_as_fluent_reads_it() -> None:

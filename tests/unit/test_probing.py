@@ -41,29 +41,34 @@ def configuration(folder: Path, *tasks: str, more: str = "") -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    ("module", "said"),
-    [
-        ("import sys; sys.exit(3)", "sys.exit was called"),
-        ("raise RuntimeError('no licence')", "RuntimeError: no licence"),
-        ("import os; os._exit(5)", "it ended its process with exit code 5"),
-        ("import ctypes; ctypes.string_at(0)", "it made its process end by SIGSEGV"),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "it made its process end by SIGKILL"),
-        ("import os; os.closerange(3, 256)", "cannot be imported"),
-        ("import os; os.environ['BOT_TOKEN']", "BOT_TOKEN is withheld from the process of this task"),
-    ],
+BAD = (
+    ("import sys; sys.exit(3)", "sys.exit was called"),
+    ("raise RuntimeError('no licence')", "RuntimeError: no licence"),
+    ("import os; os._exit(5)", "it ended its process with exit code 5"),
+    ("import ctypes; ctypes.string_at(0)", "it made its process end by SIGSEGV"),
+    ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "it made its process end by SIGKILL"),
+    ("import os; os.closerange(3, 256)", "cannot be imported"),
+    ("import os; os.environ['BOT_TOKEN']", "BOT_TOKEN is withheld from the process of this task"),
 )
-def test_a_module_that_cannot_be_imported_is_a_problem(tmp_path: Path, module: str, said: str) -> None:
-    write(tmp_path, probed_bad=module + "\n" + GOOD, probed_good=GOOD)
-    bad, good = found(
-        tmp_path, Question("probed_bad:check", NO_ARGS), Question("probed_good:check", NO_ARGS), seconds=20.0
+
+
+def test_a_module_that_cannot_be_imported_is_a_problem(tmp_path: Path) -> None:
+    write(tmp_path, probed_good=GOOD)
+    for number, (text, _) in enumerate(BAD):
+        write(tmp_path, **{f"probed_bad{number}": f"{text}\n{GOOD}"})
+    modules = [f"probed_bad{number}" for number in range(len(BAD))]
+    *bad, good = found(
+        tmp_path,
+        *(Question(f"{module}:check", NO_ARGS) for module in (*modules, "probed_good")),
+        seconds=20.0,
     )
-    assert isinstance(bad, tuple)
-    assert [place for place, _ in bad] == [("run",)]
-    assert "probed_bad" in bad[0][1]
-    assert said in bad[0][1]
+    for module, (_, said), answer in zip(modules, BAD, bad, strict=True):
+        assert isinstance(answer, tuple), module
+        assert [place for place, _ in answer] == [("run",)]
+        assert module in answer[0][1]
+        assert said in answer[0][1]
     assert good == ()
-    assert "probed_good" not in sys.modules
+    assert not {*modules, "probed_good"} & set(sys.modules)
 
 
 def test_a_module_that_hangs_is_named_with_its_place_and_killed_with_what_it_started(tmp_path: Path) -> None:

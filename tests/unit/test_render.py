@@ -187,7 +187,7 @@ def test_hostile_texts_never_break_an_alert(kind: NotificationKind, text: str) -
         by=text,
         failing_since=NOW,
         lasted=1e12,
-        stopped_tasks=(text,) * 500,
+        stopped_tasks=(text,) * max(4, 3 * MESSAGE_UNITS // (len(text) + 1)),
     )
     _check(_say(_note(kind, Severity.CRITICAL, facts, task=text, possible_duplicate=True)))
 

@@ -28,7 +28,6 @@ from dozor.config.imports.probing import (
     probe,
 )
 from dozor.config.imports.setups import check_setup
-from dozor.config.imports.signatures import is_async
 from dozor.config.loading import Candidate, CandidateKey, Draft, read_draft
 from dozor.config.secrets import register_config_secrets
 from dozor.config.sections.config import Config
@@ -129,13 +128,6 @@ def import_checkers(config: Config) -> dict[str, Checker]:
     candidates = (*functions, *Candidate.setups_of(config))
     draft = Draft(config.source, config.path, config.lines, config.filled, {}, config, (), candidates)
     return _examined(draft, _Imports(draft)).checkers
-
-
-def isolation_of(function: Checker, configured: Isolation | None) -> Isolation:
-    """Where its runs happen: as configured, or on the loop for `async def`, in a thread for `def`."""
-    if configured is not None:
-        return configured
-    return Isolation.INLINE if is_async(function) else Isolation.THREAD
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from inspect import Parameter
 from typing import Any
 
+from dozor.config.values.choices import Isolation
 from dozor.config.values.fields import nearest
 from dozor.extras import install_command, is_installed, needed_extra
 from dozor.language import msg
@@ -35,6 +36,13 @@ def is_async(function: Callable[..., Any]) -> bool:
     """Whether calling it gives a coroutine."""
     call = getattr(type(function), "__call__", None)  # noqa: B004 -- an object with an async __call__ is meant
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
+
+
+def isolation_of(function: Callable[..., Any], configured: Isolation | None) -> Isolation:
+    """Where its runs happen: as configured, or on the loop for `async def`, in a thread for `def`."""
+    if configured is not None:
+        return configured
+    return Isolation.INLINE if is_async(function) else Isolation.THREAD
 
 
 def check_kind(function: Callable[..., Any]) -> str | None:

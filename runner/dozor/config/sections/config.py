@@ -23,6 +23,7 @@ from dozor.config.sections.totp import TotpConfig
 from dozor.config.source.interpolation import Reference
 from dozor.config.source.problems import Place, line_of
 from dozor.config.values import addresses, fields
+from dozor.config.values.choices import Pooling as Pooling
 from dozor.language import Language, msg
 from dozor.language.process import from_setting
 
@@ -90,13 +91,6 @@ class PoolsConfig(Section):
         if self.starved_after > self.acquire_timeout:
             raise ValueError(msg("config-starved-after"))
         return self
-
-
-class Pooling(StrEnum):
-    """What a connection to `database.url` gets of the server."""
-
-    SESSION = "session"
-    TRANSACTION = "transaction"
 
 
 class DatabaseConfig(Section):

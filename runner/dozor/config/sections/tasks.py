@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Self
-from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -22,44 +20,20 @@ from dozor.config.sections.base import (
 )
 from dozor.config.sections.cluster import parse_pool
 from dozor.config.values import fields
+from dozor.config.values.choices import Isolation as Isolation
+from dozor.config.values.choices import Misfire as Misfire
+from dozor.config.values.choices import OnHang as OnHang
+from dozor.config.values.choices import Requirement as Requirement
 from dozor.config.values.durations import format_duration, parse_positive
 from dozor.config.values.schedules import Continuous as Continuous
 from dozor.config.values.schedules import Cron as Cron
 from dozor.config.values.schedules import Every as Every
 from dozor.config.values.schedules import Schedule as Schedule
+from dozor.config.values.schedules import schedule_of as schedule_of
 from dozor.language import msg
-
-
-class Isolation(StrEnum):
-    """Where a run happens."""
-
-    INLINE = "inline"
-    THREAD = "thread"
-    PROCESS = "process"
-
-
-class Misfire(StrEnum):
-    """What becomes of ticks that passed while nothing could run."""
-
-    RUN_ONCE = "run_once"
-    SKIP = "skip"
-
-
-class OnHang(StrEnum):
-    """What becomes of a run that ignores its cancellation."""
-
-    ABANDON = "abandon"
-    EXIT = "exit"
-
 
 DEFAULT_POOL = "default"
 """The pool of `placement: pool`."""
-
-
-class Requirement(StrEnum):
-    """What a task may require."""
-
-    DATABASE = "database"
 
 
 class TaskAlerts(Section):
@@ -345,12 +319,3 @@ def _share_names() -> None:
 
 
 _share_names()
-
-
-def schedule_of(every: float | None, cron: str | None, timezone: ZoneInfo | None) -> Schedule:
-    """The keys `every`, `cron` and `timezone` of a task as one value."""
-    if every is not None:
-        return Every(every)
-    if cron is not None:
-        return Cron(cron, timezone or ZoneInfo("UTC"))
-    return Continuous()

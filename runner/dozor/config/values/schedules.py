@@ -38,3 +38,12 @@ class Continuous:
 
 
 Schedule = Every | Cron | Continuous
+
+
+def schedule_of(every: float | None, cron: str | None, timezone: ZoneInfo | None) -> Schedule:
+    """The keys `every`, `cron` and `timezone` of a task as one value."""
+    if every is not None:
+        return Every(every)
+    if cron is not None:
+        return Cron(cron, timezone or ZoneInfo("UTC"))
+    return Continuous()

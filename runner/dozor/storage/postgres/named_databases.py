@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from dozor.config.sections.databases import NamedDatabase
 from dozor.config.values.fields import nearest
 from dozor.errors import StorageError, UnknownDatabaseError
 from dozor.language import msg
@@ -19,6 +18,9 @@ from dozor.storage.postgres.pool import (
     named_connect_error,
     of_connecting,
 )
+
+if TYPE_CHECKING:  # child processes import this module, and need no configuration
+    from dozor.config.sections.databases import NamedDatabase
 
 GOODBYE_SECONDS = 2.0
 """How long the connections of one pool may take to be closed, before they are cut."""

@@ -9,12 +9,14 @@ next: LISTEN reports success and receives nothing, and a session advisory lock i
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from dozor.config import DatabaseConfig
-from dozor.config.sections.config import Pooling
+from dozor.config.values.choices import Pooling
+
+if TYPE_CHECKING:  # child processes import this module, and need no configuration
+    from dozor.config import DatabaseConfig
 
 _MARK = "dozor_pooling=transaction"
 

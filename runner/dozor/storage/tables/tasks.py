@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
+from typing import TYPE_CHECKING
 
-from dozor.config.sections.tasks import TaskConfig
 from dozor.storage.postgres.pool import Connection, Row
+
+if TYPE_CHECKING:  # child processes import this module, and need no configuration
+    from dozor.config.sections.tasks import TaskConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

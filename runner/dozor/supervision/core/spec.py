@@ -7,22 +7,16 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from dozor.config.imports.checkers import isolation_of
-from dozor.config.imports.signatures import takes_context
-from dozor.config.sections.tasks import (
-    Isolation,
-    Misfire,
-    OnHang,
-    PoolPlacement,
-    Requirement,
-    RetryEvery,
-    TaskConfig,
-    schedule_of,
-)
+from dozor.config.imports.signatures import isolation_of, takes_context
+from dozor.config.values.choices import Isolation, Misfire, OnHang, Requirement
+from dozor.config.values.schedules import schedule_of
 from dozor.supervision.core.policy import Intensity, Policy, RestartDelay
+
+if TYPE_CHECKING:
+    from dozor.config.sections.tasks import TaskConfig
 
 Checker = Callable[..., Any]
 """`async def f()`, `async def f(ctx)`, or a plain function of either form."""
@@ -103,6 +97,9 @@ def _spec(
     unusable: str = "",
     on_worker: bool = False,
 ) -> TaskSpec:
+    # Here, since child processes import this module, and need no configuration.
+    from dozor.config.sections.tasks import PoolPlacement, RetryEvery
+
     delay, window, critical = task.restart_delay, task.max_failures, task.on_critical
     pool = task.placement.name if isinstance(task.placement, PoolPlacement) and not on_worker else None
     return TaskSpec(

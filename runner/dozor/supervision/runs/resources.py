@@ -10,10 +10,9 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from dozor.clean_context import CleanContext
-from dozor.config import Config
 from dozor.config.imports.setups import DATABASES, RESOURCES
 from dozor.errors import SetupError, StorageError
 from dozor.language import msg
@@ -21,6 +20,9 @@ from dozor.storage.postgres.named_databases import DatabaseOptions, Databases, N
 from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.runs.run import Run
 from dozor.supervision.runs.setups import OpenSetup
+
+if TYPE_CHECKING:  # child processes import this module, and need no configuration
+    from dozor.config import Config
 
 RUNNER = ""
 """Owner of the runner's own setup; no task has this name."""
