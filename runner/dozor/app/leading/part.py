@@ -236,6 +236,7 @@ class LeadingPart:
             journal.registration.runner_id,
             self._clock.now(),
             cluster=self._term is not None,
+            clean=(before := journal.registration.before) is not None and before.clean,
         )
         journal.append(Commit(runs=recovered.lost))
         return recovered
