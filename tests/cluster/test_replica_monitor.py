@@ -23,12 +23,14 @@ from dozor.app.leading.replica_monitor import (
 )
 from dozor.app.surroundings import config_digest
 from dozor.cluster.renewals import WINDOW
-from dozor.cluster.replicas import ReplicaRole, ReplicaRow
+from dozor.cluster.replicas import ReplicaRole, ReplicaRow, refused_digest
 from dozor.cluster.trust_window import TrustWindow
 from dozor.cluster.view import ClusterView
 from dozor.config import Config
 from dozor.config.loading import load
 from dozor.config.values.incident_kinds import IncidentKind
+from dozor.control.queries.cluster import ClusterReport, cluster_line
+from dozor.language import Language, Translator
 
 
 def row(name: str, **more: Any) -> ReplicaRow:
@@ -216,3 +218,30 @@ async def test_digests_of_reloads_are_computed_in_a_thread(
     await used.catch_up()
     assert len(threads) == 1
     assert threads[0] != threading.get_ident()
+
+
+def test_a_refused_file_is_reported_with_what_is_wrong_even_if_the_leader_has_the_same() -> None:
+    refused = refused_digest(
+        ["config.yaml:3: tasks.t.run: no module 'shop'", "config.yaml:9: nonsense: unknown"]
+    )
+    rows = (
+        row("a", role=ReplicaRole.LEADER, config_digest=refused),
+        row("b", config_digest=refused),
+        row("w", role=ReplicaRole.WORKER, config_digest=refused),
+        row("lost", config_digest=refused, silent_for=60.0),
+    )
+    found = differing_configurations(rows, {"start"})
+    assert found.keys() == {"b", "w"}
+    assert "no module 'shop'" in found["w"]
+    assert "nonsense" in found["w"]
+    report = ClusterReport(7, 0.0, rows)
+    line = cluster_line(report, Translator(Language.EN), lambda at: "12:04")
+    assert "invalid configuration file: a, b, w" in line
+    assert report.to_json()["replicas"][1]["config_problem"].startswith("config.yaml:3")
+
+
+def test_what_is_wrong_with_a_file_is_cut_to_a_length_that_a_heartbeat_can_carry() -> None:
+    problem = row("w", config_digest=refused_digest(["x" * 10_000])).config_problem
+    assert problem is not None
+    assert len(problem) == 500
+    assert row("w", config_digest="0123abcd").config_problem is None

@@ -107,7 +107,7 @@ class ClusterMember:
         self.window = TrustWindow(self._ttl, timer, ChildDeadlines(self._ttl * CHILD_SLACK))
         self.me = Holder(uuid4(), name, VERSION, process)
         self.view = ClusterView(window=self.window)
-        self._file = ConfigFile(config.path, around.digest)
+        self._file = ConfigFile(config.path, around.digest, around.redactor.redact)
         database = around.database
         self.leadership = Leadership(
             database.session_dsn or database.dsn,
@@ -461,8 +461,9 @@ class ClusterMember:
     @property
     def _digest(self) -> str:
         """Of the configuration that a worker uses, or that another process would lead with by now."""
-        if self._worker is not None and self._role is Role.WORKER:
-            return self._worker.settings.digest
+        settings = None if self._worker is None else self._worker.settings
+        if settings is not None and (self._role is Role.WORKER or settings.refused):
+            return settings.digest
         return self._file.digest
 
     @property

@@ -55,13 +55,17 @@ def differing_configurations(rows: tuple[ReplicaRow, ...], used: Set[str]) -> di
 
     `used`: digests of the configurations that the leader has used, the first and those of reloads. A replica
     that started before or after a reload has one of them. What the leader's file holds by now counts as well:
-    sections that need a new start differ from it until then.
+    sections that need a new start differ from it until then. A file that was refused is always reported.
     """
     used = used | {row.config_digest for row in rows if row.role is ReplicaRole.LEADER and not row.lost}
     return {
         row.name: msg("log-replica-config", name=row.name)
+        if row.config_problem is None
+        else msg("log-replica-config-invalid", name=row.name, problem=row.config_problem)
         for row in rows
-        if not row.lost and row.role is not ReplicaRole.LEADER and row.config_digest not in used
+        if not row.lost
+        and row.role is not ReplicaRole.LEADER
+        and (row.config_problem is not None or row.config_digest not in used)
     }
 
 
