@@ -33,6 +33,7 @@ from dozor.control.commands.executor import CommandExecutor
 from dozor.errors import DatabaseUnavailableError
 from dozor.storage.journal import Journal, StateSource
 from dozor.storage.postgres.pool import Pool
+from dozor.storage.tables import runners
 from dozor.supervision.core.events import Pause
 from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.core.state import State
@@ -106,10 +107,17 @@ class Runs:
         self.begun = 0
         self.over = asyncio.Event()
         self.over.set()
+        self.stubborn = False
+        """Whether a run goes on although it is cancelled."""
 
     async def check(self) -> None:
         self.begun += 1
-        await self.over.wait()
+        while not self.over.is_set():
+            try:
+                await self.over.wait()
+            except asyncio.CancelledError:
+                if not self.stubborn:
+                    raise
 
 
 class Leader:
@@ -131,7 +139,9 @@ class Leader:
         given: dict[str, Any] = {"run_at_start": False, "schedule": Every(DAY)} | rules
         specs: list[TaskSpec] = [spec("t", runs.check, **given)]
         number = journal.registration.runner_id
-        recovered = await read_recovered(journal.connection, TASKS, specs, number, time.time())
+        before = journal.registration.before
+        clean = before is not None and before.clean
+        recovered = await read_recovered(journal.connection, TASKS, specs, number, time.time(), clean=clean)
         supervisor = Supervisor(
             specs,
             observer=Seen(),
@@ -153,6 +163,13 @@ class Leader:
         while self.pool.rounds < before + 2:
             self.executor.wake()
             await asyncio.sleep(0.01)
+
+    async def end_cleanly(self) -> None:
+        """As at SIGTERM, while its run goes on."""
+        await self.supervisor.ask_to_end(0.0)
+        while await self.journal.write(self._source):
+            pass
+        await runners.end(self.journal.connection, self.journal.registration.runner_id, clean=True)
 
     async def kill(self) -> None:
         self.pool.killed = True
@@ -332,9 +349,92 @@ async def test_a_restart_that_waits_for_the_end_of_a_run(
     try:
         await following.round()
         assert runs.begun == 2
-        assert await told(pool, command) == ("done", "lost")
+        assert await told(pool, command) == ("unconfirmed", None)
         assert state_of(following.supervisor, "t").runs_total == 3
     finally:
+        await following.kill()
+
+
+async def test_a_restart_whose_run_has_not_begun_when_the_leader_is_lost_is_not_confirmed(
+    leader: Leader, database: str, pool: Pool, runs: Runs
+) -> None:
+    """Nobody can know: the same is in the database if it has. The person may give it again."""
+    runs.over.clear()
+    await ask(pool, CommandName.RUN_NOW)
+    await until(lambda: runs.begun == 1)
+    runs.stubborn = True
+    command = await ask(pool, CommandName.RESTART)
+    assert (await told(pool, command))[0] == "done"
+    await leader.journal.flush()
+    runs.stubborn = False
+    await leader.kill()
+    assert runs.begun == 1
+    runs.over.set()
+    following = await Leader.begin(database, pool, runs)
+    try:
+        assert await told(pool, command) == ("unconfirmed", None)
+        await following.round()
+        assert runs.begun == 1
+        again = await ask(pool, CommandName.RUN_NOW)
+        assert (await told(pool, again))[0] == "done"
+        await until(lambda: runs.begun == 2)
+    finally:
+        await following.kill()
+
+
+async def test_a_restart_that_waits_when_the_leader_ends_cleanly_is_carried_out_by_the_next_one(
+    leader: Leader, database: str, pool: Pool, runs: Runs
+) -> None:
+    """All is written then, so its run has not begun: the run that is in progress is handed over."""
+    runs.over.clear()
+    await ask(pool, CommandName.RUN_NOW)
+    await until(lambda: runs.begun == 1)
+    runs.stubborn = True
+    command = await ask(pool, CommandName.RESTART)
+    assert (await told(pool, command))[0] == "done"
+    await leader.end_cleanly()
+    runs.stubborn = False
+    await leader.kill()
+    runs.over.set()
+    following = await Leader.begin(database, pool, runs)
+    try:
+        await until(lambda: runs.begun == 2)
+        await following.round()
+        assert runs.begun == 2
+        assert (await told(pool, command))[0] == "done"
+    finally:
+        await following.kill()
+
+
+async def test_a_start_that_a_pause_has_called_off_is_no_interrupted_run_later(
+    leader: Leader, database: str, pool: Pool, runs: Runs
+) -> None:
+    """The next run gets the number of the one that never began; it is due again at once when it is lost."""
+    runs.over.clear()
+    await ask(pool, CommandName.RUN_NOW)
+    await until(lambda: runs.begun == 1)
+    runs.stubborn = True
+    command = await ask(pool, CommandName.RESTART)
+    assert (await told(pool, command))[0] == "done"
+    assert (await told(pool, await ask(pool, CommandName.PAUSE)))[0] == "done"
+    runs.over.set()
+    async with asyncio.timeout(10):
+        while (await told(pool, command))[1] is None:  # noqa: ASYNC110 -- a row of the database
+            await asyncio.sleep(0.01)
+    assert await told(pool, command) == ("done", "cancelled")
+    runs.stubborn, before = False, runs.begun
+    runs.over.clear()
+    number = await pool.fetchval("SELECT run_number FROM dozor.commands WHERE id = $1", command)
+    async with leader.journal._writer:
+        await pool.execute(
+            "UPDATE dozor.tasks SET state = 'running', running_since = now(), runs_total = $1", number
+        )
+        await leader.kill()
+    following = await Leader.begin(database, pool, runs)
+    try:
+        await until(lambda: runs.begun == before + 1)
+    finally:
+        runs.over.set()
         await following.kill()
 
 

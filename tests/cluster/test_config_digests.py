@@ -76,20 +76,22 @@ async def test_a_changed_file_counts_when_it_has_stayed_the_same_for_two_looks(
     assert file.digest == first
 
 
-async def test_an_invalid_or_missing_file_leaves_the_digest_until_it_can_be_used(
+async def test_an_invalid_file_is_named_in_place_of_the_digest_until_it_can_be_used(
     tmp_path: Path, written: Clock
 ) -> None:
     path = tmp_path / "config.yaml"
     first = digest_of(path)
-    file = ConfigFile(path, first)
+    file = ConfigFile(path, first, lambda text: text.replace("nonsense", "[hidden]"))
     written.write(FIRST + "nonsense: 1\n")
     for _ in range(3):
         await file.refresh()
-    assert file.digest == first
+    assert file.digest.startswith("invalid: ")
+    assert "config.yaml:4: [hidden]: unknown key" in file.digest
+    refused = file.digest
     path.unlink()
     for _ in range(3):
         await file.refresh()
-    assert file.digest == first
+    assert file.digest == refused
     written.write(SECOND)
     for _ in range(3):
         await file.refresh()

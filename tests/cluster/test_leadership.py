@@ -33,7 +33,7 @@ from dozor.process.deadline_timer import boottime
 from dozor.process.identity import ProcessIdentity
 from dozor.storage.postgres.pool import Connection, Pool
 from dozor.storage.tables import runners
-from tests.waiting import until
+from tests.waiting import stretched, until
 
 TTL = 10.0
 SECONDS = 20
@@ -156,6 +156,27 @@ def test_a_standby_is_ready_while_the_database_answers_and_a_lease_is_renewed_be
 ) -> None:
     found = standby_snapshot(seen(row), TTL, 5_000.0, 1000.0 + read_ago, leads=leads, refreshed=True)
     assert [reason.partition(":")[0] for reason in evaluate(found).reasons] == reasons
+
+
+async def test_a_leader_that_is_superseded_is_ready_as_a_standby_at_once(
+    pool: Pool, replica: Replica
+) -> None:
+    """What it read of the lease before its term is as old as the term; the database has answered since."""
+    first = replica("a")
+    term = await first.acquire()
+    assert first.seen is not None
+    first.seen = replace(first.seen, at=first.seen.at - 3600.0)
+    keeping = asyncio.create_task(first.keep(term))
+    try:
+        async with asyncio.timeout(stretched(10)):
+            while (await lease.read(pool)).renewals == 0:  # noqa: ASYNC110 -- a row of the database
+                await asyncio.sleep(0.02)
+        await pool.execute("UPDATE dozor.lease SET holder = gen_random_uuid()")
+        assert await asyncio.wait_for(keeping, stretched(10)) is Ending.SUPERSEDED
+    finally:
+        keeping.cancel()
+    found = standby_snapshot(first.seen, TTL, 5_000.0, first.window.now(), leads=False, refreshed=True)
+    assert evaluate(found).reasons == ()
 
 
 async def test_how_long_a_lease_stood_still_is_counted_from_its_last_change(

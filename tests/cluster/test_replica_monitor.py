@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
 
+import pytest
+
 from dozor.alerting.incidents.manager import IncidentManager
+from dozor.app.leading import replica_monitor
 from dozor.app.leading.replica_monitor import (
     LEASE,
     ReplicaMonitor,
+    UsedConfigurations,
     clocks_off,
     differing_configurations,
     late_renewals,
     lost_replicas,
 )
+from dozor.app.surroundings import config_digest
 from dozor.cluster.renewals import WINDOW
-from dozor.cluster.replicas import ReplicaRole, ReplicaRow
+from dozor.cluster.replicas import ReplicaRole, ReplicaRow, refused_digest
 from dozor.cluster.trust_window import TrustWindow
 from dozor.cluster.view import ClusterView
+from dozor.config import Config
+from dozor.config.loading import load
 from dozor.config.values.incident_kinds import IncidentKind
+from dozor.control.queries.cluster import ClusterReport, cluster_line
+from dozor.language import Language, Translator
 
 
 def row(name: str, **more: Any) -> ReplicaRow:
@@ -106,7 +117,7 @@ class Incidents:
 
 def test_what_lasts_is_reported_and_closed_and_what_passes_is_not() -> None:
     now, incidents, view = 0.0, Incidents(), ClusterView()
-    monitor = ReplicaMonitor(cast("IncidentManager", incidents), view, {"a"}, lambda: now)
+    monitor = ReplicaMonitor(cast("IncidentManager", incidents), view, UsedConfigurations("a"), lambda: now)
     wrong = row("b", config_digest="x", clock_offset=5.0)
     view.replicas = (wrong,)
     monitor.look()
@@ -132,7 +143,7 @@ def test_late_renewals_are_seen_at_once_and_reported_when_they_repeat() -> None:
     window = TrustWindow(15.0, now=lambda: now)
     view = ClusterView(window=window, leads=True, epoch=7)
     view.replicas = (row("b", role=ReplicaRole.LEADER, epoch=7),)
-    monitor = ReplicaMonitor(cast("IncidentManager", incidents), view, {""}, lambda: now)
+    monitor = ReplicaMonitor(cast("IncidentManager", incidents), view, UsedConfigurations(""), lambda: now)
 
     def renew_after(seconds: float) -> None:
         nonlocal now
@@ -171,7 +182,7 @@ def test_the_incident_of_a_former_leader_ends_with_the_next_one() -> None:
     window = TrustWindow(15.0, now=lambda: 0.0)
     view = ClusterView(window=window, leads=True, epoch=8)
     view.replicas = (row("c", role=ReplicaRole.LEADER, epoch=8),)
-    ReplicaMonitor(cast("IncidentManager", incidents), view, {""}, lambda: 0.0).look()
+    ReplicaMonitor(cast("IncidentManager", incidents), view, UsedConfigurations(""), lambda: 0.0).look()
     assert not incidents.open_incidents
 
 
@@ -184,3 +195,53 @@ def test_a_new_term_of_the_same_process_is_no_late_renewal() -> None:
     assert window.renewals.unrenewed_for(now) is None
     window.extend(now)
     assert window.renewals.late_total == 0
+
+
+async def test_digests_of_reloads_are_computed_in_a_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 10,000 tasks they take a quarter of a second, in which the loop of the leader goes on."""
+    path = tmp_path / "config.yaml"
+    path.write_text("language: en\ntasks:\n  t: {run: 'some:check', every: 1m}\n")
+    threads: list[int] = []
+
+    def digest(config: Config) -> str:
+        threads.append(threading.get_ident())
+        return config_digest(config)
+
+    monkeypatch.setattr(replica_monitor, "config_digest", digest)
+    used, config = UsedConfigurations("first"), load(path)
+    used.use(config)
+    assert used.digests == {"first"}
+    await used.catch_up()
+    assert used.digests == {"first", config_digest(config)}
+    await used.catch_up()
+    assert len(threads) == 1
+    assert threads[0] != threading.get_ident()
+
+
+def test_a_refused_file_is_reported_with_what_is_wrong_even_if_the_leader_has_the_same() -> None:
+    refused = refused_digest(
+        ["config.yaml:3: tasks.t.run: no module 'shop'", "config.yaml:9: nonsense: unknown"]
+    )
+    rows = (
+        row("a", role=ReplicaRole.LEADER, config_digest=refused),
+        row("b", config_digest=refused),
+        row("w", role=ReplicaRole.WORKER, config_digest=refused),
+        row("lost", config_digest=refused, silent_for=60.0),
+    )
+    found = differing_configurations(rows, {"start"})
+    assert found.keys() == {"b", "w"}
+    assert "no module 'shop'" in found["w"]
+    assert "nonsense" in found["w"]
+    report = ClusterReport(7, 0.0, rows)
+    line = cluster_line(report, Translator(Language.EN), lambda at: "12:04")
+    assert "invalid configuration file: a, b, w" in line
+    assert report.to_json()["replicas"][1]["config_problem"].startswith("config.yaml:3")
+
+
+def test_what_is_wrong_with_a_file_is_cut_to_a_length_that_a_heartbeat_can_carry() -> None:
+    problem = row("w", config_digest=refused_digest(["x" * 10_000])).config_problem
+    assert problem is not None
+    assert len(problem) == 500
+    assert row("w", config_digest="0123abcd").config_problem is None

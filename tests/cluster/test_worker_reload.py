@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from pathlib import Path
 from typing import Any
 
+from dozor.cluster.replicas import ReplicaRow, read_replicas
+from dozor.storage.postgres.pool import Pool
 from tests.cluster.members import Members
 from tests.system.process import Process
-from tests.waiting import until
+from tests.waiting import stretched, until
 
 WORKS = ": worker "
 POOLED = {"every": "200ms", "placement": "pool"}
@@ -50,8 +53,12 @@ async def pair(members: Members, tasks: dict[str, Any], **sections: Any) -> tupl
     return leader, worker
 
 
+async def replica_of(pool: Pool, process: Process) -> ReplicaRow:
+    return next(row for row in await read_replicas(pool) if row.pid == process.pid)
+
+
 async def test_sighup_gives_a_worker_new_tasks_and_new_arguments_and_an_invalid_file_changes_nothing(
-    members: Members,
+    members: Members, pool: Pool
 ) -> None:
     leader, worker = await pair(members, {"t": valued("one")})
     await until_value(members, "t", "one", worker)
@@ -67,6 +74,17 @@ async def test_sighup_gives_a_worker_new_tasks_and_new_arguments_and_an_invalid_
     await worker.says("nonsense")
     done = len(values(members, "t"))
     await until(lambda: len(values(members, "t")) > done + 2, within=20)
+    async with asyncio.timeout(stretched(20)):
+        while (problem := (await replica_of(pool, worker)).config_problem) is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    assert "nonsense" in problem
+    # It was asked to reload: it does so as soon as the file is right.
+    members.write({"t": valued("three"), "u": valued("new")})
+    leader.signal(signal.SIGHUP)
+    await until_value(members, "t", "three", worker)
+    async with asyncio.timeout(stretched(20)):
+        while (await replica_of(pool, worker)).config_problem is not None:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
     assert await worker.stop() == 0
     assert await leader.stop() == 0
 

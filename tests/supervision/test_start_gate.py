@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from dozor.clean_context import CleanContext
 from dozor.clock import SteadyClock
 from dozor.config.sections.tasks import Every
 from dozor.storage.journal import Commit, Journal
@@ -273,3 +274,40 @@ async def test_what_is_appended_during_a_write_is_committed_by_the_next(
     assert journal.committed == late - 1
     await journal.write()
     assert journal.committed == late
+
+
+async def test_a_commit_that_frees_many_tasks_does_not_keep_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after an unclean end, when every first start waits for its record. A turn makes one start here."""
+    monkeypatch.setattr(start_gate, "TURN", -1.0)
+    commits, began = Commits(), list[str]()
+    supervisor = Supervisor([], observer=Seen(), clock=SteadyClock(), log=SupervisionLog(), commits=commits)
+    waiting = [supervisor.task_changes.add(spec(f"t{number}", _nothing), None, 0.0) for number in range(5)]
+    gate = start_gate.StartGate(commits, lambda task: began.append(task.spec.name), CleanContext())
+    for task in waiting:
+        gate.request_write(task)
+        assert not gate.admits(task)
+    commits.commit()
+    assert began == ["t0"]
+    await asyncio.sleep(0)
+    assert began == ["t0", "t1"]
+    await until(lambda: len(began) == 5)
+    assert began == [task.spec.name for task in waiting]
+
+
+async def test_what_a_commit_has_freed_does_not_start_after_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(start_gate, "TURN", -1.0)
+    commits, began = Commits(), list[str]()
+    supervisor = Supervisor([], observer=Seen(), clock=SteadyClock(), log=SupervisionLog(), commits=commits)
+    waiting = [supervisor.task_changes.add(spec(f"t{number}", _nothing), None, 0.0) for number in range(3)]
+    gate = start_gate.StartGate(commits, lambda task: began.append(task.spec.name), CleanContext())
+    for task in waiting:
+        gate.request_write(task)
+        assert not gate.admits(task)
+    commits.commit()
+    gate.stop()
+    await asyncio.sleep(0.05)
+    assert began == ["t0"]
+
+
+async def _nothing() -> None:
+    """A checker that is never called."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from dozor.app.surroundings import config_digest
+from dozor.cluster.replicas import refused_digest
 from dozor.config.loading import load
 from dozor.control.reload import stamp
 from dozor.errors import ConfigError
@@ -13,11 +15,12 @@ from dozor.process.threads import in_own_thread
 
 
 class ConfigFile:
-    """`digest`: of the file as it was read last. One that cannot be used leaves it as it is."""
+    """`digest`: of the file as it was read last, or what is wrong with it."""
 
-    def __init__(self, path: Path, digest: str) -> None:
+    def __init__(self, path: Path, digest: str, redact: Callable[[str], str] = str) -> None:
         """`digest`: of the configuration that was read from `path` at the start."""
         self._path = path
+        self._redact = redact
         self.digest = digest
         self._applied: tuple[int, int] | None = None
         self._seen: tuple[int, int] | None = None
@@ -29,7 +32,8 @@ class ConfigFile:
             self._applied = now
             try:
                 config = await in_own_thread(load, self._path, language=language_in_use())
-            except ConfigError:
-                return  # reported by the leader, or when this process begins to lead
+            except ConfigError as error:
+                self.digest = refused_digest([self._redact(problem) for problem in error.problems])
+                return
             self.digest = await in_own_thread(config_digest, config)
         self._seen = now

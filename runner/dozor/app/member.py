@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import assert_never
 from uuid import uuid4
@@ -44,7 +44,7 @@ from dozor.storage.postgres.fence import Fence
 from dozor.storage.postgres.pool import connect, disconnect, of_database
 from dozor.storage.tables import runners
 from dozor.supervision.core.spec import TaskSpec
-from dozor.supervision.supervisor import CANCEL_SECONDS
+from dozor.supervision.supervisor import CANCEL_SECONDS, Supervisor
 from dozor.supervision.tasks.task import SupervisedTask
 
 MEMBER_SECONDS = 30.0
@@ -65,9 +65,14 @@ async def _import_ahead(config: Config) -> None:
     await import_bot(config)
 
 
-def ran_since(tasks: Iterable[SupervisedTask], when: float) -> bool:
-    """Was a run of this process in progress at `when` (seconds since the epoch), or later? Pure."""
-    for task in tasks:
+def ran_since(supervisor: Supervisor | None, when: float) -> bool:
+    """Was a run of this process in progress at `when` (seconds since the epoch), or later?
+
+    A run of a task that a reload has removed counts while it goes on.
+    """
+    if supervisor is None:
+        return False
+    for task in (*supervisor.tasks, *supervisor.registry.in_runs):
         state = task.state
         if task.run is not None and task.run.remote is None:
             return True
@@ -102,7 +107,7 @@ class ClusterMember:
         self.window = TrustWindow(self._ttl, timer, ChildDeadlines(self._ttl * CHILD_SLACK))
         self.me = Holder(uuid4(), name, VERSION, process)
         self.view = ClusterView(window=self.window)
-        self._file = ConfigFile(config.path, around.digest)
+        self._file = ConfigFile(config.path, around.digest, around.redactor.redact)
         database = around.database
         self.leadership = Leadership(
             database.session_dsn or database.dsn,
@@ -115,7 +120,7 @@ class ClusterMember:
         """The present or last one."""
         self._shown: ShownTasks | None = None
         """Of a process that only works."""
-        self._supervised: Sequence[SupervisedTask] = ()
+        self._supervisor: Supervisor | None = None
         """Of the present or last term, once it has begun to supervise."""
         self.term: Term | None = None
         self.unstopped: tuple[str, ...] = ()
@@ -166,6 +171,10 @@ class ClusterMember:
             now, database_up=False, database_down_since=None, failing_parts={}
         )  # at the start
 
+    def _failing_worker(self) -> Mapping[str, str]:
+        """Parts of the worker in this process that fail, and why."""
+        return {} if self._worker is None else self._worker.failing()
+
     # -- the life of a member
 
     async def _live(self) -> None:
@@ -175,7 +184,9 @@ class ClusterMember:
             if self._role is Role.WORKER:
                 await self._only_work()
             while not self._stopping.is_set():
-                self._standby = standby = StandbyPart(self._around, self.leadership, self.view)
+                self._standby = standby = StandbyPart(
+                    self._around, self.leadership, self.view, self._failing_worker
+                )
                 await standby.start()
                 try:
                     term = await self._acquired()
@@ -260,9 +271,10 @@ class ClusterMember:
             held=HeldStarts(self.window),
             view=self.view,
             retired=asyncio.Event(),
+            failing=self._failing_worker,
         )
         self.view.leads, self.view.epoch = True, term.epoch
-        self._supervised = ()
+        self._supervisor = None
         part = LeadingPart(self._around, cleanups, leader)
         keeping = asyncio.create_task(self.leadership.keep(term))
         # Meanwhile: requests to the standby's web server must not delay the first run.
@@ -277,7 +289,7 @@ class ClusterMember:
             await asyncio.wait((starting, *ends), return_when=asyncio.FIRST_COMPLETED)
             if starting.done() and starting.exception() is None:
                 self.leading = part
-                self._supervised = part.supervisor.tasks
+                self._supervisor = part.supervisor
                 part.reloader.soon("take-over")
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             elif not starting.done():
@@ -356,7 +368,7 @@ class ClusterMember:
             case Ending.EXPIRING:
                 logger.error(msg("log-cluster-lost", epoch=term.epoch))
                 late = self.window.now() - until
-                lasted = ran_since(self._supervised, self._around.clock.now() - max(0.0, late))
+                lasted = ran_since(self._supervisor, self._around.clock.now() - max(0.0, late))
             case Ending.SUPERSEDED:
                 logger.error(msg("log-cluster-superseded", epoch=term.epoch))
             case _:
@@ -449,8 +461,9 @@ class ClusterMember:
     @property
     def _digest(self) -> str:
         """Of the configuration that a worker uses, or that another process would lead with by now."""
-        if self._worker is not None and self._role is Role.WORKER:
-            return self._worker.settings.digest
+        settings = None if self._worker is None else self._worker.settings
+        if settings is not None and (self._role is Role.WORKER or settings.refused):
+            return settings.digest
         return self._file.digest
 
     @property

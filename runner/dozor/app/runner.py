@@ -201,6 +201,7 @@ class Runner:
         )
         if self.config.cluster.enabled:
             role = self._role or Role.ALL
+            await in_own_thread(lambda: around.digest)  # cached; long with thousands of tasks
             self._member = member = ClusterMember(around, self._timer, role, assigned)
             self._cleanups.add("cluster", member.stop, seconds=self._grace + MEMBER_SECONDS)
             member.start()

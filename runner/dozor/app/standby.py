@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
 from dozor.app.idle_web import IdleWeb, idle_snapshot
 from dozor.app.surroundings import Surroundings
 from dozor.cluster.leadership import Leadership, LeaseSeen
@@ -15,14 +18,21 @@ LATE = 1.0
 
 
 def standby_snapshot(
-    seen: LeaseSeen | None, ttl: float, now: float, uptime: float, *, leads: bool, refreshed: bool
+    seen: LeaseSeen | None,
+    ttl: float,
+    now: float,
+    uptime: float,
+    *,
+    leads: bool,
+    refreshed: bool,
+    failing_parts: Mapping[str, str] = MappingProxyType({}),
 ) -> HealthSnapshot:
     """What `/readyz` of a standby is judged by: the database answers, and a leader renews its lease. Pure.
 
     `now`: seconds since the epoch; `uptime`: by CLOCK_BOOTTIME; `ttl`: seconds. `leads`: this process holds
-    the lease, and `seen` is how it was before.
+    the lease, and `seen` is how it was before. `failing_parts`: of the worker in the same process.
     """
-    reasons: dict[str, str] = {}
+    reasons = dict(failing_parts)
     answered = seen is not None and (leads or uptime - seen.at <= ttl) and refreshed
     unrenewed = 0.0 if seen is None or leads else seen.row.age + (uptime - seen.at)
     if answered and seen is not None and unrenewed > max(ttl, seen.row.ttl) + LATE:
@@ -34,9 +44,17 @@ def standby_snapshot(
 class StandbyPart:
     """`start` it, and `stop` it before this process leads."""
 
-    def __init__(self, around: Surroundings, leadership: Leadership, view: ClusterView) -> None:
+    def __init__(
+        self,
+        around: Surroundings,
+        leadership: Leadership,
+        view: ClusterView,
+        failing: Callable[[], Mapping[str, str]],
+    ) -> None:
+        """`failing`: parts of the worker in this process that fail, and why."""
         self._around = around
         self._leadership = leadership
+        self._failing = failing
         self._web = IdleWeb(around, view, ReplicaRole.STANDBY, self.vitals)
 
     async def start(self) -> None:
@@ -54,4 +72,5 @@ class StandbyPart:
             self._leadership.window.now(),
             leads=self._leadership.window.trusted,
             refreshed=self._web.refreshed,
+            failing_parts=self._failing(),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import importlib.metadata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -86,11 +86,18 @@ class LeaderTerm:
     view: ClusterView
     retired: asyncio.Event
     """Set when the standby part has ended, and with it its web server."""
+    failing: Callable[[], Mapping[str, str]]
+    """Parts of this process that fail although they do not belong to what leads, and why: of its worker."""
 
 
 def may_act(term: LeaderTerm | None) -> Callable[[], bool] | None:
     """Whether this process still leads, to be asked before it acts outside the database; None: no cluster."""
     return None if term is None else term.window.may_act
+
+
+def failing_beside(term: LeaderTerm | None) -> Mapping[str, str]:
+    """What fails in this process beside the leading part; nothing without a cluster."""
+    return {} if term is None else term.failing()
 
 
 # Limits of the end of the leading part, in seconds.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.metadata
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -68,13 +68,22 @@ class WorkerPart:
     settings: WorkerConfig
     window: TrustWindow
     clock: SteadyClock
+    redact: Callable[[str], str]
+
+    def failing(self) -> Mapping[str, str]:
+        """What keeps it from taking runs, and why; for a process that is something else as well."""
+        vitals = self.vitals()
+        if vitals.database_down_since is None:
+            return vitals.failing_parts
+        silent = msg("log-ready-database", seconds=f"{vitals.now - vitals.database_down_since:.0f}")
+        return {**vitals.failing_parts, "worker": silent}
 
     def vitals(self) -> HealthSnapshot:
         """What `/readyz` of a process that is nothing else is judged by."""
         window = self.window
-        return worker_snapshot(
-            self.worker.answered_at, window.ttl, self.clock.now(), window.now(), self.services.failing
-        )
+        refused = {name: self.redact(why) for name, why in self.worker.failing.items()}
+        failing = {**refused, **self.services.failing}
+        return worker_snapshot(self.worker.answered_at, window.ttl, self.clock.now(), window.now(), failing)
 
 
 async def start_worker(
@@ -178,7 +187,7 @@ async def start_worker(
     logger.info(
         msg("log-worker-started", version=VERSION, name=name, pools=pools, slots=config.cluster.slots)
     )
-    return WorkerPart(worker, services, settings, window, clock)
+    return WorkerPart(worker, services, settings, window, clock, redact)
 
 
 async def _probe(dsn: str) -> None:

@@ -9,6 +9,7 @@ from loguru import logger
 
 from dozor.app.surroundings import config_digest
 from dozor.cluster.assigned import AssignedRuns
+from dozor.cluster.replicas import refused_digest
 from dozor.config import Config
 from dozor.config.changes import Changes, compare, in_effect
 from dozor.config.imports.checkers import Checker, load_with_checkers
@@ -45,6 +46,8 @@ class WorkerConfig:
     """Read again at SIGHUP, when the leader queues runs that the present tasks do not fit, and, with
     `supervision.watch_config`, when the file has changed. A file that cannot be used leaves all as it is.
 
+    Then the file is read again when it has changed once more.
+
     `digest`: `config_digest` of `config`. `misfits`: set when a run was passed on for that reason.
     `shown`: see `Shown`.
     """
@@ -60,7 +63,9 @@ class WorkerConfig:
     ) -> None:
         self.config = config
         """In effect now."""
-        self.digest = digest
+        self._digest = digest
+        self._problems: tuple[str, ...] = ()
+        """Why the file was refused when it was read last."""
         self._runs = runs
         self._redactor = redactor
         self._misfits = misfits
@@ -69,6 +74,16 @@ class WorkerConfig:
         """The stamp of the file as it was read last; None: at the start, when it may have changed since."""
         self._one_at_a_time = asyncio.Lock()
         self._reloading: set[asyncio.Task[None]] = set()
+
+    @property
+    def refused(self) -> bool:
+        """Whether the file was refused when it was read last."""
+        return bool(self._problems)
+
+    @property
+    def digest(self) -> str:
+        """Of what is in effect, or what is wrong with the file."""
+        return refused_digest(self._problems) if self._problems else self._digest
 
     def soon(self, by: str) -> None:
         """Reload in the background; for a signal handler."""
@@ -80,7 +95,7 @@ class WorkerConfig:
         """Without end: a part of the worker."""
         watches = self.config.supervision.watch_config
         while True:
-            if not watches:
+            if not watches and not self.refused:
                 await self._misfits.wait()
             by = "leader" if self._misfits.is_set() else "file"
             self._misfits.clear()
@@ -100,9 +115,13 @@ class WorkerConfig:
                     load_with_checkers, path, language=language_in_use(), probe_new=True
                 )
             except ConfigError as error:
-                problems = [self._redactor.redact(problem) for problem in error.problems]
+                self._problems = problems = tuple(
+                    self._redactor.redact(problem) for problem in error.problems
+                )
                 logger.error("\n".join((msg("log-worker-reload-refused"), *problems)))
+                self._misfits.set()  # `follow` looks for a change from now on
                 return
+            self._problems = ()
             new = loaded.config
             register_config_secrets(new, self._redactor)
             changes = compare(self.config, new)
@@ -113,7 +132,7 @@ class WorkerConfig:
             digest = await in_own_thread(config_digest, config)
             # From here on nothing waits: all of it, or none.
             self._use(config, changes, loaded.checkers)
-            self.digest = digest
+            self._digest = digest
             lines = ", ".join(changes.lines) or msg("log-reload-no-effect")
             logger.info(msg("log-worker-reload", by=by, lines=lines))
             if changes.kept_back:

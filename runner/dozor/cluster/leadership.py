@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from loguru import logger
@@ -139,8 +139,15 @@ class Leadership:
             await self._look(connection)  # another replica has just taken it
             return None
         self.window.extend(attempted_at)
+        self._own(term, attempted_at)
         self._said = None
         return term
+
+    def _own(self, term: Term, attempted_at: float) -> None:
+        """This process has taken or renewed the lease: what it knows of it when it stands by again."""
+        if self.seen is not None:
+            row = replace(self.seen.row, term=term, ttl=self.ttl, name=self.me.name, age=0.0)
+            self.seen = LeaseSeen(row, attempted_at, attempted_at)
 
     async def _look(self, connection: Connection) -> LeaseSeen:
         row = await lease.read(connection)
@@ -175,6 +182,7 @@ class Leadership:
                     window.distrust()
                     return Ending.SUPERSEDED
                 window.extend(attempted_at)
+                self._own(term, attempted_at)
                 self._said = None
                 renew_at = attempted_at + self.ttl / RENEWALS
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 
 SILENT_BEATS = 3
 """A replica that has missed so many beats counts as lost."""
+
+INVALID = "invalid: "
+"""How `config_digest` begins for a replica whose file was refused; what is wrong with it follows."""
+PROBLEM_LENGTH = 500
 
 # $5, its own wall clock, is compared with the database's at once: the difference holds the way there as well.
 BEAT_SQL = """
@@ -47,6 +52,11 @@ FROM dozor.replicas ORDER BY started_at, id
 """
 
 
+def refused_digest(problems: Sequence[str]) -> str:
+    """In place of the digest of a configuration whose file was refused: equal to none."""
+    return INVALID + "\n".join(problems)[:PROBLEM_LENGTH]
+
+
 class ReplicaRole(StrEnum):
     """What a process of a cluster does at present."""
 
@@ -57,7 +67,10 @@ class ReplicaRole(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beat:
-    """What a replica writes about itself. `beats_every`: seconds; `epoch`: of a leader."""
+    """What a replica writes about itself. `beats_every`: seconds; `epoch`: of a leader.
+
+    `config_digest`: as `config_digest` or `refused_digest` give it.
+    """
 
     role: ReplicaRole
     epoch: int | None
@@ -91,6 +104,11 @@ class ReplicaRow:
     pools: tuple[str, ...]
     slots: int
     running: int
+
+    @property
+    def config_problem(self) -> str | None:
+        """Why its configuration file was refused; None: it was not."""
+        return self.config_digest.removeprefix(INVALID) if self.config_digest.startswith(INVALID) else None
 
     @property
     def lost(self) -> bool:

@@ -80,6 +80,8 @@ class Worker:
         self._misfits = asyncio.Event() if misfits is None else misfits
         self.answered_at = window.now()
         """When the database last gave an answer; seconds, as the window counts them."""
+        self.failing: dict[str, str] = {}
+        """Parts whose statements the database refuses, and why: an outage is none of that."""
         self._wake = asyncio.Event()
         self._ends: dict[str, WorkerEnd] = {}
         """Not written yet, by id."""
@@ -141,8 +143,9 @@ class Worker:
                 await asyncio.sleep(YIELD_SECONDS)
             try:
                 pace.took(await self._take_once())
+                self.failing.pop("worker", None)
             except Exception as error:
-                if not self._sat_out(error):
+                if not self._sat_out("worker", error):
                     raise
                 await asyncio.sleep(RETRY_AFTER)
                 continue
@@ -239,9 +242,10 @@ class Worker:
             self._ends_wanted.clear()
             try:
                 pace.took(await self._write_once())
+                self.failing.pop("worker results", None)
             except Exception as error:
                 self._ends_wanted.set()
-                if not self._sat_out(error):
+                if not self._sat_out("worker results", error):
                     raise
                 await asyncio.sleep(RETRY_AFTER)
 
@@ -276,8 +280,9 @@ class Worker:
                 if self.runs.assigned:
                     self._window.extend(began)
                 self._answered()
+                self.failing.pop("worker heartbeat", None)
             except Exception as error:
-                if not self._sat_out(error):
+                if not self._sat_out("worker heartbeat", error):
                     raise
             await asyncio.sleep(max(0.0, BEAT_EVERY - (self._window.now() - began)))
 
@@ -344,11 +349,12 @@ class Worker:
         self.answered_at = self._window.now()
         self._health.report_up()
 
-    def _sat_out(self, error: Exception) -> bool:
+    def _sat_out(self, part: str, error: Exception) -> bool:
         """Whether it is an outage, to be tried again; what is none is for the supervision of this part."""
         if not isinstance(error, TimeoutError) and not of_database(error):
             return False
         if not isinstance(error, TimeoutError) and not unavailable(error):
             logger.opt(exception=error).error(msg("log-worker-statement"))
+            self.failing[part] = f"{type(error).__name__}: {str(error)[:200]}"
         self._health.report_down(f"{type(error).__name__}: {str(error)[:200]}")
         return True

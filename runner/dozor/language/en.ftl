@@ -282,6 +282,7 @@ cluster-no-leader = No leader
 cluster-standby = standby { $names }
 cluster-workers = workers { $names }
 cluster-lost = lost { $names }
+cluster-config-invalid = invalid configuration file: { $names }
 cluster-unrenewed = lease not renewed for { $time }
 status-line-stopped = stopped { $ago }
 status-line-running = running for { $duration }

@@ -330,6 +330,7 @@ log-ready-no-leader = no leader has renewed its lease for { $seconds } s
 log-replica-lost-standby = standby { $name } has been silent for { $seconds } s
 log-replica-lost-worker = worker { $name } has been silent for { $seconds } s; it had { $running } runs
 log-replica-config = replica { $name } started with another configuration than the leader uses
+log-replica-config-invalid = replica { $name } has refused its configuration file and goes on with the last good one: { $problem }
 log-replica-clock = the clock of replica { $name } is off by { $seconds } s against the database
 log-late-renewals = replica { $name }: late renewals in the last { $minutes } min: { $count }; the longest gap was { $longest } s, the lease is to be renewed every { $every } s. If that goes on, it loses the lease
 log-overtaken-sent = While the database was away this process sent messages from memory, and another one led afterwards. They are in no incident:

@@ -302,6 +302,7 @@ cluster-no-leader = Лидера нет
 cluster-standby = резерв { $names }
 cluster-workers = воркеры { $names }
 cluster-lost = потеряны { $names }
+cluster-config-invalid = неверный файл настроек: { $names }
 cluster-unrenewed = аренда не продлена { $time }
 status-line-stopped = остановлена { $ago }
 status-line-running = выполняется { $duration }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -12,6 +13,8 @@ from dozor.supervision.tasks.task import SupervisedTask
 
 WAIT_SECONDS = 5.0
 """How long a start waits for a commit at most: a database that answers slowly must not stop supervision."""
+TURN = 0.02
+"""Seconds for which starts that a commit has freed may keep the loop: a leader must still renew its lease."""
 
 
 class CommitLog(Protocol):
@@ -53,6 +56,10 @@ class StartGate:
         self._contexts = contexts
         self._waiting: dict[SupervisedTask, float] = {}
         # With the loop's time at which it starts all the same; the earliest first.
+        self._ready: deque[SupervisedTask] = deque()
+        """They may start, and wait for their turn of the loop."""
+        self._soon: asyncio.Handle | None = None
+        """Of the next turn, if there is to be one."""
         self._timer: asyncio.TimerHandle | None = None
         self._open = commits is None
         if commits is not None:
@@ -104,6 +111,7 @@ class StartGate:
     def stop(self) -> None:
         """Forget what waits: nothing is started any more."""
         self._waiting.clear()
+        self._ready.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -124,8 +132,19 @@ class StartGate:
         for task in tasks:
             del self._waiting[task]
             task.awaited_commit = None
-        for task in tasks:
-            self._begin(task)
+        self._ready.extend(tasks)
+        if self._soon is None:
+            self._begin_some(asyncio.get_running_loop())
+
+    def _begin_some(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Those that are ready, for `TURN` at most: after an unclean end one commit frees every task."""
+        self._soon = None
+        until = loop.time() + TURN
+        while self._ready:
+            self._begin(self._ready.popleft())
+            if self._ready and loop.time() > until:
+                self._soon = loop.call_soon(self._begin_some, loop, context=self._contexts.timers)
+                return
 
     def _arm(self, loop: asyncio.AbstractEventLoop) -> None:
         earliest = next(iter(self._waiting.values()))

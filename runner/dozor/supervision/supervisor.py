@@ -205,7 +205,7 @@ class Supervisor(RunEnds):
         """No new runs; ask those in progress to end. Those that have not after `seconds`."""
         self.halt()
         # Runs of workers go on: the next leader adopts them.
-        running = [task for task in self.tasks if task.run is not None and task.run.remote is None]
+        running = [task for task in self.registry.in_runs if task.run is not None and task.run.remote is None]
         for task in running:
             if task.run is not None:
                 task.run.ask_to_stop(StopReason.ASKED)

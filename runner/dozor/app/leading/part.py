@@ -32,7 +32,7 @@ from dozor.app.leading.alerting import (
 )
 from dozor.app.leading.monitoring import build_monitors
 from dozor.app.leading.pools import adopt_runs, build_pool_runs, distribute_of, parts_of, run_fence, wakes_of
-from dozor.app.leading.replica_monitor import ReplicaMonitor
+from dozor.app.leading.replica_monitor import ReplicaMonitor, UsedConfigurations
 from dozor.app.leading.supervision import build_supervisor
 from dozor.app.leading.telegram import TelegramSide
 from dozor.app.services import Services
@@ -80,7 +80,7 @@ class LeadingPart:
         self._deliveries = around.deliveries
         self._enabled, self._specs = around.enabled, around.specs
         self.failed = around.failed
-        self._digests: set[str] = set() if term is None else {around.digest}
+        self._used = UsedConfigurations("" if term is None else around.digest)
         self.superseded = asyncio.Event()
         """Set when a transaction was refused because another replica leads."""
         self.teardown = Teardown.WRITE
@@ -236,6 +236,7 @@ class LeadingPart:
             journal.registration.runner_id,
             self._clock.now(),
             cluster=self._term is not None,
+            clean=(before := journal.registration.before) is not None and before.clean,
         )
         journal.append(Commit(runs=recovered.lost))
         return recovered
@@ -315,7 +316,7 @@ class LeadingPart:
     def _cluster_parts(self, term: LeaderTerm, pool: Pool) -> dict[str, Callable[[], Awaitable[None]]]:
         return {
             "handover": partial(term.held.follow, pool),
-            "replicas": ReplicaMonitor(self.incident_manager, term.view, self._digests).run,
+            "replicas": ReplicaMonitor(self.incident_manager, term.view, self._used).run,
         }
 
     def _say_started(self, journal: Journal, telegram: TelegramSide) -> None:
@@ -331,7 +332,7 @@ class LeadingPart:
         """After a reload."""
         self.config = config
         if self._term is not None:
-            self._digests.add(surroundings.config_digest(config))
+            self._used.use(config)
         self.executor.disabled = frozenset(task.name for task in config.tasks if not task.enabled)
         self._telegram.use_people(config.telegram)
         self._around.configured(config)
@@ -417,7 +418,7 @@ class LeadingPart:
             telegram_polled_at=None if polled_at is None else at(polled_at),
             chat_refuses=self.dispatcher.refused,
             held_chats=self.dispatcher.holds,
-            failing_parts=dict(self.services.failing),
+            failing_parts={**self.services.failing, **surroundings.failing_beside(self._term)},
         )
 
     def details_for_the_log(self, task: str) -> dict[str, object]:

@@ -18,7 +18,7 @@ from dozor.alerting.model.notification import AlertData
 from dozor.config import Config
 from dozor.config.places import exposed, state_dir, unwritable
 from dozor.config.sections.tasks import TaskConfig
-from dozor.control.commands.started_runs import read_interrupted, record_lost
+from dozor.control.commands.started_runs import read_interrupted, record_lost, record_unconfirmed
 from dozor.language import msg
 from dozor.storage.journal import Commit, Journal
 from dozor.storage.postgres.pool import Connection, Pool
@@ -64,10 +64,11 @@ async def read_recovered(
     now: float,
     *,
     cluster: bool = False,
+    clean: bool = False,
 ) -> RecoveredState:
     """Declare the tasks that are configured, and read what is known of them.
 
-    `now`: seconds since the epoch.
+    `now`: seconds since the epoch. `clean`: the runner before this one has written everything down.
     """
     await tasks.declare(connection, [declaration(task) for task in enabled])
     rows = await tasks.load(connection, [spec.name for spec in specs])
@@ -85,7 +86,7 @@ async def read_recovered(
     runs_lost = (lost_run(row, generation, now) for row in rows.values() if row.name not in going_on)
     lost = tuple(run for run in runs_lost if run is not None)
     policies = {spec.name: spec.policy for spec in specs if spec.name not in going_on}
-    begin_with = rows | await _settle_interrupted(connection, rows, policies, lost, now)
+    begin_with = rows | await _settle_interrupted(connection, rows, policies, lost, now, clean=clean)
     return RecoveredState(
         rows=rows,
         states={name: from_row(row, failed.get(name, ())) for name, row in begin_with.items()},
@@ -101,8 +102,13 @@ async def _settle_interrupted(
     policies: Mapping[str, Policy],
     lost: Sequence[RunRow],
     now: float,
+    *,
+    clean: bool,
 ) -> dict[str, TaskRow]:
     """Runs that commands have started and that the last runner lost are not started again.
+
+    Of a run that waited for the end of another one nobody knows whether it has begun, and the command is
+    unconfirmed; after a `clean` end it has not, and the task is due.
 
     The rows of their tasks, written together with that outcome of the commands: whatever interrupts this
     start, the next one finds both or neither.
@@ -113,8 +119,14 @@ async def _settle_interrupted(
         for one in await read_interrupted(connection, list(policies))
         if one.task in rows and one.task in policies
     ]
+    waited = [one for one in interrupted if (one.run_number or 0) > rows[one.task].runs_total]
+    due = frozenset[str]()
+    if clean:
+        interrupted = [one for one in interrupted if one not in waited]
+        waited, due = [], frozenset(one.task for one in waited)
     for one in interrupted:
-        numbers[one.task] = max(numbers.get(one.task) or 0, one.run_number or 0) or None
+        if one.task not in due:
+            numbers[one.task] = max(numbers.get(one.task) or 0, one.run_number or 0) or None
     if not interrupted:
         return {}
     settled = {
@@ -122,8 +134,10 @@ async def _settle_interrupted(
         for name, number in numbers.items()
     }
     async with connection.transaction():
-        await tasks.write(connection, settled.values())
-        await runs.add(connection, [run for run in lost if run.task in settled])
+        if settled:
+            await tasks.write(connection, settled.values())
+            await runs.add(connection, [run for run in lost if run.task in settled])
+        await record_unconfirmed(connection, [one.command_id for one in waited])
         await record_lost(connection, [one.command_id for one in interrupted])
     return settled
 

@@ -8,11 +8,14 @@ from collections.abc import Callable, Mapping, Set
 
 from dozor.alerting.incidents.manager import IncidentManager
 from dozor.alerting.model.notification import AlertData
+from dozor.app.surroundings import config_digest
 from dozor.cluster.renewals import WINDOW
 from dozor.cluster.replicas import ReplicaRole, ReplicaRow
 from dozor.cluster.view import ClusterView
+from dozor.config import Config
 from dozor.config.values.incident_kinds import IncidentKind
 from dozor.language import msg
+from dozor.process.threads import in_own_thread
 
 LOOK_EVERY = 1.0
 CLOCK_OFF = 2.0
@@ -52,13 +55,17 @@ def differing_configurations(rows: tuple[ReplicaRow, ...], used: Set[str]) -> di
 
     `used`: digests of the configurations that the leader has used, the first and those of reloads. A replica
     that started before or after a reload has one of them. What the leader's file holds by now counts as well:
-    sections that need a new start differ from it until then.
+    sections that need a new start differ from it until then. A file that was refused is always reported.
     """
     used = used | {row.config_digest for row in rows if row.role is ReplicaRole.LEADER and not row.lost}
     return {
         row.name: msg("log-replica-config", name=row.name)
+        if row.config_problem is None
+        else msg("log-replica-config-invalid", name=row.name, problem=row.config_problem)
         for row in rows
-        if not row.lost and row.role is not ReplicaRole.LEADER and row.config_digest not in used
+        if not row.lost
+        and row.role is not ReplicaRole.LEADER
+        and (row.config_problem is not None or row.config_digest not in used)
     }
 
 
@@ -95,14 +102,35 @@ def late_renewals(view: ClusterView, now: float, *, reported: bool) -> dict[str,
     }
 
 
+class UsedConfigurations:
+    """Digests of the configurations that the leader has used since it began to lead.
+
+    A digest takes 40 ms with 2,000 tasks and 250 ms with 10,000: those of reloads are computed in a thread.
+    """
+
+    def __init__(self, first: str) -> None:
+        self.digests = {first}
+        self._new: list[Config] = []
+
+    def use(self, config: Config) -> None:
+        """The leader has reloaded; the digest is there after the next `catch_up`."""
+        self._new.append(config)
+
+    async def catch_up(self) -> None:
+        """Compute the digests that are missing, in a thread."""
+        while self._new:
+            self.digests.add(await in_own_thread(config_digest, self._new[0]))
+            del self._new[0]
+
+
 class ReplicaMonitor:
-    """A service of the leading part. `used`: as in `differing_configurations`; `now`: seconds, monotonic."""
+    """A service of the leading part. `now`: seconds, monotonic."""
 
     def __init__(
         self,
         manager: IncidentManager,
         view: ClusterView,
-        used: Set[str],
+        used: UsedConfigurations,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._manager = manager
@@ -113,6 +141,7 @@ class ReplicaMonitor:
 
     async def run(self) -> None:
         while True:
+            await self._used.catch_up()
             self.look()
             await asyncio.sleep(LOOK_EVERY)
 
@@ -122,7 +151,7 @@ class ReplicaMonitor:
         if not rows:
             return  # not read yet
         self._report(IncidentKind.REPLICA, lost_replicas(rows))
-        self._report(IncidentKind.REPLICA_CONFIG, differing_configurations(rows, self._used))
+        self._report(IncidentKind.REPLICA_CONFIG, differing_configurations(rows, self._used.digests))
         self._report(IncidentKind.REPLICA_CLOCK, clocks_off(rows))
         window = self._view.window
         if window is not None:

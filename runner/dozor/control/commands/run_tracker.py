@@ -10,10 +10,10 @@ from typing import Any
 from loguru import logger
 
 from dozor.alerting.model.full_text import error_line
-from dozor.control.commands.started_runs import record_end
+from dozor.control.commands.started_runs import record_end, record_never_began
 from dozor.language import msg
 from dozor.storage.postgres.pool import Pool, unavailable
-from dozor.supervision.core.state import RunOutcome
+from dozor.supervision.core.state import RunOutcome, State
 from dozor.supervision.runs.run import Run
 from dozor.supervision.tasks.task import SupervisedTask
 
@@ -21,6 +21,8 @@ ERROR_LENGTH = 500
 START_SECONDS = 60.0
 """How long a start that waits is followed."""
 LOOK_EVERY = 0.02
+_CALLED_OFF = (State.PAUSED, State.STOPPED)
+"""States in which a start does not come that was to follow."""
 
 
 class RunTracker:
@@ -49,23 +51,40 @@ class RunTracker:
 
     async def _follow_start(self, command_id: int, task: SupervisedTask, before: int) -> None:
         """The start waits: for a commit, or for a former leader's run to end. `before`: runs so far."""
+        state = task.state.state
         with suppress(TimeoutError):
             async with asyncio.timeout(START_SECONDS):
-                while task.state.runs_total == before:  # noqa: ASYNC110 -- of the state machine
+                while task.state.runs_total == before:
+                    if task.state.state is not state and task.state.state in _CALLED_OFF:
+                        await self._never_began(command_id)
+                        return
                     await asyncio.sleep(LOOK_EVERY)
-                started_at = task.state.started_at
-                if started_at is None or task.state.runs_total != before + 1:
-                    return
-                run = task.run
-                if run is None:
-                    self._ended(command_id, task, started_at)
-                elif run.task is not None:
-                    _after(run.task, lambda: self._ended(command_id, task, run.started_at))
+        started_at = task.state.started_at
+        if started_at is None or task.state.runs_total != before + 1:
+            return
+        run = task.run
+        if run is None:
+            self._ended(command_id, task, started_at)
+        elif run.task is not None:
+            _after(run.task, lambda: self._ended(command_id, task, run.started_at))
 
     def _follow_next(self, command_id: int, task: SupervisedTask, before: Run) -> None:
         run = task.run
-        if run is not None and run is not before and run.task is not None:
+        if run is None and task.state.state in _CALLED_OFF:
+            self._keep(self._never_began(command_id))
+        elif run is None:
+            self._keep(self._follow_start(command_id, task, task.state.runs_total))
+        elif run is not before and run.task is not None:
             _after(run.task, lambda: self._ended(command_id, task, run.started_at))
+
+    async def _never_began(self, command_id: int) -> None:
+        try:
+            await record_never_began(self._pool, command_id)
+        except Exception as error:
+            if not unavailable(error):
+                raise
+            outcome = RunOutcome.CANCELLED.value
+            logger.warning(msg("log-outcome-not-written", command=command_id, outcome=outcome))
 
     def _ended(self, command_id: int, task: SupervisedTask, started_at: float) -> None:
         state, failure = task.state, task.state.failure_record.failure

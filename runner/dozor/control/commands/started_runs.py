@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dozor.control.commands.commands import CommandName
+from dozor.control.commands.commands import CommandName, CommandReason
 from dozor.storage.postgres.pool import Connection, Pool
 from dozor.supervision.core.state import RunOutcome
 
@@ -24,12 +24,14 @@ SELECT id, run_number, run_outcome, run_seconds, run_error,
 FROM dozor.commands WHERE id = ANY($1::int8[]) AND run_number IS NOT NULL
 """
 
-# A restart that is claimed may have ended the run of the row and begun another one.
+# A restart that is claimed may have ended the run of the row and begun another one. A run that was cancelled
+# after no time at all never began (NEVER_BEGAN_SQL): another one has got its number.
 INTERRUPTED_SQL = """
 SELECT c.id, c.task, c.run_number
 FROM dozor.tasks t JOIN dozor.commands c ON c.task = t.name
 WHERE t.name = ANY($1::text[]) AND (
     c.state = 'done' AND (c.run_number = t.runs_total AND t.running_since IS NOT NULL
+                          AND (c.run_outcome IS DISTINCT FROM 'cancelled' OR c.run_seconds IS NOT NULL)
                           OR c.run_number = t.runs_total + 1 AND c.run_outcome IS NULL)
     OR c.state = 'pending' AND c.name = 'restart' AND c.result LIKE 'claimed:%'
        AND t.running_since IS NOT NULL)
@@ -38,6 +40,15 @@ WHERE t.name = ANY($1::text[]) AND (
 LOST_SQL = """
 UPDATE dozor.commands SET run_outcome = 'lost', run_seconds = extract(epoch FROM now() - finished_at)
 WHERE id = ANY($1::int8[]) AND state = 'done' AND run_outcome IS NULL
+"""
+
+UNCONFIRMED_SQL = """
+UPDATE dozor.commands SET state = 'refused', result = $2, run_number = NULL
+WHERE id = ANY($1::int8[]) AND state = 'done' AND run_outcome IS NULL
+"""
+
+NEVER_BEGAN_SQL = """
+UPDATE dozor.commands SET run_outcome = 'cancelled' WHERE id = $1 AND run_outcome IS NULL
 """
 
 # The task has stopped since the command, long enough ago for a person to know it.
@@ -89,6 +100,16 @@ async def read_interrupted(connection: Connection, tasks: Sequence[str]) -> list
 async def record_lost(connection: Connection, command_ids: Sequence[int]) -> None:
     """Write down that it is not known how the runs of these commands ended, unless it is known."""
     await connection.execute(LOST_SQL, list(command_ids))
+
+
+async def record_unconfirmed(connection: Connection, command_ids: Sequence[int]) -> None:
+    """Write down that it is not known whether the runs that these commands waited for have begun."""
+    await connection.execute(UNCONFIRMED_SQL, list(command_ids), CommandReason.UNCONFIRMED.value)
+
+
+async def record_never_began(pool: Pool, command_id: int) -> None:
+    """Write down that the start for which the command waited was called off."""
+    await pool.execute(NEVER_BEGAN_SQL, command_id)
 
 
 async def record_end(

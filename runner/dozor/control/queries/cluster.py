@@ -81,6 +81,7 @@ class ClusterReport:
                     "pools": list(row.pools),
                     "slots": row.slots,
                     "running": row.running,
+                    "config_problem": row.config_problem,
                 }
                 for row in self.replicas
             ],
@@ -135,6 +136,9 @@ def cluster_line(report: ClusterReport, translator: Translator, clock: Callable[
     workers = ", ".join(f"{row.name} {row.running}/{row.slots}" for row in report.workers)
     if workers:
         parts.append(say("cluster-workers", names=workers))
+    invalid = [row for row in report.replicas if row.config_problem is not None and not row.lost]
+    if invalid:
+        parts.append(say("cluster-config-invalid", names=_names(invalid)))
     if report.lost:
         parts.append(say("cluster-lost", names=_names(report.lost)))
     return " · ".join(parts)

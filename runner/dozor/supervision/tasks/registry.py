@@ -52,6 +52,11 @@ class TaskRegistry:
             self._leaving[task.spec.name] = task
         self.dirty.pop(task, None)
 
+    @property
+    def in_runs(self) -> list[SupervisedTask]:
+        """Those in a run, removed ones included."""
+        return [task for task in (*self._by_name.values(), *self._leaving.values()) if task.run is not None]
+
     def is_leaving(self, name: str) -> bool:
         """Whether a run of a removed task of this name is still in progress."""
         task = self._leaving.get(name)
