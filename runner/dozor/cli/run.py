@@ -19,10 +19,12 @@ from dozor.config.values.roles import Role
 from dozor.language import msg
 
 if TYPE_CHECKING:
+    from dozor.app import Runner
     from dozor.app.leading.escapes import Escapes
     from dozor.cli.terminal.descriptor_lines import Output
     from dozor.logs import LogFormat, LogGuard
     from dozor.process.lifecycle import SignalHandlers
+    from dozor.process.process_state import ProcessState
     from dozor.process.threads import CheckerThreads
     from dozor.redaction import Redactor
 
@@ -72,8 +74,10 @@ def run(
     from dozor.app.leading.escapes import Escapes
     from dozor.cli.terminal.descriptor_lines import Output
     from dozor.errors import ConfigError
+    from dozor.log_border import own_logger
     from dozor.logs import LogFormat
     from dozor.process.lifecycle import run_to_end
+    from dozor.supervision.runs.own_loop import OwnLoop
     from dozor.supervision.runs.ownership import own_tasks, own_threads
     from dozor.supervision.runs.subprocesses import own_subprocesses
 
@@ -82,11 +86,12 @@ def run(
     output = Output(form, lambda text: redactors[0].redact(text) if redactors else text)
     atexit.register(output.flush, FLUSH_SECONDS)
     try:
-        with asyncio.Runner() as loop:
+        with asyncio.Runner(loop_factory=OwnLoop) as loop:
             escaped = Escapes()
             own_tasks(loop.get_loop())
             own_threads()
             own_subprocesses()
+            own_logger()
             main = _run(
                 config_path,
                 output,
@@ -130,6 +135,7 @@ async def _run(
     from dozor.process.descriptors import raise_limit
     from dozor.process.forking import own_loop
     from dozor.process.lifecycle import ImportWatch, end_within, on_signals
+    from dozor.process.process_state import ProcessState
     from dozor.process.threads import CheckerThreads
 
     def flush() -> None:
@@ -170,7 +176,7 @@ async def _run(
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
-    mending = asyncio.create_task(_mend(log, signals))
+    mending = asyncio.create_task(_mend(log, signals, ProcessState(loop), runner))
     try:
         await asyncio.wait((stopping, runner.failed), return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -193,14 +199,29 @@ async def _run(
     return code
 
 
-async def _mend(log: LogGuard, signals: SignalHandlers) -> None:
-    """Take back what a library in this process has taken from the runner."""
+async def _mend(log: LogGuard, signals: SignalHandlers, state: ProcessState, runner: Runner) -> None:
+    """Take back what code in this process has taken from the runner, for as long as the runner lives."""
+    from dozor.supervision.runs.ownership import keep_excepthook
+
+    reported: set[str] = set()
     while True:
         await asyncio.sleep(MEND_EVERY)
-        if log.mend():
-            logger.warning(msg("log-handler-removed"))
-        for name in signals.mend():
-            logger.warning(msg("log-signal-taken", name=name))
+        try:
+            for what in state.mend():
+                logger.warning("{}", msg("log-process-state", what=what))
+            keep_excepthook()
+            if log.mend():
+                logger.warning(msg("log-handler-removed"))
+            for name in signals.mend():
+                logger.warning(msg("log-signal-taken", name=name))
+            for name in state.received():
+                text = msg("log-signal-ignored", name=name)
+                logger.warning("{}", text)
+                if name not in reported:
+                    reported.add(name)
+                    runner.report_escape(text)
+        except Exception as error:  # noqa: BLE001 -- the border: it is tried again
+            logger.opt(exception=error).error("{}", msg("log-mending-failed"))
 
 
 async def _busy_threads(threads: CheckerThreads) -> list[str]:

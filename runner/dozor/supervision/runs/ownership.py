@@ -221,6 +221,32 @@ def own_threads() -> None:
     threading.excepthook = _died
 
 
+def keep_excepthook() -> None:
+    """A library may have replaced `threading.excepthook`: its hook is called after ours."""
+    theirs = threading.excepthook
+    if theirs is _died or getattr(theirs, "follows", None) is _died:
+        return
+
+    def both(args: threading.ExceptHookArgs) -> None:
+        _died(args)
+        _reporting.now = True  # it may call the hook that it has replaced, which is ours
+        try:
+            theirs(args)
+        finally:
+            _reporting.now = False
+
+    both.follows = _died  # type: ignore[attr-defined]
+    threading.excepthook = both
+
+
+class _Reporting(threading.local):
+    now = False
+
+
+_reporting = _Reporting()
+"""Whether the hook of a library is being called in this thread."""
+
+
 def _attributed_start(thread: threading.Thread) -> None:
     scope = CURRENT.get()
     # Workers of a pool serve whoever comes.
@@ -250,7 +276,7 @@ def task_here() -> str | None:
 def _died(args: threading.ExceptHookArgs) -> None:
     """An exception has ended a thread."""
     error, thread = args.exc_value, args.thread
-    if error is None or isinstance(error, SystemExit):
+    if error is None or isinstance(error, SystemExit) or _reporting.now:
         return
     scope = None if thread is None else _threads.get(thread)
     if scope is not None:
