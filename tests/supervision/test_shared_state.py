@@ -270,7 +270,7 @@ class TestLogger:
         def fails(*args: object) -> Any:
             raise error
 
-        options = {} if place == "sink" else {place: fails}
+        options: dict[str, Any] = {} if place == "sink" else {place: fails}
         sink: Any = fails if place == "sink" else (lambda message: None)
         handler = logger.add(sink, catch=False, **options)
         try:
@@ -306,3 +306,16 @@ class TestLogger:
             logger.enable("")
             logger.remove(handler)
         assert lines == ["of dozor\n"]
+
+
+def test_hooks_that_are_gone_are_put_back(
+    loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threading, "excepthook", None)
+    monkeypatch.setattr(sys, "excepthook", None)
+    state = ProcessState(loop)
+    assert "sys.excepthook" in state.mend()
+    keep_excepthook()
+    thread = threading.Thread(target=str)  # refused with a RuntimeError as long as there are none
+    thread.start()
+    thread.join()

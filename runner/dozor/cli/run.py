@@ -112,6 +112,7 @@ def run(
     except Exception:
         output.end_as_text(FLUSH_SECONDS)
         raise
+    output.restore()
     sys.exit(code)
 
 
@@ -145,6 +146,7 @@ async def _run(
     loop = asyncio.get_running_loop()
     own_loop(loop)
     loop.set_default_executor(threads := CheckerThreads())
+    state = ProcessState(loop)
     # A configuration makes objects that stay, hundreds of thousands for 10,000 tasks, and hardly a cycle: the
     # collector looks at none of them, now or later.
     gc.disable()
@@ -154,6 +156,7 @@ async def _run(
     finally:
         gc.freeze()
         gc.enable()
+    state.settle()
     stop = asyncio.Event()
     signals = on_signals(stop, flush)
     log = configure(
@@ -161,7 +164,9 @@ async def _run(
     )
     redactors.append(runner.redactor)
     # What inline checkers print; the log has its border already.
+    output.restore()
     redact_prints(runner.redactor.redact, runner.details_for_the_log)
+    output.keep()
     starting = asyncio.create_task(runner.__aenter__())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -176,7 +181,7 @@ async def _run(
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
-    mending = asyncio.create_task(_mend(log, signals, ProcessState(loop), runner))
+    mending = asyncio.create_task(_mend(log, signals, state, runner))
     try:
         await asyncio.wait((stopping, runner.failed), return_when=asyncio.FIRST_COMPLETED)
     finally:

@@ -32,7 +32,8 @@ class ProcessState:
         self._loop = loop
         self._recursion = sys.getrecursionlimit()
         self._switching = sys.getswitchinterval()
-        self._limits = {limit: resource.getrlimit(limit) for limit in _NAMES}
+        self._limits: dict[int, tuple[int, int]] = {}
+        self.settle()
         self._blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         self._ignored: list[int] = []
         """Signals that came and that nobody handles, since the last `mend`."""
@@ -40,6 +41,10 @@ class ProcessState:
         for number in self._ending:
             if signal.getsignal(number) is signal.SIG_DFL:
                 self._ignore(number)
+
+    def settle(self) -> None:
+        """The limits of resources that hold now are to stay: modules may have set them when imported."""
+        self._limits = {limit: resource.getrlimit(limit) for limit in _NAMES}
 
     def mend(self) -> list[str]:
         """Restore what has been changed; what that was, in words."""
@@ -66,6 +71,9 @@ class ProcessState:
         if sys.getswitchinterval() > self._switching:
             sys.setswitchinterval(self._switching)
             yield "sys.setswitchinterval"
+        if sys.excepthook is None:  # no thread can be started
+            sys.excepthook = sys.__excepthook__
+            yield "sys.excepthook"
 
     def _signals(self) -> Iterator[str]:
         for number in self._ending:

@@ -94,8 +94,8 @@ def main(arguments: list[str]) -> None:
         run_to_end(runner.get_loop(), _Worker(channel, hello).serve(), _escaped)
 
 
-def _escaped(error: BaseException) -> None:
-    """An exception has left the loop. It is that of the run in whose callback or task it was raised."""
+def _escaped(error: BaseException) -> bool:
+    """An exception has left the loop; whether it is attributed to the run in whose callback it was raised."""
     scope, step = scope_of_escape(error)
     if scope is None:
         error = tamed(error)
@@ -104,6 +104,7 @@ def _escaped(error: BaseException) -> None:
         release(error)
     elif not step:
         scope.note(error)
+    return scope is not None
 
 
 def _not_for_us(number: int, frame: object) -> None:
