@@ -27,6 +27,7 @@ MARGIN = 1_000
 """Characters beyond a cut that are redacted with the text and dropped after it: no part of a secret stays."""
 MOST_LINKS = 60
 """Exceptions of one tree (causes, contexts, members of groups) that are shown."""
+LONGEST_CHAIN = 1_000
 MOST_MEMBERS = 15
 MOST_NOTES = 20
 MOST_FRAMES = 2_000
@@ -103,6 +104,16 @@ def causes_of(error: BaseException) -> list[BaseException]:
         if link is not error and not _is_group(link) and not issubclass(type(link), CancelledError)
     )
     return list(islice(causes, MOST_NAMED))
+
+
+def chain_of(error: BaseException) -> Iterator[BaseException]:
+    """`error`, what it was raised from or what was being handled, and so on; at most `LONGEST_CHAIN`."""
+
+    def following(link: BaseException) -> tuple[BaseException | None]:
+        cause: BaseException | None = _get(link, "__cause__")
+        return (_get(link, "__context__") if cause is None else cause,)
+
+    return islice(_walk(error, following), LONGEST_CHAIN)
 
 
 def described_causes(error: BaseException, redact: Redact) -> str:

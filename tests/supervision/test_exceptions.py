@@ -15,7 +15,7 @@ from loguru import logger
 
 from dozor import Fatal
 from dozor.config.sections.tasks import Isolation
-from dozor.exceptions import bounded, is_fatal, release
+from dozor.exceptions import LONGEST_CHAIN, bounded, chain_of, is_fatal, release
 from dozor.redaction import Redactor
 from dozor.supervision.runs.arguments import fresh
 from dozor.supervision.runs.failures.failure import MAX_TEXT, MAX_TRACEBACK, describe
@@ -122,7 +122,7 @@ ODD: dict[str, Callable[[], BaseException]] = {
 
 
 def raised_from(error: BaseException, cause: BaseException) -> BaseException:
-    error.__cause__ = cause
+    BaseException.__setattr__(error, "__cause__", cause)
     return error
 
 
@@ -403,3 +403,33 @@ def test_the_text_is_asked_again_once_the_failure_has_been_recorded() -> None:
     release(error)
     describe(error, str)
     assert len(Slow.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("make", "links"),
+    [
+        (lambda: raised_from(Unfriendly("x"), Unfriendly("y")), 2),
+        (circle, 2),
+        (lambda: chain(50_000), LONGEST_CHAIN),
+    ],
+)
+def test_what_is_behind_an_error_is_followed_by_identity_and_not_for_ever(
+    make: Callable[[], BaseException], links: int
+) -> None:
+    error = make()
+    began = time.process_time()
+    assert sum(1 for _ in chain_of(error)) == links
+    assert time.process_time() - began < 0.5
+
+
+@pytest.mark.parametrize("raised", [RuntimeError, SystemExit])
+async def test_a_run_has_failed_also_if_its_error_cannot_be_looked_into(raised: type[BaseException]) -> None:
+    async def fails() -> None:
+        raise ValueError("no such lot")
+
+    async def looks(error: BaseException, started_at: float, used_database: bool) -> bool:
+        raise raised("cannot be asked")
+
+    async with supervising(spec("fails", fails), is_outage=looks) as (supervisor, seen):
+        await until(is_stopped(supervisor, "fails"))
+        assert seen.failures("fails")[0].error_text == "no such lot"

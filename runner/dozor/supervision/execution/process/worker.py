@@ -33,7 +33,7 @@ from dozor.clock import SteadyClock
 from dozor.config.imports.environment import explain_withheld
 from dozor.config.imports.importing import Checker, CheckerImportError, import_checker
 from dozor.config.imports.signatures import check_call, check_kind, is_async, takes_context
-from dozor.exceptions import bounded, line_of, release, tamed
+from dozor.exceptions import bounded, chain_of, line_of, release, tamed
 from dozor.language import Language, msg
 from dozor.language.process import use_language
 from dozor.log_border import own_logger
@@ -391,11 +391,4 @@ def _ending(error: BaseException | None, run: Run) -> Frame:
 
 
 def _looks_away(error: BaseException) -> bool:
-    seen: list[BaseException] = []
-    current: BaseException | None = error
-    while current is not None and current not in seen:
-        if unavailable(current):
-            return True
-        seen.append(current)
-        current = current.__cause__ or current.__context__
-    return False
+    return any(map(unavailable, chain_of(error)))
