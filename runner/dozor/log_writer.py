@@ -165,7 +165,8 @@ class LogWriter:
         return True
 
     def _wake(self) -> None:
-        if self._thread is None:
+        # A checker can raise an exception in any thread (`PyThreadState_SetAsyncExc`), which ends this one.
+        if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             self._thread.start()
         self._changed.notify_all()

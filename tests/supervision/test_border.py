@@ -243,6 +243,10 @@ def test_an_exception_of_a_signal_handler_goes_to_nobody_and_ends_nothing() -> N
     try:
         escaped: list[BaseException] = []
 
+        def escape(error: BaseException) -> bool:
+            escaped.append(error)
+            return False
+
         async def main() -> None:
             async with supervising(spec("installs", installs), spec("fine", fine)) as (_, seen):
                 await until(lambda: bool(reported))
@@ -254,7 +258,7 @@ def test_an_exception_of_a_signal_handler_goes_to_nobody_and_ends_nothing() -> N
             loop = runner.get_loop()
             own_tasks(loop)
             loop.set_exception_handler(lambda _, context: reported.append(repr(context.get("exception"))))
-            run_to_end(loop, main(), lambda error: bool(escaped.append(error)))
+            run_to_end(loop, main(), escape)
         assert "from a signal handler" in reported[0]
     finally:
         signal.signal(signal.SIGUSR1, before)

@@ -260,7 +260,7 @@ def test_check_accepts_what_runs() -> None:
 class _Nameless:
     """`isinstance` of it raises, as it asks for `__class__`."""
 
-    @property
+    @property  # type: ignore[misc]  # object's can be assigned
     def __class__(self) -> type:
         raise SystemExit(5)
 

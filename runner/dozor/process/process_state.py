@@ -71,7 +71,7 @@ class ProcessState:
         if sys.getswitchinterval() > self._switching:
             sys.setswitchinterval(self._switching)
             yield "sys.setswitchinterval"
-        if sys.excepthook is None:  # no thread can be started
+        if getattr(sys, "excepthook", None) is None:  # no thread can be started
             sys.excepthook = sys.__excepthook__
             yield "sys.excepthook"
 
