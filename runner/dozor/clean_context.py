@@ -15,9 +15,6 @@ from typing import ParamSpec, TypeVar
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-_DECIMAL = "decimal_context"
-"""Name of the ContextVar that holds the current decimal context, in `_decimal` and in `_pydecimal`."""
-
 
 class CleanContext:
     """The context at the moment of construction, of which any number of copies can be taken.
@@ -26,22 +23,22 @@ class CleanContext:
     checker gets a decimal context of its own. Other mutable values are shared.
     """
 
-    __slots__ = ("_base", "_decimal", "fresh", "timers")
+    __slots__ = ("_base", "_decimal", "timers")
 
     def __init__(self) -> None:
         self._base = copy_context()
-        self._decimal: decimal.Context | None = None
-        for variable, value in self._base.items():
-            if variable.name == _DECIMAL and isinstance(value, decimal.Context):
-                self._decimal = value.copy()
-        self.fresh: Callable[[], Context] = self._base.copy if self._decimal is None else self._with_decimal
-        """A copy for one run: nothing that the run changes is seen by anything else."""
+        # In a copy: the caller may have no decimal context yet, and is given none.
+        self._decimal = self._base.copy().run(decimal.getcontext).copy()
         self.timers = self._base.copy()
         """For `call_at`, `call_soon` and `add_done_callback`, and for the end of a run. What is called in it
         must not enter it again (`run` does not): Python refuses that."""
 
-    def _with_decimal(self) -> Context:
-        assert self._decimal is not None
+    def fresh(self) -> Context:
+        """A copy for one run: nothing that the run changes is seen by anything else.
+
+        It has a decimal context in any case: Python would make one of `decimal.DefaultContext`, which every
+        checker can change.
+        """
         context = self._base.copy()
         context.run(decimal.setcontext, self._decimal.copy())
         return context

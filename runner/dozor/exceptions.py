@@ -27,6 +27,7 @@ MARGIN = 1_000
 """Characters beyond a cut that are redacted with the text and dropped after it: no part of a secret stays."""
 MOST_LINKS = 60
 """Exceptions of one tree (causes, contexts, members of groups) that are shown."""
+LONGEST_CHAIN = 1_000
 MOST_MEMBERS = 15
 MOST_NOTES = 20
 MOST_FRAMES = 2_000
@@ -36,7 +37,13 @@ MOST_NAMED = 5
 """Causes that are named in the text of a failure."""
 CAUSE_TEXT = 300
 
+_KEPT = "_dozor_text"
+"""Attribute of an exception with its text, once code of its class or of its arguments has composed that."""
+_INERT = (str, bytes, int, float, bool, type(None))
+"""Types of arguments whose representation runs no code of other people."""
 _TREE = ("__traceback__", "__cause__", "__context__", "__suppress_context__")
+_ASKED = ("__bool__", "__len__", "__eq__", "__hash__", "__setattr__")
+"""What loguru and `traceback` do with an exception, which must not run code of its class."""
 _LIBRARIES = tuple(
     {sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
 )
@@ -99,6 +106,16 @@ def causes_of(error: BaseException) -> list[BaseException]:
     return list(islice(causes, MOST_NAMED))
 
 
+def chain_of(error: BaseException) -> Iterator[BaseException]:
+    """`error`, what it was raised from or what was being handled, and so on; at most `LONGEST_CHAIN`."""
+
+    def following(link: BaseException) -> tuple[BaseException | None]:
+        cause: BaseException | None = _get(link, "__cause__")
+        return (_get(link, "__context__") if cause is None else cause,)
+
+    return islice(_walk(error, following), LONGEST_CHAIN)
+
+
 def described_causes(error: BaseException, redact: Redact) -> str:
     """The errors behind `error`, each with its type, text and place; "" where there are none."""
     told = []
@@ -134,6 +151,17 @@ def tamed(error: BaseException) -> BaseException:
     return error
 
 
+def compose_texts(error: BaseException) -> None:
+    """Compose the texts of `error` and of what is behind it here and now, as far as that runs code of theirs.
+
+    For the thread in which it was raised: a `__str__` may take long, or never end, and whoever records the
+    failure must not wait for it. The texts are kept until `release`.
+    """
+    for link in islice(_tree(error), MOST_LINKS):
+        if _runs_code(link):
+            _raw_text(link, TEXT + MARGIN + 1)
+
+
 def release(error: BaseException) -> None:
     """Drop the tracebacks of `error` and of what is behind it; call it when the failure has been recorded.
 
@@ -143,13 +171,49 @@ def release(error: BaseException) -> None:
     """
     for link in islice(_tree(error), 1_000):
         BaseException.__dict__["__traceback__"].__set__(link, None)
+        _attributes(link).pop(_KEPT, None)
 
 
 # -- texts
 
 
 def _raw_text(error: BaseException, limit: int) -> tuple[str, bool]:
-    """Its text, and whether it is whole; one that has to be composed ends near `limit` characters."""
+    """Its text, and whether it is whole; one that has to be composed ends near `limit` characters.
+
+    Code of its class or of its arguments runs once: it may be slow.
+    """
+    if not _runs_code(error):
+        return _composed(error, limit)
+    kept = _attributes(error)
+    if _KEPT not in kept:
+        kept[_KEPT] = _composed(error, max(limit, TEXT + MARGIN + 1))
+    found: tuple[str, bool] = kept[_KEPT]
+    return found
+
+
+def _attributes(error: BaseException) -> dict[str, Any]:
+    attributes: dict[str, Any] = BaseException.__dict__["__dict__"].__get__(error)
+    return attributes
+
+
+def _runs_code(error: BaseException) -> bool:
+    """Whether `str(error)` runs code other than Python's own."""
+    if not isinstance(type(error).__str__, WrapperDescriptorType):
+        return True
+    args = _arguments(error)
+    return not all(map(_is_inert, args[:1] if _is_group(error) else args))
+
+
+def _is_inert(value: Any, depth: int = 0) -> bool:
+    """Unknown for a deep or large container, which counts as not inert."""
+    if type(value) in _INERT:
+        return True
+    if type(value) not in (tuple, list) or depth > 2 or len(value) > MOST_LINKS:
+        return False
+    return all(_is_inert(item, depth + 1) for item in value)
+
+
+def _composed(error: BaseException, limit: int) -> tuple[str, bool]:
     try:
         if isinstance(type(error).__str__, WrapperDescriptorType):
             args = _arguments(error)
@@ -163,9 +227,10 @@ def _raw_text(error: BaseException, limit: int) -> tuple[str, bool]:
 def _arguments(error: BaseException) -> tuple[Any, ...]:
     """What a `__str__` of Python's own puts into the text."""
     args: tuple[Any, ...] = BaseException.__dict__["args"].__get__(error)
-    if isinstance(error, OSError) and error.filename is not None:
-        return (*args, error.filename)
-    return args
+    if not issubclass(type(error), OSError):
+        return args
+    filename = OSError.__dict__["filename"].__get__(error)
+    return args if filename is None else (*args, filename)
 
 
 def _of_large_args(error: BaseException, args: tuple[Any, ...], limit: int) -> tuple[str, bool]:
@@ -275,7 +340,7 @@ def _is_plain(error: BaseException) -> bool:
 
 def _is_plain_link(link: BaseException) -> bool:
     kind: Any = type(link)
-    if type(kind) is not type or not _is_plain_kind(kind):
+    if type(kind) is not type or not _is_plain_kind(kind) or _runs_code(link):
         return False
     if len(_members(link)) > MOST_MEMBERS:
         return False
@@ -306,7 +371,7 @@ def _is_plain_kind(kind: Any) -> bool:
     if kind.__getattribute__ is not BaseException.__getattribute__:
         return False
     own: tuple[type[Any], ...] = kind.__mro__[: kind.__mro__.index(BaseException)]
-    return not any(name in base.__dict__ for base in own for name in _TREE)
+    return not any(name in base.__dict__ for base in own for name in (*_TREE, *_ASKED))
 
 
 def _length_of_notes(link: BaseException) -> int:

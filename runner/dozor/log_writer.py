@@ -146,7 +146,7 @@ class LogWriter:
                 return False
             self._lines.append(line)
             self._bytes += len(line)
-            if self._idle:
+            if self._idle or self._ended():
                 self._wake()
         return True
 
@@ -177,9 +177,15 @@ class LogWriter:
                 self._flushing -= 1
         return True
 
+    def _ended(self) -> bool:
+        """Whether there is no thread: none yet, or a checker has raised an exception in it
+        (`PyThreadState_SetAsyncExc`).
+        """
+        return self._thread is None or not self._thread.is_alive()
+
     def _wake(self) -> None:
         self._idle = False
-        if self._thread is None:
+        if self._ended():
             self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             self._thread.start()
         self._changed.notify_all()

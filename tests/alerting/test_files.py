@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import AsyncIterator
 from zoneinfo import ZoneInfo
 
@@ -12,9 +14,12 @@ from loguru import logger
 from dozor.alerting.delivery.attachments import ATTEMPTS, MOST
 from dozor.alerting.delivery.console import ConsoleTransport
 from dozor.alerting.delivery.dispatcher import Dispatcher
+from dozor.alerting.delivery.transport import Delivered
 from dozor.alerting.model.full_text import KEPT, WHOLE
+from dozor.alerting.model.message import Message, Span
 from dozor.alerting.rendering.renderer import MessageRenderer
 from dozor.language import Translator
+from dozor.log_writer import CONSOLE
 from dozor_bot.telegram import transport as transport_module
 from dozor_bot.telegram.session import Session
 from dozor_bot.telegram.transport import TelegramTransport
@@ -290,6 +295,18 @@ async def test_while_the_database_is_away_files_do_not_fill_the_memory(stage: St
     assert len(waiting) == 300
     assert sum("whole" in row.payload for row in waiting) == 200
     assert all(len(row.payload["text"]) <= KEPT for row in waiting)
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+async def test_an_alert_is_shown_while_standard_error_is_redirected(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, as_json: bool
+) -> None:
+    monkeypatch.setattr(CONSOLE, "json", as_json)
+    console = ConsoleTransport()
+    with contextlib.redirect_stderr(io.StringIO()) as theirs:
+        assert isinstance(await console.send(Message(spans=(Span("Ledger is off"),))), Delivered)
+    assert "Ledger is off" in capsys.readouterr().err
+    assert theirs.getvalue() == ""
 
 
 async def test_the_console_shows_the_whole_text(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:

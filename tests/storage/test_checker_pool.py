@@ -7,6 +7,7 @@ import io
 import random
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 import asyncpg
 import pytest
@@ -75,6 +76,28 @@ async def free(checkers: CheckerPool) -> int:
     for connection in taken:
         await db.release(connection)
     return len(taken)
+
+
+async def test_a_codec_of_one_run_does_not_decode_for_another(checkers: CheckerPool) -> None:
+    mine, yours = run_of(checkers, "mine"), run_of(checkers, "yours")
+    for _ in range(3):
+        async with mine.acquire() as connection:
+            await connection.set_type_codec(
+                "numeric", schema="pg_catalog", encoder=str, decoder=float, format="text"
+            )
+            await connection.reset_type_codec("jsonb", schema="pg_catalog")
+            assert type(await connection.fetchval("SELECT 0.1::numeric")) is float
+    for _ in range(checkers.size):
+        assert await yours.fetchval("SELECT 0.1::numeric") == Decimal("0.1")
+        assert await yours.fetchval("SELECT '{\"a\": 1}'::jsonb") == {"a": 1}
+    assert checkers.holders == ()
+    assert await free(checkers) == 2
+
+
+async def test_a_connection_without_a_codec_of_a_run_is_used_again(checkers: CheckerPool) -> None:
+    db = run_of(checkers, "payer")
+    server = {await db.fetchval("SELECT pg_backend_pid()") for _ in range(5)}
+    assert len(server) == 1
 
 
 async def test_it_is_an_asyncpg_pool(checkers: CheckerPool) -> None:

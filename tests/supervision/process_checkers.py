@@ -55,6 +55,42 @@ async def give_up() -> None:
     raise Fatal("no such account")
 
 
+async def slow_request() -> None:
+    """`asyncio.timeout` cancels the task that it is used in."""
+    async with asyncio.timeout(0.05):
+        await asyncio.sleep(60)
+
+
+async def half_of_a_group() -> None:
+    """A group cancels the task that it is used in when a member fails."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(fail())
+        await asyncio.sleep(60)
+
+
+async def cancel_itself() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(60)
+
+
+async def exit_in_callback() -> None:
+    asyncio.get_running_loop().call_soon(sys.exit, 3)
+    await asyncio.sleep(0.2)
+
+
+async def raise_in_signal_handler() -> None:
+    """As a library that takes SIGALRM for its time limits."""
+
+    def late(number: int, frame: object) -> None:
+        raise TimeoutError("too slow")
+
+    signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    await asyncio.sleep(0.2)
+
+
 async def segfault() -> None:
     ctypes.string_at(0)
 

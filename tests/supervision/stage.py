@@ -16,6 +16,7 @@ from dozor.supervision.core.policy import Policy, RestartDelay
 from dozor.supervision.core.spec import TaskSpec
 from dozor.supervision.core.state import Failure, State, TaskState
 from dozor.supervision.execution.cancellation import Canceller
+from dozor.supervision.execution.executor import IsOutage, never_an_outage
 from dozor.supervision.execution.process.client import Launch
 from dozor.supervision.supervisor import Supervisor, Transition
 from dozor.supervision.tasks.task import SupervisedTask
@@ -94,6 +95,7 @@ async def supervising(
     clock: SteadyClock | None = None,
     withheld: frozenset[str] = frozenset(),
     deadlines: ChildDeadlines | None = None,
+    is_outage: IsOutage = never_an_outage,
 ) -> AsyncIterator[tuple[Supervisor, Seen]]:
     seen = Seen()
     supervisor = Supervisor(
@@ -105,6 +107,7 @@ async def supervising(
         grace=grace,
         launch=Launch(dsn=dsn, folder=folder, withheld=withheld, deadlines=deadlines),
         canceller=Canceller(seen, patience=patience),
+        is_outage=is_outage,
     )
     supervisor.start()
     try:

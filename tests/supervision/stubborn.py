@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 import threading
 import time
 
@@ -63,3 +64,30 @@ async def takes_over(ctx: Context) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
     ctx.log.info("a line")
+
+
+class Broken:
+    """A stream that takes nothing."""
+
+    def write(self, text: str) -> int:
+        raise OSError("no space")
+
+    def flush(self) -> None:
+        raise SystemExit("no flush")
+
+
+def _raises(*args: object) -> None:
+    raise SystemExit("from the log")
+
+
+async def spoils() -> None:
+    """Changes what the runner works with."""
+    logger.add(_raises, catch=False)
+    logger.configure(patcher=_raises)
+    logger.disable("")
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda loop, context: None)
+    await loop.shutdown_default_executor()
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    sys.setrecursionlimit(sys.getrecursionlimit() - 100)
+    sys.stdout = sys.stderr = Broken()  # type: ignore[assignment]

@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from dozor.config.sections.tasks import Isolation
-from dozor.process.lifecycle import run_to_end
+from dozor.process.lifecycle import MOST_ESCAPES, run_to_end
 from dozor.supervision.core.state import Failure
 from dozor.supervision.execution import left_behind
 from dozor.supervision.runs.ownership import own_tasks, own_threads, scope_of_escape
@@ -68,6 +68,14 @@ async def spawned_and_kept() -> None:
     await asyncio.sleep(0.1)
 
 
+async def many_exits() -> None:
+    """More than a broken loop would be allowed."""
+    loop = asyncio.get_running_loop()
+    for _ in range(2 * MOST_ESCAPES):
+        loop.call_soon(raises, SystemExit(6))
+    await asyncio.gather(*(boom(SystemExit(6)) for _ in range(2 * MOST_ESCAPES)))
+
+
 kept: list[asyncio.Task[None]] = []
 
 
@@ -106,6 +114,7 @@ FAILING: list[tuple[Callable[..., Any], str]] = [
     (called_soon, "SystemExit"),
     (called_later, "ValueError"),
     (done_callback, "KeyboardInterrupt"),
+    (many_exits, "SystemExit"),
     (thread_dies, "RuntimeError"),
 ]
 
@@ -116,12 +125,13 @@ def on_own_loop(
     """Supervise `functions` on a loop that is ours, as `dozor run` has one; what was attributed to nobody."""
     escaped: list[BaseException] = []
 
-    def escape(error: BaseException) -> None:
+    def escape(error: BaseException) -> bool:
         scope, step = scope_of_escape(error)
         if scope is None:
             escaped.append(error)
         elif not step:
             scope.note(error)
+        return scope is not None
 
     async def main() -> Seen:
         specs = [
@@ -234,6 +244,10 @@ def test_an_exception_of_a_signal_handler_goes_to_nobody_and_ends_nothing() -> N
     try:
         escaped: list[BaseException] = []
 
+        def escape(error: BaseException) -> bool:
+            escaped.append(error)
+            return False
+
         async def main() -> None:
             async with supervising(spec("installs", installs), spec("fine", fine)) as (_, seen):
                 await until(lambda: bool(reported))
@@ -245,7 +259,7 @@ def test_an_exception_of_a_signal_handler_goes_to_nobody_and_ends_nothing() -> N
             loop = runner.get_loop()
             own_tasks(loop)
             loop.set_exception_handler(lambda _, context: reported.append(repr(context.get("exception"))))
-            run_to_end(loop, main(), escaped.append)
+            run_to_end(loop, main(), escape)
         assert "from a signal handler" in reported[0]
     finally:
         signal.signal(signal.SIGUSR1, before)
@@ -266,7 +280,7 @@ def test_a_broken_loop_ends_with_its_error() -> None:
         over: list[bool] = []
         loop.call_soon(again)
         with pytest.raises(SystemExit):
-            run_to_end(loop, main(), lambda _: None)
+            run_to_end(loop, main(), lambda _: False)
         over.append(True)
 
 

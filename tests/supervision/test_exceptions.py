@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 import time
 import weakref
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from loguru import logger
 
 from dozor import Fatal
 from dozor.config.sections.tasks import Isolation
-from dozor.exceptions import bounded, is_fatal
+from dozor.exceptions import LONGEST_CHAIN, bounded, chain_of, is_fatal, release
 from dozor.redaction import Redactor
 from dozor.supervision.runs import memory
 from dozor.supervision.runs.arguments import fresh
@@ -45,6 +46,33 @@ class Hidden(Exception):  # noqa: N818
 class Overriding(Exception):  # noqa: N818
     __traceback__ = property(lambda self: 1 / 0)
     __cause__ = property(lambda self: 1 / 0)
+
+
+class Unfriendly(Exception):  # noqa: N818
+    """What loguru and `traceback` would ask it raises."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        raise SystemExit(4)
+
+    def __bool__(self) -> bool:
+        raise RuntimeError("neither")
+
+    def __len__(self) -> int:
+        raise RuntimeError("no length")
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise RuntimeError("read only")
+
+
+class Slow(Exception):  # noqa: N818
+    asked: ClassVar[list[int]] = []
+    """In which threads."""
+
+    def __str__(self) -> str:
+        self.asked.append(threading.get_ident())
+        return "slow"
 
 
 def noted(*notes: Any) -> Exception:
@@ -88,12 +116,14 @@ ODD: dict[str, Callable[[], BaseException]] = {
     "overriding": lambda: Overriding("x"),
     "circle": circle,
     "chain": lambda: chain(5_000),
+    "unfriendly": lambda: Unfriendly("x"),
+    "unfriendly cause": lambda: raised_from(ValueError("outer"), Unfriendly("x")),
     "number": lambda: ValueError(10**100_000),
 }
 
 
 def raised_from(error: BaseException, cause: BaseException) -> BaseException:
-    error.__cause__ = cause
+    BaseException.__setattr__(error, "__cause__", cause)
     return error
 
 
@@ -350,3 +380,74 @@ async def test_each_run_gets_the_arguments_of_the_file(isolation: Isolation) -> 
     async with supervising(spec("collect", function, isolation=isolation, args={"seen": []})):
         await until(lambda: len(lengths) >= 3)
     assert set(lengths) == {1}
+
+
+@pytest.mark.parametrize("error", [Unfriendly("x"), raised_from(ValueError("outer"), Unfriendly("x"))])
+async def test_a_run_with_an_error_that_cannot_be_logged_as_it_is_has_failed(error: Exception) -> None:
+    async def fails() -> None:
+        raise error
+
+    async with supervising(spec("fails", fails)) as (supervisor, seen):
+        await until(is_stopped(supervisor, "fails"))
+        assert seen.failures("fails")[0].error_type == type(error).__name__
+
+
+@pytest.mark.parametrize("isolation", [Isolation.INLINE, Isolation.THREAD])
+async def test_a_text_that_code_composes_is_composed_once_where_it_was_raised(isolation: Isolation) -> None:
+    def fails() -> None:
+        raise RuntimeError(Slow("x")) from Slow("x")
+
+    async def fails_inline() -> None:
+        fails()
+
+    Slow.asked.clear()
+    function = fails if isolation is Isolation.THREAD else fails_inline
+    async with supervising(spec("fails", function, isolation=isolation, max_consecutive_failures=1)) as (
+        supervisor,
+        seen,
+    ):
+        await until(is_stopped(supervisor, "fails"))
+        assert "slow" in seen.failures("fails")[0].error_text
+    assert len(Slow.asked) == 2
+    assert (threading.get_ident() in Slow.asked) == (isolation is Isolation.INLINE)
+
+
+def test_the_text_is_asked_again_once_the_failure_has_been_recorded() -> None:
+    Slow.asked.clear()
+    error = caught(Slow("x"))
+    for _ in range(3):
+        describe(error, str)
+    assert len(Slow.asked) == 1
+    release(error)
+    describe(error, str)
+    assert len(Slow.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("make", "links"),
+    [
+        (lambda: raised_from(Unfriendly("x"), Unfriendly("y")), 2),
+        (circle, 2),
+        (lambda: chain(50_000), LONGEST_CHAIN),
+    ],
+)
+def test_what_is_behind_an_error_is_followed_by_identity_and_not_for_ever(
+    make: Callable[[], BaseException], links: int
+) -> None:
+    error = make()
+    began = time.process_time()
+    assert sum(1 for _ in chain_of(error)) == links
+    assert time.process_time() - began < 0.5
+
+
+@pytest.mark.parametrize("raised", [RuntimeError, SystemExit])
+async def test_a_run_has_failed_also_if_its_error_cannot_be_looked_into(raised: type[BaseException]) -> None:
+    async def fails() -> None:
+        raise ValueError("no such lot")
+
+    async def looks(error: BaseException, started_at: float, used_database: bool) -> bool:
+        raise raised("cannot be asked")
+
+    async with supervising(spec("fails", fails), is_outage=looks) as (supervisor, seen):
+        await until(is_stopped(supervisor, "fails"))
+        assert seen.failures("fails")[0].error_text == "no such lot"

@@ -99,6 +99,32 @@ async def test_what_it_raises_fails_the_run_with_its_own_traceback() -> None:
     assert 'raise ValueError("no such lot")' in failure.traceback
 
 
+@pytest.mark.parametrize(
+    ("function", "error_type"),
+    [
+        (process_checkers.slow_request, "TimeoutError"),
+        (process_checkers.half_of_a_group, "ExceptionGroup"),
+        (process_checkers.cancel_itself, "CancelledError"),
+        (process_checkers.exit_in_callback, "SystemExit"),
+    ],
+)
+async def test_asyncio_works_in_it_as_elsewhere(function: Callable[..., Any], error_type: str) -> None:
+    async with supervising(isolated("bad", function)) as (supervisor, seen):
+        await until(is_stopped(supervisor, "bad"), within=START)
+        assert {failure.error_type for failure in seen.failures("bad")} == {error_type}
+    assert "bad" not in seen.successes
+
+
+async def test_an_exception_of_a_signal_handler_does_not_end_it() -> None:
+    handles = isolated("handles", process_checkers.raise_in_signal_handler)
+    async with supervising(handles) as (supervisor, seen):
+        await until(lambda: seen.successes.get("handles", 0) >= 1, within=START)
+        first = pid_of(supervisor, "handles")
+        await until(lambda: seen.successes.get("handles", 0) >= 3, within=START)
+        assert pid_of(supervisor, "handles") == first
+    assert not seen.failures("handles")
+
+
 async def test_a_fatal_error_stops_at_once_from_there_too() -> None:
     async with supervising(isolated("bad", process_checkers.give_up)) as (supervisor, seen):
         await until(is_stopped(supervisor, "bad"), within=START)

@@ -255,3 +255,28 @@ def test_check_accepts_what_runs() -> None:
     assert [check_kind(function) for function in usable] == [None] * len(usable)
     assert may_be_async(contextual.decorated)
     assert not may_be_async(contextual.value)
+
+
+class _Nameless:
+    """`isinstance` of it raises, as it asks for `__class__`."""
+
+    @property  # type: ignore[misc]  # object's can be assigned
+    def __class__(self) -> type:
+        raise SystemExit(5)
+
+    def __getattr__(self, name: str) -> Any:
+        raise SystemExit(6)
+
+
+@pytest.mark.parametrize("isolation", [Isolation.INLINE, Isolation.THREAD])
+async def test_a_result_that_refuses_every_question_is_dropped(isolation: Isolation) -> None:
+    def returns() -> Any:
+        return _Nameless()
+
+    async def returns_inline() -> Any:
+        return _Nameless()
+
+    function = returns_inline if isolation is Isolation.INLINE else returns
+    async with supervising(spec("returns", function, isolation=isolation)) as (_, seen):
+        await until(lambda: seen.successes.get("returns", 0) >= 2)
+    assert not seen.failures("returns")

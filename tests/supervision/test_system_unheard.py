@@ -118,6 +118,21 @@ async def test_what_a_library_takes_from_the_runner_is_taken_back(stage: Stage, 
     assert "SIGTERM: ending" in process.text
 
 
+async def test_a_runner_whose_process_a_checker_has_spoiled_goes_on_and_ends(
+    stage: Stage, database: str
+) -> None:
+    spoils = {"run": "stubborn:spoils", "every": "1h"}
+    stage.write({"tick": TICK, "spoils": spoils}, url=database, language="en")
+    process = await stage.watch("--grace", GRACE)
+    await process.says("spoils called shutdown_default_executor() of the event loop")
+    await process.says("SIGALRM came, which nothing handles")
+    await process.says("has changed sys.setrecursionlimit")
+    before = len(stage.runs("tick"))
+    await until(lambda: len(stage.runs("tick")) > before + 5, within=PATIENCE)
+    assert (await stage.status("tick"))["failures_total"] == 0
+    assert await process.stop() == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_module_that_hangs_at_import_is_named_and_a_signal_ends_the_runner(
     stage: Stage, database: str, number: signal.Signals

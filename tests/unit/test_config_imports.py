@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import inspect
 import sys
 from collections.abc import Iterator
@@ -176,6 +177,21 @@ def test_whatever_a_module_raises_is_a_problem_and_not_an_exit(
     assert found.startswith("the module dozor_failing cannot be imported")
     assert expected in found
     assert "dozor_failing" not in sys.modules
+
+
+async def test_a_module_may_run_a_loop_of_its_own_while_it_is_imported(folder: Path) -> None:
+    (folder / "dozor_loading.py").write_text(
+        "import asyncio\nasync def load(): return 7\nLOADED = asyncio.run(load())\nasync def check(): ...\n",
+        encoding="utf-8",
+    )
+    loop = asyncio.get_running_loop()
+    try:
+        assert is_async(import_checker("dozor_loading:check", folder))
+        assert sys.modules["dozor_loading"].LOADED == 7
+    finally:
+        sys.modules.pop("dozor_loading", None)
+    assert asyncio.get_running_loop() is loop
+    assert await asyncio.sleep(0, "goes on") == "goes on"
 
 
 def test_ctrl_c_during_an_import_is_still_ctrl_c(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import io
 import logging
@@ -235,3 +236,22 @@ def test_handlers_that_a_library_removes_come_back() -> None:
         True,
         True,
     ]
+
+
+async def test_a_thread_that_a_checker_has_ended_is_started_again(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threading, "excepthook", lambda args: None)
+    gate.open.set()
+    writer, _ = writer_to(gate)
+    writer.put(b"first\n")
+    assert writer.flush(5)
+    thread = writer._thread
+    assert thread is not None
+    assert thread.ident is not None
+    exits = ctypes.py_object(KeyboardInterrupt)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), exits)
+    await until(lambda: writer.put(b"next\n") and not thread.is_alive())
+    writer.put(b"last\n")
+    assert writer.flush(5)
+    assert gate.written.endswith(b"last\n")

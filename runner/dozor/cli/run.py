@@ -19,10 +19,12 @@ from dozor.config.values.roles import Role
 from dozor.language import msg
 
 if TYPE_CHECKING:
+    from dozor.app import Runner
     from dozor.app.leading.escapes import Escapes
     from dozor.cli.terminal.descriptor_lines import Output
     from dozor.logs import LogFormat, LogGuard
     from dozor.process.lifecycle import LeaveAtSignals, SignalHandlers
+    from dozor.process.process_state import ProcessState
     from dozor.process.threads import CheckerThreads
     from dozor.redaction import Redactor
 
@@ -75,7 +77,9 @@ def run(
     from dozor.app.leading.escapes import Escapes
     from dozor.cli.terminal.descriptor_lines import Output
     from dozor.errors import ConfigError
+    from dozor.log_border import own_logger
     from dozor.logs import LogFormat
+    from dozor.supervision.runs.own_loop import OwnLoop
     from dozor.supervision.runs.ownership import own_tasks, own_threads
     from dozor.supervision.runs.subprocesses import own_subprocesses
 
@@ -84,11 +88,12 @@ def run(
     output = Output(form, lambda text: redactors[0].redact(text) if redactors else text)
     atexit.register(output.flush, FLUSH_SECONDS)
     try:
-        with asyncio.Runner() as loop:
+        with asyncio.Runner(loop_factory=OwnLoop) as loop:
             escaped = Escapes()
             own_tasks(loop.get_loop())
             own_threads()
             own_subprocesses()
+            own_logger()
             main = _run(
                 config_path,
                 output,
@@ -112,6 +117,7 @@ def run(
         raise
     finally:
         unstarted.end()
+    output.restore()
     output.flush(FLUSH_SECONDS)
     LeaveAtSignals(code)  # the loop has taken its handlers away
     sys.exit(code)
@@ -138,6 +144,7 @@ async def _run(
     from dozor.process.descriptors import raise_limit
     from dozor.process.forking import own_loop
     from dozor.process.lifecycle import ImportWatch, end_within, on_signals
+    from dozor.process.process_state import ProcessState
     from dozor.process.threads import CheckerThreads
 
     def flush() -> None:
@@ -147,6 +154,7 @@ async def _run(
     loop = asyncio.get_running_loop()
     own_loop(loop)
     loop.set_default_executor(threads := CheckerThreads())
+    state = ProcessState(loop)
     # A configuration makes objects that stay, hundreds of thousands for 10,000 tasks, and hardly a cycle: the
     # collector looks at none of them, now or later.
     gc.disable()
@@ -156,6 +164,7 @@ async def _run(
     finally:
         gc.freeze()
         gc.enable()
+    state.settle()
     stop = asyncio.Event()
     unstarted.end()  # processes forked from here on get back the handlers of now
     signals = on_signals(stop, flush)
@@ -164,7 +173,9 @@ async def _run(
     )
     redactors.append(runner.redactor)
     # What inline checkers print; the log has its border already.
+    output.restore()
     redact_prints(runner.redactor.redact, runner.details_for_the_log)
+    output.keep()
     starting = asyncio.create_task(runner.__aenter__())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -179,7 +190,7 @@ async def _run(
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
-    mending = asyncio.create_task(_mend(log, signals))
+    mending = asyncio.create_task(_mend(log, signals, state, runner))
     try:
         await asyncio.wait((stopping, runner.failed), return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -202,14 +213,29 @@ async def _run(
     return code
 
 
-async def _mend(log: LogGuard, signals: SignalHandlers) -> None:
-    """Take back what a library in this process has taken from the runner."""
+async def _mend(log: LogGuard, signals: SignalHandlers, state: ProcessState, runner: Runner) -> None:
+    """Take back what code in this process has taken from the runner, for as long as the runner lives."""
+    from dozor.supervision.runs.ownership import keep_excepthook
+
+    reported: set[str] = set()
     while True:
         await asyncio.sleep(MEND_EVERY)
-        if log.mend():
-            logger.warning(msg("log-handler-removed"))
-        for name in signals.mend():
-            logger.warning(msg("log-signal-taken", name=name))
+        try:
+            for what in state.mend():
+                logger.warning("{}", msg("log-process-state", what=what))
+            keep_excepthook()
+            if log.mend():
+                logger.warning(msg("log-handler-removed"))
+            for name in signals.mend():
+                logger.warning(msg("log-signal-taken", name=name))
+            for name in state.received():
+                text = msg("log-signal-ignored", name=name)
+                logger.warning("{}", text)
+                if name not in reported:
+                    reported.add(name)
+                    runner.report_escape(text)
+        except Exception as error:  # noqa: BLE001 -- the border: it is tried again
+            logger.opt(exception=error).error("{}", msg("log-mending-failed"))
 
 
 async def _busy_threads(threads: CheckerThreads) -> list[str]:

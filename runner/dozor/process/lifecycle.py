@@ -85,14 +85,15 @@ class SignalHandlers:
 
 
 def run_to_end(
-    loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, _T], escaped: Callable[[BaseException], None]
+    loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, _T], escaped: Callable[[BaseException], bool]
 ) -> _T:
     """Run `main` on `loop`, which is ours as a whole, whatever else on it raises.
 
     asyncio ends a loop for SystemExit and KeyboardInterrupt of any task or callback, for an exception of a
-    signal handler, and for `loop.stop()`. Here `escaped` is told of each, and the loop goes on. Raises what
-    `main` raises; and what escapes `MOST_ESCAPES` times within `ESCAPES_WITHIN` seconds: then the loop itself
-    is broken.
+    signal handler, and for `loop.stop()`. Here `escaped` is called with each, and the loop goes on. Raises
+    what `main` raises; and what escapes `MOST_ESCAPES` times within `ESCAPES_WITHIN` seconds: then the loop
+    itself is broken. Those for which `escaped` returns True, as it knows the run that they are of, do not
+    count: each leaves the loop once, and a run may start any number of tasks.
     """
     task = loop.create_task(main)
     times: deque[float] = deque(maxlen=MOST_ESCAPES)
@@ -102,10 +103,11 @@ def run_to_end(
         except BaseException as error:
             if task.done():
                 raise
-            times.append(time.monotonic())
+            if escaped(error):
+                continue
+            times.append(loop.time())
             if len(times) == MOST_ESCAPES and times[-1] - times[0] < ESCAPES_WITHIN:
                 raise
-            escaped(error)
 
 
 def on_signals(stop: asyncio.Event, flush: Callable[[], object] = lambda: None) -> SignalHandlers:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from itertools import islice
 
 from loguru import logger
 
 from dozor.clean_context import CleanContext
 from dozor.clock import Clock
 from dozor.errors import out_of_resources
+from dozor.exceptions import chain_of
 from dozor.language import msg
 from dozor.storage.postgres.pool import unavailable
 
@@ -101,7 +103,7 @@ class DatabaseHealth:
         Only an outage that this runner has observed itself explains a failure: an error that only looks like
         one counts.
         """
-        if not used_database and not any(unavailable(cause) for cause in _chain(error)):
+        if not used_database and not any(map(unavailable, islice(chain_of(error), 10))):
             return False
         if not self.up or self.last_down_at >= started_at:
             return True
@@ -128,13 +130,3 @@ class DatabaseHealth:
             self.report_down(msg("log-on-a-probe", name=type(error).__name__))
             return False
         return True
-
-
-def _chain(error: BaseException) -> list[BaseException]:
-    """The error and what it came from, at most 10 links."""
-    links: list[BaseException] = []
-    current: BaseException | None = error
-    while current is not None and current not in links and len(links) < 10:
-        links.append(current)
-        current = current.__cause__ or current.__context__
-    return links

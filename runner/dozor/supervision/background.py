@@ -12,7 +12,7 @@ from typing import Any, TypedDict, TypeVar
 from loguru import logger
 
 from dozor.clean_context import CleanContext
-from dozor.exceptions import release, tamed
+from dozor.exceptions import bounded, release, tamed
 from dozor.language import msg
 from dozor.language.names import Language
 from dozor.supervision.core.events import Failed, Succeeded
@@ -177,7 +177,7 @@ async def _send(alerts: AlertSink, alert: BackgroundAlert) -> None:
     except (GeneratorExit, asyncio.CancelledError):
         raise
     except BaseException as error:  # noqa: BLE001 -- the border to the user's code: it fails no task
-        logger.opt(exception=error, capture=False).bind(task=alert.task).error(
+        logger.opt(exception=bounded(tamed(error)), capture=False).bind(task=alert.task).error(
             msg("log-background-alert-failed", name=alert.task, error=type(error).__name__)
         )
 

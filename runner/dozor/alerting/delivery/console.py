@@ -21,14 +21,18 @@ LOOK_EVERY = 0.005
 
 
 class ConsoleTransport:
-    """Writes to `stream` (by default standard error), in a frame that sets it apart from the log. Where the
-    log is JSON, a message on standard error is one line of JSON as well, with `alert: true`.
+    """Writes to `stream`, in a frame that sets it apart from the log. Where the log is JSON, a message on
+    standard error is one line of JSON as well, with `alert: true`.
+
+    By default to what is standard error now: a checker may put something else in its place for a while
+    (`contextlib.redirect_stderr`), where nobody would see the alert.
 
     The text of an attachment is written under the message, whatever its length.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream
+        self._is_standard = stream is None
+        self._stream = stream or sys.stderr
         self._own: tuple[TextIO, LogWriter] | None = None
 
     @property
@@ -36,8 +40,8 @@ class ConsoleTransport:
         return "console"
 
     async def send(self, message: Message) -> Outcome:
-        stream = self._stream or sys.stderr
-        if self._stream is None and CONSOLE.json:
+        stream = self._stream
+        if self._is_standard and CONSOLE.json:
             text = _json(message, stream.redact if isinstance(stream, PrintedLines) else str)
         else:
             text = _frame(message)

@@ -20,16 +20,18 @@ class Escapes:
         self.report: Report | None = None
         """Raises an alert, once there is a runner."""
 
-    def __call__(self, error: BaseException) -> None:
+    def __call__(self, error: BaseException) -> bool:
+        """Whether it is attributed to a run."""
         scope, step = scope_of_escape(error)
         if scope is not None:
             # A task keeps its error, for what awaits it or as one that was never retrieved.
             if not step:
                 scope.note(error)
-            return
+            return True
         error = tamed(error)
         text = msg("log-loop-escape", error=line_of(error))
         logger.opt(exception=bounded(error)).critical("{}", text)
         release(error)
         if self.report is not None:
             self.report(text)
+        return False

@@ -134,8 +134,10 @@ class Output:
     def __init__(self, form: LogFormat, redact: Callable[[str], str]) -> None:
         self._form = form
         self._lines: list[DescriptorLines] = []
+        self._kept: tuple[TextIO, TextIO]
         if is_human(form, sys.stderr):
             self.writer = queue_standard_streams(form)
+            self.keep()
             return
         error, output = os.dup(2), os.dup(1)  # child processes do not inherit these
         faulthandler.enable(file=error)
@@ -146,11 +148,24 @@ class Output:
                 continue
             record = partial(_redacted_record, printed_record(name), redact)
             self._lines.append(DescriptorLines(fd, name, its, record))
+        self.keep()
+
+    def keep(self) -> None:
+        """What `sys.stdout` and `sys.stderr` are now is what `restore` puts back."""
+        self._kept = sys.stdout, sys.stderr
+
+    def restore(self) -> None:
+        """Put back the streams that a checker, or a module while it was imported, has replaced.
+
+        At the end of the process, the interpreter would take an error of a replaced one for its own.
+        """
+        sys.stdout, sys.stderr = self._kept
 
     def refuse(self, problems: Sequence[str]) -> bool:
         """Write each of `problems`, which may have several lines, as one record; False if the log is not JSON
         or its format is `auto`.
         """
+        self.restore()
         stream = sys.stderr
         if self._form is not LogFormat.JSON or not isinstance(stream, PrintedLines):
             return False
@@ -164,6 +179,7 @@ class Output:
 
         Waits for what was written before, for at most `seconds`.
         """
+        self.restore()
         stream = sys.stderr
         if self._form is LogFormat.JSON or not isinstance(stream, PrintedLines):
             return
@@ -171,6 +187,7 @@ class Output:
         self.flush(seconds)
         text = QueuedStream(self.writer, stream.original)
         sys.stderr = cast("TextIO", RedactingStream(text, stream.redact))
+        self.keep()
 
     def flush(self, seconds: float) -> bool:
         """Wait until everything is written, for at most `seconds`; whether it is."""

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import inspect
 import linecache
@@ -113,6 +114,9 @@ def _import_module(name: str, folder: Path) -> Any:
         importlib.invalidate_caches()  # it looks at every folder of the path: too slow to do for each task
     before = time.time_ns()
     _under_way.append(name)
+    # A module may call `asyncio.run` while it is imported, which is refused where a loop runs.
+    loop = asyncio._get_running_loop()
+    asyncio._set_running_loop(None)
     try:
         module = importlib.import_module(name)
         if not loaded:
@@ -132,6 +136,7 @@ def _import_module(name: str, folder: Path) -> Any:
         text = f"{head}\n{_own_traceback(error)}"
         raise CheckerImportError(text) from None
     finally:
+        asyncio._set_running_loop(loop)
         _under_way.remove(name)
 
 

@@ -222,6 +222,7 @@ class _Child:
 
     def __post_init__(self) -> None:
         self._socket, theirs = socket.socketpair()
+        theirs.setblocking(True)  # not so by itself after `socket.setdefaulttimeout`
         self._output, writing = os.pipe()
         try:
             self._process = subprocess.Popen(

@@ -19,7 +19,7 @@ from loguru import logger
 
 from dozor.errors import PoolExhaustedError
 from dozor.language import msg
-from dozor.storage.postgres.pool import Connection, Pool, create_pool
+from dozor.storage.postgres.pool import CheckerConnection, Connection, Pool, create_pool, disconnect
 
 RECLAIM_AFTER: Final = 5.0
 """Seconds for which a connection may be held by a run that has ended or was abandoned."""
@@ -100,7 +100,9 @@ class CheckerPool:
         application_name: str = "dozor checkers",
     ) -> CheckerPool:
         """Connects when a connection is first needed. Raises as `create_pool`."""
-        pool = await create_pool(dsn, min_size=0, max_size=size, application_name=application_name)
+        pool = await create_pool(
+            dsn, min_size=0, max_size=size, application_name=application_name, kind=CheckerConnection
+        )
         return cls(pool, size, acquire_timeout, now)
 
     def terminate(self) -> None:
@@ -174,6 +176,8 @@ class CheckerPool:
         except BaseException:
             self._free_slot()
             raise
+        if isinstance(connection._con, CheckerConnection):
+            connection._con.has_codecs = False  # those of Dozor's own, for jsonb, are for all
         self._held[id(connection)] = _Held(db, connection, self._now(), timeout)
         return connection
 
@@ -192,6 +196,9 @@ class CheckerPool:
             return
         held.returning = True
         try:
+            if getattr(connection._con, "has_codecs", False):
+                # asyncpg keeps codecs for as long as the connection lives: the next run would get them.
+                await disconnect(connection)
             # asyncpg finishes the return even if we are cancelled: whoever is next then waits in its queue.
             await self._pool.release(connection, timeout=held.timeout if timeout is None else timeout)
         finally:

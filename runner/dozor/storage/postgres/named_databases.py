@@ -12,6 +12,7 @@ from dozor.errors import StorageError, UnknownDatabaseError
 from dozor.language import msg
 from dozor.storage.postgres.checker_pool import CheckerPool, RunDatabase
 from dozor.storage.postgres.pool import (
+    CheckerConnection,
     Connection,
     Pool,
     create_pool,
@@ -75,6 +76,7 @@ class NamedPool(CheckerPool):
             command_timeout=options.command_timeout,
             statement_cache=options.statement_cache,
             as_asyncpg=True,
+            kind=CheckerConnection,
         )
         return cls(pool, name, options, now)
 

@@ -38,6 +38,28 @@ COMMAND_TIMEOUT = 30.0
 _SCHEMES = ("postgresql://", "postgres://")
 
 
+class CheckerConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
+    """Of a pool that checkers share. `has_codecs`: a codec was set on it, which would decode for others."""
+
+    __slots__ = ("has_codecs",)
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.has_codecs = False
+
+    async def set_type_codec(self, *args: Any, **options: Any) -> None:
+        self.has_codecs = True
+        await super().set_type_codec(*args, **options)
+
+    async def reset_type_codec(self, *args: Any, **options: Any) -> None:
+        self.has_codecs = True
+        await super().reset_type_codec(*args, **options)
+
+    async def set_builtin_type_codec(self, *args: Any, **options: Any) -> None:
+        self.has_codecs = True
+        await super().set_builtin_type_codec(*args, **options)
+
+
 async def connect(
     dsn: str,
     *,

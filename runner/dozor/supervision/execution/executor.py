@@ -11,7 +11,7 @@ from loguru import logger
 
 from dozor.clean_context import CleanContext
 from dozor.config.sections.tasks import Isolation
-from dozor.exceptions import release, tamed
+from dozor.exceptions import bounded, release, tamed
 from dozor.language import msg
 from dozor.process import forking
 from dozor.supervision.runs.context import Context
@@ -129,6 +129,8 @@ async def _explained(host: RunHost, task: SupervisedTask, run: Run, error: BaseE
         return await host.explained(task, run, error)
     except asyncio.CancelledError:
         return False  # asked to stop meanwhile: the error counts
-    except Exception as nested:  # noqa: BLE001 -- not knowing must not keep a run from ending
-        logger.opt(exception=nested).error(msg("log-outage-unknown"))
+    except GeneratorExit:
+        raise
+    except BaseException as nested:  # noqa: BLE001 -- not knowing must not keep a run from ending
+        logger.opt(exception=bounded(nested)).error(msg("log-outage-unknown"))
         return False

@@ -21,6 +21,8 @@ from dozor.exceptions import bounded, line_of, tamed
 from dozor.language import msg
 from dozor.process.threads import current_run
 
+MOST_NOTED = 20
+"""Errors of one run, in its tasks, callbacks and threads, that are logged: a run may start thousands."""
 _STEPS = 0x20 | 0x80 | 0x100  # CO_GENERATOR, CO_COROUTINE, CO_ITERABLE_COROUTINE: see the module `inspect`
 
 
@@ -54,7 +56,7 @@ class LeftoverListener(Protocol):
 class Scope:
     """One run, and what it has started."""
 
-    __slots__ = ("broken", "ended", "listener", "name", "processes", "tasks", "threads")
+    __slots__ = ("broken", "ended", "listener", "name", "noted", "processes", "tasks", "threads")
 
     def __init__(self, name: str, listener: LeftoverListener) -> None:
         self.name = name
@@ -65,6 +67,8 @@ class Scope:
         self.threads = False
         """Whether the run has started any."""
         self.processes: list[StartedProcess] | None = None
+        self.noted = 0
+        """How many errors were noted."""
         self.broken: BaseException | None = None
         """The first error in a callback or a thread of the run while it goes on: then the run has failed."""
 
@@ -76,6 +80,9 @@ class Scope:
     def note(self, error: BaseException) -> None:
         """An error that nothing else retrieves."""
         error = tamed(error)
+        self.noted += 1
+        if self.noted > MOST_NOTED:
+            return
         if self.ended:
             self.listener.failed_apart(self.name, error)
             return
@@ -221,6 +228,35 @@ def own_threads() -> None:
     threading.excepthook = _died
 
 
+def keep_excepthook() -> None:
+    """A library may have replaced `threading.excepthook`: its hook is called after ours."""
+    theirs: Any = threading.excepthook
+    if theirs is _died or getattr(theirs, "follows", None) is _died:
+        return
+    if theirs is None:  # no thread can be started
+        threading.excepthook = _died
+        return
+
+    def both(args: threading.ExceptHookArgs) -> None:
+        _died(args)
+        _reporting.now = True  # it may call the hook that it has replaced, which is ours
+        try:
+            theirs(args)
+        finally:
+            _reporting.now = False
+
+    both.follows = _died  # type: ignore[attr-defined]
+    threading.excepthook = both
+
+
+class _Reporting(threading.local):
+    now = False
+
+
+_reporting = _Reporting()
+"""Whether the hook of a library is being called in this thread."""
+
+
 def _attributed_start(thread: threading.Thread) -> None:
     scope = CURRENT.get()
     # Workers of a pool serve whoever comes.
@@ -250,7 +286,7 @@ def task_here() -> str | None:
 def _died(args: threading.ExceptHookArgs) -> None:
     """An exception has ended a thread."""
     error, thread = args.exc_value, args.thread
-    if error is None or isinstance(error, SystemExit):
+    if error is None or isinstance(error, SystemExit) or _reporting.now:
         return
     scope = None if thread is None else _threads.get(thread)
     if scope is not None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import inspect
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Awaitable, Generator
 from contextlib import suppress
-from types import CoroutineType
+from types import CoroutineType, GeneratorType
 from typing import Any
 
 from dozor.errors import NeverRanError
@@ -26,9 +26,9 @@ async def awaited(result: Any) -> None:
     for _ in range(DEEPEST):
         if result is None:
             return
-        if isinstance(result, concurrent.futures.Future):
+        if _is(result, concurrent.futures.Future):
             result = await asyncio.wrap_future(result)
-        elif inspect.isawaitable(result):
+        elif _is_awaitable(result):
             result = await result
         elif (what := generator_kind(result)) is not None:
             await _close(result)
@@ -42,17 +42,15 @@ async def awaited(result: Any) -> None:
 def may_need_awaiting(result: Any) -> bool:
     """Whether `awaited` does anything with it; to be asked where a value is the usual case."""
     return result is not None and (
-        inspect.isawaitable(result)
-        or isinstance(result, concurrent.futures.Future)
-        or generator_kind(result) is not None
+        _is_awaitable(result) or _is(result, concurrent.futures.Future) or generator_kind(result) is not None
     )
 
 
 def generator_kind(result: Any) -> str | None:
     """ "a generator", "an async generator" or a context manager made of one; None for anything else."""
-    if isinstance(result, AsyncGenerator):
+    if _is(result, AsyncGenerator):
         return msg("error-async-generator")
-    if isinstance(result, Generator):
+    if _is(result, Generator):
         return msg("error-generator")
     if type(result).__module__ == "contextlib" and generator_kind(getattr(result, "gen", None)) is not None:
         return msg("error-generator-context")
@@ -61,9 +59,9 @@ def generator_kind(result: Any) -> str | None:
 
 def discard(result: Any) -> None:
     """Drop a result that nobody is going to await, without the warning that it was never awaited."""
-    if isinstance(result, CoroutineType):
+    if _is(result, CoroutineType):
         result.close()
-    elif isinstance(result, asyncio.Future):
+    elif _is(result, asyncio.Future):
         result.cancel()
 
 
@@ -74,3 +72,15 @@ async def _close(generator: Any) -> None:
             await generator.aclose()
         elif isinstance(generator, Generator):
             generator.close()
+
+
+def _is(value: Any, kind: type[Any]) -> bool:
+    """By its type alone: `isinstance` asks the object for its class, which may run code of its own."""
+    return issubclass(type(value), kind)
+
+
+def _is_awaitable(value: Any) -> bool:
+    """As `inspect.isawaitable`."""
+    if _is(value, GeneratorType):
+        return bool(value.gi_code.co_flags & inspect.CO_ITERABLE_COROUTINE)
+    return _is(value, Awaitable)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 
-from dozor.exceptions import release, tamed
+from dozor.exceptions import compose_texts, release, tamed
 from dozor.process import forking
 from dozor.supervision.runs.results import awaited, discard, may_need_awaiting
 
@@ -165,6 +165,7 @@ async def call_in_thread(function: Callable[..., Any], arguments: dict[str, Any]
             result = context.run(function, **arguments)
         except BaseException as caught:  # noqa: BLE001 -- handed to the loop, which records it
             error = tamed(caught)
+            compose_texts(error)
         forking.end_if_forked(forks, error)
         if not may_need_awaiting(result):
             result = None

@@ -92,6 +92,7 @@ class ProcessHandle:
         pack(hello)
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
+        theirs.setblocking(True)  # not so by itself after `socket.setdefaulttimeout`
         # A pipe of our own: asyncio's Process.wait() would not end before all who hold its pipes have closed
         # them, and what the checker has started may hold them.
         reading, writing = os.pipe()

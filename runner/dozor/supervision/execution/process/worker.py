@@ -33,10 +33,12 @@ from dozor.clock import SteadyClock
 from dozor.config.imports.environment import explain_withheld
 from dozor.config.imports.importing import Checker, CheckerImportError, import_checker
 from dozor.config.imports.signatures import check_call, check_kind, is_async, takes_context
-from dozor.exceptions import release, tamed
-from dozor.language import Language
+from dozor.exceptions import bounded, chain_of, line_of, release, tamed
+from dozor.language import Language, msg
 from dozor.language.process import use_language
+from dozor.log_border import own_logger
 from dozor.process import forking
+from dozor.process.lifecycle import run_to_end
 from dozor.storage.postgres.checker_pool import CheckerPool
 from dozor.storage.postgres.pool import unavailable
 from dozor.storage.postgres.run_fence import RunFence
@@ -52,7 +54,8 @@ from dozor.supervision.runs.failures.failure import describe
 from dozor.supervision.runs.failures.remote_failure import to_frame
 from dozor.supervision.runs.failures.stacks import await_chain, chain_of_thread
 from dozor.supervision.runs.memory import reclaim_memory
-from dozor.supervision.runs.ownership import CURRENT, Scope, own_tasks, own_threads
+from dozor.supervision.runs.own_loop import OwnLoop
+from dozor.supervision.runs.ownership import CURRENT, OwnTask, Scope, own_tasks, own_threads, scope_of_escape
 from dozor.supervision.runs.reports import OF_ANOTHER_PROCESS
 from dozor.supervision.runs.resources import ResourcePlan, Resources
 from dozor.supervision.runs.results import awaited
@@ -69,7 +72,9 @@ REPORTS_EVERY = 0.05
 
 def main(arguments: list[str]) -> None:
     """`arguments`: the number of the socket. Called by `dozor.process.keeper`."""
-    channel = Channel(socket.socket(fileno=int(arguments[0])))
+    connection = socket.socket(fileno=int(arguments[0]))
+    connection.setblocking(True)
+    channel = Channel(connection)
     _be_the_first_to_go()
     channel.send({"type": "born", "pid": os.getpid()})
     faulthandler.enable()
@@ -84,8 +89,22 @@ def main(arguments: list[str]) -> None:
     _call_it(hello["task"])
     explain_withheld(hello["withheld"])
     _log_to(channel)
-    with asyncio.Runner() as runner:
-        runner.run(_Worker(channel, hello).serve())
+    own_logger()
+    with asyncio.Runner(loop_factory=OwnLoop) as runner:
+        run_to_end(runner.get_loop(), _Worker(channel, hello).serve(), _escaped)
+
+
+def _escaped(error: BaseException) -> bool:
+    """An exception has left the loop; whether it is attributed to the run in whose callback it was raised."""
+    scope, step = scope_of_escape(error)
+    if scope is None:
+        error = tamed(error)
+        text = msg("log-loop-escape", error=line_of(error))
+        logger.opt(exception=bounded(error)).critical("{}", text)
+        release(error)
+    elif not step:
+        scope.note(error)
+    return scope is not None
 
 
 def _not_for_us(number: int, frame: object) -> None:
@@ -293,14 +312,18 @@ class _Worker:
     def _start(self, frame: Frame) -> None:
         run = Run(frame["number"], frame["due_at"], frame["started_at"], frame["attempt"])
         self._run = run
-        run.task = self._loop.create_task(self._carry_out(run, frame), context=self._contexts.fresh())
+        scope = Scope(self._task, self._left_behind)
+        run.task = task = self._loop.create_task(
+            self._carry_out(run, frame, scope), context=self._contexts.fresh()
+        )
+        if isinstance(task, OwnTask):
+            task.scope = scope  # so that the checker can cancel itself, as `asyncio.timeout` does
 
     def _cancel(self) -> None:
         if self._run is not None:
             self._run.cancel(StopReason.ASKED)
 
-    async def _carry_out(self, run: Run, frame: Frame) -> None:
-        scope = Scope(self._task, self._left_behind)
+    async def _carry_out(self, run: Run, frame: Frame, scope: Scope) -> None:
         CURRENT.set(scope)
         error: BaseException | None = None
         forks = forking.generation
@@ -368,11 +391,4 @@ def _ending(error: BaseException | None, run: Run) -> Frame:
 
 
 def _looks_away(error: BaseException) -> bool:
-    seen: list[BaseException] = []
-    current: BaseException | None = error
-    while current is not None and current not in seen:
-        if unavailable(current):
-            return True
-        seen.append(current)
-        current = current.__cause__ or current.__context__
-    return False
+    return any(map(unavailable, chain_of(error)))

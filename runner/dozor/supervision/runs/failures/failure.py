@@ -24,7 +24,7 @@ def describe(error: BaseException, redact: Callable[[str], str], *, timed_out: b
     if isinstance(error, RemoteError):
         return redacted(error.failure, redact)
     return Failure(
-        error_type=type_name(error),
+        error_type=redact(type_name(error)),
         error_text=text_of(error, MAX_TEXT, redact) if timed_out else _text(error, redact),
         where=redact(place_of(error)),
         traceback=_cut(redact(_traceback(bounded(error, redact)))),

@@ -13,6 +13,8 @@ from dozor.supervision.core.state import Failure
 
 LOST_CONNECTION = 76
 """EX_PROTOCOL of sysexits.h: exit code of a worker whose checker has closed the socket to the runner."""
+UNKNOWN_STATUS = 255
+"""Of asyncio, if somebody else has taken the exit status (`os.wait`); it can be a real exit code as well."""
 _FAULT_FRAME = re.compile(r'^\s*File "(?P<path>[^"]+)", line (?P<line>[0-9]+) in (?P<name>\S+)')
 
 
@@ -87,6 +89,8 @@ def how_it_ended(returncode: int) -> str:
     """ "killed by SIGSEGV", "ended by os._exit or sys.exit with code 3"."""
     if returncode == LOST_CONNECTION:
         return msg("log-ended-lost-code", code=returncode)
+    if returncode == UNKNOWN_STATUS:
+        return msg("log-ended-unknown", code=returncode)
     if returncode >= 0:
         return msg("log-ended-with-code", code=returncode)
     try:
@@ -105,6 +109,7 @@ def redacted(failure: Failure, redact: Any) -> Failure:
     """A failure that has come from outside, through the border for secrets."""
     return replace(
         failure,
+        error_type=redact(failure.error_type),
         error_text=redact(failure.error_text),
         where=redact(failure.where),
         traceback=redact(failure.traceback),
