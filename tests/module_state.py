@@ -28,6 +28,7 @@ KEPT: Final = {
     ("dozor.process.forking", "_owners"): "weak: by object",
     ("dozor.process.forking", "_signals"): "by signal: what the process has installed",
     ("dozor.process.forking", "generation"): "counted in forked children alone",
+    ("dozor.supervision.runs.ownership", "_reporting"): "by thread: false when no hook of a library runs",
     (
         "dozor.supervision.runs.memory",
         "reclaim_memory",
