@@ -22,6 +22,11 @@ UPDATE dozor.commands SET state = CASE WHEN $2 IN ('done', 'already') THEN 'done
     finished_at = now(), result = $2, run_number = $3, run_outcome = $4, run_seconds = $5, run_error = $6
 WHERE id = $1
 """
+END_SILENCES_SQL = """
+UPDATE dozor.silences s SET ended_at = now() WHERE s.ended_at IS NULL AND (
+    s.target = $1 OR s.scope = $1
+    OR s.target = (SELECT i.task FROM dozor.incidents i WHERE '#' || i.id = $1))
+"""
 INCIDENT_SQL = "SELECT state FROM dozor.incidents WHERE id = $1"
 SET_SQL = """
 UPDATE dozor.tasks SET state = $2, state_by = $3, consecutive_failures = 0, failing_since = NULL,
@@ -106,12 +111,14 @@ class Executor:
         self.done.append(command)
 
     async def _carry_out_alert(self, command: PendingCommand) -> None:
-        """Only taking on is known here; everything else is done without effect."""
+        """Only taking on and the end of a silence are known here; everything else is done without effect."""
         reason = self.reason or CommandReason.DONE
         if command.name is AlertCommand.ACK and self.reason is None:
             state = await self._pool.fetchval(INCIDENT_SQL, int(command.task))
             reasons = {"open": CommandReason.DONE, "acknowledged": CommandReason.ALREADY}
             reason = reasons.get(state, CommandReason.UNKNOWN_INCIDENT)
+        if command.name is AlertCommand.UNSILENCE and reason is CommandReason.DONE:
+            await self._pool.execute(END_SILENCES_SQL, command.task)
         await self._pool.execute(FINISH_SQL, command.id, reason.value, *(None,) * 4)
         self.done.append(command)
 

@@ -57,6 +57,7 @@ ON CONFLICT DO NOTHING
 """
 RESET_SQL = """
 DELETE FROM dozor.commands;
+UPDATE dozor.silences SET ended_at = NULL;
 DELETE FROM dozor.audit WHERE at > now() - interval '5 min';
 UPDATE dozor.tasks t SET state = s.state, state_by = s.state_by, running_since = NULL,
     consecutive_failures = s.failures, failing_since = now() - make_interval(secs => s.since)

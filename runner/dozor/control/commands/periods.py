@@ -196,8 +196,8 @@ def _length(words: Sequence[str]) -> tuple[float, int] | Unclear:
     while place < len(words):
         joined = words[place] in _JOINING and place > 0
         rest = words[place + 1 :] if joined else words[place:]
-        if place and not joined and unit == HOUR and len(rest) == 1 and (minutes := _minutes(rest[0])):
-            return total + minutes * MINUTE, len(words)  # "1 час 30"
+        if place and not joined and unit == HOUR and len(rest) == 1 and (left := _minutes(rest[0])):
+            return total + left * MINUTE, len(words)  # "1 час 30"
         part = (_first_part(words) if place == 0 else None) or _part(rest)
         if part is None and place and (half := _half(words[place:])):
             part, joined = (unit / 2, half, unit), False  # "час с половиной"
