@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from dozor.alerting.incidents import rules
+from dozor.alerting.incidents.facts import recovery_facts
 from dozor.alerting.incidents.notifications import NotificationFactory
 from dozor.alerting.incidents.planner import NotificationPlanner
 from dozor.alerting.incidents.rules import CHECKER_QUIET, STEADY, Decision
@@ -19,17 +20,17 @@ from dozor.alerting.incidents.startup import (
     startup_report,
 )
 from dozor.alerting.incidents.store import IncidentStore
-from dozor.alerting.incidents.storm_gate import FEW, LONGEST
+from dozor.alerting.incidents.storm_gate import FEW, LONGEST, Admission, StormGate
 from dozor.alerting.model.codec import facts_to_json
 from dozor.alerting.model.decisions import Because
-from dozor.alerting.model.incident import Incident, IncidentState
+from dozor.alerting.model.incident import AlertSettings, Incident, IncidentState
 from dozor.alerting.model.notification import AlertData, NotificationKind
 from dozor.config.values.incident_kinds import IncidentKind, Severity
 from dozor.storage.tables.incidents import IncidentRow
 from dozor.storage.tables.runners import LastEnd, Registration
 from dozor.supervision.core.state import State, TaskState
 from tests.alerting.story import NOW
-from tests.alerting.test_incident_changes import NAME, Plan, Setup, begin_storm
+from tests.alerting.test_incident_changes import HUNG, NAME, Plan, Setup, begin_storm
 from tests.alerting.test_incident_limits import incident
 from tests.alerting.test_incident_records import ACKNOWLEDGED, RESOLVED, SETTINGS
 
@@ -74,6 +75,45 @@ def test_without_its_acknowledgement_an_incident_begins_anew() -> None:
     )
 
 
+@pytest.mark.parametrize("kind", IncidentKind)
+def test_a_trouble_that_opens_has_a_bounded_summary_and_its_message(kind: IncidentKind) -> None:
+    found = rules.on_trouble(SETTINGS, None, kind, NAME, "1", "x" * 900, NOW, 9)
+    assert found.incident is not None
+    assert (found.incident.id, len(found.incident.summary)) == (9, 500)
+    checker = kind is IncidentKind.CHECKER
+    assert found.notify is (NotificationKind.CHECKER if checker else NotificationKind.TROUBLE)
+    resolved = rules.resolve(found.incident, NOW + 5).incident
+    assert resolved is not None
+    assert (resolved.failures, resolved.resolved_at) == (0, NOW + 5)
+
+
+def test_times_are_differences_whatever_the_clock_shows() -> None:
+    """By a clock that began not long ago: 2,500 s, and what is about it at 1,000 s."""
+    over = incident(state=IncidentState.RESOLVED, resolved_at=1000.0)
+    assert not rules.may_reopen(AlertSettings(reopen_within=600.0), over, 2500.0)
+    assert recovery_facts(incident(opened_at=1000.0), 2500.0).lasted == 1500.0
+    gate = StormGate()
+    assert {gate.admit(number, 1000.0) for number in range(FEW)} == {Admission.ALONE}
+    assert gate.admit(99, 2001.0) is Admission.ALONE
+    for began_at, joined_at, at in (
+        (1000.0, 1000.0, 2001.0),
+        (1000.0, 1990.0, 2001.0),
+        (100.0, 100.0, 205.0),
+    ):
+        gate.resume(began_at, joined_at)
+        assert gate.admit(100, at) is Admission.ALONE
+    plan = Plan()
+    plan.store.put(incident(5, IncidentKind.STORM, task=None, failures=1, opened_at=1000.0))
+    plan.store.put(incident(1, storm=5, told=False))
+    changes = plan.planner.plan_notifications(rules.resolve(plan.by_id(1), 2500.0), AlertData(), 2500.0)
+    assert [note.facts.lasted for note in changes.notifications] == [1500.0]
+    setup = Setup(incident(1, IncidentKind.CRITICAL_STOP, notified_at=1000.0))
+    setup.clock.at = 2000.5
+    setup.manager.raised(HUNG)
+    setup.manager.cleared(HUNG)
+    assert setup.log.kinds == ["trouble", "recovered"]
+
+
 # -- starts
 
 
@@ -103,6 +143,28 @@ def test_the_message_about_a_start_is_that_of_its_incident_if_it_has_one() -> No
     assert incident_facts(clean, one) == AlertData(starts=9)
     found = incident_facts(unclean, one)
     assert (found.starts, found.failing_since, found.failures) == (1, NOW, 3)
+
+
+@pytest.mark.parametrize(
+    ("facts", "severity"),
+    [
+        (AlertData(off_for=1.0), Severity.INFO),
+        (AlertData(off_for=1.0, stopped_tasks=("a",)), Severity.WARNING),
+        (AlertData(off_for=1.0, lost_tasks=("a",)), Severity.WARNING),
+        (AlertData(off_for=1.0, unclean_end=True), None),
+    ],
+)
+def test_a_short_clean_restart_is_a_warning_if_a_task_was_stopped_or_cut_off(
+    facts: AlertData, severity: Severity | None
+) -> None:
+    assert report_severity(facts) is severity
+
+
+@pytest.mark.parametrize("clean", [True, False])
+def test_a_start_says_how_the_runner_before_it_ended(*, clean: bool) -> None:
+    registration = Registration(1, LastEnd(at=NOW, ago=5.0, clean=clean))
+    found = startup_report(registration, [], {}, lost=("a",), pending=3, now=NOW + 5)
+    assert (found.unclean_end, found.lost_tasks, found.owed_before) == (not clean, ("a",), 3)
 
 
 def test_a_start_names_the_tasks_that_are_stopped_and_paused() -> None:
@@ -161,6 +223,18 @@ def test_a_storm_goes_on_after_a_restart_with_its_members_and_their_destinations
     ]
     plan.fire(1005, at=NOW + 8)
     assert plan.by_id(1005).storm is None, "the storm is over"
+
+
+def test_a_storm_takes_in_nobody_after_its_longest_time_however_steadily_they_come() -> None:
+    gate = StormGate()
+    for number in range(FEW + 1):
+        gate.admit(number, NOW)
+    found = [gate.admit(1000 + number, NOW + 50.0 * number) for number in range(1, 20)]
+    assert found[: int(LONGEST / 50) - 1] == [Admission.JOIN] * 17
+    assert found[17:] == [Admission.ALONE] * 2
+    late = StormGate()
+    late.resume(NOW, NOW + LONGEST)
+    assert late.admit(1, NOW + LONGEST + 5) is Admission.ALONE
 
 
 def test_after_the_longest_time_a_second_storm_begins_and_the_end_of_the_first_does_not_end_it() -> None:

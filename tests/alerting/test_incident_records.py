@@ -18,12 +18,14 @@ from dozor.alerting.incidents.run_history import finished_runs
 from dozor.alerting.incidents.store import IncidentStore
 from dozor.alerting.model.codec import facts_to_json, stored_facts
 from dozor.alerting.model.decisions import Because
+from dozor.alerting.model.full_text import ATTACHABLE
 from dozor.alerting.model.incident import AlertSettings, Incident, IncidentState
 from dozor.alerting.model.notification import AlertData, NotificationKind
 from dozor.alerting.policy.escalation import Level
 from dozor.alerting.policy.oncall import OnCall, Person
 from dozor.alerting.policy.silences import Silence, SilenceScope
 from dozor.config.values.incident_kinds import IncidentKind, Severity
+from dozor.storage.postgres.checker_pool import Holder
 from dozor.supervision.core.events import Failed
 from dozor.supervision.core.state import FailureRecord, State, TaskState
 from dozor.supervision.supervisor import Supervisor
@@ -76,6 +78,7 @@ def test_only_the_first_incident_of_a_streak_records_the_failures_before_it() ->
         ["counted", "queued"],
         ["queued"],
     ]
+    assert len({note.key for note in setup.log.sent}) == 2
 
 
 def test_causes_beyond_the_limit_are_counted_in_the_worst_incident() -> None:
@@ -85,6 +88,14 @@ def test_causes_beyond_the_limit_are_counted_in_the_worst_incident() -> None:
         setup.story.fail(failure(where="new.py:1 in check"))
     summaries = {one.id: one.summary for one in setup.manager.open_incidents}
     assert summaries == {1: "", 2: "", 3: "", 4: "", 5: "ConnectionError: timed out"}
+
+
+def test_a_failure_is_counted_in_the_incident_of_its_cause_if_that_is_open() -> None:
+    setup = Setup(*(incident(number) for number in range(1, 5)))
+    for _ in range(3):
+        setup.story.fail(failure(where="new.py:1 in check"))
+    setup.story.fail(failure(where="new.py:1 in check"))
+    assert {one.id: one.failures for one in setup.manager.open_incidents}[5] == 4
 
 
 def test_the_end_of_a_cause_that_nobody_was_told_of_is_said_by_the_message_about_the_other() -> None:
@@ -140,6 +151,21 @@ def test_facts_of_a_failing_task_are_those_of_its_streak_and_of_another_kind_tho
     assert failure_facts(task, other) == AlertData(text="late", task_state="backoff")
     task.backlog = 7, None
     assert reminder_facts(task, other, NOW).count is None
+
+
+@pytest.mark.parametrize(("length", "attached"), [(10, False), (9000, True)])
+def test_an_error_that_does_not_fit_into_a_message_is_attached(length: int, *, attached: bool) -> None:
+    setup = Setup()
+    setup.story.fail(failure("x" * length))
+    whole = failure_facts(setup.story.task, incident()).whole
+    assert (whole is not None) is attached
+    assert whole is None or whole.startswith("Traceback (most recent call last):")
+
+
+def test_at_most_twenty_holders_of_a_pool_are_named() -> None:
+    holders = tuple(Holder(f"task_{number}", f"1-{number}", NOW) for number in range(30))
+    found = trouble_facts(replace(HUNG, holders=holders)).holders
+    assert [one[0] for one in found] == [f"task_{number}" for number in range(20)]
 
 
 def test_the_innermost_eight_places_of_a_stack_are_kept() -> None:
@@ -224,6 +250,14 @@ def test_an_end_without_a_message_is_written_as_well() -> None:
     setup.tick(3600.0)
     assert [(row.id, row.state) for row in setup.log.written] == [(1, "resolved")]
     assert setup.log.sent == []
+
+
+@pytest.mark.parametrize(("state", "kinds"), [(State.PAUSED, []), (State.BACKOFF, ["reminder"])])
+def test_a_paused_task_is_not_reminded_of(state: State, kinds: list[str]) -> None:
+    setup = Setup(incident(1))
+    setup.story.task.state = TaskState(state)
+    setup.tick(1800.0)
+    assert setup.log.kinds == kinds
 
 
 def test_a_reminder_of_what_nobody_has_taken_names_nobody() -> None:
@@ -345,6 +379,16 @@ def test_quiet_hours_silence_all_but_critical_messages(severity: Severity) -> No
         assert bool(note.facts.quiet) is quiet
         one = decisions.queued(incident(), [note], now)
         assert reasons(one) == ["quiet_hours" if quiet else "queued"]
+
+
+def test_only_messages_about_failures_have_the_whole_error_as_a_file() -> None:
+    factory = NotificationFactory(lambda: "1-1")
+    for kind in NotificationKind:
+        [note] = factory.broadcast(kind, Severity.INFO, AlertData(whole="traceback"), NOW)
+        assert (note.facts.whole == "traceback") is (kind in ATTACHABLE)
+        assert not note.facts.quiet
+    assert NotificationKind.CRITICAL_STOP in ATTACHABLE
+    assert NotificationKind.RECOVERED not in ATTACHABLE
 
 
 def test_each_destination_of_a_message_has_a_key_of_its_own() -> None:
