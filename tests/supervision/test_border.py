@@ -26,7 +26,7 @@ from dozor.supervision.execution import left_behind
 from dozor.supervision.runs.ownership import own_tasks, own_threads, scope_of_escape
 from dozor.supervision.runs.subprocesses import own_subprocesses
 from tests.supervision.stage import Seen, spec, supervising
-from tests.waiting import until
+from tests.waiting import stretched, until
 
 
 class Odd(BaseException):
@@ -153,7 +153,8 @@ def isolation(function: Callable[..., Any]) -> Isolation:
 
 @pytest.fixture(autouse=True)
 def threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(left_behind, "LOOK_AFTER", 0.05)
+    # On a busy machine a thread of asyncio that waits for a process needs longer to end after it.
+    monkeypatch.setattr(left_behind, "LOOK_AFTER", stretched(0.05))
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)
     monkeypatch.setattr(threading.Thread, "start", threading.Thread.start)
     monkeypatch.setattr(subprocess.Popen, "__init__", subprocess.Popen.__init__)
