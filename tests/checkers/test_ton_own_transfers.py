@@ -162,6 +162,27 @@ async def test_a_rescan_and_a_second_round_leave_them_alone(market: Marketplace)
     assert await market.came_in() == 5 * CENT
 
 
+@pytest.mark.parametrize("blocks_from", [1, 200])
+async def test_a_sweep_over_the_limit_of_a_single_provider_does_not_wait_for_a_person(
+    market: Marketplace, blocks_from: int
+) -> None:
+    limits = {"single_source_limit": {"TON": 6 * CENT}, "single_source_window_limit": {"TON": 6 * CENT}}
+    for _ in range(2):
+        market.own.transfer(3 * CENT)
+    await market.round(providers=1, blocks_from=blocks_from, **limits)
+    market.sweep(6 * CENT)
+    market.chain.transfer(1, sender=OWN)
+    market.own.balance -= 1
+    await market.round(providers=1, blocks_from=blocks_from, **limits)
+    assert await market.states() == ["credited", "credited", "internal", "internal"]
+    assert await market.pool.fetchval("SELECT count(*) FROM market.ton_pending") == 0
+    market.own.transfer(3 * CENT)  # the window is used up all the same
+    await market.round(providers=1, blocks_from=blocks_from, **limits)
+    assert await market.pool.fetchval("SELECT count(*) FROM market.ton_pending") == 1
+    for _ in range(2):
+        assert await market.reconcile() == []
+
+
 @pytest.mark.parametrize("prefix", ["00:", "-0:", "1:", "-01:"])
 @pytest.mark.parametrize("table", ["ton_wallets", "ton_jetton_wallets"])
 async def test_an_address_has_one_form_in_the_tables(market: Marketplace, prefix: str, table: str) -> None:

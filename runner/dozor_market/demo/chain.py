@@ -11,7 +11,8 @@ from ton_core import Address, Builder, Cell, InternalMsgInfo, MessageAny
 from dozor_market.ton.messages.arrival import AccountState, Bounce, Compute, Delivery
 
 OUR_WALLET: Final = Address((0, bytes.fromhex("0a" * 32)))
-PAYER: Final = Address((0, bytes.fromhex("0b" * 32)))
+PAYER: Final = Address((0, bytes.fromhex("0b" * 31 + "b0")))
+"""None of the addresses that tests make of one repeated byte: what a wallet of ours sends is no deposit."""
 OUR_JETTON_WALLET: Final = Address((0, bytes.fromhex("0c" * 32)))
 NOBODY: Final = bytes(32)
 LT_STEP: Final = 1_000_000

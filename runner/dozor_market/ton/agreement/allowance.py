@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from dozor.storage.postgres.pool import Connection
@@ -17,6 +18,7 @@ ONE_AT_A_TIME_SQL: Final = (
 USED_SQL: Final = """
 SELECT currency, sum(amount) AS amount FROM market.ton_single_source_credits
  WHERE credited_at > now() - make_interval(secs => $1) GROUP BY currency"""
+OURS_SQL: Final = "SELECT address FROM market.ton_wallets WHERE address = ANY($1)"
 USE_SQL: Final = """
 INSERT INTO market.ton_single_source_credits (currency, amount)
 SELECT currency, amount FROM unnest($1::text[], $2::numeric[]) AS t (currency, amount)"""
@@ -32,11 +34,19 @@ async def take_turns(connection: Connection) -> None:
 async def hold_back(
     connection: Connection, receipts: Sequence[Receipt], dust: Mapping[str, int], limits: SingleSourceLimits
 ) -> tuple[list[Receipt], dict[str, int]]:
-    """As limits.over_limit. Callers take turns (see take_turns)."""
+    """As limits.over_limit. Callers take turns (see take_turns).
+
+    What a wallet of ours sent is not posted (crediting.RECORD), and judged by the TON attached to it alone.
+    """
     await take_turns(connection)
     rows = await connection.fetch(USED_SQL, limits.window)
     used = {row["currency"]: int(row["amount"]) for row in rows}
-    return over_limit(receipts, dust, limits, used)
+    rows = await connection.fetch(OURS_SQL, [receipt.sender for receipt in receipts])
+    ours = {row["address"] for row in rows}
+    judged = [replace(receipt, amount=0) if receipt.sender in ours else receipt for receipt in receipts]
+    held, added = over_limit(judged, dust, limits, used)
+    over = {receipt.at for receipt in held}
+    return [receipt for receipt in receipts if receipt.at in over], added
 
 
 async def use(connection: Connection, added: Mapping[str, int], limits: SingleSourceLimits) -> None:
