@@ -86,7 +86,7 @@ def _libc() -> ctypes.CDLL:
     """The C library itself.
 
     A preloaded library may replace the functions for the whole process: libfaketime, with which people try a
-    wrong wall clock, moves times of every clock, so that a timer on CLOCK_BOOTTIME would end the process at once.
+    wrong wall clock, moves the times of every clock, and a timer on CLOCK_BOOTTIME ended the process at once.
     """
     try:
         found = ctypes.CDLL("libc.so.6", use_errno=True)
