@@ -20,7 +20,7 @@ async def test_a_leader_that_is_superseded_ends_the_run_of_a_removed_task(
     await members.runs_in(leader, within=20, task="l")
     members.write(OTHER)
     leader.signal(signal.SIGHUP)
-    await leader.says("Reload by SIGHUP: - l")
+    await leader.says(': − l", "module": "dozor.control.reload"')  # by SIGHUP, or the reload of the take-over
     assert members.spans("l")[0].ended is None
     await pool.execute(SUPERSEDED)
     await until(lambda: members.spans("l")[0].ended is not None, within=20)
