@@ -1,4 +1,4 @@
-"""SIGTERM of a leader whose lease session is broken: it resigns in a new one, and nothing hangs."""
+"""SIGTERM of a leader: with a broken lease session, and with a command whose run has not begun."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from collections.abc import Callable
 
 import pytest
 
+from dozor.control.commands.actor import Actor, Source
+from dozor.control.commands.commands import CommandName, submit, wait
 from dozor.storage.postgres.pool import Pool
 from tests.cluster.members import LEADS, Members, now
+from tests.waiting import until
 
 LEASE_SESSION_SQL = """
 SELECT pid FROM pg_locks JOIN pg_stat_activity USING (pid)
@@ -61,3 +64,24 @@ async def test_a_leader_whose_lease_session_breaks_at_sigterm_hands_over_within_
     assert members.spans("l")[0].ended is not None
     assert not members.overlaps({})
     assert not members.overlaps({}, task="l")
+
+
+async def test_a_restart_that_waits_for_a_run_at_sigterm_is_carried_out_by_the_next_leader(
+    members: Members, pool: Pool
+) -> None:
+    """Once, when the run that was handed over has ended: the command was answered, its run had not begun."""
+    members.write({"t": {"run": "spanned:patient", "args": {"seconds": 4}, "every": "1h"}})
+    first = await members.leader("--grace", "30")
+    second = await members.standby("--grace", "30")
+    await members.runs_in(first, within=20)
+    async with pool.acquire() as connection, connection.transaction():
+        command = await submit(connection, CommandName.RESTART, "t", Actor(Source.CLI, "ann@host", "host"))
+    assert (await wait(pool, command, timeout=20.0)).run_number == 2
+    first.signal(signal.SIGTERM)
+    await second.says(LEADS)
+    await members.runs_in(second, within=30)
+    assert await first.ends() == 0
+    await until(lambda: members.spans()[-1].ended is not None, within=20)
+    assert len(members.spans()) == 2
+    assert not members.overlaps({})
+    assert (await wait(pool, command)).ok

@@ -11,6 +11,8 @@ import pytest
 
 from dozor.cluster.handover import LOOK_AGAIN, HeldStarts
 from dozor.cluster.trust_window import TrustWindow
+from tests import programs
+from tests.cluster.chaos.replicas import _wrong_clock
 
 FAR = (
     "import time; from dozor.process.deadline_timer import DeadlineTimer, boottime; timer = DeadlineTimer(); "
@@ -87,3 +89,18 @@ def test_the_timer_ends_a_stopped_process() -> None:
 def test_a_disarmed_timer_ends_nothing() -> None:
     program = f"{FAR}timer.end_at(boottime() + 0.3); timer.disarm(); time.sleep(0.8)"
     assert subprocess.run([sys.executable, "-c", program], timeout=20, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(("seconds", "lives"), [(60.0, True), (0.3, False)])
+def test_a_preloaded_library_that_moves_the_wall_clock_does_not_move_the_timer(
+    seconds: float, *, lives: bool
+) -> None:
+    """Under libfaketime a member that took the lease was ended at once: its timer was an hour too early."""
+    programs.require("faketime", "faketime")
+    program = FAR + (
+        f"timer.end_at(boottime() + {seconds}); end = time.monotonic() + (0.5 if {lives} else 20)\n"
+        "while time.monotonic() < end: pass\n"
+        "timer.disarm()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], env=_wrong_clock(1), check=False)
+    assert done.returncode == (0 if lives else -signal.SIGKILL)

@@ -57,7 +57,7 @@ class DeadlineTimer:
     def __init__(self, number: signal.Signals = signal.SIGKILL) -> None:
         if not AVAILABLE:
             raise OSError("timers on CLOCK_BOOTTIME exist on Linux only")
-        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._libc = _libc()
         self._id = ctypes.c_void_p()
         event = _Sigevent(signo=number, notify=_SIGEV_SIGNAL)
         if self._libc.timer_create(_CLOCK_BOOTTIME, ctypes.byref(event), ctypes.byref(self._id)):
@@ -80,6 +80,20 @@ class DeadlineTimer:
     def _raise(self) -> None:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
+
+
+def _libc() -> ctypes.CDLL:
+    """The C library itself.
+
+    A preloaded library may replace the functions for the whole process: libfaketime, with which people try a
+    wrong wall clock, moves the times of every clock, and a timer on CLOCK_BOOTTIME ended the process at once.
+    """
+    try:
+        found = ctypes.CDLL("libc.so.6", use_errno=True)
+    except OSError:  # another C library than glibc
+        return ctypes.CDLL(None, use_errno=True)
+    # Before glibc 2.34 timers are in librt.
+    return found if hasattr(found, "timer_settime") else ctypes.CDLL(None, use_errno=True)
 
 
 def is_init() -> bool:
