@@ -126,7 +126,7 @@ async def everybody_answers(visitor: Visitor, since: float = 0.0) -> None:
 
 
 async def everybody_is_ready(port: int) -> None:
-    """Several requests one after the other are answered with 200, soon: a standby looks four times a second."""
+    """Several requests in a row are answered with 200, soon: a standby looks four times a second."""
     ready, said = 0, ""
     deadline = asyncio.get_running_loop().time() + stretched(PATIENCE)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
