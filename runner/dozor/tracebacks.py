@@ -62,3 +62,8 @@ def formatted(error: BaseException, texts: FrameTexts = _texts) -> str:
         return "".join(traceback.format_exception(error))
     last = "".join(traceback.format_exception_only(error))
     return f"Traceback (most recent call last):\n{texts.of(error.__traceback__)}{last}"
+
+
+def error_line(error_type: str | None, error_text: str | None) -> str:
+    """ "ConnectionError: timed out", without a colon where one of the two is missing."""
+    return ": ".join(part for part in (error_type, error_text) if part)

@@ -72,6 +72,17 @@ async def test_a_well_set_up_bot_has_nothing_to_say(api: BotApi) -> None:
     assert not api.calls_of("sendMessage"), "nothing is sent without --send"
 
 
+async def test_what_telegram_calls_chats_and_members_is_said_in_the_language(api: BotApi) -> None:
+    for language, chat, rights in (
+        (Language.RU, "группа «On call»", "участник; "),
+        (Language.EN, "group “On call”", "member; "),
+    ):
+        with language_for_now(language):
+            findings = await check_telegram(configured(api))
+        assert of(findings, "chat").text == chat
+        assert of(findings, "rights").text.startswith(rights)
+
+
 async def test_no_token_means_the_console(api: BotApi) -> None:
     findings = await check_telegram(TelegramConfig())
     assert [one.level for one in findings] == [Level.WARNING]

@@ -98,7 +98,11 @@ async def test_errors_ack_silence_and_oncall(site: Site, tmp_path: Path) -> None
     assert (await run("unsilence", "order_mail", "-c", config)).exit_code == 0
     assert not site.runner.incident_manager.silences
     assert "Nobody is on call" in (await run("oncall", "-c", config)).output
-    assert (await run("oncall", "ann", "-c", config)).exit_code == 1
+    handed = await run("oncall", "ann", "-c", config)
+    assert (handed.exit_code, handed.output.strip()) == (
+        1,
+        "dozor: There is no ann in oncall.people, which is empty",
+    )
 
 
 async def test_a_killed_runner_is_noticed_at_once(database: str, tmp_path: Path) -> None:

@@ -68,6 +68,7 @@ async def test_other_files_and_a_gitignore_are_left_alone(tmp_path: Path) -> Non
     assert ran.exit_code == 0
     assert "Дальше" in ran.output
     assert (tmp_path / ".gitignore").read_text() == "mine\n"
+    assert "Добавьте в него строки: .dozor/, .env\n" in ran.output
     assert (tmp_path / "app.py").read_text() == "mine\n"
     again = await run("init", str(tmp_path), "--yes")
     assert again.exit_code == 1

@@ -215,3 +215,44 @@ def test_markup_escapes_everything_that_is_not_markup_already() -> None:
     assert tag("p", tag("b", "x"), ["<", None, [">"]]) == "<p><b>x</b>&lt;&gt;</p>"
     assert join("a", None, "&") == "a&amp;"
     assert tag("input", disabled=True, hidden=False, value=None, data_at=1) == '<input disabled data-at="1">'
+
+
+async def test_the_page_names_who_paused_a_task_and_nobody_for_a_stop(
+    database: str, tmp_path: Path, work: Work
+) -> None:
+    """A task that was restarted by hand and failed again was not stopped by that person."""
+    work.error = ValueError("no price")
+    tasks = "one: {run: 'm:f', every: 50ms, restart_delay: 50ms, max_consecutive_failures: 1}"
+    async with open_site(tmp_path, database, {"one": work.run}, tasks=tasks, more=MORE) as site:
+        await site.becomes("/health/tasks", 503)
+        assert (await post(site, "one/restart", GOOD))[0] == 200
+        task = site.runner.supervisor.find("one")
+        assert task is not None
+        await until(lambda: task.state.state is State.STOPPED, within=20)
+        assert task.state.failure_record.last_actor == "web:token"
+        assert "by" not in await _first_event(site)
+        assert (await post(site, "one/pause", GOOD))[0] == 200
+        assert (await _first_event(site))["by"] == "web:token"
+
+
+async def _first_event(site: Site) -> dict[str, Any]:
+    """Task `one` in the picture with which the page begins."""
+    async with site.http.get(f"{site.url}/api/events") as answer:
+        async for line in answer.content:
+            text = line.decode()
+            if text.startswith("data:") and '"one"' in text:
+                return _find(json.loads(text.removeprefix("data:")))
+    raise AssertionError("the stream ended")
+
+
+def _find(value: Any) -> dict[str, Any]:
+    """The first mapping in which name is "one" and that has a streak or a state."""
+    if isinstance(value, dict):
+        if value.get("name") == "one":
+            return value
+        value = list(value.values())
+    if isinstance(value, list):
+        for part in value:
+            if found := _find(part):
+                return found
+    return {}

@@ -7,7 +7,6 @@ from typing import assert_never
 
 from loguru import logger
 
-from dozor.alerting.model.full_text import error_line
 from dozor.clock import SteadyClock
 from dozor.language import msg
 from dozor.supervision.core.events import (
@@ -30,6 +29,7 @@ from dozor.supervision.monitoring.task_monitor import change_clock
 from dozor.supervision.supervisor import Supervisor, Transition
 from dozor.supervision.tasks.task import SupervisedTask
 from dozor.supervision.telemetry.log import SupervisionLog
+from dozor.tracebacks import error_line
 
 POLICY = Policy(
     restart_delay=RestartDelay(initial=1.0, factor=2.0, max=30.0, jitter=0.2),

@@ -170,7 +170,9 @@ def _person(word: str, people: list[str]) -> str:
     meant = resolve(word, people)
     if isinstance(meant, Found):
         return meant.name
-    raise CommandRefusedError(msg("cli-alert-no-person", name=word, people=", ".join(people) or "—"))
+    if not people:
+        raise CommandRefusedError(msg("cli-alert-no-people", name=word))
+    raise CommandRefusedError(msg("cli-alert-no-person", name=word, people=", ".join(people)))
 
 
 def _said(name: AlertCommand, target: str, result: CommandResult) -> str:

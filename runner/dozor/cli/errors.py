@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click
 
-from dozor.alerting.model.full_text import error_line
 from dozor.cli.terminal.completion import complete_task
 from dozor.cli.terminal.layout import fitted, indented, output_width
 from dozor.cli.terminal.options import config_option
@@ -18,6 +17,7 @@ from dozor.clock import to_iso
 from dozor.config import Config
 from dozor.control.queries.history import ErrorGroup, read_errors
 from dozor.language import msg
+from dozor.tracebacks import error_line
 
 
 @click.command(help=msg("cli-help-errors"))

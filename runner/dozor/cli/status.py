@@ -15,7 +15,6 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from dozor.alerting.model.full_text import error_line
 from dozor.cli.terminal.colours import sign
 from dozor.cli.terminal.completion import complete_task
 from dozor.cli.terminal.layout import PLAIN, columns_of, cut, indented, output_width, padded, wrapped
@@ -32,6 +31,7 @@ from dozor.language import Translator, msg
 from dozor.language.process import language_in_use
 from dozor.storage.postgres.pool import Connection, unavailable
 from dozor.supervision.core.state import State
+from dozor.tracebacks import error_line
 
 if TYPE_CHECKING:
     from dozor.config import Config

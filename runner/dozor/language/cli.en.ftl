@@ -254,6 +254,7 @@ cli-alert-oncall = { $name } is on call
 cli-alert-already = { $name }: nothing to do
 cli-alert-no-incident = There is no open incident { $name }: see `dozor incidents`
 cli-alert-no-person = There is no { $name } in oncall.people; there are: { $people }
+cli-alert-no-people = There is no { $name } in oncall.people, which is empty
 cli-alert-invalid = { $name }: not possible: no such kind of incident, or no rotation
 cli-alert-how-long = For how long? `dozor silence NAME 1h`
 cli-period-unit = { $number } of what? Write the unit: { $number }m, { $number }h or { $number }d

@@ -257,6 +257,7 @@ cli-alert-oncall = Дежурит { $name }
 cli-alert-already = { $name }: делать нечего, так и есть
 cli-alert-no-incident = Открытого инцидента { $name } нет: посмотрите `dozor incidents`
 cli-alert-no-person = { $name } нет в oncall.people; есть: { $people }
+cli-alert-no-people = { $name } нет в oncall.people: там никого нет
 cli-alert-invalid = { $name }: так нельзя: нет такого вида инцидентов или нет графика дежурств
 cli-alert-how-long = На сколько? `dozor silence ИМЯ 1h`
 cli-period-unit = { $number } чего? Напишите с единицей: { $number }m, { $number }h или { $number }d

@@ -10,6 +10,7 @@ setup-no-zone = { $name } is not the name of a timezone; write Europe/Berlin or 
 setup-in-the-way = nothing is written, these files are in the way: { $names }
 setup-cannot-write = cannot write { $path }: { $reason }
 setup-written = Written to { $folder }: { $names }
+setup-not-ignored = Your .gitignore stays as it is. Add these lines to it: { $names }
 setup-ask-language = Language of messages
 setup-ask-timezone = Timezone
 setup-ask-database = Database (embedded: its own PostgreSQL, url: yours, from DATABASE_URL)

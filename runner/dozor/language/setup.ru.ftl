@@ -10,6 +10,7 @@ setup-no-zone = { $name }: нет такого часового пояса; на
 setup-in-the-way = ничего не записано, мешают файлы: { $names }
 setup-cannot-write = не удаётся записать { $path }: { $reason }
 setup-written = Записано в { $folder }: { $names }
+setup-not-ignored = Ваш .gitignore не изменён. Добавьте в него строки: { $names }
 setup-ask-language = Язык сообщений
 setup-ask-timezone = Часовой пояс
 setup-ask-database = База данных (embedded: свой PostgreSQL, url: ваш, из DATABASE_URL)

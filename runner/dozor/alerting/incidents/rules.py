@@ -17,11 +17,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from dozor.alerting.model.decisions import Because
-from dozor.alerting.model.full_text import error_line
 from dozor.alerting.model.incident import AlertSettings, Incident, IncidentState
 from dozor.alerting.model.notification import NotificationKind
 from dozor.config.values.incident_kinds import KINDS, IncidentKind, Severity
 from dozor.supervision.core.state import Failure, State, TaskState
+from dozor.tracebacks import error_line
 
 ACK_FOR = 8 * 3600.0
 """Seconds for which an acknowledgement holds."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from dozor.alerting.model.notification import AlertData, NotificationKind
 from dozor.alerting.model.safe_text import clean, shorten, utf16_length
+from dozor.tracebacks import error_line
 
 KEPT = 2_000
 """Characters that an incident stores, and from which a message is made."""
@@ -34,11 +35,6 @@ def set_text(facts: AlertData, whole: str, shown: str | None = None) -> AlertDat
     if len(shown) > KEPT:
         shown = shorten(shown[: KEPT + 1], KEPT)
     return replace(facts, text=shown, whole=None if shown == whole else whole[: WHOLE + 1])
-
-
-def error_line(error_type: str | None, error_text: str | None) -> str:
-    """ "ConnectionError: timed out"."""
-    return ": ".join(part for part in (error_type, error_text) if part)
 
 
 def attachment_text(facts: AlertData, traceback: str) -> str | None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, tzinfo
 from typing import assert_never
 
-from dozor.alerting.model.full_text import ATTACHABLE, ERROR_UNITS, error_line
+from dozor.alerting.model.full_text import ATTACHABLE, ERROR_UNITS
 from dozor.alerting.model.message import Button, Document, Message, Span, Style
 from dozor.alerting.model.notification import AlertData, Notification, NotificationKind
 from dozor.alerting.model.safe_text import LONG, clean, one_line, shorten, utf16_length
@@ -26,6 +26,7 @@ from dozor.alerting.rendering.phrases import (
 from dozor.config.values.incident_kinds import IncidentKind, Severity
 from dozor.language.times import ahead, clock, duration
 from dozor.language.translator import Translator
+from dozor.tracebacks import error_line
 
 MESSAGE_UNITS = 4096
 """Bot API: 4096 characters; counted here in UTF-16 units, which are never fewer."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dozor.alerting.policy.oncall import Person
@@ -17,6 +17,19 @@ PEOPLE_ASKED = 20
 """Persons whose membership is looked up, at most."""
 
 _GONE = ("left", "kicked")
+_WORDS: Mapping[tuple[str, object], str] = {
+    ("kind", "private"): "doctor-kind-private",
+    ("kind", "group"): "doctor-kind-group",
+    ("kind", "supergroup"): "doctor-kind-supergroup",
+    ("kind", "channel"): "doctor-kind-channel",
+    ("status", "creator"): "doctor-status-creator",
+    ("status", "administrator"): "doctor-status-administrator",
+    ("status", "member"): "doctor-status-member",
+    ("status", "restricted"): "doctor-status-restricted",
+    ("status", "left"): "doctor-status-left",
+    ("status", "kicked"): "doctor-status-kicked",
+}
+"""https://core.telegram.org/bots/api#chatfullinfo, https://core.telegram.org/bots/api#chatmember"""
 
 
 async def check_telegram(config: TelegramConfig, people: Iterable[Person] = ()) -> list[Finding]:
@@ -103,7 +116,7 @@ async def _chat(api: BotApi, target: ChatTarget, bot_id: int) -> list[Finding]:
         return [_chat_refused(target, chat)]
     name = chat.result.get("title") or chat.result.get("first_name") or "?"
     kind = chat.result.get("type")
-    found = [ok("chat", f"{kind} {name!r}")]
+    found = [ok("chat", msg("doctor-chat-found", kind=_word("kind", kind), name=name))]
     if kind != "private":
         found += _rights(chat.result, await api.call("getChatMember", chat_id=target.chat_id, user_id=bot_id))
     topic = {} if target.thread_id is None else {"message_thread_id": target.thread_id}
@@ -139,7 +152,11 @@ def _rights(chat: dict[str, Any], member: Answer) -> list[Finding]:
     mine = member.result
     status = mine.get("status")
     if status in _GONE:
-        return [failed("rights", msg("doctor-not-in-chat", status=status), msg("doctor-add-again"))]
+        return [
+            failed(
+                "rights", msg("doctor-not-in-chat", status=_word("status", status)), msg("doctor-add-again")
+            )
+        ]
     if status == "restricted" and not mine.get("can_send_messages", False):
         return [failed("rights", msg("doctor-may-not-write"), msg("doctor-lift-restriction"))]
     if chat.get("type") == "channel" and not mine.get("can_post_messages", False):
@@ -148,7 +165,12 @@ def _rights(chat: dict[str, Any], member: Answer) -> list[Finding]:
         return [failed("rights", msg("doctor-members-silent"), msg("doctor-make-administrator"))]
     pins = bool(mine.get("can_pin_messages"))
     pinning = msg("doctor-may-pin") if pins else msg("doctor-may-not-pin")
-    return [ok("rights", f"{status}; {pinning}")]
+    return [ok("rights", f"{_word('status', status)}; {pinning}")]
+
+
+def _word(area: str, said: object) -> str:
+    """A "kind" of chat, or the bot's "status" there, in words; an unknown one as Telegram names it."""
+    return msg(_WORDS[area, said]) if (area, said) in _WORDS else str(said)
 
 
 def _cannot_write(target: ChatTarget, typing: Answer) -> Finding:

@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,8 @@ def init(
         ) from None
     columns = output_width()
     click.echo(wrapped(msg("setup-written", folder=str(folder), names=", ".join(written)), columns))
+    if missing := _not_ignored(folder):
+        click.echo(wrapped(msg("setup-not-ignored", names=", ".join(missing)), columns))
     for line in _next_steps(folder, choices):
         click.echo(commented(line, columns))
 
@@ -134,6 +137,16 @@ def write(folder: Path, choices: Choices) -> list[str]:
         with (folder / name).open("x", encoding="utf-8") as file:
             file.write(text)
     return list(texts)
+
+
+def _not_ignored(folder: Path) -> list[str]:
+    """What no line of an existing `.gitignore` covers: a token in `.env` would be committed."""
+    try:
+        text = (folder / ".gitignore").read_text("utf-8", errors="replace")
+    except OSError:
+        return IGNORED.split()
+    patterns = [line.strip().strip("/") for line in text.splitlines()]
+    return [name for name in IGNORED.split() if not any(fnmatch(name.strip("/"), one) for one in patterns)]
 
 
 def _schema() -> str:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, assert_never
 
 import click
 
-from dozor.alerting.model.full_text import error_line
 from dozor.cli.terminal.completion import complete_task
 from dozor.cli.terminal.layout import fitted, output_width, wrapped
 from dozor.cli.terminal.options import EXIT_FAILED, config_option
 from dozor.cli.terminal.session import run_async
 from dozor.cli.terminal.task_names import the_task
 from dozor.language import msg
+from dozor.tracebacks import error_line
 
 if TYPE_CHECKING:
     from dozor.config import Config, TaskConfig

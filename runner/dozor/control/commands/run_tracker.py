@@ -9,13 +9,13 @@ from typing import Any
 
 from loguru import logger
 
-from dozor.alerting.model.full_text import error_line
 from dozor.control.commands.started_runs import record_end, record_never_began
 from dozor.language import msg
 from dozor.storage.postgres.pool import Pool, unavailable
 from dozor.supervision.core.state import RunOutcome, State
 from dozor.supervision.runs.run import Run
 from dozor.supervision.tasks.task import SupervisedTask
+from dozor.tracebacks import error_line
 
 ERROR_LENGTH = 500
 START_SECONDS = 60.0

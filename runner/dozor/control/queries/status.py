@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from dozor.alerting.model.full_text import error_line
 from dozor.clock import to_iso
 from dozor.control.queries.cluster import ClusterReport, read_cluster
 from dozor.storage.postgres.pool import Connection, Row
 from dozor.storage.tables.runners import read_holder
 from dozor.supervision.core.state import State
+from dozor.tracebacks import error_line
 
 RUNNER_SQL = """
 SELECT id, host, pid, version, started_at, seen_at, ended_at, now() AS now

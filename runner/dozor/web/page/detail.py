@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from dozor.alerting.model.full_text import error_line
 from dozor.alerting.rendering.decisions import why_lines
 from dozor.alerting.rendering.phrases import Phrasebook
 from dozor.control.queries.history import HistoryEvent, HistoryKind
@@ -20,6 +19,7 @@ from dozor.language.names import Language
 from dozor.language.translator import Translator
 from dozor.storage.postgres.pool import unavailable
 from dozor.supervision.tasks.task import SupervisedTask
+from dozor.tracebacks import error_line
 from dozor.web.http.reuse import Reused
 from dozor.web.sources import Sources
 

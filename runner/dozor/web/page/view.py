@@ -12,7 +12,6 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from dozor.alerting.model.full_text import error_line
 from dozor.alerting.model.incident import Incident
 from dozor.alerting.model.notification import SEVERITY_RANK
 from dozor.alerting.policy.silences import Silence
@@ -24,6 +23,7 @@ from dozor.control.task_states import Health, health_of
 from dozor.language.translator import Translator
 from dozor.supervision.core.state import State
 from dozor.supervision.tasks.task import SupervisedTask
+from dozor.tracebacks import error_line
 from dozor.web.page.feed import is_healthy
 from dozor.web.sources import Sources
 from dozor.web.texts import schedule_text, texts_of
