@@ -78,6 +78,6 @@ async def test_ctrl_c_while_the_command_is_imported_shows_no_traceback(tmp_path:
         await process.says("here", within=60)
         process.signal(signal.SIGINT)
         assert await process.ends() == -signal.SIGINT
-        assert process.text == "here\n"
+        assert process.text.strip() == "here"  # the end of the line may not have been written yet
     finally:
         process.kill()
