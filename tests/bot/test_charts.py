@@ -25,6 +25,7 @@ from tests.bot.botapi.server import BotApi
 from tests.bot.conftest import ADMIN, ZONE, Running, build
 from tests.bot.executor import Executor
 from tests.bot.scenery import RUNS_SQL
+from tests.waiting import stretched
 
 INCIDENT_SQL = """
 INSERT INTO dozor.incidents (id, task, kind, severity, state, fingerprint, summary, opened_at, updated_at,
@@ -125,8 +126,9 @@ async def test_a_painter_that_fails_or_hangs_is_an_error_in_words(monkeypatch: p
 
 
 async def test_the_person_gets_one_photo_and_the_next_period_takes_its_place(
-    api: BotApi, pool: Pool, executor: Executor, running: Running
+    api: BotApi, pool: Pool, executor: Executor, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(painter, "TIME_LIMIT", stretched(painter.TIME_LIMIT))
     await executor.add("t", State.WAITING)
     await _run(pool, 600, "succeeded", 1)
     api.say(ADMIN, "/chart 30d t")
@@ -149,7 +151,12 @@ async def test_a_chart_that_cannot_be_drawn_is_said(
     monkeypatch.setattr(painter, "SCRIPT", "/nowhere/draw.py")
     api.say(ADMIN, "/chart t")
     await api.wait_until(lambda: bool(api.world.sent(ADMIN)), 30, "the answer")
-    assert api.world.sent(ADMIN)[0].text.startswith("Не получилось")
+    [answer] = api.world.sent(ADMIN)
+    assert answer.text.startswith("t, 24 часа\n")
+    assert answer.text.endswith(
+        "\nКартинку нарисовать не удалось, поэтому только цифры. Причина в журнале раннера."
+    )
+    assert not answer.photo
 
 
 @pytest.mark.parametrize(

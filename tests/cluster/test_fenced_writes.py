@@ -14,6 +14,7 @@ from tests.bot.botapi.server import BotApi
 from tests.cluster.members import Members
 from tests.house.sources import module_name, python_files
 from tests.system.telegram import ADMIN, CHAT, chat_has, open_telegram, section
+from tests.waiting import stretched
 
 # Each statement that writes a table of ours without dozor.fence in its transaction is noted.
 NOTING = """
@@ -100,7 +101,7 @@ async def test_a_leader_that_does_everything_writes_through_the_fence(
     async def commands_done() -> int:
         return int(await pool.fetchval("SELECT count(*) FROM dozor.commands WHERE state = 'done'"))
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(stretched(30)):
         while await commands_done() < 4:
             await pool.fetchval("SELECT pg_sleep(0.1)")
     for table in ("tasks", "incidents", "notifications", "audit", "destinations"):

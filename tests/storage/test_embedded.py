@@ -20,6 +20,7 @@ import pytest
 from dozor.storage.postgres.embedded import initdb
 from dozor.storage.postgres.embedded.server import find_embedded, start_embedded
 from dozor.storage.postgres.pool import connect
+from tests.waiting import stretched
 
 HOLDER = """
 import sys, pathlib, signal
@@ -98,14 +99,14 @@ async def test_alter_system_outlives_a_restart(data_dir: Path) -> None:
         await connection.close()
 
 
-def test_a_warm_start_takes_less_than_three_tenths_of_a_second(data_dir: Path) -> None:
+def test_a_warm_start_takes_three_tenths_of_a_second_of_an_idle_machine(data_dir: Path) -> None:
     start_embedded(data_dir).release()
     times = []
     for _ in range(3):  # the machine may be busy: the best of three tells what the code needs
         began = time.perf_counter()
         with start_embedded(data_dir):
             times.append(time.perf_counter() - began)
-    assert min(times) < 0.3
+    assert min(times) < stretched(0.3)
 
 
 def test_the_last_holder_stops_the_server(data_dir: Path) -> None:

@@ -24,6 +24,17 @@ BROKEN = Migration(
 )
 
 
+DROPS = Migration(12, "0012_drops.post.sql", "DROP TABLE dozor.one")
+
+
+async def nobody(_: Connection) -> list[str]:
+    return []
+
+
+async def two_others(_: Connection) -> list[str]:
+    return ["web-1", "web-2"]
+
+
 def core(*files: Migration) -> list[MigrationSet]:
     """The core's set with these files."""
     return [replace(CORE, files=files)]
@@ -117,11 +128,63 @@ async def test_an_edited_file_is_refused_and_nothing_is_applied(
     assert "market.two" not in await tables(connection)
 
 
-async def test_a_newer_schema_is_refused(empty_database: str) -> None:
+async def test_an_older_program_goes_on_with_files_that_only_add(empty_database: str) -> None:
     await migrate(empty_database, core(ONE, TWO))
-    assert (await check(empty_database, core(ONE))).newer == ("0010_two.sql",)
+    report = await check(empty_database, core(ONE))
+    assert report == SchemaReport(ahead=("0010_two.sql",))
+    assert report.up_to_date
+    assert await migrate(empty_database, core(ONE)) == Migrated()
+
+
+async def test_a_schema_that_lacks_what_an_older_program_needs_is_refused_by_it(empty_database: str) -> None:
+    await migrate(empty_database, core(ONE, DROPS))
+    assert (await check(empty_database, core(ONE))).newer == ("0012_drops.post.sql",)
     with pytest.raises(SchemaError, match="upgrade dozor"):
         await migrate(empty_database, core(ONE))
+
+
+async def test_what_an_older_program_cannot_bear_is_applied_on_request_only(
+    empty_database: str, connection: Connection
+) -> None:
+    later = Migration(13, "0013_later.sql", "CREATE TABLE dozor.later (id int)")
+    await migrate(empty_database, core(ONE))
+    assert await check(empty_database, core(ONE, DROPS, later)) == SchemaReport(
+        pending=("0013_later.sql",), post=("0012_drops.post.sql",)
+    )
+    assert (await migrate(empty_database, core(ONE, DROPS, later))).applied == ("0013_later.sql",)
+    report = await check(empty_database, core(ONE, DROPS, later))
+    assert report == SchemaReport(post=("0012_drops.post.sql",))
+    assert report.up_to_date
+    assert "dozor.one" in await tables(connection)
+    done = await migrate(empty_database, core(ONE, DROPS, later), post=nobody)
+    assert done.applied == ("0012_drops.post.sql",)
+    assert "dozor.one" not in await tables(connection)
+    assert await check(empty_database, core(ONE, DROPS, later)) == SchemaReport()
+
+
+async def test_with_an_older_program_at_work_nothing_at_all_is_applied(
+    empty_database: str, connection: Connection
+) -> None:
+    await migrate(empty_database, core(ONE))
+    with pytest.raises(SchemaError, match=r"0012_drops\.post\.sql: an older .* web-1, web-2\. Upgrade"):
+        await migrate(empty_database, core(ONE, TWO, DROPS), post=two_others)
+    assert await tables(connection) == {"dozor.one", "dozor.schema_migrations"}
+
+
+async def test_an_older_program_that_comes_meanwhile_is_noticed_before_the_file(
+    empty_database: str, connection: Connection
+) -> None:
+    asked = 0
+
+    async def comes(_: Connection) -> list[str]:
+        nonlocal asked
+        asked += 1
+        return [] if asked == 1 else ["web-1"]
+
+    await migrate(empty_database, core(ONE))
+    with pytest.raises(SchemaError, match="web-1"):
+        await migrate(empty_database, core(ONE, TWO, DROPS), post=comes)
+    assert await tables(connection) == {"dozor.one", "market.two", "dozor.schema_migrations"}
 
 
 @pytest.mark.parametrize(
@@ -131,10 +194,10 @@ async def test_a_newer_schema_is_refused(empty_database: str) -> None:
         ([1, 10], [1, 10], SchemaReport()),
         ([], [1, 10], SchemaReport(pending=("0001", "0010"))),
         ([1], [1, 10], SchemaReport(pending=("0010",))),
-        ([1, 10], [1], SchemaReport(newer=("0010",))),
+        ([1, 10], [1], SchemaReport(ahead=("0010",))),
         ([1, 5, 10], [1, 10], SchemaReport(missing=("0005",))),
         ([1, 10], [1, 5, 10], SchemaReport(late=("0005",))),
-        ([1, 10], [], SchemaReport(newer=("0001", "0010"))),
+        ([1, 10], [], SchemaReport(ahead=("0001", "0010"))),
     ],
 )
 def test_files_and_rows_are_compared(applied: list[int], files: list[int], expected: SchemaReport) -> None:

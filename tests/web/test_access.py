@@ -94,9 +94,12 @@ async def test_wrong_guesses_are_slowed_down_and_every_one_is_counted(
     database: str, tmp_path: Path, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(access, "RECORDED_EVERY", 0.3)
+    monkeypatch.setattr(
+        access, "RATE", 0.0001
+    )  # however long a busy machine takes, no further guess is allowed
     async with open_site(tmp_path, database, {"one": work.run}, tasks=ONE, more=MORE) as site:
         statuses = [await _pause(site, f"guess-{number}") for number in range(40)]
-        assert BURST <= statuses.count(401) <= BURST + 5
+        assert statuses.count(401) == BURST
         assert statuses.count(429) == 40 - statuses.count(401)
         assert await _pause(site, "another guess") == 429
         assert await _pause(site, TOKEN) == 200  # behind a proxy all people share one address

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from aiogram.types import BufferedInputFile
+from loguru import logger
 
-from dozor.alerting.model.message import Span, Style
+from dozor.alerting.model.message import Message, Span, Style
 from dozor.alerting.rendering.callback_data import CallbackData, Origin
 from dozor.control.queries.statistics import read_statistics
 from dozor.control.queries.status import read_status
 from dozor.extras import Extra, install_command, is_installed
-from dozor_bot.charts.painter import paint
+from dozor_bot.charts.painter import ChartError, paint
 from dozor_bot.handlers.context import HandlerContext
 from dozor_bot.handlers.history import one_task
 from dozor_bot.responses import Response
@@ -44,14 +45,24 @@ class ShowChart(Response):
         [task] = report.tasks
         if self.in_place is None:
             await context.replies.say_uploading(to)
-        picture = await paint(chart_order(task, statistics, period, context.translator, context.timezone))
         caption = chart_caption(task, statistics, period, context.translator)
+        try:
+            picture = await paint(chart_order(task, statistics, period, context.translator, context.timezone))
+        except ChartError as error:
+            logger.warning("{}", error)
+            # Not in place: the picture of another period would stay above these figures.
+            await context.replies.show(to, None, self._figures(caption, "chart-not-drawn"))
+            return
         file = BufferedInputFile(picture, f"{task.name}.png")
         if self.in_place is not None:
             context.live.close(to.chat_id, self.in_place)
-        note = Span("\n" + context.translator.format("chart-no-photos"), Style.ITALIC)
-        instead = replace(caption, spans=(*caption.spans, note))
+        instead = self._figures(caption, "chart-no-photos")
         await context.replies.show_photo(to, self.in_place, file, caption, instead)
+
+    def _figures(self, caption: Message, note: str) -> Message:
+        """Without a picture. `note`: the key of the text that says why."""
+        reason = Span("\n" + self.context.translator.format(note), Style.ITALIC)
+        return replace(caption, spans=(*caption.spans, reason))
 
 
 async def on_command(context: HandlerContext, command: Command, role: Role) -> Response:

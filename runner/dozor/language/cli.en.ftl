@@ -23,6 +23,7 @@ cli-reload-timeout = The runner has not answered yet: see its log
 cli-not-done = Not done: { $reason }
 cli-no-database = There is no database at { $data_dir } yet: start the runner with `dozor run`
 cli-to-apply = to be applied: { $name }
+cli-to-apply-post = once no older version is in use, to be applied with --post: { $name }
 cli-applied = applied: { $name }
 cli-schema-current = The schema is up to date
 
@@ -102,6 +103,7 @@ cli-help-reload = Apply the configuration file as it is now: new, changed and re
 cli-help-attribute = Credit unmatched DEPOSIT, as an alert named it, to USER.
 cli-help-migrate = Bring the database schema up to date: the core, and the packages that tasks use.
 cli-help-migrate-check = Change nothing; exit 1 if something is to be done.
+cli-help-migrate-post = Also what an older version cannot work with; refused while one works on the database.
 cli-help-doctor = Look for what may keep alerts from arriving. Exit 1 if something does not work.
 cli-help-send = Also send a test alert, and wait until it is delivered.
 cli-help-health = Query the health of a running runner. Exit 1 if it is unhealthy or does not answer.

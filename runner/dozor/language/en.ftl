@@ -693,6 +693,7 @@ second-hand-addressed = The command is not carried out: it is addressed to @{ $b
 answer-in-private = Answer to a command in the chat “{ $chat }”: I cannot write there now.
 answer-in-private-group = Answer to a command in a group: I cannot write there now.
 answer-topic-closed = The topic is closed or deleted, so I answer here.
+chart-not-drawn = The picture could not be drawn, so here are the figures alone. The reason is in the runner's log.
 chart-no-photos = This chat takes no photos, so here are the figures alone.
 traceback-no-files = This chat takes no files, so here is the end alone.
 period-unit = { $number } of what? Choose, or write the unit: 30 minutes, 2 hours, 1 day.

@@ -158,18 +158,21 @@ async def check_schema(
         if embedded:
             return [warning("schema", text, msg("doctor-next-start"))]
         return [failed("schema", text, msg("doctor-migrate"))]
+    well = [ok("schema", msg("doctor-up-to-date"))]
+    if report.post:
+        text = msg("doctor-post-left", names=", ".join(report.post))
+        well = [warning("schema", text, msg("doctor-post-left-remedy"))]
     lacking = [row["relname"] for row in await connection.fetch(LACKING_SQL)]
     if lacking:
         return [
-            ok("schema", msg("doctor-up-to-date")),
+            *well,
             failed(
                 "privileges",
                 msg("doctor-lacks-rights", tables=", ".join(lacking)),
                 msg("doctor-grant"),
             ),
         ]
-    well = [ok("schema", msg("doctor-up-to-date")), ok("privileges", msg("doctor-rights-well"))]
-    return [*well, await check_writing(connection)]
+    return [*well, ok("privileges", msg("doctor-rights-well")), await check_writing(connection)]
 
 
 async def check_writing(connection: Connection) -> Finding:

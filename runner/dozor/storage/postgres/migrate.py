@@ -4,6 +4,10 @@ Files of a set (`migration_sets.MigrationSet`) are applied in the order of their
 file is never edited once released: its checksum is kept. Several programs may migrate at once: one works, the
 others wait and find it done. The locks belong to the transaction, so a pgbouncer may be in between.
 
+Files that an older program cannot bear (`Migration.post`) are applied on request only, and refused while such
+a program works on the database; where no file of their set is applied yet, they are applied like others. A
+program starts on a database with files that it does not know, unless one of them is of that kind.
+
 Where an applied file is recorded:
 
 - `<schema>.schema_migrations` of its set;
@@ -19,14 +23,20 @@ lacks are copied there with number, checksum and time unchanged, all in one tran
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass, replace
 
 import asyncpg
 
 from dozor.errors import DatabaseUnavailableError, SchemaError, StorageError
 from dozor.language import msg
-from dozor.storage.postgres.migration_sets import CORE, FORMERLY_CORE, Migration, MigrationSet
+from dozor.storage.postgres.migration_sets import (
+    CORE,
+    FORMERLY_CORE,
+    Migration,
+    MigrationSet,
+    is_post,
+)
 from dozor.storage.postgres.pool import Connection, connect, connect_error_text, disconnect, unavailable
 
 LAST_CORE_NUMBER_OF_0_1 = 16
@@ -76,17 +86,22 @@ class SchemaReport:
     edited: tuple[str, ...] = ()
     """Applied, and the file has changed since."""
     newer: tuple[str, ...] = ()
-    """Applied, and beyond what this program knows: a newer program was here."""
+    """Applied by a newer program, and not to be borne by this one."""
     missing: tuple[str, ...] = ()
     """Applied, and no such file among older ones."""
     late: tuple[str, ...] = ()
     """Not applied, though a file with a higher number is."""
     inherited: tuple[str, ...] = ()
     """Applied and recorded by version 0.1 as part of the core, not yet taken over by its set."""
+    post: tuple[str, ...] = ()
+    """Not applied, and only to be applied once no older program works on the database."""
+    ahead: tuple[str, ...] = ()
+    """Applied by a newer program, and additive: this one goes on."""
 
     @property
     def up_to_date(self) -> bool:
-        return self == SchemaReport()
+        """Has this program all that it needs? `post` may be left."""
+        return self.refusal is None and not self.pending and not self.inherited
 
     @property
     def work(self) -> str:
@@ -119,18 +134,26 @@ class Migrated:
     """Recorded by version 0.1 as part of the core, and copied to the table of their set."""
 
 
+LivingOthers = Callable[[Connection], Awaitable[Sequence[str]]]
+"""Names the programs of other versions that work on the database."""
+
+
 def compare(migrations: Sequence[Migration], applied: Sequence[Applied]) -> SchemaReport:
     """The difference between `applied` rows and files."""
     rows = {row.number: row for row in applied}
     files = {migration.number: migration for migration in migrations}
     last_row = max(rows, default=0)
     last_file = max(files, default=0)
-    absent = [migration for migration in migrations if migration.number not in rows]
+    lacking = [migration for migration in migrations if migration.number not in rows]
+    absent = [migration for migration in lacking if not migration.post or not rows]
     unknown = [row for row in applied if row.number not in files]
+    beyond = [row.name for row in unknown if row.number > last_file]
     return SchemaReport(
         pending=tuple(m.name for m in absent if m.number > last_row),
         late=tuple(m.name for m in absent if m.number < last_row),
-        newer=tuple(row.name for row in unknown if row.number > last_file),
+        newer=tuple(name for name in beyond if is_post(name)),
+        ahead=tuple(name for name in beyond if not is_post(name)),
+        post=tuple(m.name for m in lacking if m not in absent),
         missing=tuple(row.name for row in unknown if row.number < last_file),
         edited=tuple(
             m.name for m in migrations if m.number in rows and rows[m.number].checksum != m.checksum
@@ -157,22 +180,35 @@ def _nothing() -> None:
 
 
 async def migrate(
-    dsn: str, sets: Iterable[MigrationSet] = (CORE,), on_applied: Callable[[], None] = _nothing
+    dsn: str,
+    sets: Iterable[MigrationSet] = (CORE,),
+    on_applied: Callable[[], None] = _nothing,
+    *,
+    post: LivingOthers | None = None,
 ) -> Migrated:
     """Applies what is pending in each of `sets`, one set after the other; returns what this call did.
 
-    `on_applied` is called after each file.
-    Raises SchemaError: the schema is newer, edited or lacks a file, or a file fails (it is rolled back
-    entirely, those before it stay). Raises StorageError as `connect`.
+    `on_applied` is called after each file. With `post` also what an older program cannot bear, unless `post`
+    names one; it is called before anything is applied, and again in the transaction of each such file.
+    Raises SchemaError: the schema is newer, edited or lacks a file, a file fails (it is rolled back entirely,
+    those before it stay), or another program is in the way. Raises StorageError as `connect`.
     """
+    sets = tuple(sets)
     applied: list[str] = []
     taken_over: list[str] = []
+    # In a session of its own: the one that migrates would remember that a table is not there, also after it
+    # has waited for the lock of a program that makes it.
+    before = await check(dsn, sets)
+    # Of a set of which nothing is applied yet, `pending` has the `post` files as well.
+    allowed = frozenset(filter(is_post, before.pending + (() if post is None else before.post)))
     connection = await connect(dsn, command_timeout=None, statement_cache=False)
     try:
+        if post is not None:
+            await _nobody_else(connection, post, before.post)
         for migration_set in sets:
             files = migration_set.load()
             taken_over += await _take_over(connection, migration_set, files)
-            while (name := await _apply_next(connection, migration_set, files)) is not None:
+            while (name := await _apply_next(connection, migration_set, files, allowed, post)) is not None:
                 applied.append(name)
                 on_applied()
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
@@ -199,18 +235,33 @@ async def _take_over(
         return report.inherited
 
 
+async def _nobody_else(connection: Connection, others: LivingOthers, files: Sequence[str]) -> None:
+    """Raises SchemaError if a program works on the database that cannot bear one of `files`."""
+    if files and (living := await others(connection)):
+        raise SchemaError(msg("error-migration-too-early", names=", ".join(files), living=", ".join(living)))
+
+
 async def _apply_next(
-    connection: Connection, migration_set: MigrationSet, files: Sequence[Migration]
+    connection: Connection,
+    migration_set: MigrationSet,
+    files: Sequence[Migration],
+    allowed: frozenset[str],
+    others: LivingOthers | None,
 ) -> str | None:
+    """`allowed`: labels of the `post` files that may be applied."""
     async with connection.transaction():
         await _lock(connection, migration_set)
         report = await _report(connection, migration_set, files)
         if report.refusal is not None:
             raise SchemaError(report.refusal)
-        if not report.pending:
+        wanted = {*report.pending, *(allowed & set(report.post))}
+        migration = next((file for file in files if migration_set.label(file.name) in wanted), None)
+        if migration is None:
             return None
+        label = migration_set.label(migration.name)
+        if others is not None and label in report.post:
+            await _nobody_else(connection, others, [label])
         await _make_table(connection, migration_set.schema, _MIGRATIONS)
-        migration = next(file for file in files if migration_set.label(file.name) == report.pending[0])
         try:
             await connection.execute(migration.sql)
         except asyncpg.PostgresError as error:
@@ -220,7 +271,7 @@ async def _apply_next(
         if not connection.is_in_transaction():
             raise SchemaError(msg("error-migration-ended", name=migration.name))
         await _record(connection, migration_set, migration)
-        return report.pending[0]
+        return label
 
 
 async def _lock(connection: Connection, migration_set: MigrationSet) -> None:

@@ -1,5 +1,9 @@
 """The sets of migrations that a database needs: the core's, and those of packages that its tasks use.
 
+A file `NNNN_name.sql` is additive: a program that does not know it goes on, and may start. A file
+`NNNN_name.post.sql` takes something away that an older program needs. `dozor migrate --post` applies it once
+no older program works on the database.
+
 A package that keeps tables ships `migrations/NNNN_name.sql` and declares a `MigrationSet` under the entry
 point group `dozor.migrations`; the entry point's name is the package's import name:
 
@@ -29,8 +33,14 @@ FORMERLY_CORE = ("0010_market.sql", "0011_auctions.sql", "0013_presales.sql", "0
 """Files that version 0.1 kept among the core's. It recorded them in `dozor.schema_migrations`, and refuses a
 database where they are missing there."""
 
-_FILE_NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
+_FILE_NAME = re.compile(r"(\d{4})_[a-z0-9_]+(\.post)?\.sql")
+_POST = ".post.sql"
 _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+
+
+def is_post(name: str) -> bool:
+    """Whether the file of this name may only be applied once no older program works on the database. Pure."""
+    return name.endswith(_POST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +50,11 @@ class Migration:
     number: int
     name: str
     sql: str
+
+    @property
+    def post(self) -> bool:
+        """Does it take away what an older program needs?"""
+        return is_post(self.name)
 
     @property
     def checksum(self) -> str:

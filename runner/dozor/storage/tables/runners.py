@@ -20,7 +20,7 @@ START_WINDOW = 600.0
 TRY_LOCK_SQL = "SELECT pg_try_advisory_lock($1)"
 
 HOLDER_SQL = """
-SELECT a.pid AS backend, r.id, r.host, r.pid, r.started_at
+SELECT a.pid AS backend, r.id, r.host, r.pid, r.started_at, r.version
 FROM pg_locks l
 JOIN pg_stat_activity a ON a.pid = l.pid
 LEFT JOIN dozor.runners r ON a.application_name = 'dozor runner ' || r.id
@@ -100,12 +100,16 @@ TERMINATE_SQL = "SELECT pg_terminate_backend($1)"
 
 @dataclass(frozen=True, slots=True)
 class LockHolder:
-    """Who holds the lock. `runner_id` None: it never registered. `backend`: its server process."""
+    """Who holds the lock. `runner_id` None: it never registered. `backend`: its server process.
+
+    `version`: of its program, None if it never registered.
+    """
 
     backend: int
     runner_id: int | None
     host: str | None
     pid: int | None
+    version: str | None = None
 
     def __str__(self) -> str:
         if self.runner_id is None:
@@ -179,7 +183,11 @@ async def wait_for_lock(connection: Connection, said: list[str], *, wait: bool) 
 async def read_holder(connection: Connection, apart_from: str = "") -> LockHolder | None:
     """Who has the lock, None if nobody, or only sessions with the application name `apart_from`."""
     row = await connection.fetchrow(HOLDER_SQL, LOCK_KEY, apart_from)
-    return None if row is None else LockHolder(row["backend"], row["id"], row["host"], row["pid"])
+    return (
+        None
+        if row is None
+        else LockHolder(row["backend"], row["id"], row["host"], row["pid"], row["version"])
+    )
 
 
 async def register(connection: Connection, version: str) -> Registration:
