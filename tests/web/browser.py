@@ -22,6 +22,14 @@ START_SECONDS = 30.0
 CALL_SECONDS = 20.0
 
 
+class LeftPageError(RuntimeError):
+    """The page was left for another one while a command was at work in it."""
+
+
+LEFT_PAGE = ("navigated or closed", "context was destroyed", "Cannot find context")
+"""What Chromium says then."""
+
+
 class Tab:
     """One page. `console` holds what it complained of: errors, and violations of its content policy."""
 
@@ -36,7 +44,7 @@ class Tab:
         """Each is called with the method and the parameters of every event."""
 
     async def call(self, method: str, **params: Any) -> Any:
-        """A command's result. Raises RuntimeError with what the browser says."""
+        """A command's result. Raises LeftPageError, or RuntimeError with what else the browser says."""
         self._number += 1
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._answers[self._number] = answer
@@ -61,11 +69,17 @@ class Tab:
     async def until(self, condition: str, *, within: float = 10.0) -> None:
         """Wait for a JavaScript condition. Raises TimeoutError with the text of the page."""
         deadline = asyncio.get_running_loop().time() + stretched(within)
-        while not await self.run(f"Boolean({condition})"):
+        while not await self._holds(condition):
             if asyncio.get_running_loop().time() > deadline:
                 text = await self.run("document.body.innerText")
                 raise TimeoutError(f"{condition}\n{text}\n{self.console}")
             await asyncio.sleep(0.05)
+
+    async def _holds(self, condition: str) -> bool:
+        try:
+            return bool(await self.run(f"Boolean({condition})"))
+        except LeftPageError:
+            return False
 
     async def size(self, width: int, height: int, *, phone: bool = False) -> None:
         await self.call(
@@ -95,7 +109,9 @@ class Tab:
                 if answer.done():
                     continue
                 if "error" in data:
-                    answer.set_exception(RuntimeError(str(data["error"])))
+                    said = str(data["error"])
+                    left = any(words in said for words in LEFT_PAGE)
+                    answer.set_exception(LeftPageError(said) if left else RuntimeError(said))
                 else:
                     answer.set_result(data["result"])
             else:
