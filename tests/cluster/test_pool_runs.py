@@ -193,6 +193,36 @@ async def test_a_new_leader_adopts_the_runs_of_the_old_one(cluster_database: str
             await until(lambda: is_in(leader, "t", State.WAITING), within=20)
 
 
+async def test_the_run_after_an_adopted_one_is_due_by_the_clock_of_the_new_leader(
+    cluster_database: str,
+) -> None:
+    """The former leader's clock was an hour ahead."""
+    begun = 0
+    release = asyncio.Event()
+
+    async def check() -> None:
+        nonlocal begun
+        begun += 1
+        await release.wait()
+
+    task = spec("t", check, schedule=Every(0.2))
+    pool = await create_pool(cluster_database)
+    async with working(cluster_database, task):
+        async with leading(cluster_database, task):
+            await until(lambda: begun == 1, within=20)
+        await pool.execute(
+            "UPDATE dozor.pool_runs "
+            "SET due_at = due_at + interval '1 h', queued_at = queued_at + interval '1 h'"
+        )
+        async with leading(cluster_database, task, stored=True) as leader:
+            found = leader.supervisor.find("t")
+            assert found is not None
+            assert found.run is not None
+            release.set()
+            await until(lambda: leader.seen.successes.get("t", 0) >= 2, within=20)
+    pool.terminate()
+
+
 @pytest.mark.parametrize("written", [True, False])
 async def test_an_adopted_run_keeps_its_id_and_is_counted_once(
     cluster_database: str, *, written: bool

@@ -208,6 +208,7 @@ class PoolRuns:
 
         One whose task is not configured any more is cancelled.
         """
+        now = self._clock.now()
         for row in rows:
             task = host.find(row.task)
             if task is None or task.run is not None:
@@ -216,13 +217,14 @@ class PoolRuns:
                 continue
             found = RemoteRun(
                 id=row.id,
-                due_at=row.due_at,
-                started_at=row.queued_at,
+                # The earlier leader's wall clock may have been ahead: the next run is counted from here.
+                due_at=min(row.due_at, now),
+                started_at=min(row.queued_at, now),
                 attempt=row.attempt,
                 counted=row.counted,
             )
             run = host.adopt(task, found)
-            self._waiting[row.id] = _Waiting(task, run, self._clock.now(), row.pool)
+            self._waiting[row.id] = _Waiting(task, run, now, row.pool)
         if rows:
             logger.info(msg("log-pool-adopted", count=len(rows) - len(self._orphans)))
 
