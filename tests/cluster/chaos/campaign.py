@@ -141,7 +141,6 @@ class Campaign:
         self._words: list[str] = []
         self._file = RunFile(folder / "runs")
         self._asked = 0
-        self._scheduled = 0
         self._done: list[Fault] = []
         self._control: PostgresControl
         self._pool: Pool
@@ -155,7 +154,6 @@ class Campaign:
             until = time.monotonic() + limit
             try:
                 await self._mended()
-                self._scheduled = await self._at(self._begun_without_command) // COMMANDED
                 for number, fault in enumerate(faults):
                     if time.monotonic() > until:
                         break
@@ -430,10 +428,6 @@ class Campaign:
         deaths = {pid: at for replica in self._all for pid, at in replica.deaths.items()}
         return judge.read_runs(lines, deaths)
 
-    def _begun_without_command(self) -> int | None:
-        begun = sum(run.task.startswith(judge.BY_COMMAND) for run in self._runs())
-        return begun if begun >= COMMANDED else None
-
     def _tells(self, word: str) -> int:
         messages = self._api.world.sent(ADMIN)
         return sum(any(word in text for text in message.history) for message in messages)
@@ -457,7 +451,6 @@ class Campaign:
             found,
             self._takeovers,
             lease=LEASE,
-            scheduled=self._scheduled,
             slack=self._slack,
         )
 
