@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -48,9 +48,9 @@ class Fleet:
         return sum(one.requests for one in self.toncenters)
 
 
-@pytest.fixture
-async def fleet(pool: Pool) -> AsyncIterator[Fleet]:
-    chains = [Chain(address=Address((0, bytes([number + 1]) * 32))) for number in range(WALLETS)]
+@asynccontextmanager
+async def open_fleet(pool: Pool, chains: list[Chain]) -> AsyncIterator[Fleet]:
+    """Wallets of one user, each with a deposit that was read once."""
     async with AsyncExitStack() as stack:
         toncenters = [Toncenter(*chains) for _ in range(2)]
         urls = [await stack.enter_async_context(serve(one)) for one in toncenters]
@@ -64,6 +64,13 @@ async def fleet(pool: Pool) -> AsyncIterator[Fleet]:
         for chain in chains:
             chain.transfer(CENT)
         await fleet.check()
+        yield fleet
+
+
+@pytest.fixture
+async def fleet(pool: Pool) -> AsyncIterator[Fleet]:
+    chains = [Chain(address=Address((0, bytes([number + 1]) * 32))) for number in range(WALLETS)]
+    async with open_fleet(pool, chains) as fleet:
         assert await fleet.credited() == WALLETS * CENT
         yield fleet
         async with pool.acquire() as connection:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -13,11 +12,10 @@ from ton_core import Address
 
 from dozor.storage.postgres.pool import Pool
 from dozor_market.demo.chain import Chain, raw
-from dozor_market.demo.toncenter import Fault, Toncenter, body, serve
-from dozor_market.ledger import create_user
+from dozor_market.demo.toncenter import Fault, body
 from dozor_market.ton.crediting import from_json
 from dozor_market.ton_deposits import DepositsError
-from tests.checkers.test_ton_blocks import WALLETS, Fleet
+from tests.checkers.test_ton_blocks import WALLETS, Fleet, open_fleet
 from tests.checkers.town import CENT, Town, open_town
 
 MASTERCHAIN = -1
@@ -36,19 +34,7 @@ async def fleet(pool: Pool) -> AsyncIterator[Fleet]:
         Chain(address=Address((MASTERCHAIN if number == 0 else 0, bytes([number + 1]) * 32)))
         for number in range(WALLETS)
     ]
-    async with AsyncExitStack() as stack:
-        toncenters = [Toncenter(*chains) for _ in range(2)]
-        urls = [await stack.enter_async_context(serve(one)) for one in toncenters]
-        async with pool.acquire() as connection:
-            user = await create_user(connection, "payer")
-            await connection.executemany(
-                "INSERT INTO market.ton_wallets (address, user_id) VALUES ($1, $2)",
-                [(raw(chain.address), user) for chain in chains],
-            )
-        fleet = Fleet(pool, chains, toncenters, urls)
-        for chain in chains:
-            chain.transfer(CENT)
-        await fleet.check()
+    async with open_fleet(pool, chains) as fleet:
         yield fleet
 
 

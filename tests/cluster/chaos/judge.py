@@ -128,8 +128,6 @@ class Evidence:
     takeovers: Sequence[Takeover]
     lease: float = 3.0
     """Seconds."""
-    scheduled: int = 0
-    """Runs of each task of `BY_COMMAND` before the first command: it is due once at the first start."""
     slack: float = 0.0
     """Seconds by which take-overs may be later on a machine that others use as well."""
 
@@ -223,11 +221,11 @@ def alerts_lost(spells: Iterable[Spell]) -> list[str]:
     ]
 
 
-def commands_wrong(commands: Sequence[Command], runs: Iterable[Run], scheduled: int) -> list[str]:
+def commands_wrong(commands: Sequence[Command], runs: Iterable[Run]) -> list[str]:
     """A command that was not answered; and tasks with other runs than their commands have started.
 
-    A command starts one run; one whose answer says that this is not known, at most one. `scheduled`: runs of
-    each of those tasks before the first command.
+    A command starts one run; one whose answer says that this is not known, at most one. Their
+    schedule starts none.
     """
     waiting = [
         f"command {one.id}: {one.state}" for one in commands if one.result is None or one.state == "pending"
@@ -242,7 +240,7 @@ def commands_wrong(commands: Sequence[Command], runs: Iterable[Run], scheduled: 
     for task in sorted(begun.keys() | set(filter(_by_command, allowed))):
         few = sum(one[0] for one in allowed[task])
         many = sum(one[-1] for one in allowed[task])
-        found = begun[task] - scheduled
+        found = begun[task]
         if not few <= found <= many:
             wrong.append(f"{task}: {found} runs by {len(allowed[task])} commands, {few} to {many} allowed")
     return [*waiting, *wrong]
@@ -292,7 +290,7 @@ def problems(evidence: Evidence) -> list[str]:
         *begun_twice(evidence.runs),
         *written_after_the_end(evidence.writes),
         *alerts_lost(evidence.spells),
-        *commands_wrong(evidence.commands, evidence.runs, evidence.scheduled),
+        *commands_wrong(evidence.commands, evidence.runs),
         *conflicts(evidence.takeovers),
         *never_taken_over(evidence.takeovers),
         *late(evidence.takeovers, evidence.lease, evidence.slack),
