@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any, TextIO
 
 from loguru import logger
@@ -63,7 +64,7 @@ class _Seen:
     times: int = 1
 
 
-_encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 _ASIDE = "_exception"
 _OWN = frozenset(("at", "level"))
 """Keys of a JSON line whose values are never of other people."""
@@ -153,7 +154,7 @@ def configure(
     def json_form(record: Record) -> str:
         entry = _entry(record, _place(record, details), repeats.count(record))
         _set_aside(record)
-        record["extra"]["_json"] = _encode(_redacted(entry, redactor))
+        record["extra"]["_json"] = _redacted(entry, redactor.redact)
         return "{extra[_json]}\n"
 
     def install() -> int:
@@ -272,7 +273,7 @@ def _shown(known: Mapping[str, object]) -> list[str]:
 
 def _entry(record: Record, place: Mapping[str, object], repeated: int) -> dict[str, Any]:
     entry: dict[str, Any] = {
-        "at": record["time"].astimezone().isoformat(timespec="milliseconds"),
+        "at": record["time"].isoformat(timespec="milliseconds"),  # of loguru, in the local time zone
         "level": record["level"].name,
         "message": record["message"],
         **place,
@@ -309,12 +310,18 @@ def _put_back(record: Record) -> None:
         record["exception"] = record["extra"].pop(_ASIDE, None)
 
 
-def _redacted(entry: Mapping[str, Any], redactor: Redactor) -> dict[str, Any]:
-    """Value by value: a mask in the finished line might take a quote along."""
-    return {
-        key: value if key in _OWN or isinstance(value, int | float) else redactor.redact(str(value))
-        for key, value in entry.items()
-    }
+def _redacted(entry: Mapping[str, Any], redact: Callable[[str], str]) -> str:
+    """The JSON of `entry`, redacted value by value: a mask in the finished line might take a quote along."""
+    parts = []
+    for key, value in entry.items():
+        if type(value) is int:
+            text = str(value)
+        elif isinstance(value, int | float):
+            text = _encode(value)
+        else:
+            text = encode_basestring(value if key in _OWN else redact(str(value)))
+        parts.append(f"{encode_basestring(key)}: {text}")
+    return f"{{{', '.join(parts)}}}"
 
 
 def _writer(

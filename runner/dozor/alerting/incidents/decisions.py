@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
+from dozor.alerting.model.copies import replace
 from dozor.alerting.model.decisions import Because, NotifyDecision, NotifyReason, record
 from dozor.alerting.model.incident import AlertSettings, Incident
 from dozor.alerting.model.notification import Notification

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from dozor.alerting.incidents import decisions
 from dozor.alerting.incidents.facts import storm_facts
@@ -12,6 +11,7 @@ from dozor.alerting.incidents.planner import NotificationPlanner
 from dozor.alerting.incidents.rules import Decision, Due
 from dozor.alerting.incidents.store import IncidentChanges
 from dozor.alerting.model.codec import stored_facts
+from dozor.alerting.model.copies import replace
 from dozor.alerting.model.incident import Incident
 from dozor.alerting.model.notification import Notification, NotificationKind
 from dozor.alerting.policy.escalation import Level, calls_for, due_level

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 from dozor.alerting.model.codec import stored_facts
+from dozor.alerting.model.copies import replace
 from dozor.alerting.model.full_text import KEPT, attachment_text, set_text
 from dozor.alerting.model.incident import Incident
 from dozor.alerting.model.notification import AlertData, EndCause

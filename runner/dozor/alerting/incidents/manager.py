@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 
 from dozor.alerting.incidents import decisions, rules
 from dozor.alerting.incidents import startup as start
@@ -21,6 +20,7 @@ from dozor.alerting.incidents.rules import Decision
 from dozor.alerting.incidents.run_history import finished_runs
 from dozor.alerting.incidents.store import IncidentChanges, IncidentStore
 from dozor.alerting.model.codec import stored_facts, to_row
+from dozor.alerting.model.copies import replace
 from dozor.alerting.model.decisions import Because
 from dozor.alerting.model.full_text import set_text
 from dozor.alerting.model.incident import DEFAULT_SETTINGS, AlertSettings, Incident

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
+from dozor.alerting.model.copies import replace
 from dozor.alerting.model.full_text import ATTACHABLE, without_attachment
 from dozor.alerting.model.incident import Incident
 from dozor.alerting.model.notification import (

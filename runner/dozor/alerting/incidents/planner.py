@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from dozor.alerting.incidents import decisions
 from dozor.alerting.incidents.notifications import NotificationFactory
@@ -17,6 +16,7 @@ from dozor.alerting.incidents.rules import Decision
 from dozor.alerting.incidents.store import IncidentChanges, IncidentStore
 from dozor.alerting.incidents.storm_digest import StormDigest
 from dozor.alerting.model.codec import facts_to_json, stored_facts
+from dozor.alerting.model.copies import replace
 from dozor.alerting.model.decisions import was_decided
 from dozor.alerting.model.full_text import without_attachment
 from dozor.alerting.model.incident import Incident, firing

@@ -14,8 +14,9 @@ resolved when it has not failed for `reopen_within`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from dozor.alerting.model.copies import replace
 from dozor.alerting.model.decisions import Because
 from dozor.alerting.model.incident import AlertSettings, Incident, IncidentState
 from dozor.alerting.model.notification import NotificationKind

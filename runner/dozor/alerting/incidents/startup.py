@@ -9,11 +9,11 @@ unclean end ───▶ an incident, and this is its message; further unclean e
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 
 from dozor.alerting.incidents import rules
 from dozor.alerting.incidents.rules import Decision
 from dozor.alerting.model.codec import stored_facts
+from dozor.alerting.model.copies import replace
 from dozor.alerting.model.incident import AlertSettings, Incident
 from dozor.alerting.model.notification import AlertData, NotificationKind
 from dozor.config.values.durations import format_duration

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from dozor.alerting.incidents import decisions, rules
 from dozor.alerting.incidents.notifications import NotificationFactory
 from dozor.alerting.incidents.pipeline.group import Group
 from dozor.alerting.incidents.store import IncidentChanges, IncidentStore
+from dozor.alerting.model.copies import replace
 from dozor.alerting.model.decisions import NotifyDecision, NotifyReason
 from dozor.alerting.model.incident import Incident, IncidentState
 from dozor.alerting.model.notification import AlertData, Notification, NotificationKind
@@ -75,8 +74,9 @@ class StormDigest:
                 reopened = rules.unacknowledge(storm, now).incident or storm
                 storm = replace(reopened, severity=Severity.CRITICAL)
             to = None if worse else [place for place in where if place not in known]
-            notes = self._notifications.for_incident(storm, _DIGEST, AlertData(), now, to=to)
-            self._queue(changes, storm, notes, now)
+            if worse or to:
+                notes = self._notifications.for_incident(storm, _DIGEST, AlertData(), now, to=to)
+                self._queue(changes, storm, notes, now)
         counted = previous is not None and previous.storm == number and previous.is_open
         self._count(changes, number, int(member.is_open) - int(counted), now)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any
 
 Entry = dict[str, Any]
@@ -132,19 +133,20 @@ class NotifyDecision:
 
 
 _DEFAULTS = {field.name: field.default for field in fields(NotifyDecision)}
+_values = attrgetter(*_DEFAULTS)
 _ALWAYS_NEW = frozenset({NotifyReason.QUEUED.value, NotifyReason.QUIET_HOURS.value})
 _STORED = frozenset(NotifyReason) - {NotifyReason.WAITING, NotifyReason.OTHER}
 _BECAUSE = frozenset(Because)
-_MOVING = ("at", "times", "last_at", "skipped")
+_FIXED = tuple(name for name in _DEFAULTS if name not in ("at", "times", "last_at", "skipped"))
+"""What two entries of the same decision have in common."""
 
 
 def to_json(decision: NotifyDecision) -> Entry:
     """Only what applies."""
-    values = ((name, getattr(decision, name)) for name in _DEFAULTS)
     return {
         name: list(value) if isinstance(value, tuple) else value
-        for name, value in values
-        if value != _DEFAULTS[name]
+        for (name, default), value in zip(_DEFAULTS.items(), _values(decision), strict=True)
+        if value is not default and value != default
     }
 
 
@@ -202,7 +204,7 @@ def was_decided(log: Iterable[Entry] | None, decision: NotifyDecision, since: fl
 
 
 def _same(last: Entry, entry: Entry) -> bool:
-    def fixed(one: Entry) -> Entry:
-        return {name: value for name, value in one.items() if name not in _MOVING}
-
-    return entry["reason"] not in _ALWAYS_NEW and fixed(last) == fixed(entry)
+    if entry["reason"] in _ALWAYS_NEW:
+        return False
+    known, new = last.get, entry.get
+    return all(known(name) == new(name) for name in _FIXED)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from dozor.alerting.model.copies import replace
 from dozor.alerting.model.notification import AlertData, NotificationKind
 from dozor.alerting.model.safe_text import clean, shorten, utf16_length
 from dozor.tracebacks import error_line

@@ -262,6 +262,8 @@ def address(dsn: str, unknown: str = "database.url") -> str:
 
 def storable(text: str) -> str:
     """`text` without what PostgreSQL cannot store: NUL and lone surrogates become U+FFFD."""
+    if "\0" not in text and (text.isascii() or not _SURROGATE.search(text)):
+        return text
     return text.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
@@ -337,8 +339,8 @@ async def _prepare(connection: Connection) -> None:
 
 def encode_json(value: object) -> str:
     """JSON that PostgreSQL takes as jsonb: characters that it refuses are replaced."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return storable(_JSON_NUL.sub("\\1\ufffd", text))
+    text = _encode(value)
+    return storable(_JSON_NUL.sub("\\1\ufffd", text) if "\\u0000" in text else text)
 
 
 def _connect_error(dsn: str, error: Exception) -> StorageError:
@@ -362,6 +364,8 @@ def _said(error: BaseException) -> str:
 
 
 _RAISED = (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _JSON_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 # The driver's error for a connection that broke while it was held, as it gives it back to its pool by
 # itself, or lost a race with the server's farewell. Misuse of ours would sound like the second only.

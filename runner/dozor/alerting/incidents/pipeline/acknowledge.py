@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from dozor.alerting.incidents.pipeline.stage import Candidate, Held
+from dozor.alerting.model.copies import replace
 from dozor.alerting.model.decisions import NotifyReason
 from dozor.alerting.model.incident import IncidentState
 from dozor.alerting.model.notification import NotificationKind

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from dozor.alerting.incidents.pipeline.stage import REPEATED, Candidate, Held
 from dozor.alerting.incidents.store import IncidentStore
 from dozor.alerting.incidents.storm_gate import Admission, StormGate
+from dozor.alerting.model.copies import replace
 from dozor.alerting.model.decisions import NotifyReason
 from dozor.alerting.model.notification import FIRING
 from dozor.config.values.incident_kinds import KINDS, IncidentKind

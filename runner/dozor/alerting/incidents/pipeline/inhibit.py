@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from dozor.alerting.incidents.pipeline.stage import REPEATED, Candidate, Held, newly_marked
 from dozor.alerting.incidents.store import IncidentStore
+from dozor.alerting.model.copies import replace
 from dozor.alerting.model.decisions import NotifyReason
 from dozor.alerting.model.incident import Incident
 from dozor.alerting.model.notification import FIRING

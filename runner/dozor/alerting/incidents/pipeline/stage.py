@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from dozor.alerting.model.copies import replace
 from dozor.alerting.model.decisions import Because, NotifyDecision, NotifyReason
 from dozor.alerting.model.incident import Incident
 from dozor.alerting.model.notification import NotificationKind
