@@ -261,9 +261,13 @@ def _place(record: Record, details: Details) -> dict[str, object]:
     """Which task, run, attempt and incident a line is about; empty for the runner's own."""
     extra = record["extra"]
     task = extra.get("task")
-    known = dict(details(task)) if isinstance(task, str) else {}
-    known |= {key: extra[key] for key in _PLACE if key in extra}
-    return {key: known[key] for key in _PLACE if known.get(key) is not None}
+    known = details(task) if isinstance(task, str) else {}
+    place: dict[str, object] = {}
+    for key in _PLACE:
+        value = extra[key] if key in extra else known.get(key)
+        if value is not None:
+            place[key] = value
+    return place
 
 
 def _shown(known: Mapping[str, object]) -> list[str]:
@@ -279,7 +283,9 @@ def _entry(record: Record, place: Mapping[str, object], repeated: int) -> dict[s
         **place,
         "module": record["name"],
     }
-    entry |= {k: v for k, v in record["extra"].items() if not k.startswith("_") and k not in entry}
+    for key, value in record["extra"].items():
+        if key not in entry and not key.startswith("_"):
+            entry[key] = value
     exception = record["exception"]
     if exception is not None and exception.type is not None:
         entry["error_type"] = exception.type.__name__

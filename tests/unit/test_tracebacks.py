@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 
 import pytest
@@ -72,6 +73,39 @@ def not_python() -> None:
     compile("a b", "x.py", "exec")
 
 
+class Outer:
+    class TextlessError(LookupError):
+        def __str__(self) -> str:
+            return ""
+
+    class PlainError(LookupError):
+        pass
+
+
+class WithoutModule(Exception):  # noqa: N818
+    __module__ = None  # type: ignore[assignment]
+
+
+def exits() -> None:
+    raise SystemExit(3)
+
+
+def without_a_file() -> None:
+    Path("/no/such/file").read_text()
+
+
+def with_several_arguments() -> None:
+    raise Outer.PlainError("presale", 17)
+
+
+def with_a_text_of_its_own() -> None:
+    raise Outer.TextlessError("presale")
+
+
+def without_a_module() -> None:
+    raise WithoutModule("presale")
+
+
 def nested(depth: int) -> None:
     if depth:
         nested(depth - 1)
@@ -95,6 +129,12 @@ RAISING: list[Callable[[], object]] = [
     misspelt,
     no_attribute,
     not_python,
+    exits,
+    without_a_file,
+    lambda: dict[str, int]()["presale"],
+    with_several_arguments,
+    with_a_text_of_its_own,
+    without_a_module,
     lambda: nested(8),
     lambda: nested(DEEPEST + 20),
     lambda: branching(True),

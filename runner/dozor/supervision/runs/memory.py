@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 STEP = 48_000_000
 """Bytes by which the process has grown since the last look before the collector is called."""
-LOOK_EVERY = 0.002
+LOOK_EVERY = 0.01
 """Seconds between two looks at least: thousands of tasks may fail in a second, and a look is three calls
-of the system, at each of which another thread takes the interpreter. No process fills `STEP` bytes in it."""
+of the system, at each of which another thread takes the interpreter."""
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from loguru import Logger
 
 
+_LOGGER = logger.opt(capture=False)
+
+
 @dataclass(frozen=True, slots=True)
 class _Lines:
     starting: str
@@ -113,7 +116,7 @@ class SupervisionLog:
 
 
 def _for(name: str) -> Logger:
-    return logger.opt(capture=False).bind(task=name)
+    return _LOGGER.bind(task=name)
 
 
 def _plain(seconds: float) -> str:
