@@ -141,7 +141,8 @@ class WriteBuffer:
             for number in resolved[:over]:
                 del self.incidents[number]
                 lost_incidents += 1
-        self.dropped += Dropped(lost_runs, lost_notifications, lost_incidents)
+        if lost_runs or lost_notifications or lost_incidents:
+            self.dropped += Dropped(lost_runs, lost_notifications, lost_incidents)
 
     def __len__(self) -> int:
         asked = len(self.answers) + len(self.silences) + len(self.overrides)

@@ -13,8 +13,9 @@ from dozor.supervision.tasks.task import SupervisedTask
 
 WAIT_SECONDS = 5.0
 """How long a start waits for a commit at most: a database that answers slowly must not stop supervision."""
-TURN = 0.02
-"""Seconds for which starts that a commit has freed may keep the loop: a leader must still renew its lease."""
+TURN = 0.002
+"""Seconds for which starts that a commit has freed may keep the loop. What they start runs in the same turn
+of the loop, which takes several times as long, and healthy tasks are late by it."""
 
 
 class CommitLog(Protocol):

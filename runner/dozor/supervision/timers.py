@@ -12,8 +12,9 @@ from dozor.clock import SteadyClock
 
 SLACK = 0.002
 """Seconds: what is due within it is started in one go, so that 10,000 tasks don't cost 10,000 wake-ups."""
-TURN = 0.02
-"""Seconds for which a backlog of due plans may keep the loop: its leader must still renew the lease."""
+TURN = 0.004
+"""Seconds for which a backlog of due plans may keep the loop: the lease must be renewed meanwhile, and what
+is due now must not wait for all of it."""
 _LOOK_EVERY: Final = 64
 """Plans between looks at the clock for `TURN`."""
 _SPANS_A_SECOND: Final = 500

@@ -71,7 +71,9 @@ class IncidentStore:
             return []
         found = [self._by_key[key] for key in keys]
         mine = [incident for incident in found if incident.is_open and KINDS[incident.kind].streak]
-        return sorted(mine, key=lambda one: (one.kind is not IncidentKind.CRITICAL_STOP, one.id))
+        if len(mine) > 1:
+            mine.sort(key=lambda one: (one.kind is not IncidentKind.CRITICAL_STOP, one.id))
+        return mine
 
     def members(self, storm: int) -> list[Incident]:
         """Members of a storm, oldest first; without those resolved so long ago that they were forgotten."""

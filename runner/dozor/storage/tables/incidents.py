@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from dozor.storage.postgres.pool import Connection, Pool, Row, encode_json
@@ -74,6 +75,7 @@ class StormGroup:
 
 
 _FIELDS = tuple(field.name for field in fields(IncidentRow))
+_columns = attrgetter(*(name for name in _FIELDS if name != "decisions"))
 _TIMES = tuple(name for name in _FIELDS if name.endswith(("_at", "_since")))
 
 WRITE_INCIDENT_SQL = """
@@ -157,7 +159,7 @@ DELETE FROM dozor.incidents WHERE id IN (
 
 async def write(connection: Connection, rows: Sequence[IncidentRow]) -> None:
     """Add or overwrite."""
-    columns = [[getattr(row, name) for row in rows] for name in _FIELDS if name != "decisions"]
+    columns = zip(*map(_columns, rows), strict=True)
     # As text: asyncpg would take an array of lists for an array of more dimensions.
     logs = [None if row.decisions is None else encode_json(row.decisions) for row in rows]
     await connection.execute(WRITE_INCIDENT_SQL, *columns, logs)
