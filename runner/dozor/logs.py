@@ -17,13 +17,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from json.encoder import encode_basestring
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from loguru import logger
 
 from dozor.language import msg
 from dozor.log_writer import CONSOLE, DescriptorSink, LogWriter, PrintedLines, QueuedStream
 from dozor.redaction import Redactor
+from dozor.task_lines import TASK_LINES, DirectHandler, Entry
 from dozor.tracebacks import formatted
 
 if TYPE_CHECKING:
@@ -104,15 +105,16 @@ class LogGuard:
     def __init__(self, install: Callable[[], int], intercept: logging.Handler) -> None:
         self._install = install
         self._intercept = intercept
-        self._handler = install()
+        self.handler = install()
+        """Its number in loguru."""
 
     def mend(self) -> bool:
         """Install again what is gone; whether anything was."""
         core = getattr(logger, "_core", None)
         handlers = getattr(core, "handlers", None)
-        gone = handlers is not None and self._handler not in handlers
+        gone = handlers is not None and self.handler not in handlers
         if gone:
-            self._handler = self._install()
+            self.handler = self._install()
         if self._intercept not in logging.root.handlers:
             logging.root.addHandler(self._intercept)
             gone = True
@@ -151,11 +153,20 @@ def configure(
         extra["_traceback"] = _traceback(exception)
         return form + "{extra[_traceback]}\n"
 
-    def json_form(record: Record) -> str:
+    def json_line(record: Record) -> str:
         entry = _entry(record, _place(record, details), repeats.count(record))
+        return _redacted(entry, redactor.redact)
+
+    def json_form(record: Record) -> str:
+        line = json_line(record)
         _set_aside(record)
-        record["extra"]["_json"] = _redacted(entry, redactor.redact)
+        record["extra"]["_json"] = line
         return "{extra[_json]}\n"
+
+    def write_directly(entry: Entry) -> None:
+        assert writer is not None
+        line = json_line(cast("Record", entry))
+        writer.put(f"{line}\n".encode(target.encoding or "utf-8", "backslashreplace"))
 
     def install() -> int:
         return logger.add(
@@ -171,6 +182,8 @@ def configure(
     logger.remove()
     intercept = _Intercept()
     guard = LogGuard(install, intercept)
+    direct = writer is not None and not human
+    TASK_LINES.direct = DirectHandler(lambda: guard.handler, write_directly) if direct else None
     logging.basicConfig(handlers=[intercept], level=logging.WARNING, force=True)
     logging.captureWarnings(capture=True)
     # It logs every failed attempt to connect; Dozor logs once that the database is away.

@@ -53,14 +53,14 @@ _AUTHORIZATION = re.compile(
     r"(authorization[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:[a-z]{1,20}\s{1,3})?)[^\s\"',;]+", re.IGNORECASE
 )
 _BEARER = re.compile(r"(\bbearer\s{1,3})[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
-_SECRET_WORDS = re.compile("pass|pwd|secret|token|key|auth|pin")
+_SECRET_WORDS = ("pass", "pwd", "secret", "token", "key", "auth", "pin")
 """One of them is in whatever `_LABELLED` or `_ASSIGNED` matches, in small letters."""
 _FOLDED = re.compile("[\u0130\u0131\u017f\u212a]")
 """Not ASCII, and the same as an ASCII letter where a pattern ignores case: see `re.IGNORECASE`."""
 _URL_END = re.compile(r"[\s\"'<>`]")
 _PORT = re.compile(r"[0-9]{1,5}[/?#]")
 
-_NUL_OR_SURROGATE = re.compile("[\0\ud800-\udfff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def clean(text: str) -> str:
@@ -68,7 +68,7 @@ def clean(text: str) -> str:
 
     NULs go; two halves of a character become that character, a lone half becomes U+FFFD.
     """
-    if not _NUL_OR_SURROGATE.search(text):
+    if "\0" not in text and (text.isascii() or not _SURROGATE.search(text)):
         return text
     joined = text.replace("\0", "").encode("utf-16-le", "surrogatepass")
     return joined.decode("utf-16-le", "replace")
@@ -203,7 +203,7 @@ def _patterns(text: str) -> str:
         text = _mask_passwords_in_urls(text)
     if "-----BEGIN " in text:
         text = _mask_private_keys(text)
-    words = None if _FOLDED.search(text) else text.lower()
+    words = text.lower() if text.isascii() or not _FOLDED.search(text) else None
     if ":" in text or "%3" in text:
         text = _TELEGRAM_TOKEN.sub(rf"\1{MASK}", text)
     if "eyJ" in text:
@@ -214,7 +214,7 @@ def _patterns(text: str) -> str:
         text = _AUTHORIZATION.sub(rf"\1{MASK}", text)
     if words is None or "bearer" in words:
         text = _BEARER.sub(rf"\1{MASK}", text)
-    if words is None or _SECRET_WORDS.search(words):
+    if words is None or any(word in words for word in _SECRET_WORDS):
         text = _LABELLED.sub(rf"\1{MASK}", text)
         text = _ASSIGNED.sub(rf"\1{MASK}", text)
     return text

@@ -190,7 +190,7 @@ def _log_to(file: Path, haste: Haste) -> None:
     logging.basicConfig(filename=file, level=logging.WARNING, force=True)
     logging.getLogger("asyncpg.pool").setLevel(logging.CRITICAL)  # as in dozor.logs
     logger.remove()
-    logger.disable("dozor.supervision.telemetry.log")
+    logger.disable("dozor.task_lines")
     logger.configure(patcher=lambda record: record["extra"].update(at=haste.now()))
     logger.add(
         file,

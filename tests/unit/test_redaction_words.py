@@ -111,4 +111,4 @@ def test_a_text_without_such_words_is_not_searched_by_the_patterns(monkeypatch: 
 def test_the_words_are_in_every_name_that_is_a_secrets() -> None:
     names = re.split(r"\|", redaction._LONG_NAMES.replace("[_-]?", "_"))
     for name in (*names, "pass", "auth", "key", "pin", "token", "secret"):
-        assert redaction._SECRET_WORDS.search(name), name
+        assert any(word in name for word in redaction._SECRET_WORDS), name

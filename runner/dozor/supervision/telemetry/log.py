@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, assert_never
-
-from loguru import logger
+from typing import assert_never
 
 from dozor.config.values.durations import format_duration
 from dozor.exceptions import bounded, line_of, text_of
@@ -14,12 +12,9 @@ from dozor.language import msg
 from dozor.language.names import Language
 from dozor.supervision.core.policy import Intensity
 from dozor.supervision.core.state import StopCause, TaskState
+from dozor.task_lines import TASK_LINES
 
-if TYPE_CHECKING:
-    from loguru import Logger
-
-
-_LOGGER = logger.opt(capture=False)
+_write = TASK_LINES.write
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,35 +61,35 @@ class SupervisionLog:
         self._redact = redact
 
     def starting(self, name: str) -> None:
-        _for(name).info(self._lines.starting, name=name)
+        _write("INFO", name, self._lines.starting.format(name=name))
 
     def failed(self, name: str, failures: int, limit: int | None, error: BaseException) -> None:
         """The error's traceback goes with the line; a text of more than `dozor.exceptions.TEXT` is cut."""
         template = self._lines.failed if limit is not None else self._lines.failed_unlimited
         text = text_of(error, redact=self._redact)
-        log = _for(name).opt(exception=bounded(error, self._redact), capture=False)
-        log.error(template, name=name, failures=failures, limit=limit, text=text)
+        line = template.format(name=name, failures=failures, limit=limit, text=text)
+        _write("ERROR", name, line, bounded(error, self._redact))
 
     def ended_with(self, name: str, error: BaseException | None) -> None:
         """A run that was asked to end raised `error`, which is no failure."""
         if error is not None:
             what = line_of(error, self._redact)
-            _for(name).info("{}", msg("log-ended-raised", name=name, error=what))
+            _write("INFO", name, msg("log-ended-raised", name=name, error=what))
 
     def restarting(self, name: str, delay: float) -> None:
         """`delay` in seconds."""
-        _for(name).info(self._lines.restarting, name=name, delay=_plain(delay))
+        _write("INFO", name, self._lines.restarting.format(name=name, delay=_plain(delay)))
 
     def stopped(self, name: str, failures: int) -> None:
-        _for(name).critical(self._lines.stopped, name=name, failures=failures)
+        _write("CRITICAL", name, self._lines.stopped.format(name=name, failures=failures))
 
     def stopped_at_once(self, name: str, text: str) -> None:
-        _for(name).critical(self._lines.stopped_at_once, name=name, text=text)
+        _write("CRITICAL", name, self._lines.stopped_at_once.format(name=name, text=text))
 
     def stopped_by_window(self, name: str, count: int, within: float) -> None:
         """`within` in seconds."""
-        within_words = format_duration(within)
-        _for(name).critical(self._lines.stopped_by_window, name=name, count=count, within=within_words)
+        line = self._lines.stopped_by_window.format(name=name, count=count, within=format_duration(within))
+        _write("CRITICAL", name, line)
 
     def critical_stop(self, name: str, task: TaskState, window: Intensity | None) -> None:
         """The line with the reason."""
@@ -112,11 +107,7 @@ class SupervisionLog:
                 assert_never(task.failure_record.stopped_by)
 
     def cancelled(self, name: str) -> None:
-        _for(name).info(self._lines.cancelled, name=name)
-
-
-def _for(name: str) -> Logger:
-    return _LOGGER.bind(task=name)
+        _write("INFO", name, self._lines.cancelled.format(name=name))
 
 
 def _plain(seconds: float) -> str:
