@@ -51,6 +51,11 @@ class HeldStarts:
         self._registry = registry
         self._contexts = contexts
 
+    @property
+    def possible(self) -> bool:
+        """Whether a start may have to wait here at all: asked before every start."""
+        return self._held is not None or bool(self._registry.leaving)
+
     def until(self, task: SupervisedTask, now: float) -> float | None:
         """When to look again at a start of `task`; None: it may begin."""
         if self._registry.is_leaving(task.spec.name):

@@ -269,7 +269,7 @@ class Supervisor(RunEnds):
         task = self._slots[index]
         if task is None or task.state.next_at != at:
             return  # removed, or planned anew meanwhile
-        if task.run is None and (self._crash_watch is not None or self._held is not None):
+        if task.run is None and (self._crash_watch is not None or self._held.possible):
             later = self._starts_later(task, now)
             if later is not None:
                 task.state = task.state._replace(next_at=later)
@@ -471,8 +471,9 @@ class Supervisor(RunEnds):
         if self._crash_watch is not None:
             self._crash_watch.ended(task)
         try:
-            if self._slots[task.index] is not task:
-                self._log.cancelled(task.spec.name)  # removed meanwhile
+            if self._slots[task.index] is not task:  # removed meanwhile
+                self.registry.forget(task)
+                self._log.cancelled(task.spec.name)
             elif error is None and (run.reason is None or run.reason is StopReason.ASKED):
                 self._succeeded(task, run, self._clock.now())
             else:

@@ -13,14 +13,14 @@ from dozor.supervision.tasks.task import SupervisedTask
 class TaskRegistry:
     """A task keeps its number for good; the number of a removed one is not given again."""
 
-    __slots__ = ("_by_name", "_leaving", "dirty", "slots")
+    __slots__ = ("_by_name", "dirty", "leaving", "slots")
 
     def __init__(self) -> None:
         self.slots: list[SupervisedTask | None] = []
         """By number; None if it has been removed. For reading."""
         self._by_name: dict[str, SupervisedTask] = {}
-        self._leaving: dict[str, SupervisedTask] = {}
-        """Removed while a run was in progress."""
+        self.leaving: dict[str, SupervisedTask] = {}
+        """By name: removed while a run was in progress, which may have ended since. For reading."""
         self.dirty: dict[SupervisedTask, None] = {}
         """What is not written to the database yet, the longest waiting first."""
 
@@ -49,20 +49,25 @@ class TaskRegistry:
         self.slots[task.index] = None
         self._by_name.pop(task.spec.name, None)
         if task.run is not None:
-            self._leaving[task.spec.name] = task
+            self.leaving[task.spec.name] = task
         self.dirty.pop(task, None)
 
     @property
     def in_runs(self) -> list[SupervisedTask]:
         """Those in a run, removed ones included."""
-        return [task for task in (*self._by_name.values(), *self._leaving.values()) if task.run is not None]
+        return [task for task in (*self._by_name.values(), *self.leaving.values()) if task.run is not None]
 
     def is_leaving(self, name: str) -> bool:
         """Whether a run of a removed task of this name is still in progress."""
-        task = self._leaving.get(name)
+        task = self.leaving.get(name)
         if task is not None and task.run is None:
-            del self._leaving[name]
-        return name in self._leaving
+            del self.leaving[name]
+        return name in self.leaving
+
+    def forget(self, task: SupervisedTask) -> None:
+        """The run of a removed task has ended."""
+        if self.leaving.get(task.spec.name) is task:
+            del self.leaving[task.spec.name]
 
     def mark_dirty(self, *tasks: SupervisedTask) -> None:
         for task in tasks:
