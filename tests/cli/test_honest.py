@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -68,6 +69,14 @@ async def test_parts_of_names_and_several_names(site: Site, tmp_path: Path) -> N
         assert "nothing" in unknown.output
 
 
+def ends_in(result: Ran, before: str) -> float:
+    """Seconds until the moment that the line names after `before`."""
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith(before)
+    moment = result.output.removeprefix(before).strip()
+    return datetime.strptime(f"{moment}+0000", "%Y-%m-%d %H:%M:%S UTC%z").timestamp() - time.time()
+
+
 async def test_errors_ack_silence_and_oncall(site: Site, tmp_path: Path) -> None:
     config = str(tmp_path / "config.yaml")
     errors = await run("-c", config, "errors", "pric")
@@ -76,18 +85,23 @@ async def test_errors_ack_silence_and_oncall(site: Site, tmp_path: Path) -> None
     assert (await run("errors", "mail", "-c", config)).output == "order_mail: no errors\n"
     [incident] = [one for one in site.runner.incident_manager.open_incidents if one.task == "prices"]
     acked = await run("ack", f"#{incident.id}", "--for", "2h", "-c", config)
-    assert (acked.exit_code, acked.output) == (0, f"#{incident.id}: acknowledged\n")
+    assert ends_in(acked, f"#{incident.id}: acknowledged until ") == pytest.approx(7200, abs=60)
     assert site.runner.incident_manager.find_incident(incident.id).state == "acknowledged"  # type: ignore[union-attr]
     assert (await run("ack", "999", "-c", config)).exit_code == 1
     assert (await run("ack", "x", "-c", config)).exit_code == 1
     assert (await run("ack", str(incident.id), "--undo", "-c", config)).exit_code == 0
+    again = await run("ack", str(incident.id), "-c", config)
+    assert ends_in(again, f"#{incident.id}: acknowledged until ") == pytest.approx(8 * 3600, abs=60)
     assert (await run("silence", "mail", "-c", config)).exit_code == 1, "for how long?"
     assert (await run("silence", "mail", "soon", "-c", config)).exit_code == 1
     silenced = await run("silence", "mail", "1h", "a", "deployment", "-c", config)
-    assert (silenced.exit_code, silenced.output) == (0, "order_mail: silenced\n")
+    assert ends_in(silenced, "order_mail: silenced until ") == pytest.approx(3600, abs=60)
     [silence] = site.runner.incident_manager.silences.values()
     assert (silence.target, silence.reason) == ("order_mail", "a deployment")
     assert (await run("unsilence", "order_mail", "-c", config)).exit_code == 0
+    lasting = await run("silence", f"#{incident.id}", "-c", config)
+    assert lasting.output == f"#{incident.id}: silenced until it is over\n"
+    assert (await run("unsilence", f"#{incident.id}", "-c", config)).exit_code == 0
     asked = await run("silence", "mail", "30", "-c", config)
     assert (asked.exit_code, "30 of what?" in asked.output) == (1, True)
     assert (await run("silence", "mail", "2 часа", "выкатка", "-c", config)).exit_code == 0

@@ -15,6 +15,7 @@ from dozor.cli.terminal.layout import fitted
 from dozor.cli.terminal.options import EXIT_FAILED, config_option
 from dozor.cli.terminal.session import database, known_names, run_async, runner_at_work
 from dozor.cli.terminal.task_names import the_task
+from dozor.cli.terminal.times import in_zone
 from dozor.config import load
 from dozor.control.commands.commands import AlertCommand, CommandReason, CommandResult, submit, wait
 from dozor.errors import CommandRefusedError
@@ -24,11 +25,15 @@ ALL_WORDS = frozenset({"all", "все", "всё"})
 WAIT = 10.0
 """Seconds for the runner's answer."""
 _DONE = {
-    AlertCommand.ACK: "cli-alert-acked",
     AlertCommand.UNACK: "cli-alert-unacked",
     AlertCommand.SILENCE: "cli-alert-silenced",
     AlertCommand.UNSILENCE: "cli-alert-unsilenced",
     AlertCommand.ONCALL: "cli-alert-oncall",
+}
+_DONE_UNTIL = {
+    AlertCommand.ACK: "cli-alert-acked-until",
+    AlertCommand.SILENCE: "cli-alert-silenced-until",
+    AlertCommand.ONCALL: "cli-alert-oncall-until",
 }
 _REFUSED = {
     CommandReason.UNKNOWN_TASK: "cli-no-task",
@@ -151,7 +156,9 @@ async def _ask(
         async with pool.acquire() as connection, connection.transaction():
             number = await submit(connection, name, target, cli_actor(), args=args)
         result = await wait(pool, number, timeout=WAIT)
-    click.echo(fitted(_said(name, target, result)), err=not result.ok)
+    ends_at = _ends_at(name, args)
+    until = None if ends_at is None else in_zone(ends_at, config.timezone)
+    click.echo(fitted(_said(name, target, result, until)), err=not result.ok)
     if not result.ok:
         raise SystemExit(EXIT_FAILED)
 
@@ -175,9 +182,19 @@ def _person(word: str, people: list[str]) -> str:
     raise CommandRefusedError(msg("cli-alert-no-person", name=word, people=", ".join(people)))
 
 
-def _said(name: AlertCommand, target: str, result: CommandResult) -> str:
+def _ends_at(name: AlertCommand, args: dict[str, Any]) -> float | None:
+    """When what was asked for just now ends; None: not at a time that is known here."""
+    from dozor.alerting.incidents.rules import ACK_FOR
+
+    seconds = args.get("seconds", ACK_FOR if name is AlertCommand.ACK else None)
+    return None if seconds is None else time.time() + seconds
+
+
+def _said(name: AlertCommand, target: str, result: CommandResult, until: str | None) -> str:
     if result.reason is CommandReason.ALREADY:
         return msg("cli-alert-already", name=target)
+    if result.ok and until is not None:
+        return msg(_DONE_UNTIL[name], name=target, until=until)
     if result.ok:
         return msg(_DONE[name], name=target)
     return msg(
@@ -186,7 +203,6 @@ def _said(name: AlertCommand, target: str, result: CommandResult) -> str:
 
 
 async def _who(config_path: Path) -> str:
-    from dozor.cli.terminal.times import in_zone
     from dozor.control.alert_settings import oncall as rotation_of
     from dozor.storage.tables import silences
 
