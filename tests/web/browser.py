@@ -30,8 +30,8 @@ OPTIONS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
     "--hide-scrollbars", "--remote-debugging-port=0",
     # Services of the browser that no page needs.
-    "--disable-extensions", "--disable-component-extensions-with-background-pages", "--disable-component-update",
-    "--disable-background-networking", "--disable-sync", "--disable-breakpad",
+    "--disable-extensions", "--disable-component-extensions-with-background-pages",
+    "--disable-component-update", "--disable-background-networking", "--disable-sync", "--disable-breakpad",
     # One process renders every page: the start of another takes as much CPU time as a page.
     "--disable-site-isolation-trials", "--renderer-process-limit=1",
     "--disable-features=IsolateOrigins,site-per-process,SpareRendererForSitePerProcess,BackForwardCache",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from dozor.supervision.core.events import Pause
 from dozor.supervision.core.state import State
 from tests.waiting import until
@@ -18,6 +20,7 @@ good: {{run: 'm:f', every: 1h, description: {json.dumps(EVIL)}}}
 bad: {{run: 'm:f', every: 100ms, restart_delay: 50ms, max_consecutive_failures: 3}}
 """
 WITH_TOKEN = f"web: {{listen: 127.0.0.1:0, token: '{TOKEN}'}}"
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 ROW = "document.querySelector('[data-task=bad]')"
 
 

@@ -1,5 +1,5 @@
 // The page of one task. What changes at once comes by the stream; its history is asked for when it has changed.
-const DETAIL_EVERY = 60000, DETAIL_AFTER_CHANGE = 1500, DETAIL_AT_MOST_EVERY = 10000;
+const DETAIL_EVERY = 60000;
 const CHART = { width: 960, height: 120, zero: 84 };
 const WINDOWS = ["1", "7", "30"];
 
@@ -76,7 +76,7 @@ function startTask() {
   }
   function askSoon() {
     if (ask.timer) return;
-    const wait = Math.max(DETAIL_AFTER_CHANGE, askedAt + DETAIL_AT_MOST_EVERY - Date.now());
+    const wait = Math.max(waits.details_after_change * 1000, askedAt + waits.details_at_most_every * 1000 - Date.now());
     ask.timer = setTimeout(() => { ask.timer = null; ask(); }, wait);
   }
   function showSummary() {
