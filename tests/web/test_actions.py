@@ -114,6 +114,7 @@ async def test_open_pages_are_limited_and_counted_down(
 ) -> None:
     monkeypatch.setattr(live_page, "STREAMS", 1)
     monkeypatch.setattr(live_page, "EVERY", 0.02)
+    monkeypatch.setattr(live_page, "BEAT_EVERY", 0.02)
     async with open_site(tmp_path, database, {"one": work.run}, tasks=ONE) as site:
         stream = await site.http.get(site.url + "/api/events")
         assert (await stream.content.readline()) == b"event: update\n"

@@ -130,18 +130,6 @@ async def test_a_wrong_token_changes_nothing_and_is_audited(
         assert tuple(denied) == ("web:nobody", "denied")
 
 
-async def test_without_a_token_in_the_configuration_it_only_shows(
-    database: str, tmp_path: Path, tab: Tab, work: Work
-) -> None:
-    checkers = {"good": work.run, "bad": work.run}
-    async with open_site(tmp_path, database, checkers, tasks=TASKS) as site:
-        await tab.open(site.url)
-        assert await tab.run("document.querySelectorAll('button').length") == 0
-        async with site.http.post(site.url + "/api/tasks/bad/pause") as answer:
-            assert answer.status == 403
-        assert state_of(site, "bad") is not State.PAUSED
-
-
 async def test_no_text_of_a_task_becomes_markup_or_script(
     database: str, tmp_path: Path, tab: Tab, work: Work
 ) -> None:

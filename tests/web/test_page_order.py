@@ -175,6 +175,17 @@ async def test_bars_tell_failures_by_height_and_say_what_each_period_was(site: S
     assert "now" in await tab.run(axis)
 
 
+async def test_without_a_token_in_the_configuration_it_only_shows(site: Site, tab: Tab) -> None:
+    await tab.open(site.url)
+    await tab.until("document.querySelector('#broken .task')")
+    assert await tab.run("document.querySelectorAll('button').length") == 0
+    async with site.http.post(site.url + "/api/tasks/prices/pause") as answer:
+        assert answer.status == 403
+    task = site.runner.supervisor.find("prices")
+    assert task is not None
+    assert task.state.state is not State.PAUSED
+
+
 async def test_two_thousand_tasks_weigh_little(database: str, tmp_path: Path, tab: Tab) -> None:
     count = 2000
     work = Work()
