@@ -81,11 +81,13 @@ class Tab:
     async def until(self, condition: str, *, within: float = 10.0) -> None:
         """Wait for a JavaScript condition. Raises TimeoutError with the text of the page."""
         deadline = asyncio.get_running_loop().time() + stretched(within)
+        pause = 0.02
         while not await self._holds(condition):
             if asyncio.get_running_loop().time() > deadline:
                 text = await self.run("document.body.innerText")
                 raise TimeoutError(f"{condition}\n{text}\n{self.console}")
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(pause)
+            pause = min(0.15, pause * 1.3)
 
     async def _holds(self, condition: str) -> bool:
         try:
