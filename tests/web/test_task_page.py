@@ -110,6 +110,35 @@ async def test_runs_are_summed_up_and_drawn(site: Site, tab: Tab) -> None:
     )
 
 
+HOLD = """(() => {
+  const real = window.fetch;
+  window.fetch = (address, options) => {
+    if (!String(address).endsWith('days=7')) return real(address, options);
+    return new Promise(done => { window.release = async () => {
+      const answer = await real(address, options);
+      done({ok: answer.ok, status: answer.status, json: async () => {
+        const value = await answer.json();
+        window.late = true;
+        return value;
+      }});
+    }; });
+  };
+})()"""
+
+
+@of_the_module
+async def test_an_answer_that_comes_late_does_not_replace_a_newer_one(site: Site, tab: Tab) -> None:
+    await tab.open(f"{site.url}/task/good")
+    await tab.until("document.querySelectorAll('.plot svg').length === 2")
+    await tab.run(HOLD)
+    await tab.run("[...document.querySelectorAll('.windows button')][1].click()")
+    await tab.run("[...document.querySelectorAll('.windows button')][2].click()")
+    await tab.until("document.querySelectorAll('#runs tbody tr').length === 3")
+    await tab.run("window.release()")
+    await tab.until("window.late")
+    assert await tab.run("document.querySelectorAll('#runs tbody tr').length") == 3
+
+
 @of_the_module
 async def test_a_healthy_task_is_run_or_paused_but_not_restarted(site: Site, tab: Tab) -> None:
     await tab.open(site.url)
