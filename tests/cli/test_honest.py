@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -22,7 +20,8 @@ from dozor.control.queries.status import AlertsBacklog, RunnerInfo, StatusReport
 from dozor.supervision.core.state import State
 from tests.cli.command import Ran
 from tests.cli.test_terminal import status_of
-from tests.preloaded.processes import run_beside
+from tests.preloaded.processes import run_beside, start
+from tests.system.process import Process
 from tests.waiting import stretched, until
 from tests.web.site import Site, Work, open_site
 
@@ -128,11 +127,10 @@ async def test_a_killed_runner_is_noticed_at_once(database: str, tmp_path: Path)
         "tasks: {one: {run: 'm:f', every: 1h, run_at_start: true}}\n"
     )
     path = str(config)
-    runner = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "dozor", "run", "-c", path,
-        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
+    command = [sys.executable, "-m", "dozor", "run", "-c", path]
+    runner = Process(command, cwd=tmp_path, output=tmp_path / "log")
     try:
+        await runner.says("is on watch")
 
         async def on_watch() -> bool:
             return (await run("status", "-c", path)).exit_code == 0
@@ -141,8 +139,7 @@ async def test_a_killed_runner_is_noticed_at_once(database: str, tmp_path: Path)
         while not await on_watch():
             assert time.monotonic() < deadline
     finally:
-        runner.send_signal(signal.SIGKILL)
-        await runner.wait()
+        runner.kill()
     status = await run("status", "-c", path)
     assert status.exit_code == 3
     assert "next in" not in status.output
@@ -176,7 +173,7 @@ def test_the_output_fits(columns: int) -> None:
 
 async def test_no_color_and_the_width_of_the_terminal(site: Site, tmp_path: Path) -> None:
     """On a pseudo-terminal, as a person sees it."""
-    command = f"{sys.executable} -m dozor status -c {tmp_path / 'config.yaml'}"
+    command = [sys.executable, "-m", "dozor", "status", "-c", str(tmp_path / "config.yaml")]
     coloured = await _on_a_terminal(command, columns=40)
     assert "\x1b[" in coloured
     plain = await _on_a_terminal(command, columns=40, NO_COLOR="1")
@@ -195,27 +192,34 @@ async def test_help_and_the_first_steps_fit_40_columns(tmp_path: Path, language:
         assert max(map(len, ran.output.replace(str(tmp_path), "").splitlines())) <= 40, ran.output
 
 
-async def _on_a_terminal(command: str, columns: int, **env: str) -> str:
+async def _on_a_terminal(command: list[str], columns: int, **env: str) -> str:
     import pty
 
     main, side = pty.openpty()
     os.set_blocking(main, False)
     try:
-        process = await asyncio.create_subprocess_exec(
-            *command.split(), stdin=side, stdout=side, stderr=side,
+        process = start(
+            command,
+            cwd=Path.cwd(),
             env={**{k: v for k, v in os.environ.items() if k != "NO_COLOR"}, "COLUMNS": str(columns), **env},
+            stdin=side, stdout=side, stderr=side,
         )  # fmt: skip
         os.close(side)
         seen = bytearray()
 
         def read() -> bool:
+            ended = process.poll() is not None
             try:
                 seen.extend(os.read(main, 65536))
             except (BlockingIOError, OSError):
-                pass
-            return process.returncode is not None
+                return ended
+            return False
 
-        await until(read, within=60)
+        try:
+            await until(read, within=60)
+        finally:
+            process.kill()
+            process.wait()
         return seen.decode()
     finally:
         os.close(main)

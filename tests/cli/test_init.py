@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import stat
@@ -17,6 +16,7 @@ from dozor.cli.project.init import SCHEMA, Choices, system_timezone, write
 from dozor.config import load
 from dozor.language import Language
 from tests.cli.test_honest import run
+from tests.system.process import Process
 
 FILES = {"config.yaml", "checkers.py", "test_checkers.py", ".env.example", ".gitignore", SCHEMA}
 
@@ -160,29 +160,15 @@ async def test_one_run_without_a_runner(folder: Path, name: str) -> None:
 
 
 async def test_it_runs_again_when_a_file_changes(folder: Path) -> None:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "dozor", "try", "broken", "--watch", "-c", str(folder / "config.yaml"),
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
-    assert process.stdout is not None
-    seen = ""
-
-    async def says(words: str) -> None:
-        nonlocal seen
-        async with asyncio.timeout(60):
-            while words not in seen:
-                more = await process.stdout.read(4096)  # type: ignore[union-attr]
-                assert more, seen
-                seen += more.decode()
-
+    command = [sys.executable, "-m", "dozor", "try", "broken", "--watch", "-c", str(folder / "config.yaml")]
+    process = Process(command, cwd=folder, output=folder / "output")
     try:
-        await says("Waiting for a change")
+        await process.says("Waiting for a change")
         source = folder / "mine.py"
         source.write_text(source.read_text().replace("raise LookupError('no price')", "return"))
-        await says("✓ broken: passed")
+        await process.says("✓ broken: passed")
     finally:
-        process.terminate()
-        await process.wait()
+        process.kill()
 
 
 async def test_the_schema_is_printed() -> None:

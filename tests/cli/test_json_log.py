@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import re
+import signal
 import sys
 from pathlib import Path
 
+from tests.preloaded.processes import start
 from tests.system.process import PATIENCE, Process
 from tests.waiting import until
 
@@ -71,20 +72,26 @@ async def test_what_checkers_print_is_a_record_of_its_own(tmp_path: Path, databa
         "alerts: {second_channel: {urls: ['json://user:${PASSWORD}@localhost']}}\n"
     )
     output, error = tmp_path / "output", tmp_path / "error"
+    nothing = os.open(os.devnull, os.O_RDONLY)
     with output.open("wb") as out, error.open("wb") as err:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "dozor", "run", "-c", str(path), cwd=tmp_path,
-            stdout=out, stderr=err, env={**os.environ, "PASSWORD": "sesame-4711"},
+        process = start(
+            [sys.executable, "-m", "dozor", "run", "-c", str(path)], cwd=tmp_path,
+            env={**os.environ, "PASSWORD": "sesame-4711"},
+            stdin=nothing, stdout=out.fileno(), stderr=err.fileno(),
         )  # fmt: skip
+    os.close(nothing)
     try:
         await until(
             lambda: "unended" in output.read_text() and "in a child" in error.read_text()
             and "thread of its own" in output.read_text() and "the rest" in output.read_text(),
             within=PATIENCE,
         )  # fmt: skip
+        process.send_signal(signal.SIGTERM)
+        await until(lambda: process.poll() is not None, within=PATIENCE)
+        assert process.wait() == 0
     finally:
-        process.terminate()
-        assert await asyncio.wait_for(process.wait(), PATIENCE) == 0
+        process.kill()
+        process.wait()
     text = output.read_text() + error.read_text()
     assert "sesame" not in text
     entries = [json.loads(line) for line in text.splitlines()]

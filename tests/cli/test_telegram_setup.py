@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
+import signal
 import sys
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import IO, ClassVar
 
 import pytest
 
 from dozor.cli.telegram.seen import added_to, pressed, seen_in
 from dozor.config import load
 from tests.bot.botapi.server import BotApi
+from tests.preloaded.processes import Started, start
 from tests.waiting import until
 
 ADMIN, GROUP, FORUM = 111, -500, -1001
@@ -40,42 +43,69 @@ async def api() -> AsyncIterator[BotApi]:
 
 
 class Setup:
-    """The command, started; its words so far in `output`."""
+    """The command, started; `output` is what it has printed so far."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    started: ClassVar[list[Setup]] = []
+    """Of this test."""
+
+    def __init__(self, process: Started, file: IO[bytes]) -> None:
         self.process = process
-        self.output = ""
+        self._file = file
+        self.started.append(self)
+
+    @property
+    def output(self) -> str:
+        size = os.fstat(self._file.fileno()).st_size
+        return os.pread(self._file.fileno(), size, 0).decode(errors="replace")
 
     @classmethod
-    async def start(cls, *arguments: str, token: str | None, given: bytes | None = None) -> Setup:
+    async def start(cls, *arguments: str, token: str | None, given: bytes = b"") -> Setup:
+        """`given` is all that comes from its standard input."""
         env = {key: value for key, value in os.environ.items() if key != "BOT_TOKEN"}
         if token is not None:
             env["BOT_TOKEN"] = token
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "dozor", "telegram", "setup", *arguments, env={**env, "LC_ALL": "C.UTF-8"},
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-        )  # fmt: skip
-        assert process.stdin is not None
-        if given is not None:
-            process.stdin.write(given)
-        process.stdin.close()
-        return cls(process)
+        file = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by `close`
+        reading, writing = os.pipe()
+        try:
+            os.write(writing, given)
+            process = start(
+                [sys.executable, "-m", "dozor", "telegram", "setup", *arguments],
+                cwd=Path.cwd(),
+                env={**env, "LC_ALL": "C.UTF-8"},
+                stdin=reading,
+                stdout=file.fileno(),
+                stderr=file.fileno(),
+            )
+        finally:
+            os.close(writing)
+            os.close(reading)
+        return cls(process, file)
 
     async def says(self, text: str, within: float = 60.0) -> None:
-        """Wait until it has printed `text`."""
-        assert self.process.stdout is not None
-        async with asyncio.timeout(within):
-            while text not in self.output:
-                more = await self.process.stdout.read(4096)
-                assert more, f"it ended without saying {text!r}:\n{self.output}"
-                self.output += more.decode()
+        """Wait until it has printed `text`. AssertionError if it ends without."""
+        await until(lambda: text in self.output or self.process.poll() is not None, within=within)
+        assert text in self.output, f"it ended without saying {text!r}:\n{self.output}"
 
     async def end(self, within: float = 90.0) -> int:
         """Its exit code."""
-        assert self.process.stdout is not None
-        async with asyncio.timeout(within):
-            self.output += (await self.process.stdout.read()).decode()
-            return await self.process.wait()
+        await until(lambda: self.process.poll() is not None, within=within)
+        return self.process.wait()
+
+    def terminate(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+
+    def close(self) -> None:
+        """End it if it is still at work."""
+        self.process.kill()
+        self.process.wait()
+        self._file.close()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_goes_on() -> Iterator[None]:
+    yield
+    while Setup.started:
+        Setup.started.pop().close()
 
 
 async def test_a_group_is_found_written_and_answers(api: BotApi, tmp_path: Path) -> None:
@@ -129,7 +159,7 @@ async def test_a_group_that_becomes_a_supergroup_meanwhile(api: BotApi, tmp_path
     api.say(ADMIN, "here", chat_id=GROUP)
     await command.says("Press its button")
     assert "chat: -1001\n" in command.output
-    command.process.terminate()
+    command.terminate()
     await command.end()
 
 
@@ -180,7 +210,7 @@ async def test_a_message_of_yesterday_is_not_the_one(api: BotApi, tmp_path: Path
     api.say(ADMIN, "new", chat_id=GROUP)
     await command.says("Chat: On call")
     assert "Team" not in command.output
-    command.process.terminate()
+    command.terminate()
     await command.end()
 
 

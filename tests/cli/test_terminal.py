@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,9 @@ from dozor.cli.status import _table
 from dozor.control.queries.status import AlertsBacklog, RunnerInfo, StatusReport, TaskStatus
 from dozor.supervision.core.state import State
 from tests.cli.command import dozor
-from tests.waiting import until
+from tests.preloaded.processes import DOZOR, start
+from tests.system.process import Process
+from tests.waiting import stretched
 from tests.web.site import Work, open_site
 
 CONFIG = "tasks:\n  presales: {run: 'm:f'}\n  prices: {run: 'm:f'}\n  auctions: {run: 'm:f'}\n"
@@ -80,15 +80,16 @@ async def test_watching_shows_changes_until_it_is_interrupted(
     database: str, tmp_path: Path, work: Work
 ) -> None:
     async with open_site(tmp_path, database, {"good": work.run, "bad": work.run}, tasks=TASKS):
-        with (tmp_path / "output").open("wb") as output:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "dozor", "status", "--watch", "--interval", "0.1",
-                "-c", str(tmp_path / "config.yaml"), stdout=output, stderr=output,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
-            )  # fmt: skip
-        await until(lambda: (tmp_path / "output").read_text().count("good") >= 3, within=20)
-        process.send_signal(signal.SIGINT)
-        assert await asyncio.wait_for(process.wait(), 10) == 0
+        arguments = ["status", "--watch", "--interval", "0.1", "-c", str(tmp_path / "config.yaml")]
+        process = Process(
+            [sys.executable, "-m", "dozor", *arguments], cwd=tmp_path, output=tmp_path / "output"
+        )
+        try:
+            await process.says("good", times=3, within=20)
+            process.signal(signal.SIGINT)
+            assert await process.ends(within=10) == 0
+        finally:
+            process.kill()
     said = (tmp_path / "output").read_text()
     assert "Traceback" not in said
     assert "Aborted" not in said
@@ -103,15 +104,25 @@ def test_completion_prints_a_script_for(shell: str) -> None:
 
 def test_task_names_are_completed_from_the_configuration(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(CONFIG)
-    environment = {
-        **os.environ,
-        "_DOZOR_COMPLETE": "bash_complete",
-        "COMP_WORDS": f"dozor restart -c {tmp_path / 'config.yaml'} pr",
-        "COMP_CWORD": "4",
-    }
-    command = [str(Path(sys.executable).with_name("dozor"))]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30)
-    assert done.stdout.splitlines() == ["plain,presales", "plain,prices"]
-    environment["COMP_WORDS"] = f"dozor restart -c {tmp_path / 'nothing.yaml'} pr"
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30)
-    assert (done.stdout.strip(), done.stderr) == ("", ""), "completion never complains"
+
+    def completed(config: Path) -> tuple[str, str]:
+        """Standard output and error of the command as bash calls it."""
+        environment = {
+            **os.environ,
+            "_DOZOR_COMPLETE": "bash_complete",
+            "COMP_WORDS": f"dozor restart -c {config} pr",
+            "COMP_CWORD": "4",
+        }
+        output, error = tmp_path / "output", tmp_path / "error"
+        with output.open("wb") as out, error.open("wb") as err, open(os.devnull, "rb") as nothing:
+            streams = {"stdin": nothing.fileno(), "stdout": out.fileno(), "stderr": err.fileno()}
+            process = start([DOZOR], cwd=tmp_path, env=environment, **streams)
+        try:
+            process.wait(stretched(30))
+        finally:
+            process.kill()
+        return output.read_text(), error.read_text()
+
+    assert completed(tmp_path / "config.yaml")[0].splitlines() == ["plain,presales", "plain,prices"]
+    output, error = completed(tmp_path / "nothing.yaml")
+    assert (output.strip(), error) == ("", ""), "completion never complains"

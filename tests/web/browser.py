@@ -26,6 +26,16 @@ class LeftPageError(RuntimeError):
     """The page was left for another one while a command was at work in it."""
 
 
+OPTIONS = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+    "--hide-scrollbars", "--remote-debugging-port=0",
+    # Services of the browser that no page needs.
+    "--disable-extensions", "--disable-component-extensions-with-background-pages",
+    "--disable-component-update", "--disable-background-networking", "--disable-sync", "--disable-breakpad",
+    # One process renders every page: the start of another takes as much CPU time as a page.
+    "--disable-site-isolation-trials", "--renderer-process-limit=1",
+    "--disable-features=IsolateOrigins,site-per-process,SpareRendererForSitePerProcess,BackForwardCache",
+)  # fmt: skip
 LEFT_PAGE = ("navigated or closed", "context was destroyed", "Cannot find context")
 """What Chromium says then."""
 
@@ -40,6 +50,8 @@ class Tab:
         self._reader = asyncio.create_task(self._read())
         self.console: list[str] = []
         self.dialogs: list[str] = []
+        self.origins: set[str] = set()
+        """Of every document that was opened."""
         self.listeners: list[Callable[[str, Any], None]] = []
         """Each is called with the method and the parameters of every event."""
 
@@ -69,11 +81,13 @@ class Tab:
     async def until(self, condition: str, *, within: float = 10.0) -> None:
         """Wait for a JavaScript condition. Raises TimeoutError with the text of the page."""
         deadline = asyncio.get_running_loop().time() + stretched(within)
+        pause = 0.02
         while not await self._holds(condition):
             if asyncio.get_running_loop().time() > deadline:
                 text = await self.run("document.body.innerText")
                 raise TimeoutError(f"{condition}\n{text}\n{self.console}")
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(pause)
+            pause = min(0.15, pause * 1.3)
 
     async def _holds(self, condition: str) -> bool:
         try:
@@ -95,6 +109,13 @@ class Tab:
     async def screenshot(self, path: Path) -> None:
         shot = await self.call("Page.captureScreenshot", format="png")
         await asyncio.to_thread(path.write_bytes, base64.b64decode(shot["data"]))
+
+    async def forget(self) -> None:
+        """Delete cookies, cache and what the sites that were opened have stored."""
+        await self.call("Network.clearBrowserCookies")
+        await self.call("Network.clearBrowserCache")
+        for origin in self.origins:
+            await self.call("Storage.clearDataForOrigin", origin=origin, storageTypes="all")
 
     async def close(self) -> None:
         self._reader.cancel()
@@ -125,6 +146,8 @@ class Tab:
                 self.console.append(str(params["exceptionDetails"]))
             case "Log.entryAdded" if params["entry"]["level"] in ("warning", "error"):
                 self.console.append(params["entry"]["text"])
+            case "Page.frameNavigated":
+                self.origins.add(params["frame"]["securityOrigin"])
             case "Page.javascriptDialogOpening":
                 self.dialogs.append(params["message"])
                 self._number += 1
@@ -141,34 +164,34 @@ class Browser:
         program = require("chromium", "chromium", "chromium-browser", "google-chrome")
         self._profile = Path(tempfile.mkdtemp(prefix="dozor-chromium-"))
         self._process = subprocess.Popen(
-            [
-                program, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-                "--no-first-run", "--hide-scrollbars", "--remote-debugging-port=0",
-                f"--user-data-dir={self._profile}", "about:blank",
-            ],
+            [program, *OPTIONS, f"--user-data-dir={self._profile}", "about:blank"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
 
     @asynccontextmanager
     async def tab(self) -> AsyncIterator[Tab]:
-        """An empty tab with cookies, storage, cache and connections of its own, which end with it."""
+        """An empty tab. Cookies, cache and what its sites have stored are deleted with it.
+
+        The tabs share a browser context, hence their process: a context of its own would start another.
+        """
         port, path = await _address(self._profile / "DevToolsActivePort")
         address = f"ws://127.0.0.1:{port}"
         async with aiohttp.ClientSession() as http:
             whole = Tab(await http.ws_connect(address + path, max_msg_size=0))
-            context = (await whole.call("Target.createBrowserContext"))["browserContextId"]
+            target = (await whole.call("Target.createTarget", url="about:blank"))["targetId"]
             try:
-                made = await whole.call("Target.createTarget", url="about:blank", browserContextId=context)
-                page = f"{address}/devtools/page/{made['targetId']}"
-                tab = Tab(await http.ws_connect(page, max_msg_size=0))
+                tab = Tab(await http.ws_connect(f"{address}/devtools/page/{target}", max_msg_size=0))
                 try:
                     for domain in ("Page", "Runtime", "Log"):
                         await tab.call(f"{domain}.enable")
-                    yield tab
+                    try:
+                        yield tab
+                    finally:
+                        await tab.forget()
                 finally:
                     await tab.close()
             finally:
-                await whole.call("Target.disposeBrowserContext", browserContextId=context)
+                await whole.call("Target.closeTarget", targetId=target)
                 await whole.close()
 
     def close(self) -> None:

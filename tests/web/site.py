@@ -15,7 +15,7 @@ import aiohttp
 from dozor.app import Runner
 from dozor.config import load
 from dozor.config.imports.checkers import Checker
-from tests.waiting import until
+from tests.waiting import stretched, until
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,8 @@ class Site:
         return status, json.loads(text)
 
     async def becomes(self, path: str, status: int, *, within: float = 10.0) -> Any:
-        """The answer of `path` once it has this status."""
-        async with asyncio.timeout(within):
+        """The answer of `path` once it has this status. TimeoutError after `within` seconds, stretched."""
+        async with asyncio.timeout(stretched(within)):
             while True:
                 got, answer = await self.get_json(path)
                 if got == status:

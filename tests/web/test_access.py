@@ -127,15 +127,13 @@ def test_an_address_that_waits_is_compared_again() -> None:
     assert not guesses.blocked("a", 2.0)
 
 
-@pytest.mark.parametrize("name", ["%ff%fe", "%00", "a%0Ab", "%F0%9F", "%ED%A0%80", "..%2f..%2fetc"])
-async def test_odd_bytes_in_a_name_are_not_found(
-    database: str, tmp_path: Path, work: Work, name: str
-) -> None:
+async def test_odd_bytes_in_a_name_are_not_found(database: str, tmp_path: Path, work: Work) -> None:
     async with open_site(tmp_path, database, {"one": work.run}, tasks=ONE, more=MORE) as site:
         await until(lambda: work.runs > 0)
-        url = URL(f"{site.url}/api/tasks/{name}/pause", encoded=True)
-        async with site.http.post(url, headers=GOOD) as answer:
-            assert answer.status == 404
-        for path in (f"/task/{name}", f"/api/task/{name}"):
-            async with site.http.get(URL(site.url + path, encoded=True)) as answer:
-                assert answer.status in (400, 404), path
+        for name in ("%ff%fe", "%00", "a%0Ab", "%F0%9F", "%ED%A0%80", "..%2f..%2fetc"):
+            url = URL(f"{site.url}/api/tasks/{name}/pause", encoded=True)
+            async with site.http.post(url, headers=GOOD) as answer:
+                assert answer.status == 404, name
+            for path in (f"/task/{name}", f"/api/task/{name}"):
+                async with site.http.get(URL(site.url + path, encoded=True)) as answer:
+                    assert answer.status in (400, 404), path

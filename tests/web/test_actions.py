@@ -11,8 +11,10 @@ import pytest
 
 from dozor.supervision.core.events import Pause
 from dozor.supervision.core.state import State
+from dozor.web.http import access
 from dozor.web.http.sending import takes_gzip
 from dozor.web.page import live_page, view
+from dozor.web.page.frame import Waits
 from dozor.web.page.markup import join, tag
 from tests.waiting import until
 from tests.web.site import Site, Work, open_site
@@ -44,9 +46,11 @@ async def test_commands_go_through_the_door_and_say_what_came_of_them(
         assert await post(site, "one/resume", GOOD) == (200, "done")
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
+async def test_nothing_but_the_token_opens_the_door(
+    database: str, tmp_path: Path, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access, "RECORDED_EVERY", 0.0)  # a row of the audit for each denial
+    wrong: tuple[dict[str, str], ...] = (
         {},
         {"Authorization": ""},
         {"Authorization": "Bearer "},
@@ -55,15 +59,12 @@ async def test_commands_go_through_the_door_and_say_what_came_of_them(
         {"Authorization": f"bearer {TOKEN}"},
         {"Authorization": TOKEN},
         {"Authorization": "Bearer \xff\xfe"},
-    ],
-)
-async def test_nothing_but_the_token_opens_the_door(
-    database: str, tmp_path: Path, work: Work, headers: dict[str, str]
-) -> None:
+    )
     async with open_site(tmp_path, database, {"one": work.run}, tasks=ONE, more=MORE) as site:
-        assert await post(site, "one/pause", headers) == (401, "denied")
-        assert await site.runner.pools.core.fetchval("SELECT count(*) FROM dozor.commands") == 0
-        assert await site.runner.pools.core.fetchval("SELECT count(*) FROM dozor.audit") == 1
+        for number, headers in enumerate(wrong, start=1):
+            assert await post(site, "one/pause", headers) == (401, "denied"), headers
+            assert await site.runner.pools.core.fetchval("SELECT count(*) FROM dozor.commands") == 0, headers
+            assert await site.runner.pools.core.fetchval("SELECT count(*) FROM dozor.audit") == number
 
 
 async def test_guessing_does_not_fill_the_audit(database: str, tmp_path: Path, work: Work) -> None:
@@ -113,6 +114,7 @@ async def test_open_pages_are_limited_and_counted_down(
 ) -> None:
     monkeypatch.setattr(live_page, "STREAMS", 1)
     monkeypatch.setattr(live_page, "EVERY", 0.02)
+    monkeypatch.setattr(live_page, "BEAT_EVERY", 0.02)
     async with open_site(tmp_path, database, {"one": work.run}, tasks=ONE) as site:
         stream = await site.http.get(site.url + "/api/events")
         assert (await stream.content.readline()) == b"event: update\n"
@@ -179,23 +181,27 @@ async def test_a_page_is_told_only_what_has_changed_since(database: str, tmp_pat
             assert len(anew["tasks"]) == 2
 
 
-@pytest.mark.parametrize(
-    ("path", "answer"),
-    [
-        ("1/ack", (404, "unknown_incident")),
-        ("x/silence?seconds=60", (404, "unknown_incident")),
-        ("1/restart", (404, "unknown_command")),
-        ("1/oncall", (404, "unknown_command")),
-    ],
-)
 async def test_what_cannot_be_done_to_an_incident_is_refused(
-    database: str, tmp_path: Path, work: Work, path: str, answer: tuple[int, str]
+    database: str, tmp_path: Path, work: Work
 ) -> None:
     async with open_site(tmp_path, database, {"one": work.run}, tasks=ONE, more=MORE) as site:
-        async with site.http.post(f"{site.url}/api/incidents/{path}", headers=GOOD) as response:
-            assert (response.status, (await response.json())["reason"]) == answer
-        async with site.http.post(f"{site.url}/api/incidents/{path}") as response:
-            assert response.status in (401, 404)
+        for path, expected in (
+            ("1/ack", (404, "unknown_incident")),
+            ("x/silence?seconds=60", (404, "unknown_incident")),
+            ("1/restart", (404, "unknown_command")),
+            ("1/oncall", (404, "unknown_command")),
+        ):
+            async with site.http.post(f"{site.url}/api/incidents/{path}", headers=GOOD) as response:
+                assert (response.status, (await response.json())["reason"]) == expected, path
+            async with site.http.post(f"{site.url}/api/incidents/{path}") as response:
+                assert response.status in (401, 404), path
+
+
+def test_a_page_asks_before_it_is_stale_and_is_not_stale_between_two_signs_of_life() -> None:
+    waits = Waits()
+    assert waits.poll_after > live_page.BEAT_EVERY + 2 * live_page.EVERY
+    assert waits.poll_after + waits.poll_answer <= waits.stale_after < waits.stream_given_up_after
+    assert waits.poll_every < waits.stale_refused_after < waits.stale_after
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ async def test_a_control_loop_that_does_not_look_any_more_is_dead(
     database: str, tmp_path: Path, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(health, "LATE_AFTER", 0.3)
-    monkeypatch.setattr(readiness, "STALLED_AFTER", 2.0)
+    monkeypatch.setattr(readiness, "STALLED_AFTER", 1.0)
     async with open_site(tmp_path, database, {"one": work.run}, tasks=ONE) as site:
         await until(lambda: work.runs > 0)
         monkeypatch.setattr(TimerHeap, "_tick", lambda timetable: None)

@@ -14,6 +14,7 @@ from aiohttp.http_exceptions import BadHttpMessage
 
 from dozor.web.http import connections
 from dozor.web.http.reuse import LOAD, Reused
+from dozor.web.page import live_page
 from dozor.web.server import MalformedRequests
 from tests.waiting import until
 from tests.web.site import Site, Work, open_site
@@ -79,14 +80,16 @@ async def test_an_event_stream_outlives_the_deadline_of_an_answer(
     database: str, tmp_path: Path, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, "ANSWER_WITHIN", 0.3)
-    monkeypatch.setattr(connections, "SWEEP_EVERY", 0.1)
+    monkeypatch.setattr(connections, "SWEEP_EVERY", 0.05)
+    monkeypatch.setattr(live_page, "EVERY", 0.05)
+    monkeypatch.setattr(live_page, "BEAT_EVERY", 0.05)
     async with (
         open_site(tmp_path, database, {"one": work.run}, tasks=ONE) as site,
         site.http.get(site.url + "/api/events") as stream,
         asyncio.timeout(10),
     ):
         began = asyncio.get_running_loop().time()
-        while asyncio.get_running_loop().time() - began < 1.5:
+        while asyncio.get_running_loop().time() - began < 0.9:
             assert await stream.content.readline() != b""
 
 
@@ -107,17 +110,17 @@ async def test_waiting_requests_leave_the_loop_most_of_its_time() -> None:
     _HANDED.clear()
     queue = connections.Connections([])
     handing = asyncio.create_task(queue.run(asyncio.Protocol))
-    for _ in range(40):
+    for _ in range(20):
         _Costly(queue, asyncio.Protocol()).data_received(b"GET / HTTP/1.1")
     began = time.perf_counter()
     late = 0.0
-    while len(_HANDED) < 40:
+    while len(_HANDED) < 20:
         due = time.perf_counter() + 0.002
         await asyncio.sleep(0.002)
         late = max(late, time.perf_counter() - due)
     handing.cancel()
     await asyncio.gather(handing, return_exceptions=True)
-    assert time.perf_counter() - began > 40 * 0.01 / connections.SHARE * 0.9
+    assert time.perf_counter() - began > 20 * 0.01 / connections.SHARE * 0.9
     assert late < 0.2
 
 

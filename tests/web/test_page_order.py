@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from dozor.supervision.core.events import Pause
 from dozor.supervision.core.state import State
@@ -30,14 +31,25 @@ NAMES = """[...document.querySelectorAll('{place} [data-task]')]
   .filter(row => row.offsetHeight).map(row => row.dataset.task)"""
 
 
-@pytest.fixture
-async def site(database: str, tmp_path: Path) -> AsyncIterator[Site]:
-    """Two tasks stopped, one paused, five healthy."""
+HISTORY_SQL = """
+INSERT INTO dozor.runs (id, task, started_at, finished_at, outcome, runs, seconds, seconds_max)
+SELECT 'h-' || n, 'prices', at, at, CASE WHEN n IN (3, 4) THEN 'failed' ELSE 'succeeded' END,
+       CASE WHEN n = 3 THEN 2 ELSE 1 END, 0.1, 0.1
+FROM generate_series(1, 60) AS n, LATERAL (SELECT $1::timestamptz - n * interval '1 hour' AS at) AS moment
+"""
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def site(module_database: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    """Two tasks stopped, one paused, five healthy; `prices` has a history. No test changes it."""
     failing = Work()
     failing.error = ValueError("no")
     checkers = {name: Work().run for name in (*HEALTHY, "ledger")}
     checkers |= {"wallet_in": failing.run, "wallet_out": failing.run}
-    async with open_site(tmp_path, database, checkers, tasks=TASKS) as site:
+    folder = tmp_path_factory.mktemp("order")
+    async with open_site(folder, module_database, checkers, tasks=TASKS) as site:
         supervisor = site.runner.supervisor
         for name in ("wallet_in", "wallet_out"):
             task = supervisor.find(name)
@@ -45,6 +57,9 @@ async def site(database: str, tmp_path: Path) -> AsyncIterator[Site]:
             await until(lambda task=task: task.state.state is State.STOPPED)  # type: ignore[misc]
         supervisor.command("ledger", Pause("telegram:111"))
         await until(lambda: len(site.runner.incident_manager.open_incidents) == 2)
+        await site.runner.journal.flush()
+        await site.runner.pools.core.execute("DELETE FROM dozor.runs WHERE task = 'prices'")
+        await site.runner.pools.core.execute(HISTORY_SQL, datetime.now(UTC) - timedelta(minutes=30))
         yield site
 
 
@@ -124,17 +139,7 @@ async def test_typing_filters_at_once(site: Site, tab: Tab) -> None:
     assert sorted(await names(tab, "main")) == ["mail_bounces", "mail_queue"]
 
 
-HISTORY_SQL = """
-INSERT INTO dozor.runs (id, task, started_at, finished_at, outcome, runs, seconds, seconds_max)
-SELECT 'h-' || n, 'prices', at, at, CASE WHEN n IN (3, 4) THEN 'failed' ELSE 'succeeded' END,
-       CASE WHEN n = 3 THEN 2 ELSE 1 END, 0.1, 0.1
-FROM generate_series(1, 60) AS n, LATERAL (SELECT $1::timestamptz - n * interval '1 hour' AS at) AS moment
-"""
-
-
 async def test_bars_tell_failures_by_height_and_say_what_each_period_was(site: Site, tab: Tab) -> None:
-    await site.runner.pools.core.execute("DELETE FROM dozor.runs WHERE task = 'prices'")
-    await site.runner.pools.core.execute(HISTORY_SQL, datetime.now(UTC) - timedelta(minutes=30))
     await tab.size(1280, 900)
     await tab.open(site.url)
     row = "document.querySelector('[data-task=prices]')"
@@ -170,6 +175,17 @@ async def test_bars_tell_failures_by_height_and_say_what_each_period_was(site: S
     assert "now" in await tab.run(axis)
 
 
+async def test_without_a_token_in_the_configuration_it_only_shows(site: Site, tab: Tab) -> None:
+    await tab.open(site.url)
+    await tab.until("document.querySelector('#broken .task')")
+    assert await tab.run("document.querySelectorAll('button').length") == 0
+    async with site.http.post(site.url + "/api/tasks/prices/pause") as answer:
+        assert answer.status == 403
+    task = site.runner.supervisor.find("prices")
+    assert task is not None
+    assert task.state.state is not State.PAUSED
+
+
 async def test_two_thousand_tasks_weigh_little(database: str, tmp_path: Path, tab: Tab) -> None:
     count = 2000
     work = Work()
@@ -182,7 +198,7 @@ async def test_two_thousand_tasks_weigh_little(database: str, tmp_path: Path, ta
             assert answer.headers["Content-Encoding"] == "gzip"
         transport = await fetch_raw(site, "/", seconds=30.0)
         assert len(transport) < 60_000
-        followed = await fetch_raw(site, "/api/events?since=0.0", seconds=3.0)
+        followed = await fetch_raw(site, "/api/events?since=0.0", seconds=1.0)
         assert len(followed) < 60_000
         await tab.open(site.url)
         await tab.until(f"document.querySelectorAll('#healthy .row').length === {count}", within=60)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+import pytest_asyncio
 from aiohttp import web
 
 from dozor.supervision.core.events import Pause
@@ -40,6 +41,7 @@ FRESH = (
     "document.getElementById('stale').hidden && document.getElementById('live').textContent.includes('live')"
 )
 STALE = "!document.getElementById('stale').hidden"
+READY = "document.getElementById('ready').innerText"
 BANNER = "document.getElementById('stale').innerText"
 
 
@@ -65,7 +67,10 @@ class Running:
         await self.process.says("listening on", within=PATIENCE)
 
 
-@pytest.fixture
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def running(database: str, tmp_path: Path) -> AsyncIterator[Running]:
     running = Running(tmp_path, database)
     running.configure("one", "two")
@@ -76,7 +81,7 @@ async def running(database: str, tmp_path: Path) -> AsyncIterator[Running]:
         running.process.kill()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def fresh(tab: Tab, running: Running) -> None:
     """The tab is on the page of the running process, which is up to date."""
     await tab.open(running.url)
@@ -85,7 +90,7 @@ async def fresh(tab: Tab, running: Running) -> None:
 
 @pytest.mark.usefixtures("fresh")
 async def test_a_frozen_runner_greys_the_page_until_it_goes_on(running: Running, tab: Tab) -> None:
-    assert await tab.run("document.getElementById('ready').innerText") == "ready"
+    await tab.until(f"{READY} === 'ready'", within=PATIENCE)
     running.process.signal(signal.SIGSTOP)
     try:
         await tab.until(STALE, within=PATIENCE)
@@ -94,16 +99,17 @@ async def test_a_frozen_runner_greys_the_page_until_it_goes_on(running: Running,
         colour = "getComputedStyle(document.getElementById('stale')).backgroundColor"
         assert await tab.run(colour) == "rgb(179, 20, 31)"
         assert "grayscale(1)" in await tab.run("getComputedStyle(document.querySelector('main')).filter")
-        assert await tab.run("document.getElementById('ready').innerText") == "no connection"
+        assert await tab.run(READY) == "no connection"
         assert await tab.run("document.title") == "(!) Dozor"
         assert "live" not in await tab.run("document.getElementById('live').innerText")
         assert "cf222e" in await tab.run("document.getElementById('icon').href"), "a red icon"
     finally:
         running.process.signal(signal.SIGCONT)
-    await tab.until(FRESH, within=PATIENCE)
-    assert await tab.run("getComputedStyle(document.querySelector('main')).filter") == "none"
-    assert await tab.run("document.getElementById('ready').innerText") == "ready"
-    assert await tab.run("document.title") == "Dozor"
+    await tab.until(
+        f"{FRESH} && getComputedStyle(document.querySelector('main')).filter === 'none'"
+        f" && {READY} === 'ready' && document.title === 'Dozor'",
+        within=PATIENCE,
+    )
 
 
 @pytest.mark.usefixtures("fresh")
@@ -118,7 +124,7 @@ async def test_an_ended_runner_is_said_and_its_successor_taken_up(
     else:
         await running.process.stop()
     await tab.until(STALE, within=PATIENCE)
-    assert "No answer from the runner since" in await tab.run(BANNER)
+    await tab.until(f"{BANNER}.includes('No answer from the runner since')")
     running.configure("one", "three")
     await running.start()
     await tab.until(FRESH, within=PATIENCE)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from dozor.control.queries.statistics import read_statistics
 from dozor.storage.postgres.pool import Pool
@@ -21,6 +21,7 @@ TOKEN = "a-token-of-the-tests-0123456789"
 MORE = f"web: {{listen: 127.0.0.1:0, token: '{TOKEN}'}}"
 TASKS = """
 good: {run: 'm:f', every: 1h, description: Well}
+acted: {run: 'm:f', every: 1h, description: Paused by a test}
 bad: {run: 'm:f', every: 50ms, restart_delay: 50ms, max_consecutive_failures: 3, description: Ill}
 """
 HISTORY_SQL = """
@@ -31,12 +32,17 @@ FROM generate_series(1, 100) AS n, LATERAL (SELECT $1::timestamptz - n * interva
 """
 
 
-@pytest.fixture
-async def site(database: str, tmp_path: Path, work: Work) -> AsyncIterator[Site]:
-    bad = Work()
+of_the_module = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def site(module_database: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    """A healthy task with a history, a stopped one, and `acted`, the only one that a test may change."""
+    work, bad = Work(), Work()
     bad.error = ValueError("no")
-    checkers = {"good": work.run, "bad": bad.run}
-    async with open_site(tmp_path, database, checkers, tasks=TASKS, more=MORE) as site:
+    checkers = {"good": work.run, "acted": Work().run, "bad": bad.run}
+    folder = tmp_path_factory.mktemp("task")
+    async with open_site(folder, module_database, checkers, tasks=TASKS, more=MORE) as site:
         task = site.runner.supervisor.find("bad")
         assert task is not None
         await until(lambda: task.state.state is State.STOPPED)
@@ -51,6 +57,7 @@ async def inner(tab: Tab, selector: str) -> str:
     return str(await tab.run(f"document.querySelector('{selector}').innerText"))
 
 
+@of_the_module
 async def test_a_stopped_task_shows_since_when_why_and_what_has_happened(site: Site, tab: Tab) -> None:
     await tab.open(site.url)
     await tab.until("document.querySelector('#broken a')")
@@ -76,6 +83,7 @@ async def test_a_stopped_task_shows_since_when_why_and_what_has_happened(site: S
     assert tab.console == []
 
 
+@of_the_module
 async def test_runs_are_summed_up_and_drawn(site: Site, tab: Tab) -> None:
     await tab.size(1280, 1200)
     await tab.open(f"{site.url}/task/good")
@@ -102,10 +110,40 @@ async def test_runs_are_summed_up_and_drawn(site: Site, tab: Tab) -> None:
     )
 
 
+HOLD = """(() => {
+  const real = window.fetch;
+  window.fetch = (address, options) => {
+    if (!String(address).endsWith('days=7')) return real(address, options);
+    return new Promise(done => { window.release = async () => {
+      const answer = await real(address, options);
+      done({ok: answer.ok, status: answer.status, json: async () => {
+        const value = await answer.json();
+        window.late = true;
+        return value;
+      }});
+    }; });
+  };
+})()"""
+
+
+@of_the_module
+async def test_an_answer_that_comes_late_does_not_replace_a_newer_one(site: Site, tab: Tab) -> None:
+    await tab.open(f"{site.url}/task/good")
+    await tab.until("document.querySelectorAll('.plot svg').length === 2")
+    await tab.run(HOLD)
+    await tab.run("[...document.querySelectorAll('.windows button')][1].click()")
+    await tab.run("[...document.querySelectorAll('.windows button')][2].click()")
+    await tab.until("document.querySelectorAll('#runs tbody tr').length === 3")
+    await tab.run("window.release()")
+    await tab.until("window.late")
+    assert await tab.run("document.querySelectorAll('#runs tbody tr').length") == 3
+
+
+@of_the_module
 async def test_a_healthy_task_is_run_or_paused_but_not_restarted(site: Site, tab: Tab) -> None:
     await tab.open(site.url)
     await tab.run(f"sessionStorage.setItem('dozor-token', '{TOKEN}')")
-    await tab.open(f"{site.url}/task/good")
+    await tab.open(f"{site.url}/task/acted")
     await tab.until("document.querySelector('#timeline li')")
     buttons = "[...document.querySelectorAll('.task .acts button')]"
     shown = f"{buttons}.filter(button => button.offsetWidth).map(button => button.dataset.do)"
@@ -119,6 +157,7 @@ async def test_a_healthy_task_is_run_or_paused_but_not_restarted(site: Site, tab
     assert await tab.run(shown) == ["restart"]
 
 
+@of_the_module
 async def test_an_unknown_task_is_not_found(site: Site, tab: Tab) -> None:
     assert (await site.get("/task/nobody"))[0] == 404
     assert (await site.get("/api/task/nobody"))[0] == 404
@@ -128,6 +167,7 @@ async def test_an_unknown_task_is_not_found(site: Site, tab: Tab) -> None:
     await tab.until("document.body.innerText.includes('В настройках нет задачи nobody')")
 
 
+@of_the_module
 async def test_without_the_database_the_history_is_missing_and_said_so(
     site: Site, monkeypatch: pytest.MonkeyPatch, tab: Tab
 ) -> None:

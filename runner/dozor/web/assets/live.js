@@ -1,10 +1,6 @@
 // Staying up to date. The stream brings news at once, polling is the truth: whatever keeps the stream silent (a
 // frozen runner, a proxy that holds it back, 503), the page asks, and says so when nobody answers.
-const POLL_AFTER = 6; // seconds of silence; the runner gives a sign of life every two
-const STALE_AFTER = 10;
-const STALE_REFUSED_AFTER = 3; // when somebody says plainly that the runner is not there
-const POLL_EVERY = 2000, POLL_SECONDS = 4;
-const STREAM_AGAIN = [1000, 5000, 15000, 30000];
+const { waits } = settings; // seconds: class Waits in frame.py
 // A browser opens six connections to a server at most (HTTP/1.1). So that six tabs of tasks leave one for the
 // seventh, the page of a task does without a stream while nobody sees it, and asks now and then.
 const REST_POLL_AFTER = 20, REST_STALE_AFTER = 150; // seconds; timers of hidden tabs may come once a minute
@@ -52,13 +48,14 @@ function follow(wanted, apply, showConnection) {
     stream?.close();
     stream = null;
     streamedAt = 0;
-    streamAt = Date.now() + STREAM_AGAIN[Math.min(refusals++, STREAM_AGAIN.length - 1)];
+    const again = waits.stream_again_after;
+    streamAt = Date.now() + again[Math.min(refusals++, again.length - 1)] * 1000;
   }
   async function poll() {
     polling = true;
     const mine = round;
     try {
-      const answer = await fetch(`${base}/api/page?${query()}`, { signal: AbortSignal.timeout(POLL_SECONDS * 1000) });
+      const answer = await fetch(`${base}/api/page?${query()}`, { signal: AbortSignal.timeout(waits.poll_answer * 1000) });
       if (!answer.ok) failure = { status: answer.status };
       else {
         const update = await answer.json();
@@ -68,13 +65,13 @@ function follow(wanted, apply, showConnection) {
       failure = error.name === "TimeoutError" ? { silent: true } : error.name === "TypeError" ? { refused: true } : { status: "" };
     }
     polling = false;
-    pollAt = Date.now() + POLL_EVERY;
+    pollAt = Date.now() + waits.poll_every * 1000;
     look();
   }
   function look() {
     const silent = (Date.now() - heardAt) / 1000;
-    const streamed = stream !== null && Date.now() - streamedAt < STALE_AFTER * 1000;
-    if (stream !== null && !streamed && failure === null && Date.now() - streamedAt > 15000) closeStream();
+    const streamed = stream !== null && Date.now() - streamedAt < waits.stale_after * 1000;
+    if (stream !== null && !streamed && failure === null && Date.now() - streamedAt > waits.stream_given_up_after * 1000) closeStream();
     const plain = failure !== null && !failure.silent;
     const rest = resting();
     if (rest && stream !== null) {
@@ -82,10 +79,10 @@ function follow(wanted, apply, showConnection) {
       stream = null;
       streamAt = 0;
     }
-    const due = rest ? silent > REST_POLL_AFTER : silent > POLL_AFTER || !streamed;
+    const due = rest ? silent > REST_POLL_AFTER : silent > waits.poll_after || !streamed;
     if (!polling && Date.now() >= pollAt && due) poll();
     if (Date.now() >= streamAt && failure === null && !rest) openStream();
-    const stale = silent > (rest ? REST_STALE_AFTER : STALE_AFTER) || (plain && silent > STALE_REFUSED_AFTER);
+    const stale = silent > (rest ? REST_STALE_AFTER : waits.stale_after) || (plain && silent > waits.stale_refused_after);
     showConnection({ stale, failure, streamed, heardAt: heardAt / 1000 - skew });
   }
   const first = JSON.parse(byId("data").textContent);

@@ -1,5 +1,5 @@
 // The page of one task. What changes at once comes by the stream; its history is asked for when it has changed.
-const DETAIL_EVERY = 60000, DETAIL_AFTER_CHANGE = 1500, DETAIL_AT_MOST_EVERY = 10000;
+const DETAIL_EVERY = 60000;
 const CHART = { width: 960, height: 120, zero: 84 };
 const WINDOWS = ["1", "7", "30"];
 
@@ -7,6 +7,7 @@ function startTask() {
   const name = settings.task;
   const main = byId("main");
   let task = null, length = new URLSearchParams(location.search).get("days") ?? "1", askedAt = 0, detail = null;
+  let requests = 0, answered = 0;
   if (!settings.about) {
     main.replaceChildren(make("p", {}, make("a", { href: address("/") }, `← ${texts.back}`)),
       make("h1", {}, fill(texts.unknown_task, { name })));
@@ -56,6 +57,7 @@ function startTask() {
       one.taken ? ` · ${fill(texts.acknowledged, { by: one.taken })}` : "", make("div", { class: "quiet" }, one.summary), whyOf(one.id));
   }
   async function ask() {
+    const mine = ++requests;
     askedAt = Date.now();
     askBars(name);
     try {
@@ -65,7 +67,10 @@ function startTask() {
         askSoon();
       }
       if (!answer.ok) return;
-      detail = await answer.json();
+      const found = await answer.json();
+      if (mine < answered) return; // of an older request than what is shown, perhaps with another length
+      answered = mine;
+      detail = found;
     } catch {
       return; // the banner says that the runner does not answer
     }
@@ -76,7 +81,7 @@ function startTask() {
   }
   function askSoon() {
     if (ask.timer) return;
-    const wait = Math.max(DETAIL_AFTER_CHANGE, askedAt + DETAIL_AT_MOST_EVERY - Date.now());
+    const wait = Math.max(waits.details_after_change * 1000, askedAt + waits.details_at_most_every * 1000 - Date.now());
     ask.timer = setTimeout(() => { ask.timer = null; ask(); }, wait);
   }
   function showSummary() {

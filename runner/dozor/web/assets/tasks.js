@@ -1,6 +1,6 @@
 // The page of all tasks: open incidents, then what is broken, then a dense row for each of the others.
 const CARDS = 60; // broken tasks shown in full; further ones as rows
-const BARS_AGAIN = 60000, BARS_AFTER_CHANGE = 1500;
+const BARS_AGAIN = 60000;
 const PAUSED = 3;
 const tasks = new Map(), rows = new Map(), cards = new Map(), groups = new Map();
 const visible = new Set();
@@ -361,7 +361,7 @@ function applyTasks(update) {
     else if (broken(task)) (cards.has(task.name) ? cardOf : rowOf)(task);
     else if (rows.has(task.name)) rowOf(task);
     if (before && (before.rank !== task.rank || before.streak !== task.streak))
-      setTimeout(askBars, BARS_AFTER_CHANGE, task.name);
+      setTimeout(askBars, waits.details_after_change * 1000, task.name);
   }
   if (update.page) showPage(update.page);
   if (moved) planLayout();

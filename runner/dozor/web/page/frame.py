@@ -6,7 +6,7 @@ Only what is broken is written twice, for a browser without a script.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -19,6 +19,32 @@ from dozor.web.sources import Sources
 from dozor.web.texts import texts_of
 
 SCRIPTS = ("base.js", "bars.js", "live.js", "tasks.js", "task.js", "acts.js", "start.js")
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """Seconds that the script of a page waits. The runner sends a sign of life every two."""
+
+    poll_after: float = 6.0
+    """Without news from the stream, until it polls besides."""
+    poll_every: float = 2.0
+    poll_answer: float = 4.0
+    """For the answer of a poll."""
+    stale_after: float = 10.0
+    """Without news, until the page is marked as stale."""
+    stale_refused_after: float = 3.0
+    """As `stale_after`, when a server or proxy has refused plainly."""
+    stream_given_up_after: float = 15.0
+    """Without news from an open stream, until it is opened anew."""
+    stream_again_after: tuple[float, ...] = (1.0, 5.0, 15.0, 30.0)
+    """Until a stream that was refused is opened again: the first time, the second and so on."""
+    details_after_change: float = 1.5
+    """Until the history of a task that has changed is requested, and the bars of one in the list."""
+    details_at_most_every: float = 10.0
+    """Between two requests for the history of a task that changes."""
+
+
+WAITS = Waits()
 
 
 class Page:
@@ -169,6 +195,7 @@ class Page:
             "zone": self._sources.timezone,
             "language": self._language.value,
             "explicit": self._explicit,
+            "waits": asdict(WAITS),
         }
 
 
