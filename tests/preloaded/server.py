@@ -35,7 +35,14 @@ import time
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-MODULES = ("dozor_bot.app", "dozor_market.auctions", "dozor_market.presales", "dozor_market.ton_deposits")
+MODULES = (
+    "dozor_bot.app",
+    "dozor_market.auctions",
+    "dozor_market.presales",
+    "dozor_market.ton_deposits",
+    "fluent.runtime",
+    "pgqueuer.adapters.persistence.qb",
+)
 PACKAGES = ("dozor.cli", "dozor.app")
 """With every module in them."""
 REQUEST = 1 << 20
