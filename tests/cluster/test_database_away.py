@@ -23,8 +23,8 @@ async def test_a_leader_gives_up_in_its_window_and_one_leads_when_the_database_i
 ) -> None:
     away, back = AWAY[how]
     own.write({"t": {"run": "spanned:run", "every": "200ms"}, "long": {"run": "spanned:long", "every": "1m"}})
-    first = await own.leader()
-    second = await own.standby()
+    first = await own.leader("--grace", "0.2")
+    second = await own.standby("--grace", "0.2")
     await own.runs_in(first, within=10)
     await own.runs_in(first, within=10, task="long")
     gone = now()
@@ -63,11 +63,12 @@ async def test_what_could_not_be_written_is_written_if_nobody_led_meanwhile(
         "    if Path(__file__).with_name('fail').exists():\n"
         "        raise RuntimeError('as ordered')\n"
     )
-    own.write({"f": {"run": "failing:f", "every": "200ms", "restart_delay": "200ms"}})
+    often = {"every": "50ms", "restart_delay": "50ms", "max_consecutive_failures": 2}
+    own.write({"f": {"run": "failing:f", **often}})
     only = await own.leader()
     await asyncio.to_thread(postgres_control.stop)
     (own.folder / "fail").touch()
-    await only.says("stopped after 5 consecutive errors", within=TTL)
+    await only.says("stopped after 2 consecutive errors", within=TTL)
     await only.says("could not be renewed", within=TTL)
     await asyncio.to_thread(postgres_control.start)
     await only.says(LEADS, times=2, within=TTL * 2 + 10)

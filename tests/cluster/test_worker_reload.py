@@ -47,8 +47,8 @@ async def pair(members: Members, tasks: dict[str, Any], **sections: Any) -> tupl
     """A leader that takes no runs, and a worker."""
     (members.folder / "valued.py").write_text(CHECKER)
     members.write(tasks, **sections)
-    worker = members.start("--role", "worker", "--grace", "5")
-    leader = await members.leader("--role", "leader", "--grace", "5")
+    worker = members.start("--role", "worker", "--grace", "0.5")
+    leader = await members.leader("--role", "leader", "--grace", "0.5")
     await worker.says(WORKS)
     return leader, worker
 
