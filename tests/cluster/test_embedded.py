@@ -14,12 +14,13 @@ from uuid import uuid4
 import pytest
 
 from dozor import Runner
-from dozor.cluster import lease
+from dozor.cluster import leadership, lease
 from dozor.cluster.lease import Holder
 from dozor.config.values.roles import Role
 from dozor.errors import LeaseLostError
 from dozor.process.identity import ProcessIdentity
 from dozor.storage.postgres.pool import Pool
+from dozor.supervision import supervisor
 from tests.cluster.members import TTL, Members
 from tests.waiting import until
 
@@ -42,8 +43,8 @@ async def run():
     running = False
 """
 """A run that ends when the test says so, whoever cancels it."""
-CANCEL_TIME = 5.0
-"""Seconds that a cancelled run gets."""
+CANCEL_TIME = 1.0
+"""Seconds that a cancelled run gets here."""
 
 
 @pytest.fixture
@@ -53,6 +54,13 @@ def stubborn(members: Members, monkeypatch: pytest.MonkeyPatch) -> Iterator[Modu
     monkeypatch.syspath_prepend(str(members.folder))
     yield importlib.import_module("embedded_stubborn")
     del sys.modules["embedded_stubborn"]
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lost lease is noticed sooner, and nothing waits longer than necessary for a run that goes on."""
+    monkeypatch.setattr(supervisor, "CANCEL_SECONDS", CANCEL_TIME)
+    monkeypatch.setattr(leadership, "RENEWALS", 20)
 
 
 @pytest.fixture(autouse=True)
