@@ -72,12 +72,17 @@ async def test_a_leader_whose_loop_is_blocked_is_killed_before_another_one_leads
 
 
 async def test_a_long_run_goes_on_after_sigterm_and_the_next_leader_waits_for_it(members: Members) -> None:
-    members.write({"t": {"run": "spanned:run", "every": "1s"}, "u": {"run": "spanned:run", "every": "100ms"}})
-    first = await members.leader("--grace", "30", env={"RUN_SECONDS": "3"})
-    second = await members.standby(env={"RUN_SECONDS": "0.05"})
+    members.write(
+        {"t": {"run": "spanned:released", "every": "1s"}, "u": {"run": "spanned:run", "every": "100ms"}}
+    )
+    first = await members.leader("--grace", "60")
+    second = await members.standby()
     await members.runs_in(first, within=10)
     first.signal(signal.SIGTERM)
     await second.says(LEADS, within=2)
+    await members.runs_in(second, within=20, task="u")
+    assert len(members.spans()) == 1
+    members.release()
     await members.runs_in(second, within=20)
     assert await first.ends(within=10) == 0
     assert not members.overlaps({})
