@@ -33,7 +33,7 @@ class Handover:
         self.names = set(names)
         self.asked = 0
 
-    def look_again_at(self, task: str, now: float) -> float | None:
+    def look_again_at(self, task: str, now: float, *, in_process: bool) -> float | None:
         if task not in self.names:
             return None
         self.asked += 1
