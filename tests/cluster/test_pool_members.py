@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import time
 
-from dozor.storage.postgres.pool import connect, disconnect
 from tests.cluster.members import Members
 from tests.waiting import until
 
@@ -75,26 +74,3 @@ async def test_a_run_whose_worker_ends_is_killed_or_stops_goes_to_another_one(me
     await another()
     await members.runs_in(workers[3], within=20)
     assert not members.overlaps(deaths)
-
-
-async def test_epoch_and_fence_in_a_process_of_its_own_on_a_worker_and_on_the_leader(
-    members: Members,
-) -> None:
-    members.write(
-        {
-            "t": {"run": "spanned:fenced", "every": "200ms", "placement": "pool", "isolation": "process"},
-            "u": {"run": "spanned:fenced", "every": "200ms"},
-        }
-    )
-    connection = await connect(members.dsn)
-    await connection.execute("CREATE TABLE fenced (run_id text PRIMARY KEY, epoch bigint, pid bigint)")
-    leader = await members.leader("--role", "leader")
-    worker = members.start("--role", "worker")
-    await until(lambda: len(members.spans("t")) >= 2 and len(members.spans("u")) >= 2, within=30)
-    rows = await connection.fetch("SELECT * FROM fenced")
-    epoch = (await members.lease()).term.epoch
-    await disconnect(connection)
-    assert {row["epoch"] for row in rows} == {epoch}
-    own = {leader.pid, worker.pid}
-    assert leader.pid in {row["pid"] for row in rows}
-    assert {row["pid"] for row in rows} - own, "no run of a process of its own"
