@@ -23,6 +23,7 @@ from tests.siege.pace import over
 from tests.siege.places import FORUM, MAIN, TOPIC
 from tests.siege.report import report
 from tests.siege.standin import Shown
+from tests.templates import Templates
 
 INCIDENTS, KILLS = cases(20, 50), cases(4, 10)
 SLACK = 1.0
@@ -30,9 +31,11 @@ SLACK = 1.0
 
 
 @pytest.fixture(scope="module")
-def evidence(short_dir: Path) -> Evidence:
+def evidence(short_dir: Path, templates: Templates) -> Evidence:
     """Of a siege in a process of its own: it forks, and pytest has threads."""
     folder = short_dir / "siege"
+    folder.mkdir()
+    templates.copy_plain(folder / "pg")
     command = [f"--keep={folder}", f"--slack={SLACK}"]
     command += ["--seed=1", f"--incidents={INCIDENTS}", "--tasks=40", f"--kills={KILLS}", "--speed=40"]
     command += ["--gap=8", "--longest=300", "--patience=2000"]
