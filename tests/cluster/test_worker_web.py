@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 
 from dozor.app.worker import worker_snapshot
@@ -94,13 +95,17 @@ async def test_a_process_whose_worker_cannot_take_runs_is_not_ready_whatever_els
     await members.standby()
     listen("worker")
     worker = members.start("--role", "worker")
-    for port in ports.values():
-        await until_answer(port, "/readyz", '"ready": true')
+
+    async def answer(pattern: str, status: int) -> None:
+        """Of all three at the same time: a part that fails again and again is started later and later."""
+        await asyncio.gather(
+            *(until_answer(port, "/readyz", pattern, status=status) for port in ports.values())
+        )
+
+    await answer('"ready": true', 200)
     await pool.execute("ALTER TABLE dozor_queue.pgqueuer RENAME TO elsewhere")
-    for port in ports.values():
-        await until_answer(port, "/readyz", "worker: UndefinedTableError", status=503)
+    await answer("worker: UndefinedTableError", 503)
     await pool.execute("ALTER TABLE dozor_queue.elsewhere RENAME TO pgqueuer")
-    for port in ports.values():
-        await until_answer(port, "/readyz", '"ready": true')
+    await answer('"ready": true', 200)
     assert await worker.stop() == 0
     assert await leader.stop() == 0
