@@ -63,7 +63,7 @@ simulate: .venv/.installed-dev ## a year of a hundred tasks under a virtual cloc
 	$(BIN)/python -m tests.simulation.play
 
 chaos: .venv/.installed-dev ## three replicas behind pgbouncers under 200 faults, half an hour
-	$(BIN)/python -m tests.cluster.chaos
+	DOZOR_FRESH=1 $(BIN)/python -m tests.cluster.chaos
 
 # Required by axe-playwright-python, whose axe.min.js alone is used: a browser driver of 50 MB.
 UNUSED := $(foreach name,playwright pyee greenlet,--no-emit-package $(name))

@@ -23,6 +23,7 @@ from benchmarks.suite.markdown import cell, number, render
 from benchmarks.suite.processes import cpu_of, wait_for
 from benchmarks.suite.recorder import Beat, Recorder
 from benchmarks.suite.results import FULL, QUICK, SMOKE, Goal, Row, Sense, Subject, quantile
+from tests.effort import SOAK
 from tests.waiting import stretched
 
 MACHINE = {"CPU": "one, 2 cores"}
@@ -251,7 +252,7 @@ def test_a_subject_that_fails_has_its_reason_in_place_of_figures(monkeypatch: py
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("name", ["supervision", "web"])
+@pytest.mark.parametrize("name", ["supervision", "web"] if SOAK else ["supervision"])
 def test_a_subject_is_measured(name: str) -> None:
     """With a handful of tasks. All subjects: `python -m benchmarks --form smoke --print`, two minutes."""
     subject = measured(name, SMOKE)

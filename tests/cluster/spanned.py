@@ -45,6 +45,16 @@ async def long(ctx: Context) -> None:
         _write(ctx, "end")
 
 
+async def released(ctx: Context) -> None:
+    """Goes on until there is a file `release`, whatever asks it to stop; it can be cancelled."""
+    _write(ctx, "begin")
+    try:
+        while not (FOLDER / "release").exists():  # noqa: ASYNC110 -- a file
+            await asyncio.sleep(0.05)
+    finally:
+        _write(ctx, "end")
+
+
 async def patient(ctx: Context, seconds: float) -> None:
     """Takes so many seconds, whatever asks it to stop; it can be cancelled."""
     _write(ctx, "begin")

@@ -19,6 +19,7 @@ from dozor.app.leading.recovery import read_recovered
 from dozor.clock import SteadyClock
 from dozor.config.sections.tasks import TaskConfig
 from dozor.config.values.schedules import Every
+from dozor.control.commands import executor
 from dozor.control.commands.actor import Actor, Source
 from dozor.control.commands.commands import (
     CLAIM_SQL,
@@ -178,6 +179,12 @@ class Leader:
         await asyncio.gather(self._writing, self._executing, return_exceptions=True)
         self.journal.abandon()
         await self.supervisor.stop(0.0)
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No LISTEN wakes these executors: they find a command by their next look at the table."""
+    monkeypatch.setattr(executor, "POLL_EVERY", 0.05)
 
 
 @pytest.fixture

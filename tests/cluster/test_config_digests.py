@@ -12,10 +12,6 @@ from dozor.app.config_file import ConfigFile
 from dozor.app.surroundings import config_digest
 from dozor.config import Config
 from dozor.config.loading import load
-from dozor.storage.postgres.pool import Pool
-from tests.cluster.members import Members
-from tests.cluster.test_replicas_shown import digest_of_all
-from tests.waiting import until
 
 FIRST = "language: en\ntasks:\n  t: {run: 'some:check', every: 1m}\n"
 SECOND = FIRST.replace("1m", "2m")
@@ -109,19 +105,3 @@ async def test_the_digest_is_computed_once_for_each_load(
     for _ in range(5):
         await file.refresh()
     assert len(computed) == 2
-
-
-async def test_a_worker_has_the_digest_of_a_leader_with_the_same_file_also_after_a_reload(
-    members: Members, pool: Pool
-) -> None:
-    tasks = {"t": {"run": "spanned:run", "every": "200ms", "placement": "pool"}}
-    members.write(tasks, supervision={"watch_config": True})
-    leader = await members.leader("--role", "leader")
-    worker = members.start("--role", "worker")
-    await worker.says(": worker ")
-    first = await digest_of_all(pool, 2)
-    members.write({**tasks, "u": tasks["t"]}, supervision={"watch_config": True})
-    await digest_of_all(pool, 2, other_than=first)
-    await until(lambda: any(span.pid == worker.pid for span in members.spans("u")), within=20)
-    assert await worker.stop() == 0
-    assert await leader.stop() == 0

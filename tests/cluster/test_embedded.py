@@ -8,18 +8,20 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from types import ModuleType
 from uuid import uuid4
 
 import pytest
 
 from dozor import Runner
-from dozor.cluster import lease
+from dozor.cluster import leadership, lease
 from dozor.cluster.lease import Holder
 from dozor.config.values.roles import Role
 from dozor.errors import LeaseLostError
 from dozor.process.identity import ProcessIdentity
 from dozor.storage.postgres.pool import Pool
+from dozor.supervision import supervisor
 from tests.cluster.members import TTL, Members
 from tests.waiting import until
 
@@ -42,8 +44,8 @@ async def run():
     running = False
 """
 """A run that ends when the test says so, whoever cancels it."""
-CANCEL_TIME = 5.0
-"""Seconds that a cancelled run gets."""
+CANCEL_TIME = 1.0
+"""Seconds that a cancelled run gets here."""
 
 
 @pytest.fixture
@@ -53,6 +55,13 @@ def stubborn(members: Members, monkeypatch: pytest.MonkeyPatch) -> Iterator[Modu
     monkeypatch.syspath_prepend(str(members.folder))
     yield importlib.import_module("embedded_stubborn")
     del sys.modules["embedded_stubborn"]
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lost lease is noticed sooner, and nothing waits longer than necessary for a run that goes on."""
+    monkeypatch.setattr(supervisor, "CANCEL_SECONDS", CANCEL_TIME)
+    monkeypatch.setattr(leadership, "RENEWALS", 20)
 
 
 @pytest.fixture(autouse=True)
@@ -98,6 +107,23 @@ async def test_it_leads_and_hands_over(members: Members, pool: Pool) -> None:
     assert row.resigned
     assert await pool.fetchval("SELECT clean FROM dozor.runners WHERE id = $1", row.term.epoch)
     assert await pool.fetchval("SELECT count(*) FROM dozor.replicas") == 0
+
+
+async def test_after_a_leader_that_died_it_holds_runs_in_child_processes_back(
+    members: Members, pool: Pool
+) -> None:
+    members.write({"t": {"run": "spanned:run", "every": "100ms"}})
+    own = ProcessIdentity.own()
+    dead = Holder(uuid4(), "dead", "0", replace(own, started=own.started - 1))
+    assert await lease.take(pool, dead, 200.0) is not None
+    async with leading(members) as runner:
+        await until(lambda: len(members.spans()) > 1)
+        part = runner._present
+        assert part is not None
+        assert part._term is not None
+        held = part._term.held
+        assert held.look_again_at("t", 0.0, in_process=False) is None
+        assert held.look_again_at("t", 0.0, in_process=True) is not None
 
 
 async def test_waiting_for_a_failure_with_a_limit_makes_no_end_unclean(members: Members, pool: Pool) -> None:

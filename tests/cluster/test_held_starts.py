@@ -10,7 +10,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from dozor.clock import SteadyClock
+from dozor.cluster.handover import HeldStarts
+from dozor.cluster.trust_window import TrustWindow
 from dozor.config.sections.tasks import Every
+from dozor.config.values.choices import Isolation
 from dozor.control.commands.run_tracker import RunTracker
 from dozor.storage.journal import Journal, StateSource
 from dozor.storage.postgres.pool import Pool
@@ -33,7 +36,7 @@ class Handover:
         self.names = set(names)
         self.asked = 0
 
-    def look_again_at(self, task: str, now: float) -> float | None:
+    def look_again_at(self, task: str, now: float, *, in_process: bool) -> float | None:
         if task not in self.names:
             return None
         self.asked += 1
@@ -119,3 +122,22 @@ async def test_how_a_run_ended_that_waited_for_another_one_reaches_who_asked(
             while await outcome() != "succeeded":  # noqa: ASYNC110 -- a row of the database
                 await asyncio.sleep(0.02)
         assert runs.begun == 1
+
+
+async def test_runs_in_child_processes_wait_for_those_of_a_leader_that_died() -> None:
+    window, runs = TrustWindow(600.0), Runs()
+    window.extend(window.now())
+    supervisor = Supervisor(
+        [spec("inline", runs.check), spec("isolated", runs.check, isolation=Isolation.PROCESS)],
+        observer=Seen(),
+        clock=SteadyClock(),
+        log=SupervisionLog(),
+        generation=1,
+        held=HeldStarts(window, children_until=window.now() + 600.0),
+    )
+    supervisor.start()
+    try:
+        await until(lambda: state_of(supervisor, "inline").runs_total >= 3)
+        assert state_of(supervisor, "isolated").started_at is None
+    finally:
+        await supervisor.stop()

@@ -13,7 +13,7 @@ import pytest
 from loguru import logger
 
 from dozor.app.standby import LATE, standby_snapshot
-from dozor.cluster import lease
+from dozor.cluster import leadership, lease
 from dozor.cluster.handover import HeldStarts, ended, hand_over
 from dozor.cluster.leadership import LEASE_SESSION, Ending, Leadership, LeaseSeen, lapsed
 from dozor.cluster.lease import Holder, LeaseRow, Term
@@ -159,9 +159,10 @@ def test_a_standby_is_ready_while_the_database_answers_and_a_lease_is_renewed_be
 
 
 async def test_a_leader_that_is_superseded_is_ready_as_a_standby_at_once(
-    pool: Pool, replica: Replica
+    pool: Pool, replica: Replica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it read of the lease before its term is as old as the term; the database has answered since."""
+    monkeypatch.setattr(leadership, "RENEWALS", 100)
     first = replica("a")
     term = await first.acquire()
     assert first.seen is not None
@@ -355,9 +356,9 @@ async def test_starts_of_tasks_whose_runs_go_on_elsewhere_are_held_until_these_e
     await hand_over(pool, ["a", "b"], 7, 60.0)
     await hand_over(pool, ["b"], 8, 1.0)  # does not shorten it
     await hand_over(pool, ["past"], 7, -1.0)
-    await hand_over(pool, ["late"], 6, 3.0)  # of a process that ended without removing its rows
+    await hand_over(pool, ["late"], 6, 0.5)  # of a process that ended without removing its rows
     await held.read(pool)
-    assert [held.look_again_at(name, 5.0) is None for name in ("a", "b", "past", "c")] == [
+    assert [held.look_again_at(name, 5.0, in_process=False) is None for name in ("a", "b", "past", "c")] == [
         False,
         False,
         True,
@@ -365,17 +366,34 @@ async def test_starts_of_tasks_whose_runs_go_on_elsewhere_are_held_until_these_e
     ]
     await ended(pool, 8)
     await held.read(pool)
-    assert held.look_again_at("a", 5.0) is not None
-    assert held.look_again_at("b", 5.0) is None
+    assert held.look_again_at("a", 5.0, in_process=False) is not None
+    assert held.look_again_at("b", 5.0, in_process=False) is None
     following = asyncio.create_task(held.follow(pool))
     await ended(pool, 7)
-    await until(lambda: held.look_again_at("a", 5.0) is None)
+    await until(lambda: held.look_again_at("a", 5.0, in_process=False) is None)
     async with asyncio.timeout(SECONDS):
         while await pool.fetchval("SELECT count(*) FROM dozor.handover"):  # noqa: ASYNC110 -- a row
             await asyncio.sleep(0.02)
     following.cancel()
     with suppress(asyncio.CancelledError):
         await following
+
+
+async def test_children_of_a_leader_that_died_may_outlive_it_by_a_tenth_of_its_lease(
+    pool: Pool, replica: Replica
+) -> None:
+    """Not those of one whose lease has expired: they end before that."""
+    process = ProcessIdentity.own()
+    dead = Holder(uuid4(), "dead", "test", replace(process, started=process.started - 1))
+    assert await lease.take(pool, dead, 30.0) is not None
+    taken = replica("a")
+    before = taken.window.now()
+    term = await taken.acquire()
+    assert before + 30.0 * CHILD_SLACK <= taken.children_until <= taken.window.now() + 30.0 * CHILD_SLACK
+    await taken.resign(term)
+    later = replica("b")
+    await later.acquire()
+    assert later.children_until == float("-inf")
 
 
 async def test_a_later_hand_over_prolongs_an_earlier_one(pool: Pool) -> None:

@@ -24,6 +24,7 @@ from dozor.process.identity import ProcessIdentity
 from dozor.storage.postgres.fence import Fence
 from dozor.storage.postgres.pool import Pool, connect, create_pool, disconnect
 from dozor.storage.postgres.pooling import marked
+from tests.effort import cases
 from tests.pgbouncer import PgBouncer
 from tests.system.stage import Stage
 from tests.waiting import until
@@ -156,7 +157,7 @@ async def test_oban_py_32_of_three_nodes_with_one_name_one_believes_to_lead_at_a
 
     async with living(*nodes):
         looking = asyncio.create_task(look())
-        for turn in range(1, 4):
+        for turn in range(1, cases(2, 3) + 1):
             await until(partial(at_least, turn, "terms"), within=20)
             leader = next(node for node in nodes if node.leads)
             # Its sessions end and it cannot come back: what happens to a node that was cut off.

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from dozor.storage.postgres.pool import Pool
 from tests.cluster.members import Members
 from tests.waiting import until
 
@@ -17,19 +18,25 @@ def notes(members: Members, name: str) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
-async def test_runs_on_a_worker_are_given_named_databases_and_setups(members: Members) -> None:
+async def test_runs_on_a_worker_are_given_named_databases_setups_epoch_and_fence(
+    members: Members, pool: Pool
+) -> None:
+    """In a process of its own the epoch and the fence are those of runs on the leader."""
     shutil.copy(Path(__file__).with_name("resourced.py"), members.folder / "resourced.py")
     members.write(
         {
             "inline": {"run": "resourced:check", **RUN},
             "thread": {"run": "resourced:check_in_thread", **RUN},
             "process": {"run": "resourced:check", "isolation": "process", **RUN},
+            "fenced": {"run": "spanned:fenced", "isolation": "process", **RUN},
+            "of_leader": {"run": "spanned:fenced", "every": "200ms"},
         },
         databases={"shop": {"url": members.dsn}},
         setup="resourced:shared",
     )
+    await pool.execute("CREATE TABLE fenced (run_id text PRIMARY KEY, epoch bigint, pid bigint)")
     worker = members.start("--role", "worker")
-    await members.leader("--role", "leader")
+    leader = await members.leader("--role", "leader")
     seen = ("inline", "thread", "process")
     await until(lambda: all(len(notes(members, name)) >= 2 for name in seen), within=30)
     value = f"own of shared in {urlsplit(members.dsn).path.strip('/')}"
@@ -40,6 +47,11 @@ async def test_runs_on_a_worker_are_given_named_databases_and_setups(members: Me
         pids[name] = int(pid)
     assert pids["inline"] == pids["thread"] == worker.pid
     assert pids["process"] != worker.pid
+    await until(lambda: all(len(members.spans(name)) >= 2 for name in ("fenced", "of_leader")), within=30)
+    rows = await pool.fetch("SELECT * FROM fenced")
+    assert {row["epoch"] for row in rows} == {(await members.lease()).term.epoch}
+    assert leader.pid in {row["pid"] for row in rows}
+    assert {row["pid"] for row in rows} - {leader.pid, worker.pid}, "no run of a process of its own"
     assert await worker.stop() == 0
     closed = notes(members, "closed")
     assert closed.count(f"{worker.pid} own") == 2, "inline and thread have a setup each"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from dozor.cluster import pool_runs, worker
 from dozor.cluster.placement import pending_upgrade
 from dozor.config.sections.tasks import Every
 from dozor.errors import Superseded
@@ -18,6 +19,14 @@ from dozor.supervision.telemetry.observer import TroubleKind
 from tests.cluster.pools import is_in, leading, working
 from tests.supervision.stage import spec
 from tests.waiting import until
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What no notification announces is found sooner."""
+    monkeypatch.setattr(pool_runs, "POLL_EVERY", 0.2)
+    monkeypatch.setattr(worker, "BEAT_EVERY", 0.2)
+
 
 ROWS_SQL = "SELECT count(*) FROM dozor.pool_runs WHERE state <> 'taken'"
 

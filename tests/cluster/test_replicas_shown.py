@@ -143,8 +143,8 @@ async def test_members_with_one_file_have_one_digest_and_a_changed_file_gives_al
     members: Members, pool: Pool
 ) -> None:
     members.write()
-    await members.leader(env={"PYTHONHASHSEED": "1"})
-    await members.standby(env={"PYTHONHASHSEED": "2"})
+    await members.leader()
+    await members.standby(env={"PYTHONHASHSEED": "2"})  # sets are in another order there
     first = await digest_of_all(pool, 2)
     members.write({"t": {"run": "spanned:run", "every": "200ms"}})
     await members.standby()

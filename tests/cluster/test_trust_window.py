@@ -55,9 +55,20 @@ def test_starts_are_held_back_outside_it() -> None:
     clock = Clock()
     window = TrustWindow(10.0, now=clock)
     held = HeldStarts(window)
-    assert held.look_again_at("t", 5.0) == 5.0 + LOOK_AGAIN
+    assert held.look_again_at("t", 5.0, in_process=False) == 5.0 + LOOK_AGAIN
     window.extend(1000.0)
-    assert held.look_again_at("t", 5.0) is None
+    assert held.look_again_at("t", 5.0, in_process=False) is None
+
+
+def test_a_run_in_a_child_process_is_held_back_until_those_of_a_dead_leader_have_ended() -> None:
+    clock = Clock()
+    window = TrustWindow(10.0, now=clock)
+    window.extend(1000.0)
+    held = HeldStarts(window, children_until=1001.0)
+    assert held.look_again_at("t", 5.0, in_process=True) == 5.0 + LOOK_AGAIN
+    assert held.look_again_at("t", 5.0, in_process=False) is None
+    clock.now = 1001.0
+    assert held.look_again_at("t", 5.0, in_process=True) is None
 
 
 @pytest.mark.parametrize(

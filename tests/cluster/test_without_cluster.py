@@ -16,7 +16,9 @@ WHERE application_name = 'dozor' AND pid <> pg_backend_pid() AND query LIKE '%FR
 """
 
 
-async def test_a_waiting_runner_survives_that_its_sessions_are_ended(members: Members, pool: Pool) -> None:
+async def test_a_waiting_runner_survives_that_its_sessions_are_ended_and_a_member_waits_for_its_lock(
+    members: Members, pool: Pool
+) -> None:
     members.write(cluster=OFF)
     first = await members.leader()
     second = members.start("--wait")
@@ -27,22 +29,18 @@ async def test_a_waiting_runner_survives_that_its_sessions_are_ended(members: Me
         async with asyncio.timeout(20):
             while not ended:
                 ended = await pool.fetchval(END_WAITING)
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.05)
         await second.says("connecting again", times=times)
     assert second.alive
     assert await first.stop() == 0
     await second.says(" is on watch: tasks")
-    assert await second.stop() == 0
 
-
-async def test_a_member_does_not_lead_while_a_runner_holds_the_lock_of_its_session(members: Members) -> None:
-    members.write(cluster=OFF)
-    old = await members.leader()
+    # A member of a cluster does not lead while a runner holds the lock of its session.
     members.write()
     member = members.start()
-    await member.says(f"process {old.pid}")
+    await member.says(f"process {second.pid}")
     assert LEADS not in member.text
-    assert await old.stop() == 0
+    assert await second.stop() == 0
     await member.says(LEADS, within=10)
     await member.says(" is on watch: tasks")
     assert await member.stop() == 0

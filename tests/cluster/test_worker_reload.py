@@ -10,6 +10,7 @@ from typing import Any
 from dozor.cluster.replicas import ReplicaRow, read_replicas
 from dozor.storage.postgres.pool import Pool
 from tests.cluster.members import Members
+from tests.cluster.test_replicas_shown import digest_of_all
 from tests.system.process import Process
 from tests.waiting import stretched, until
 
@@ -47,8 +48,8 @@ async def pair(members: Members, tasks: dict[str, Any], **sections: Any) -> tupl
     """A leader that takes no runs, and a worker."""
     (members.folder / "valued.py").write_text(CHECKER)
     members.write(tasks, **sections)
-    worker = members.start("--role", "worker", "--grace", "5")
-    leader = await members.leader("--role", "leader", "--grace", "5")
+    worker = members.start("--role", "worker", "--grace", "0.5")
+    leader = await members.leader("--role", "leader", "--grace", "0.5")
     await worker.says(WORKS)
     return leader, worker
 
@@ -85,19 +86,14 @@ async def test_sighup_gives_a_worker_new_tasks_and_new_arguments_and_an_invalid_
     async with asyncio.timeout(stretched(20)):
         while (await replica_of(pool, worker)).config_problem is not None:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
+    # Nobody sends anything to the worker now: `dozor reload` reaches the leader alone.
+    members.write({"t": valued("four"), "v": valued("newer")})
+    leader.signal(signal.SIGHUP)
+    await worker.says("Worker: reload by leader: + v")
+    await until_value(members, "t", "four", worker)
+    await until_value(members, "v", "newer", worker)
     assert await worker.stop() == 0
     assert await leader.stop() == 0
-
-
-async def test_a_worker_follows_a_leader_that_has_reloaded(members: Members) -> None:
-    """Nobody sends anything to the worker: `dozor reload` reaches the leader alone."""
-    leader, worker = await pair(members, {"t": valued("one")})
-    await until_value(members, "t", "one", worker)
-    members.write({"t": valued("two"), "u": valued("new")})
-    leader.signal(signal.SIGHUP)
-    await worker.says("Worker: reload by leader: + u, ~ t")
-    await until_value(members, "t", "two", worker)
-    await until_value(members, "u", "new", worker)
 
 
 async def test_a_process_that_leads_and_works_uses_new_arguments_in_both_parts(members: Members) -> None:
@@ -111,73 +107,70 @@ async def test_a_process_that_leads_and_works_uses_new_arguments_in_both_parts(m
     assert await both.stop() == 0
 
 
-async def test_with_watch_config_a_worker_reads_the_changed_file_by_itself(members: Members) -> None:
+async def test_with_watch_config_workers_and_leader_read_a_changed_file_by_themselves_and_have_one_digest(
+    members: Members, pool: Pool
+) -> None:
     watching = {"supervision": {"watch_config": True}}
-    _, worker = await pair(members, {"t": valued("one")}, **watching)
+    leader, worker = await pair(members, {"t": valued("one")}, **watching)
     await until_value(members, "t", "one", worker)
-    members.write({"t": valued("two")}, **watching)
+    first = await digest_of_all(pool, 2)
+    members.write({"t": valued("two"), "u": valued("new")}, **watching)
     await worker.says("Worker: reload by")
     await until_value(members, "t", "two", worker)
+    await until_value(members, "u", "new", worker)
+    await digest_of_all(pool, 2, other_than=first)
+    assert await worker.stop() == 0
+    assert await leader.stop() == 0
 
 
-async def test_a_run_in_progress_of_a_removed_task_is_ended_on_its_worker(members: Members) -> None:
-    other = {"run": "spanned:run", **POOLED}
-    leader, worker = await pair(members, {"t": {"run": "spanned:long", **LONG}, "u": other})
-    run = await members.runs_in(worker, within=20)
-    members.write({"u": other})
+async def test_runs_in_progress_of_tasks_that_a_reload_removes_changes_or_moves(members: Members) -> None:
+    tasks: dict[str, dict[str, Any]] = {
+        "other": {"run": "spanned:run", **POOLED},
+        "removed": {"run": "spanned:long", **LONG},
+        "changed": {"run": "spanned:patient", **POOLED, "every": "500ms", "args": {"seconds": 60}},
+        "moved": {"run": "spanned:run", **POOLED},
+        "moved_long": {"run": "spanned:long", **POOLED, "every": "500ms"},
+    }
+    leader, worker = await pair(members, tasks)
+    for name in tasks:
+        await members.runs_in(worker, within=20, task=name)
+
+    # A removed task: its run is ended on the worker, and it does not run again.
+    [run] = members.spans("removed")
+    del tasks["removed"]
+    members.write(tasks)
     leader.signal(signal.SIGHUP)
-    await until(lambda: members.spans()[0].ended is not None, within=20)
-    assert members.spans()[0].run_id == run.run_id
-    done = len(members.spans("u"))
-    await until(lambda: len(members.spans("u")) > done + 2, within=20)
-    assert len(members.spans()) == 1, "a removed task ran again"
-    assert "WorkerLost" not in leader.text
+    await until(lambda: members.spans("removed")[0].ended is not None, within=20)
+    assert members.spans("removed")[0].run_id == run.run_id
+    done = len(members.spans("other"))
+    await until(lambda: len(members.spans("other")) > done + 2, within=20)
+    assert len(members.spans("removed")) == 1, "a removed task ran again"
 
-
-async def test_a_run_in_progress_ends_when_the_leader_has_other_arguments_and_the_next_one_has_them(
-    members: Members,
-) -> None:
-    task = {"run": "spanned:patient", "every": "500ms", "placement": "pool"}
-    leader, worker = await pair(members, {"t": {**task, "args": {"seconds": 60}}})
-    await members.runs_in(worker, within=20)
-    members.write({"t": {**task, "args": {"seconds": 0}}})
+    # Other arguments: the leader ends the run, and the next one has them.
+    tasks["changed"]["args"] = {"seconds": 0}
+    members.write(tasks)
     worker.signal(signal.SIGHUP)
-    await worker.says("Worker: reload by SIGHUP: ~ t")
-    assert members.spans()[0].ended is None, "the worker alone ends no run"
+    await worker.says("~ changed")
+    assert members.spans("changed")[0].ended is None, "the worker alone ends no run"
     leader.signal(signal.SIGHUP)
-    await until(lambda: sum(span.ended is not None for span in members.spans()) >= 3, within=30)
-    assert not members.overlaps({})
-    assert "WorkerLost" not in leader.text
+    await until(lambda: sum(span.ended is not None for span in members.spans("changed")) >= 3, within=30)
+    assert not members.overlaps({}, "changed")
 
-
-async def test_a_task_that_leaves_its_pool_runs_on_the_leader_when_its_run_has_ended(
-    members: Members,
-) -> None:
-    task = {"run": "spanned:run", "every": "200ms"}
-    leader, worker = await pair(members, {"t": {**task, "placement": "pool"}})
-    await members.runs_in(worker, within=20)
-    members.write({"t": task})
+    # A task leaves its pool and comes back: it runs there when its run has ended.
+    for name in ("moved", "moved_long"):
+        del tasks[name]["placement"]
+    members.write(tasks)
     leader.signal(signal.SIGHUP)
-    await members.runs_in(leader, within=20)
-    members.write({"t": {**task, "placement": "pool"}})
-    leader.signal(signal.SIGHUP)
-    before = [span for span in members.spans() if span.pid == worker.pid]
-    await until(
-        lambda: len([span for span in members.spans() if span.pid == worker.pid]) > len(before), within=20
-    )
-    assert not members.overlaps({})
-
-
-async def test_a_task_that_leaves_its_pool_during_a_long_run_does_not_overlap_with_it(
-    members: Members,
-) -> None:
-    task = {"run": "spanned:long", "every": "500ms"}
-    leader, worker = await pair(members, {"t": {**task, "placement": "pool"}})
-    await members.runs_in(worker, within=20)
-    members.write({"t": task})
-    leader.signal(signal.SIGHUP)
-    await members.runs_in(leader, within=30)
-    first, second = members.spans()[:2]
+    await members.runs_in(leader, within=20, task="moved")
+    await members.runs_in(leader, within=30, task="moved_long")
+    first, second = members.spans("moved_long")[:2]
     assert (first.pid, second.pid) == (worker.pid, leader.pid)
     assert first.ended is not None
-    assert not members.overlaps({})
+    tasks["moved"]["placement"] = "pool"
+    members.write(tasks)
+    leader.signal(signal.SIGHUP)
+    before = sum(span.pid == worker.pid for span in members.spans("moved"))
+    await until(lambda: sum(span.pid == worker.pid for span in members.spans("moved")) > before, within=20)
+    for name in ("moved", "moved_long", "other"):
+        assert not members.overlaps({}, name)
+    assert "WorkerLost" not in leader.text

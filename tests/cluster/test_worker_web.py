@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
-
-import pytest
 
 from dozor.app.worker import worker_snapshot
 from dozor.control.readiness import evaluate
@@ -81,27 +80,32 @@ async def test_a_worker_that_lost_the_database_is_alive_and_not_ready_until_it_i
     await until_answer(port, "/readyz", '"ready": true')
 
 
-@pytest.mark.parametrize("role", ["all", "worker"])
 async def test_a_process_whose_worker_cannot_take_runs_is_not_ready_whatever_else_it_does(
-    members: Members, pool: Pool, role: str
+    members: Members, pool: Pool
 ) -> None:
     """Here the database refuses a statement; every other part goes on."""
-    port, other = free_port(), free_port()
-    members.write(web={"listen": f"127.0.0.1:{other}"})
-    if role == "worker":
-        await members.leader("--role", "leader")
-    members.write(web={"listen": f"127.0.0.1:{port}"})
-    process = members.start("--role", role)
-    await until_answer(port, "/readyz", '"ready": true')
-    standby = None
-    if role == "all":
-        members.write(web={"listen": f"127.0.0.1:{other}"})
-        standby = await members.standby()
-        await until_answer(other, "/readyz", '"ready": true')
+    ports = {role: free_port() for role in ("leader", "standby", "worker")}
+
+    def listen(role: str) -> None:
+        members.write(web={"listen": f"127.0.0.1:{ports[role]}"})
+
+    listen("leader")
+    leader = await members.leader()
+    listen("standby")
+    await members.standby()
+    listen("worker")
+    worker = members.start("--role", "worker")
+
+    async def answer(pattern: str, status: int) -> None:
+        """Of all three at the same time: a part that fails again and again is started later and later."""
+        await asyncio.gather(
+            *(until_answer(port, "/readyz", pattern, status=status) for port in ports.values())
+        )
+
+    await answer('"ready": true', 200)
     await pool.execute("ALTER TABLE dozor_queue.pgqueuer RENAME TO elsewhere")
-    await until_answer(port, "/readyz", "worker: UndefinedTableError", status=503)
-    if standby is not None:
-        await until_answer(other, "/readyz", "worker: UndefinedTableError", status=503)
+    await answer("worker: UndefinedTableError", 503)
     await pool.execute("ALTER TABLE dozor_queue.elsewhere RENAME TO pgqueuer")
-    await until_answer(port, "/readyz", '"ready": true')
-    assert await process.stop() == 0
+    await answer('"ready": true', 200)
+    assert await worker.stop() == 0
+    assert await leader.stop() == 0

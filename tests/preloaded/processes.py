@@ -27,6 +27,8 @@ import dozor
 
 DOZOR = Path(sys.executable).with_name("dozor")
 """The command as it is installed."""
+MODULES = ("benchmarks.siege",)
+"""Beside `dozor`, what is forked as `python -m MODULE` with the repository as its folder."""
 _SERVER = Path(__file__).with_name("server.py")
 _OF_THE_INTERPRETER = ("PYTHON", "LD_", "MALLOC_", "GLIBC_", "LOGURU_")
 """Beginnings of the names of variables that are read before or while modules are imported."""
@@ -136,7 +138,8 @@ class Server:
     def fork(
         self,
         arguments: Sequence[str],
-        script: str | None,
+        script: str,
+        module: str,
         folder: Path,
         environment: Mapping[str, str],
         streams: Sequence[int],
@@ -146,6 +149,7 @@ class Server:
         request = {
             "arguments": list(arguments),
             "script": script,
+            "module": module,
             "folder": str(folder),
             "environment": dict(environment),
             "umask": umask,
@@ -172,13 +176,13 @@ def start(
 ) -> Started:
     """`command` in a session of its own. The streams are descriptors, not constants of `subprocess`."""
     words = [str(word) for word in command]
-    found = _dozor(words)
+    found = _forkable(words)
     if found is None or not _may_fork(env):
         return subprocess.Popen(
             words, cwd=cwd, env=env, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
         )
-    arguments, script = found
-    return _running_server().fork(arguments, script, cwd, env, (stdin, stdout, stderr))
+    arguments, script, module = found
+    return _running_server().fork(arguments, script, module, cwd, env, (stdin, stdout, stderr))
 
 
 def run(
@@ -186,12 +190,13 @@ def run(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     timeout: float = 100.0,
+    module: str = "dozor",
 ) -> subprocess.CompletedProcess[str]:
-    """`python -m dozor ARGUMENTS` to its end, with no standard input.
+    """`python -m MODULE ARGUMENTS` to its end, with no standard input.
 
     Raises subprocess.TimeoutExpired after `timeout` seconds; the process is killed then.
     """
-    command = [sys.executable, "-m", "dozor", *map(str, arguments)]
+    command = [sys.executable, "-m", module, *map(str, arguments)]
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, open(os.devnull, "rb") as nothing:
         process = start(
             command,
@@ -249,13 +254,15 @@ def _running_server() -> Server:
         return _server
 
 
-def _dozor(command: Sequence[str]) -> tuple[list[str], str | None] | None:
-    """sys.argv and the script, which is None for `python -m dozor`. None: it is another command."""
+def _forkable(command: Sequence[str]) -> tuple[list[str], str, str] | None:
+    """sys.argv, and the script or the module, of which the other is empty. None: it is another command."""
     match command:
         case [script, *_] if script == str(DOZOR):
-            return list(command), script
+            return list(command), script, ""
         case [python, "-m", "dozor", *more] if python == sys.executable:
-            return [str(Path(dozor.__file__).with_name("__main__.py")), *more], None
+            return [str(Path(dozor.__file__).with_name("__main__.py")), *more], "", "dozor"
+        case [python, "-m", module, *more] if python == sys.executable and module in MODULES:
+            return [module, *more], "", module
         case _:
             return None
 

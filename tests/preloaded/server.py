@@ -35,7 +35,14 @@ import time
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-MODULES = ("dozor_bot.app", "dozor_market.auctions", "dozor_market.presales", "dozor_market.ton_deposits")
+MODULES = (
+    "dozor_bot.app",
+    "dozor_market.auctions",
+    "dozor_market.presales",
+    "dozor_market.ton_deposits",
+    "fluent.runtime",
+    "pgqueuer.adapters.persistence.qb",
+)
 PACKAGES = ("dozor.cli", "dozor.app")
 """With every module in them."""
 REQUEST = 1 << 20
@@ -161,7 +168,7 @@ def _become(request: Mapping[str, Any], streams: list[int]) -> None:
     sys.argv[:] = request["arguments"]
     sys.orig_argv[:] = [sys.executable, *request["arguments"]]
     script = request["script"]
-    sys.path[0] = request["folder"] if script is None else os.path.dirname(script)
+    sys.path[0] = os.path.dirname(script) if script else request["folder"]
     importlib.invalidate_caches()
 
     from loguru import logger
@@ -194,12 +201,12 @@ def main() -> None:
         os._exit(0)  # it outlives whoever has started it
     with socket.socket(fileno=int(sys.argv[1])) as listener:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        script = serve(listener, sys.argv[2])["script"]
+        request = serve(listener, sys.argv[2])
     try:
-        if script is None:
-            runpy.run_module("dozor", run_name="__main__", alter_sys=True)
+        if request["script"]:
+            runpy.run_path(request["script"], run_name="__main__")
         else:
-            runpy.run_path(script, run_name="__main__")
+            runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
     except SystemExit as ended:
         if ended.code is None or isinstance(ended.code, int):
             _end(ended.code or 0)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC
@@ -16,26 +14,32 @@ from dozor.alerting.model.notification import AlertData, Notification, Notificat
 from dozor.alerting.rendering.render import render
 from dozor.config.values.incident_kinds import Severity
 from dozor.language import Language, Translator, msg
+from tests.effort import cases
 from tests.house.sources import ROOT
+from tests.preloaded import processes
 from tests.siege.evidence import FIRING, RUNNER_ENDED, Evidence, Label, Telling, understand
 from tests.siege.haste import EPOCH
 from tests.siege.pace import over
 from tests.siege.places import FORUM, MAIN, TOPIC
 from tests.siege.report import report
 from tests.siege.standin import Shown
+from tests.templates import Templates
 
+INCIDENTS, KILLS = cases(20, 50), cases(4, 10)
 SLACK = 1.0
 """Real seconds: other tests use the machine too."""
 
 
 @pytest.fixture(scope="module")
-def evidence(short_dir: Path) -> Evidence:
+def evidence(short_dir: Path, templates: Templates) -> Evidence:
     """Of a siege in a process of its own: it forks, and pytest has threads."""
     folder = short_dir / "siege"
-    command = [sys.executable, "-m", "benchmarks.siege", f"--keep={folder}", f"--slack={SLACK}"]
-    command += ["--seed=1", "--incidents=50", "--tasks=40", "--kills=10", "--speed=40"]
+    folder.mkdir()
+    templates.copy_plain(folder / "pg")
+    command = [f"--keep={folder}", f"--slack={SLACK}"]
+    command += ["--seed=1", f"--incidents={INCIDENTS}", "--tasks=40", f"--kills={KILLS}", "--speed=40"]
     command += ["--gap=8", "--longest=300", "--patience=2000"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110)
+    done = processes.run(*command, module="benchmarks.siege", cwd=ROOT, timeout=110)
     print(done.stdout, done.stderr)
     assert done.returncode == 0, done.stdout
     found = pickle.loads((folder / "evidence.pickle").read_bytes())
@@ -44,10 +48,10 @@ def evidence(short_dir: Path) -> Evidence:
 
 
 def test_every_incident_is_told_and_its_end_whatever_is_killed(evidence: Evidence) -> None:
-    assert len(evidence.chronicle.deaths) >= 5
+    assert len(evidence.chronicle.deaths) >= KILLS / 2
     assert len(evidence.chronicle.outages) >= 5
     assert len(evidence.seen.faults) >= 10
-    assert len([row for row in evidence.incidents if row.task is not None]) >= 30
+    assert len([row for row in evidence.incidents if row.task is not None]) >= 0.6 * INCIDENTS
 
 
 def test_the_log_of_the_runner_is_understood(evidence: Evidence) -> None:

@@ -25,5 +25,5 @@ FAULTS = (
 
 
 @pytest.mark.timeout(300)
-def test_eleven_faults(tmp_path: Path) -> None:
-    play(tmp_path, FAULTS)
+async def test_eleven_faults(tmp_path: Path, short_dir: Path) -> None:
+    await play(tmp_path, FAULTS, place=short_dir / "chaos")

@@ -268,7 +268,7 @@ class ClusterMember:
         leader = LeaderTerm(
             fence=Fence(term, self._ttl / 2),
             window=self.window,
-            held=HeldStarts(self.window),
+            held=HeldStarts(self.window, self.leadership.children_until),
             view=self.view,
             retired=asyncio.Event(),
             failing=self._failing_worker,

@@ -40,15 +40,23 @@ async def ended(connection: Connection | Pool, epoch: int) -> None:
 
 
 class HeldStarts:
-    """Which starts a leader holds back: all outside its window, and those of runs still in progress."""
+    """Which starts a leader holds back: all outside its window, and those of runs still in progress.
 
-    def __init__(self, window: TrustWindow) -> None:
+    `children_until`: by the window's clock, until when child processes of a leader that died may live.
+    """
+
+    def __init__(self, window: TrustWindow, children_until: float = float("-inf")) -> None:
         self._window = window
+        self._children_until = children_until
         self._held: frozenset[str] = frozenset()
 
-    def look_again_at(self, task: str, now: float) -> float | None:
-        """None: `task` may start now. Else when to ask again; both in the units of `now`, seconds."""
-        if task not in self._held and self._window.trusted:
+    def look_again_at(self, task: str, now: float, *, in_process: bool) -> float | None:
+        """None: `task` may start now. Else when to ask again; both in the units of `now`, seconds.
+
+        `in_process`: its runs are in child processes.
+        """
+        beside_child = in_process and self._window.now() < self._children_until
+        if task not in self._held and self._window.trusted and not beside_child:
             return None
         return now + LOOK_AGAIN
 

@@ -21,7 +21,7 @@ from loguru import logger
 
 from dozor.cluster import lease
 from dozor.cluster.lease import Holder, LeaseRow, Term
-from dozor.cluster.trust_window import TrustWindow
+from dozor.cluster.trust_window import CHILD_SLACK, TrustWindow
 from dozor.errors import StorageError
 from dozor.language import msg
 from dozor.storage.postgres.listen import POLL_EVERY
@@ -83,6 +83,11 @@ class Leadership:
         self.window = window
         self.seen: LeaseSeen | None = None
         """What this process knows of the lease."""
+        self.children_until = float("-inf")
+        """By the clock of the window: until then child processes of the leader before may live.
+
+        Of one that was found dead. When a lease has expired they have ended.
+        """
         self._dsn = dsn
         self._session_locks = session_locks
         self._statement_cache = statement_cache
@@ -140,6 +145,7 @@ class Leadership:
             return None
         self.window.extend(attempted_at)
         self._own(term, attempted_at)
+        self.children_until = float("-inf") if seen.row.expired else attempted_at + seen.row.ttl * CHILD_SLACK
         self._said = None
         return term
 

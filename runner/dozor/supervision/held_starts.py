@@ -10,6 +10,7 @@ from typing import Protocol
 
 from dozor.clean_context import CleanContext
 from dozor.clock import SteadyClock
+from dozor.config.values.choices import Isolation
 from dozor.supervision.core.events import Event
 from dozor.supervision.core.state import State, TaskState
 from dozor.supervision.start_gate import due_instead
@@ -24,8 +25,11 @@ LOOK_AGAIN = 0.1
 class HeldBack(Protocol):
     """`dozor.cluster.handover.HeldStarts` is one."""
 
-    def look_again_at(self, task: str, now: float) -> float | None:
-        """None: `task` may start now. Else when to ask again; seconds since the epoch, as `now`."""
+    def look_again_at(self, task: str, now: float, *, in_process: bool) -> float | None:
+        """None: `task` may start now. Else when to ask again; seconds since the epoch, as `now`.
+
+        `in_process`: its runs are in child processes.
+        """
         ...
 
 
@@ -60,7 +64,10 @@ class HeldStarts:
         """When to look again at a start of `task`; None: it may begin."""
         if self._registry.is_leaving(task.spec.name):
             return now + LOOK_AGAIN
-        return None if self._held is None else self._held.look_again_at(task.spec.name, now)
+        if self._held is None:
+            return None
+        in_process = task.spec.isolation is Isolation.PROCESS
+        return self._held.look_again_at(task.spec.name, now, in_process=in_process)
 
     def start_later(self, task: SupervisedTask, event: Event, before: TaskState, later: float) -> None:
         """`event`, which is not that a start is due, has just brought `task` from `before` to a start."""

@@ -125,12 +125,20 @@ class Campaign:
     """In `folder`, which holds everything afterwards. `timer` False: replicas without the kernel timer.
 
     `slack`: seconds added to the limits of take-overs, four times that to `MENDED`.
+    `place`: with a short path; in its `pg` may be a data directory. Without it a new folder is made.
     """
 
     def __init__(
-        self, folder: Path, say: Callable[[str], None], *, timer: bool = True, slack: float = 0.0
+        self,
+        folder: Path,
+        say: Callable[[str], None],
+        *,
+        timer: bool = True,
+        slack: float = 0.0,
+        place: Path | None = None,
     ) -> None:
         self._folder = folder
+        self._place = place
         self._say = say
         self._timer = timer
         self._slack = slack
@@ -176,7 +184,7 @@ class Campaign:
 
     async def _set_up(self, stack: AsyncExitStack) -> None:
         # Paths of sockets are short, so not below `folder`.
-        place = Path(tempfile.mkdtemp(prefix="dozor-chaos-"))
+        place = self._place or Path(tempfile.mkdtemp(prefix="dozor-chaos-"))
         self._control = control = await asyncio.to_thread(PostgresControl, place / "pg")
         stack.callback(control.stop)
         await migrate(control.dsn, (CORE, QUEUE))

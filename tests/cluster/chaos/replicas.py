@@ -6,7 +6,6 @@ import os
 import select
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ import yaml
 from tests.cluster.chaos.judge import BY_COMMAND
 from tests.cluster.chaos.proxy import Link
 from tests.pgbouncer import PgBouncer
+from tests.preloaded import processes
 from tests.system.process import DOZOR
 from tests.system.telegram import ADMIN, TOKEN
 
@@ -64,7 +64,7 @@ class Replica:
         self._folder = folder
         self._log = folder / f"{name}.log"
         self._timer = timer
-        self._popen: subprocess.Popen[bytes] | None = None
+        self._popen: processes.Started | None = None
         self._handle = -1
 
     @property
@@ -77,24 +77,24 @@ class Replica:
         self.offset = offset
         command = [str(DOZOR)] if self._timer else [sys.executable, "-m", "tests.cluster.chaos.replica"]
         env: dict[str, str] = {
-            name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ
+            name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "PYTHONPATH") if name in os.environ
         }
-        env |= {"LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT)}
-        env["CHAOS_URL"] = self._url()
+        env |= {"LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1", "CHAOS_URL": self._url()}
+        if not self._timer:
+            env["PYTHONPATH"] = str(ROOT)
         if offset:
             env |= _wrong_clock(offset)
             if self._timer:
                 command = [sys.executable, "-c", IMPORTED_FIRST]
         role = ("--role", "worker") if self.worker else ()
-        with self._log.open("ab") as log:
-            self._popen = subprocess.Popen(
-                [*command, "run", "-c", str(self._folder / "config.yaml"), "--grace", "2", *role],
+        with self._log.open("ab") as log, open(os.devnull, "rb") as nothing:
+            self._popen = processes.start(
+                [*command, "run", "-c", self._folder / "config.yaml", "--grace", "2", *role],
                 cwd=self._folder,
                 env=env,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
+                stdin=nothing.fileno(),
+                stdout=log.fileno(),
+                stderr=log.fileno(),
             )
         self._handle = os.pidfd_open(self._popen.pid)
 
