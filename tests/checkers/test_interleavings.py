@@ -46,7 +46,8 @@ class Audit:
 
 
 T = TypeVar("T")
-EXAMPLES = cases(6, 20, variable="DOZOR_EXAMPLES")
+EXAMPLES = cases(3, 20, variable="DOZOR_EXAMPLES")
+STEPS = cases(20, 30)
 PORTION = 10
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
 CENT = 10_000_000
@@ -401,7 +402,7 @@ def test_any_interleaving_conserves_money_and_ends_everything_once(
                 type("MarketplaceHere", (Marketplace,), {"database": database}),
                 settings=settings(
                     max_examples=min(EXAMPLES, PORTION),
-                    stateful_step_count=30,
+                    stateful_step_count=STEPS,
                     deadline=None,
                     suppress_health_check=list(HealthCheck),
                 ),

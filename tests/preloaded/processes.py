@@ -137,6 +137,7 @@ class Server:
         self,
         arguments: Sequence[str],
         script: str | None,
+        module: str,
         folder: Path,
         environment: Mapping[str, str],
         streams: Sequence[int],
@@ -146,6 +147,7 @@ class Server:
         request = {
             "arguments": list(arguments),
             "script": script,
+            "module": module,
             "folder": str(folder),
             "environment": dict(environment),
             "umask": umask,
@@ -172,13 +174,13 @@ def start(
 ) -> Started:
     """`command` in a session of its own. The streams are descriptors, not constants of `subprocess`."""
     words = [str(word) for word in command]
-    found = _dozor(words)
+    found = _known(words)
     if found is None or not _may_fork(env):
         return subprocess.Popen(
             words, cwd=cwd, env=env, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
         )
-    arguments, script = found
-    return _running_server().fork(arguments, script, cwd, env, (stdin, stdout, stderr))
+    arguments, script, module = found
+    return _running_server().fork(arguments, script, module, cwd, env, (stdin, stdout, stderr))
 
 
 def run(
@@ -249,13 +251,18 @@ def _running_server() -> Server:
         return _server
 
 
-def _dozor(command: Sequence[str]) -> tuple[list[str], str | None] | None:
-    """sys.argv and the script, which is None for `python -m dozor`. None: it is another command."""
+def _known(command: Sequence[str]) -> tuple[list[str], str | None, str] | None:
+    """sys.argv, the script, which is None for `python -m`, and the module. None: it is another command.
+
+    Of the modules, `dozor` and those of the tests.
+    """
     match command:
         case [script, *_] if script == str(DOZOR):
-            return list(command), script
+            return list(command), script, "dozor"
         case [python, "-m", "dozor", *more] if python == sys.executable:
-            return [str(Path(dozor.__file__).with_name("__main__.py")), *more], None
+            return [str(Path(dozor.__file__).with_name("__main__.py")), *more], None, "dozor"
+        case [python, "-m", module, *more] if python == sys.executable and module.startswith("tests."):
+            return [f"{module.replace('.', '/')}.py", *more], None, module
         case _:
             return None
 

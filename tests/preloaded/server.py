@@ -194,12 +194,12 @@ def main() -> None:
         os._exit(0)  # it outlives whoever has started it
     with socket.socket(fileno=int(sys.argv[1])) as listener:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        script = serve(listener, sys.argv[2])["script"]
+        request = serve(listener, sys.argv[2])
     try:
-        if script is None:
-            runpy.run_module("dozor", run_name="__main__", alter_sys=True)
+        if request["script"] is None:
+            runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
         else:
-            runpy.run_path(script, run_name="__main__")
+            runpy.run_path(request["script"], run_name="__main__")
     except SystemExit as ended:
         if ended.code is None or isinstance(ended.code, int):
             _end(ended.code or 0)
