@@ -26,7 +26,14 @@ from tests.effort import SOAK
 from tests.module_state import forget
 from tests.preloaded import processes as preloaded
 from tests.server import PostgresControl
-from tests.templates import CORE_TEMPLATE, MARKET_TEMPLATE, Databases, Templates, make_folder
+from tests.templates import (
+    CORE_TEMPLATE,
+    EMPTY_TEMPLATE,
+    MARKET_TEMPLATE,
+    Databases,
+    Templates,
+    make_folder,
+)
 
 # Started in the background (nohup, `&` in a script) we inherit ignored signals, and so would the processes
 # that tests interrupt.
@@ -152,7 +159,7 @@ def new_market_database(databases: Databases) -> Callable[[], AbstractContextMan
 @pytest.fixture
 def empty_database(databases: Databases) -> Iterator[str]:
     """DSN of a fresh database without a schema."""
-    yield from databases.fresh("template0")
+    yield from databases.fresh(EMPTY_TEMPLATE)
 
 
 @pytest.fixture
