@@ -45,7 +45,7 @@ async def test_an_encoding_error_fails_the_run_and_quarantines_nothing(pool: Poo
         await connection.execute("UPDATE market.auctions SET ends_at = now()")
     context = StageContext(pool)
     for query, argument in UNENCODABLE:
-        called = []
+        called: list[int] = []
 
         async def process(
             connection: Connection,

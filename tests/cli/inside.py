@@ -17,8 +17,8 @@ from dozor.language.process import from_file, language_in_use, use_language
 async def run_inside(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """As `tests.preloaded.processes.run_beside`, in a thread, at a fifth of the CPU time.
 
-    One at a time: standard streams and language of the whole process are the command's meanwhile. Raises what the
-    command would end with a traceback for.
+    One at a time: standard streams and language of the whole process are the command's meanwhile. Raises what
+    the command would end with a traceback for.
     """
     return await asyncio.to_thread(_run, [str(argument) for argument in arguments])
 
