@@ -46,8 +46,7 @@ class Audit:
 
 
 T = TypeVar("T")
-EXAMPLES = cases(3, 20, variable="DOZOR_EXAMPLES")
-STEPS = cases(20, 30)
+EXAMPLES = cases(4, 20, variable="DOZOR_EXAMPLES")
 PORTION = 10
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
 CENT = 10_000_000
@@ -402,7 +401,7 @@ def test_any_interleaving_conserves_money_and_ends_everything_once(
                 type("MarketplaceHere", (Marketplace,), {"database": database}),
                 settings=settings(
                     max_examples=min(EXAMPLES, PORTION),
-                    stateful_step_count=STEPS,
+                    stateful_step_count=30,
                     deadline=None,
                     suppress_health_check=list(HealthCheck),
                 ),
