@@ -26,7 +26,14 @@ from tests.effort import SOAK
 from tests.module_state import forget
 from tests.preloaded import processes as preloaded
 from tests.server import PostgresControl
-from tests.templates import CORE_TEMPLATE, MARKET_TEMPLATE, Templates, fresh_database, make_folder
+from tests.templates import (
+    CORE_TEMPLATE,
+    EMPTY_TEMPLATE,
+    MARKET_TEMPLATE,
+    Databases,
+    Templates,
+    make_folder,
+)
 
 # Started in the background (nohup, `&` in a script) we inherit ignored signals, and so would the processes
 # that tests interrupt.
@@ -123,28 +130,36 @@ def postgres(templates: Templates) -> Iterator[str]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def databases(postgres: str) -> Iterator[Databases]:
+    """Makes databases on `postgres`."""
+    made = Databases(postgres)
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def database(postgres: str) -> Iterator[str]:
+def database(databases: Databases) -> Iterator[str]:
     """DSN of a fresh, migrated database, without schema `market`."""
-    yield from fresh_database(postgres, CORE_TEMPLATE)
+    yield from databases.fresh(CORE_TEMPLATE)
 
 
 @pytest.fixture
-def market_database(postgres: str) -> Iterator[str]:
+def market_database(databases: Databases) -> Iterator[str]:
     """DSN of a fresh, migrated database with the marketplace's tables."""
-    yield from fresh_database(postgres, MARKET_TEMPLATE)
+    yield from databases.fresh(MARKET_TEMPLATE)
 
 
 @pytest.fixture
-def new_market_database(postgres: str) -> Callable[[], AbstractContextManager[str]]:
+def new_market_database(databases: Databases) -> Callable[[], AbstractContextManager[str]]:
     """As `market_database`, for a test that needs several, one after the other."""
-    return partial(contextmanager(fresh_database), postgres, MARKET_TEMPLATE)
+    return partial(contextmanager(databases.fresh), MARKET_TEMPLATE)
 
 
 @pytest.fixture
-def empty_database(postgres: str) -> Iterator[str]:
+def empty_database(databases: Databases) -> Iterator[str]:
     """DSN of a fresh database without a schema."""
-    yield from fresh_database(postgres, "template0")
+    yield from databases.fresh(EMPTY_TEMPLATE)
 
 
 @pytest.fixture

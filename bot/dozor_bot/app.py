@@ -1,7 +1,10 @@
-"""Builds the bot. Importing this module loads aiogram, which takes seconds: supervision runs before it."""
+"""Builds the bot. Importing this module loads aiogram, which takes a second: supervision runs before it."""
 
 from __future__ import annotations
 
+import dozor_bot.library  # noqa: F401 -- before aiogram
+
+# isort: split
 import asyncio
 from collections.abc import Callable
 from datetime import tzinfo

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dozor_bot.library  # noqa: F401 -- before aiogram
+
+# isort: split
 import asyncio
 from collections.abc import AsyncIterator
 

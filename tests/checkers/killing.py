@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from dozor.storage.postgres.pool import Pool
 from dozor_market.demo.chain import Chain, raw
 from dozor_market.demo.toncenter import Toncenter, serve
 from dozor_market.ledger import audit
+from tests.preloaded import processes
+from tests.preloaded.processes import Started
+
+ROOT = Path(__file__).parents[2]
 
 LEFT = """
 SELECT (SELECT count(*) FROM market.auctions WHERE state = 'open')
@@ -37,28 +43,27 @@ class Report:
     quarantined: int = 0
 
 
-async def start(dsn: str, url: str, batch: int) -> asyncio.subprocess.Process:
-    """One worker, already at work."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.checkers.worker",
-        dsn,
-        url,
-        str(batch),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    await process.stdout.readline()
-    return process
+def start(dsn: str, url: str, batch: int) -> Started:
+    """One worker, already at work. Blocks until it is."""
+    command = [sys.executable, "-m", "tests.checkers.worker", dsn, url, str(batch)]
+    reading, writing = os.pipe()
+    with open(reading, "rb") as said, open(os.devnull, "rb") as nothing:
+        try:
+            worker = processes.start(
+                command, cwd=ROOT, env=os.environ, stdin=nothing.fileno(), stdout=writing, stderr=2
+            )
+        finally:
+            os.close(writing)
+        assert said.readline() == b"ready\n"
+    return worker
 
 
 async def campaign(
     pool: Pool, dsn: str, *, kills: int, deposits: int, batch: int, seed: int, pause: tuple[float, float]
 ) -> Report:
-    """Four workers at a time; every `pause` seconds (from, to) one is killed while work is left.
+    """Four workers at a time, of which one is killed each time that another part of the first half is done.
 
-    Kills stop when `kills` are done, so that the rest can be finished.
+    `kills`: how many parts, hence kills. `pause`: seconds (from, to) between looks at what is left.
     """
     chance = random.Random(seed)
     report = Report()
@@ -67,21 +72,26 @@ async def campaign(
         chain.transfer(DEPOSIT, "campaign")
     await pool.execute("INSERT INTO market.invoices (code, user_id) VALUES ('campaign', 1)")
     await pool.execute("INSERT INTO market.ton_wallets (address) VALUES ($1)", raw(chain.address))
-    workers: list[asyncio.subprocess.Process] = []
+    workers: list[Started] = []
     async with serve(Toncenter(chain)) as url:
-        while await pool.fetchval(LEFT, deposits):
+        left = total = await pool.fetchval(LEFT, deposits)
+        while left:
             missing = 4 - len(workers)
-            workers += await asyncio.gather(*(start(dsn, url, batch) for _ in range(missing)))
+            workers += await asyncio.gather(
+                *(asyncio.to_thread(start, dsn, url, batch) for _ in range(missing))
+            )
             report.processes += missing
             await asyncio.sleep(chance.uniform(*pause))
-            if report.kills < kills and await pool.fetchval(LEFT, deposits):
+            left = await pool.fetchval(LEFT, deposits)
+            due = kills * 2 * (total - left) // total
+            if left and report.kills < min(due, kills):
                 victim = chance.choice(workers)
-                if victim.returncode is None:
+                if victim.poll() is None:
                     victim.kill()
-                    await victim.wait()
+                    await asyncio.to_thread(victim.wait)
                     report.kills += 1
-            workers = [worker for worker in workers if worker.returncode is None]
-        await asyncio.gather(*(worker.wait() for worker in workers))
+            workers = [worker for worker in workers if worker.poll() is None]
+        await asyncio.gather(*(asyncio.to_thread(worker.wait) for worker in workers))
     await examine(pool, report, deposits)
     return report
 

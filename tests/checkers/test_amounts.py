@@ -16,7 +16,7 @@ from dozor.language.process import language_for_now
 from dozor_market.arguments.amounts import read_amount, read_amounts
 from dozor_market.ledger import MAX_AMOUNT
 from dozor_market.ton_deposits import dust_limits, single_source_limits
-from tests.preloaded.processes import run
+from tests.cli.inside import run_inside
 
 TON = 10**9
 
@@ -142,8 +142,10 @@ def config(
 
 
 @pytest.mark.parametrize(("language", "word"), [("en", "write"), ("ru", "напишите")])
-def test_dozor_check_names_every_wrong_amount_by_its_line(tmp_path: Path, language: str, word: str) -> None:
-    done = run("check", "-c", config(tmp_path, ARGS, language))
+async def test_dozor_check_names_every_wrong_amount_by_its_line(
+    tmp_path: Path, language: str, word: str
+) -> None:
+    done = await run_inside("check", "-c", config(tmp_path, ARGS, language))
     assert done.returncode == 2
     found = [
         (line.split(":")[1], line.split(" ")[1].rstrip(":"))

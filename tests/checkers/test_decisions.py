@@ -21,7 +21,7 @@ from dozor_market.presales import check_presales
 from dozor_market.selling import pay_presale, pledge
 from tests.checkers.stage import StageContext, house, purse, rich_user
 from tests.checkers.town import open_town
-from tests.preloaded.processes import run_beside
+from tests.cli.inside import run_inside
 
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
 END = "UPDATE market.auctions SET ends_at = now() - interval '1 second' WHERE id = $1"
@@ -34,7 +34,7 @@ async def run(database: str, folder: Path, *arguments: str, language: str = "en"
     config = folder / "config.yaml"
     task = "auctions_checker: {run: 'dozor_market.auctions:check_auctions', every: 60s}"
     config.write_text(f"language: {language}\ndatabase: {{url: '{database}'}}\ntasks:\n  {task}\n")
-    done = await run_beside("market", arguments[0], "-c", config, *arguments[1:])
+    done = await run_inside("market", arguments[0], "-c", config, *arguments[1:])
     return done.returncode, done.stdout.strip(), done.stderr.strip()
 
 

@@ -37,27 +37,30 @@ UNENCODABLE = [
 ]
 
 
-@pytest.mark.parametrize(("query", "argument"), UNENCODABLE)
-async def test_an_encoding_error_fails_the_run_and_quarantines_nothing(
-    pool: Pool, query: str, argument: Any
-) -> None:
+async def test_an_encoding_error_fails_the_run_and_quarantines_nothing(pool: Pool) -> None:
     async with pool.acquire() as connection:
         seller = await rich_user(connection, "seller", 0)
         for _ in range(5):
             await create_auction(connection, seller, "TON", LATER)
         await connection.execute("UPDATE market.auctions SET ends_at = now()")
-    calls = 0
-
-    async def process(connection: Connection, ids: Sequence[int]) -> Mapping[int, str]:
-        nonlocal calls
-        calls += 1
-        await connection.fetchval(query, argument)
-        return {}
-
     context = StageContext(pool)
-    with pytest.raises((asyncpg.DataError, asyncpg.InterfaceError)):
-        await drain(context, replace(AUCTIONS, process=process))
-    assert calls == 1  # not halved
+    for query, argument in UNENCODABLE:
+        called: list[int] = []
+
+        async def process(
+            connection: Connection,
+            ids: Sequence[int],
+            called: list[int] = called,
+            query: str = query,
+            argument: Any = argument,
+        ) -> Mapping[int, str]:
+            called.append(len(ids))
+            await connection.fetchval(query, argument)
+            return {}
+
+        with pytest.raises((asyncpg.DataError, asyncpg.InterfaceError)):
+            await drain(context, replace(AUCTIONS, process=process))
+        assert called == [5], (query, argument)  # not halved
     assert context.alerts == []
     assert await pool.fetchval("SELECT count(*) FROM dozor.quarantine") == 0
     assert await pool.fetchval("SELECT count(*) FROM market.auctions WHERE state = 'open'") == 5

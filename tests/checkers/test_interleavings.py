@@ -46,7 +46,7 @@ class Audit:
 
 
 T = TypeVar("T")
-EXAMPLES = cases(6, 20, variable="DOZOR_EXAMPLES")
+EXAMPLES = cases(3, 20, variable="DOZOR_EXAMPLES")
 PORTION = 10
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
 CENT = 10_000_000

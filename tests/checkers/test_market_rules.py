@@ -78,14 +78,14 @@ NO_DEADLINES: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("deadline", NO_DEADLINES, ids=range(len(NO_DEADLINES)))
-async def test_a_deadline_has_a_zone_and_is_in_the_future(pool: Pool, deadline: Any) -> None:
+async def test_a_deadline_has_a_zone_and_is_in_the_future(pool: Pool) -> None:
     async with pool.acquire() as connection:
         seller, buyer = [await rich_user(connection, name, 1000) for name in ("seller", "buyer")]
-        with pytest.raises(DeadlineError, match="ends_at"):
-            await create_auction(connection, seller, "TON", deadline)
-        with pytest.raises(DeadlineError, match="deliver_by"):
-            await pay_presale(connection, seller, buyer, "TON", 10, deadline)
+        for deadline in NO_DEADLINES:
+            with pytest.raises(DeadlineError, match="ends_at"):
+                await create_auction(connection, seller, "TON", deadline)
+            with pytest.raises(DeadlineError, match="deliver_by"):
+                await pay_presale(connection, seller, buyer, "TON", 10, deadline)
         assert await connection.fetchval("SELECT count(*) FROM market.auctions") == 0
         assert (await purse(connection, buyer))["available"] == 1000
 

@@ -15,7 +15,7 @@ from dozor_market.ledger import audit, create_user
 from dozor_market.ton.agreement import pending
 from dozor_market.ton_deposits import check_transactions
 from tests.checkers.stage import StageContext, purse
-from tests.preloaded.processes import run_beside
+from tests.cli.inside import run_inside
 
 AMOUNT = 5_000 * 10**9
 
@@ -24,7 +24,7 @@ async def run(database: str, folder: Path, *arguments: str) -> subprocess.Comple
     config = folder / "config.yaml"
     task = "auctions_checker: {run: 'dozor_market.auctions:check_auctions', every: 60s}"
     config.write_text(f"language: en\ndatabase: {{url: '{database}'}}\ntasks:\n  {task}\n")
-    return await run_beside("market", arguments[0], "-c", config, *arguments[1:])
+    return await run_inside("market", arguments[0], "-c", config, *arguments[1:])
 
 
 async def test_a_person_approves_one_and_rejects_another_once_and_for_all(

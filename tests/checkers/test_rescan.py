@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from dozor_market.ton.providers.port import ProviderKind, ProviderOptions, open_
 from dozor_market.ton.wallets.rescan import Report, Rescan, RescanError, parse_hash, read_wallet_row
 from dozor_market.ton_deposits import single_source_limits, watch
 from tests.checkers.bench import CENT, Bench
-from tests.cli.command import Ran, dozor
+from tests.cli.inside import run_inside
+from tests.preloaded.processes import run_beside
 
 CURSOR_SQL = """
 INSERT INTO dozor.cursors (name, position)
@@ -59,9 +61,13 @@ class Place(Bench):
             f"      providers: [{{kind: toncenter, url: '{self.url}', rps: 10000}}]\n"
         )
 
-    async def command(self, *arguments: str, wallet: str | None = None) -> Ran:
-        config = str(self.folder / "config.yaml")
-        return await dozor("market", "rescan", wallet or OUR_WALLET.to_str(), "-c", config, *arguments)
+    async def command(
+        self, *arguments: str, wallet: str | None = None, process: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        """`process`: as one of its own."""
+        config = self.folder / "config.yaml"
+        run = run_beside if process else run_inside
+        return await run("market", "rescan", wallet or OUR_WALLET.to_str(), "-c", config, *arguments)
 
     async def check_registration(self) -> None:
         """Register the wallet as a first run of the checker does, on a chain not read yet."""
@@ -119,7 +125,7 @@ async def test_without_apply_nothing_changes_and_each_deposit_is_named(place: Pl
     await place.pass_over(jettons)
     before = await place.balances()
     shown = await place.command()
-    assert shown.exit_code == 0, shown.output
+    assert shown.returncode == 0, shown.stderr
     text = shown.stdout
     for entry in (first, refused, jettons):
         assert f"lt {entry.lt}  hash {entry.hash.hex()}" in text
@@ -132,7 +138,7 @@ async def test_without_apply_nothing_changes_and_each_deposit_is_named(place: Pl
     assert await place.states() == []
     assert await place.pool.fetchval("SELECT count(*) FROM dozor.audit") == 0
     booked = await place.command("--apply", wallet=raw(OUR_WALLET))
-    assert booked.exit_code == 0, booked.output
+    assert booked.returncode == 0, booked.stderr
     assert "Booked: 3 deposits" in booked.stdout
     assert await place.available(user) == 3 * CENT
     assert await place.available(user, "USDT") == 700
@@ -144,7 +150,7 @@ async def test_without_apply_nothing_changes_and_each_deposit_is_named(place: Pl
     ]
     after = await place.balances()
     again = await place.command("--apply")
-    assert (again.exit_code, "Nothing was missed" in again.stdout) == (0, True), again.output
+    assert (again.returncode, "Nothing was missed" in again.stdout) == (0, True), again.stderr
     await place.check()
     assert await place.balances() == after
     assert await place.faults() == []
@@ -198,11 +204,11 @@ async def test_a_deposit_compensated_by_hand_is_excluded_for_good(place: Place) 
     as_base64 = base64.urlsafe_b64encode(refused.hash).decode()
     excluding = ("--exclude", first.hash.hex(), "--exclude", as_base64)
     shown = await place.command(*excluding)
-    assert "0.03 TON (30000000): excluded, not booked" in shown.stdout, shown.output
+    assert "0.03 TON (30000000): excluded, not booked" in shown.stdout, shown.stderr
     assert await place.pool.fetchval("SELECT count(*) FROM market.ton_exclusions") == 0
     for arguments in (("--apply", *excluding), ("--apply",)):
         done = await place.command(*arguments)
-        assert done.exit_code == 0, done.output
+        assert done.returncode == 0, done.stderr
     assert await place.states() == ["credited"]
     assert await place.available(user) == 0
     assert await place.available(user, "USDT") == 700
@@ -224,11 +230,11 @@ async def test_an_exclusion_that_is_not_in_the_history_books_nothing(place: Plac
     await place.check_registration()
     await place.pass_over(jettons)
     done = await place.command("--apply", "--exclude", "ab" * 32)
-    assert done.exit_code == 1
-    assert f"not in the history that was read: {'ab' * 32}" in done.output
+    assert done.returncode == 1
+    assert f"not in the history that was read: {'ab' * 32}" in done.stderr
     assert await place.states() == []
     done = await place.command("--apply", "--exclude", "abc")
-    assert (done.exit_code, "is not a transaction's hash" in done.output) == (1, True)
+    assert (done.returncode, "is not a transaction's hash" in done.stderr) == (1, True)
 
 
 async def test_only_what_is_between_the_given_time_and_the_cursor_is_booked(place: Place) -> None:
@@ -248,10 +254,10 @@ async def test_a_wallet_the_checker_has_not_read_yet_is_gone_over_whole(place: P
     user = await place.payer()
     missed_by_0_1(place.chain)
     shown = await place.command()
-    assert "Missed: 3 deposits" in shown.stdout, shown.output
+    assert "Missed: 3 deposits" in shown.stdout, shown.stderr
     assert await place.pool.fetchval("SELECT count(*) FROM market.ton_wallets") == 0
     done = await place.command("--apply")
-    assert "Booked: 3 deposits" in done.stdout, done.output
+    assert "Booked: 3 deposits" in done.stdout, done.stderr
     await place.check()
     assert await place.available(user) == 3 * CENT
     assert await place.faults() == []
@@ -271,18 +277,18 @@ async def test_what_cannot_be_done_ends_with_1_and_says_why(place: Place, databa
     await place.payer()
     place.chain.transfer(CENT, "INV-1")
     unknown = await place.command(wallet="0:" + "77" * 32)
-    assert (unknown.exit_code, "is neither in market.ton_wallets" in unknown.output) == (1, True)
+    assert (unknown.returncode, "is neither in market.ton_wallets" in unknown.stderr) == (1, True)
     bad = await place.command(wallet="nonsense")
-    assert (bad.exit_code, "nonsense is not a TON address" in bad.output) == (1, True)
+    assert (bad.returncode, "nonsense is not a TON address" in bad.stderr) == (1, True)
     no_task = await place.command("--task", "other")
-    assert (no_task.exit_code, "has no task other" in no_task.output) == (1, True)
+    assert (no_task.returncode, "has no task other" in no_task.stderr) == (1, True)
     place.toncenter.faults.extend([status(500)] * 9)
-    failed = await place.command("--apply")
-    assert (failed.exit_code, "no TON provider can be used" in failed.output) == (1, True)
+    failed = await place.command("--apply", process=True)
+    assert (failed.returncode, "no TON provider can be used" in failed.stderr) == (1, True)
     place.toncenter.faults.clear()
     place.write_config(database, language="ru")
-    russian = await place.command()
-    assert "Пропущено: 1 пополнение. Ничего не изменено" in russian.stdout, russian.output
+    russian = await place.command(process=True)
+    assert "Пропущено: 1 пополнение. Ничего не изменено" in russian.stdout, russian.stderr
 
 
 async def test_excesses_that_0_1_ignored_go_to_the_operating_account_once(place: Place) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from dozor_market.ton.agreement import pending
 from dozor_market.ton_deposits import watch
 from tests.checkers.test_rescan import CURSOR_SQL
 from tests.checkers.town import CENT, DOWN, MINTED, Town, fork, open_town
-from tests.cli.command import Ran, dozor
+from tests.cli.inside import run_inside
 
 BIG = 2_000 * 10**9
 
@@ -25,7 +26,7 @@ class Place(Town):
     folder: Path
     dsn: str
 
-    async def rescan(self, *urls: str, apply: bool = True, **args: str) -> Ran:
+    async def rescan(self, *urls: str, apply: bool = True, **args: str) -> subprocess.CompletedProcess[str]:
         config = self.folder / "config.yaml"
         providers = ", ".join(f"{{kind: toncenter, url: '{url}', rps: 10000, timeout: 2}}" for url in urls)
         more = "".join(f"      {name}: {value}\n" for name, value in args.items())
@@ -41,7 +42,7 @@ class Place(Town):
             f"      providers: [{providers}]\n{more}"
         )
         wanted = ["--apply"] if apply else []
-        return await dozor("market", "rescan", OUR_WALLET.to_str(), "-c", str(config), *wanted)
+        return await run_inside("market", "rescan", OUR_WALLET.to_str(), "-c", config, *wanted)
 
     async def pass_over(self, entry: Entry) -> None:
         """As if the checker had read up to `entry` and booked nothing."""
@@ -70,7 +71,7 @@ async def test_what_one_of_two_providers_minted_is_not_booked(place: Place, firs
     _, url = await place.provider()
     urls = [lying, url] if first == "the liar" else [url, lying]
     done = await place.rescan(*urls)  # of a wallet that the checker has not read: no cursor ends the history
-    assert done.exit_code == 0, done.output
+    assert done.returncode == 0, done.stderr
     assert "Booked: 1 deposit" in done.stdout
     assert await place.balance() == CENT
 
@@ -85,10 +86,10 @@ async def test_providers_that_contradict_each_other_end_the_rescan(place: Place,
     _, lying = await place.provider(lie)
     honest = [(await place.provider())[1] for _ in range(2)]
     done = await place.rescan(*([lying, *honest] if first == "the liar" else [*honest, lying]))
-    assert (done.exit_code, "contradict each other" in done.output) == (1, True), done.output
+    assert (done.returncode, "contradict each other" in done.stderr) == (1, True), done.stderr
     assert await place.deposits() == 0
     done = await place.rescan(*honest)
-    assert "Booked: 1 deposit" in done.stdout, done.output
+    assert "Booked: 1 deposit" in done.stdout, done.stderr
     assert await place.balance() == CENT
 
 
@@ -99,9 +100,9 @@ async def test_one_of_two_that_does_not_answer_or_lags_ends_the_rescan(place: Pl
     _, url = await place.provider()
     _, lagging = await place.provider(behind)
     done = await place.rescan(url, DOWN)
-    assert (done.exit_code, "two providers must return" in done.output) == (1, True), done.output
+    assert (done.returncode, "two providers must return" in done.stderr) == (1, True), done.stderr
     done = await place.rescan(url, lagging)
-    assert (done.exit_code, "try again later" in done.output) == (1, True), done.output
+    assert (done.returncode, "try again later" in done.stderr) == (1, True), done.stderr
     assert await place.deposits() == 0
 
 
@@ -112,17 +113,17 @@ async def test_a_single_provider_is_believed_up_to_its_limits(place: Place) -> N
     await place.pass_over(place.chain.jettons(700, "INV-1"))
     _, url = await place.provider()
     shown = await place.rescan(url, apply=False)
-    assert "is the only TON provider" in shown.stdout, shown.output
+    assert "is the only TON provider" in shown.stdout, shown.stderr
     assert shown.stdout.count("above the limit for a single provider") == 2
     assert f"lt {big.lt}" in shown.stdout
     assert "Missed: 2 deposits" in shown.stdout
     assert await place.states() == []
     done = await place.rescan(url)
-    assert "Booked: 2 deposits" in done.stdout, done.output
+    assert "Booked: 2 deposits" in done.stdout, done.stderr
     assert (await place.balance(), await place.balance("USDT")) == (CENT, 700)
     assert await place.states() == ["over_limit"] * 2
     again = await place.rescan(url)
-    assert "Nothing was missed" in again.stdout, again.output
+    assert "Nothing was missed" in again.stdout, again.stderr
     async with place.pool.acquire() as connection:
         held, attached = await pending.read_pending(connection)
         await pending.approve(connection, held.id)
@@ -130,7 +131,7 @@ async def test_a_single_provider_is_believed_up_to_its_limits(place: Place) -> N
     _, second = await place.provider()
     for urls in ((url,), (url, second)):
         again = await place.rescan(*urls)
-        assert "Nothing was missed" in again.stdout, again.output
+        assert "Nothing was missed" in again.stdout, again.stderr
     assert await place.balance() == BIG + CENT
     assert await place.pool.fetchval("SELECT count(*) FROM market.movements") == 4
 
@@ -142,7 +143,7 @@ async def test_many_rescans_do_not_get_around_the_limit_of_the_window(place: Pla
     _, url = await place.provider()
     for _ in range(2):
         done = await place.rescan(url, single_source_window_limit=f"{{TON: {3 * CENT}}}")
-        assert done.exit_code == 0, done.output
+        assert done.returncode == 0, done.stderr
     assert await place.balance() == 3 * CENT
     assert await place.states() == ["over_limit"]
     await place.check(url, single_source_window_limit={"TON": 3 * CENT})
@@ -165,7 +166,7 @@ async def test_what_waits_or_was_rejected_is_not_booked(place: Place, state: str
     )
     for urls in ((url,), (url, second)):
         done = await place.rescan(*urls)
-        assert "Nothing was missed" in done.stdout, done.output
+        assert "Nothing was missed" in done.stdout, done.stderr
     assert await place.balance() == 0
     assert await place.states() == [state]
 
@@ -177,7 +178,7 @@ async def test_an_old_doubt_ends_when_the_transaction_is_booked(place: Place) ->
     await place.check(url)
     await place.pool.execute("UPDATE market.ton_pending SET state = 'refuted', ended_at = now()")
     done = await place.rescan(url, second)
-    assert "Booked: 1 deposit" in done.stdout, done.output
+    assert "Booked: 1 deposit" in done.stdout, done.stderr
     assert await place.balance() == BIG
     assert await place.states() == []
 
@@ -199,7 +200,7 @@ async def test_jettons_that_are_credited_already_do_not_count_for_the_limits(pla
         await connection.execute("DELETE FROM market.ton_single_source_credits")
     assert await place.cursor() == last.lt
     done = await place.rescan(url, single_source_window_limit="{USDT: 5000000000}")
-    assert "account operating" in done.stdout, done.output
+    assert "account operating" in done.stdout, done.stderr
     assert "above the limit" not in done.stdout
     assert await place.states() == []
     assert await place.balance("USDT") == 9_000 * 10**6
@@ -221,6 +222,6 @@ async def test_rescans_and_the_checker_at_once_keep_a_single_provider_within_its
         *(place.check(url, single_source_window_limit=limits) for _ in range(3)),
     )
     done = await place.rescan(url, single_source_window_limit=f"{{TON: {40 * CENT}}}")
-    assert "Nothing was missed" in done.stdout, done.output
+    assert "Nothing was missed" in done.stdout, done.stderr
     assert await place.balance() == 40 * CENT
     assert await place.states() == ["over_limit"] * 20

@@ -17,8 +17,9 @@ from dozor_market.ledger import audit, create_user
 from dozor_market.ton_deposits import check_transactions
 from tests.checkers.stage import StageContext
 from tests.checkers.town import CENT, fork
+from tests.effort import cases
 
-WALLETS = 40
+WALLETS = cases(16, 40)
 
 
 class Fleet:

@@ -41,24 +41,24 @@ async def fleet(pool: Pool) -> AsyncIterator[Fleet]:
 BROKEN = [{"lt": 5, "hash": "zz"}, {"lt": "5", "hash": "ab" * 32}, {"lt": 2**70, "hash": "ab" * 32}, [5], {}]
 
 
-@pytest.mark.parametrize("position", BROKEN, ids=str)
 async def test_a_cursor_edited_into_nonsense_stops_its_wallet_and_no_other_also_in_blocks(
-    fleet: Fleet, position: object
+    fleet: Fleet,
 ) -> None:
-    with pytest.raises(ValueError, match=r"dozor\.cursors"):
-        from_json(position)
-    broken = raw(fleet.chains[5].address)
-    await fleet.pool.execute(
-        "UPDATE dozor.cursors SET position = $2 WHERE name = $1", f"ton:{broken}", position
-    )
+    broken = [raw(chain.address) for chain in fleet.chains[5 : 5 + len(BROKEN)]]
+    for address, position in zip(broken, BROKEN, strict=True):
+        with pytest.raises(ValueError, match=r"dozor\.cursors"):
+            from_json(position)
+        await fleet.pool.execute(
+            "UPDATE dozor.cursors SET position = $2 WHERE name = $1", f"ton:{address}", position
+        )
     for chain in fleet.chains:
         chain.transfer(CENT)
     for _ in range(2):
         await fleet.check()
-    assert await fleet.credited() == (2 * WALLETS - 1) * CENT
+    assert await fleet.credited() == (2 * WALLETS - len(BROKEN)) * CENT
     told = [text for text, severity in fleet.context.alerts if severity == "critical"]
     assert len(told) == 1
-    assert broken in told[0]
+    assert all(address in told[0] for address in broken)
 
 
 async def test_a_wallet_of_the_masterchain_is_read_in_every_run_though_no_block_has_it(fleet: Fleet) -> None:

@@ -14,13 +14,13 @@ from dozor.storage.postgres.migrate import migrate
 from dozor.storage.postgres.migration_sets import CORE, QUEUE
 from tests.cluster.members import Members
 from tests.server import PostgresControl
-from tests.templates import CLUSTER_TEMPLATE, fresh_database
+from tests.templates import CLUSTER_TEMPLATE, Databases
 
 
 @pytest.fixture
-def cluster_database(postgres: str) -> Iterator[str]:
+def cluster_database(databases: Databases) -> Iterator[str]:
     """DSN of a fresh database with PgQueuer's tables."""
-    yield from fresh_database(postgres, CLUSTER_TEMPLATE)
+    yield from databases.fresh(CLUSTER_TEMPLATE)
 
 
 @pytest.fixture

@@ -203,10 +203,10 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         request = serve(listener, sys.argv[2])
     try:
-        if request["script"]:
-            runpy.run_path(request["script"], run_name="__main__")
-        else:
+        if request["script"] is None:
             runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
+        else:
+            runpy.run_path(request["script"], run_name="__main__")
     except SystemExit as ended:
         if ended.code is None or isinstance(ended.code, int):
             _end(ended.code or 0)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from dozor.language import msg
-from dozor.storage.postgres.pool import Connection
 from dozor.toolkit.context import CheckerContext
 from dozor_market.ton.agreement import evidence
 from dozor_market.ton.agreement.pending import money_in_words
@@ -43,44 +42,24 @@ ALERTED_SQL: Final = "UPDATE market.ton_pending SET alerted_at = clock_timestamp
 
 async def alert_all(ctx: CheckerContext, unconfirmed_after: float) -> None:
     """Send what is due. unconfirmed_after: seconds a transfer may wait for a second provider."""
-    async with ctx.db.acquire() as connection:
-        await _contradictions(ctx, connection)
-        await _refuted(ctx, connection)
-        await _unconfirmed(ctx, connection, unconfirmed_after)
-        await _over_limit(ctx, connection)
-
-
-async def _contradictions(ctx: CheckerContext, connection: Connection) -> None:
-    async with connection.transaction():
-        rows = await connection.fetch(evidence.DUE_SQL, evidence.REMIND)
-        for row in rows:
+    async with ctx.db.acquire() as connection, connection.transaction():
+        contradictions = await connection.fetch(evidence.DUE_SQL, evidence.REMIND)
+        for row in contradictions:
             text = evidence.describe(row["account"], row["id"], row["latest"], row["decimals"])
             ctx.alert(text, "critical")
-        await connection.execute(evidence.ALERTED_SQL, [row["id"] for row in rows])
-
-
-async def _refuted(ctx: CheckerContext, connection: Connection) -> None:
-    async with connection.transaction():
-        rows = await connection.fetch(REFUTED_SQL)
-        if rows:
-            ctx.alert(_text(msg("log-ton-refuted", count=len(rows)), rows), "critical")
-            await connection.execute(ALERTED_SQL, [row["id"] for row in rows])
-
-
-async def _unconfirmed(ctx: CheckerContext, connection: Connection, after: float) -> None:
-    async with connection.transaction():
-        rows = await connection.fetch(UNCONFIRMED_SQL, after)
-        if rows:
-            ctx.alert(_text(msg("log-ton-unconfirmed", count=len(rows)), rows), "warning")
-            await connection.execute(ALERTED_SQL, [row["id"] for row in rows])
-
-
-async def _over_limit(ctx: CheckerContext, connection: Connection) -> None:
-    async with connection.transaction():
-        rows = await connection.fetch(OVER_LIMIT_SQL)
-        if rows:
-            ctx.alert(_text(msg("log-ton-over-limit", count=len(rows)), rows, decide=True), "warning")
-            await connection.execute(ALERTED_SQL, [row["id"] for row in rows])
+        if contradictions:
+            await connection.execute(evidence.ALERTED_SQL, [row["id"] for row in contradictions])
+        refuted = await connection.fetch(REFUTED_SQL)
+        if refuted:
+            ctx.alert(_text(msg("log-ton-refuted", count=len(refuted)), refuted), "critical")
+        unconfirmed = await connection.fetch(UNCONFIRMED_SQL, unconfirmed_after)
+        if unconfirmed:
+            ctx.alert(_text(msg("log-ton-unconfirmed", count=len(unconfirmed)), unconfirmed), "warning")
+        over = await connection.fetch(OVER_LIMIT_SQL)
+        if over:
+            ctx.alert(_text(msg("log-ton-over-limit", count=len(over)), over, decide=True), "warning")
+        if alerted := [row["id"] for row in (*refuted, *unconfirmed, *over)]:
+            await connection.execute(ALERTED_SQL, alerted)
 
 
 def _text(title: str, rows: Sequence[Any], *, decide: bool = False) -> str:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any, Final, Literal, TypeAlias
 
 from dozor.language import msg
-from dozor.storage.postgres.pool import Connection, Pool
+from dozor.storage.postgres.pool import Pool
 from dozor.toolkit.context import CheckerContext
 
 Severity: TypeAlias = Literal["info", "warning", "critical"]
@@ -99,20 +99,23 @@ VALUES ($1, 'all wallets', true, $2::bigint::text, $2::bigint::text)
 ON CONFLICT (kind, subject) WHERE ended_at IS NULL DO UPDATE
    SET latest = (i.latest::bigint + $2)::text, last_seen_at = now(), rounds = i.rounds + 1"""
 END_SQL: Final = """
-UPDATE market.ton_incidents SET ended_at = now()
- WHERE kind = ANY($1) AND ended_at IS NULL AND last_seen_at < now() - make_interval(secs => $2)
-RETURNING kind, subject"""
+UPDATE market.ton_incidents i SET ended_at = now()
+  FROM unnest($1::text[], $2::float8[]) AS t (kind, calm)
+ WHERE i.kind = t.kind AND i.ended_at IS NULL AND i.last_seen_at < now() - make_interval(secs => t.calm)
+RETURNING i.kind, i.subject"""
 END_UNSEEN_SQL: Final = """
 UPDATE market.ton_incidents SET ended_at = now()
  WHERE kind = $1 AND ended_at IS NULL AND subject <> ALL($2::text[]) AND starts_with(subject, $3)
 RETURNING kind, subject"""
 DUE_SQL: Final = """
-SELECT id, subject, latest FROM market.ton_incidents
- WHERE kind = $1 AND ended_at IS NULL
-   AND (alerted_at IS NULL
-        AND (urgent OR rounds > 1 AND last_seen_at - seen_at >= make_interval(secs => $2))
-        OR alerted_at < now() - make_interval(secs => $3))
- ORDER BY id FOR UPDATE SKIP LOCKED"""
+SELECT i.id, i.kind, i.subject, i.latest
+  FROM market.ton_incidents i
+  JOIN unnest($1::text[], $2::float8[], $3::float8[]) AS t (kind, patience, remind) ON t.kind = i.kind
+ WHERE i.ended_at IS NULL
+   AND (i.alerted_at IS NULL
+        AND (i.urgent OR i.rounds > 1 AND i.last_seen_at - i.seen_at >= make_interval(secs => t.patience))
+        OR i.alerted_at < now() - make_interval(secs => t.remind))
+ ORDER BY i.id FOR UPDATE OF i SKIP LOCKED"""
 ALERTED_SQL: Final = "UPDATE market.ton_incidents SET alerted_at = clock_timestamp() WHERE id = ANY($1)"
 
 
@@ -150,11 +153,10 @@ async def count(pool: Pool, kind: IncidentKind, number: int) -> None:
 
 async def end_calm(ctx: CheckerContext, kinds: Collection[IncidentKind]) -> None:
     """End the incidents of these kinds that the last CALM seconds had no sighting of."""
-    rows: list[Any] = []
     async with ctx.db.acquire() as connection:
-        for calm in {CALMS.get(kind, CALM) for kind in kinds}:
-            names = [kind.value for kind in kinds if CALMS.get(kind, CALM) == calm]
-            rows += await connection.fetch(END_SQL, names, calm)
+        rows = await connection.fetch(
+            END_SQL, [kind.value for kind in kinds], [CALMS.get(kind, CALM) for kind in kinds]
+        )
     for row in rows:
         ctx.log.info(msg("log-ton-incident-ended", kind=row["kind"], subject=row["subject"]))
 
@@ -173,20 +175,25 @@ async def end_unseen(
 
 
 async def alert_due(ctx: CheckerContext, kinds: Collection[IncidentKind]) -> None:
-    """Alert about the incidents of these kinds that are due, one alert a kind."""
-    async with ctx.db.acquire() as connection:
+    """Alert about the incidents of these kinds that are due, one alert a kind, in the order of `kinds`."""
+    async with ctx.db.acquire() as connection, connection.transaction():
+        due = await connection.fetch(
+            DUE_SQL,
+            [kind.value for kind in kinds],
+            [PATIENCE.get(kind, 0.0) for kind in kinds],
+            [REMINDS.get(kind, REMIND) for kind in kinds],
+        )
         for kind in kinds:
-            await _alert_kind(ctx, connection, kind)
+            rows = [row for row in due if row["kind"] == kind]
+            if rows:
+                ctx.alert(_text(kind, rows), SEVERITIES[kind])
+        if due:
+            await connection.execute(ALERTED_SQL, [row["id"] for row in due])
 
 
-async def _alert_kind(ctx: CheckerContext, connection: Connection, kind: IncidentKind) -> None:
-    async with connection.transaction():
-        rows = await connection.fetch(DUE_SQL, kind.value, PATIENCE.get(kind, 0.0), REMINDS.get(kind, REMIND))
-        if not rows:
-            return
-        lines = [msg(TITLES[kind], count=len(rows))]
-        lines += [f"{row['subject']}: {row['latest']}" for row in rows[:SHOWN]]
-        if len(rows) > SHOWN:
-            lines.append(msg("log-ton-incident-more", count=len(rows) - SHOWN))
-        ctx.alert("\n".join(lines), SEVERITIES[kind])
-        await connection.execute(ALERTED_SQL, [row["id"] for row in rows])
+def _text(kind: IncidentKind, rows: Sequence[Any]) -> str:
+    lines = [msg(TITLES[kind], count=len(rows))]
+    lines += [f"{row['subject']}: {row['latest']}" for row in rows[:SHOWN]]
+    if len(rows) > SHOWN:
+        lines.append(msg("log-ton-incident-more", count=len(rows) - SHOWN))
+    return "\n".join(lines)

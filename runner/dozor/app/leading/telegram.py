@@ -99,7 +99,7 @@ class TelegramSide:
     async def connect(self, dispatcher: Dispatcher) -> None:
         """Build the bot, once, and have messages go through it.
 
-        aiogram takes seconds to import: in a thread, while supervision goes on.
+        aiogram takes a second to import: in a thread, while supervision goes on.
         """
         if not self.wanted or self._bot is not None:
             return
