@@ -1,4 +1,4 @@
-"""Builds the bot. Importing this module loads aiogram, which takes seconds: supervision runs before it."""
+"""Builds the bot. Importing this module loads aiogram, which takes a second: supervision runs before it."""
 
 from __future__ import annotations
 
