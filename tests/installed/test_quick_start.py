@@ -19,6 +19,7 @@ import pytest
 
 from tests.bot.botapi.server import BotApi
 from tests.docs.pages import blocks_of
+from tests.effort import SOAK
 from tests.house.sources import ROOT
 from tests.installed.environment import Installed, install
 from tests.system.process import Process
@@ -94,7 +95,7 @@ async def running() -> AsyncIterator[list[Process]]:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("language", PAGES)
+@pytest.mark.parametrize("language", PAGES if SOAK else ["en"])
 async def test_the_page_plays(
     embedded: Installed, short_dir: Path, telegram: BotApi, running: list[Process], language: str
 ) -> None:
