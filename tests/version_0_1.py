@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 from dozor.storage.postgres.migrate import Applied, SchemaReport, compare
@@ -66,8 +67,8 @@ async def build(dsn: str, *, last: int = 16) -> None:
         await disconnect(connection)
 
 
-async def fill(dsn: str) -> None:
-    """Put the rows of `DATA` into a database of `build`, as if version 0.1 had been killed just now."""
+async def fill(dsn: str, *, ago: timedelta = timedelta()) -> None:
+    """Put the rows of `DATA` into a database of `build`, as if version 0.1 had been killed so long ago."""
     connection = await connect(dsn, statement_cache=False)
     try:
         async with connection.transaction():
@@ -76,9 +77,8 @@ async def fill(dsn: str) -> None:
             await connection.execute("TRUNCATE market.currencies, market.accounts CASCADE")
             await connection.execute(DATA.read_text())
             for schema, table, column in await connection.fetch(COLUMNS_WITH_TIME):
-                await connection.execute(
-                    f"UPDATE {schema}.{table} SET {column} = {column} + (now() - '{DUMPED_AT}'::timestamptz)"
-                )
+                later = f"{column} + (now() - '{DUMPED_AT}'::timestamptz - $1)"
+                await connection.execute(f"UPDATE {schema}.{table} SET {column} = {later}", ago)
     finally:
         await disconnect(connection)
 

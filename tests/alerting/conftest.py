@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+import dozor_bot  # noqa: F401 -- before tests import aiogram, which it imports in less time
 from dozor.alerting.delivery.direct_sends import DirectSends
 from dozor.storage.journal import Journal
 from dozor.storage.postgres.pool import Pool

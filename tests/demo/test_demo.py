@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
-import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import psutil
 import pytest
@@ -16,6 +16,9 @@ import pytest
 from dozor.language.names import Language
 from dozor_market.demo.market import in_ton
 from dozor_market.demo.words import choose_language, words
+from tests.effort import SOAK, cases
+from tests.house.sources import ROOT
+from tests.system.process import Process
 from tests.waiting import stretched
 
 STORY = (
@@ -30,7 +33,7 @@ STORY = (
     r"3/6 Временный сбой",
     r"Ошибка в фоновой задаче ton_deposits \(попытка 1/5\): .*не работает ни один провайдер TON",
     r"Traceback \(most recent call last\)",
-    r"Перезапуск задачи ton_deposits через 2 секунд\.\.\.",
+    r"Перезапуск задачи ton_deposits через [\d.]+ секунд\.\.\.",
     r"Запуск фоновой задачи: ton_deposits",
     r"Вера: перевод 150\.00 зачислен",
     r"Сообщений в чате нет",
@@ -61,26 +64,8 @@ STORY = (
     r"make run",
 )
 
-
-def start(
-    folder: Path, *options: str, python: tuple[str, ...] = ("-m", "dozor"), **environment: str
-) -> subprocess.Popen[str]:
-    """`dozor demo` with its temporary files in `folder`."""
-    return subprocess.Popen(
-        [sys.executable, *python, "demo", *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        encoding="utf-8",
-        env={**os.environ, "PYTHONUTF8": "1", "TMPDIR": str(folder), **environment},
-        start_new_session=True,
-    )
-
-
-def read_until(process: subprocess.Popen[str], text: str) -> None:
-    """Returns when the demo has printed a line with `text`."""
-    assert process.stdout is not None
-    assert any(text in line for line in process.stdout)
+SPEED = cases(4, 1)
+MORE = [("2/6", signal.SIGTERM), ("ошибок нет", signal.SIGINT)] if SOAK else []
 
 
 @pytest.fixture
@@ -89,6 +74,30 @@ def folder(short_dir: Path, request: pytest.FixtureRequest) -> Path:
     path = short_dir / f"demo-{len(request.node.name)}-{time.monotonic_ns() % 100_000}"
     path.mkdir()
     return path
+
+
+class Start(Protocol):
+    def __call__(self, *options: str, code: str = "", **environment: str) -> Process: ...
+
+
+@pytest.fixture
+def start(folder: Path) -> Iterator[Start]:
+    """`dozor demo`, or `code` in its place, with its temporary files in `folder`. It ends with the test."""
+    started: list[Process] = []
+
+    def begin(*options: str, code: str = "", **environment: str) -> Process:
+        program = ("-c", code) if code else ("-m", "dozor")
+        output = folder.with_name(f"{folder.name}.txt")
+        variables = {"PYTHONUTF8": "1", "TMPDIR": str(folder), **environment}
+        process = Process(
+            [sys.executable, *program, "demo", *options], cwd=ROOT, output=output, env=variables
+        )
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        process.kill()
 
 
 def left_behind(folder: Path) -> list[str]:
@@ -101,11 +110,11 @@ def left_behind(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()] + servers
 
 
-def test_the_whole_story_is_told_in_order_within_a_minute(folder: Path) -> None:
+async def test_the_whole_story_is_told_in_order_within_a_minute(folder: Path, start: Start) -> None:
     began = time.monotonic()
-    process = start(folder, LC_ALL="ru_RU.UTF-8")
-    printed, _ = process.communicate(timeout=stretched(110))
-    assert process.returncode == 0, printed
+    process = start("--speed", str(SPEED), LC_ALL="ru_RU.UTF-8")
+    assert await process.ends(within=110) == 0, process.text
+    printed = process.text
     at = 0
     told = re.sub(r"\n▌ ", " ", printed)  # however wide the terminal is
     for step in STORY:
@@ -114,16 +123,6 @@ def test_the_whole_story_is_told_in_order_within_a_minute(folder: Path) -> None:
         at = found.end()
     assert printed.count("Traceback (most recent") == 1, "one is shown on purpose"
     assert time.monotonic() - began < stretched(60)
-    assert not left_behind(folder)
-
-
-def test_it_speaks_english_and_hurries_when_told_to(folder: Path) -> None:
-    process = start(folder, "--language", "en", "--speed", "10")
-    printed, _ = process.communicate(timeout=stretched(90))
-    assert process.returncode == 0, printed
-    assert "🛑 auctions_checker stopped: 5 errors in a row" in printed
-    assert re.search(r"Done in \d+ s", printed)
-    assert not re.search("[а-яё]", printed, re.IGNORECASE)
     assert not left_behind(folder)
 
 
@@ -138,19 +137,20 @@ def test_what_follows_needs_no_checkout_where_only_the_package_is(language: Lang
     ("last_line", "number"),
     [
         ("Деньги и чекеры", signal.SIGINT),
-        ("2/6", signal.SIGTERM),
         ("попытка 2/5", signal.SIGHUP),
-        ("ошибок нет", signal.SIGINT),
+        *MORE,
     ],
 )
-def test_interrupted_at_any_step_it_cleans_up(folder: Path, last_line: str, number: signal.Signals) -> None:
-    """The first of these lines comes while PostgreSQL is still starting, the last when all is told."""
-    with start(folder, "--language", "ru", "--speed", "10") as process:
-        read_until(process, last_line)
-        process.send_signal(number)
-        process.send_signal(number)  # people press more than once
-        printed = process.communicate(timeout=60)[0]
-    assert process.returncode == 130, printed
+async def test_interrupted_at_any_step_it_cleans_up(
+    folder: Path, start: Start, last_line: str, number: signal.Signals
+) -> None:
+    """The first of these lines comes while PostgreSQL is still starting."""
+    process = start("--language", "ru", "--speed", "10")
+    await process.says(last_line, within=60)
+    process.signal(number)
+    process.signal(number)  # people press more than once
+    assert await process.ends(within=60) == 130, process.text
+    printed = process.text.partition(last_line)[2]
     assert "Показ прерван, всё убрано." in printed
     assert "Traceback" not in printed
     assert not left_behind(folder)
@@ -170,13 +170,13 @@ def test_interrupted_at_any_step_it_cleans_up(folder: Path, last_line: str, numb
         ("tempfile.tempdir = '/proc/absent'", "dozor: the demo: no temporary folder can be made"),
     ],
 )
-def test_a_story_that_does_not_happen_ends_with_one_clear_line(
-    folder: Path, sabotage: str, line: str
+async def test_a_story_that_does_not_happen_ends_with_one_clear_line(
+    folder: Path, start: Start, sabotage: str, line: str
 ) -> None:
     code = f"import tempfile, dozor.cli, dozor_market.demo.stage; {sabotage}; dozor.cli.main()"
-    with start(folder, "--speed", "10", python=("-c", code)) as process:
-        printed = process.communicate(timeout=60)[0]
-    assert process.returncode == 1, printed
+    process = start("--speed", "10", code=code)
+    assert await process.ends(within=60) == 1, process.text
+    printed = process.text
     assert printed.splitlines()[-1].startswith(line)
     assert "Traceback" not in printed
     assert not left_behind(folder)

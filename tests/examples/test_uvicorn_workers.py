@@ -26,7 +26,7 @@ from tests.waiting import stretched, until
 LEASE = 3.0
 SLACK = 3.0
 """Seconds that a busy machine may add."""
-WORKERS = 3
+WORKERS = cases(2, 3)
 PAUSE = 0.1
 """Seconds between two requests of a visitor."""
 ENDS = [signal.SIGKILL, signal.SIGTERM] * cases(1, 3)

@@ -1,4 +1,4 @@
-"""What a process loads: aiogram takes a second and 50 MB, so only the bot's own thread pays for it."""
+"""What a process loads: aiogram takes a second and 40 MB, so only the bot's own thread pays for it."""
 
 from __future__ import annotations
 

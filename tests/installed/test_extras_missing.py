@@ -38,6 +38,17 @@ async def main():
 asyncio.run(main())
 """
 
+CHECK_ALL = """
+import runpy, sys
+for path in sys.argv[1:]:
+    sys.argv = ["dozor", "check", "-c", path]
+    try:
+        runpy.run_module("dozor", run_name="__main__")
+    except SystemExit as ended:
+        print("exit", ended.code, file=sys.stderr)
+"""
+"""One interpreter for several configurations."""
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -49,15 +60,34 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def write(path: Path, need: str) -> str:
+    """A configuration; the extra that it needs."""
+    sections, run, extra = NEEDS[need]
+    path.write_text(f"{sections}tasks:\n  mine: {{run: '{run}'}}\n")
+    return extra
+
+
+def test_each_configuration_that_needs_one_is_refused_in_one_line(plain: Installed, folder: Path) -> None:
+    paths = {need: folder / f"{number}.yaml" for number, need in enumerate(NEEDS)}
+    extras = {path.name: write(path, need) for need, path in paths.items()}
+    ran = plain.run(folder, plain.python, "-c", CHECK_ALL, *paths.values())
+    assert ran.returncode == 0, ran.stderr
+    said = ran.stderr.strip().splitlines()
+    assert said[1::2] == ["exit 2"] * len(NEEDS), ran.stderr
+    for line, (name, extra) in zip(said[::2], extras.items(), strict=True):
+        assert name in line
+        assert f"pip install 'dozor[{extra}]'" in line
+    assert not (folder / ".dozor").exists()
+
+
 @pytest.mark.parametrize(
     ("need", "mode"),
-    [*((need, "check") for need in NEEDS), ("embedded", "run"), ("embedded", "library"), ("ton", "library")],
+    [("channels", "check"), ("embedded", "run"), ("embedded", "library"), ("ton", "library")],
 )
 def test_a_configuration_that_needs_one_is_refused_in_one_line(
     plain: Installed, folder: Path, need: str, mode: str
 ) -> None:
-    sections, run, extra = NEEDS[need]
-    (folder / "config.yaml").write_text(f"{sections}tasks:\n  mine: {{run: '{run}'}}\n")
+    extra = write(folder / "config.yaml", need)
     command: list[str | Path] = [plain.dozor, mode] if mode != "library" else [plain.python, "app.py"]
     ran = plain.run(folder, *command)
     said = ran.stderr.strip().splitlines()

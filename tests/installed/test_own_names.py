@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from tests.bot.botapi.server import BotApi
+from tests.effort import SOAK
 from tests.installed.environment import Installed
 from tests.system.process import Process
 from tests.system.telegram import chat_has, section
@@ -121,8 +122,15 @@ def command(plain: Installed, mode: str) -> list[str | Path]:
     return [plain.dozor, "run"] if mode == "standalone" else [plain.python, "app.py"]
 
 
-@pytest.mark.parametrize("mode", ["standalone", "embedded"])
-@pytest.mark.parametrize("layout", list(LAYOUTS))
+USUAL = [
+    ("packages", "standalone"),
+    ("packages without __init__", "embedded"),
+    ("files", "standalone"),
+]
+MORE = [("packages", "embedded"), ("packages without __init__", "standalone"), ("files", "embedded")]
+
+
+@pytest.mark.parametrize(("layout", "mode"), USUAL + (MORE if SOAK else []))
 async def test_the_users_modules_run_here_and_in_a_child_and_their_alerts_arrive(
     plain: Installed,
     folder: Path,

@@ -138,11 +138,7 @@ class Server:
     def fork(
         self,
         arguments: Sequence[str],
-<<<<<<< HEAD
-        script: str,
-=======
         script: str | None,
->>>>>>> s5
         module: str,
         folder: Path,
         environment: Mapping[str, str],
@@ -180,11 +176,7 @@ def start(
 ) -> Started:
     """`command` in a session of its own. The streams are descriptors, not constants of `subprocess`."""
     words = [str(word) for word in command]
-<<<<<<< HEAD
-    found = _forkable(words)
-=======
     found = _known(words)
->>>>>>> s5
     if found is None or not _may_fork(env):
         return subprocess.Popen(
             words, cwd=cwd, env=env, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
@@ -262,17 +254,6 @@ def _running_server() -> Server:
         return _server
 
 
-<<<<<<< HEAD
-def _forkable(command: Sequence[str]) -> tuple[list[str], str, str] | None:
-    """sys.argv, and the script or the module, of which the other is empty. None: it is another command."""
-    match command:
-        case [script, *_] if script == str(DOZOR):
-            return list(command), script, ""
-        case [python, "-m", "dozor", *more] if python == sys.executable:
-            return [str(Path(dozor.__file__).with_name("__main__.py")), *more], "", "dozor"
-        case [python, "-m", module, *more] if python == sys.executable and module in MODULES:
-            return [module, *more], "", module
-=======
 def _is_forked(module: str) -> bool:
     return module.startswith("tests.") or module in MODULES
 
@@ -289,7 +270,6 @@ def _known(command: Sequence[str]) -> tuple[list[str], str | None, str] | None:
             return [str(Path(dozor.__file__).with_name("__main__.py")), *more], None, "dozor"
         case [python, "-m", module, *more] if python == sys.executable and _is_forked(module):
             return [f"{module.replace('.', '/')}.py", *more], None, module
->>>>>>> s5
         case _:
             return None
 

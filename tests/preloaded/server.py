@@ -50,7 +50,7 @@ REQUEST = 1 << 20
 
 
 def preload() -> None:
-    """Import what commands import, with no handler on this process's standard error."""
+    """Import what commands import, and parse the texts, with no handler on this process's standard error."""
     os.environ["LOGURU_AUTOINIT"] = "False"
     for name in MODULES:
         importlib.import_module(name)
@@ -58,6 +58,9 @@ def preload() -> None:
         package = importlib.import_module(name)
         for module in pkgutil.walk_packages(package.__path__, f"{name}."):
             importlib.import_module(module.name)
+    # Read once by each process, and never changed.
+    translator = importlib.import_module("dozor.language.translator")
+    translator.warm(importlib.import_module("dozor.language.names").Language)
     # Commands have the texts of their help since their import: each process imports its own, in its language.
     for name in [name for name in sys.modules if f"{name}.".startswith("dozor.cli.")]:
         del sys.modules[name]

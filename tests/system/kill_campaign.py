@@ -71,6 +71,12 @@ class Campaign:
         self._random = random.Random(seed)
         self._limits = {f"task_{number}": LIMITS[number % 2] for number in range(kills)}
         self._names = list(self._limits)
+        # In a random order, each as often as the others.
+        self._moments = [
+            moment
+            for _ in range(-(-kills // len(Moment)))
+            for moment in self._random.sample(list(Moment), len(Moment))
+        ]
         self._report = Report(seed)
         tasks = {name: {**QUICK, "max_consecutive_failures": limit} for name, limit in self._limits.items()}
         # A private chat: its pace is a message a second, a group's three seconds a message.
@@ -79,9 +85,8 @@ class Campaign:
     async def run(self) -> Report:
         began = time.monotonic()
         process = await self._stage.watch()
-        for name in self._names:
+        for name, moment in zip(self._names, self._moments, strict=False):
             self._stage.order(name, "fail as ordered")
-            moment = self._random.choice(list(Moment))
             await self._reach(moment, name)
             process.kill()
             self._report.kills[moment] += 1

@@ -18,6 +18,35 @@ from tests.system.process import DOZOR, PATIENCE, Process
 Tasks = Mapping[str, Mapping[str, Any]]
 QUICK: Mapping[str, Any] = {"run": "scripted:obey", "every": "100ms", "restart_delay": "100ms"}
 """A task that runs, fails and restarts several times a second."""
+SECONDS = {
+    "wait_at_start": "dozor.storage.postgres.database.PATIENCE",
+    "write_timeout": "dozor.storage.journal.WRITE_TIMEOUT",
+    "database_down_for": "dozor.alerting.fallback.outage_sender.DOWN_FOR",
+    "look_at_database": "dozor.alerting.fallback.outage_sender.LOOK_EVERY",
+    "bot_deaf_after": "dozor.control.bot_monitor.DEAF_AFTER",
+    "look_at_bot": "dozor.control.bot_monitor.LOOK_EVERY",
+    "look_at_outbox": "dozor.alerting.fallback.outbox_failover.LOOK_EVERY",
+    "poll_again_within": "dozor_bot.poller.LAST_BACKOFF",
+    "send_again_within": "dozor.alerting.delivery.destination.LONGEST_PAUSE",
+}
+"""What a runner waits for, of which a test need not wait as long."""
+HASTE = """
+import importlib
+
+VALUES = {values!r}
+for name, value in VALUES.items():
+    module, _, constant = name.rpartition(".")
+    found = importlib.import_module(module)
+    assert type(getattr(found, constant)) is float, name
+    setattr(found, constant, value)
+
+async def nothing(): ...
+"""
+POLLING = """
+from dozor_bot.poller import Poller
+
+Poller.__init__.__kwdefaults__["poll_timeout"] = {poll}
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +77,16 @@ class Stage:
         whole = {"database": database, "web": {"listen": None}, **sections}
         whole["tasks"] = {name: dict(task) for name, task in tasks.items()}
         self.config.write_text(yaml.safe_dump(whole, allow_unicode=True, sort_keys=False))
+
+    def hasten(self, seconds: Mapping[str, float], *, poll: int | None = None) -> Tasks:
+        """A task whose module, when the runner imports it, gives other values to constants of `SECONDS`.
+
+        `poll`: seconds of one poll of Telegram for updates.
+        """
+        values = {SECONDS[name]: value for name, value in seconds.items()}
+        polling = "" if poll is None else POLLING.format(poll=poll)
+        (self.folder / "haste.py").write_text(HASTE.format(values=values) + polling)
+        return {"haste": {"run": "haste:nothing", "every": "1h"}}
 
     def order(self, task: str, what: str) -> None:
         """What the task's checker does from its next run on."""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,17 +19,6 @@ from tests.system.telegram import section, texts
 from tests.waiting import until
 
 FAILING = {**QUICK, "every": "1h", "max_consecutive_failures": 1}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def unreachable() -> Iterator[Process]:
-    """Started with the module, since it waits half a minute; the last test hears how it ended."""
-    folder = Path(tempfile.mkdtemp(prefix="dozor-"))
-    stage = Stage(folder)
-    stage.write({"task": QUICK}, url="postgresql://dozor:S3cretPass@127.0.0.1:1/money")
-    yield stage.run()
-    stage.close()
-    shutil.rmtree(folder)
 
 
 def _free_port() -> int:
@@ -213,7 +200,8 @@ async def test_a_full_disk_under_data_dir_says_what_to_do(stage: Stage, tiny_dis
     assert len([line for line in text.splitlines() if line.startswith("dozor: ")]) == 1
 
 
-async def test_an_unreachable_database_is_waited_for_then_given_up_in_one_line(unreachable: Process) -> None:
-    text = await _ends_with(unreachable, 1, "; жду", "PostgreSQL на 127.0.0.1:1: там никто не слушает")
+async def test_an_unreachable_database_is_waited_for_then_given_up_in_one_line(stage: Stage) -> None:
+    stage.write(stage.hasten({"wait_at_start": 2.0}), url="postgresql://dozor:S3cretPass@127.0.0.1:1/money")
+    text = await _ends_with(stage.run(), 1, "; жду", "PostgreSQL на 127.0.0.1:1: там никто не слушает")
     assert len([line for line in text.splitlines() if line.startswith("dozor: ")]) == 1
     assert "S3cretPass" not in text

@@ -12,6 +12,7 @@ from tests.bot.botapi.server import BotApi
 from tests.server import PostgresControl
 from tests.system.stage import QUICK, Stage
 from tests.system.telegram import ADMIN, CHAT, DUPLICATE, all_texts, chat_has, section, texts
+from tests.templates import Templates
 from tests.waiting import until
 
 
@@ -20,6 +21,7 @@ async def test_what_it_told_and_knew_outlives_it(
 ) -> None:
     """Not told again, the task stays stopped until somebody restarts it, and the end is told."""
     tasks = {"well": QUICK, "failing": {**QUICK, "every": "1s", "max_consecutive_failures": 2}}
+    tasks |= stage.hasten({"database_down_for": 2.0, "look_at_database": 0.2})
     stage.write(tasks, url=postgres_control.dsn, telegram=section(telegram))
     process = await stage.watch()
     await process.says("опрашиваю как")
@@ -51,8 +53,11 @@ async def test_what_it_told_and_knew_outlives_it(
 
 
 @pytest.mark.parametrize("refused", [True, False])
-async def test_the_answer_to_a_command_outlives_it(stage: Stage, telegram: BotApi, refused: bool) -> None:
+async def test_the_answer_to_a_command_outlives_it(
+    stage: Stage, telegram: BotApi, templates: Templates, refused: bool
+) -> None:
     """Killed before the answer was delivered: refused for now, or on its way without an answer."""
+    templates.copy_migrated(stage.folder / "pg")
     stage.write({"well": {**QUICK, "every": "1h"}}, telegram=section(telegram))
     process = await stage.watch()
     await process.says("опрашиваю как")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import signal
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from tests.preloaded.processes import Started, run, start
+from tests.templates import Templates
 from tests.waiting import until
 
 CHECKER = """
@@ -209,10 +212,32 @@ def folder(short_dir: Path, request: pytest.FixtureRequest) -> Path:
     return folder
 
 
+EACH = """
+import contextlib, io, json, runpy, sys
+said = []
+for arguments in json.load(open("commands.json")):
+    sys.argv = ["dozor", *arguments]
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+        try:
+            runpy.run_module("dozor", run_name="__main__")
+        except SystemExit:
+            pass
+    said.append(output.getvalue())
+print(json.dumps(said))
+"""
+
+
 @pytest.mark.parametrize("language", ["ru", "en"])
 def test_no_command_mixes_two_languages(folder: Path, language: str) -> None:
-    for arguments in COMMANDS:
-        output = dozor(folder, language, *arguments)
+    """One interpreter runs all of them, one after the other."""
+    (folder / "commands.json").write_text(json.dumps(COMMANDS))
+    done = subprocess.run(
+        [sys.executable, "-c", EACH], cwd=folder, env=environment(language), capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    for arguments, output in zip(COMMANDS, json.loads(done.stdout), strict=True):
+        assert "Traceback" not in output, output
         assert output.strip(), arguments
         assert not mixed(output, language, folder), arguments
         if language == "ru" and arguments != ("--version",):
@@ -232,7 +257,10 @@ def started(folder: Path, language: str, log: Path) -> Started:
 
 
 @pytest.mark.parametrize("language", ["ru", "en"])
-async def test_a_run_and_the_commands_beside_it_do_not_mix_two_languages(folder: Path, language: str) -> None:
+async def test_a_run_and_the_commands_beside_it_do_not_mix_two_languages(
+    folder: Path, templates: Templates, language: str
+) -> None:
+    templates.copy_plain(folder / "pg")
     log = folder / "log"
     process = started(folder, language, log)
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 from pathlib import Path
 
@@ -14,17 +13,21 @@ import pytest
 from dozor.storage.postgres.pool import Pool, connect, disconnect
 from tests.bot.botapi.server import BotApi
 from tests.bot.executor import until_true
+from tests.effort import cases
 from tests.server import PostgresControl
 from tests.system.process import Process
 from tests.system.stage import QUICK, Stage
 from tests.system.telegram import ADMIN, DUPLICATE, chat_has, section, texts
+from tests.templates import Templates
 from tests.waiting import until
 
-OUTAGE = float(os.environ.get("DOZOR_TEST_OUTAGE_SECONDS", "6"))
+OUTAGE = cases(2, 6, variable="DOZOR_TEST_OUTAGE_SECONDS")
 """Seconds that PostgreSQL is away; the whole campaign takes 30."""
+TOLD = cases(4, 9)
+"""Alerts of each of two tasks."""
 
 
-async def test_twenty_alerts_of_a_telegram_outage_all_arrive_in_order_per_task(
+async def test_alerts_of_a_telegram_outage_all_arrive_in_order_per_task(
     stage: Stage, telegram: BotApi, database: str, pool: Pool
 ) -> None:
     """To a private chat, whose pace is a message a second."""
@@ -34,12 +37,12 @@ async def test_twenty_alerts_of_a_telegram_outage_all_arrive_in_order_per_task(
     process = await stage.watch()
     await process.says("опрашиваю как")
     await telegram.stop()
-    stage.order("talker", "alerts 9")
-    stage.order("chatterbox", "alerts 9")
+    stage.order("talker", f"alerts {TOLD}")
+    stage.order("chatterbox", f"alerts {TOLD}")
     stage.order("failing", "fail the provider is away")
     for name in tasks:
         assert (await stage.cli("run-now", name)).code == 0
-    owed = "SELECT count(*) = 20 FROM dozor.notifications WHERE task IS NOT NULL"
+    owed = f"SELECT count(*) = {2 * TOLD + 2} FROM dozor.notifications WHERE task IS NOT NULL"
     await until_true(pool, owed, within=30)
     # It has really tried, and nothing has arrived.
     await until_true(pool, "SELECT bool_or(attempts > 0) FROM dozor.notifications", within=30)
@@ -51,7 +54,7 @@ async def test_twenty_alerts_of_a_telegram_outage_all_arrive_in_order_per_task(
     said = texts(telegram, ADMIN)
     for name in ("talker", "chatterbox"):
         numbers = [text.split(f"{name} says ")[1][0] for text in said if f"{name} says " in text]
-        assert numbers == list("012345678")
+        assert numbers == [str(number) for number in range(TOLD)]
     assert [text[0] for text in said if " failing" in text.split("\n")[0]] == ["⚠", "🛑"]
     assert not any(DUPLICATE in text for text in said)
     assert process.alive
@@ -69,13 +72,15 @@ LOAD = {
 IMPATIENT = {"restart_delay": "200ms", "max_consecutive_failures": 3}
 """Three failures of our own making would stop such a task within a second."""
 GOING_SQL = """
-SELECT bool_and(state IN ('waiting', 'running')) FROM dozor.tasks WHERE name NOT IN ('bystander', 'failing')
+SELECT bool_and(state IN ('waiting', 'running')) FROM dozor.tasks
+WHERE name NOT IN ('bystander', 'failing', 'haste')
 """
 
 
 async def _under_load(stage: Stage, telegram: BotApi, control: PostgresControl) -> Process:
     tasks = {name: {**task, **IMPATIENT} for name, task in LOAD.items()}
-    stage.write(tasks, url=control.dsn, telegram=section(telegram))
+    haste = stage.hasten({"write_timeout": 5.0, "database_down_for": 5.0})
+    stage.write({**tasks, **haste}, url=control.dsn, telegram=section(telegram))
     process = await stage.watch()
     await process.says("опрашиваю как")
     await until(lambda: all(len(stage.runs(name)) > 2 for name in LOAD if name != "failing"), within=30)
@@ -169,7 +174,10 @@ async def test_every_session_terminated_at_once(
     await _nothing_is_lost(stage, telegram, postgres_control, process)
 
 
-async def test_the_embedded_server_killed_under_the_runner_is_started_again(stage: Stage) -> None:
+async def test_the_embedded_server_killed_under_the_runner_is_started_again(
+    stage: Stage, templates: Templates
+) -> None:
+    templates.copy_migrated(stage.folder / "pg")
     tasks = {
         "needs_database": {**QUICK, **IMPATIENT, "run": "scripted:use_database", "requires": ["database"]},
         "uses_database": {**QUICK, **IMPATIENT, "run": "scripted:use_database"},

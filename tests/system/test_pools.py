@@ -14,6 +14,7 @@ import pytest
 
 from dozor.storage.postgres.pool import Pool
 from tests.bot.botapi.server import BotApi
+from tests.effort import SOAK, cases
 from tests.system.process import Process
 from tests.system.stage import QUICK, Stage
 from tests.system.telegram import ADMIN, CHAT, all_texts, chat_has, section, texts
@@ -104,17 +105,22 @@ async def starved(
     return Starved(stage, telegram, await stage.watch(), port, language)
 
 
-@pytest.mark.parametrize(
-    ("how", "size", "language", "pools"),
-    [
-        ("hold", 10, "ru", None),
-        ("hold", 10, "en", None),
-        ("hold_in_transaction", 10, "ru", None),
-        ("hold_in_thread", 10, "en", None),
-        ("hold", 1, "en", {"checkers": 1, "starved_after": "2s"}),
-        ("hold_in_transaction", 1, "ru", {"checkers": 1, "core": 1, "web": 1, "starved_after": "2s"}),
-    ],
-)
+USUAL: list[tuple[str, int, str, Any]] = [
+    ("hold_in_transaction", 10, "ru", None),
+    ("hold_in_thread", 10, "en", {"starved_after": "2s"}),
+    ("hold", 1, "en", {"checkers": 1, "core": 1, "web": 1, "starved_after": "2s"}),
+]
+MORE: list[tuple[str, int, str, Any]] = [
+    ("hold", 10, "ru", None),
+    ("hold", 10, "en", None),
+    ("hold_in_thread", 10, "en", None),
+    ("hold", 1, "en", {"checkers": 1, "starved_after": "2s"}),
+    ("hold_in_transaction", 1, "ru", {"checkers": 1, "core": 1, "web": 1, "starved_after": "2s"}),
+]
+"""How they are held, how many there are, the language and the configuration of the pools."""
+
+
+@pytest.mark.parametrize(("how", "size", "language", "pools"), USUAL + (MORE if SOAK else []))
 async def test_held_connections_are_an_incident_and_stop_nothing_else(
     stage: Stage,
     telegram: BotApi,
@@ -158,8 +164,9 @@ async def test_pages_that_are_hammered_stop_nothing_else(
                 except TimeoutError:
                     asked.append(0)
 
-    hammering = [asyncio.create_task(hammer()) for _ in range(40)]
-    await until(lambda: len(asked) > 100, within=60)
+    visitors = cases(12, 40)
+    hammering = [asyncio.create_task(hammer()) for _ in range(visitors)]
+    await until(lambda: len(asked) > 2 * visitors, within=60)
     await here.nothing_else_is_touched("first")
     await chat_has(telegram, "🔴 ctx.db", within=60)
     for task in hammering:

@@ -14,7 +14,7 @@ from tests.system.stage import QUICK, Stage
 from tests.system.telegram import CHAT, section
 from tests.waiting import until
 
-AWAY = 3.0
+AWAY = 1.0
 """Seconds without a watch."""
 UNCLEAN = "⚠️ Дозор запущен после аварийного завершения: не работал "
 NOTHING_OWED = "SELECT count(*) = 0 FROM dozor.notifications WHERE state IN ('pending', 'sending')"
@@ -130,7 +130,7 @@ async def test_a_runner_that_ends_because_it_cannot_go_on_has_not_ended_well(
     limits = {"cancel_patience": "300ms"}
     stage.write({"deaf": deaf}, url=database, telegram=section(telegram), supervision=limits)
     stage.order("deaf", "deaf")
-    process = await stage.watch()
+    process = await stage.watch("--grace", "0.5")
     assert await process.ends() == 70
     stage.order("deaf", "succeed")
     await stage.watch()

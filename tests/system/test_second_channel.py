@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator
 
 import pytest
@@ -20,15 +19,11 @@ LABEL = "[Дозор, запасной канал: в Telegram не достав
 BACK = "✉️ Telegram снова доступен. За это время отправлено через запасной канал:"
 SETTLED = "SELECT count(*) = 0 FROM dozor.notifications WHERE state IN ('pending', 'sending')"
 SECRET = "s3cret-path-of-the-hook"
-SOON_DEAF = """
-from dozor_bot.poller import Poller
-from dozor.control import bot_monitor as telegram_watch
-Poller.__init__.__kwdefaults__["poll_timeout"] = 1
-telegram_watch.DEAF_AFTER, telegram_watch.LOOK_EVERY = 4.0, 0.5
-from dozor.cli import main
-main()
-"""
-"""The runner as it is, for which four seconds without an answer are long."""
+SOON = {
+    "look_at_outbox": 0.2, "poll_again_within": 1.0, "send_again_within": 1.0,
+    "database_down_for": 2.0, "look_at_database": 0.2,
+}  # fmt: skip
+DEAF = {"bot_deaf_after": 2.0, "look_at_bot": 0.2}
 
 
 @pytest.fixture
@@ -46,12 +41,12 @@ async def test_the_bot_is_deaf_and_a_task_stops_while_telegram_is_away(
     stage: Stage, telegram: BotApi, database: str, pool: Pool, hook: Receiver
 ) -> None:
     stage.write(
-        {"payouts": QUICK},
+        {"payouts": QUICK, **stage.hasten({**SOON, **DEAF}, poll=1)},
         url=database,
         telegram=section(telegram),
         alerts=alerts(hook),
     )
-    process = stage.start(sys.executable, "-c", SOON_DEAF, "run", "-c", stage.config, "--log-level", "DEBUG")
+    process = await stage.watch("--log-level", "DEBUG")
     await process.says("опрашиваю как")
     await telegram.stop()
     await hook.has(LABEL, "Telegram не отвечает")
@@ -106,7 +101,12 @@ async def test_a_call_for_a_person_who_cannot_be_written_to(
 async def test_telegram_and_postgresql_away_at_the_same_time(
     stage: Stage, telegram: BotApi, postgres_control: PostgresControl, hook: Receiver
 ) -> None:
-    stage.write({"payouts": QUICK}, url=postgres_control.dsn, telegram=section(telegram), alerts=alerts(hook))
+    stage.write(
+        {"payouts": QUICK, **stage.hasten(SOON)},
+        url=postgres_control.dsn,
+        telegram=section(telegram),
+        alerts=alerts(hook),
+    )
     process = await stage.watch()
     await process.says("опрашиваю как")
     await telegram.stop()

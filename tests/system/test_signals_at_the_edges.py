@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.effort import SOAK
 from tests.system.process import Process
 
 PAUSE = "print('here', flush=True); time.sleep(60)"
@@ -56,8 +57,11 @@ def _python(folder: Path, script: str) -> Process:
     return Process([sys.executable, folder / "script.py"], cwd=folder, output=folder / "output.txt")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("script", [BEFORE, AFTER], ids=["before", "after"])
+USUAL = [(BEFORE, signal.SIGINT), (AFTER, signal.SIGTERM)]
+MORE = [(BEFORE, signal.SIGTERM), (AFTER, signal.SIGINT)]
+
+
+@pytest.mark.parametrize(("script", "number"), USUAL + (MORE if SOAK else []))
 async def test_nothing_is_under_way_so_the_process_ends_with_exit_0(
     tmp_path: Path, script: str, number: signal.Signals
 ) -> None:

@@ -1,4 +1,7 @@
-"""What is loaded when: supervision never waits for Telegram's library, and most commands never load it."""
+"""What is loaded when: supervision never waits for Telegram's library, and most commands never load it.
+
+A forked process has everything loaded: what concerns imports and streams starts new interpreters.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from dozor.storage.postgres.embedded.server import find_embedded
 from dozor.storage.postgres.pool import Pool
 from tests.bot.botapi.server import BotApi
@@ -17,6 +18,7 @@ from tests.bot.executor import until_true
 from tests.system.process import DOZOR
 from tests.system.stage import QUICK, Stage
 from tests.system.telegram import section
+from tests.templates import Templates
 from tests.waiting import until
 
 IDLE: dict[str, Any] = {"run": "watcher:check", "every": "1h", "restart_delay": "100ms"}
@@ -52,23 +54,6 @@ COMMANDS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _new_interpreters(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A forked process has everything loaded."""
-    monkeypatch.setenv("DOZOR_FRESH", "1")
-
-
-async def test_the_first_run_of_a_checker_does_not_wait_for_telegrams_library(
-    stage: Stage, telegram: BotApi, database: str
-) -> None:
-    (stage.folder / "watcher.py").write_text(WATCHER)
-    stage.write({"first": IDLE}, url=database, telegram=section(telegram))
-    process = await stage.watch()
-    await process.says("first run")
-    assert "first run, loaded: []" in process.text
-    await process.says("опрашиваю как")
-
-
 READER = """
 import asyncio, threading
 from fluent.runtime import FluentBundle
@@ -94,17 +79,22 @@ asyncio.run(main())
 """
 
 
-async def test_texts_of_alerts_are_read_in_a_thread_in_each_language_that_the_bot_may_need(
+async def test_supervision_does_not_wait_for_telegrams_library_nor_for_the_texts_of_alerts(
     stage: Stage, telegram: BotApi, database: str
 ) -> None:
+    """The first run comes before both; texts are read in a thread, in each language that the bot may need."""
     (stage.folder / "watcher.py").write_text(WATCHER)
     stage.write({"first": IDLE}, url=database, telegram=section(telegram))
     process = stage.start(sys.executable, "-c", READER)
     assert await process.ends() == 0
+    assert "first run, loaded: []" in process.text
     assert process.text.splitlines()[-1] == "read: [('en', False), ('ru', False)]"
 
 
-async def test_a_warm_embedded_database_is_attached_to_and_the_checker_runs(stage: Stage) -> None:
+async def test_a_warm_embedded_database_is_attached_to_and_the_checker_runs(
+    stage: Stage, templates: Templates
+) -> None:
+    templates.copy_plain(stage.folder / "pg")
     (stage.folder / "watcher.py").write_text(WATCHER)
     stage.write({"first": {**IDLE, "run_at_start": True}})  # whether the first run was written down or not
     first = await stage.watch()
@@ -226,7 +216,7 @@ async def test_a_closed_standard_stream_writes_into_no_other_file(stage: Stage, 
     leads_to = Path(os.readlink(f"/proc/{process.pid}/fd/2"))
     assert leads_to == Path("/dev/null")  # else the next socket or file would be descriptor 2
     assert await process.stop() == 0
-    for streams in (">&-", "2>&-", "<&- >&- 2>&-"):
+    for streams in (">&-", "<&- >&- 2>&-"):
         command = f'exec "$0" check -c "$1" {streams}'
         assert await stage.start("/bin/sh", "-c", command, DOZOR, stage.config).ends() == 0, streams
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from tests.bot.botapi.server import BotApi
 from tests.bot.executor import until_true
 from tests.system.stage import QUICK, Stage
 from tests.system.telegram import chat_has, section
+from tests.templates import Templates
 
 PAYOUTS: dict[str, Any] = {
     "run": "scripted:obey",
@@ -22,7 +24,8 @@ PAYOUTS: dict[str, Any] = {
     "restart_delay": {"initial": "1s", "factor": 6, "max": "60s"},
     "max_consecutive_failures": 5,
 }
-"""As version 0.1 had it: its fourth run comes 36 s after the third failure, the fifth a minute later."""
+"""As version 0.1 had it: its fourth run comes 36 s after the third failure, 5 s after `old_database` is made;
+the fifth a minute later."""
 AUCTIONS: dict[str, Any] = {
     "run": "dozor_market.auctions:check_auctions",
     "every": "100ms",
@@ -43,9 +46,9 @@ ORDER BY 1, 2"""
 
 @pytest.fixture
 async def old_database(empty_database: str) -> str:
-    """DSN of a database that a killed version 0.1 has left."""
+    """DSN of a database that a version 0.1 has left which was killed half a minute ago."""
     await version_0_1.build(empty_database)
-    await version_0_1.fill(empty_database)
+    await version_0_1.fill(empty_database, ago=timedelta(seconds=30))
     return empty_database
 
 
@@ -163,7 +166,10 @@ async def test_a_migration_that_is_killed_in_the_middle_of_the_take_over_is_repe
     await disconnect(observer)
 
 
-async def test_a_database_without_a_task_of_the_marketplace_has_no_schema_market(stage: Stage) -> None:
+async def test_a_database_without_a_task_of_the_marketplace_has_no_schema_market(
+    stage: Stage, templates: Templates
+) -> None:
+    templates.copy_plain(stage.folder / "pg")
     stage.write({"own": QUICK})
     process = await stage.watch()
     assert "Применена миграция 0001_runner.sql" in process.text

@@ -56,7 +56,7 @@ class TelegramSide:
         self._unbuilt: str | None = None
         self._ready = asyncio.Event()
         self._names: dict[str, str] = {}
-        # Of the process before this one, until the bot is there: it takes seconds to load.
+        # Of the process before this one, until the bot is there: it takes a second to load.
         self._on_defect: Callable[[BaseException], None] = lambda error: None
 
     @property
