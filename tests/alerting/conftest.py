@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dozor_bot.library  # noqa: F401 -- before aiogram
+import dozor_bot.library
 
 # isort: split
 import asyncio

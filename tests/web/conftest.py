@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from dozor.web.page import live_page
 from dozor.web.page.frame import Waits
-from tests.templates import CORE_TEMPLATE, fresh_database
+from tests.templates import CORE_TEMPLATE, Databases
 from tests.web.browser import Browser, Tab
 from tests.web.site import Work
 
@@ -40,9 +40,9 @@ def work() -> Work:
 
 
 @pytest.fixture(scope="module")
-def module_database(postgres: str) -> Iterator[str]:
+def module_database(databases: Databases) -> Iterator[str]:
     """As `database`, for a site that the tests of a module look at and do not change."""
-    yield from fresh_database(postgres, CORE_TEMPLATE)
+    yield from databases.fresh(CORE_TEMPLATE)
 
 
 @pytest.fixture(scope="session")
