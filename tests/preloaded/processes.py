@@ -140,6 +140,7 @@ class Server:
         folder: Path,
         environment: Mapping[str, str],
         streams: Sequence[int],
+        constants: Mapping[str, float],
     ) -> Forked:
         umask = os.umask(0)
         os.umask(umask)
@@ -149,6 +150,7 @@ class Server:
             "folder": str(folder),
             "environment": dict(environment),
             "umask": umask,
+            "constants": dict(constants),
         }
         reading, writing = os.pipe()
         try:
@@ -168,9 +170,20 @@ _guard = threading.Lock()
 
 
 def start(
-    command: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str], stdin: int, stdout: int, stderr: int
+    command: Sequence[str | Path],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    stdin: int,
+    stdout: int,
+    stderr: int,
+    constants: Mapping[str, float] | None = None,
 ) -> Started:
-    """`command` in a session of its own. The streams are descriptors, not constants of `subprocess`."""
+    """`command` in a session of its own. The streams are descriptors, not constants of `subprocess`.
+
+    `constants`: of modules, by their dotted names: shorter intervals than those of the product. A new
+    interpreter (`make soak`) has those of the product.
+    """
     words = [str(word) for word in command]
     found = _dozor(words)
     if found is None or not _may_fork(env):
@@ -178,7 +191,7 @@ def start(
             words, cwd=cwd, env=env, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
         )
     arguments, script = found
-    return _running_server().fork(arguments, script, cwd, env, (stdin, stdout, stderr))
+    return _running_server().fork(arguments, script, cwd, env, (stdin, stdout, stderr), constants or {})
 
 
 def run(
