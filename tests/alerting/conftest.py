@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -14,6 +14,21 @@ from dozor.storage.tables import tasks
 from dozor.storage.tables.tasks import TaskDeclaration
 from tests.alerting.stage import NAME, Stage, hooks
 from tests.alerting.story import ManualClock
+from tests.lending import Lender
+from tests.templates import CORE_TEMPLATE
+
+
+@pytest.fixture(scope="session")
+def lender(postgres: str) -> Iterator[Lender]:
+    lender = Lender(postgres, CORE_TEMPLATE)
+    yield lender
+    lender.close()
+
+
+@pytest.fixture
+def database(lender: Lender) -> Iterator[str]:
+    """DSN of a migrated database without rows. Nothing of a test goes on when it ends."""
+    yield from lender.lend()
 
 
 @pytest.fixture
