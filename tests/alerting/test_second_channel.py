@@ -58,7 +58,7 @@ class Away:
             chat = self.chats.setdefault(key, Chat(self.stage))
             chat.script = [] if outcome is None else [outcome] * 10_000
 
-    async def pass_time(self, seconds: float, step: float = 5.0) -> None:
+    async def pass_time(self, seconds: float, step: float = 10.0) -> None:
         """Workers and the fallback channel, running."""
         until = self.stage.clock.at + seconds
         while self.stage.clock.at < until:
