@@ -51,8 +51,14 @@ def where(function: Callable[..., Any]) -> Isolation:
     return Isolation.INLINE if is_async(function) else Isolation.THREAD
 
 
-IN_PROCESSES = {contextual.decorated, contextual.custom, contextual.concurrent_future, contextual.generator}
-"""Each in a process as well: one of each kind of result. In `make soak` all."""
+IN_PROCESSES = {
+    contextual.decorated,
+    contextual.partial,
+    contextual.custom,
+    contextual.concurrent_future,
+    contextual.generator,
+}
+"""In a process as well: one of each kind of result, in a thread of it and on its loop. In `make soak` all."""
 
 
 def everywhere(functions: list[Any]) -> list[Any]:
