@@ -38,7 +38,7 @@ class AlikeTasks:
                 changes["run"] = parse_reference(own["run"])
         except ValueError:
             return None
-        if "description" in own:
+        if isinstance(own.get("description"), str):  # otherwise it is part of the shape
             changes["description"] = own["description"]
         if "args" in own:
             changes["args"] = dict(own["args"])
