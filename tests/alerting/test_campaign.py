@@ -20,7 +20,7 @@ from tests.effort import cases
 
 @pytest.mark.parametrize("seed", range(1, 1 + cases(1, 4)))
 async def test_every_incident_is_told_and_its_end_whatever_breaks(stage: Stage, seed: int) -> None:
-    report = await Campaign(stage, 150, seed).run()
+    report = await Campaign(stage, cases(80, 150), seed).run()
     assert report.problems == []
     assert report.deaths > 3
     assert report.marked > 3
@@ -51,5 +51,5 @@ async def test_the_judge_sees_that_a_change_of_the_place_is_not_noticed(
         return enter(stored, key, place)[0], False
 
     monkeypatch.setattr(dispatcher, "enter", never_elsewhere)
-    report = await Campaign(stage, 150, 3).run()
+    report = await Campaign(stage, cases(40, 150), 3).run()
     assert any("of another place" in one for one in report.problems), report

@@ -58,7 +58,7 @@ class Away:
             chat = self.chats.setdefault(key, Chat(self.stage))
             chat.script = [] if outcome is None else [outcome] * 10_000
 
-    async def pass_time(self, seconds: float, step: float = 5.0) -> None:
+    async def pass_time(self, seconds: float, step: float = 10.0) -> None:
         """Workers and the fallback channel, running."""
         until = self.stage.clock.at + seconds
         while self.stage.clock.at < until:
@@ -191,7 +191,7 @@ async def _note(asked: list[str], title: str) -> bool:
 
 
 async def test_hundreds_of_messages_are_told_in_few_and_none_is_claimed_that_was_not(away: Away) -> None:
-    count = cases(120, 300)
+    count = cases(105, 300)
     assert 2 * count > AT_ONCE
     for number in range(count):
         story = away.stage.new_task(f"t{number}")

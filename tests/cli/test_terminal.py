@@ -115,8 +115,14 @@ def test_task_names_are_completed_from_the_configuration(tmp_path: Path) -> None
         }
         output, error = tmp_path / "output", tmp_path / "error"
         with output.open("wb") as out, error.open("wb") as err, open(os.devnull, "rb") as nothing:
-            streams = {"stdin": nothing.fileno(), "stdout": out.fileno(), "stderr": err.fileno()}
-            process = start([DOZOR], cwd=tmp_path, env=environment, **streams)
+            process = start(
+                [DOZOR],
+                cwd=tmp_path,
+                env=environment,
+                stdin=nothing.fileno(),
+                stdout=out.fileno(),
+                stderr=err.fileno(),
+            )
         try:
             process.wait(stretched(30))
         finally:

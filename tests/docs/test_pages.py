@@ -39,8 +39,14 @@ def run(folder: Path, *command: str, **more: str) -> subprocess.CompletedProcess
     words = [str(DOZOR) if command[0] == "dozor" else command[0], *command[1:]]
     environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "PYTHONUTF8": "1", **more}
     with tempfile.TemporaryFile() as output, open(os.devnull, "rb") as nothing:
-        streams = {"stdin": nothing.fileno(), "stdout": output.fileno(), "stderr": output.fileno()}
-        process = start(words, cwd=folder, env=environment, **streams)
+        process = start(
+            words,
+            cwd=folder,
+            env=environment,
+            stdin=nothing.fileno(),
+            stdout=output.fileno(),
+            stderr=output.fileno(),
+        )
         try:
             code = process.wait(100)
         finally:

@@ -143,6 +143,7 @@ class Server:
         folder: Path,
         environment: Mapping[str, str],
         streams: Sequence[int],
+        constants: Mapping[str, float],
     ) -> Forked:
         umask = os.umask(0)
         os.umask(umask)
@@ -153,6 +154,7 @@ class Server:
             "folder": str(folder),
             "environment": dict(environment),
             "umask": umask,
+            "constants": dict(constants),
         }
         reading, writing = os.pipe()
         try:
@@ -172,9 +174,20 @@ _guard = threading.Lock()
 
 
 def start(
-    command: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str], stdin: int, stdout: int, stderr: int
+    command: Sequence[str | Path],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    stdin: int,
+    stdout: int,
+    stderr: int,
+    constants: Mapping[str, float] | None = None,
 ) -> Started:
-    """`command` in a session of its own. The streams are descriptors, not constants of `subprocess`."""
+    """`command` in a session of its own. The streams are descriptors, not constants of `subprocess`.
+
+    `constants`: of modules, by their dotted names: shorter intervals than those of the product. A new
+    interpreter (`make soak`) has those of the product.
+    """
     words = [str(word) for word in command]
     found = _known(words)
     if found is None or not _may_fork(env):
@@ -182,7 +195,8 @@ def start(
             words, cwd=cwd, env=env, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
         )
     arguments, script, module = found
-    return _running_server().fork(arguments, script, module, cwd, env, (stdin, stdout, stderr))
+    streams = (stdin, stdout, stderr)
+    return _running_server().fork(arguments, script, module, cwd, env, streams, constants or {})
 
 
 def run(

@@ -180,6 +180,12 @@ def _become(request: Mapping[str, Any], streams: list[int]) -> None:
 
     dozor.process.forking.generation = 0
     logger.add(sys.stderr)
+    for name, value in request["constants"].items():
+        module, _, constant = name.rpartition(".")
+        found = importlib.import_module(module)
+        if not hasattr(found, constant):
+            raise AttributeError(f"no constant {name}")
+        setattr(found, constant, value)
 
 
 def _open_streams(*, unbuffered: bool) -> None:

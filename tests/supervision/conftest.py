@@ -27,6 +27,15 @@ def stage() -> Iterator[Stage]:
 
 
 @pytest.fixture
+def quick_end(stage: Stage) -> None:
+    """A runner gives cancelled runs half a second, in children as well. In `make soak`: five, two."""
+    stage.constants |= {
+        "dozor.supervision.supervisor.CANCEL_SECONDS": 0.5,
+        "dozor.supervision.execution.process.client.OBEY_SECONDS": 0.5,
+    }
+
+
+@pytest.fixture
 async def telegram() -> AsyncIterator[BotApi]:
     async with open_telegram() as api:
         yield api

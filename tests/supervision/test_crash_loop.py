@@ -13,14 +13,15 @@ from dozor.storage.postgres.pool import Pool
 from dozor.storage.tables import runners
 from dozor.storage.tables.runners import RunsInFlight
 from dozor.storage.write_buffer import Checkpoint, newer
-from dozor.supervision.core.crash_loop import MARGIN_SECONDS, CrashVerdict, RunnerEnd, judge
+from dozor.supervision.core.crash_loop import ENDS, MARGIN_SECONDS, CrashVerdict, RunnerEnd, judge
 from dozor.supervision.crash_watch import LONG_RUN, PROVEN_RUNS, CrashWatch
 from dozor.supervision.start_gate import StartGate
 from dozor.supervision.tasks.task import SupervisedTask
+from tests.effort import cases
 from tests.supervision.stage import spec, supervising
 from tests.system.process import PATIENCE
 from tests.system.stage import Stage
-from tests.waiting import stretched, until
+from tests.waiting import stretched
 
 
 def end(
@@ -213,9 +214,12 @@ async def test_a_segmentation_fault_at_each_start_is_stopped_and_the_others_run(
     assert await pool.fetchval(stopped)
     await process.says("Background task poison stopped")
     runs = await pool.fetchval("SELECT runs_total FROM dozor.tasks WHERE name = 'good'")
-    await until(lambda: process.alive, within=1.0)
-    await asyncio.sleep(2.0)
-    assert await pool.fetchval("SELECT runs_total FROM dozor.tasks WHERE name = 'good'") > runs
+    later, deadline = runs, time.monotonic() + stretched(PATIENCE)
+    while later < runs + 10:
+        assert process.alive, process.text
+        assert time.monotonic() < deadline, process.text
+        await asyncio.sleep(0.1)
+        later = await pool.fetchval("SELECT runs_total FROM dozor.tasks WHERE name = 'good'")
     text = await pool.fetchval("SELECT last_error_text FROM dozor.tasks WHERE name = 'poison'")
     assert "unclean ends in a row" in text
     assert await pool.fetchval("SELECT count(*) = 1 FROM dozor.incidents WHERE kind = 'critical_stop'")
@@ -225,7 +229,7 @@ async def test_kills_from_outside_stop_nobody(stage: Stage, database: str, pool:
     (stage.folder / "poison.py").write_text(POISON)
     tasks = {name: {"run": "poison:long"} for name in ("first", "second")}
     stage.write(tasks, url=database, language="en")
-    for _ in range(7):
+    for _ in range(cases(ENDS + 2, 7)):
         process = await stage.watch()
         await asyncio.sleep(1.0)  # the same moment of each life
         assert process.alive

@@ -21,6 +21,7 @@ from dozor.supervision.runs import memory
 from dozor.supervision.runs.arguments import fresh
 from dozor.supervision.runs.failures.failure import MAX_TEXT, MAX_TRACEBACK, describe
 from dozor.supervision.runs.memory import resident
+from tests.effort import cases
 from tests.supervision.stage import is_stopped, spec, supervising
 from tests.waiting import until
 
@@ -278,7 +279,7 @@ async def test_nothing_of_a_failed_run_is_kept(
 
 
 @pytest.mark.parametrize("isolation", [Isolation.INLINE, Isolation.THREAD])
-async def test_sixty_failures_with_forty_megabytes_each_do_not_add_up(isolation: Isolation) -> None:
+async def test_failures_with_forty_megabytes_each_do_not_add_up(isolation: Isolation) -> None:
     def load() -> None:
         table = b"x" * 40_000_000
         mistakes = []
@@ -293,7 +294,7 @@ async def test_sixty_failures_with_forty_megabytes_each_do_not_add_up(isolation:
 
     function: Callable[..., Any] = load if isolation is Isolation.THREAD else load_inline
     before = resident()
-    task = spec("load", function, isolation=isolation, max_consecutive_failures=60)
+    task = spec("load", function, isolation=isolation, max_consecutive_failures=cases(15, 60))
     async with supervising(task) as (supervisor, _):
         await until(is_stopped(supervisor, "load"), within=60)
     assert resident() - before < 100_000_000

@@ -18,11 +18,11 @@ from tests.observed.stack import free_port
 from tests.supervision import contextual
 from tests.system.process import PATIENCE
 from tests.system.stage import Stage
-from tests.waiting import until
+from tests.waiting import stretched, until
 
 LONG = 3 * PATIENCE
 """Seconds that several processes may take to start on a busy machine."""
-QUICK: dict[str, Any] = {"every": "300ms", "restart_delay": "100ms", "max_consecutive_failures": 1}
+QUICK: dict[str, Any] = {"every": "1500ms", "restart_delay": "100ms", "max_consecutive_failures": 1}
 CASES: dict[str, tuple[dict[str, Any], str]] = {
     "thread": ({"run": "contextual:pool"}, "sum 285"),
     "loop": ({"run": "contextual:pool_on_the_loop"}, "sum 285"),
@@ -96,11 +96,13 @@ async def test_children_end_as_they_should_and_the_runner_goes_on(forking: Stage
     assert await process.stop() == 0
 
 
+@pytest.mark.usefixtures("quick_end")
 async def test_a_helper_of_a_killed_runner_keeps_neither_its_lock_nor_its_port(
-    forking: Stage,
+    forking: Stage, database: str
 ) -> None:
     forking.write(
         {"helper": task(forking, "helper", run="contextual:leave_helper")},
+        url=database,
         web={"listen": f"127.0.0.1:{free_port()}"},
     )
     first = await forking.watch()
@@ -110,7 +112,7 @@ async def test_a_helper_of_a_killed_runner_keeps_neither_its_lock_nor_its_port(
     try:
         first.kill()
         assert helper.is_running()
-        second = await forking.watch()
+        second = await forking.watch("--grace", "0.2")
         await second.says("Веб: слушаю", within=LONG)
         assert helper.is_running()
         assert await second.stop() == 0
@@ -123,7 +125,13 @@ async def test_a_helper_of_a_killed_runner_keeps_neither_its_lock_nor_its_port(
 async def test_what_a_run_in_a_process_has_forked_is_killed_with_it_at_its_time_limit(
     forking: Stage, database: str
 ) -> None:
-    hangs = task(forking, "hangs", run="contextual:hang_with_child", isolation="process", timeout="8s")
+    hangs = task(
+        forking,
+        "hangs",
+        run="contextual:hang_with_child",
+        isolation="process",
+        timeout=f"{stretched(3.0):.1f}s",
+    )
     forking.write({"hangs": hangs}, url=database)
     process = await forking.watch()
     await until(lambda: bool(notes(forking, "hangs")), within=LONG)

@@ -8,7 +8,7 @@ from pathlib import Path
 from dozor.config.sections.tasks import Every, Isolation
 from tests.supervision import process_checkers
 from tests.supervision.stage import spec, supervising
-from tests.waiting import until
+from tests.waiting import stretched, until
 
 START = 60.0
 
@@ -45,7 +45,7 @@ async def test_a_forked_helper_ends_with_the_run_that_took_too_long(tmp_path: Pa
         isolation=Isolation.PROCESS,
         reference="process_checkers:forks_a_helper",
         args={"path": str(pid)},
-        timeout=10.0,  # the start of the process counts
+        timeout=stretched(3.0),  # the start of the process counts
         max_consecutive_failures=1,
     )
     async with supervising(task) as (_, seen):

@@ -25,6 +25,7 @@ async def _histories(telegram: BotApi) -> list[str]:
     return [text for message in telegram.world.sent(CHAT) for text in message.history]
 
 
+@pytest.mark.usefixtures("quick_end")
 @pytest.mark.parametrize("run", ["spin", "deaf"])
 async def test_a_process_that_is_killed_is_no_run_that_hangs(
     stage: Stage, telegram: BotApi, database: str, run: str

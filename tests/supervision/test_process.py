@@ -22,7 +22,7 @@ from dozor.supervision.runs.context import LONGEST_ALERT
 from dozor.supervision.supervisor import Supervisor
 from tests.supervision import process_checkers
 from tests.supervision.stage import is_stopped, spec, state_of, supervising
-from tests.waiting import until
+from tests.waiting import stretched, until
 
 T = TypeVar("T")
 
@@ -159,26 +159,24 @@ async def test_a_call_of_sys_exit_is_a_failure_and_the_process_lives_on() -> Non
         assert {failure.error_type for failure in seen.failures("bad")} == {"SystemExit"}
 
 
-@pytest.mark.parametrize(
-    ("function", "innermost"),
-    [
-        (process_checkers.sleep_for_ever, "in deeper"),
-        (process_checkers.deaf, "in deaf"),
-        (process_checkers.block_the_loop, "in block_the_loop"),
-    ],
-)
-async def test_a_run_beyond_its_timeout_ends_for_real_and_says_where_it_was(
-    function: Callable[..., Any], innermost: str
-) -> None:
-    slow = isolated(
-        "slow", function, timeout=4.0, max_consecutive_failures=1
-    )  # its process has to start within it
-    async with supervising(slow, patience=10.0) as (supervisor, seen):
-        await until(is_stopped(supervisor, "slow"), within=START)
-        failure = seen.failures("slow")[0]
-        assert failure.timed_out
-        assert "took longer than its timeout of 4 s; it was at " in failure.error_text
-        assert failure.where.endswith(innermost)
+async def test_a_run_beyond_its_timeout_ends_for_real_and_says_where_it_was() -> None:
+    seconds = round(stretched(3.0))  # its process has to start within it
+    cases = {
+        "in deeper": process_checkers.sleep_for_ever,
+        "in deaf": process_checkers.deaf,
+        "in block_the_loop": process_checkers.block_the_loop,
+    }
+    slow = [
+        isolated(where, function, timeout=float(seconds), max_consecutive_failures=1)
+        for where, function in cases.items()
+    ]
+    async with supervising(*slow, patience=10.0) as (supervisor, seen):
+        for where in cases:
+            await until(is_stopped(supervisor, where), within=START)
+            failure = seen.failures(where)[0]
+            assert failure.timed_out
+            assert f"took longer than its timeout of {seconds} s; it was at " in failure.error_text
+            assert failure.where.endswith(where)
         assert not seen.troubles
 
 

@@ -19,7 +19,7 @@ from dozor.supervision.execution.process.output import LineBudget
 from tests.supervision import family_checkers
 from tests.supervision.stage import is_stopped, spec, supervising
 from tests.supervision.test_process import START, _host
-from tests.waiting import until
+from tests.waiting import stretched, until
 
 HELPERS = 3
 
@@ -64,7 +64,11 @@ async def test_a_crash_is_noticed_at_once_although_helpers_hold_the_pipes(tmp_pa
 async def test_at_its_time_limit_everything_it_has_started_is_killed(tmp_path: Path) -> None:
     path = tmp_path / "pids"
     hangs = isolated(
-        "hangs", family_checkers.hang, args={"path": str(path)}, timeout=6.0, max_consecutive_failures=1
+        "hangs",
+        family_checkers.hang,
+        args={"path": str(path)},
+        timeout=stretched(3.0),
+        max_consecutive_failures=1,
     )
     async with supervising(hangs, patience=10.0) as (supervisor, seen):
         await until(is_stopped(supervisor, "hangs"), within=START)

@@ -57,6 +57,7 @@ async def supervising(
         clock=clock,
         log=SupervisionLog(),
         generation=7,
+        grace=0.5,
         launch=Launch(folder=FOLDER, resources=plan),
         resources=Resources(plan, clock.now),
     )

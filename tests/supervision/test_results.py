@@ -17,6 +17,7 @@ from dozor import safe_background_task
 from dozor.config.imports.signatures import check_kind, is_async, may_be_async
 from dozor.config.sections.tasks import Isolation
 from dozor.supervision.runs.results import awaited
+from tests.effort import SOAK
 from tests.supervision import contextual
 from tests.supervision.stage import is_stopped, spec, supervising
 from tests.waiting import until
@@ -50,12 +51,23 @@ def where(function: Callable[..., Any]) -> Isolation:
     return Isolation.INLINE if is_async(function) else Isolation.THREAD
 
 
+IN_PROCESSES = {
+    contextual.decorated,
+    contextual.partial,
+    contextual.custom,
+    contextual.concurrent_future,
+    contextual.generator,
+}
+"""In a process as well: one of each kind of result, in a thread of it and on its loop. In `make soak` all."""
+
+
 def everywhere(functions: list[Any]) -> list[Any]:
-    """Each where it belongs by default, and in a process."""
+    """Each where it belongs by default, inline, and in a process."""
     cases = []
     for function in functions:
         checker = function[0] if isinstance(function, tuple) else function
-        for isolation in dict.fromkeys((where(checker), Isolation.INLINE, Isolation.PROCESS)):
+        apart = (Isolation.PROCESS,) if SOAK or checker in IN_PROCESSES else ()
+        for isolation in dict.fromkeys((where(checker), Isolation.INLINE, *apart)):
             rest = function[1:] if isinstance(function, tuple) else ()
             cases.append(pytest.param(checker, isolation, *rest, id=f"{_name(checker)}-{isolation}"))
     return cases

@@ -56,7 +56,7 @@ async def test_a_blocked_loop_is_told_while_it_is_blocked_with_the_right_name_of
     stage: Stage, telegram: BotApi, database: str
 ) -> None:
     tasks: dict[str, Any] = {f"checker_{number}": dict(HEALTHY) for number in range(50)}
-    tasks["checker_31"] = {"run": "troubled:block", "args": {"seconds": 12}, "every": "1h"}
+    tasks["checker_31"] = {"run": "troubled:block", "args": {"seconds": 6}, "every": "1h"}
     stage.write(tasks, url=database, telegram=section(telegram))
     await stage.watch()
     await until(lambda: bool(stage.runs("checker_31")), within=PATIENCE)
@@ -75,9 +75,10 @@ async def test_a_blocked_loop_is_told_while_it_is_blocked_with_the_right_name_of
     await telegram.wait_until(lambda: len(texts(telegram)) >= 2, timeout=40, what="what it was")
     for text in texts(telegram)[1:]:
         print(text)
-    assert any("checker_31" in text and "12 с" in text for text in texts(telegram)[1:])
+    assert any("checker_31" in text and "6 с" in text for text in texts(telegram)[1:])
 
 
+@pytest.mark.usefixtures("quick_end")
 async def test_swallowed_cancellation_is_told_and_the_task_never_runs_twice(
     stage: Stage, telegram: BotApi, database: str
 ) -> None:
@@ -100,6 +101,7 @@ async def test_swallowed_cancellation_is_told_and_the_task_never_runs_twice(
     assert (await process.stop()) == 0
 
 
+@pytest.mark.usefixtures("quick_end")
 async def test_on_hang_exit_ends_the_process_for_the_service_manager(stage: Stage, database: str) -> None:
     deaf = {"run": "troubled:deaf", "every": "1s", "timeout": "500ms", "on_hang": "exit"}
     stage.write({"deaf": deaf}, url=database, supervision={"cancel_patience": "300ms"})

@@ -6,7 +6,6 @@ import itertools
 from typing import Any
 
 import psutil
-import pytest
 
 from tests.bot.botapi.server import BotApi
 from tests.system.process import PATIENCE
@@ -24,23 +23,21 @@ ISOLATED: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize(
-    ("function", "said"),
-    [
-        ("segfault", "процесс задачи убит SIGSEGV во время выполнения"),
-        ("leave", "процесс задачи закончился с кодом 3"),
-    ],
-)
-async def test_a_process_that_dies_is_told_and_the_others_go_on(
-    stage: Stage, telegram: BotApi, database: str, function: str, said: str
+async def test_processes_that_die_are_told_and_the_others_go_on(
+    stage: Stage, telegram: BotApi, database: str
 ) -> None:
-    tasks = {"dying": {**ISOLATED, "run": f"troubled:{function}"}, "other": HEALTHY}
-    stage.write(tasks, url=database, telegram=section(telegram))
+    dying = {
+        "segfault": "процесс задачи убит SIGSEGV во время выполнения",
+        "leave": "процесс задачи закончился с кодом 3",
+    }
+    tasks = {name: {**ISOLATED, "run": f"troubled:{name}"} for name in dying}
+    stage.write({**tasks, "other": HEALTHY}, url=database, telegram=section(telegram))
     process = await stage.watch()
-    await chat_has(telegram, "🛑 dying")
-    text = next(text for text in texts(telegram) if text.startswith("🛑 dying"))
-    print(text)
-    assert said in text
+    for name, said in dying.items():
+        await chat_has(telegram, f"🛑 {name}")
+        text = next(text for text in texts(telegram) if text.startswith(f"🛑 {name}"))
+        print(text)
+        assert said in text
     before = len(stage.runs("other"))
     await until(lambda: len(stage.runs("other")) > before + 5, within=PATIENCE)
     assert await process.stop() == 0

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from tests.bot.botapi.server import BotApi
+from tests.effort import cases
 from tests.server import PostgresControl
 from tests.system.process import PATIENCE
 from tests.system.stage import Stage
@@ -28,7 +29,7 @@ def more_runs(stage: Stage, name: str, than: int) -> Callable[[], bool]:
 async def test_a_long_outage_of_the_database_stops_nothing(
     stage: Stage, telegram: BotApi, postgres_control: PostgresControl
 ) -> None:
-    """Six minutes at five failures a second apart, scaled down by ten: 36 s at 100 ms."""
+    """Fifty failures where five would stop a task; in `make soak` as many as in six minutes."""
     asking = {**IMPATIENT, "run": "troubled:ask_database"}
     tasks = {
         "requires": {**asking, "requires": ["database"]},
@@ -41,7 +42,7 @@ async def test_a_long_outage_of_the_database_stops_nothing(
         await until(more_runs(stage, name, 3), within=PATIENCE)
     postgres_control.stop()
     await process.says("База данных недоступна")
-    await asyncio.sleep(36)  # the outage itself
+    await asyncio.sleep(cases(5, 36))  # the outage itself
     counts = {name: len(stage.runs(name)) for name in tasks}
     postgres_control.start()
     for name in tasks:

@@ -66,7 +66,10 @@ def stage(stage: Stage) -> Stage:
 async def test_a_runner_whose_output_nobody_takes_supervises_and_ends(
     stage: Stage, database: str, how: str
 ) -> None:
-    stage.write({"tick": TICK, "talk": {"run": "stubborn:talk", "every": "1s"}}, url=database, language="en")
+    quick = {**TICK, "every": "100ms"}
+    stage.write(
+        {"tick": quick, "talk": {"run": "stubborn:talk", "every": "300ms"}}, url=database, language="en"
+    )
     runner = Unheard(stage, how)
     try:
         await until(lambda: len(stage.runs("tick")) > 15, within=PATIENCE)
@@ -78,31 +81,52 @@ async def test_a_runner_whose_output_nobody_takes_supervises_and_ends(
         runner.close()
 
 
-@pytest.mark.parametrize(
-    ("function", "more", "said"),
-    [
-        ("stuck_to_thread", {}, "A thread that task held has started does not end"),
-        ("stuck_thread", {}, "Task held would not stop"),
-        ("stuck_thread_of_its_own", {}, "Still running: left alone"),
-        ("ignores_cancellation", {"every": "1h"}, "Still running: asyncio"),
-        ("stuck_thread", {"isolation": "process"}, "does not end when asked and is killed"),
-    ],
-)
-async def test_sigterm_ends_the_runner_whatever_a_checker_holds(
-    stage: Stage, database: str, function: str, more: dict[str, Any], said: str
-) -> None:
-    held = {"run": f"stubborn:{function}", "every": "200ms", **more}
-    stage.write({"tick": TICK, "held": held}, url=database, language="en")
+@pytest.mark.usefixtures("quick_end")
+async def test_sigterm_ends_the_runner_whatever_checkers_hold(stage: Stage, database: str) -> None:
+    held = {
+        "to_thread": {"run": "stubborn:stuck_to_thread"},
+        "thread": {"run": "stubborn:stuck_thread"},
+        "apart": {"run": "stubborn:stuck_thread", "isolation": "process"},
+    }
+    tasks = {name: {"every": "200ms", **task} for name, task in held.items()}
+    stage.write({"tick": TICK, **tasks}, url=database, language="en")
     process = await stage.watch("--grace", GRACE)
-    await process.says("Starting background task: held")
+    for name in held:
+        await process.says(f"Starting background task: {name}")
     await until(lambda: len(stage.runs("tick")) > 5, within=PATIENCE)
-    if more.get("isolation") == "process":
-        await until(lambda: "is ready" in process.text or len(stage.runs("tick")) > 20, within=PATIENCE)
+    await until(lambda: "is ready" in process.text or len(stage.runs("tick")) > 20, within=PATIENCE)
     began = time.monotonic()
     assert await process.stop() == 0
     seconds = time.monotonic() - began
-    print(f"{function} {more}: ended after {seconds:.1f} s")
+    print(f"ended after {seconds:.1f} s")
     assert seconds < LATEST
+    for said in (
+        "A thread that task to_thread has started does not end",
+        "Task thread would not stop",
+        "does not end when asked and is killed",
+    ):
+        assert said in process.text, said
+
+
+@pytest.mark.usefixtures("quick_end")
+@pytest.mark.parametrize(
+    ("function", "every", "said"),
+    [
+        ("stuck_thread_of_its_own", "200ms", "Still running: left alone"),
+        ("ignores_cancellation", "1h", "Still running: asyncio"),
+    ],
+)
+async def test_an_interpreter_that_does_not_end_is_ended(
+    stage: Stage, database: str, function: str, every: str, said: str
+) -> None:
+    stage.constants["dozor.cli.run.END_SECONDS"] = 1.0  # five in `make soak`
+    held = {"run": f"stubborn:{function}", "every": every}
+    stage.write({"held": held}, url=database, language="en")
+    process = await stage.watch("--grace", GRACE)
+    await process.says("Starting background task: held")
+    began = time.monotonic()
+    assert await process.stop() == 0
+    assert time.monotonic() - began < LATEST
     assert said in process.text
 
 
@@ -151,10 +175,11 @@ async def test_a_hung_module_of_an_isolated_task_stops_that_task_and_no_other(
 ) -> None:
     (stage.folder / "slow_module.py").write_text("import time\ntime.sleep(600)\n")
     slow = {"run": "slow_module:check", "cron": "0 3 1 1 *", "isolation": "process"}
+    stage.constants["dozor.config.imports.probing.PROBE_SECONDS"] = 2.0  # ten in `make soak`
     stage.write({"tick": TICK, "slow": slow}, url=database, language="en")
     process = await stage.watch("--grace", GRACE)
     await process.says("🛑 slow stopped")
-    assert "the import of module slow_module does not end within 10 s" in process.text
+    assert "the import of module slow_module does not end within " in process.text
     await until(lambda: len(stage.runs("tick")) > 3, within=PATIENCE)
     assert (await stage.status("slow"))["state"] == "stopped"
     assert await process.stop() == 0

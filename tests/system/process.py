@@ -19,7 +19,13 @@ class Process:
     """Runs `command`; standard output and error together in `output`."""
 
     def __init__(
-        self, command: Sequence[str | Path], *, cwd: Path, output: Path, env: Mapping[str, str] | None = None
+        self,
+        command: Sequence[str | Path],
+        *,
+        cwd: Path,
+        output: Path,
+        env: Mapping[str, str] | None = None,
+        constants: Mapping[str, float] | None = None,
     ) -> None:
         self._output = output
         with output.open("wb") as file, open(os.devnull, "rb") as nothing:
@@ -30,6 +36,7 @@ class Process:
                 stdin=nothing.fileno(),
                 stdout=file.fileno(),
                 stderr=file.fileno(),
+                constants=constants,
             )
 
     @property

@@ -69,6 +69,8 @@ class Stage:
         self.config = folder / "config.yaml"
         self._numbers = itertools.count(1)
         self._processes: list[Process] = []
+        self.constants: dict[str, float] = {}
+        """Of modules, by their dotted names, for the processes started from now on: `tests.preloaded`."""
         shutil.copy(Path(__file__).with_name("scripted.py"), folder / "scripted.py")
 
     def write(self, tasks: Tasks, *, url: str = "embedded", **sections: Any) -> None:
@@ -108,7 +110,7 @@ class Stage:
     def start(self, *command: str | Path, env: Mapping[str, str] | None = None) -> Process:
         """Any command, in the folder."""
         output = self.folder / f"output-{next(self._numbers)}.txt"
-        process = Process(command, cwd=self.folder, output=output, env=env)
+        process = Process(command, cwd=self.folder, output=output, env=env, constants=self.constants)
         self._processes.append(process)
         return process
 

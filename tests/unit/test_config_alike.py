@@ -105,6 +105,17 @@ def test_of_an_invalid_value_there_is_no_shape_and_no_task_alike() -> None:
     assert alike.find(shape, "b", {**own, "run": "m"}) is None
 
 
+def test_an_empty_description_is_an_empty_text_of_every_task(tmp_path: Path) -> None:
+    config = read(tmp_path, "tasks:\n  a: {run: 'm:f', description: }\n  b: {run: 'm:f', description: }\n")
+    assert [task.description for task in config.tasks] == ["", ""]
+
+
+def test_empty_arguments_are_none_of_every_task(tmp_path: Path) -> None:
+    first, second = read(tmp_path, "tasks:\n  a: {run: 'm:f', args: }\n  b: {run: 'm:f', args: }\n").tasks
+    assert (first.args, second.args) == ({}, {})
+    assert first.args is not second.args
+
+
 def test_a_task_with_a_problem_of_several_keys_is_no_example(tmp_path: Path) -> None:
     text = "tasks:\n" + "".join(
         f"  {name}: {{run: 'm:f', every: 1m, overdue_after: 30s}}\n" for name in "abc"

@@ -244,7 +244,8 @@ async def test_a_cancellation_before_the_first_step_still_ends_the_run() -> None
         assert task.run is None
 
 
-async def test_the_end_names_the_tasks_that_would_not_stop() -> None:
+async def test_the_end_names_the_tasks_that_would_not_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dozor.supervision.supervisor.CANCEL_SECONDS", 0.2)
     release = asyncio.Event()
 
     async def stubborn() -> None:

@@ -38,10 +38,10 @@ class AlikeTasks:
                 changes["run"] = parse_reference(own["run"])
         except ValueError:
             return None
-        if "description" in own:
+        if isinstance(own.get("description"), str):  # otherwise it is part of the shape
             changes["description"] = own["description"]
         if "args" in own:
-            changes["args"] = dict(own["args"])
+            changes["args"] = dict(own["args"] or {})
         return _copied(example, changes)
 
     def add(self, shape: Shape, task: TaskConfig) -> TaskConfig:

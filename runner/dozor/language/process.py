@@ -31,7 +31,7 @@ def msg(key: str, /, **args: object) -> str:
 
     Whole numbers take the language's plural forms and are written without separators; everything else
     stands as `str` gives it. Raises KeyError for an unknown key and ValueError for a missing argument: both
-    are bugs, which tests/unit/test_language.py finds without running the code.
+    are bugs, which tests/house/test_texts.py finds without running the code.
     """
     given = {name: value if isinstance(value, int | str) else str(value) for name, value in args.items()}
     return Translator(language_in_use()).format(key, **given)

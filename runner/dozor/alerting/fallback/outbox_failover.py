@@ -152,27 +152,33 @@ class OutboxFailover:
 
     async def _summary(self, missed: Sequence[ClaimedNotification]) -> dict[str, Any]:
         """The present state of each incident, and the text of other messages; the most severe first."""
-        lines: dict[int, tuple[int, str]] = {}
+        found: dict[int, tuple[int, Incident | ClaimedNotification]] = {}
         stopped: list[str] = []
         for claimed in missed:
             incident = read(claimed.incident)
             if incident is None:
-                text, rank = self._renderer.notification(from_claimed(claimed)).plain, 2
-            elif incident.id in lines:
-                continue
-            else:
-                text, rank = await self._present_text(incident), 2
+                found[-claimed.id] = (2, claimed)
+            elif incident.id not in found:
+                rank = 2
                 if incident.is_open:
                     rank = 0 if incident.severity is Severity.CRITICAL else 1
                     if incident.kind is IncidentKind.CRITICAL_STOP and incident.task:
                         stopped.append(incident.task)
-            key = -claimed.id if incident is None else incident.id
-            lines[key] = (rank, text.partition("\n")[0])
-        shown = [line for _, line in sorted(lines.values(), key=lambda one: one[0])]
-        if (more := len(shown) - LINES) > 0:
-            shown = [*shown[:LINES], self._translator.format("alert-and-more", count=more)]
+                found[incident.id] = (rank, incident)
+        ranked = [one for _, one in sorted(found.values(), key=lambda each: each[0])]
+        # Only what is shown is rendered: an outage has hundreds, and the summary is made anew at every look.
+        shown = [await self._summary_line(one) for one in ranked[:LINES]]
+        if (more := len(ranked) - LINES) > 0:
+            shown.append(self._translator.format("alert-and-more", count=more))
         ids = [claimed.id for claimed in missed]
         return {"lines": shown, "count": len(missed), "told": ids, "stopped_tasks": stopped}
+
+    async def _summary_line(self, missed: Incident | ClaimedNotification) -> str:
+        if isinstance(missed, Incident):
+            text = await self._present_text(missed)
+        else:
+            text = self._renderer.notification(from_claimed(missed)).plain
+        return text.partition("\n")[0]
 
     async def _queue_summary(self, destination: str, first: int, payload: dict[str, Any]) -> None:
         """The key makes it one, however often this is tried."""

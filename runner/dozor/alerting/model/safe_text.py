@@ -12,7 +12,7 @@ LONG = 20_000
 
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _UNFIT = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff" + "".join(sorted(_BIDI)) + "]")
-_LINE_ENDS = "\r\x0b\x0c\x85\u2028\u2029"
+_LINE_ENDS = re.compile("[\r\x0b\x0c\x85\u2028\u2029]")
 _JOINER = "\u200d"
 _LONGEST_CLUSTER = 16
 
@@ -20,7 +20,9 @@ _LONGEST_CLUSTER = 16
 def clean(text: str) -> str:
     """No NUL, control characters, lone surrogates or direction overrides; at most one empty line in a row."""
     text = text[:LONG].replace("\r\n", "\n").replace("\t", "    ")
-    shown = "".join(map(_shown, text)) if not (text.isascii() and text.isprintable()) else text
+    shown = text
+    if not (text.isascii() and text.isprintable()):
+        shown = _UNFIT.sub(REPLACEMENT, _LINE_ENDS.sub("\n", text))
     while "\n\n\n" in shown:
         shown = shown.replace("\n\n\n", "\n\n")
     return shown.strip()
@@ -38,7 +40,7 @@ def one_line(text: str) -> str:
 
 def utf16_length(text: str) -> int:
     """Length in UTF-16 code units, as the Bot API counts offsets."""
-    return len(text) + sum(character > "\uffff" for character in text)
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def shorten(text: str, limit: int) -> str:
@@ -57,14 +59,6 @@ def shorten(text: str, limit: int) -> str:
     if start > 0 and not _joins(text, start):
         end = start
     return text[:end].rstrip() + ELLIPSIS
-
-
-def _shown(character: str) -> str:
-    if character == "\n" or character in _LINE_ENDS:
-        return "\n"
-    if character in _BIDI:
-        return REPLACEMENT
-    return REPLACEMENT if unicodedata.category(character) in ("Cc", "Cs") else character
 
 
 def _joins(text: str, at: int) -> bool:
