@@ -17,7 +17,18 @@ from tests.bot import scenery
 from tests.bot.botapi.faults import FaultKind
 from tests.bot.botapi.model import StoredMessage
 from tests.bot.botapi.server import BotApi
-from tests.bot.conftest import ADMIN, FORUM, GROUP, OPERATOR, STRANGER, TOPIC, VIEWER, Running, build
+from tests.bot.conftest import (
+    ADMIN,
+    FORUM,
+    GROUP,
+    OPERATOR,
+    STRANGER,
+    TOPIC,
+    VIEWER,
+    Running,
+    build,
+    on_the_loop,
+)
 from tests.bot.executor import Executor
 from tests.waiting import until
 
@@ -28,7 +39,7 @@ RESTARTED = {
 }
 
 
-@pytest.fixture(params=list(Language))
+@on_the_loop(params=list(Language))
 async def spoken(request: pytest.FixtureRequest, api: BotApi, pool: Pool, executor: Executor) -> Language:
     """The language of the bot that `started` starts."""
     await executor.alive()
@@ -36,7 +47,7 @@ async def spoken(request: pytest.FixtureRequest, api: BotApi, pool: Pool, execut
     return Language(request.param)
 
 
-@pytest.fixture
+@on_the_loop()
 async def started(api: BotApi, pool: Pool, spoken: Language) -> AsyncIterator[Running]:
     running = Running(build(api, pool, spoken))
     await api.wait_until(lambda: bool(api.calls_of("getUpdates")))

@@ -18,7 +18,7 @@ from dozor_bot import poller as poller_module
 from dozor_bot.app import TelegramBot, build_bot
 from tests.bot.botapi.faults import FaultKind
 from tests.bot.botapi.server import BotApi
-from tests.bot.conftest import ADMIN, ONCALL, ZONE, Running, build, configure
+from tests.bot.conftest import ADMIN, ONCALL, ZONE, Running, build, configure, on_the_loop
 from tests.bot.executor import Executor, until_true
 from tests.server import PostgresControl
 from tests.waiting import until
@@ -28,7 +28,7 @@ SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND relation = 'dozor.telegr
 """
 
 
-@pytest.fixture
+@on_the_loop()
 async def telegram(api: BotApi, pool: Pool) -> AsyncIterator[TelegramBot]:
     """Not polling yet."""
     telegram = build(api, pool)
