@@ -157,6 +157,16 @@ class Running:
         await self.telegram.close()
 
 
+@pytest.fixture
+def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture at once, without the process that draws it: drawing has tests of its own."""
+
+    async def paint(chart: object) -> bytes:
+        return b"\x89PNG"
+
+    monkeypatch.setattr("dozor_bot.handlers.chart.paint", paint)
+
+
 @on_the_loop()
 async def executor(pool: Pool) -> AsyncIterator[Executor]:
     executor = Executor(pool)

@@ -106,14 +106,7 @@ def test_nothing_is_left_out() -> None:
     assert set(DATA) == {*PRESSES, "unknown"}
 
 
-@pytest.fixture(autouse=True)
-def _no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures have tests of their own."""
-
-    async def paint(chart: object) -> bytes:
-        return b"\x89PNG"
-
-    monkeypatch.setattr("dozor_bot.handlers.chart.paint", paint)
+pytestmark = pytest.mark.usefixtures("no_drawing")
 
 
 @pytest.mark.parametrize("language", list(Language))

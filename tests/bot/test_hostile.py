@@ -137,6 +137,7 @@ async def test_any_data_of_a_changed_client_changes_nothing(
     await asyncio.to_thread(play)
 
 
+@pytest.mark.usefixtures("no_drawing")
 @pytest.mark.parametrize(
     "data",
     ["", "::", "a::", "a:restart:", "m:yes:" + "0" * 16, "m:many.pause:-", "x" * 64,

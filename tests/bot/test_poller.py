@@ -28,6 +28,12 @@ SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND relation = 'dozor.telegr
 """
 
 
+@pytest.fixture
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take it before `running`, whose first poll begins with the pause of then."""
+    monkeypatch.setattr(poller_module, "FIRST_BACKOFF", 0.1)
+
+
 @on_the_loop()
 async def telegram(api: BotApi, pool: Pool) -> AsyncIterator[TelegramBot]:
     """Not polling yet."""
@@ -159,9 +165,8 @@ async def test_a_second_poller_is_named_with_the_remedy(api: BotApi, telegram: T
     ],
 )
 async def test_a_faulty_answer_is_survived_without_losing_an_update(
-    api: BotApi, running: Running, monkeypatch: pytest.MonkeyPatch, kind: FaultKind
+    api: BotApi, quick_retries: None, running: Running, kind: FaultKind
 ) -> None:
-    monkeypatch.setattr(poller_module, "FIRST_BACKOFF", 0.05)
     api.fail(kind, method="getUpdates", times=2)
     for _ in range(3):
         api.say(ADMIN, "/help")
@@ -170,9 +175,8 @@ async def test_a_faulty_answer_is_survived_without_losing_an_update(
 
 
 async def test_telegram_unreachable_is_told_and_survived(
-    api: BotApi, running: Running, monkeypatch: pytest.MonkeyPatch
+    api: BotApi, quick_retries: None, running: Running
 ) -> None:
-    monkeypatch.setattr(poller_module, "FIRST_BACKOFF", 0.05)
     await api.stop()
     await until(lambda: running.poller.problem is not None)
     before = running.poller.last_success
@@ -201,7 +205,7 @@ async def _spaced(api: BotApi, calls: int = 3) -> None:
     "body", [{"ok": True}, {"ok": True, "result": None}, {"ok": True, "result": {}}, {"ok": False}, []]
 )
 async def test_it_does_not_spin_on_an_answer_without_updates(
-    api: BotApi, running: Running, body: Any
+    api: BotApi, quick_retries: None, running: Running, body: Any
 ) -> None:
     api.fail(FaultKind.ANSWER, method="getUpdates", times=None, status=200, body=body)
     api.say(ADMIN, "/help")
@@ -211,7 +215,9 @@ async def test_it_does_not_spin_on_an_answer_without_updates(
     await api.wait_until(lambda: bool(_texts(api)), what="the answer")
 
 
-async def test_it_does_not_spin_while_telegram_fails(api: BotApi, running: Running) -> None:
+async def test_it_does_not_spin_while_telegram_fails(
+    api: BotApi, quick_retries: None, running: Running
+) -> None:
     api.fail(FaultKind.SERVER_ERROR, method="getUpdates", times=None)
     api.notify()
     api.say(ADMIN, "/help")
