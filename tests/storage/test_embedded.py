@@ -20,6 +20,7 @@ import pytest
 from dozor.storage.postgres.embedded import initdb
 from dozor.storage.postgres.embedded.server import find_embedded, start_embedded
 from dozor.storage.postgres.pool import connect
+from tests.templates import Templates
 from tests.waiting import stretched
 
 HOLDER = """
@@ -101,8 +102,8 @@ async def test_alter_system_outlives_a_restart(data_dir: Path) -> None:
 
 def test_a_warm_start_takes_three_tenths_of_a_second_of_an_idle_machine(data_dir: Path) -> None:
     start_embedded(data_dir).release()
-    times = []
-    for _ in range(3):  # the machine may be busy: the best of three tells what the code needs
+    times: list[float] = []
+    while len(times) < 3 and not (times and min(times) < 0.3):  # the machine may be busy: the best of three
         began = time.perf_counter()
         with start_embedded(data_dir):
             times.append(time.perf_counter() - began)
@@ -120,9 +121,12 @@ def test_the_last_holder_stops_the_server(data_dir: Path) -> None:
     assert find_embedded(data_dir) is None
 
 
-def test_find_attaches_only_to_a_running_server_and_makes_nothing(new_dir: Path) -> None:
+def test_find_attaches_only_to_a_running_server_and_makes_nothing(
+    new_dir: Path, templates: Templates
+) -> None:
     assert find_embedded(new_dir) is None
     assert not new_dir.exists()
+    templates.copy_plain(new_dir)
     with start_embedded(new_dir) as server:
         found = find_embedded(new_dir)
         assert found is not None
@@ -177,7 +181,10 @@ def test_many_starters_at_once_get_one_server(new_dir: Path) -> None:
     assert find_embedded(new_dir) is None
 
 
-def test_starting_processes_do_not_wait_for_those_of_another_data_dir(data_dir: Path, new_dir: Path) -> None:
+def test_starting_processes_do_not_wait_for_those_of_another_data_dir(
+    data_dir: Path, new_dir: Path, templates: Templates
+) -> None:
+    templates.copy_plain(new_dir)
     lock = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT)
     fcntl.flock(lock, fcntl.LOCK_EX)
     try:
@@ -197,9 +204,12 @@ def test_a_killed_server_recovers_at_the_next_start(data_dir: Path) -> None:
     server.release()
 
 
-async def test_a_very_long_path_and_odd_letters_work(short_dir: Path) -> None:
-    for name in ("x" * 120, "Дозор и пробел", "a,b;c#d?e&f%41@g=h+i"):
+async def test_a_very_long_path_and_odd_letters_work(short_dir: Path, templates: Templates) -> None:
+    long, odd = "x" * 120, "Дозор и пробел, a;c#d?e&f%41@g=h+i"
+    for name in (long, odd):
         path = Path(tempfile.mkdtemp(dir=short_dir)) / name
+        if name == long:
+            templates.copy_plain(path)  # of the other the data are made there
         with start_embedded(path) as server:
             assert await answer(server.dsn) == 18
             socket_dir = initdb.choose_socket_dir(path / "data", initdb.find_account(path / "data"))
