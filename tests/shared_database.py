@@ -6,6 +6,8 @@ connection costs 5 ms more, since a new process of the server reads the catalogu
 
 from __future__ import annotations
 
+import asyncpg
+
 from dozor.storage.postgres.pool import Connection, connect, disconnect
 
 TABLES_SQL = """
@@ -21,6 +23,10 @@ SELECT md5(string_agg(format('%s.%s %s', a.attrelid::regclass, a.attname, a.attt
     ORDER BY a.attrelid::regclass::text, a.attnum))
 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = 'dozor'
+"""
+END_SQL = """
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND state LIKE 'idle in transaction%'
 """
 
 
@@ -38,7 +44,7 @@ class SharedDatabase:
         """Of a database as its migrations leave it."""
         connection = await connect(dsn)
         tables = [row[0] for row in await connection.fetch(TABLES_SQL)]
-        statements = ["SET lock_timeout = '10 s'"]
+        statements = ["SET lock_timeout = '2 s'"]
         for number, table in enumerate(tables):
             statements.append(f"DELETE FROM {table}")
             if await connection.fetchval(f"SELECT EXISTS (SELECT FROM {table})"):
@@ -49,8 +55,15 @@ class SharedDatabase:
         return cls(dsn, connection, await connection.fetchval(SCHEMA_SQL), ";\n".join(statements))
 
     async def empty(self) -> None:
-        """As the migrations left it, numbers of rows included."""
-        await self._connection.execute(self._emptying)
+        """As the migrations left it, numbers of rows included.
+
+        A session that a failed test has left in a transaction is ended, so that only that test fails.
+        """
+        try:
+            await self._connection.execute(self._emptying)
+        except asyncpg.LockNotAvailableError:
+            await self._connection.execute(END_SQL)
+            await self._connection.execute(self._emptying)
 
     async def close(self) -> None:
         schema = await self._connection.fetchval(SCHEMA_SQL)
