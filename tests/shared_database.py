@@ -1,58 +1,74 @@
-"""One database for many tests, emptied before each of them.
+"""A database for many tests, one after the other: emptied before each, until one changes more than rows.
 
-A database of its own costs a test 40 ms of CPU time, for which the server copies some hundred files. Each new
-connection costs 5 ms more, since a new process of the server reads the catalogue anew.
+A database of its own costs a test 40 ms of CPU time, for which the server copies some hundred files.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import asyncpg
 
 from dozor.storage.postgres.pool import Connection, connect, disconnect
+from tests.templates import fresh_database
 
 TABLES_SQL = """
 SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = 'dozor' AND c.relkind = 'r' ORDER BY 1
+WHERE n.nspname IN ('dozor', 'market', 'dozor_queue') AND c.relkind = 'r' ORDER BY 1
 """
 SEQUENCES_SQL = """
 SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = 'dozor' AND c.relkind = 'S' ORDER BY 1
+WHERE n.nspname IN ('dozor', 'market', 'dozor_queue') AND c.relkind = 'S' ORDER BY 1
 """
-SCHEMA_SQL = """
-SELECT md5(string_agg(format('%s.%s %s', a.attrelid::regclass, a.attname, a.atttypid::regtype), ','
-    ORDER BY a.attrelid::regclass::text, a.attnum))
-FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = 'dozor'
+# A change of a row of the catalogue gives it another xmin; ANALYZE and VACUUM change rows in place.
+STRUCTURE_SQL = """
+SELECT (SELECT count(*) || ' ' || sum(oid::int8 * 31 + xmin::text::int8) FROM pg_class
+        WHERE oid >= 16384 AND relpersistence <> 't' AND relname !~ '^pg_(temp|toast_temp)')
+    || (SELECT ' ' || count(*) || ' ' || sum(a.xmin::text::int8) FROM pg_attribute a JOIN pg_class c
+            ON c.oid = a.attrelid WHERE attrelid >= 16384 AND relpersistence <> 't')
+    || (SELECT ' ' || count(*) || ' ' || coalesce(sum(xmin::text::int8), 0) FROM pg_trigger)
+    || (SELECT ' ' || count(*) || ' ' || sum(xmin::text::int8) FROM pg_proc WHERE oid >= 16384)
+    || (SELECT ' ' || count(*) || ' ' || sum(xmin::text::int8) FROM pg_namespace WHERE nspname !~ 'temp_')
+    || (SELECT ' ' || count(*) || ' ' || sum(xmin::text::int8) FROM pg_constraint)
+    || (SELECT ' ' || count(*) || ' ' || coalesce(sum(xmin::text::int8), 0) FROM pg_db_role_setting)
+    || (SELECT ' ' || count(*) || ' ' || coalesce(sum(xmin::text::int8), 0) FROM pg_largeobject_metadata)
 """
-END_SQL = """
-SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-WHERE datname = current_database() AND pid <> pg_backend_pid() AND state LIKE 'idle in transaction%'
+OTHERS_SQL = """
+SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
 """
+STUCK_SQL = OTHERS_SQL + "AND state LIKE 'idle in transaction%'"
 
 
 class SharedDatabase:
-    """`empty` it before each test; a test that has left another schema is found by `close`."""
+    """`empty` it before each test."""
 
-    def __init__(self, dsn: str, connection: Connection, schema: str, emptying: str) -> None:
+    def __init__(self, dsn: str, connection: Connection, structure: str, emptying: str) -> None:
         self.dsn = dsn
         self._connection = connection
-        self._schema = schema
+        self._structure = structure
         self._emptying = emptying
 
     @classmethod
     async def open(cls, dsn: str) -> SharedDatabase:
         """Of a database as its migrations leave it."""
         connection = await connect(dsn)
-        tables = [row[0] for row in await connection.fetch(TABLES_SQL)]
-        statements = ["SET lock_timeout = '2 s'"]
-        for number, table in enumerate(tables):
+        # Neither triggers nor foreign keys: what the tables hold at first agrees already.
+        await connection.execute("SET lock_timeout = '2 s'; SET session_replication_role = replica")
+        statements = []
+        for number, (table,) in enumerate(await connection.fetch(TABLES_SQL)):
             statements.append(f"DELETE FROM {table}")
             if await connection.fetchval(f"SELECT EXISTS (SELECT FROM {table})"):
                 await connection.execute(f"CREATE TEMP TABLE at_first_{number} AS TABLE {table}")
-                statements.append(f"INSERT INTO {table} SELECT * FROM at_first_{number}")
-        sequences = await connection.fetch(SEQUENCES_SQL)
-        statements += [f"SELECT setval('{row[0]}', 1, false)" for row in sequences]
-        return cls(dsn, connection, await connection.fetchval(SCHEMA_SQL), ";\n".join(statements))
+                statements.append(
+                    f"INSERT INTO {table} OVERRIDING SYSTEM VALUE SELECT * FROM at_first_{number}"
+                )
+        for (sequence,) in await connection.fetch(SEQUENCES_SQL):
+            last, called = await connection.fetchrow(f"SELECT last_value, is_called FROM {sequence}")
+            statements.append(f"SELECT setval('{sequence}', {last}, {called})")
+        return cls(dsn, connection, await connection.fetchval(STRUCTURE_SQL), ";\n".join(statements))
 
     async def empty(self) -> None:
         """As the migrations left it, numbers of rows included.
@@ -62,10 +78,60 @@ class SharedDatabase:
         try:
             await self._connection.execute(self._emptying)
         except asyncpg.LockNotAvailableError:
-            await self._connection.execute(END_SQL)
+            await self._connection.execute(STUCK_SQL)
             await self._connection.execute(self._emptying)
 
+    async def unchanged(self) -> bool:
+        """Has no test changed more than rows?"""
+        return bool(self._structure == await self._connection.fetchval(STRUCTURE_SQL))
+
+    async def end_others(self) -> None:
+        """Every other session is ended. Returns when its locks are released."""
+        await self._connection.execute(OTHERS_SQL)
+
     async def close(self) -> None:
-        schema = await self._connection.fetchval(SCHEMA_SQL)
         await disconnect(self._connection)
-        assert schema == self._schema, "a test has changed the schema of the database that it shares"
+
+
+class Reused:
+    """Gives tests copies of the server's database `template`: the same one, as long as it can be emptied."""
+
+    def __init__(self, postgres: str, template: str) -> None:
+        self._postgres, self._template = postgres, template
+        self._runner = asyncio.Runner()
+        self._database: SharedDatabase | None = None
+        self._copy: Iterator[str] | None = None
+
+    @contextmanager
+    def one(self) -> Iterator[str]:
+        """DSN of a database as its migrations leave it, for one test."""
+        if self._database is None:
+            self._copy = fresh_database(self._postgres, self._template)
+            self._database = self._runner.run(SharedDatabase.open(next(self._copy)))
+        else:
+            self._runner.run(self._database.empty())
+        try:
+            yield self._database.dsn
+        finally:
+            try:
+                self._runner.run(self._database.end_others())
+                usable = self._runner.run(self._database.unchanged())
+            except (
+                OSError,
+                asyncpg.PostgresError,
+                asyncpg.InterfaceError,
+            ):  # the test has ended all sessions
+                usable = False
+            if not usable:
+                self._drop()
+
+    def close(self) -> None:
+        self._drop()
+        self._runner.close()
+
+    def _drop(self) -> None:
+        if self._database is not None:
+            self._runner.run(self._database.close())
+        for _ in self._copy or ():
+            raise AssertionError("it gives one database")
+        self._database = self._copy = None

@@ -77,7 +77,9 @@ def shared_dsn(postgres: str) -> Iterator[str]:
 async def shared_database(shared_dsn: str) -> AsyncIterator[SharedDatabase]:
     database = await SharedDatabase.open(shared_dsn)
     yield database
+    unchanged = await database.unchanged()
     await database.close()
+    assert unchanged, "a test has changed the structure of the database that it shares"
 
 
 @on_the_loop(scope="session")
