@@ -26,7 +26,6 @@ from tests.effort import SOAK
 from tests.module_state import forget
 from tests.preloaded import processes as preloaded
 from tests.server import PostgresControl
-from tests.shared_database import Reused
 from tests.templates import CORE_TEMPLATE, MARKET_TEMPLATE, Templates, fresh_database, make_folder
 
 # Started in the background (nohup, `&` in a script) we inherit ignored signals, and so would the processes
@@ -124,32 +123,16 @@ def postgres(templates: Templates) -> Iterator[str]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
-def core_databases(postgres: str) -> Iterator[Reused]:
-    reused = Reused(postgres, CORE_TEMPLATE)
-    yield reused
-    reused.close()
-
-
-@pytest.fixture(scope="session")
-def market_databases(postgres: str) -> Iterator[Reused]:
-    reused = Reused(postgres, MARKET_TEMPLATE)
-    yield reused
-    reused.close()
+@pytest.fixture
+def database(postgres: str) -> Iterator[str]:
+    """DSN of a fresh, migrated database, without schema `market`."""
+    yield from fresh_database(postgres, CORE_TEMPLATE)
 
 
 @pytest.fixture
-def database(core_databases: Reused) -> Iterator[str]:
-    """DSN of a migrated database as if it were new, without schema `market`."""
-    with core_databases.one() as dsn:
-        yield dsn
-
-
-@pytest.fixture
-def market_database(market_databases: Reused) -> Iterator[str]:
-    """DSN of a migrated database as if it were new, with the marketplace's tables."""
-    with market_databases.one() as dsn:
-        yield dsn
+def market_database(postgres: str) -> Iterator[str]:
+    """DSN of a fresh, migrated database with the marketplace's tables."""
+    yield from fresh_database(postgres, MARKET_TEMPLATE)
 
 
 @pytest.fixture

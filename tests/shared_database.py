@@ -6,13 +6,14 @@ A database of its own costs a test 40 ms of CPU time, for which the server copie
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import asyncpg
 
 from dozor.storage.postgres.pool import Connection, connect, disconnect
-from tests.templates import fresh_database
+from tests.templates import execute, run, with_database
 
 TABLES_SQL = """
 SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -40,16 +41,30 @@ SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
 """
 STUCK_SQL = OTHERS_SQL + "AND state LIKE 'idle in transaction%'"
+VACUUM_EVERY = 50
+"""Tests after which the rows that those before have left are removed from the files."""
+
+
+def copied(postgres: str, template: str) -> Iterator[str]:
+    """DSN of a copy of the database `template` of the server, dropped afterwards."""
+    name = f"t_{uuid.uuid4().hex}"
+    run(execute(postgres, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY"))
+    yield with_database(postgres, name)
+    run(execute(postgres, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 class SharedDatabase:
     """`empty` it before each test."""
 
-    def __init__(self, dsn: str, connection: Connection, structure: str, emptying: str) -> None:
+    def __init__(
+        self, dsn: str, connection: Connection, structure: str, tables: list[str], emptying: str
+    ) -> None:
         self.dsn = dsn
         self._connection = connection
         self._structure = structure
+        self._tables = tables
         self._emptying = emptying
+        self._emptied = 0
 
     @classmethod
     async def open(cls, dsn: str) -> SharedDatabase:
@@ -58,7 +73,8 @@ class SharedDatabase:
         # Neither triggers nor foreign keys: what the tables hold at first agrees already.
         await connection.execute("SET lock_timeout = '2 s'; SET session_replication_role = replica")
         statements = []
-        for number, (table,) in enumerate(await connection.fetch(TABLES_SQL)):
+        tables = [table for (table,) in await connection.fetch(TABLES_SQL)]
+        for number, table in enumerate(tables):
             statements.append(f"DELETE FROM {table}")
             if await connection.fetchval(f"SELECT EXISTS (SELECT FROM {table})"):
                 await connection.execute(f"CREATE TEMP TABLE at_first_{number} AS TABLE {table}")
@@ -68,7 +84,8 @@ class SharedDatabase:
         for (sequence,) in await connection.fetch(SEQUENCES_SQL):
             last, called = await connection.fetchrow(f"SELECT last_value, is_called FROM {sequence}")
             statements.append(f"SELECT setval('{sequence}', {last}, {called})")
-        return cls(dsn, connection, await connection.fetchval(STRUCTURE_SQL), ";\n".join(statements))
+        structure = await connection.fetchval(STRUCTURE_SQL)
+        return cls(dsn, connection, structure, tables, ";\n".join(statements))
 
     async def empty(self) -> None:
         """As the migrations left it, numbers of rows included.
@@ -80,6 +97,9 @@ class SharedDatabase:
         except asyncpg.LockNotAvailableError:
             await self._connection.execute(STUCK_SQL)
             await self._connection.execute(self._emptying)
+        self._emptied += 1
+        if self._emptied % VACUUM_EVERY == 0:
+            await self._connection.execute(f"VACUUM {', '.join(self._tables)}")
 
     async def unchanged(self) -> bool:
         """Has no test changed more than rows?"""
@@ -98,7 +118,7 @@ class Reused:
 
     def __init__(self, postgres: str, template: str) -> None:
         self._postgres, self._template = postgres, template
-        self._runner = asyncio.Runner()
+        self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)  # leaves the current loop alone
         self._database: SharedDatabase | None = None
         self._copy: Iterator[str] | None = None
 
@@ -106,7 +126,7 @@ class Reused:
     def one(self) -> Iterator[str]:
         """DSN of a database as its migrations leave it, for one test."""
         if self._database is None:
-            self._copy = fresh_database(self._postgres, self._template)
+            self._copy = copied(self._postgres, self._template)
             self._database = self._runner.run(SharedDatabase.open(next(self._copy)))
         else:
             self._runner.run(self._database.empty())

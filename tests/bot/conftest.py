@@ -27,8 +27,8 @@ from dozor_bot.app import TelegramBot, build_bot
 from dozor_bot.telegram.session import Session
 from tests.bot.botapi.server import BotApi
 from tests.bot.executor import Executor
-from tests.shared_database import SharedDatabase
-from tests.templates import CORE_TEMPLATE, fresh_database
+from tests.shared_database import SharedDatabase, copied
+from tests.templates import CORE_TEMPLATE
 
 on_the_loop = partial(pytest_asyncio.fixture, loop_scope="session")
 """Of an asynchronous fixture: it runs on the loop that the tests of this folder share."""
@@ -70,7 +70,7 @@ async def _nothing_goes_on() -> AsyncIterator[None]:
 
 @pytest.fixture(scope="session")
 def shared_dsn(postgres: str) -> Iterator[str]:
-    yield from fresh_database(postgres, CORE_TEMPLATE)
+    yield from copied(postgres, CORE_TEMPLATE)
 
 
 @on_the_loop(scope="session")

@@ -14,8 +14,9 @@ from dozor.storage.journal import Journal
 from dozor.storage.postgres.embedded import postmaster
 from dozor.storage.postgres.pool import Pool
 from tests.server import PostgresControl
+from tests.shared_database import Reused
 from tests.storage.rows import declare
-from tests.templates import Templates
+from tests.templates import CORE_TEMPLATE, Templates
 
 
 @pytest.fixture
@@ -35,6 +36,20 @@ def new_dir(short_dir: Path) -> Iterator[Path]:
     yield path
     if (path / "data").exists():
         postmaster.stop(path / "data")
+
+
+@pytest.fixture(scope="session")
+def reused(postgres: str) -> Iterator[Reused]:
+    reused = Reused(postgres, CORE_TEMPLATE)
+    yield reused
+    reused.close()
+
+
+@pytest.fixture
+def database(reused: Reused) -> Iterator[str]:
+    """DSN of a migrated database as if it were new, without schema `market`."""
+    with reused.one() as dsn:
+        yield dsn
 
 
 @pytest.fixture(scope="session")

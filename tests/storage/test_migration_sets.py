@@ -26,7 +26,8 @@ from dozor.storage.postgres.pool import Connection, connect, disconnect
 from dozor.storage.tables.runners import LOCK_KEY
 from dozor_market.schema import MIGRATIONS as MARKET
 from tests import version_0_1
-from tests.templates import execute, fresh_database, run, with_database
+from tests.shared_database import copied
+from tests.templates import execute, run, with_database
 
 BOTH = (CORE, MARKET)
 OLD = tuple(f"market/{name}" for name in FORMERLY_CORE)
@@ -54,7 +55,7 @@ def old_template(postgres: str) -> str:
 @pytest.fixture
 def old_database(postgres: str, old_template: str) -> Iterator[str]:
     """DSN of a database that version 0.1 has migrated."""
-    yield from fresh_database(postgres, old_template)
+    yield from copied(postgres, old_template)
 
 
 @pytest.fixture
