@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -21,6 +21,8 @@ from tests.bot.botapi.server import BotApi
 from tests.bot.conftest import ADMIN, ONCALL, ZONE, Running, build, configure, on_the_loop
 from tests.bot.executor import Executor, until_true
 from tests.server import PostgresControl
+from tests.shared_database import copied
+from tests.templates import CORE_TEMPLATE
 from tests.waiting import until
 
 WAITING_SQL = """
@@ -95,18 +97,31 @@ async def test_killed_before_the_update_was_stored_it_comes_again(
     assert await _commands(pool) == 1
 
 
+@pytest.fixture
+def own_database(postgres: str) -> Iterator[str]:
+    """DSN of a migrated database whose tables the test may change."""
+    yield from copied(postgres, CORE_TEMPLATE)
+
+
 async def test_a_failing_handler_answers_the_person_and_does_not_stop_the_loop(
-    api: BotApi, pool: Pool, running: Running
+    api: BotApi, own_database: str
 ) -> None:
-    await pool.execute("ALTER TABLE dozor.tasks RENAME TO elsewhere")
-    api.say(ADMIN, "/status")
-    api.say(ADMIN, "/restart x")
-    await api.wait_until(lambda: len(_texts(api)) == 2, what="two apologies")
-    assert set(_texts(api)) == {"Не получилось: внутренняя ошибка. Подробности в журнале раннера."}
-    await pool.execute("ALTER TABLE dozor.elsewhere RENAME TO tasks")
-    api.say(ADMIN, "/status")
-    await api.wait_until(lambda: len(_texts(api)) == 3)
-    assert not running.task.done()
+    pool = await create_pool(own_database, min_size=1, max_size=3)
+    running = Running(build(api, pool))
+    try:
+        await pool.execute("ALTER TABLE dozor.tasks RENAME TO elsewhere")
+        api.say(ADMIN, "/status")
+        api.say(ADMIN, "/restart x")
+        await api.wait_until(lambda: len(_texts(api)) == 2, what="two apologies")
+        assert set(_texts(api)) == {"Не получилось: внутренняя ошибка. Подробности в журнале раннера."}
+        await pool.execute("ALTER TABLE dozor.elsewhere RENAME TO tasks")
+        api.say(ADMIN, "/status")
+        await api.wait_until(lambda: len(_texts(api)) == 3)
+        assert not running.task.done()
+    finally:
+        await running.close()
+        pool.terminate()
+        await asyncio.sleep(0)  # the transports close on the loop
 
 
 async def test_an_update_nobody_can_read_does_not_hold_up_those_behind_it(
@@ -263,7 +278,7 @@ async def test_closing_lets_answers_in_progress_be_given(
     await executor.add("presale_checker", State.WAITING)
     executor.slow = 0.5
     api.say(ADMIN, "/run presale_checker")
-    await until_true(pool, "SELECT count(*) > 0 FROM dozor.commands")
+    await until(lambda: running.poller.answering > 0)
     await running.close()
     assert _texts(api) == ["▶️ presale_checker запущена, сейчас выполняется"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import os
 import shutil
@@ -11,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -75,12 +75,32 @@ async def test_a_new_data_dir_is_made_with_its_parents_and_answers(new_dir: Path
     assert find_embedded(new_dir / "deeper" / "still") is None
 
 
-async def test_settings_are_durable_and_utc_and_no_network_is_open(data_dir: Path) -> None:
-    with start_embedded(data_dir) as server:
-        connection = await connect(server.dsn)
-        rows = await connection.fetch("SELECT name, setting FROM pg_settings")
-        settings = {row["name"]: row["setting"] for row in rows}
-        await connection.close()
+VARIABLES = {"PGPORT": "1", "PGDATA": "/nonexistent", "PGHOST": "nowhere", "PGUSER": "x"}
+
+
+@pytest.fixture(scope="module")
+def served(short_dir: Path, templates: Templates) -> Iterator[tuple[str, Path]]:
+    """DSN and log of a server that was started beside `VARIABLES` and with a log of more than 1 MB.
+
+    The tests that take it only look at it.
+    """
+    path = Path(tempfile.mkdtemp(dir=short_dir)) / "pg"
+    templates.copy_plain(path)
+    with (path / "server.log").open("a") as file:
+        file.write("x" * 1_000_001)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in VARIABLES.items():
+            patch.setenv(name, value)
+        server = start_embedded(path)
+    yield server.dsn, path / "server.log"
+    server.release()
+
+
+async def test_settings_are_durable_and_utc_and_no_network_is_open(served: tuple[str, Path]) -> None:
+    connection = await connect(served[0])
+    rows = await connection.fetch("SELECT name, setting FROM pg_settings")
+    settings = {row["name"]: row["setting"] for row in rows}
+    await connection.close()
     assert settings["fsync"] == "on"
     assert settings["synchronous_commit"] == "on"
     assert settings["full_page_writes"] == "on"
@@ -217,30 +237,27 @@ async def test_a_very_long_path_and_odd_letters_work(short_dir: Path, templates:
             shutil.rmtree(socket_dir)
 
 
-def test_the_servers_log_does_not_grow_for_ever(data_dir: Path) -> None:
-    log = data_dir / "server.log"
-    with log.open("a") as file:
-        file.write("x" * 1_000_001)
-    start_embedded(data_dir).release()
+def test_the_servers_log_does_not_grow_for_ever(served: tuple[str, Path]) -> None:
+    log = served[1]
     assert log.stat().st_size < 100_000
-    assert (data_dir / "server.log.1").stat().st_size > 1_000_000
+    assert log.with_name("server.log.1").stat().st_size > 1_000_000
 
 
-async def test_failing_statements_and_their_values_stay_out_of_the_servers_log(data_dir: Path) -> None:
-    with start_embedded(data_dir) as server:
-        connection = await connect(server.dsn)
-        # Of two kinds: a value in the message, a value in the statement.
-        for statement in ("SELECT 'secret-1'::int", "SELECT nothing FROM nowhere WHERE x = 'secret-2'"):
-            with pytest.raises(Exception, match=r"secret|nowhere"):
-                await connection.execute(statement)
-        await connection.close()
-    assert "secret" not in (data_dir / "server.log").read_text()
-
-
-def test_environment_variables_of_postgresql_change_nothing(
-    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+async def test_failing_statements_and_their_values_stay_out_of_the_servers_log(
+    served: tuple[str, Path],
 ) -> None:
-    for name, value in {"PGPORT": "1", "PGDATA": "/nonexistent", "PGHOST": "nowhere", "PGUSER": "x"}.items():
+    connection = await connect(served[0])
+    # Of two kinds: a value in the message, one in the statement. An error is logged before it is answered.
+    for statement in ("SELECT 'secret-1'::int", "SELECT nothing FROM nowhere WHERE x = 'secret-2'"):
+        with pytest.raises(Exception, match=r"secret|nowhere"):
+            await connection.execute(statement)
+    await connection.close()
+    assert "secret" not in served[1].read_text()
+
+
+async def test_environment_variables_of_postgresql_change_nothing(
+    served: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in VARIABLES.items():
         monkeypatch.setenv(name, value)
-    with start_embedded(data_dir) as server:
-        assert asyncio.run(answer(server.dsn)) == 18
+    assert await answer(served[0]) == 18
