@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +24,7 @@ from dozor.alerting.model.message import Button, Message, Span, Style
 from dozor.language import Translator
 from dozor_bot.telegram import transport as transport_module
 from dozor_bot.telegram.errors import unauthorized
-from dozor_bot.telegram.session import Session
+from dozor_bot.telegram.session import Session, certificates
 from dozor_bot.telegram.transport import TelegramTransport
 from tests.bot.botapi.faults import Fault, FaultKind
 from tests.bot.botapi.server import BotApi
@@ -281,3 +282,22 @@ async def test_an_http_proxy_is_used(api: BotApi) -> None:
     finally:
         await session.close()
     assert isinstance(outcome, Delivered)
+
+
+async def test_the_certificates_are_read_once_for_all_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[object] = []
+
+    def context(**options: object) -> ssl.SSLContext:
+        read.append(options)
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+    monkeypatch.setattr(ssl, "create_default_context", context)
+    certificates.cache_clear()
+    try:
+        for _ in range(2):
+            session = Session("https://telegram.invalid")
+            await session.create_session()
+            await session.close()
+    finally:
+        certificates.cache_clear()
+    assert len(read) == 1
