@@ -5,7 +5,6 @@ Errors of aiohttp name the address, and the address holds the token: they go no 
 
 from __future__ import annotations
 
-import functools
 import json
 import math
 import socket
@@ -45,6 +44,8 @@ DNS_CACHE = 60
 SHORTEST_WAIT, LONGEST_WAIT = 1, 86_400
 """Seconds that a 429 makes a caller wait, whatever it says."""
 TOO_MANY = 429
+TRUST = ssl.create_default_context(cafile=certifi.where())
+"""Made by the import, which happens in a thread: to read the certificates takes 30 ms."""
 _NOT_SENT = (ClientConnectorError, ClientHttpProxyError, ConnectionTimeoutError, InvalidURL, NoTunnelError)
 
 
@@ -77,12 +78,6 @@ def _socket_of_this_process(address: AddrInfoType) -> socket.socket:
     return made
 
 
-@functools.cache
-def certificates() -> ssl.SSLContext:
-    """The authorities that the Bot API is verified against: read once, since it takes 20 ms and 1 MB."""
-    return ssl.create_default_context(cafile=certifi.where())
-
-
 class Session(AiohttpSession):
     """One connection pool to one Bot API server."""
 
@@ -107,13 +102,12 @@ class Session(AiohttpSession):
 
     async def create_session(self) -> ClientSession:
         if self._session is None or self._session.closed:
-            context = certificates()
             if self._socks is None:
                 connector = TCPConnector(
-                    ssl=context, ttl_dns_cache=DNS_CACHE, socket_factory=_socket_of_this_process
+                    ssl=TRUST, ttl_dns_cache=DNS_CACHE, socket_factory=_socket_of_this_process
                 )
             else:
-                connector = SocksConnector(self._socks, context)
+                connector = SocksConnector(self._socks, TRUST)
             self._session = ClientSession(connector=connector, proxy=self._http_proxy)
         return self._session
 
