@@ -65,9 +65,9 @@ async def test_an_answer_waits_out_a_long_429_and_nothing_else_waits_with_it(
 ) -> None:
     monkeypatch.setattr(replies, "PATIENCE", 0.2)
     for _ in range(2):  # and it is told to wait once more
-        api.fail(FaultKind.RETRY_AFTER, method="sendMessage", chat_id=GROUP, seconds=1)
+        api.fail(FaultKind.RETRY_AFTER, method="sendMessage", chat_id=GROUP, seconds=2)
     api.say(OPERATOR, RESTART, chat_id=GROUP)
-    await api.wait_until(lambda: any(call.status == 429 for call in api.calls))
+    await until(lambda: bool(started.telegram._replies._waiting))  # it waits first
     for _ in range(3):
         api.say(OPERATOR, "/whoami", chat_id=GROUP)
     api.say(ADMIN, "/whoami")
