@@ -26,6 +26,7 @@ from tests.effort import SOAK
 from tests.module_state import forget
 from tests.preloaded import processes as preloaded
 from tests.server import PostgresControl
+from tests.shared_database import Reused
 from tests.templates import (
     CORE_TEMPLATE,
     EMPTY_TEMPLATE,
@@ -136,6 +137,14 @@ def databases(postgres: str) -> Iterator[Databases]:
     made = Databases(postgres)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def reused(databases: Databases) -> Iterator[Reused]:
+    """Lends one database after another that is emptied in between."""
+    reused = Reused(databases, CORE_TEMPLATE)
+    yield reused
+    reused.close()
 
 
 @pytest.fixture

@@ -15,8 +15,11 @@ def stretched(seconds: float) -> float:
     return seconds * min(max(1.0, sharing), MOST)
 
 
-async def until(condition: Callable[[], bool], *, within: float = 10.0) -> None:
-    """Returns once `condition()` holds; raises TimeoutError after `within` seconds, stretched."""
+async def until(condition: Callable[[], bool], *, within: float = 10.0, every: float = 0.01) -> None:
+    """Returns once `condition()` holds; raises TimeoutError after `within` seconds, stretched.
+
+    `every`: seconds between two looks.
+    """
     async with asyncio.timeout(stretched(within)):
         while not condition():  # noqa: ASYNC110 -- conditions of any kind, not only events
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(every)

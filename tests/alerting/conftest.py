@@ -6,7 +6,7 @@ import dozor_bot.library
 
 # isort: split
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -18,6 +18,14 @@ from dozor.storage.tables import tasks
 from dozor.storage.tables.tasks import TaskDeclaration
 from tests.alerting.stage import NAME, Stage, hooks
 from tests.alerting.story import ManualClock
+from tests.shared_database import Reused
+
+
+@pytest.fixture
+def database(reused: Reused) -> Iterator[str]:
+    """DSN of a migrated database without rows. Nothing of a test goes on when it ends."""
+    with reused.one() as dsn:
+        yield dsn
 
 
 @pytest.fixture

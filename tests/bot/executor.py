@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable
 
 from dozor.control.commands.commands import (
+    COMMANDS_CHANNEL,
     AlertCommand,
     CommandName,
     CommandReason,
@@ -84,21 +85,31 @@ class Executor:
             await self.add(name, State.WAITING)
 
     async def run(self) -> None:
-        async with (
-            self._pool.acquire() as connection
-        ):  # one for all its life: a pool resets what it gets back
-            while True:
-                for command in await read_pending(connection):
-                    await asyncio.sleep(self.slow)
-                    await self._carry_out(command)
-                await asyncio.sleep(0.01)
+        woken = asyncio.Event()
 
-    async def _carry_out(self, command: PendingCommand) -> None:
+        def wake(*_: object) -> None:
+            woken.set()
+
+        # One connection for all its life: a pool resets what it gets back.
+        async with self._pool.acquire() as connection:
+            await connection.add_listener(COMMANDS_CHANNEL, wake)
+            try:
+                while True:
+                    woken.clear()
+                    for command in await read_pending(connection):
+                        await asyncio.sleep(self.slow)
+                        await self._carry_out(connection, command)
+                        self.done.append(command)
+                    await woken.wait()
+            finally:
+                await connection.remove_listener(COMMANDS_CHANNEL, wake)
+
+    async def _carry_out(self, connection: Connection, command: PendingCommand) -> None:
         if isinstance(command.name, AlertCommand):
-            await self._carry_out_alert(command)
+            await self._carry_out_alert(connection, command)
             return
         reason = self.reason or CommandReason.DONE
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with connection.transaction():
             state = await connection.fetchval("SELECT state FROM dozor.tasks WHERE name = $1", command.task)
             if self.reason is None and state == State.PAUSED and command.name is CommandName.PAUSE:
                 reason = CommandReason.ALREADY
@@ -108,19 +119,17 @@ class Executor:
             starts = run is not None and command.name in (CommandName.RESTART, CommandName.RUN_NOW)
             told = (run.number, run.outcome, run.seconds, run.error) if run and starts else (None,) * 4
             await connection.execute(FINISH_SQL, command.id, reason.value, *told)
-        self.done.append(command)
 
-    async def _carry_out_alert(self, command: PendingCommand) -> None:
+    async def _carry_out_alert(self, connection: Connection, command: PendingCommand) -> None:
         """Only taking on and the end of a silence are known here; everything else is done without effect."""
         reason = self.reason or CommandReason.DONE
         if command.name is AlertCommand.ACK and self.reason is None:
-            state = await self._pool.fetchval(INCIDENT_SQL, int(command.task))
+            state = await connection.fetchval(INCIDENT_SQL, int(command.task))
             reasons = {"open": CommandReason.DONE, "acknowledged": CommandReason.ALREADY}
             reason = reasons.get(state, CommandReason.UNKNOWN_INCIDENT)
         if command.name is AlertCommand.UNSILENCE and reason is CommandReason.DONE:
-            await self._pool.execute(END_SILENCES_SQL, command.task)
-        await self._pool.execute(FINISH_SQL, command.id, reason.value, *(None,) * 4)
-        self.done.append(command)
+            await connection.execute(END_SILENCES_SQL, command.task)
+        await connection.execute(FINISH_SQL, command.id, reason.value, *(None,) * 4)
 
 
 async def until_true(pool: Pool | Connection, query: str, *, within: float = 10.0) -> None:

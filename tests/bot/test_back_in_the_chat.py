@@ -23,7 +23,18 @@ from dozor.storage.tables import notifications
 from dozor_bot.app import TelegramBot, build_bot
 from tests.alerting.scripted import Scripted
 from tests.bot.botapi.server import BotApi
-from tests.bot.conftest import ADMIN, FORUM, GROUP, OPERATOR, TOPIC, VIEWER, ZONE, Running, configure
+from tests.bot.conftest import (
+    ADMIN,
+    FORUM,
+    GROUP,
+    OPERATOR,
+    TOPIC,
+    VIEWER,
+    ZONE,
+    Running,
+    configure,
+    on_the_loop,
+)
 from tests.waiting import stretched
 
 INCIDENT_SQL = """
@@ -80,7 +91,7 @@ class Post:
         await self.running.close()
 
 
-@pytest.fixture
+@on_the_loop()
 async def post(api: BotApi, pool: Pool) -> Any:
     post = Post(api, pool)
     await api.wait_until(lambda: bool(api.calls_of("getUpdates")))

@@ -19,7 +19,7 @@ from dozor_bot.app import build_bot
 from dozor_bot.security.totp import TotpGuard, Verdict
 from dozor_bot.telegram.incoming import Sender
 from tests.bot.botapi.server import BotApi
-from tests.bot.conftest import ADMIN, OPERATOR, ZONE, Running, configure
+from tests.bot.conftest import ADMIN, OPERATOR, ZONE, Running, configure, on_the_loop
 from tests.bot.executor import Executor
 from tests.bot.transcript import Transcript
 
@@ -31,7 +31,7 @@ def _guarded(api: BotApi, pool: Pool) -> Running:
     return Running(build_bot(config, pool, Language.RU, ZONE, SteadyClock()))
 
 
-@pytest.fixture
+@on_the_loop()
 async def guarded(api: BotApi, pool: Pool, executor: Executor) -> AsyncIterator[Running]:
     """A bot that takes a code for /restart; only the admin has a secret."""
     running = _guarded(api, pool)

@@ -17,14 +17,14 @@ from dozor_bot.handlers import acting
 from tests.bot.botapi.faults import FaultKind
 from tests.bot.botapi.model import StoredMessage
 from tests.bot.botapi.server import BotApi
-from tests.bot.conftest import ADMIN, FORUM, GROUP, OPERATOR, TOPIC, VIEWER, Running, build
+from tests.bot.conftest import ADMIN, FORUM, GROUP, OPERATOR, TOPIC, VIEWER, Running, build, on_the_loop
 from tests.bot.executor import Executor
 from tests.bot.transcript import Transcript
 
 LANGUAGES = list(Language)
 
 
-@pytest.fixture
+@on_the_loop()
 async def bots(api: BotApi, pool: Pool, executor: Executor) -> AsyncIterator[dict[Language, Running]]:
     """Filled by `start`; closed at the end."""
     bots: dict[Language, Running] = {}
@@ -33,7 +33,7 @@ async def bots(api: BotApi, pool: Pool, executor: Executor) -> AsyncIterator[dic
         await running.close()
 
 
-@pytest.fixture(params=LANGUAGES)
+@on_the_loop(params=LANGUAGES)
 async def language(
     request: pytest.FixtureRequest, api: BotApi, pool: Pool, bots: dict[Language, Running]
 ) -> Language:

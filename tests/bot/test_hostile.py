@@ -17,7 +17,7 @@ from dozor_bot.router import BURST
 from dozor_bot.security import flood
 from tests.bot import scenery
 from tests.bot.botapi.server import BotApi
-from tests.bot.conftest import ADMIN, FORUM, GROUP, OPERATOR, STRANGER, TOPIC, Running
+from tests.bot.conftest import ADMIN, FORUM, GROUP, OPERATOR, STRANGER, TOPIC, Running, on_the_loop
 from tests.bot.executor import Executor, until_true
 from tests.bot.witness import Witness
 from tests.effort import cases
@@ -60,7 +60,7 @@ async def _attempts(pool: Pool, user: int) -> int:
     return count
 
 
-@pytest.fixture
+@on_the_loop()
 async def scene(pool: Pool, executor: Executor, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """The database as it must stay. Windows of counting are short, so that tests need not wait for them."""
     monkeypatch.setattr(flood, "WINDOW", 0.3)
@@ -137,6 +137,7 @@ async def test_any_data_of_a_changed_client_changes_nothing(
     await asyncio.to_thread(play)
 
 
+@pytest.mark.usefixtures("no_drawing")
 @pytest.mark.parametrize(
     "data",
     ["", "::", "a::", "a:restart:", "m:yes:" + "0" * 16, "m:many.pause:-", "x" * 64,

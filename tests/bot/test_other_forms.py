@@ -11,7 +11,7 @@ from dozor.storage.postgres.pool import Pool
 from dozor.supervision.core.state import State
 from tests.bot.botapi.model import StoredMessage
 from tests.bot.botapi.server import BotApi
-from tests.bot.conftest import ADMIN, GROUP, STRANGER, Running, build
+from tests.bot.conftest import ADMIN, GROUP, STRANGER, Running, build, on_the_loop
 from tests.bot.executor import Executor
 from tests.bot.scenery import BROKEN, set_scene
 
@@ -28,7 +28,7 @@ async def _handled(api: BotApi, update_id: int) -> None:
     await api.wait_until(lambda: api.confirmed_up_to >= update_id, what="the confirmation")
 
 
-@pytest.fixture(params=list(Language))
+@on_the_loop(params=list(Language))
 async def spoken(request: pytest.FixtureRequest, api: BotApi, pool: Pool, executor: Executor) -> Any:
     """The language of a running bot, with tasks, incidents and a silence."""
     await set_scene(pool, executor)

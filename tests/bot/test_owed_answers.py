@@ -17,7 +17,18 @@ from tests.bot import scenery
 from tests.bot.botapi.faults import FaultKind
 from tests.bot.botapi.model import StoredMessage
 from tests.bot.botapi.server import BotApi
-from tests.bot.conftest import ADMIN, FORUM, GROUP, OPERATOR, STRANGER, TOPIC, VIEWER, Running, build
+from tests.bot.conftest import (
+    ADMIN,
+    FORUM,
+    GROUP,
+    OPERATOR,
+    STRANGER,
+    TOPIC,
+    VIEWER,
+    Running,
+    build,
+    on_the_loop,
+)
 from tests.bot.executor import Executor
 from tests.waiting import until
 
@@ -28,7 +39,7 @@ RESTARTED = {
 }
 
 
-@pytest.fixture(params=list(Language))
+@on_the_loop(params=list(Language))
 async def spoken(request: pytest.FixtureRequest, api: BotApi, pool: Pool, executor: Executor) -> Language:
     """The language of the bot that `started` starts."""
     await executor.alive()
@@ -36,7 +47,7 @@ async def spoken(request: pytest.FixtureRequest, api: BotApi, pool: Pool, execut
     return Language(request.param)
 
 
-@pytest.fixture
+@on_the_loop()
 async def started(api: BotApi, pool: Pool, spoken: Language) -> AsyncIterator[Running]:
     running = Running(build(api, pool, spoken))
     await api.wait_until(lambda: bool(api.calls_of("getUpdates")))
@@ -56,7 +67,7 @@ async def test_an_answer_waits_out_a_long_429_and_nothing_else_waits_with_it(
     for _ in range(2):  # and it is told to wait once more
         api.fail(FaultKind.RETRY_AFTER, method="sendMessage", chat_id=GROUP, seconds=2)
     api.say(OPERATOR, RESTART, chat_id=GROUP)
-    await api.wait_until(lambda: any(call.status == 429 for call in api.calls))
+    await until(lambda: bool(started.telegram._replies._waiting))  # it waits first
     for _ in range(3):
         api.say(OPERATOR, "/whoami", chat_id=GROUP)
     api.say(ADMIN, "/whoami")
@@ -86,8 +97,9 @@ async def test_what_waits_at_the_stop_is_ended_and_logged(
 
 
 async def test_an_answer_survives_an_outage_and_is_marked_where_it_may_have_arrived(
-    api: BotApi, executor: Executor, spoken: Language, started: Running
+    api: BotApi, executor: Executor, spoken: Language, started: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(replies, "FIRST_PAUSE", 0.1)
     api.fail(FaultKind.SERVER_ERROR, method="sendMessage", chat_id=OPERATOR)
     api.fail(FaultKind.CUT_AFTER_ACCEPT, method="sendMessage", chat_id=OPERATOR)
     api.say(OPERATOR, RESTART)
@@ -169,6 +181,7 @@ async def test_who_cannot_be_reached_in_private_either_is_not_asked_for_ever(
     assert len(api.calls_of("sendMessage")) <= 4
 
 
+@pytest.mark.usefixtures("no_drawing")
 @pytest.mark.parametrize("refusal", ["rights", "CHAT_SEND_PHOTOS_FORBIDDEN", "PHOTO_INVALID_DIMENSIONS"])
 async def test_a_chart_is_told_in_figures_where_photos_are_refused(
     api: BotApi, pool: Pool, executor: Executor, spoken: Language, started: Running, refusal: str

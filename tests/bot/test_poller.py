@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -18,9 +18,10 @@ from dozor_bot import poller as poller_module
 from dozor_bot.app import TelegramBot, build_bot
 from tests.bot.botapi.faults import FaultKind
 from tests.bot.botapi.server import BotApi
-from tests.bot.conftest import ADMIN, ONCALL, ZONE, Running, build, configure
+from tests.bot.conftest import ADMIN, ONCALL, ZONE, Running, build, configure, on_the_loop
 from tests.bot.executor import Executor, until_true
 from tests.server import PostgresControl
+from tests.templates import CORE_TEMPLATE, Databases
 from tests.waiting import until
 
 WAITING_SQL = """
@@ -29,6 +30,12 @@ SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND relation = 'dozor.telegr
 
 
 @pytest.fixture
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take it before `running`, whose first poll begins with the pause of then."""
+    monkeypatch.setattr(poller_module, "FIRST_BACKOFF", 0.1)
+
+
+@on_the_loop()
 async def telegram(api: BotApi, pool: Pool) -> AsyncIterator[TelegramBot]:
     """Not polling yet."""
     telegram = build(api, pool)
@@ -89,18 +96,31 @@ async def test_killed_before_the_update_was_stored_it_comes_again(
     assert await _commands(pool) == 1
 
 
+@pytest.fixture
+def own_database(databases: Databases) -> Iterator[str]:
+    """DSN of a migrated database whose tables the test may change."""
+    yield from databases.fresh(CORE_TEMPLATE)
+
+
 async def test_a_failing_handler_answers_the_person_and_does_not_stop_the_loop(
-    api: BotApi, pool: Pool, running: Running
+    api: BotApi, own_database: str
 ) -> None:
-    await pool.execute("ALTER TABLE dozor.tasks RENAME TO elsewhere")
-    api.say(ADMIN, "/status")
-    api.say(ADMIN, "/restart x")
-    await api.wait_until(lambda: len(_texts(api)) == 2, what="two apologies")
-    assert set(_texts(api)) == {"Не получилось: внутренняя ошибка. Подробности в журнале раннера."}
-    await pool.execute("ALTER TABLE dozor.elsewhere RENAME TO tasks")
-    api.say(ADMIN, "/status")
-    await api.wait_until(lambda: len(_texts(api)) == 3)
-    assert not running.task.done()
+    pool = await create_pool(own_database, min_size=1, max_size=3)
+    running = Running(build(api, pool))
+    try:
+        await pool.execute("ALTER TABLE dozor.tasks RENAME TO elsewhere")
+        api.say(ADMIN, "/status")
+        api.say(ADMIN, "/restart x")
+        await api.wait_until(lambda: len(_texts(api)) == 2, what="two apologies")
+        assert set(_texts(api)) == {"Не получилось: внутренняя ошибка. Подробности в журнале раннера."}
+        await pool.execute("ALTER TABLE dozor.elsewhere RENAME TO tasks")
+        api.say(ADMIN, "/status")
+        await api.wait_until(lambda: len(_texts(api)) == 3)
+        assert not running.task.done()
+    finally:
+        await running.close()
+        pool.terminate()
+        await asyncio.sleep(0)  # the transports close on the loop
 
 
 async def test_an_update_nobody_can_read_does_not_hold_up_those_behind_it(
@@ -159,9 +179,8 @@ async def test_a_second_poller_is_named_with_the_remedy(api: BotApi, telegram: T
     ],
 )
 async def test_a_faulty_answer_is_survived_without_losing_an_update(
-    api: BotApi, running: Running, monkeypatch: pytest.MonkeyPatch, kind: FaultKind
+    api: BotApi, quick_retries: None, running: Running, kind: FaultKind
 ) -> None:
-    monkeypatch.setattr(poller_module, "FIRST_BACKOFF", 0.05)
     api.fail(kind, method="getUpdates", times=2)
     for _ in range(3):
         api.say(ADMIN, "/help")
@@ -170,9 +189,8 @@ async def test_a_faulty_answer_is_survived_without_losing_an_update(
 
 
 async def test_telegram_unreachable_is_told_and_survived(
-    api: BotApi, running: Running, monkeypatch: pytest.MonkeyPatch
+    api: BotApi, quick_retries: None, running: Running
 ) -> None:
-    monkeypatch.setattr(poller_module, "FIRST_BACKOFF", 0.05)
     await api.stop()
     await until(lambda: running.poller.problem is not None)
     before = running.poller.last_success
@@ -201,7 +219,7 @@ async def _spaced(api: BotApi, calls: int = 3) -> None:
     "body", [{"ok": True}, {"ok": True, "result": None}, {"ok": True, "result": {}}, {"ok": False}, []]
 )
 async def test_it_does_not_spin_on_an_answer_without_updates(
-    api: BotApi, running: Running, body: Any
+    api: BotApi, quick_retries: None, running: Running, body: Any
 ) -> None:
     api.fail(FaultKind.ANSWER, method="getUpdates", times=None, status=200, body=body)
     api.say(ADMIN, "/help")
@@ -211,7 +229,9 @@ async def test_it_does_not_spin_on_an_answer_without_updates(
     await api.wait_until(lambda: bool(_texts(api)), what="the answer")
 
 
-async def test_it_does_not_spin_while_telegram_fails(api: BotApi, running: Running) -> None:
+async def test_it_does_not_spin_while_telegram_fails(
+    api: BotApi, quick_retries: None, running: Running
+) -> None:
     api.fail(FaultKind.SERVER_ERROR, method="getUpdates", times=None)
     api.notify()
     api.say(ADMIN, "/help")
@@ -257,7 +277,7 @@ async def test_closing_lets_answers_in_progress_be_given(
     await executor.add("presale_checker", State.WAITING)
     executor.slow = 0.5
     api.say(ADMIN, "/run presale_checker")
-    await until_true(pool, "SELECT count(*) > 0 FROM dozor.commands")
+    await until(lambda: running.poller.answering > 0)
     await running.close()
     assert _texts(api) == ["▶️ presale_checker запущена, сейчас выполняется"]
 

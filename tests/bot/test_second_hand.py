@@ -14,7 +14,18 @@ from dozor.supervision.core.state import State
 from dozor_bot.app import build_bot
 from tests.bot.botapi.model import StoredMessage
 from tests.bot.botapi.server import BotApi
-from tests.bot.conftest import ADMIN, GROUP, OPERATOR, STRANGER, VIEWER, ZONE, Running, build, configure
+from tests.bot.conftest import (
+    ADMIN,
+    GROUP,
+    OPERATOR,
+    STRANGER,
+    VIEWER,
+    ZONE,
+    Running,
+    build,
+    configure,
+    on_the_loop,
+)
 from tests.bot.executor import Executor
 
 USER = {"id": 5, "is_bot": False, "first_name": "Somebody"}
@@ -44,7 +55,7 @@ async def _denied(pool: Pool) -> int:
     return count
 
 
-@pytest.fixture(params=list(Language))
+@on_the_loop(params=list(Language))
 async def spoken(request: pytest.FixtureRequest, api: BotApi, pool: Pool, executor: Executor) -> Any:
     """The language of a running bot, with one stopped task."""
     await executor.alive()

@@ -24,7 +24,7 @@ from dozor_bot.telegram import session as session_module
 from dozor_bot.telegram.session import NoAnswerError, NotSentError, Session
 from dozor_bot.telegram.transport import TelegramTransport
 from tests.bot.botapi.server import BotApi
-from tests.bot.conftest import ADMIN, GROUP, Running, build
+from tests.bot.conftest import ADMIN, GROUP, Running, build, on_the_loop
 from tests.bot.socks import IPV4, NAME, SocksFault, SocksProxy, closed_port
 
 USER, PASSWORD = "on-call", "p@ss:W0rd/42"
@@ -32,7 +32,7 @@ WRITTEN = "on-call:p%40ss%3AW0rd%2F42"
 ALERT = Message(spans=(Span("task: 3 errors"),))
 
 
-@pytest.fixture
+@on_the_loop()
 async def proxy(api: BotApi) -> AsyncIterator[SocksProxy]:
     """It alone knows where telegram.invalid is."""
     port = int(api.url.rpartition(":")[2])
@@ -40,7 +40,7 @@ async def proxy(api: BotApi) -> AsyncIterator[SocksProxy]:
         yield proxy
 
 
-@pytest.fixture
+@on_the_loop()
 async def to_group(api: BotApi, proxy: SocksProxy) -> AsyncIterator[TelegramTransport]:
     session = Session("http://telegram.invalid", proxy.url(WRITTEN))
     yield TelegramTransport(Bot(api.token, session=session), GROUP, None, Translator("ru"))

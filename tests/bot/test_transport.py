@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import replace
 from typing import Any
 
@@ -281,3 +282,19 @@ async def test_an_http_proxy_is_used(api: BotApi) -> None:
     finally:
         await session.close()
     assert isinstance(outcome, Delivered)
+
+
+async def test_the_certificates_are_read_once_and_not_for_each_session(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read: list[object] = []
+
+    def context(**options: object) -> ssl.SSLContext:
+        read.append(options)
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+    monkeypatch.setattr(ssl, "create_default_context", context)
+    session = Session("https://telegram.invalid")
+    await session.create_session()
+    await session.close()
+    assert read == []

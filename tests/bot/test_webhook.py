@@ -20,13 +20,13 @@ from dozor.web.sources import Sources
 from dozor_bot.app import build_bot
 from dozor_bot.telegram.webhook import BUSY, FORBIDDEN, NONSENSE, OK, Inbox, secret_of, trouble_of
 from tests.bot.botapi.server import BotApi
-from tests.bot.conftest import ADMIN, ZONE, Running, configure
+from tests.bot.conftest import ADMIN, ZONE, Running, configure, on_the_loop
 from tests.bot.executor import Executor
 
 URL = "https://dozor.example.com/telegram"
 
 
-@pytest.fixture
+@on_the_loop()
 async def brought(api: BotApi, pool: Pool, executor: Executor) -> AsyncIterator[Running]:
     config = configure(api, webhook=URL)
     running = Running(build_bot(config, pool, Language.RU, ZONE, SteadyClock()))
@@ -35,7 +35,7 @@ async def brought(api: BotApi, pool: Pool, executor: Executor) -> AsyncIterator[
     await running.close()
 
 
-@pytest.fixture
+@on_the_loop()
 async def address(brought: Running) -> AsyncIterator[str]:
     """Our web server's route alone."""
     assert brought.poller.inbox is not None

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-import pytest
-
 from dozor.language import Language
 from dozor.storage.postgres.pool import Pool
 from tests.bot.botapi.server import BotApi
-from tests.bot.conftest import ADMIN, FORUM, GROUP, OPERATOR, TOPIC, Running, build
+from tests.bot.conftest import ADMIN, FORUM, GROUP, OPERATOR, TOPIC, Running, build, on_the_loop
 
 
-@pytest.fixture
+@on_the_loop()
 async def running(api: BotApi, pool: Pool) -> AsyncIterator[Running]:
     running = Running(build(api, pool, Language.EN))
     yield running

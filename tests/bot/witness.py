@@ -30,7 +30,8 @@ class Witness:
 
     async def after(self, update_id: int, since: int) -> str:
         api, poller = self._api, self._running.poller
-        await until(lambda: api.confirmed_up_to >= update_id and poller.answering == 0)
+        await api.wait_until(lambda: api.confirmed_up_to >= update_id, what=f"update {update_id}")
+        await until(lambda: poller.answering == 0, every=0.002)
         seen = [_tell(call) for call in api.calls[since:] if call.method in SHOWN and call.status == 200]
         return steady("\n".join(seen)) or "    (silence)"
 

@@ -13,6 +13,8 @@ from dozor.clock import SteadyClock
 from dozor.storage.journal import Journal
 from dozor.storage.postgres.embedded import postmaster
 from dozor.storage.postgres.pool import Pool
+from tests.server import PostgresControl
+from tests.shared_database import Reused
 from tests.storage.rows import declare
 from tests.templates import Templates
 
@@ -34,6 +36,30 @@ def new_dir(short_dir: Path) -> Iterator[Path]:
     yield path
     if (path / "data").exists():
         postmaster.stop(path / "data")
+
+
+@pytest.fixture
+def database(reused: Reused) -> Iterator[str]:
+    """DSN of a migrated database as if it were new, without schema `market`."""
+    with reused.one() as dsn:
+        yield dsn
+
+
+@pytest.fixture(scope="session")
+def server_of_many(templates: Templates, short_dir: Path) -> Iterator[PostgresControl]:
+    path = short_dir / "of-many"
+    templates.copy_migrated(path)
+    control = PostgresControl(path)
+    yield control
+    control.stop()
+
+
+@pytest.fixture
+def shared_control(server_of_many: PostgresControl) -> Iterator[PostgresControl]:
+    """As `postgres_control`, for tests that change neither rows nor settings: it runs when a test begins."""
+    server_of_many.start()
+    yield server_of_many
+    server_of_many.thaw()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import os
 import shutil
@@ -11,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,6 +20,7 @@ import pytest
 from dozor.storage.postgres.embedded import initdb
 from dozor.storage.postgres.embedded.server import find_embedded, start_embedded
 from dozor.storage.postgres.pool import connect
+from tests.templates import Templates
 from tests.waiting import stretched
 
 HOLDER = """
@@ -74,12 +75,32 @@ async def test_a_new_data_dir_is_made_with_its_parents_and_answers(new_dir: Path
     assert find_embedded(new_dir / "deeper" / "still") is None
 
 
-async def test_settings_are_durable_and_utc_and_no_network_is_open(data_dir: Path) -> None:
-    with start_embedded(data_dir) as server:
-        connection = await connect(server.dsn)
-        rows = await connection.fetch("SELECT name, setting FROM pg_settings")
-        settings = {row["name"]: row["setting"] for row in rows}
-        await connection.close()
+VARIABLES = {"PGPORT": "1", "PGDATA": "/nonexistent", "PGHOST": "nowhere", "PGUSER": "x"}
+
+
+@pytest.fixture(scope="module")
+def served(short_dir: Path, templates: Templates) -> Iterator[tuple[str, Path]]:
+    """DSN and log of a server that was started beside `VARIABLES` and with a log of more than 1 MB.
+
+    The tests that take it only look at it.
+    """
+    path = Path(tempfile.mkdtemp(dir=short_dir)) / "pg"
+    templates.copy_plain(path)
+    with (path / "server.log").open("a") as file:
+        file.write("x" * 1_000_001)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in VARIABLES.items():
+            patch.setenv(name, value)
+        server = start_embedded(path)
+    yield server.dsn, path / "server.log"
+    server.release()
+
+
+async def test_settings_are_durable_and_utc_and_no_network_is_open(served: tuple[str, Path]) -> None:
+    connection = await connect(served[0])
+    rows = await connection.fetch("SELECT name, setting FROM pg_settings")
+    settings = {row["name"]: row["setting"] for row in rows}
+    await connection.close()
     assert settings["fsync"] == "on"
     assert settings["synchronous_commit"] == "on"
     assert settings["full_page_writes"] == "on"
@@ -101,8 +122,8 @@ async def test_alter_system_outlives_a_restart(data_dir: Path) -> None:
 
 def test_a_warm_start_takes_three_tenths_of_a_second_of_an_idle_machine(data_dir: Path) -> None:
     start_embedded(data_dir).release()
-    times = []
-    for _ in range(3):  # the machine may be busy: the best of three tells what the code needs
+    times: list[float] = []
+    while len(times) < 3 and not (times and min(times) < 0.3):  # the machine may be busy: the best of three
         began = time.perf_counter()
         with start_embedded(data_dir):
             times.append(time.perf_counter() - began)
@@ -120,9 +141,12 @@ def test_the_last_holder_stops_the_server(data_dir: Path) -> None:
     assert find_embedded(data_dir) is None
 
 
-def test_find_attaches_only_to_a_running_server_and_makes_nothing(new_dir: Path) -> None:
+def test_find_attaches_only_to_a_running_server_and_makes_nothing(
+    new_dir: Path, templates: Templates
+) -> None:
     assert find_embedded(new_dir) is None
     assert not new_dir.exists()
+    templates.copy_plain(new_dir)
     with start_embedded(new_dir) as server:
         found = find_embedded(new_dir)
         assert found is not None
@@ -177,7 +201,10 @@ def test_many_starters_at_once_get_one_server(new_dir: Path) -> None:
     assert find_embedded(new_dir) is None
 
 
-def test_starting_processes_do_not_wait_for_those_of_another_data_dir(data_dir: Path, new_dir: Path) -> None:
+def test_starting_processes_do_not_wait_for_those_of_another_data_dir(
+    data_dir: Path, new_dir: Path, templates: Templates
+) -> None:
+    templates.copy_plain(new_dir)
     lock = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT)
     fcntl.flock(lock, fcntl.LOCK_EX)
     try:
@@ -197,9 +224,12 @@ def test_a_killed_server_recovers_at_the_next_start(data_dir: Path) -> None:
     server.release()
 
 
-async def test_a_very_long_path_and_odd_letters_work(short_dir: Path) -> None:
-    for name in ("x" * 120, "Дозор и пробел", "a,b;c#d?e&f%41@g=h+i"):
+async def test_a_very_long_path_and_odd_letters_work(short_dir: Path, templates: Templates) -> None:
+    long, odd = "x" * 120, "Дозор и пробел, a;c#d?e&f%41@g=h+i"
+    for name in (long, odd):
         path = Path(tempfile.mkdtemp(dir=short_dir)) / name
+        if name == long:
+            templates.copy_plain(path)  # of the other the data are made there
         with start_embedded(path) as server:
             assert await answer(server.dsn) == 18
             socket_dir = initdb.choose_socket_dir(path / "data", initdb.find_account(path / "data"))
@@ -207,30 +237,27 @@ async def test_a_very_long_path_and_odd_letters_work(short_dir: Path) -> None:
             shutil.rmtree(socket_dir)
 
 
-def test_the_servers_log_does_not_grow_for_ever(data_dir: Path) -> None:
-    log = data_dir / "server.log"
-    with log.open("a") as file:
-        file.write("x" * 1_000_001)
-    start_embedded(data_dir).release()
+def test_the_servers_log_does_not_grow_for_ever(served: tuple[str, Path]) -> None:
+    log = served[1]
     assert log.stat().st_size < 100_000
-    assert (data_dir / "server.log.1").stat().st_size > 1_000_000
+    assert log.with_name("server.log.1").stat().st_size > 1_000_000
 
 
-async def test_failing_statements_and_their_values_stay_out_of_the_servers_log(data_dir: Path) -> None:
-    with start_embedded(data_dir) as server:
-        connection = await connect(server.dsn)
-        # Of two kinds: a value in the message, a value in the statement.
-        for statement in ("SELECT 'secret-1'::int", "SELECT nothing FROM nowhere WHERE x = 'secret-2'"):
-            with pytest.raises(Exception, match=r"secret|nowhere"):
-                await connection.execute(statement)
-        await connection.close()
-    assert "secret" not in (data_dir / "server.log").read_text()
-
-
-def test_environment_variables_of_postgresql_change_nothing(
-    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+async def test_failing_statements_and_their_values_stay_out_of_the_servers_log(
+    served: tuple[str, Path],
 ) -> None:
-    for name, value in {"PGPORT": "1", "PGDATA": "/nonexistent", "PGHOST": "nowhere", "PGUSER": "x"}.items():
+    connection = await connect(served[0])
+    # Of two kinds: a value in the message, one in the statement. An error is logged before it is answered.
+    for statement in ("SELECT 'secret-1'::int", "SELECT nothing FROM nowhere WHERE x = 'secret-2'"):
+        with pytest.raises(Exception, match=r"secret|nowhere"):
+            await connection.execute(statement)
+    await connection.close()
+    assert "secret" not in served[1].read_text()
+
+
+async def test_environment_variables_of_postgresql_change_nothing(
+    served: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in VARIABLES.items():
         monkeypatch.setenv(name, value)
-    with start_embedded(data_dir) as server:
-        assert asyncio.run(answer(server.dsn)) == 18
+    assert await answer(served[0]) == 18

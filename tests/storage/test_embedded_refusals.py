@@ -13,6 +13,7 @@ import pytest
 from dozor.errors import StorageError
 from dozor.storage.postgres.embedded import initdb, postmaster
 from dozor.storage.postgres.embedded.server import find_embedded, start_embedded
+from tests.templates import Templates
 
 
 def refusal(data_dir: Path) -> str:
@@ -32,14 +33,14 @@ def test_a_pid_of_the_file_that_is_another_program_now_does_not_count(data_dir: 
         assert server.started
 
 
-@pytest.mark.parametrize("content", ["", "\n", "garbage", "12x\n", "\0\0\0"])
-def test_a_damaged_pid_file_is_refused_with_what_to_do(data_dir: Path, content: str) -> None:
+def test_a_damaged_pid_file_is_refused_with_what_to_do(data_dir: Path) -> None:
     pid_file = data_dir / "data" / "postmaster.pid"
-    pid_file.write_text(content)
-    text = refusal(data_dir)
-    assert "damaged" in text
-    assert str(pid_file) in text
-    assert "remove this file" in text
+    for content in ("", "\n", "garbage", "12x\n", "\0\0\0"):
+        pid_file.write_text(content)
+        text = refusal(data_dir)
+        assert "damaged" in text, content
+        assert str(pid_file) in text, content
+        assert "remove this file" in text, content
     pid_file.unlink()
     start_embedded(data_dir).release()
 
@@ -111,8 +112,9 @@ def test_letters_that_a_shell_reads_are_refused(short_dir: Path, letter: str) ->
     assert not (short_dir / f"a{letter}b").exists()
 
 
-def test_a_squatted_socket_folder_is_refused(short_dir: Path) -> None:
+def test_a_squatted_socket_folder_is_refused(short_dir: Path, templates: Templates) -> None:
     path = Path(tempfile.mkdtemp(dir=short_dir)) / ("y" * 120)
+    templates.copy_plain(path)
     start_embedded(path).release()
     folder = initdb.choose_socket_dir(path / "data", initdb.find_account(path / "data"))
     folder.chmod(0o777)

@@ -92,31 +92,31 @@ async def test_a_terminated_backend_is_replaced_and_everybody_woken(database: st
 
 
 async def test_a_server_away_from_the_start_and_again_later_is_waited_for(
-    postgres_control: PostgresControl,
+    shared_control: PostgresControl,
 ) -> None:
     event = asyncio.Event()
-    listener = make(postgres_control.dsn, channel=event)
-    await asyncio.to_thread(postgres_control.stop)
+    listener = make(shared_control.dsn, channel=event)
+    await asyncio.to_thread(shared_control.stop)
     async with running(listener):
         for _ in range(2):
             await until(lambda: not listener.connected)
             assert not event.is_set()
-            await asyncio.to_thread(postgres_control.start)
+            await asyncio.to_thread(shared_control.start)
             await woken(event)
-            await notify(postgres_control.dsn, "channel")
+            await notify(shared_control.dsn, "channel")
             await woken(event)
-            await asyncio.to_thread(postgres_control.stop)
+            await asyncio.to_thread(shared_control.stop)
 
 
 async def test_an_outage_is_one_warning_that_says_what_is_wrong(
-    postgres_control: PostgresControl, logged: list[str]
+    shared_control: PostgresControl, logged: list[str]
 ) -> None:
     event = asyncio.Event()
-    async with running(make(postgres_control.dsn, warn_after=0.3, channel=event)):
+    async with running(make(shared_control.dsn, warn_after=0.3, channel=event)):
         await woken(event)
-        await asyncio.to_thread(postgres_control.kill)
+        await asyncio.to_thread(shared_control.kill)
         await until(lambda: bool(logged))
-        await asyncio.to_thread(postgres_control.start)
+        await asyncio.to_thread(shared_control.start)
         await woken(event)
         await until(lambda: len(logged) == 2)
     assert logged[0].startswith("LISTEN: no connection to the database for ")
@@ -140,27 +140,27 @@ async def test_a_connection_that_comes_back_at_once_is_not_logged(database: str,
 
 
 async def test_a_process_that_ends_with_its_server_logs_nothing(
-    postgres_control: PostgresControl, logged: list[str]
+    shared_control: PostgresControl, logged: list[str]
 ) -> None:
     event = asyncio.Event()
-    listener = make(postgres_control.dsn, channel=event)
+    listener = make(shared_control.dsn, channel=event)
     async with running(listener):
         await woken(event)
-        await asyncio.to_thread(postgres_control.stop)
+        await asyncio.to_thread(shared_control.stop)
         await until(lambda: not listener.connected)
     assert logged == []
 
 
-async def test_a_silently_dead_connection_is_noticed(postgres_control: PostgresControl) -> None:
+async def test_a_silently_dead_connection_is_noticed(shared_control: PostgresControl) -> None:
     event = asyncio.Event()
-    listener = make(postgres_control.dsn, channel=event)
+    listener = make(shared_control.dsn, channel=event)
     async with running(listener):
         await woken(event)
-        postgres_control.freeze()
+        shared_control.freeze()
         await until(lambda: not listener.connected, within=5)
         last = listener.connected_at
         assert last is not None
-        postgres_control.thaw()
+        shared_control.thaw()
         await woken(event)
         await until(lambda: listener.connected)
         assert listener.connected_at is not None
@@ -168,13 +168,13 @@ async def test_a_silently_dead_connection_is_noticed(postgres_control: PostgresC
 
 
 async def test_a_listener_can_be_cancelled_while_the_server_is_silent(
-    postgres_control: PostgresControl,
+    shared_control: PostgresControl,
 ) -> None:
     event = asyncio.Event()
-    listener = make(postgres_control.dsn, channel=event)
+    listener = make(shared_control.dsn, channel=event)
     task = asyncio.create_task(listener.run())
     await woken(event)
-    postgres_control.freeze()
+    shared_control.freeze()
     await until(lambda: not listener.connected)
     task.cancel()
     async with asyncio.timeout(2):

@@ -229,29 +229,29 @@ async def test_without_the_right_to_create_the_right_is_named(
     await connection.execute("DROP ROLE visitor_of_migrate")
 
 
-async def test_a_server_that_is_away_is_told_as_away(postgres_control: PostgresControl) -> None:
-    await asyncio.to_thread(postgres_control.stop)
+async def test_a_server_that_is_away_is_told_as_away(shared_control: PostgresControl) -> None:
+    await asyncio.to_thread(shared_control.stop)
     for work in (migrate, check):
         with pytest.raises(DatabaseUnavailableError):
-            await work(postgres_control.dsn)
+            await work(shared_control.dsn)
 
 
 async def test_a_server_that_goes_away_meanwhile_leaves_nothing_behind(
-    postgres_control: PostgresControl,
+    shared_control: PostgresControl,
 ) -> None:
-    before = await check(postgres_control.dsn)
+    before = await check(shared_control.dsn)
     slow = Migration(9999, "9999_slow.sql", "CREATE TABLE dozor.slow (id int); SELECT pg_sleep(60);")
-    work = asyncio.create_task(migrate(postgres_control.dsn, core(*CORE.load(), slow)))
-    watcher = await connect(postgres_control.dsn)
+    work = asyncio.create_task(migrate(shared_control.dsn, core(*CORE.load(), slow)))
+    watcher = await connect(shared_control.dsn)
     async with asyncio.timeout(10):
         while not await watcher.fetchval(
             "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
         ):
             pass
-    await asyncio.to_thread(postgres_control.restart)
+    await asyncio.to_thread(shared_control.restart)
     with pytest.raises(DatabaseUnavailableError):
         await work
-    assert before == await check(postgres_control.dsn)
+    assert before == await check(shared_control.dsn)
     await disconnect(watcher)
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from dozor.errors import DatabaseUnavailableError, StorageError
 from dozor.storage.postgres.pool import Pool, connect, create_pool, disconnect, unavailable
+from tests.effort import cases
 from tests.server import PostgresControl
 from tests.storage.asking import SECRET, connected, error_of
 
@@ -27,7 +28,7 @@ async def test_a_backend_terminated_at_any_moment_means_away(database: str) -> N
     # The driver has half a dozen ways of saying so, by how far the farewell had got.
     pool = await create_pool(database, min_size=1, max_size=1)
     async with connected(database) as other:
-        for attempt in range(200):
+        for attempt in range(cases(36, 200)):
             try:
                 async with pool.acquire() as connection:
                     pid = connection.get_server_pid()
@@ -61,58 +62,59 @@ async def test_a_backend_terminated_in_a_statement_means_away(database: str) -> 
 
 @pytest.mark.parametrize("end", [PostgresControl.stop, PostgresControl.kill])
 async def test_a_server_that_ends_means_away_until_it_is_back(
-    postgres_control: PostgresControl, end: Callable[[PostgresControl], None]
+    shared_control: PostgresControl, end: Callable[[PostgresControl], None]
 ) -> None:
-    pool = await create_pool(postgres_control.dsn, min_size=2, max_size=2)
+    pool = await create_pool(shared_control.dsn, min_size=2, max_size=2)
     try:
         async with pool.acquire() as held:
             work = asyncio.create_task(held.execute("SELECT pg_sleep(60)"))
-            await asyncio.to_thread(end, postgres_control)
+            await asyncio.to_thread(end, shared_control)
             assert unavailable(await error_of(lambda: work))
         assert unavailable(await error_of(lambda: pool.fetchval("SELECT 1")))
-        told = await error_of(lambda: connect(postgres_control.dsn))
+        told = await error_of(lambda: connect(shared_control.dsn))
         assert isinstance(told, DatabaseUnavailableError)
         assert "is it running" in str(told) or "is the server running" in str(told)
-        await asyncio.to_thread(postgres_control.start)
+        await asyncio.to_thread(shared_control.start)
         assert await pool.fetchval("SELECT 1") == 1
     finally:
         pool.terminate()
 
 
-async def test_a_transaction_cut_by_a_restart_means_away(postgres_control: PostgresControl) -> None:
-    async with connected(postgres_control.dsn) as connection:
+async def test_a_transaction_cut_by_a_restart_means_away(shared_control: PostgresControl) -> None:
+    async with connected(shared_control.dsn) as connection:
         transaction = connection.transaction()
         await transaction.start()
         await connection.execute("CREATE TABLE dozor.scratch (id int)")
-        await asyncio.to_thread(postgres_control.restart)
+        await asyncio.to_thread(shared_control.restart)
         assert unavailable(await error_of(lambda: connection.execute("SELECT 1")))
         assert unavailable(await error_of(lambda: transaction.commit()))
 
 
-async def test_a_frozen_server_means_away_within_the_time_outs(postgres_control: PostgresControl) -> None:
-    pool = await create_pool(postgres_control.dsn, min_size=1, max_size=1, timeout=0.3, command_timeout=0.3)
+async def test_a_frozen_server_means_away_within_the_time_outs(shared_control: PostgresControl) -> None:
+    pool = await create_pool(shared_control.dsn, min_size=1, max_size=1, timeout=0.3, command_timeout=0.3)
     try:
-        postgres_control.freeze()
+        shared_control.freeze()
         assert unavailable(await error_of(lambda: pool.fetchval("SELECT 1")))
-        told = await error_of(lambda: connect(postgres_control.dsn, timeout=0.3))
+        told = await error_of(lambda: connect(shared_control.dsn, timeout=0.3))
         assert isinstance(told, DatabaseUnavailableError)
         assert "no answer in time" in str(told)
-        postgres_control.thaw()
+        shared_control.thaw()
         assert await pool.fetchval("SELECT 1", timeout=10) == 1
     finally:
         pool.terminate()
 
 
-async def test_a_server_that_is_shutting_down_means_away(postgres_control: PostgresControl) -> None:
+async def test_a_server_that_is_shutting_down_means_away(shared_control: PostgresControl) -> None:
     # A smart shutdown waits for the one client left, and turns new ones away (57P03).
-    async with connected(postgres_control.dsn):
-        postgres_control.shut_down_slowly()
+    async with connected(shared_control.dsn):
+        shared_control.shut_down_slowly()
         while True:
             try:
-                await disconnect(await connect(postgres_control.dsn))
+                await disconnect(await connect(shared_control.dsn))
             except StorageError as error:
                 told = error
                 break
+    await asyncio.to_thread(shared_control.stop)
     assert isinstance(told, DatabaseUnavailableError)
     assert "starting up or shutting down" in str(told)
 
@@ -177,15 +179,15 @@ async def test_a_server_that_accepts_and_says_nothing_means_away() -> None:
     assert isinstance(told, DatabaseUnavailableError)
 
 
-async def test_a_pool_can_be_made_while_the_server_is_away(postgres_control: PostgresControl) -> None:
-    await asyncio.to_thread(postgres_control.stop)
+async def test_a_pool_can_be_made_while_the_server_is_away(shared_control: PostgresControl) -> None:
+    await asyncio.to_thread(shared_control.stop)
     with pytest.raises(DatabaseUnavailableError):
-        await create_pool(postgres_control.dsn, min_size=1)
-    pool = await create_pool(postgres_control.dsn, min_size=0)
+        await create_pool(shared_control.dsn, min_size=1)
+    pool = await create_pool(shared_control.dsn, min_size=0)
     try:
         # What a pool raises later is told apart the same way, and may be our own error already.
         assert unavailable(await error_of(lambda: pool.fetchval("SELECT 1")))
-        await asyncio.to_thread(postgres_control.start)
+        await asyncio.to_thread(shared_control.start)
         assert await pool.fetchval("SELECT 1") == 1
     finally:
         pool.terminate()

@@ -17,6 +17,7 @@ from dozor.storage.postgres.listen import listening
 from dozor.storage.postgres.pool import connect, create_pool, disconnect
 from dozor.storage.postgres.pooling import dsn_of, marked, session_dsn_of, shares_sessions, unmarked
 from dozor.storage.tables.runners import try_lock
+from tests.effort import cases
 from tests.pgbouncer import PgBouncer
 from tests.waiting import until
 
@@ -84,7 +85,7 @@ async def test_it_is_found_while_other_clients_use_it(pooled: str) -> None:
 
     others = [asyncio.create_task(busy()) for _ in range(8)]
     try:
-        for _ in range(50):
+        for _ in range(cases(10, 50)):
             with pytest.raises(StorageError, match="pool_mode = transaction"):
                 await check_own_sessions(pooled)
     finally:
@@ -121,7 +122,7 @@ async def test_nothing_of_a_session_is_used_through_it(pooled: str) -> None:
     pool = await create_pool(marked(pooled), min_size=1, max_size=12)
 
     async def use(number: int) -> None:
-        for turn in range(25):
+        for turn in range(cases(8, 25)):
             assert await pool.fetchval("SELECT $1::int + $2::int", number, turn) == number + turn
             async with pool.acquire() as connection, connection.transaction():
                 row = await connection.fetchrow(

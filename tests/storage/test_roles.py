@@ -15,13 +15,15 @@ from dozor.storage.postgres.migration_sets import CORE
 from dozor.storage.postgres.pool import connect
 from dozor_market.schema import MIGRATIONS
 from tests.server import PostgresControl
+from tests.templates import Templates
 
 SCRIPT = Path(__file__).parents[2] / "deploy" / "postgres" / "roles.sql"
 
 
 @pytest.fixture
-async def roles(short_dir: Path) -> AsyncIterator[dict[str, str]]:
+async def roles(short_dir: Path, templates: Templates) -> AsyncIterator[dict[str, str]]:
     """DSN by role, on a server of its own."""
+    templates.copy_plain(short_dir / "roles")
     server = PostgresControl(short_dir / "roles")
     try:
         connection = await connect(server.dsn)

@@ -93,7 +93,9 @@ class Session(AiohttpSession):
         A call that it refuses fails with NotSentError.
         """
         self._may_act = may_act
-        super().__init__(api=TelegramAPIServer.from_base(api_url), timeout=CALL_TIMEOUT)
+        # Not AiohttpSession's own, which reads the certificates for a connector that is never made here.
+        super(AiohttpSession, self).__init__(api=TelegramAPIServer.from_base(api_url), timeout=CALL_TIMEOUT)
+        self._session: ClientSession | None = None
         self._socks = socks_of(proxy)
         self._http_proxy = proxy if self._socks is None else None
         self._server_time = server_time

@@ -70,6 +70,8 @@ class PendingCommand:
 
 COMMANDS_CHANNEL = "dozor_commands"
 RESULTS_CHANNEL = "dozor_command_results"
+FIRST_POLL = 0.01
+"""Seconds from submitting a command to the second look for its result."""
 
 SUBMIT_SQL = """
 INSERT INTO dozor.commands (name, task, actor, place, expires_at, args)
@@ -133,10 +135,12 @@ async def submit(
 async def wait(pool: Pool, command_id: int, *, timeout: float = 10.0, poll: float = 0.05) -> CommandResult:
     """The result, or NO_RUNNER / TIMEOUT after `timeout` seconds.
 
-    Without a runner the command is withdrawn, so that a later start does not carry it out.
+    Without a runner the command is withdrawn, so that a later start does not carry it out. `poll`: the
+    longest pause between two looks, in seconds; the first is shorter, since most commands take milliseconds.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout
+    pause = min(FIRST_POLL, poll)
     while True:
         row = await pool.fetchrow(RESULT_SQL, command_id)
         if row is not None and row["state"] != "pending":
@@ -144,7 +148,8 @@ async def wait(pool: Pool, command_id: int, *, timeout: float = 10.0, poll: floa
             return CommandResult(CommandReason(row["result"]), task_state, row["run_number"])
         if loop.time() >= deadline:
             break
-        await asyncio.sleep(poll)
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, poll)
     withdrawn = await pool.fetchval(WITHDRAW_SQL, command_id, CommandReason.NO_RUNNER.value)
     return CommandResult(CommandReason.TIMEOUT if withdrawn is None else CommandReason.NO_RUNNER)
 
