@@ -1,7 +1,8 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
-WORKERS ?= 4
+# Tests wait about as long as they compute: three processes for each core, up to twelve.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(12, 3 * (os.cpu_count() or 2)))')
 COMPILE := $(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
 # The image works with a PostgreSQL of its own host: everything but `embedded`.
 IMAGE_EXTRAS := channels charts cluster ton totp tracing

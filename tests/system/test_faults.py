@@ -82,6 +82,7 @@ async def test_a_chat_that_does_not_exist_is_named_and_its_alerts_are_shown_on_t
     process = await stage.watch()
     await process.says("не принимает сообщения: chat not found")
     await process.says("🛑 failing остановлена")
+    await process.says("Веб: слушаю")
     status, body = await _readyz(port)
     assert status == 503
     assert "chat not found" in body

@@ -358,15 +358,19 @@ async def test_successes_become_one_row_of_history_and_none_is_lost_at_the_end()
 
 
 async def test_many_tasks_start_spread_out() -> None:
-    starts: list[float] = []
+    starts = 0
 
     async def check() -> None:
-        starts.append(time.monotonic())
+        nonlocal starts
+        starts += 1
 
     many = [spec(f"t{n}", check, schedule=Every(600.0)) for n in range(500)]
-    async with supervising(*many):
-        await until(lambda: len(starts) == 500)
-    assert starts[-1] - starts[0] >= 0.4
+    async with supervising(*many) as (supervisor, _):
+        await until(lambda: starts == 500)
+        # By the plan, whose base is a first start: that itself is late on a busy machine.
+        due = [task.state.due_at for task in supervisor.tasks if task.state.due_at is not None]
+    assert len(due) == 500
+    assert max(due) - min(due) >= 0.4
 
 
 async def test_a_probe_that_new_rules_cut_short_is_followed_by_another() -> None:
