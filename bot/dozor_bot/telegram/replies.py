@@ -216,6 +216,7 @@ class Replies:
             if wait > left:
                 self._hand_over(answer, wait)
                 return None
+            await self._record_refusal(answer)
             await asyncio.sleep(wait)
             left -= wait
             match await self._attempt(answer):
@@ -261,6 +262,7 @@ class Replies:
         async with self._turns.setdefault(answer.to.chat_id, asyncio.Lock()):
             wait = max(0.0, not_before - self._clock.now())
             while self._clock.now() + wait <= answer.until:
+                await self._record_refusal(answer)
                 await asyncio.sleep(wait)
                 match await self._attempt(answer):
                     case int() | _Next.GIVEN_UP:
@@ -272,6 +274,14 @@ class Replies:
                 wait = max(wait, self._paces.of(answer.to.chat_id).throttled_for(self._clock.now()))
         logger.warning(msg("log-answer-given-up", seconds=f"{wait:.0f}"))
 
+    async def _record_refusal(self, answer: Answer) -> None:
+        """That it has not arrived by its last attempt, if there was one and that is known.
+
+        Once the answer has its place in the queue of its chat: one that is refused later stays behind it.
+        """
+        if self._owed is not None and answer.attempts and not answer.unknown:
+            await self._owed.refused(answer.to.update_id)
+
     async def _attempt(self, answer: Answer) -> int | _Next:
         """One call. The id of the message, or what to do next."""
         request, chat_id = answer.request(), answer.to.chat_id
@@ -282,10 +292,7 @@ class Replies:
         try:
             sent = await self._bot(request, request_timeout=REPLY_TIMEOUT)
         except AiogramError as error:
-            following = self._refused(answer, error)
-            if self._owed is not None and not answer.unknown:
-                await self._owed.refused(answer.to.update_id)
-            return following
+            return self._refused(answer, error)
         self._events.takes_messages(chat_id)
         message_id = sent.get("message_id") if isinstance(sent, dict) else None
         return message_id if isinstance(message_id, int) else answer.in_place or NO_MESSAGE
