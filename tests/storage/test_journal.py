@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any
 
 import asyncpg
@@ -382,3 +383,31 @@ async def test_a_start_that_was_killed_before_it_wrote_anything_was_no_watch(
     assert before.ago >= 100
     assert third.registration.starts == 3
     await third.close()
+
+
+async def test_the_error_of_a_write_that_its_end_leaves_behind_is_not_reported_later(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """asyncio reports what nobody has retrieved when the task is collected, in the midst of anything else."""
+    begun, go_on, reported = asyncio.Event(), asyncio.Event(), list[dict[str, Any]]()
+
+    async def refused(source: StateSource) -> bool:
+        begun.set()
+        await go_on.wait()
+        raise RunnerBusyError("another one works")
+
+    monkeypatch.setattr(journal, "write", refused)
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    running = asyncio.create_task(journal.run())
+    journal.append(Commit(tasks=(task(),)))
+    await begun.wait()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    left = journal._writing
+    assert left is not None
+    go_on.set()
+    await asyncio.wait([left])
+    journal._writing = None
+    del left
+    gc.collect()
+    assert reported == []

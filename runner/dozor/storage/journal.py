@@ -279,6 +279,7 @@ class Journal:
                 pass
             # A write cut in the middle could leave its session inside a transaction: it is let finish.
             self._writing = asyncio.create_task(self.write(source))
+            self._writing.add_done_callback(lambda done: done.cancelled() or done.exception())  # retrieved
             more = await asyncio.shield(self._writing)
 
     async def write(self, source: StateSource = NO_STATES) -> bool:
