@@ -15,6 +15,7 @@ from dozor.supervision.core.events import Restart
 from tests.bot.botapi.server import BotApi
 from tests.observed.stack import Stack, free_port
 from tests.server import PostgresControl
+from tests.waiting import stretched
 from tests.web.site import Site, open_site
 
 TASKS = """
@@ -113,7 +114,7 @@ async def fires(stack: Stack, alerts: set[str], *, within: float) -> dict[str, f
     while set(seen) != alerts:
         firing, took = await stack.firing(), time.monotonic() - began
         seen.update(dict.fromkeys((firing & alerts) - set(seen), took))
-        assert took < within, f"not fired within {within} s: {sorted(alerts - set(seen))}"
+        assert took < stretched(within), f"not fired within {within} s: {sorted(alerts - set(seen))}"
         await asyncio.sleep(0.1)
     return seen
 
@@ -125,7 +126,7 @@ async def resolves(stack: Stack, alerts: set[str], *, within: float) -> dict[str
     while firing := await stack.firing() & alerts:
         took = time.monotonic() - began
         seen = {alert: seen.get(alert, took) for alert in alerts - firing}
-        assert took < within, f"still firing after {within} s: {sorted(firing)}"
+        assert took < stretched(within), f"still firing after {within} s: {sorted(firing)}"
         await asyncio.sleep(0.1)
     took = time.monotonic() - began
     return {alert: seen.get(alert, took) for alert in alerts}
@@ -137,5 +138,5 @@ async def quiet(stack: Stack, seconds: float, *, within: float) -> None:
     while (now := time.monotonic()) - last < seconds:
         firing = await stack.firing()
         last = now if firing else last
-        assert now - began < within, f"no peace: {sorted(firing)}"
+        assert now - began < stretched(within), f"no peace: {sorted(firing)}"
         await asyncio.sleep(0.1)
