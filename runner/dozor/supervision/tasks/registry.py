@@ -61,7 +61,7 @@ class TaskRegistry:
         """Whether a run of a removed task of this name is still in progress."""
         task = self.leaving.get(name)
         if task is not None and task.run is None:
-            del self.leaving[name]
+            self.forget(task)
         return name in self.leaving
 
     def forget(self, task: SupervisedTask) -> None:
